@@ -1,0 +1,138 @@
+"""Named tensors and their story: `weights.safetensors` beside `checkpoint.json` in one folder.
+
+The JSON holds kind, config, step, metrics, lineage (the sha256 of the weights this one was trained
+with) and the sha256 of the weights; loading refuses weights that do not match it. A training keeps
+`resume.pt` beside them (optimizer and generator states, read with weights_only=True).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from factory.errors import CheckpointError
+
+STARTER = Path(__file__).parent / "starter"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights on the CPU in float32, with what their JSON says."""
+
+    kind: str
+    tensors: dict[str, torch.Tensor]
+    config: dict[str, Any]
+    step: int
+    metrics: dict[str, Any]
+    lineage: dict[str, str]
+    sha256: str
+
+
+def folder(name: str) -> Path:
+    """The folder a config names: a path, or starter:NAME for weights in the package."""
+    return STARTER / name.removeprefix("starter:") if name.startswith("starter:") else Path(name)
+
+
+def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
+    """Write a checkpoint folder and return the sha256 of its weights.
+
+    `bf16` halves the file: matrices are rounded, vectors (norms, biases) stay in float32.
+    """
+    from safetensors.torch import save as to_bytes
+
+    tensors = {
+        name: (t.bfloat16() if bf16 and t.is_floating_point() and t.ndim > 1 else t).contiguous()
+        for name, t in checkpoint.tensors.items()
+    }
+    data = to_bytes(tensors)
+    sha256 = hashlib.sha256(data).hexdigest()
+    story = {
+        "kind": checkpoint.kind,
+        "sha256": sha256,
+        "step": checkpoint.step,
+        "config": checkpoint.config,
+        "metrics": checkpoint.metrics,
+        "lineage": checkpoint.lineage,
+    }
+    path.mkdir(parents=True, exist_ok=True)
+    replace(path / "weights.safetensors", data)
+    replace(path / "checkpoint.json", (json.dumps(story, indent=2) + "\n").encode())
+    return sha256
+
+
+def load(name: str, kind: str, key: str) -> Checkpoint:
+    """Read and verify a checkpoint folder. `key` is the dotted config key that named it.
+
+    Raises CheckpointError: missing, another kind, or weights that do not match their sha256.
+    """
+    from safetensors.torch import load as from_bytes
+
+    story = read_story(name, kind, key)
+    data = (folder(name) / "weights.safetensors").read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != story["sha256"]:
+        raise CheckpointError(
+            f"{key}: weights in {folder(name)} have sha256 {found[:12]}, their checkpoint.json says "
+            f"{story['sha256'][:12]}; restore the file or train again"
+        )
+    tensors = {
+        n: t.float() if t.is_floating_point() else t for n, t in from_bytes(data).items()
+    }
+    return Checkpoint(
+        kind=kind,
+        tensors=tensors,
+        config=story["config"],
+        step=story["step"],
+        metrics=story["metrics"],
+        lineage=story["lineage"],
+        sha256=found,
+    )
+
+
+def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
+    """checkpoint.json of a folder, without its weights; raises CheckpointError."""
+    where = folder(name)
+    if not (where / "checkpoint.json").is_file() or not (where / "weights.safetensors").is_file():
+        raise CheckpointError(
+            f"{key}: no checkpoint in {str(where)!r}; want weights.safetensors and checkpoint.json, "
+            f"as `python -m jobs.train_{kind}` writes them"
+        )
+    try:
+        story = json.loads((where / "checkpoint.json").read_text())
+        complete = all(k in story for k in ("kind", "sha256", "step", "config", "metrics", "lineage"))
+    except (ValueError, TypeError):
+        complete = False
+    if not complete:
+        raise CheckpointError(f"{key}: {where / 'checkpoint.json'} is not a checkpoint's JSON")
+    if story["kind"] != kind:
+        raise CheckpointError(f"{key}: {where} holds a {story['kind']}; want a {kind}")
+    return dict(story)
+
+
+def save_resume(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a running training, whole or not at all."""
+    path.mkdir(parents=True, exist_ok=True)
+    temporary = path / f".resume.{os.getpid()}"
+    torch.save(state, temporary)
+    os.replace(temporary, path / "resume.pt")
+
+
+def load_resume(path: Path) -> dict[str, Any] | None:
+    """State of an interrupted training in this folder, or None."""
+    file = path / "resume.pt"
+    if not file.exists():
+        return None
+    return dict(torch.load(file, map_location="cpu", weights_only=True))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

@@ -1,0 +1,452 @@
+"""Every knob of the factory, in the order a release flows; `load` turns a file into one object.
+
+One file is one release or one training. Values come from the dataclass defaults, then the YAML
+file, then `section.key=value` arguments. Nothing heavy is imported here: a config is read and
+refused before torch, ray or faiss are touched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from factory.errors import ConfigError
+
+
+def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A field with a default and an inclusive range, checked for every loaded config."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Faces that exist: the people a recognizer learns and virtual people must differ from."""
+
+    kind: Literal["starter", "folder", "webdataset"] = "starter"
+    """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
+    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release."""
+    path: str | None = None
+    """Folder, tar or release to read; None only for the starter pack."""
+    landmarks: str | None = None
+    """CSV with columns file,x1,y1..x5,y5 in pixels of the unaligned images; None: no table."""
+    detector: str | None = None
+    """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
+    image_px: int = knob(112, low=16, high=1024)
+    """Side of the aligned square image, pixels."""
+    max_pixels: int = knob(50_000_000, low=1)
+    """Images with more pixels than this are counted as corrupt, never decoded."""
+    max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
+    """Share of unreadable images above which the source is refused."""
+    holdout_identities: int = knob(0, low=0)
+    """The last so many identities are never trained on; accuracy is measured on them."""
+    heldout: str | None = None
+    """A source of the same kind with other people, for measuring only; takes the place of
+    holdout_identities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """Where tensors live and in which precision."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where torch sees one."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
+    compile: bool = False
+    """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
+    num_threads: int | None = knob(None, low=1)
+    """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
+    zero_stage: int = knob(1, low=0, high=3)
+    """DeepSpeed ZeRO stage, used when more than one process trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every training shares: where it writes and how it goes on."""
+
+    out: str = "runs/training"
+    """Folder of the checkpoint; training again in the same folder resumes."""
+    seed: int = knob(0, low=0)
+    """Seed of weights, order and augmentation."""
+    save_every_s: float = knob(300.0, low=1.0)
+    """Seconds between resumable checkpoints."""
+    log_every: int = knob(50, low=1)
+    """Steps between log lines."""
+    max_steps: int | None = knob(None, low=1)
+    """Stop after so many steps whatever the recipe says; None: the recipe decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation of recognizer batches; flip is always on."""
+
+    crop: float = knob(1.0, low=0.5, high=1.0)
+    """Smallest side of a random crop, as a share of the image; 1 switches it off."""
+    erase: float = knob(0.0, low=0.0, high=0.5)
+    """Largest erased share of the area; 0 switches it off."""
+    jitter: float = knob(0.0, low=0.0, high=1.0)
+    """Strength of brightness, contrast and saturation jitter; 0 switches it off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerConfig:
+    """The space in which everybody exists (VIGFace stage 1)."""
+
+    checkpoint: str = "starter:recognizer"
+    """Checkpoint folder that conditions generation; starter:NAME is the one in the package."""
+    backbone: Literal["iresnet_mini", "iresnet18", "iresnet34", "iresnet50", "iresnet100"] = (
+        "iresnet50"
+    )
+    """Network to train; mini has a stride-2 stem and thin stages, for CPUs."""
+    embedding_dim: int = knob(512, low=8, high=4096)
+    """Length of an embedding."""
+    dropout: float = knob(0.0, low=0.0, high=0.9)
+    """Dropout before the embedding layer (SER-FIQ needs some)."""
+    margin: Literal["arcface", "cosface"] = "arcface"
+    """Margin on the angle (ArcFace) or on the cosine (CosFace)."""
+    margin_m: float = knob(0.5, low=0.0, high=1.5)
+    """Final margin: radians for ArcFace, cosine for CosFace."""
+    margin_free: float = knob(0.0, low=0.0, high=1.0)
+    """Share of the training with margin 0; small networks start only so."""
+    margin_ramp: float = knob(0.0, low=0.0, high=1.0)
+    """Share of the training in which the margin rises linearly after that."""
+    scale: float = knob(64.0, low=1.0, high=256.0)
+    """Factor s on the cosines."""
+    num_virtual: int = knob(0, low=0)
+    """Virtual prototypes k (classes without images)."""
+    virtual_per_step: Literal["batch", "proportional"] = "batch"
+    """Virtual features a step: as many as the batch (arXiv v1) or round(k*b/n) (ICCV)."""
+    epochs: float = knob(40.0, low=0.0)
+    """Passes over the source."""
+    batch_size: int = knob(512, low=2)
+    """Images a step over all processes."""
+    lr: float = knob(0.1, low=0.0)
+    """Learning rate of SGD with Nesterov momentum .9 at the start."""
+    weight_decay: float = knob(5e-4, low=0.0)
+    """L2 penalty of SGD."""
+    schedule: Literal["step", "cosine"] = "step"
+    """step: lr/10 at each milestone; cosine: to 0."""
+    milestones: tuple[float, ...] = (24.0, 30.0, 36.0)
+    """Epochs at which lr is divided by ten."""
+    warmup_epochs: float = knob(0.0, low=0.0)
+    """Linear rise of lr from 0."""
+    ema: float = knob(0.0, low=0.0, high=0.99999)
+    """Decay of the weights' moving average; 0 switches it off."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """A second recognizer that never conditions and only looks."""
+
+    checkpoint: str | None = "starter:judge"
+    """Checkpoint folder; None: no judge, and the report has no independent figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """Pixels to small latents and back (diffusers' AutoencoderKL on 2x2 pixel blocks)."""
+
+    checkpoint: str = "starter:autoencoder"
+    """Checkpoint folder, used when generator.space is latents."""
+    widths: tuple[int, ...] = (32, 64, 128)
+    """Channels at 1/2, 1/4, 1/8 of the image side."""
+    latent_channels: int = knob(8, low=1, high=64)
+    """Channels of a latent pixel."""
+    kl_weight: float = knob(1e-4, low=0.0)
+    """Weight of the KL term."""
+    perceptual_weight: float = knob(0.5, low=0.0)
+    """Weight of the distance of the recognizer's feature maps and embedding."""
+    epochs: float = knob(20.0, low=0.0)
+    """Passes over the source."""
+    batch_size: int = knob(32, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(1e-3, low=0.0)
+    """Learning rate of AdamW, with a cosine to 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The diffusion model that draws a person from an embedding (VIGFace stage 2)."""
+
+    checkpoint: str = "starter:generator"
+    """Checkpoint folder that a release samples from."""
+    space: Literal["pixels", "latents"] = "latents"
+    """What is denoised: images, or the autoencoder's normalized latents."""
+    patch: int = knob(2, low=1, high=16)
+    """Side of a token in pixels of the space."""
+    patch_rank: int | None = knob(None, low=1)
+    """Width of the bottleneck in the patch embedding of large patches; None: a full matrix."""
+    width: int = knob(256, low=16)
+    """Width of a token."""
+    depth: int = knob(9, low=3)
+    """Blocks, an odd number: (depth-1)/2 long skips."""
+    num_heads: int = knob(4, low=1)
+    """Attention heads, a divisor of width."""
+    prediction: Literal["x0", "v", "epsilon"] = "v"
+    """What the network estimates."""
+    loss_weighting: Literal["none", "min_snr", "x0"] = "none"
+    """Weight of the error over noise levels, in the network's own prediction: none; min_snr: the
+    min-SNR-gamma weights (gamma 5); x0: that of a plain error on x0."""
+    time_sampling: Literal["uniform", "logit_normal"] = "logit_normal"
+    """How training draws its noise levels."""
+    num_timesteps: int = knob(1000, low=2)
+    """Training timesteps T of the cosine schedule."""
+    condition_dropout: float = knob(0.1, low=0.0, high=1.0)
+    """Share of samples whose condition is zeroed, for classifier-free guidance."""
+    identity_weight: float = knob(0.0, low=0.0)
+    """lambda of the identity loss ||E(x0^) - E(x)||^2 (VIGFace eq 8)."""
+    identity_batch: int | None = knob(None, low=1)
+    """Samples of each batch that bear the identity loss (each costs a decode); None: all."""
+    condition: Literal["image", "prototype"] = "image"
+    """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
+    epochs: float = knob(100.0, low=0.0)
+    """Passes over the source; each image or its mirror."""
+    batch_size: int = knob(64, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(1e-4, low=0.0)
+    """Learning rate of AdamW."""
+    warmup_steps: int = knob(500, low=0)
+    """Steps of linear rise of lr from 0."""
+    weight_decay: float = knob(0.01, low=0.0)
+    """Decoupled weight decay of AdamW."""
+    decay_share: float = knob(0.3, low=0.0, high=1.0)
+    """Last share of the training in which lr falls linearly to 0."""
+    grad_clip: float = knob(1.0, low=0.0)
+    """Largest gradient norm; 0 switches clipping off."""
+    ema: float = knob(0.999, low=0.0, high=0.99999)
+    """Decay of the weights' moving average that is sampled from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentitiesConfig:
+    """Who shall exist."""
+
+    proposal: Literal["prototypes", "pca"] = "prototypes"
+    """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
+    real class centres."""
+    num_virtual: int = knob(100, low=0)
+    """Virtual identities to admit."""
+    max_cosine: float | None = knob(None, low=-1.0, high=1.0)
+    """Gate: largest cosine to any real or accepted identity. None (auto): the recognizer's own
+    cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint."""
+    max_attempts: int = knob(1000, low=1)
+    """Proposals an identity may use up before the roster is refused."""
+    pca_dims: int = knob(64, low=1)
+    """Dimensions kept by the pca proposal (at most the number of real identities - 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """What shall be made, and in which batches; everything here changes bytes."""
+
+    images_per_identity: int = knob(8, low=1)
+    """Kept images wanted of a virtual identity."""
+    fill_to: int = knob(0, low=0)
+    """Kept plus source images wanted of a real identity; 0 leaves real people alone."""
+    identities_per_unit: int = knob(10, low=1)
+    """Identities in a work unit, that is in a shard."""
+    micro_batch: int = knob(16, low=1)
+    """Shots sampled together; every batch has this shape."""
+    num_threads: int = knob(1, low=1)
+    """CPU threads of one actor, and of the inline runner."""
+    max_rounds: int = knob(3, low=1)
+    """Rounds of a unit: the first, then top-ups for rejected shots with attempt+1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How a shot is drawn."""
+
+    kind: Literal["ddim", "dpmpp_2m"] = "dpmpp_2m"
+    """DDIM (eta 0) or DPM-Solver++(2M)."""
+    num_steps: int = knob(15, low=1, high=1000)
+    """Steps an image; with guidance other than 1 each calls the network twice."""
+    guidance: float = knob(1.5, low=0.0, high=20.0)
+    """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
+    jpeg_quality: int = knob(95, low=1, high=100)
+    """Quality of the stored JPEG."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiltersConfig:
+    """Which faces stay; None switches a filter off."""
+
+    min_own_cosine: float | None = knob(0.4, low=-1.0, high=1.0)
+    """Cosine to the own identity, by the conditioning recognizer."""
+    min_identity_gap: float | None = knob(0.0, low=-2.0, high=2.0)
+    """Cosine to the own minus cosine to the nearest other identity of the roster."""
+    max_real_cosine: float | None = knob(None, low=-1.0, high=1.0)
+    """Cosine to the nearest real identity."""
+    min_sharpness: float | None = knob(None, low=0.0)
+    """Variance of the Laplacian of the grey image (0-255 scale)."""
+    min_brightness: float | None = knob(20.0, low=0.0, high=255.0)
+    """Mean grey level."""
+    max_brightness: float | None = knob(240.0, low=0.0, high=255.0)
+    """Mean grey level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetConfig:
+    """Who works; nothing here changes a byte of the release."""
+
+    runner: Literal["ray", "inline"] = "ray"
+    """ray: actors; inline: the same plan in this process, for debugging."""
+    num_workers: int | None = knob(None, low=1)
+    """Actors; None: one per GPU, else one per cpus_per_actor of the machine."""
+    gpus_per_actor: float = knob(1.0, low=0.0, high=8.0)
+    """GPUs an actor is given where the cluster has GPUs (fractions share one)."""
+    cpus_per_actor: float = knob(1.0, low=0.0)
+    """CPUs an actor is given where it has no GPU."""
+    units_in_flight: int = knob(2, low=1, high=2)
+    """Units leased to an actor at once, so that it never waits for the driver."""
+    max_unit_deaths: int = knob(3, low=1)
+    """Actor deaths with the same unit in hand before the release stops."""
+    address: str | None = None
+    """Ray cluster; None: the one in RAY_ADDRESS, else a local Ray."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """Where releases live."""
+
+    url: str = "runs/releases"
+    """Local folder, or s3://bucket/prefix."""
+    min_free_bytes: int = knob(1 << 30, low=0)
+    """Free space a local store must have before work starts, beside the planned bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseConfig:
+    """Name and seed of what is made."""
+
+    dataset: str = "faces"
+    """Name of the dataset, a folder in the store: letters, digits, - and _."""
+    version: str = "0.1.0"
+    """Version, a folder in releases/: letters, digits, - _ and dots."""
+    seed: int = knob(0, low=0)
+    """Root of every random number of the release."""
+    allow_real: bool = False
+    """Images of real people may be made (only with plan.fill_to)."""
+    max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
+    """Share of quarantined shots above which the release fails."""
+    title: str = "Synthetic faces"
+    """Headline of report and card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One release or one training: all sections in flow order."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "")
+        _check_names(self.release)
+        if self.source.kind != "starter" and not self.source.path:
+            raise ConfigError(
+                f"source.path: nothing given for source.kind={self.source.kind}; "
+                "want a folder, tar or release; set source.path=..."
+            )
+        if self.source.kind == "starter" and self.source.path:
+            raise ConfigError(
+                f"source.path: got {self.source.path!r} with source.kind=starter, which takes none; "
+                "set source.kind=folder or source.kind=webdataset"
+            )
+        if self.plan.fill_to and not self.release.allow_real:
+            raise ConfigError(
+                f"plan.fill_to: got {self.plan.fill_to} while release.allow_real is false; "
+                "images of real people need release.allow_real=true"
+            )
+        if self.identities.num_virtual == 0 and not self.plan.fill_to:
+            raise ConfigError(
+                "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
+                "want at least one of them positive"
+            )
+        if self.judge.checkpoint == self.recognizer.checkpoint:
+            raise ConfigError(
+                f"judge.checkpoint: got {self.judge.checkpoint!r}, the recognizer that conditions; "
+                "want other weights, or judge.checkpoint=null"
+            )
+        if self.generator.depth % 2 == 0:
+            raise ConfigError(
+                f"generator.depth: got {self.generator.depth}; want an odd number of blocks"
+            )
+        if self.generator.width % self.generator.num_heads:
+            raise ConfigError(
+                f"generator.num_heads: got {self.generator.num_heads}; want a divisor of "
+                f"generator.width={self.generator.width}"
+            )
+
+
+def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
+    """Read a YAML config, apply `section.key=value` arguments, check everything.
+
+    Raises ConfigError with one line that names the dotted key, what it got and what it wants.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file; want a YAML file such as configs/demo.yaml")
+    for item in dotlist or []:
+        if "=" not in item:
+            raise ConfigError(f"argument {item!r}: want section.key=value")
+    try:
+        merged = OmegaConf.merge(
+            OmegaConf.structured(Config), OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or [])
+        )
+        return cast(Config, OmegaConf.to_object(merged))
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        key = getattr(error, "full_key", None) or str(path)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
+        raise ConfigError(f"{key}: {reason}; see factory/config.py for its keys and types") from None
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """Plain nested dictionary of a (sub-)config, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def _check_ranges(section: Any, prefix: str) -> None:
+    for item in dataclasses.fields(section):
+        value, name = getattr(section, item.name), prefix + item.name
+        if dataclasses.is_dataclass(value):
+            _check_ranges(value, name + ".")
+        elif "low" in item.metadata and value is not None:
+            low, high = item.metadata["low"], item.metadata["high"]
+            if not low <= value <= high:  # also refuses NaN
+                span = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+                raise ConfigError(f"{name}: got {value}; want {span}")
+
+
+def _check_names(release: ReleaseConfig) -> None:
+    for name, value, extra in (
+        ("dataset", release.dataset, "-_"),
+        ("version", release.version, "-_."),
+    ):
+        plain = value.replace(".", "") if "." in extra else value
+        if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
+            raise ConfigError(
+                f"release.{name}: got {value!r}; want ASCII letters, digits and {' '.join(extra)}"
+            )

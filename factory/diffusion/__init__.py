@@ -1,0 +1,1 @@
+"""An image of an identity: diffusion models conditioned on recognizer embeddings."""

@@ -1,0 +1,217 @@
+"""Pixels to small latents and back: diffusers' AutoencoderKL on 2x2 pixel blocks (Rombach et al.
+2022; space-to-depth first, because convolutions at full resolution are what a CPU cannot afford).
+
+Shapes: B batch, images [B, 3, px, px] in [-1, 1], latents [B, L, h, w] with h = px/2^len(widths).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from factory import checkpoint
+from factory.config import AutoencoderConfig, Config
+from factory.distributed import autocast, pick_device, start_engine
+from factory.optimization import batch_indices, cosine_decay, num_steps, torch_generator
+from factory.recognition.data import augment, to_network, to_uint8
+from factory.recognition.embed import Recognizer
+from factory.sources import FaceSet
+
+
+def build(widths: tuple[int, ...], latent_channels: int) -> nn.Module:
+    """The network: an AutoencoderKL of 12 channels (2x2 RGB blocks)."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        in_channels=12,
+        out_channels=12,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
+        block_out_channels=tuple(widths),
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=16,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+
+
+class Autoencoder:
+    """A trained autoencoder with latents normalized to zero mean and unit spread per channel."""
+
+    def __init__(self, loaded: checkpoint.Checkpoint, device: torch.device, precision: str) -> None:
+        self.sha256 = loaded.sha256
+        self.channels = int(loaded.config["latent_channels"])
+        self.factor = 2 ** len(loaded.config["widths"])
+        self._device, self._precision = device, precision
+        self.network = build(tuple(loaded.config["widths"]), self.channels)
+        tensors = dict(loaded.tensors)
+        self._mean = tensors.pop("latent_mean").view(1, -1, 1, 1).to(device)
+        self._std = tensors.pop("latent_std").view(1, -1, 1, 1).to(device)
+        self.network.load_state_dict(tensors)
+        self.network.eval().requires_grad_(False)
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, name: str, device: torch.device, precision: str) -> Autoencoder:
+        """From a checkpoint folder or starter:NAME; raises CheckpointError."""
+        loaded = checkpoint.load(name, "autoencoder", "autoencoder.checkpoint")
+        return cls(loaded, device, precision)
+
+    @torch.inference_mode()
+    def encode(self, images_NHWC: np.ndarray, batch_size: int = 64) -> torch.Tensor:
+        """Normalized latent means [N, L, h, w] of RGB uint8 images, on the CPU."""
+        parts = []
+        for start in range(0, len(images_NHWC), batch_size):
+            x_BCHW = to_network(images_NHWC[start : start + batch_size]).to(self._device)
+            with autocast(self._device, self._precision):
+                moments = self.network.encoder(_blocks(x_BCHW))  # type: ignore[operator]
+            mean = moments.float()[:, : self.channels]
+            parts.append(((mean - self._mean) / self._std).cpu())
+        return torch.cat(parts)
+
+    def decode(self, z_BLHW: torch.Tensor) -> torch.Tensor:
+        """Images in [-1, 1] of normalized latents; differentiable."""
+        with autocast(self._device, self._precision):
+            blocks = self.network.decoder(z_BLHW * self._std + self._mean)  # type: ignore[operator]
+        return F.pixel_shuffle(blocks.float(), 2)
+
+
+class AutoencoderLoss(nn.Module):
+    """L1 + KL + perceptual distance in the frozen recognizer (feature maps and embedding)."""
+
+    def __init__(self, config: AutoencoderConfig, recognizer: Recognizer) -> None:
+        super().__init__()
+        self.network = build(config.widths, config.latent_channels)
+        self._config = config
+        self._judge = [recognizer.backbone]  # a list hides it from parameters()
+
+    def forward(self, x_BCHW: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        moments = self.network.encoder(_blocks(x_BCHW)).float()  # type: ignore[operator]
+        mean, log_variance = moments.chunk(2, 1)
+        log_variance = log_variance.clamp(-20, 10)
+        z = mean + noise * (0.5 * log_variance).exp()
+        y_BCHW = F.pixel_shuffle(self.network.decoder(z).float(), 2)  # type: ignore[operator]
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        loss = (y_BCHW - x_BCHW).abs().mean() + self._config.kl_weight * kl
+        if self._config.perceptual_weight:
+            loss = loss + self._config.perceptual_weight * self._perceptual(y_BCHW, x_BCHW)
+        return loss
+
+    def _perceptual(self, y_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> torch.Tensor:
+        backbone = self._judge[0]
+        mine = backbone.feature_maps(y_BCHW)
+        with torch.no_grad():
+            wanted = backbone.feature_maps(x_BCHW)
+        distances = [
+            (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean()
+            for a, b in zip(mine, wanted, strict=True)
+        ]
+        cosine = F.cosine_similarity(backbone.head(mine[-1]), backbone.head(wanted[-1]))
+        return sum(distances, (1 - cosine).mean()) / (len(distances) + 1)
+
+
+def train(
+    config: Config, faces: FaceSet, heldout: FaceSet, log: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Train to the end of the recipe, write the checkpoint to training.out, return its metrics."""
+    recipe, out, seed = config.autoencoder, Path(config.training.out), config.training.seed
+
+    # Network, optimizer, engine
+    torch.manual_seed(seed)
+    device = pick_device(config.compute)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    model = AutoencoderLoss(recipe, recognizer)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=0.0)
+    engine = start_engine(model, optimizer, config.compute, grad_clip=1.0)
+
+    # Where we are
+    state = engine.load(out) or {"step": 0, "seconds": 0.0}
+    first_step, seconds_before = int(state["step"]), float(state["seconds"])
+    batch_size = min(recipe.batch_size, len(faces))
+    total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
+    side = config.source.image_px // 2 ** len(recipe.widths)
+    started = saved = time.monotonic()
+
+    def extra(step: int) -> dict[str, Any]:
+        return {"step": step, "seconds": seconds_before + time.monotonic() - started}
+
+    # Steps
+    losses: list[float] = []
+    for step in range(first_step, total):
+        chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
+        draw = torch_generator(seed, "step", step, engine.rank)
+        x_BCHW = to_network(faces.images_NHWC[chosen]).to(engine.device, non_blocking=True)
+        x_BCHW = augment(x_BCHW, config.recognizer.augment, draw)
+        noise = torch.randn(len(chosen), recipe.latent_channels, side, side, generator=draw)
+        loss = engine(
+            x_BCHW.contiguous(memory_format=torch.channels_last), noise.to(engine.device)
+        )
+        warm = min(1.0, (step + 1) / 200)
+        engine.step(loss, recipe.lr * warm * cosine_decay(step / total))
+        losses.append(float(loss.detach()))
+
+        # Log and save
+        if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
+            rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
+            log(f"step {step + 1}/{total} loss {np.mean(losses[-50:]):.4f} {rate:.0f} images/s")
+        if time.monotonic() - saved > config.training.save_every_s:
+            engine.save(out, extra(step + 1))
+            saved = time.monotonic()
+    engine.save(out, extra(total))
+
+    # Measure and write
+    metrics: dict[str, Any] = {}
+    if engine.rank == 0:
+        network = {n.removeprefix("network."): t for n, t in engine.module.state_dict().items()}
+        unit = {
+            "latent_mean": torch.zeros(recipe.latent_channels),
+            "latent_std": torch.ones(recipe.latent_channels),
+        }
+        story = checkpoint.Checkpoint(
+            kind="autoencoder",
+            tensors={n: t.detach().cpu() for n, t in (network | unit).items()},
+            config={"widths": list(recipe.widths), "latent_channels": recipe.latent_channels},
+            step=total,
+            metrics={},
+            lineage={"recognizer": recognizer.sha256},
+            sha256="",
+        )
+        raw = Autoencoder(story, device, config.compute.precision).encode(faces.images_NHWC)
+        story.tensors["latent_mean"] = raw.mean((0, 2, 3))
+        story.tensors["latent_std"] = raw.std((0, 2, 3))
+        trained = Autoencoder(story, device, config.compute.precision)
+        metrics = measure(trained, recognizer, heldout if len(heldout) else faces)
+        metrics["hours"] = round(extra(total)["seconds"] / 3600, 3)
+        checkpoint.save(out, replace(story, metrics=metrics))
+    return metrics
+
+
+@torch.inference_mode()
+def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: FaceSet) -> dict[str, float]:
+    """Reconstruction of up to 512 faces: PSNR in dB and cosine of embeddings before and after."""
+    images = faces.images_NHWC[:512]
+    z = autoencoder.encode(images).to(recognizer.device)
+    again = np.concatenate([to_uint8(autoencoder.decode(part)) for part in z.split(64)])
+    error = np.square(images.astype(np.float32) - again.astype(np.float32)).mean((1, 2, 3))
+    cosine = (recognizer.embed(images) * recognizer.embed(again)).sum(1)
+    return {
+        "num_images": len(images),
+        "psnr_db": float((10 * np.log10(255**2 / error)).mean()),
+        "identity_cosine_mean": float(cosine.mean()),
+        "identity_cosine_p05": float(np.quantile(cosine, 0.05)),
+    }
+
+
+def _blocks(x_BCHW: torch.Tensor) -> torch.Tensor:
+    return F.pixel_unshuffle(x_BCHW, 2).contiguous(memory_format=torch.channels_last)

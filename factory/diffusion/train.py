@@ -1,0 +1,225 @@
+"""Train the generator on recognizer embeddings (VIGFace stage 2; METHODS 1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from factory import checkpoint
+from factory.config import Config, GeneratorConfig
+from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.process import Process, draw_timesteps
+from factory.diffusion.uvit import Shape, UViT
+from factory.distributed import pick_device, start_engine
+from factory.errors import CheckpointError
+from factory.optimization import EMA, batch_indices, linear_decay, num_steps, torch_generator
+from factory.recognition.data import to_network
+from factory.recognition.embed import Recognizer
+from factory.sources import FaceSet
+
+Decode = Callable[[torch.Tensor], torch.Tensor]
+"""From the space that is denoised to images in [-1, 1]."""
+
+
+class GeneratorLoss(nn.Module):
+    """Denoising error plus lambda times the identity loss of eq 8, through frozen networks."""
+
+    def __init__(
+        self, config: GeneratorConfig, shape: Shape, decode: Decode, recognizer: Recognizer
+    ) -> None:
+        super().__init__()
+        self.network = UViT(shape)
+        self.process = Process(config.num_timesteps)
+        self._config = config
+        self._frozen = (decode, recognizer.unit_features)  # a tuple hides them from parameters()
+
+    def forward(
+        self,
+        x_BCHW: torch.Tensor,
+        noise: torch.Tensor,
+        t_B: torch.Tensor,
+        condition_BD: torch.Tensor,
+        identity_BD: torch.Tensor,
+    ) -> torch.Tensor:
+        """`condition_BD` drives the network (zero rows are dropped conditions); `identity_BD` is
+        what the identity loss compares with, in the first identity_batch samples."""
+        config = self._config
+        x_t = self.process.add_noise(x_BCHW, noise, t_B)
+        output = self.network(x_t, t_B, condition_BD)
+        target = self.process.target(x_BCHW, noise, t_B, config.prediction)
+        error_B = (output - target).square().mean((1, 2, 3))
+        weight_B = self.process.loss_weight(t_B, config.loss_weighting, config.prediction)
+        loss = (weight_B.to(error_B.dtype) * error_B).mean()
+        if config.identity_weight:
+            first = slice(config.identity_batch)
+            x0 = self.process.x0(output[first], x_t[first], t_B[first], config.prediction)
+            loss = loss + config.identity_weight * self._identity_loss(x0, identity_BD[first])
+        return loss
+
+    def _identity_loss(self, x0: torch.Tensor, identity_BD: torch.Tensor) -> torch.Tensor:
+        decode, unit_features = self._frozen
+        return (unit_features(decode(x0)) - identity_BD).square().sum(1).mean()  # eq 8
+
+
+def network_shape(config: Config, channels: int, side: int, embedding_dim: int) -> Shape:
+    """The network a config describes, for a space of `channels` x side x side."""
+    recipe = config.generator
+    return Shape(
+        channels=channels,
+        side=side,
+        patch=recipe.patch,
+        patch_rank=recipe.patch_rank,
+        width=recipe.width,
+        depth=recipe.depth,
+        num_heads=recipe.num_heads,
+        embedding_dim=embedding_dim,
+    )
+
+
+class TrainingCache:
+    """What does not change while training: images or latents, and conditions, of both mirrors.
+
+    `x_2N` [2N, C, h, w] holds the N faces, then their mirrors; `unit_2ND` their embeddings, or
+    twice the class prototypes.
+    """
+
+    def __init__(
+        self, faces: FaceSet, recognizer: Recognizer, autoencoder: Autoencoder | None, kind: str
+    ) -> None:
+        both = (faces.images_NHWC, np.ascontiguousarray(faces.images_NHWC[:, :, ::-1]))
+        if autoencoder:
+            self._x_2N = torch.cat([autoencoder.encode(images) for images in both])
+        else:
+            self._x_2N = torch.from_numpy(np.concatenate(both))
+        if kind == "image":
+            unit = np.concatenate([recognizer.embed(images) for images in both])
+        else:
+            unit = np.tile(_prototypes_of(faces, recognizer), (2, 1))
+        self._unit_2ND = torch.from_numpy(unit)
+        self._in_pixels = autoencoder is None
+        first = self._images(torch.tensor([0]))
+        self.channels, self.side = int(first.shape[1]), int(first.shape[2])
+
+    def batch(
+        self, chosen: np.ndarray, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x [B, C, h, w], unit condition [B, D]) of the chosen faces, half of them mirrored."""
+        mirrored = torch.rand(len(chosen), generator=generator) < 0.5
+        rows = torch.from_numpy(chosen) + mirrored * (len(self._x_2N) // 2)
+        return self._images(rows), self._unit_2ND[rows]
+
+    def _images(self, rows: torch.Tensor) -> torch.Tensor:
+        return to_network(self._x_2N[rows]) if self._in_pixels else self._x_2N[rows]
+
+
+def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) -> dict[str, Any]:
+    """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
+    recipe, out, seed = config.generator, Path(config.training.out), config.training.seed
+
+    # Frozen networks and what they say of every face
+    device, precision = pick_device(config.compute), config.compute.precision
+    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    autoencoder, decode = None, _identity
+    if recipe.space == "latents":
+        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        decode = autoencoder.decode
+    cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition)
+
+    # Network, optimizer, engine
+    torch.manual_seed(seed)
+    shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
+    model = GeneratorLoss(recipe, shape, decode, recognizer)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=recipe.weight_decay
+    )
+    engine = start_engine(model, optimizer, config.compute, recipe.grad_clip)
+    ema = EMA(engine.module.network, recipe.ema)  # type: ignore[arg-type]
+
+    # Where we are
+    state = engine.load(out) or {"step": 0, "seconds": 0.0, "ema": ema.state_dict()}
+    ema.load_state_dict(state["ema"])
+    first_step, seconds_before = int(state["step"]), float(state["seconds"])
+    batch_size = min(recipe.batch_size, len(faces))
+    total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
+    started = saved = time.monotonic()
+
+    def save(step: int) -> None:
+        hours = seconds_before + time.monotonic() - started
+        engine.save(out, {"step": step, "seconds": hours, "ema": ema.state_dict()})
+        if engine.rank == 0:
+            lineage = {"recognizer": recognizer.sha256}
+            if autoencoder:
+                lineage["autoencoder"] = autoencoder.sha256
+            metrics = {"final_loss": float(np.mean(losses[-200:])), "hours": round(hours / 3600, 3)}
+            story = checkpoint.Checkpoint(
+                kind="generator",
+                tensors={n: t.cpu() for n, t in ema.shadow.items()},
+                config=_story_config(recipe, shape),
+                step=step,
+                metrics=metrics,
+                lineage=lineage,
+                sha256="",
+            )
+            checkpoint.save(out, story)
+
+    # Steps
+    losses: list[float] = [float("nan")] if first_step == total else []
+    for step in range(first_step, total):
+        chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
+        draw = torch_generator(seed, "step", step, engine.rank)
+        x, unit_BD = cache.batch(chosen, draw)
+        noise = torch.randn(x.shape, generator=draw)
+        t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
+        kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
+        batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD)
+        loss = engine(*(part.to(engine.device, non_blocking=True) for part in batch))
+        warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+        engine.step(loss, recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
+        ema.update(engine.module.network)  # type: ignore[arg-type]
+        losses.append(float(loss.detach()))
+
+        # Log and save
+        if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
+            rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
+            log(f"step {step + 1}/{total} loss {np.mean(losses[-200:]):.4f} {rate:.0f} images/s")
+        if time.monotonic() - saved > config.training.save_every_s:
+            save(step + 1)
+            saved = time.monotonic()
+    save(total)
+    return checkpoint.read_story(str(out), "generator", "training.out")["metrics"]
+
+
+def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:
+    return {
+        "shape": asdict(shape),
+        "space": recipe.space,
+        "prediction": recipe.prediction,
+        "num_timesteps": recipe.num_timesteps,
+        "condition": recipe.condition,
+        "identity_weight": recipe.identity_weight,
+    }
+
+
+def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:
+    index = {name: i for i, name in enumerate(recognizer.real_names)}
+    missing = [name for name in faces.names if name not in index]
+    if missing:
+        raise CheckpointError(
+            f"generator.condition: the recognizer has no prototype of {missing[0]!r} "
+            f"({len(missing)} people); train it on this source or use generator.condition=image"
+        )
+    rows = np.array([index[name] for name in faces.names])
+    return np.asarray(recognizer.unit_real[rows[faces.labels]])
+
+
+def _identity(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+

@@ -1,0 +1,129 @@
+"""U-ViT (Bao et al. 2023): a transformer with long skips, driven by time and identity through
+AdaLN (Peebles & Xie 2023; one modulation shared by all blocks as in PixArt-alpha).
+
+Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, W width, D embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that fixes the network; stored in its checkpoint."""
+
+    channels: int
+    side: int
+    patch: int
+    patch_rank: int | None
+    width: int
+    depth: int
+    num_heads: int
+    embedding_dim: int
+
+
+class UViT(nn.Module):
+    """(x_BCHW, timesteps [B], unit condition [B, D], zero for none) -> prediction [B, C, H, W]."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        if shape.side % shape.patch:
+            raise ValueError(
+                f"generator.patch: got {shape.patch}; want a divisor of the side {shape.side}"
+            )
+        self.shape = shape
+        width, grid = shape.width, shape.side // shape.patch
+        values = shape.channels * shape.patch**2
+        self.embed: nn.Module = nn.Linear(values, width)
+        if shape.patch_rank:
+            self.embed = nn.Sequential(
+                nn.Linear(values, shape.patch_rank, bias=False), nn.Linear(shape.patch_rank, width)
+            )
+        self.position_1NW = nn.Parameter(torch.randn(1, grid**2, width) * 0.02)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.identity = nn.Sequential(
+            nn.Linear(shape.embedding_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        half = shape.depth // 2
+        self.down = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
+        self.middle = Block(width, shape.num_heads)
+        self.up = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
+        self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(half))
+        self.final_table_2W = nn.Parameter(torch.randn(2, width) / width**0.5)
+        self.final = nn.Linear(width, values)
+        nn.init.zeros_(self.final.weight)
+        nn.init.zeros_(self.final.bias)
+
+    def forward(
+        self, x_BCHW: torch.Tensor, t_B: torch.Tensor, condition_BD: torch.Tensor
+    ) -> torch.Tensor:
+        scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
+        drive_BW = self.time(_sinusoid(t_B, self.shape.width)) + self.identity(scaled_BD)
+        drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
+        x_BNW = self.embed(self._to_patches(x_BCHW)) + self.position_1NW
+        skips = []
+        for block in self.down:
+            x_BNW = block(x_BNW, drive_B6W)
+            skips.append(x_BNW)
+        x_BNW = self.middle(x_BNW, drive_B6W)
+        for block, merge in zip(self.up, self.skips, strict=True):
+            x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W)
+        shift_BW, scale_BW = (self.final_table_2W + drive_BW[:, None]).unbind(1)
+        return self._to_space(self.final(_modulate(x_BNW, shift_BW, scale_BW)))
+
+    def _to_patches(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return F.pixel_unshuffle(x_BCHW, self.shape.patch).flatten(2).transpose(1, 2)
+
+    def _to_space(self, x_BNV: torch.Tensor) -> torch.Tensor:
+        grid = self.shape.side // self.shape.patch
+        x_BVHW = x_BNV.transpose(1, 2).unflatten(2, (grid, grid))
+        return F.pixel_shuffle(x_BVHW, self.shape.patch).float()
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each modulated and gated by the drive."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.table_6W = nn.Parameter(torch.randn(6, width) / width**0.5)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.norm_q = nn.RMSNorm(width // num_heads, eps=1e-6)
+        self.norm_k = nn.RMSNorm(width // num_heads, eps=1e-6)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x_BNW: torch.Tensor, drive_B6W: torch.Tensor) -> torch.Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = (drive_B6W + self.table_6W).unbind(1)
+        x_BNW = x_BNW + gate1[:, None] * self._attend(_modulate(x_BNW, shift1, scale1))
+        return x_BNW + gate2[:, None] * self.mlp(_modulate(x_BNW, shift2, scale2))
+
+    def _attend(self, x_BNW: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
+        mixed_BNW = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.out(mixed_BNW)
+
+
+def _modulate(
+    x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor
+) -> torch.Tensor:
+    normal_BNW = F.layer_norm(x_BNW, x_BNW.shape[-1:])
+    return normal_BNW * (1 + scale_BW[:, None]) + shift_BW[:, None]
+
+
+def _sinusoid(t_B: torch.Tensor, width: int) -> torch.Tensor:
+    """Sines and cosines of the timestep at wavelengths from 2*pi to 10,000*2*pi, [B, width]."""
+    half = width // 2
+    rate = torch.exp(-math.log(10_000) * torch.arange(half, device=t_B.device) / half)
+    angle_BH = t_B[:, None].float() * rate
+    return F.pad(torch.cat([angle_BH.sin(), angle_BH.cos()], 1), (0, width - 2 * half))

@@ -1,0 +1,46 @@
+"""Everything the factory raises on purpose, as one small tree.
+
+    FactoryError
+    ├── ConfigError      (ValueError)  a key, type, range or combination in the config is wrong
+    ├── SourceError      (ValueError)  a source of faces is missing, empty or unreadable
+    ├── CheckpointError  (ValueError)  weights are missing, altered or made for another space
+    ├── PlanError        (ValueError)  the release cannot be planned, or differs from the one there
+    ├── StoreError       (OSError)     the store cannot be written or read; `Conflict` lost a race
+    └── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
+
+Messages are one line: dotted name or path, what was found, what is wanted, what to do.
+"""
+
+from __future__ import annotations
+
+
+class FactoryError(Exception):
+    """Base of all errors whose message is meant for the person who runs the factory."""
+
+
+class ConfigError(FactoryError, ValueError):
+    """A configuration value cannot be used."""
+
+
+class SourceError(FactoryError, ValueError):
+    """A source of faces cannot be used."""
+
+
+class CheckpointError(FactoryError, ValueError):
+    """A checkpoint cannot be used."""
+
+
+class PlanError(FactoryError, ValueError):
+    """A release cannot be planned or continued."""
+
+
+class StoreError(FactoryError, OSError):
+    """The store refused or failed."""
+
+
+class Conflict(StoreError):
+    """A create-only put found the name taken by other bytes."""
+
+
+class IntegrityError(FactoryError, RuntimeError):
+    """Stored bytes contradict their digest, their commit record or the plan."""

@@ -1,0 +1,1 @@
+"""Who is who: networks that turn a face into a unit vector, and how they are trained."""

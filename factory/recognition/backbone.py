@@ -1,0 +1,104 @@
+"""IResNet, the residual network of face recognition (Duta et al. 2020; ArcFace's reference net).
+
+Shapes: B batch, C channels, H W pixels, D embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the four stages, blocks in each, and the stride of the stem."""
+
+    widths: tuple[int, int, int, int]
+    blocks: tuple[int, int, int, int]
+    stem_stride: int = 1
+
+
+SHAPES = {
+    "iresnet_mini": Shape((32, 64, 128, 192), (1, 2, 2, 1), stem_stride=2),
+    "iresnet18": Shape((64, 128, 256, 512), (2, 2, 2, 2)),
+    "iresnet34": Shape((64, 128, 256, 512), (3, 4, 6, 3)),
+    "iresnet50": Shape((64, 128, 256, 512), (3, 4, 14, 3)),
+    "iresnet100": Shape((64, 128, 256, 512), (3, 13, 30, 3)),
+}
+
+
+class Block(nn.Module):
+    """BN, 3x3, BN, PReLU, 3x3 with the stride, BN; plus the input."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return self.body(x_BCHW) + self.shortcut(x_BCHW)
+
+
+class IResNet(nn.Module):
+    """Images in [-1, 1], [B, 3, px, px] RGB -> embeddings [B, D], not normalized."""
+
+    def __init__(
+        self, name: str, embedding_dim: int, image_px: int = 112, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        shape = SHAPES[name]
+        width = shape.widths[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 3, shape.stem_stride, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.PReLU(width),
+        )
+        stages = []
+        for outputs, num_blocks in zip(shape.widths, shape.blocks, strict=True):
+            blocks = [Block(width, outputs, 2)]
+            blocks += [Block(outputs, outputs, 1) for _ in range(num_blocks - 1)]
+            stages.append(nn.Sequential(*blocks))
+            width = outputs
+        self.stages = nn.ModuleList(stages)
+        side = image_px
+        for stride in (shape.stem_stride, 2, 2, 2, 2):
+            side = (side - 1) // stride + 1
+        self.norm = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(dropout)
+        self.embed = nn.Linear(width * side * side, embedding_dim)
+        self.embed_norm = nn.BatchNorm1d(embedding_dim)
+        self.embed_norm.weight.requires_grad_(False)  # because only the direction is used
+        self._initialize()
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return self.head(self.feature_maps(x_BCHW)[-1])
+
+    def feature_maps(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
+        """Output of each stage, finest first (a perceptual loss compares them)."""
+        maps, x_BCHW = [], self.stem(x_BCHW)
+        for stage in self.stages:
+            x_BCHW = stage(x_BCHW)
+            maps.append(x_BCHW)
+        return maps
+
+    def head(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        x_BF = self.dropout(self.norm(x_BCHW).flatten(1))
+        return self.embed_norm(self.embed(x_BF).float())
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,77 @@
+"""A trained recognizer as the rest of the factory sees it: images in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from factory import checkpoint
+from factory.recognition.backbone import IResNet
+from factory.recognition.data import to_network
+
+
+class Embedder(Protocol):
+    """Anything that embeds aligned faces."""
+
+    sha256: str
+    dim: int
+
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """RGB uint8 [N, H, W, 3] -> float32 unit vectors [N, dim]."""
+        ...
+
+
+class Recognizer:
+    """Backbone and prototypes of a checkpoint, frozen, in float32."""
+
+    def __init__(self, loaded: checkpoint.Checkpoint, device: torch.device) -> None:
+        shape = loaded.config
+        self.dim = int(shape["embedding_dim"])
+        self.image_px = int(shape["image_px"])
+        self.sha256 = loaded.sha256
+        self.metrics: dict[str, Any] = loaded.metrics
+        self.device = device
+        self.real_names: list[str] = list(shape["real_names"])
+        self.unit_real = F.normalize(loaded.tensors["prototypes.real"]).numpy()
+        self.unit_virtual = F.normalize(loaded.tensors["prototypes.virtual"]).numpy()
+        self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
+        prefix = "backbone."
+        self.backbone.load_state_dict(
+            {n[len(prefix) :]: t for n, t in loaded.tensors.items() if n.startswith(prefix)}
+        )
+        self.backbone.eval().requires_grad_(False)
+        self.backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(
+        cls, name: str, device: torch.device, key: str = "recognizer.checkpoint"
+    ) -> Recognizer:
+        """From a checkpoint folder or starter:NAME; raises CheckpointError naming `key`."""
+        return cls(checkpoint.load(name, "recognizer", key), device)
+
+    def embed(self, images_NHWC: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """Unit vectors of RGB uint8 images [N, px, px, 3]."""
+        return np.concatenate([self._embed(b) for b in _batches(images_NHWC, batch_size)])
+
+    def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """Unit vectors of image and mirror summed, as verification protocols do (METHODS 7)."""
+        both = self.embed(images_NHWC) + self.embed(images_NHWC[:, :, ::-1])
+        return both / np.linalg.norm(both, axis=1, keepdims=True)
+
+    def unit_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Differentiable unit embeddings of images in [-1, 1] (identity losses)."""
+        return F.normalize(self.backbone(x_BCHW))
+
+    @torch.inference_mode()
+    def _embed(self, images_BHWC: np.ndarray) -> np.ndarray:
+        x_BCHW = to_network(np.ascontiguousarray(images_BHWC)).to(self.device)
+        return self.unit_features(x_BCHW).cpu().numpy()
+
+
+def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterable[np.ndarray]:
+    for start in range(0, len(images_NHWC), batch_size):
+        yield images_NHWC[start : start + batch_size]

@@ -1,0 +1,14 @@
+"""Faces that exist: every reader gives the same `FaceSource`; `open_source` picks by config."""
+
+from factory.sources.base import CorruptImageError, FaceSet, FaceSource, SourceFace, read_faces
+from factory.sources.readers import open_source, training_faces
+
+__all__ = [
+    "CorruptImageError",
+    "FaceSet",
+    "FaceSource",
+    "SourceFace",
+    "open_source",
+    "read_faces",
+    "training_faces",
+]

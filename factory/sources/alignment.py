@@ -1,0 +1,91 @@
+"""Five-point alignment to the ArcFace template (METHODS 8; Deng et al. 2019, 112x112 points).
+
+Point order everywhere: left eye, right eye, nose tip, left and right mouth corner, as seen in
+the image.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from factory.errors import SourceError
+
+TEMPLATE_52 = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""Where the five points lie in a 112x112 aligned image, pixels (x, y)."""
+
+
+def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
+    """2x3 matrix of the least-squares similarity that takes points to target (Umeyama 1991)."""
+    mean, target_mean = points_N2.mean(0), target_N2.mean(0)
+    centred, target_centred = points_N2 - mean, target_N2 - target_mean
+    u, singular, vt = np.linalg.svd(target_centred.T @ centred)
+    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # no reflection
+    rotation = u @ np.diag(sign) @ vt
+    variance = (centred**2).sum()
+    if variance == 0:
+        raise SourceError("landmarks: all five points coincide; want five different points")
+    scale = (singular * sign).sum() / variance
+    matrix = scale * rotation
+    return np.column_stack([matrix, target_mean - matrix @ mean])
+
+
+def align(image_HWC: np.ndarray, landmarks_52: np.ndarray, image_px: int) -> np.ndarray:
+    """Warp an RGB uint8 image so that its five points fall on the template, [px, px, 3]."""
+    import cv2
+
+    matrix = similarity_transform(landmarks_52, TEMPLATE_52 * (image_px / 112))
+    size = (image_px, image_px)
+    return np.asarray(cv2.warpAffine(image_HWC, matrix, size, flags=cv2.INTER_LINEAR))
+
+
+class YuNet:
+    """Five points of the most confident face, by OpenCV's YuNet (Wu et al. 2023)."""
+
+    def __init__(self, model_path: str, min_score: float = 0.6) -> None:
+        import cv2
+
+        if not Path(model_path).is_file():
+            raise SourceError(
+                f"source.detector: no file {model_path!r}; want YuNet's .onnx "
+                "(face_detection_yunet of the OpenCV zoo)"
+            )
+        self._detector = cv2.FaceDetectorYN.create(model_path, "", (320, 320), min_score)
+
+    def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
+        """[5, 2] pixels (x, y) in an RGB uint8 image, or None where no face is found."""
+        height, width = image_HWC.shape[:2]
+        self._detector.setInputSize((width, height))
+        _, faces = self._detector.detect(np.ascontiguousarray(image_HWC[:, :, ::-1]))
+        if faces is None or len(faces) == 0:
+            return None
+        best = faces[int(np.argmax(faces[:, 14]))]
+        return best[4:14].reshape(5, 2).astype(np.float64)
+
+
+def read_landmarks(path: str) -> dict[str, np.ndarray]:
+    """CSV rows `file, x1, y1, .. x5, y5[, ...]` after one header line, by file name."""
+    if not Path(path).is_file():
+        raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of five points an image")
+    table: dict[str, np.ndarray] = {}
+    with open(path, newline="", encoding="utf-8") as handle:
+        rows = csv.reader(handle)
+        next(rows, None)
+        for line, row in enumerate(rows, start=2):
+            try:
+                table[row[0]] = np.array([float(v) for v in row[1:11]]).reshape(5, 2)
+            except (ValueError, IndexError):
+                raise SourceError(
+                    f"source.landmarks: {path} line {line} is not a file name and ten numbers"
+                ) from None
+    return table

@@ -1,0 +1,129 @@
+"""The one shape of a source of faces, and reading it into memory with corrupt images counted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from factory.errors import SourceError
+
+
+class CorruptImageError(SourceError):
+    """One image cannot be used; the message begins with its key."""
+
+
+@dataclass(frozen=True)
+class SourceFace:
+    """One aligned face: RGB uint8 HWC, its identity, its key, five points in pixels if known."""
+
+    image_HWC: np.ndarray
+    label: int
+    key: str
+    landmarks_52: np.ndarray | None = None
+
+
+class FaceSource(Protocol):
+    """Random access to labelled faces. `labels[i]` indexes `names`; keys are unique."""
+
+    names: Sequence[str]
+    labels: np.ndarray
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def key(self, index: int) -> str: ...
+
+    def __getitem__(self, index: int) -> SourceFace:
+        """Decode and align one face; raises CorruptImageError."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Decoded faces: images uint8 [N, H, W, 3], labels int64 [N], keys, and identity names."""
+
+    images_NHWC: np.ndarray
+    labels: np.ndarray
+    keys: list[str]
+    names: list[str]
+    corrupt: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
+        """(training, held-out) by identity: the last `num_holdout` names are held out."""
+        if num_holdout >= len(self.names):
+            raise SourceError(
+                f"source.holdout_identities: got {num_holdout} of {len(self.names)} identities; "
+                "want fewer, so that somebody is left to train on"
+            )
+        first = len(self.names) - num_holdout
+        return self._take(self.labels < first), self._take(self.labels >= first)
+
+    def _take(self, mask: np.ndarray) -> FaceSet:
+        indices = np.flatnonzero(mask)
+        keys = [self.keys[i] for i in indices]
+        return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, self.names, [])
+
+
+def decode_image(data: bytes, key: str, max_pixels: int) -> np.ndarray:
+    """RGB uint8 HWC from JPEG, PNG or WebP bytes; raises CorruptImageError naming the key.
+
+    The size in the header is checked before any pixel is decoded.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
+            if image.width * image.height > max_pixels:
+                raise CorruptImageError(
+                    f"{key}: {image.width}x{image.height} pixels, more than {max_pixels} "
+                    "(source.max_pixels)"
+                )
+            return np.asarray(image.convert("RGB"))
+    except CorruptImageError:
+        raise
+    except Exception as error:  # because Pillow's decoders raise nearly anything on bad bytes
+        raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
+
+
+def iterate_faces(
+    source: FaceSource, max_corrupt_fraction: float, corrupt: list[str]
+) -> Iterator[SourceFace]:
+    """Every readable face in order; unreadable ones are appended to `corrupt`.
+
+    Raises SourceError once they are more than `max_corrupt_fraction` of the source.
+    """
+    allowed = int(max_corrupt_fraction * len(source))
+    for index in range(len(source)):
+        try:
+            yield source[index]
+        except CorruptImageError as error:
+            corrupt.append(str(error))
+            if len(corrupt) > allowed:
+                raise SourceError(
+                    f"source.max_corrupt_fraction: more than {allowed} of {len(source)} images "
+                    f"cannot be used, first {corrupt[0]}; mend the source or raise the limit"
+                ) from None
+
+
+def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
+    """The whole source in memory (H*W*3 bytes an image); raises SourceError as `iterate_faces`,
+    and when every image of an identity was unreadable."""
+    corrupt: list[str] = []
+    faces = list(iterate_faces(source, max_corrupt_fraction, corrupt))
+    labels = np.array([face.label for face in faces], dtype=np.int64)
+    missing = np.setdiff1d(np.arange(len(source.names)), labels)
+    if len(missing):
+        name = source.names[int(missing[0])]
+        raise SourceError(
+            f"source: {len(missing)} identities have no readable image, first {name!r}; "
+            "remove them or mend their images"
+        )
+    images = np.stack([face.image_HWC for face in faces])
+    return FaceSet(images, labels, [face.key for face in faces], list(source.names), corrupt)

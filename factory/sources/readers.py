@@ -1,0 +1,187 @@
+"""Readers: an image folder, the same inside a tar, WebDataset shards, and the starter pack.
+
+All of them are an index of (where the bytes lie, label, key) read with `pread`: a tar is never
+unpacked, so no member can land outside its folder, and random access works from many processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from factory.config import SourceConfig
+from factory.errors import SourceError
+from factory.sources.alignment import YuNet, align, read_landmarks
+from factory.sources.base import (
+    CorruptImageError,
+    FaceSet,
+    FaceSource,
+    SourceFace,
+    decode_image,
+    read_faces,
+)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one encoded image lies: a file, or a byte range of a tar."""
+
+    path: Path
+    offset: int
+    size: int
+    name: str
+    key: str
+
+
+class IndexedSource:
+    """A FaceSource over an index of entries; faces of another size are aligned on reading."""
+
+    def __init__(self, entries: list[Entry], identities: list[str], config: SourceConfig) -> None:
+        where = config.path or "starter pack"
+        if not entries:
+            raise SourceError(
+                f"source.path: no images in {where}; want .jpg, .png or .webp, one folder an "
+                "identity (kind folder) or shards with .jpg and .cls (kind webdataset)"
+            )
+        self.names = sorted(set(identities))
+        index = {name: i for i, name in enumerate(self.names)}
+        self.labels = np.array([index[name] for name in identities], dtype=np.int64)
+        self._entries = entries
+        self._config = config
+        self._landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
+        self._detector = YuNet(config.detector) if config.detector else None
+        listing = "\n".join(f"{e.key} {e.size} {n}" for e, n in zip(entries, identities, strict=True))
+        self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def key(self, index: int) -> str:
+        return self._entries[index].key
+
+    def __getitem__(self, index: int) -> SourceFace:
+        entry = self._entries[index]
+        image = decode_image(_read(entry), entry.key, self._config.max_pixels)
+        landmarks = self._landmarks.get(entry.name)
+        if image.shape[:2] != (self._config.image_px,) * 2:
+            image = self._align(image, landmarks, entry.key)
+            landmarks = None
+        return SourceFace(image, int(self.labels[index]), entry.key, landmarks)
+
+    def _align(self, image: np.ndarray, landmarks: np.ndarray | None, key: str) -> np.ndarray:
+        px = self._config.image_px
+        if landmarks is None and self._detector is None:
+            raise SourceError(
+                f"source.image_px: {key} is {image.shape[1]}x{image.shape[0]}, not {px}x{px}, and "
+                "has no landmarks; set source.landmarks or source.detector to align it"
+            )
+        if landmarks is None and self._detector is not None:
+            landmarks = self._detector.landmarks(image)
+        if landmarks is None:
+            raise CorruptImageError(f"{key}: no face found")
+        return align(image, landmarks, px)
+
+
+def open_source(config: SourceConfig) -> FaceSource:
+    """The source a config names; raises SourceError when it is missing or holds no image."""
+    if config.kind == "starter":
+        return _from_tar(STARTER_PACK, config)
+    path = Path(config.path or "")
+    if not path.exists():
+        raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
+    if config.kind == "webdataset":
+        return _from_shards(path, config)
+    return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
+
+
+def training_faces(config: SourceConfig) -> tuple[FaceSet, FaceSet]:
+    """(training, held-out) faces of a config, in memory; the second may be empty."""
+    faces = read_faces(open_source(config), config.max_corrupt_fraction)
+    if config.heldout is None:
+        return faces.split(config.holdout_identities)
+    other = replace(config, path=config.heldout)
+    return faces, read_faces(open_source(other), config.max_corrupt_fraction)
+
+
+def _from_folder(root: Path, config: SourceConfig) -> IndexedSource:
+    entries, identities = [], []
+    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise SourceError(
+                f"source.path: identity folder {str(folder)!r} has no image; add some or remove it"
+            )
+        for file in files:
+            name = f"{folder.name}/{file.name}"
+            entries.append(Entry(file, 0, file.stat().st_size, name, _stem(name)))
+            identities.append(folder.name)
+    return IndexedSource(entries, identities, config)
+
+
+def _from_tar(path: Path, config: SourceConfig) -> IndexedSource:
+    members = sorted(_tar_members(path, IMAGE_SUFFIXES), key=lambda member: member.name)
+    entries = [Entry(path, m.offset_data, m.size, m.name, _stem(m.name)) for m in members]
+    identities = [Path(m.name).parent.as_posix() for m in members]
+    return IndexedSource(entries, identities, config)
+
+
+def _from_shards(path: Path, config: SourceConfig) -> IndexedSource:
+    if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
+        raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
+    data = path / "data" if (path / "data").is_dir() else path
+    shards = [path] if path.is_file() else sorted(data.glob("*.tar"))
+    entries, identities = [], []
+    for shard in shards:
+        images: dict[str, Entry] = {}
+        labels: dict[str, str] = {}
+        for m in _tar_members(shard, (*IMAGE_SUFFIXES, ".cls")):
+            stem = _stem(m.name)
+            entry = Entry(shard, m.offset_data, m.size, m.name, stem)
+            if m.name.lower().endswith(".cls"):
+                labels[stem] = _label(entry)
+            else:
+                images[stem] = entry
+        for stem, entry in images.items():
+            if stem not in labels:
+                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls beside it")
+            entries.append(entry)
+            identities.append(labels[stem])
+    return IndexedSource(entries, identities, config)
+
+
+def _tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarInfo]:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if member.isreg() and member.name.lower().endswith(suffixes):
+                    yield member
+    except tarfile.TarError as error:
+        raise SourceError(f"source.path: {path} is not a readable plain tar ({error})") from None
+
+
+def _label(entry: Entry) -> str:
+    text = _read(entry).strip()
+    if not text.isdigit() or len(text) > 12:
+        raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
+    return f"{int(text):012d}"  # because names are sorted as text
+
+
+def _read(entry: Entry) -> bytes:
+    handle = os.open(entry.path, os.O_RDONLY)
+    try:
+        return os.pread(handle, entry.size, entry.offset)
+    finally:
+        os.close(handle)
+
+
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]

@@ -1,0 +1,1 @@
+"""What a person runs: `python -m jobs.NAME CONFIG [section.key=value ...] [--dry-run]`."""
