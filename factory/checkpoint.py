@@ -115,6 +115,12 @@ def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
     return dict(story)
 
 
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, streamed."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def save_resume(path: Path, state: dict[str, Any]) -> None:
     """Write the state of a running training, whole or not at all."""
     path.mkdir(parents=True, exist_ok=True)

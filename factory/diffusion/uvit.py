@@ -95,8 +95,7 @@ class Block(nn.Module):
         self.num_heads = num_heads
         self.table_6W = nn.Parameter(torch.randn(6, width) / width**0.5)
         self.qkv = nn.Linear(width, 3 * width)
-        self.norm_q = nn.RMSNorm(width // num_heads, eps=1e-6)
-        self.norm_k = nn.RMSNorm(width // num_heads, eps=1e-6)
+        self.scale_2d = nn.Parameter(torch.ones(2, width // num_heads))
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
@@ -109,7 +108,9 @@ class Block(nn.Module):
 
     def _attend(self, x_BNW: torch.Tensor) -> torch.Tensor:
         q, k, v = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
+        scale_q, scale_k = self.scale_2d.to(v.dtype)
+        q = F.rms_norm(q, q.shape[-1:]) * scale_q  # normalized, so that bf16 cannot overflow
+        k = F.rms_norm(k, k.shape[-1:]) * scale_k
         mixed_BNW = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return self.out(mixed_BNW)
 

@@ -146,6 +146,7 @@ def train(
                 "embedding_dim": recipe.embedding_dim,
                 "image_px": config.source.image_px,
                 "dropout": recipe.dropout,
+                "num_virtual": recipe.num_virtual,
                 "real_names": faces.names[:num_real],
             },
             step=total,

@@ -1,0 +1,1 @@
+"""Where the factory runs: the only code that imports ray."""

@@ -1,0 +1,97 @@
+"""Who looks like whom: genuine, impostor and nearest-real cosines of a release and its source.
+
+By the conditioning recognizer and, independently, by the judge. Up to MAX_FACES faces of each are
+compared, spread evenly over the identities; pairs are exact within them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from factory.identities.plan import Plan
+from factory.recognition.embed import Embedder
+from factory.recognition.verification import auc, equal_error_rate, fisher_ratio, pair_cosines
+from factory.shards.reader import iterate_kept
+from factory.sources import FaceSource
+from factory.sources.base import decode_image, iterate_faces
+from factory.store import Store
+
+MAX_FACES = 4000
+BINS = np.linspace(-1.0, 1.0, 81)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces in memory: images uint8 [N, H, W, 3] and their labels [N]."""
+
+    images_NHWC: np.ndarray
+    labels: np.ndarray
+
+
+def sample_release(store: Store, plan: Plan) -> Faces:
+    """Kept faces of a release: all, or whole identities evenly spaced up to MAX_FACES."""
+    stride = max(1, -(-plan.num_shots // MAX_FACES))
+    images, labels = [], []
+    for row, jpeg in iterate_kept(store, plan):
+        if row["identity"] % stride == 0:
+            images.append(decode_image(jpeg, row["key"], 1 << 24))
+            labels.append(row["identity"])
+    return Faces(np.stack(images), np.array(labels))
+
+
+def sample_source(source: FaceSource, max_corrupt_fraction: float) -> Faces:
+    """Faces of a source: all, or whole identities evenly spaced up to MAX_FACES."""
+    stride = max(1, -(-len(source) // MAX_FACES))
+    faces = [
+        face
+        for face in iterate_faces(source, max_corrupt_fraction, [])
+        if face.label % stride == 0
+    ]
+    return Faces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
+
+
+def similarity(embedder: Embedder, release: Faces, source: Faces) -> dict[str, Any]:
+    """Figures and histograms of one recognizer's cosines."""
+    made_ND, real_MD = embedder.embed(release.images_NHWC), embedder.embed(source.images_NHWC)
+    result = {
+        "release": _pairs(made_ND, release.labels),
+        "source": _pairs(real_MD, source.labels),
+    }
+    nearest = (made_ND @ real_MD.T).max(1)
+    result["nearest_real"] = _spread(nearest)
+    result["source_nearest_other_person"] = _spread(_nearest_stranger(real_MD, source.labels))
+    return result
+
+
+def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    genuine, impostor = pair_cosines(unit_ND, labels)
+    if not len(genuine) or not len(impostor):
+        return {"note": "n/a: needs two identities, and two images of one"}
+    return {
+        "auc": auc(genuine, impostor),
+        "eer": equal_error_rate(genuine[:200_000], impostor[:200_000]),
+        "fdr": fisher_ratio(genuine, impostor),
+        "genuine": _spread(genuine),
+        "impostor": _spread(impostor),
+    }
+
+
+def _nearest_stranger(unit_ND: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    cosines = unit_ND @ unit_ND.T
+    cosines[labels[:, None] == labels[None]] = -1.0
+    return np.asarray(cosines.max(1))
+
+
+def _spread(values: np.ndarray) -> dict[str, Any]:
+    counts, _ = np.histogram(values, BINS)
+    return {
+        "count": len(values),
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "p01": float(np.quantile(values, 0.01)),
+        "p99": float(np.quantile(values, 0.99)),
+        "histogram": (counts / max(counts.sum(), 1)).round(6).tolist(),
+    }

@@ -1,0 +1,128 @@
+"""Who is in a release: virtual people through the gate, and real ones the user may augment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from factory.config import Config
+from factory.distributed import pick_device
+from factory.errors import PlanError
+from factory.identities.plan import Roster
+from factory.identities.proposals import PcaProposal, Proposal, PrototypePool
+from factory.identities.separability import Gallery, admit
+from factory.recognition.embed import Recognizer
+from factory.records import Identity
+from factory.sources import FaceSource
+from factory.sources.base import iterate_faces
+
+BATCH = 64
+
+
+def build_roster(
+    config: Config, recognizer: Recognizer, source: FaceSource, max_cosine: float
+) -> Roster:
+    """Virtual identities first, then real ones with plan.fill_to; labels are row numbers.
+
+    The gate's gallery holds the recognizer's real prototypes and the source's class centres.
+    """
+    centres_ND, counts_N = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    real_ND = np.concatenate([recognizer.unit_real, centres_ND])
+    admitted = admit(
+        _proposal(config, recognizer, centres_ND),
+        real_ND,
+        num_identities=config.identities.num_virtual,
+        max_cosine=max_cosine,
+        max_attempts=config.identities.max_attempts,
+    )
+    identities = [
+        Identity(
+            index=index,
+            kind="virtual",
+            proposal=config.identities.proposal,
+            attempt=admitted.attempts[index],
+            nearest_real_cosine=float(admitted.nearest_real[index]),
+            nearest_other_cosine=float(admitted.nearest_other[index]),
+            num_shots=config.plan.images_per_identity,
+        )
+        for index in range(config.identities.num_virtual)
+    ]
+    virtual = Roster(identities, admitted.unit_ND)
+    if not config.plan.fill_to:
+        return virtual
+    return _with_real(virtual, config.plan.fill_to, recognizer, source, counts_N)
+
+
+def open_recognizer(config: Config) -> Recognizer:
+    """The conditioning recognizer, with the planned number of threads (they decide bits)."""
+    import torch
+
+    torch.set_num_threads(config.plan.num_threads)
+    return Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
+
+
+def class_centres(
+    recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(unit mean embedding of every identity [N, D], its readable images [N]), in one pass."""
+    sums = np.zeros((len(source.names), recognizer.dim))
+    counts = np.zeros(len(source.names), dtype=np.int64)
+    images, labels = [], []
+
+    def flush() -> None:
+        if images:
+            np.add.at(sums, labels, recognizer.embed(np.stack(images)))
+            np.add.at(counts, labels, 1)
+            images.clear()
+            labels.clear()
+
+    for face in iterate_faces(source, max_corrupt_fraction, []):
+        images.append(face.image_HWC)
+        labels.append(face.label)
+        if len(images) == BATCH:
+            flush()
+    flush()
+    seen = counts > 0
+    norms = np.linalg.norm(sums[seen], axis=1, keepdims=True)
+    return (sums[seen] / norms).astype(np.float32), counts
+
+
+def _proposal(config: Config, recognizer: Recognizer, centres_ND: np.ndarray) -> Proposal:
+    if config.identities.proposal == "prototypes":
+        return PrototypePool(recognizer.unit_virtual)
+    return PcaProposal(centres_ND, config.identities.pca_dims, config.release.seed)
+
+
+def _with_real(
+    virtual: Roster, fill_to: int, recognizer: Recognizer, source: FaceSource, counts: np.ndarray
+) -> Roster:
+    """Append the source's people that have fewer than `fill_to` images, by their prototypes."""
+    rows = {name: row for row, name in enumerate(recognizer.real_names)}
+    unknown = [name for name in source.names if name not in rows]
+    if unknown:
+        raise PlanError(
+            f"plan.fill_to: the recognizer has no prototype of {unknown[0]!r} ({len(unknown)} people "
+            "of the source); train it on this source"
+        )
+    short = [label for label in range(len(source.names)) if counts[label] < fill_to]
+    unit_real_KD = recognizer.unit_real[[rows[source.names[label]] for label in short]]
+    unit_ND = np.concatenate([virtual.unit_ND, unit_real_KD])
+    everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
+    everybody.add(unit_ND)
+    real.add(unit_real_KD)
+    nearest_other = everybody.nearest(unit_ND, skip_self=True)
+    nearest_real = real.nearest(unit_real_KD, skip_self=True)
+    identities = list(virtual.identities)
+    for position, label in enumerate(short):
+        identities.append(
+            Identity(
+                index=len(identities),
+                kind="real",
+                proposal="source",
+                attempt=0,
+                nearest_real_cosine=float(nearest_real[position]),
+                nearest_other_cosine=float(nearest_other[len(virtual.identities) + position]),
+                num_shots=int(fill_to - counts[label]),
+                name=source.names[label],
+            )
+        )
+    return Roster(identities, unit_ND)

@@ -1,0 +1,117 @@
+"""Everything that can be wrong, found before an actor is started: data, weights, dimensions, space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from factory import checkpoint
+from factory.config import Config
+from factory.errors import CheckpointError, ConfigError, PlanError
+from factory.identities import plan as planning
+from factory.sources import FaceSource, open_source
+from factory.store import open_store
+
+BYTES_PER_PIXEL = 1.0
+"""Generous size of a stored pixel: JPEG, labels and metadata."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a release is made of, checked: the request of its plan, and the open source."""
+
+    request: dict[str, Any]
+    source: FaceSource
+    max_cosine: float
+
+
+def preflight(config: Config) -> Inputs:
+    """Check a release's config against the world; raises FactoryError with one clear line."""
+    weights, stories = check_weights(config)
+    steps, known = config.sampler.num_steps, int(stories["generator"]["config"]["num_timesteps"])
+    if steps > known:
+        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    source = open_source(config.source)
+    max_cosine = _max_cosine(config, stories["recognizer"])
+    _check_pool(config, stories["recognizer"])
+    images = config.identities.num_virtual * config.plan.images_per_identity
+    images += config.plan.fill_to * len(source.names)
+    planned_bytes = int(images * config.source.image_px**2 * BYTES_PER_PIXEL)
+    open_store(config.store.url).preflight(planned_bytes, config.store.min_free_bytes)
+    described = {
+        "kind": config.source.kind,
+        "fingerprint": source.fingerprint,
+        "num_images": len(source),
+        "num_identities": len(source.names),
+    }
+    return Inputs(planning.request(config, weights, described, max_cosine), source, max_cosine)
+
+
+def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """(sha256, checkpoint.json) of every network a release uses, after checking that they fit."""
+    named = {"recognizer": config.recognizer.checkpoint, "generator": config.generator.checkpoint}
+    stories = {
+        kind: checkpoint.read_story(name, kind, f"{kind}.checkpoint") for kind, name in named.items()
+    }
+    generator = stories["generator"]
+    if generator["config"]["space"] == "latents":
+        named["autoencoder"] = config.autoencoder.checkpoint
+        stories["autoencoder"] = checkpoint.read_story(
+            named["autoencoder"], "autoencoder", "autoencoder.checkpoint"
+        )
+    for kind, name in named.items():
+        _check_digest(kind, name, stories[kind]["sha256"])
+    for kind in ("recognizer", "autoencoder"):
+        wanted = generator["lineage"].get(kind)
+        if kind in stories and wanted != stories[kind]["sha256"]:
+            raise CheckpointError(
+                f"{kind}.checkpoint: has sha256 {stories[kind]['sha256'][:12]}, the generator was "
+                f"trained with {str(wanted)[:12]}; use the {kind} it was trained with"
+            )
+    dim = stories["recognizer"]["config"]["embedding_dim"]
+    wanted_dim = generator["config"]["shape"]["embedding_dim"]
+    if dim != wanted_dim:
+        raise CheckpointError(
+            f"recognizer.checkpoint: embeds in {dim} values; the generator takes {wanted_dim}"
+        )
+    if config.judge.checkpoint:
+        judge = checkpoint.read_story(config.judge.checkpoint, "recognizer", "judge.checkpoint")
+        _check_digest("judge", config.judge.checkpoint, judge["sha256"])
+        if judge["sha256"] == stories["recognizer"]["sha256"]:
+            raise CheckpointError(
+                "judge.checkpoint: has the weights of the recognizer that conditions; want another "
+                "recognizer, or judge.checkpoint=null"
+            )
+    return {kind: story["sha256"] for kind, story in stories.items()}, stories
+
+
+def _check_digest(kind: str, name: str, sha256: str) -> None:
+    file = checkpoint.folder(name) / "weights.safetensors"
+    found = checkpoint.file_sha256(file)
+    if found != sha256:
+        raise CheckpointError(
+            f"{kind}.checkpoint: {file} has sha256 {found[:12]}, its checkpoint.json says "
+            f"{sha256[:12]}; restore the file or train again"
+        )
+
+
+def _max_cosine(config: Config, recognizer: dict[str, Any]) -> float:
+    if config.identities.max_cosine is not None:
+        return config.identities.max_cosine
+    heldout = recognizer["metrics"].get("heldout")
+    if not heldout:
+        raise PlanError(
+            "identities.max_cosine: auto needs the recognizer's cosine at FMR 1e-3, but it was "
+            "trained without held-out people; set identities.max_cosine"
+        )
+    return round(float(heldout["cosine_at_fmr_1e-3"]), 6)
+
+
+def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
+    available = recognizer["config"].get("num_virtual", 0)
+    wanted = config.identities.num_virtual
+    if config.identities.proposal == "prototypes" and available < wanted:
+        raise PlanError(
+            f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual prototypes, "
+            "train it with more (recognizer.num_virtual) or use identities.proposal=pca"
+        )

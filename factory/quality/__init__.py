@@ -1,0 +1,1 @@
+"""Which faces stay: scores are measured, filters decide."""

@@ -1,0 +1,58 @@
+"""Which faces stay: each filter gives a verdict, the first refusal decides."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from factory.records import Scores, Verdict
+
+KEEP = Verdict(keep=True)
+LOW_OWN_COSINE = "low_own_cosine"
+NEARER_TO_ANOTHER = "nearer_to_another"
+NEAR_REAL = "near_real"
+BLURRED = "blurred"
+TOO_DARK = "too_dark"
+TOO_BRIGHT = "too_bright"
+
+
+class Filter(Protocol):
+    """Scores to a verdict."""
+
+    def __call__(self, scores: Scores) -> Verdict: ...
+
+
+def build_filters(limits: dict[str, Any]) -> list[Filter]:
+    """The filters a plan's `filters` section switches on, in their fixed order."""
+    rules: list[tuple[str, str, Any]] = [
+        (LOW_OWN_COSINE, "min_own_cosine", lambda s, limit: s.own_cosine >= limit),
+        (
+            NEARER_TO_ANOTHER,
+            "min_identity_gap",
+            lambda s, limit: s.own_cosine - s.nearest_other_cosine >= limit,
+        ),
+        (NEAR_REAL, "max_real_cosine", lambda s, limit: s.nearest_real_cosine <= limit),
+        (BLURRED, "min_sharpness", lambda s, limit: s.sharpness >= limit),
+        (TOO_DARK, "min_brightness", lambda s, limit: s.brightness >= limit),
+        (TOO_BRIGHT, "max_brightness", lambda s, limit: s.brightness <= limit),
+    ]
+    return [
+        _rule(reason, passes, limits[key])
+        for reason, key, passes in rules
+        if limits[key] is not None
+    ]
+
+
+def judge(scores: Scores, filters: list[Filter]) -> Verdict:
+    """Keep, or the first filter's reason not to."""
+    for check in filters:
+        verdict = check(scores)
+        if not verdict.keep:
+            return verdict
+    return KEEP
+
+
+def _rule(reason: str, passes: Any, limit: float) -> Filter:
+    def check(scores: Scores) -> Verdict:
+        return KEEP if passes(scores, limit) else Verdict(False, reason)
+
+    return check

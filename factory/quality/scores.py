@@ -1,0 +1,61 @@
+"""What is measured of a batch of faces; deciding is the filters' business."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from factory.records import Scores, Shot
+
+GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
+"""Rec. 601 luma of RGB."""
+
+
+class Scorer:
+    """Cosines to the roster and to real people, sharpness and brightness.
+
+    `own_real` gives the row of the real gallery that a real identity of the roster is itself.
+    """
+
+    def __init__(
+        self, unit_roster_ND: np.ndarray, unit_real_MD: np.ndarray, own_real: dict[int, int]
+    ) -> None:
+        self._roster_ND = torch.from_numpy(unit_roster_ND)
+        self._real_MD = torch.from_numpy(unit_real_MD)
+        self._own_real = own_real
+
+    def score(
+        self, shots: list[Shot], images_BHWC: np.ndarray, unit_BD: np.ndarray
+    ) -> list[Scores]:
+        """Scores of the first len(shots) rows of a batch."""
+        unit = torch.from_numpy(unit_BD)
+        to_roster_BN = unit @ self._roster_ND.T
+        to_real_BM = unit @ self._real_MD.T
+        scores = []
+        for row, shot in enumerate(shots):
+            if shot.identity in self._own_real:
+                to_real_BM[row, self._own_real[shot.identity]] = -1.0
+            own = float(to_roster_BN[row, shot.identity])
+            others_N = to_roster_BN[row].clone()
+            others_N[shot.identity] = -2.0
+            nearest = int(others_N.argmax()) if len(others_N) > 1 else -1
+            scores.append(
+                Scores(
+                    own_cosine=round(own, 5),
+                    nearest_other=nearest,
+                    nearest_other_cosine=round(float(others_N[nearest]), 5) if nearest >= 0 else -1.0,
+                    nearest_real_cosine=round(float(to_real_BM[row].max()), 5),
+                    sharpness=round(sharpness(images_BHWC[row]), 3),
+                    brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),
+                )
+            )
+        return scores
+
+
+def sharpness(image_HWC: np.ndarray) -> float:
+    """Variance of the 4-neighbour Laplacian of the grey image (0-255 scale)."""
+    grey = image_HWC @ GREY
+    laplacian = (
+        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    )
+    return float(laplacian.var())

@@ -1,0 +1,185 @@
+"""What flows between the rooms of the factory, in the order things come to be (RELEASE).
+
+identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothing else crosses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A row of the roster: somebody who may be drawn. `index` is the class label."""
+
+    index: int
+    kind: str
+    """virtual or real."""
+    proposal: str
+    attempt: int
+    """Proposals refused before this one."""
+    nearest_real_cosine: float
+    """For a real identity: to the nearest other real one."""
+    nearest_other_cosine: float
+    num_shots: int
+    """Images planned."""
+    name: str = ""
+    """Name in the source, of a real identity."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A fixed range of identities that becomes one shard."""
+
+    index: int
+    first_identity: int
+    num_identities: int
+    num_shots: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The full specification of one image, the place in its batch included."""
+
+    key: str
+    identity: int
+    image: int
+    attempt: int
+    seed: int
+    sampler: str
+    num_steps: int
+    guidance: float
+    batch: int
+    """Batch within the round `attempt` of the unit."""
+    slot: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is measured of a face; cosines by the conditioning recognizer."""
+
+    own_cosine: float
+    nearest_other: int
+    """Roster index of the nearest other identity, -1 where there is none."""
+    nearest_other_cosine: float
+    nearest_real_cosine: float
+    sharpness: float
+    brightness: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """A made image: RGB uint8 HWC, its JPEG and scores."""
+
+    shot: Shot
+    image_HWC: np.ndarray
+    jpeg: bytes
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Keep a face, or the reason not to."""
+
+    keep: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A shot that raised: it is quarantined, its neighbours are not."""
+
+    shot: Shot
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file of a release: its name below the release, bytes and digest."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Shots by outcome; `planned + topups == kept + rejected + quarantined` always."""
+
+    planned: int
+    topups: int
+    kept: int
+    rejected: int
+    quarantined: int
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def shots(self) -> int:
+        return self.planned + self.topups
+
+    @property
+    def shortfall(self) -> int:
+        """Planned images that stayed without a kept face after the last round."""
+        return self.planned - self.kept
+
+    @property
+    def kept_share(self) -> float:
+        return self.kept / max(self.shots, 1)
+
+    def adds_up(self) -> bool:
+        whole = self.kept + self.rejected + self.quarantined == self.shots
+        return whole and 0 <= self.kept <= self.planned
+
+    def plus(self, other: Counts) -> Counts:
+        reasons = {
+            reason: self.reasons.get(reason, 0) + other.reasons.get(reason, 0)
+            for reason in sorted({*self.reasons, *other.reasons})
+        }
+        return Counts(
+            self.planned + other.planned,
+            self.topups + other.topups,
+            self.kept + other.kept,
+            self.rejected + other.rejected,
+            self.quarantined + other.quarantined,
+            reasons,
+        )
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent on a unit, and when, by the clock of the machine that made it."""
+
+    started_at: float
+    finished_at: float
+    sampling_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The commit record of a unit: the only truth that it is done."""
+
+    unit: int
+    files: list[FileRecord]
+    counts: Counts
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All shards of a release and where they come from."""
+
+    dataset: str
+    version: str
+    plan_hash: str
+    shards: list[Shard]
+
+    @property
+    def counts(self) -> Counts:
+        total = Counts(0, 0, 0, 0, 0)
+        for shard in self.shards:
+            total = total.plus(shard.counts)
+        return total

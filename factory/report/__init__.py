@@ -1,0 +1,1 @@
+"""Numbers to pages: the HTML report and the dataset card."""

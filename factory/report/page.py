@@ -1,0 +1,119 @@
+"""One self-contained HTML page and the dataset card, from what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from factory.evaluation.similarity import Faces
+from factory.identities.plan import Plan
+from factory.records import Manifest
+from factory.report.figures import contact_sheet, histogram_uri, jpeg_uri
+
+TEMPLATES = Path(__file__).parent
+SHEET_ROWS, SHEET_COLUMNS = 20, 8
+
+
+def render_page(
+    title: str, plan: Plan, manifest: Manifest, metrics: dict[str, Any], faces: Faces
+) -> bytes:
+    """report/index.html. `metrics` maps file stems of metrics/ to their content."""
+    counts = manifest.counts
+    similarity = metrics["similarity"]
+    copies = metrics["copies"]
+    verdicts = [("kept", counts.kept), *counts.reasons.items(), ("quarantined", counts.quarantined)]
+    return _render(
+        "template.html",
+        title=title,
+        manifest=manifest,
+        headline=_headline(plan, manifest),
+        sheet=jpeg_uri(contact_sheet(faces, SHEET_ROWS, SHEET_COLUMNS)),
+        verdicts=verdicts,
+        shots=max(counts.shots, 1),
+        plots=[histogram_uri(f"by the {name}", measured) for name, measured in similarity.items()],
+        similarity=_similarity_rows(similarity),
+        copies=[
+            ("kept face to the nearest source image", copies["nearest_to_source_px"]),
+            ("source image to the nearest other one", copies["source_own_nearest_px"]),
+        ],
+        pose=_pose_line(metrics["pose"]),
+        throughput=metrics["throughput"],
+        settings=json.dumps(plan.request, indent=2, sort_keys=True),
+    )
+
+
+def render_card(title: str, plan: Plan, manifest: Manifest, license_name: str) -> bytes:
+    """README.md of the release, with the hub's YAML header."""
+    return _render(
+        "card.md",
+        title=title,
+        manifest=manifest,
+        counts=manifest.counts,
+        headline=_headline(plan, manifest),
+        license=license_name,
+        weights=plan.request["weights"],
+        allow_real=plan.request["release"]["allow_real"],
+    )
+
+
+def _headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
+    counts = manifest.counts
+    identities = sum(unit.num_identities for unit in plan.units)
+    real = identities - plan.request["identities"]["num_virtual"]
+    size = sum(file.size for shard in manifest.shards for file in shard.files)
+    return [
+        ("virtual identities", identities - real),
+        ("real identities", real),
+        ("kept faces", counts.kept),
+        ("planned faces", counts.planned),
+        ("shots, top-ups included", counts.shots),
+        ("kept share of shots", f"{counts.kept_share:.1%}"),
+        ("shards", len(manifest.shards)),
+        ("size", f"{size / 1e6:.1f} MB"),
+    ]
+
+
+def _similarity_rows(similarity: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for name, measured in similarity.items():
+        for side in ("release", "source"):
+            pairs = measured[side]
+            if "auc" not in pairs:
+                rows.append([name, side, pairs["note"], "", "", "", ""])
+                continue
+            rows.append(
+                [
+                    name,
+                    side,
+                    f"{pairs['auc']:.4f}",
+                    f"{pairs['eer']:.3f}",
+                    f"{pairs['fdr']:.2f}",
+                    f"{pairs['genuine']['mean']:.3f} ± {pairs['genuine']['std']:.3f}",
+                    f"{pairs['impostor']['mean']:.3f} ± {pairs['impostor']['std']:.3f}",
+                ]
+            )
+    return rows
+
+
+def _pose_line(pose: dict[str, Any]) -> str:
+    if "note" in pose:
+        return "Yaw: " + str(pose["note"]) + "."
+    made, real = pose["release"], pose["source"]
+    return (
+        f"Yaw within an identity: standard deviation {made['yaw_std_within_identity_deg']:.1f}° "
+        f"in the release, {real['yaw_std_within_identity_deg']:.1f}° in the source "
+        f"(faces found in {made['num_detected']} of {made['num_images']})."
+    )
+
+
+def _render(name: str, **values: Any) -> bytes:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=name.endswith(".html"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name).render(**values).encode()

@@ -1,0 +1,71 @@
+"""Names and schemas of a release (RELEASE, bucket layout); the one place that spells them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PLAN = "plan.json"
+ROSTER = "roster.parquet"
+EMBEDDINGS = "embeddings.npy"
+MANIFEST = "index/manifest.json"
+WIDS = "index/wids.json"
+SUMS = "SHA256SUMS"
+EXTRA_SUMS = "SHA256SUMS.extra"
+SUCCESS = "_SUCCESS"
+REPORT = "report/index.html"
+CARD = "README.md"
+COMMITS = "_commits/"
+
+SHOT_AND_SCORES = [
+    ("key", pa.string()),
+    ("identity", pa.int64()),
+    ("image", pa.int32()),
+    ("attempt", pa.int32()),
+    ("seed", pa.int64()),
+    ("sampler", pa.string()),
+    ("num_steps", pa.int32()),
+    ("guidance", pa.float64()),
+    ("batch", pa.int32()),
+    ("slot", pa.int32()),
+    ("own_cosine", pa.float64()),
+    ("nearest_other", pa.int64()),
+    ("nearest_other_cosine", pa.float64()),
+    ("nearest_real_cosine", pa.float64()),
+    ("sharpness", pa.float64()),
+    ("brightness", pa.float64()),
+]
+METADATA_SCHEMA = pa.schema(
+    [
+        *SHOT_AND_SCORES,
+        ("kind", pa.string()),
+        ("sha256", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+    ]
+)
+REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
+
+
+def prefix(dataset: str, version: str) -> str:
+    """Folder of a release below the store."""
+    return f"{dataset}/releases/{version}"
+
+
+def tar(unit: int) -> str:
+    return f"data/train-{unit:06d}.tar"
+
+
+def metadata(unit: int) -> str:
+    return f"metadata/train-{unit:06d}.parquet"
+
+
+def rejects(unit: int) -> str:
+    return f"rejects/{unit:06d}.parquet"
+
+
+def quarantine(unit: int) -> str:
+    return f"quarantine/{unit:06d}.jsonl"
+
+
+def commit(unit: int) -> str:
+    return f"{COMMITS}{unit:06d}.json"

@@ -1,0 +1,130 @@
+"""One unit to its files: tar, metadata, rejects, then the commit record, each created once.
+
+Nothing has a final name before it is whole, and nothing counts before the commit record is there
+(RELEASE, invariants 1-3). Tar headers carry fixed times and owners.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import asdict
+from typing import Any
+
+from factory.errors import Conflict, IntegrityError
+from factory.identities.plan import to_parquet
+from factory.records import Counts, Face, Failure, FileRecord, Identity, Shard, Timings
+from factory.shards import layout
+from factory.store import Store
+
+BLOCK = tarfile.BLOCKSIZE
+
+
+def pack(
+    faces: list[Face], identities: dict[int, Identity]
+) -> tuple[bytes, list[dict[str, Any]]]:
+    """(tar of the faces in the given order, their metadata rows).
+
+    Every sample has the members .jpg, .cls and .json; a row holds offset and size of the JPEG.
+    """
+    buffer = io.BytesIO()
+    rows = []
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for face in faces:
+            identity = identities[face.shot.identity]
+            row = _row(face) | {
+                "kind": identity.kind,
+                "sha256": hashlib.sha256(face.jpeg).hexdigest(),
+                "offset": tar.offset + BLOCK,
+                "size": len(face.jpeg),
+            }
+            rows.append(row)
+            story = {k: row[k] for k in ("identity", "kind", "image", "attempt", "seed", "guidance")}
+            _add(tar, face.shot.key + ".jpg", face.jpeg)
+            _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
+            _add(tar, face.shot.key + ".json", json.dumps(story, sort_keys=True).encode())
+    return buffer.getvalue(), rows
+
+
+def commit(
+    store: Store,
+    unit: int,
+    kept: list[Face],
+    rejected: list[tuple[Face, str]],
+    failures: list[Failure],
+    identities: dict[int, Identity],
+    counts: Counts,
+    timings: Timings,
+) -> Shard:
+    """Write a unit's files and its commit record; returns the record that stands.
+
+    Losing the race against another maker of the same unit is fine when the digests agree; other
+    digests raise IntegrityError, because the same plan must give the same bytes.
+    """
+    if not counts.adds_up():
+        raise IntegrityError(f"unit {unit}: kept + rejected + quarantined is not what was shot")
+    data, rows = pack(kept, identities)
+    reject_rows = [_row(face) | {"reason": reason} for face, reason in rejected]
+    contents = {
+        layout.tar(unit): data,
+        layout.metadata(unit): to_parquet(rows, layout.METADATA_SCHEMA),
+        layout.rejects(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
+    }
+    files = [
+        FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    ]
+    shard = Shard(unit, files, counts, timings)
+    if failures:
+        lines = [json.dumps(asdict(failure)) for failure in failures]
+        store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
+    try:
+        for name, content in contents.items():
+            store.put_once(name, content)
+    except Conflict as error:
+        raise IntegrityError(
+            f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is not "
+            "deterministic or the release was altered"
+        ) from None
+    try:
+        store.put_once(layout.commit(unit), _to_json(shard))
+    except Conflict:
+        standing = read_commit(store, unit)
+        if standing.files != files:
+            raise IntegrityError(
+                f"unit {unit}: committed by another maker with other digests; nothing may go on"
+            ) from None
+        return standing
+    return shard
+
+
+def read_commit(store: Store, unit: int) -> Shard:
+    """The commit record of a unit."""
+    return shard_from_dict(json.loads(store.get(layout.commit(unit))))
+
+
+def shard_from_dict(body: dict[str, Any]) -> Shard:
+    """A Shard from its JSON form."""
+    return Shard(
+        unit=body["unit"],
+        files=[FileRecord(**file) for file in body["files"]],
+        counts=Counts(**body["counts"]),
+        timings=Timings(**body["timings"]),
+    )
+
+
+def _to_json(shard: Shard) -> bytes:
+    return (json.dumps(asdict(shard), indent=1, sort_keys=True) + "\n").encode()
+
+
+def _row(face: Face) -> dict[str, Any]:
+    return asdict(face.shot) | asdict(face.scores)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # mtime 0, uid and gid 0, no names
+    member.size = len(data)
+    member.mode = 0o644
+    tar.addfile(member, io.BytesIO(data))

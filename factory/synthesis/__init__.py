@@ -1,0 +1,1 @@
+"""Shots in, faces out: generators, the maker of one shard, and the runner without ray."""

@@ -1,0 +1,150 @@
+"""ShardMaker: one unit of the plan to one committed shard.
+
+generate -> embed -> score -> judge -> top up -> write. Everything that decides a byte comes from
+the plan: batches have the planned shape, seeds are counters, threads are fixed.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import traceback
+from dataclasses import dataclass, field
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
+from factory.distributed import pick_device
+from factory.errors import FactoryError
+from factory.identities.plan import Plan, Roster, first_round, place
+from factory.quality.filters import build_filters, judge
+from factory.quality.scores import Scorer
+from factory.recognition.embed import Embedder, Recognizer
+from factory.records import Counts, Face, Failure, Shard, Shot, Timings
+from factory.shards import layout, writer
+from factory.store import Store, open_store
+from factory.synthesis.generators import DiffusionGenerator, Generator
+
+
+@dataclass
+class Outcome:
+    """What has become of a unit's shots so far."""
+
+    kept: dict[tuple[int, int], Face] = field(default_factory=dict)
+    rejected: list[tuple[Face, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    sampling_s: float = 0.0
+
+    def counts(self, planned: int) -> Counts:
+        reasons: dict[str, int] = {}
+        for _, reason in self.rejected:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        kept, rejected, failed = len(self.kept), len(self.rejected), len(self.failures)
+        topups = kept + rejected + failed - planned
+        return Counts(planned, topups, kept, rejected, failed, dict(sorted(reasons.items())))
+
+
+class ShardMaker:
+    """Makes units. Built once per actor: loading weights is its expensive part."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        roster: Roster,
+        generator: Generator,
+        embedder: Embedder,
+        scorer: Scorer,
+        store: Store,
+    ) -> None:
+        self._plan, self._roster, self._store = plan, roster, store
+        self._generator, self._embedder = generator, embedder
+        self._scorer = scorer
+        self._filters = build_filters(plan.request["filters"])
+        self._batch_size = int(plan.request["plan"]["micro_batch"])
+        self._jpeg_quality = int(plan.request["sampler"]["jpeg_quality"])
+
+    @classmethod
+    def open(cls, config: Config, release: str) -> ShardMaker:
+        """Load the plan below `release` and the weights `config` names, on this process's device."""
+        torch.set_num_threads(config.plan.num_threads)  # because it decides bytes
+        store = open_store(config.store.url).below(release)
+        plan = Plan.from_json(store.get(layout.PLAN))
+        roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
+        device, precision = pick_device(config.compute), config.compute.precision
+        recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+        loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+        autoencoder = None
+        if loaded.config["space"] == "latents":
+            autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        generator = DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision)
+        row = {name: i for i, name in enumerate(recognizer.real_names)}
+        own_real = {who.index: row[who.name] for who in roster.identities if who.kind == "real"}
+        scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real)
+        return cls(plan, roster, generator, recognizer, scorer, store)
+
+    def make(self, unit_index: int) -> Shard:
+        """Make and commit one unit; raises FactoryError when nothing may go on."""
+        unit, asked = self._plan.units[unit_index], self._plan.request
+        started_at, started = time.time(), time.perf_counter()
+        outcome = Outcome()
+        shots = first_round(asked, unit, self._roster)
+        wanted = [(shot.identity, shot.image) for shot in shots]
+        for attempt in range(1, asked["plan"]["max_rounds"] + 1):
+            for start in range(0, len(shots), self._batch_size):
+                self._shoot(shots[start : start + self._batch_size], outcome)
+            missing = [pair for pair in wanted if pair not in outcome.kept]
+            shots = place(asked, missing, attempt)
+        timings = Timings(
+            started_at, time.time(), outcome.sampling_s, time.perf_counter() - started
+        )
+        return writer.commit(
+            self._store,
+            unit.index,
+            [outcome.kept[pair] for pair in wanted if pair in outcome.kept],
+            outcome.rejected,
+            outcome.failures,
+            {identity: self._roster.identities[identity] for identity, _ in wanted},
+            outcome.counts(unit.num_shots),
+            timings,
+        )
+
+    def draw(self, shots: list[Shot]) -> list[Face]:
+        """Images of one planned batch (or some of its slots), encoded and scored."""
+        images_BHWC = self._generator.generate(shots, self._batch_size)
+        unit_BD = self._embedder.embed(images_BHWC)
+        rows = [shot.slot for shot in shots]
+        scores = self._scorer.score(shots, images_BHWC[rows], unit_BD[rows])
+        return [
+            Face(shot, image, encode_jpeg(image, self._jpeg_quality), score)
+            for shot, image, score in zip(shots, images_BHWC[rows], scores, strict=True)
+        ]
+
+    def _shoot(self, shots: list[Shot], outcome: Outcome) -> None:
+        started = time.perf_counter()
+        try:
+            faces = self.draw(shots)
+        except (FactoryError, MemoryError):
+            raise
+        except Exception as error:  # because any exception of a shot is quarantined, not fatal
+            text = traceback.format_exc()
+            outcome.failures += [Failure(shot, repr(error), text) for shot in shots]
+            return
+        outcome.sampling_s += time.perf_counter() - started
+        for face in faces:
+            verdict = judge(face.scores, self._filters)
+            if verdict.keep:
+                outcome.kept[face.shot.identity, face.shot.image] = face
+            else:
+                outcome.rejected.append((face, verdict.reason))
+
+
+def encode_jpeg(image_HWC: np.ndarray, quality: int) -> bytes:
+    """JPEG of an RGB uint8 image, full chroma resolution."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
