@@ -107,18 +107,18 @@ class Fleet:
             cause = getattr(error, "cause", None) or error
             reason = str(cause).strip().splitlines()[-1]
             raise FactoryError(
-                f"fleet.max_unit_deaths: {self._deaths[in_hand]} actors died with unit {in_hand} in "
-                f"hand (last: {reason}); run again with fleet.runner=inline to see why"
+                f"fleet.max_unit_deaths: {self._deaths[in_hand]} actors died with unit {in_hand} "
+                f"in hand (last: {reason}); run again with fleet.runner=inline to see why"
             )
         self._queue.extendleft(reversed(units))
 
 
 def run_units(
-    config: FleetConfig, open_maker: OpenMaker, units: Sequence[int], on_done: OnDone
+    fleet: FleetConfig, open_maker: OpenMaker, units: Sequence[int], on_done: OnDone
 ) -> None:
     """Make `units` on Ray actors; `on_done` is called in the driver, in order of completion."""
-    connect(config)
-    Fleet(config, open_maker, units).run(on_done)
+    connect(fleet)
+    Fleet(fleet, open_maker, units).run(on_done)
 
 
 def _cause(error: RayTaskError) -> Exception:

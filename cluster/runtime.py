@@ -36,7 +36,7 @@ def connect(fleet: FleetConfig) -> None:
 
 
 def num_actors(fleet: FleetConfig, num_units: int) -> tuple[int, float, float]:
-    """(actors, GPUs each, CPUs each): one per GPU, else one per cpus_per_actor, or as configured."""
+    """(actors, GPUs each, CPUs each): one per GPU, else one per CPU share."""
     resources = ray.cluster_resources()
     gpus = resources.get("GPU", 0.0)
     if gpus and fleet.gpus_per_actor:
@@ -47,8 +47,8 @@ def num_actors(fleet: FleetConfig, num_units: int) -> tuple[int, float, float]:
         possible = int(cpus / fleet.cpus_per_actor) if fleet.cpus_per_actor else num_units
     if possible < 1:
         raise FactoryError(
-            f"fleet: the cluster has {gpus:g} GPUs and {resources.get('CPU', 0):g} CPUs, too few for "
-            "one actor; lower fleet.gpus_per_actor or fleet.cpus_per_actor"
+            f"fleet: the cluster has {gpus:g} GPUs and {resources.get('CPU', 0):g} CPUs, too few "
+            "for one actor; lower fleet.gpus_per_actor or fleet.cpus_per_actor"
         )
     wanted = fleet.num_workers or possible
     return max(1, min(wanted, possible, num_units)), *share

@@ -78,12 +78,10 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
     found = hashlib.sha256(data).hexdigest()
     if found != story["sha256"]:
         raise CheckpointError(
-            f"{key}: weights in {folder(name)} have sha256 {found[:12]}, their checkpoint.json says "
+            f"{key}: weights in {folder(name)} have sha256 {found[:12]}, checkpoint.json says "
             f"{story['sha256'][:12]}; restore the file or train again"
         )
-    tensors = {
-        n: t.float() if t.is_floating_point() else t for n, t in from_bytes(data).items()
-    }
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in from_bytes(data).items()}
     return Checkpoint(
         kind=kind,
         tensors=tensors,
@@ -100,12 +98,14 @@ def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
     where = folder(name)
     if not (where / "checkpoint.json").is_file() or not (where / "weights.safetensors").is_file():
         raise CheckpointError(
-            f"{key}: no checkpoint in {str(where)!r}; want weights.safetensors and checkpoint.json, "
-            f"as `python -m jobs.train_{kind}` writes them"
+            f"{key}: no checkpoint in {str(where)!r}; want weights.safetensors and "
+            f"checkpoint.json, as `python -m jobs.train_{kind}` writes them"
         )
     try:
         story = json.loads((where / "checkpoint.json").read_text())
-        complete = all(k in story for k in ("kind", "sha256", "step", "config", "metrics", "lineage"))
+        complete = all(
+            k in story for k in ("kind", "sha256", "step", "config", "metrics", "lineage")
+        )
     except (ValueError, TypeError):
         complete = False
     if not complete:

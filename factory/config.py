@@ -366,8 +366,8 @@ class Config:
             )
         if self.source.kind == "starter" and self.source.path:
             raise ConfigError(
-                f"source.path: got {self.source.path!r} with source.kind=starter, which takes none; "
-                "set source.kind=folder or source.kind=webdataset"
+                f"source.path: got {self.source.path!r} with source.kind=starter, which takes "
+                "none; set source.kind=folder or source.kind=webdataset"
             )
         if self.plan.fill_to and not self.release.allow_real:
             raise ConfigError(
@@ -406,13 +406,17 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
 
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such config file; want a YAML file such as configs/demo.yaml")
+        raise ConfigError(
+            f"{path}: no such config file; want a YAML file such as configs/demo.yaml"
+        )
     for item in dotlist or []:
         if "=" not in item:
             raise ConfigError(f"argument {item!r}: want section.key=value")
     try:
         merged = OmegaConf.merge(
-            OmegaConf.structured(Config), OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or [])
+            OmegaConf.structured(Config),
+            OmegaConf.load(path),
+            OmegaConf.from_dotlist(dotlist or []),
         )
         return cast(Config, OmegaConf.to_object(merged))
     except ConfigError:
@@ -420,7 +424,9 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         key = getattr(error, "full_key", None) or str(path)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
-        raise ConfigError(f"{key}: {reason}; see factory/config.py for its keys and types") from None
+        raise ConfigError(
+            f"{key}: {reason}; see factory/config.py for its keys and types"
+        ) from None
 
 
 def as_dict(config: Any) -> dict[str, Any]:

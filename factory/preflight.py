@@ -1,4 +1,4 @@
-"""Everything that can be wrong, found before an actor is started: data, weights, dimensions, space."""
+"""What can be wrong, found before an actor is started: data, weights, dimensions, space."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
     """(sha256, checkpoint.json) of every network a release uses, after checking that they fit."""
     named = {"recognizer": config.recognizer.checkpoint, "generator": config.generator.checkpoint}
     stories = {
-        kind: checkpoint.read_story(name, kind, f"{kind}.checkpoint") for kind, name in named.items()
+        kind: checkpoint.read_story(name, kind, f"{kind}.checkpoint")
+        for kind, name in named.items()
     }
     generator = stories["generator"]
     if generator["config"]["space"] == "latents":
@@ -112,6 +113,6 @@ def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
     wanted = config.identities.num_virtual
     if config.identities.proposal == "prototypes" and available < wanted:
         raise PlanError(
-            f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual prototypes, "
-            "train it with more (recognizer.num_virtual) or use identities.proposal=pca"
+            f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "
+            "prototypes, train it with more (recognizer.num_virtual) or use identities.proposal=pca"
         )

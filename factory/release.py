@@ -45,7 +45,7 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
         say(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
-        say(f"checked; {standing.num_shots if standing else 'all'} shots would be made in {store.url}")
+        say(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     plan = standing or write_plan(config, inputs, store, say)
     synthesize(config, plan, prefix, store, run_units, say)
@@ -54,6 +54,13 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
     metrics = evaluate_and_report(config, inputs, release)
     publish(config, release)
     summarize(release, metrics, say)
+
+
+def describe(config: Config, inputs: Inputs) -> str:
+    """What a plan of this config holds, in words."""
+    virtual, each = config.identities.num_virtual, config.plan.images_per_identity
+    real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
+    return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"
 
 
 def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
@@ -68,7 +75,7 @@ def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
 
 def write_plan(config: Config, inputs: Inputs, store: Store, say: Say) -> Plan:
     """Decide who exists and what is made, and write it down before anything is drawn."""
-    from factory.identities.roster import open_recognizer, build_roster
+    from factory.identities.roster import build_roster, open_recognizer
 
     roster = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
@@ -107,9 +114,7 @@ def evaluate_and_report(config: Config, inputs: Inputs, release: Release) -> dic
     store, title = release.store, config.release.title
     for name, content in metrics.items():
         store.put(f"metrics/{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-    store.put(
-        layout.REPORT, render_page(title, release.plan, release.manifest, metrics, faces)
-    )
+    store.put(layout.REPORT, render_page(title, release.plan, release.manifest, metrics, faces))
     store.put(layout.CARD, render_card(title, release.plan, release.manifest, "other"))
     manifest.seal_extras(store)
     return metrics
@@ -125,7 +130,9 @@ def summarize(release: Release, metrics: dict[str, Any], say: Say) -> None:
     """What a person wants to know at the end."""
     counts = release.manifest.counts
     say(f"release      {release.store.url}")
-    say(f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_share:.1%}); "
-        f"{counts.shortfall} of {counts.planned} planned faces are missing")
+    say(
+        f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_share:.1%}); "
+        f"{counts.shortfall} of {counts.planned} planned faces are missing"
+    )
     say(f"speed        {metrics['throughput']['faces_per_s']} faces/s")
     say(f"report       {release.store.url}/{layout.REPORT}")

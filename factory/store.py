@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from factory.errors import ConfigError, Conflict, StoreError
 
@@ -28,7 +28,7 @@ class Store(Protocol):
         """All bytes of `name`; raises FileNotFoundError."""
         ...
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> IO[bytes]:
         """A seekable reader of `name`; raises FileNotFoundError."""
         ...
 
@@ -71,7 +71,7 @@ class LocalStore:
     def get(self, name: str) -> bytes:
         return self.path(name).read_bytes()
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> IO[bytes]:
         return self.path(name).open("rb")
 
     def exists(self, name: str) -> bool:
@@ -120,7 +120,7 @@ class LocalStore:
         return sorted(name for name in names if name.startswith(prefix))
 
     def sha256(self, name: str) -> str:
-        with self.open(name) as handle:
+        with self.path(name).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
 
     def below(self, prefix: str) -> LocalStore:
@@ -131,12 +131,15 @@ class LocalStore:
         while not existing.exists():
             existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise StoreError(f"store.url: cannot write below {str(existing)!r}; choose another folder")
+            raise StoreError(
+                f"store.url: cannot write below {str(existing)!r}; choose another folder"
+            )
         free, needed = shutil.disk_usage(existing).free, planned_bytes + min_free_bytes
         if free < needed:
             raise StoreError(
-                f"store.url: {free / 1e9:.1f} GB free at {str(existing)!r}; want {needed / 1e9:.1f} GB "
-                "(planned images and store.min_free_bytes); free some or choose another disk"
+                f"store.url: {free / 1e9:.1f} GB free at {str(existing)!r}; want "
+                f"{needed / 1e9:.1f} GB (planned images and store.min_free_bytes); free "
+                "some or choose another disk"
             )
 
     def path(self, name: str) -> Path:

@@ -1,7 +1,7 @@
 """Make, resume or finish the release a config describes.
 
-    python -m jobs.release configs/demo.yaml [section.key=value ...] [--dry-run]
-    ray job submit -- python -m jobs.release configs/demo.yaml
+python -m jobs.release configs/demo.yaml [section.key=value ...] [--dry-run]
+ray job submit -- python -m jobs.release configs/demo.yaml
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Train the autoencoder in whose latents a generator works; the same command resumes.
 
-    python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
+python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
 """
 
 from __future__ import annotations

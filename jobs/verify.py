@@ -1,6 +1,6 @@
 """Re-read every byte of a sealed release against its digests.
 
-    python -m jobs.verify runs/releases/demo/releases/0.1.0
+python -m jobs.verify runs/releases/demo/releases/0.1.0
 """
 
 from __future__ import annotations

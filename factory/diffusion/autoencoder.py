@@ -154,9 +154,7 @@ def train(
         x_BCHW = to_network(faces.images_NHWC[chosen]).to(engine.device, non_blocking=True)
         x_BCHW = augment(x_BCHW, config.recognizer.augment, draw)
         noise = torch.randn(len(chosen), recipe.latent_channels, side, side, generator=draw)
-        loss = engine(
-            x_BCHW.contiguous(memory_format=torch.channels_last), noise.to(engine.device)
-        )
+        loss = engine(x_BCHW.contiguous(memory_format=torch.channels_last), noise.to(engine.device))
         warm = min(1.0, (step + 1) / 200)
         engine.step(loss, recipe.lr * warm * cosine_decay(step / total))
         losses.append(float(loss.detach()))

@@ -34,7 +34,7 @@ class Process:
     def target(
         self, x: torch.Tensor, noise: torch.Tensor, t_B: torch.Tensor, prediction: str
     ) -> torch.Tensor:
-        """What a network of this prediction should give: x, eps, or v = sqrt(a)*eps - sqrt(1-a)*x."""
+        """What a network should give: x, eps, or v = sqrt(a)*eps - sqrt(1-a)*x."""
         if prediction == "x0":
             return x
         if prediction == "epsilon":

@@ -221,5 +221,3 @@ def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:
 
 def _identity(x: torch.Tensor) -> torch.Tensor:
     return x
-
-

@@ -115,9 +115,7 @@ class Block(nn.Module):
         return self.out(mixed_BNW)
 
 
-def _modulate(
-    x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor
-) -> torch.Tensor:
+def _modulate(x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor) -> torch.Tensor:
     normal_BNW = F.layer_norm(x_BNW, x_BNW.shape[-1:])
     return normal_BNW * (1 + scale_BW[:, None]) + shift_BW[:, None]
 

@@ -46,9 +46,7 @@ def sample_source(source: FaceSource, max_corrupt_fraction: float) -> Faces:
     """Faces of a source: all, or whole identities evenly spaced up to MAX_FACES."""
     stride = max(1, -(-len(source) // MAX_FACES))
     faces = [
-        face
-        for face in iterate_faces(source, max_corrupt_fraction, [])
-        if face.label % stride == 0
+        face for face in iterate_faces(source, max_corrupt_fraction, []) if face.label % stride == 0
     ]
     return Faces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
 

@@ -78,7 +78,9 @@ class Plan:
         body = json.loads(data)
         plan = cls(body["request"], body["roster"], [Unit(*row) for row in body["units"]])
         if plan.hash != body["plan_hash"]:
-            raise PlanError("plan.json: does not match its own plan_hash; it was edited, restore it")
+            raise PlanError(
+                "plan.json: does not match its own plan_hash; it was edited, restore it"
+            )
         return plan
 
     def _table(self) -> list[list[int]]:
@@ -88,7 +90,7 @@ class Plan:
 def request(
     config: Config, weights: dict[str, str], source: dict[str, Any], max_cosine: float
 ) -> dict[str, Any]:
-    """All that was asked for, with the resolved threshold, digests instead of paths, and the stack."""
+    """All that was asked for: threshold resolved, digests instead of paths, and the stack."""
     compute = {"device": _device_kind(config), "precision": config.compute.precision}
     asked = {
         "source": source,
@@ -111,7 +113,7 @@ def request(
 
 
 def first_difference(wanted: Any, found: Any, key: str = "") -> str | None:
-    """'a.b: X there, Y wanted' of the first field, in sorted order, in which two requests differ."""
+    """'a.b: X there, Y asked for' of the first field in which two requests differ, sorted."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for name in sorted({*wanted, *found}):
             dotted = f"{key}.{name}" if key else name
@@ -164,7 +166,9 @@ def sources_hash() -> str:
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(
+            file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0"
+        )
     return digest.hexdigest()
 
 

@@ -59,4 +59,4 @@ class PcaProposal:
         key = stream_seed(self._seed, "pca", identity, attempt)
         draw_K = np.random.Generator(np.random.Philox(key)).standard_normal(len(self._basis_KD))
         vector_D = self._mean_D + (draw_K[:, None] * self._basis_KD).sum(0)
-        return (vector_D / np.linalg.norm(vector_D)).astype(np.float32)
+        return np.asarray(vector_D / np.linalg.norm(vector_D), dtype=np.float32)

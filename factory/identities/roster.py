@@ -66,7 +66,8 @@ def class_centres(
     """(unit mean embedding of every identity [N, D], its readable images [N]), in one pass."""
     sums = np.zeros((len(source.names), recognizer.dim))
     counts = np.zeros(len(source.names), dtype=np.int64)
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[int] = []
 
     def flush() -> None:
         if images:
@@ -100,8 +101,8 @@ def _with_real(
     unknown = [name for name in source.names if name not in rows]
     if unknown:
         raise PlanError(
-            f"plan.fill_to: the recognizer has no prototype of {unknown[0]!r} ({len(unknown)} people "
-            "of the source); train it on this source"
+            f"plan.fill_to: the recognizer has no prototype of {unknown[0]!r} ({len(unknown)} "
+            "people of the source); train it on this source"
         )
     short = [label for label in range(len(source.names)) if counts[label] < fill_to]
     unit_real_KD = recognizer.unit_real[[rows[source.names[label]] for label in short]]

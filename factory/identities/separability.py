@@ -126,7 +126,7 @@ def check_unit(unit_ND: np.ndarray, what: str) -> None:
     bad = np.flatnonzero(~(np.abs(norms - 1) < 1e-3))  # NaN is bad too
     if len(bad):
         raise PlanError(
-            f"identities: row {bad[0]} of the {what} has length {norms[bad[0]]:.4f}; want unit vectors"
+            f"identities: row {bad[0]} of the {what} has length {norms[bad[0]]:.4f}; want 1"
         )
 
 

@@ -43,7 +43,9 @@ class Scorer:
                 Scores(
                     own_cosine=round(own, 5),
                     nearest_other=nearest,
-                    nearest_other_cosine=round(float(others_N[nearest]), 5) if nearest >= 0 else -1.0,
+                    nearest_other_cosine=round(float(others_N[nearest]), 5)
+                    if nearest >= 0
+                    else -1.0,
                     nearest_real_cosine=round(float(to_real_BM[row].max()), 5),
                     sharpness=round(sharpness(images_BHWC[row]), 3),
                     brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),

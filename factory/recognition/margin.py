@@ -1,4 +1,4 @@
-"""Margins on the label's cosine: ArcFace (Deng et al. 2019, eq 3) and CosFace (Wang et al. 2018)."""
+"""Margins on the label's cosine: ArcFace (Deng 2019, eq 3) and CosFace (Wang 2018, eq 4)."""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ def train(
             ema.update(engine.module)
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
-            raise FloatingPointError(f"recognizer.lr: loss is {losses[-1]} at step {step}; lower it")
+            raise FloatingPointError(
+                f"recognizer.lr: loss is {losses[-1]} at step {step}; lower it"
+            )
 
         # Log and save
         if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
@@ -185,9 +187,7 @@ def learning_rate(recipe: RecognizerConfig, step: int, steps_per_epoch: int, tot
     return recipe.lr * warm * step_decay(epoch, recipe.milestones)
 
 
-def measure(
-    story: checkpoint.Checkpoint, heldout: FaceSet, device: torch.device
-) -> dict[str, Any]:
+def measure(story: checkpoint.Checkpoint, heldout: FaceSet, device: torch.device) -> dict[str, Any]:
     """Geometry of the prototypes and, where somebody was held out, accuracy on them."""
     recognizer = Recognizer(story, device)
     metrics: dict[str, Any] = {

@@ -68,7 +68,9 @@ def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
     }
 
 
-def fold_accuracy(cosines: np.ndarray, same: np.ndarray, num_folds: int = 10) -> tuple[float, float]:
+def fold_accuracy(
+    cosines: np.ndarray, same: np.ndarray, num_folds: int = 10
+) -> tuple[float, float]:
     """Mean and std over folds, in order, of the accuracy at the threshold on the squared distance
     (0..4 by .01) that is best on the other folds (the insightface protocol)."""
     predicted = (2 - 2 * cosines)[:, None] < np.arange(0, 4, 0.01)

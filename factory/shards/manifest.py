@@ -29,7 +29,9 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
     """
     missing = sorted({unit.index for unit in plan.units} - committed_units(store))
     if missing:
-        raise PlanError(f"seal: {len(missing)} units are not committed, first {missing[0]}; run again")
+        raise PlanError(
+            f"seal: {len(missing)} units are not committed, first {missing[0]}; run again"
+        )
     shards = [read_commit(store, unit.index) for unit in plan.units]
     for unit, shard in zip(plan.units, shards, strict=True):
         if shard.counts.planned != unit.num_shots or not shard.counts.adds_up():
@@ -50,9 +52,9 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
     counts = manifest.counts
     if counts.quarantined > max_failed_fraction * counts.shots:
         raise PlanError(
-            f"release.max_failed_fraction: {counts.quarantined} of {counts.shots} shots failed, more "
-            f"than {max_failed_fraction:.1%}; read quarantine/*.jsonl, mend the cause, and release "
-            "under another version"
+            f"release.max_failed_fraction: {counts.quarantined} of {counts.shots} shots failed, "
+            f"more than {max_failed_fraction:.1%}; read quarantine/*.jsonl, mend the cause, and "
+            "release under another version"
         )
 
 

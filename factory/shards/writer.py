@@ -22,9 +22,7 @@ from factory.store import Store
 BLOCK = tarfile.BLOCKSIZE
 
 
-def pack(
-    faces: list[Face], identities: dict[int, Identity]
-) -> tuple[bytes, list[dict[str, Any]]]:
+def pack(faces: list[Face], identities: dict[int, Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
     Every sample has the members .jpg, .cls and .json; a row holds offset and size of the JPEG.
@@ -41,7 +39,9 @@ def pack(
                 "size": len(face.jpeg),
             }
             rows.append(row)
-            story = {k: row[k] for k in ("identity", "kind", "image", "attempt", "seed", "guidance")}
+            story = {
+                k: row[k] for k in ("identity", "kind", "image", "attempt", "seed", "guidance")
+            }
             _add(tar, face.shot.key + ".jpg", face.jpeg)
             _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
             _add(tar, face.shot.key + ".json", json.dumps(story, sort_keys=True).encode())
@@ -85,8 +85,8 @@ def commit(
             store.put_once(name, content)
     except Conflict as error:
         raise IntegrityError(
-            f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is not "
-            "deterministic or the release was altered"
+            f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is "
+            "not deterministic or the release was altered"
         ) from None
     try:
         store.put_once(layout.commit(unit), _to_json(shard))

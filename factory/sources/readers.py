@@ -59,7 +59,9 @@ class IndexedSource:
         self._config = config
         self._landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
         self._detector = YuNet(config.detector) if config.detector else None
-        listing = "\n".join(f"{e.key} {e.size} {n}" for e, n in zip(entries, identities, strict=True))
+        listing = "\n".join(
+            f"{e.key} {e.size} {n}" for e, n in zip(entries, identities, strict=True)
+        )
         self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
 
     def __len__(self) -> int:

@@ -40,8 +40,8 @@ class DiffusionGenerator:
         self._shape = Shape(**loaded.config["shape"])
         if unit_roster_ND.shape[1] != self._shape.embedding_dim:
             raise CheckpointError(
-                f"generator.checkpoint: takes embeddings of {self._shape.embedding_dim} values, the "
-                f"roster has {unit_roster_ND.shape[1]}; use the recognizer it was trained with"
+                f"generator.checkpoint: takes embeddings of {self._shape.embedding_dim} values, "
+                f"the roster has {unit_roster_ND.shape[1]}; use the recognizer it was trained with"
             )
         self._process = Process(int(loaded.config["num_timesteps"]))
         self._prediction = str(loaded.config["prediction"])
@@ -62,7 +62,7 @@ class DiffusionGenerator:
         return self.draw(noise, condition_BD, shots[0])
 
     def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(noise [B, C, h, w], condition [B, D]); noise by Philox from each shot's seed, on the CPU."""
+        """(noise [B, C, h, w] by Philox from each shot's seed, condition [B, D])."""
         size = (self._shape.channels, self._shape.side, self._shape.side)
         noise = torch.zeros(batch_size, *size)
         condition_BD = torch.zeros(batch_size, self._shape.embedding_dim)
@@ -76,9 +76,7 @@ class DiffusionGenerator:
     def draw(self, noise: torch.Tensor, condition_BD: torch.Tensor, like: Shot) -> np.ndarray:
         """The bare sampling loop and the decoder: images of a batch, sampled as `like` says."""
         guidance_B = torch.full((len(noise),), like.guidance, device=self._device)
-        denoise = guided(
-            self._network, self._process, self._prediction, condition_BD, guidance_B
-        )
+        denoise = guided(self._network, self._process, self._prediction, condition_BD, guidance_B)
         with autocast(self._device, self._precision):
             x0 = SAMPLERS[like.sampler](denoise, noise, self._process, like.num_steps)
         return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)

@@ -10,6 +10,7 @@ import io
 import time
 import traceback
 from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 
@@ -67,7 +68,7 @@ class ShardMaker:
 
     @classmethod
     def open(cls, config: Config, release: str) -> ShardMaker:
-        """Load the plan below `release` and the weights `config` names, on this process's device."""
+        """Load the plan below `release` and the weights `config` names."""
         torch.set_num_threads(config.plan.num_threads)  # because it decides bytes
         store = open_store(config.store.url).below(release)
         plan = Plan.from_json(store.get(layout.PLAN))
@@ -147,4 +148,3 @@ def encode_jpeg(image_HWC: np.ndarray, quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
-

@@ -39,8 +39,8 @@ class Progress:
             self._said = now
         if self._counts.quarantined > self._max_failures:
             raise PlanError(
-                f"release.max_failed_fraction: {self._counts.quarantined} shots failed already; read "
-                "quarantine/*.jsonl and mend the cause"
+                f"release.max_failed_fraction: {self._counts.quarantined} shots failed already; "
+                "read quarantine/*.jsonl and mend the cause"
             )
 
     def _line(self) -> str:

@@ -1,0 +1,37 @@
+# `make demo` and `make test` set everything up by themselves: a virtual environment in .venv.
+PYTHON ?= python3.11
+VENV ?= .venv
+PY := $(VENV)/bin/python
+CONSTRAINTS ?= constraints.txt
+export HF_HUB_OFFLINE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test test-slow lint bench install clean
+
+demo: install
+	$(PY) -m jobs.release configs/demo.yaml
+
+test: install
+	$(PY) -m pytest -m "not slow and not gpu" --ignore=tests/benchmarks
+
+test-slow: install
+	$(PY) -m pytest -m "slow and not gpu" --ignore=tests/benchmarks
+
+bench: install
+	$(PY) -m pytest tests/benchmarks -q -s
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

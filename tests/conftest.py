@@ -1,0 +1,144 @@
+"""Shared fixtures: a tiny source of drawn faces, and untrained networks small enough for seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from factory import checkpoint
+from factory.config import Config, load
+from factory.diffusion.autoencoder import build
+from factory.diffusion.uvit import Shape, UViT
+from factory.recognition.backbone import IResNet
+
+PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
+
+
+def draw_face(person: int, image: int, px: int = PX) -> np.ndarray:
+    """A blob whose colour is the person and whose place is the image: RGB uint8 [px, px, 3]."""
+    rng = np.random.default_rng(1000 * person + image)
+    colour = np.random.default_rng(person).integers(60, 255, 3)
+    canvas = np.full((px, px, 3), 40, np.float64)
+    centre = px / 2 + rng.uniform(-px / 8, px / 8, 2)
+    y, x = np.mgrid[:px, :px]
+    canvas[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (px / 3) ** 2] = colour
+    return np.clip(canvas + rng.normal(0, 8, canvas.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory) -> Path:
+    """A folder of PEOPLE x IMAGES drawn faces, PX pixels, one folder an identity."""
+    root = tmp_path_factory.mktemp("people")
+    for person in range(PEOPLE):
+        folder = root / f"person_{person}"
+        folder.mkdir()
+        for image in range(IMAGES):
+            Image.fromarray(draw_face(person, image)).save(folder / f"{image}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Checkpoints recognizer/, judge/, autoencoder/ and generator/ of untrained tiny networks."""
+    root = tmp_path_factory.mktemp("weights")
+    recognizer = save_recognizer(root / "recognizer", seed=1)
+    save_recognizer(root / "judge", seed=2)
+    torch.manual_seed(3)
+    unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
+    network = build((16, 16), 4)
+    autoencoder = save(
+        root / "autoencoder",
+        "autoencoder",
+        dict(network.state_dict()) | unit,
+        {"widths": [16, 16], "latent_channels": 4},
+        {"recognizer": recognizer},
+    )
+    shape = Shape(4, PX // 4, 2, None, 32, 3, 2, DIM)
+    denoiser = UViT(shape)
+    torch.nn.init.normal_(denoiser.final.weight, std=0.2)  # an untrained one predicts zero
+    save(
+        root / "generator",
+        "generator",
+        denoiser.state_dict(),
+        {
+            "shape": vars(shape),
+            "space": "latents",
+            "prediction": "v",
+            "num_timesteps": 100,
+            "condition": "image",
+            "identity_weight": 0.0,
+        },
+        {"recognizer": recognizer, "autoencoder": autoencoder},
+    )
+    return root
+
+
+def save_recognizer(folder: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    backbone = {f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()}
+    prototypes = {
+        "prototypes.real": torch.randn(PEOPLE, DIM),
+        "prototypes.virtual": torch.randn(40, DIM),
+    }
+    config = {
+        "backbone": "iresnet_mini",
+        "embedding_dim": DIM,
+        "image_px": PX,
+        "dropout": 0.0,
+        "num_virtual": 40,
+        "real_names": [f"person_{i}" for i in range(PEOPLE)],
+    }
+    metrics = {"heldout": {"cosine_at_fmr_1e-3": 0.9}}
+    return save(folder, "recognizer", backbone | prototypes, config, {}, metrics)
+
+
+def save(folder, kind, tensors, config, lineage, metrics=None) -> str:
+    tensors = {n: t for n, t in tensors.items() if "num_batches" not in n}
+    story = checkpoint.Checkpoint(kind, tensors, config, 0, metrics or {}, lineage, "")
+    return checkpoint.save(folder, story)
+
+
+@pytest.fixture()
+def release_config(people, weights, tmp_path):
+    """Function of extra dotlist items -> the Config of a tiny release in a store of its own."""
+
+    def make(*dotlist: str) -> Config:
+        file = tmp_path / "release.yaml"
+        file.write_text("{}\n")
+        return load(file, [*tiny_dotlist(people, weights, tmp_path / "store"), *dotlist])
+
+    return make
+
+
+def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
+    """Settings of a release of 6 virtual people x 2 images in 3 units, kept whatever they look like."""
+    named = [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "judge")]
+    named += [f"{kind}.checkpoint={weights / kind}" for kind in ("autoencoder", "generator")]
+    return [
+        *named,
+        "source.kind=folder",
+        f"source.path={people}",
+        f"source.image_px={PX}",
+        "identities.num_virtual=6",
+        "plan.images_per_identity=2",
+        "plan.identities_per_unit=2",
+        "plan.micro_batch=3",
+        "plan.max_rounds=2",
+        "sampler.num_steps=2",
+        "filters.min_own_cosine=-1",
+        "filters.min_identity_gap=null",
+        "filters.min_brightness=null",
+        "filters.max_brightness=null",
+        "fleet.runner=inline",
+        "store.min_free_bytes=0",
+        f"store.url={store}",
+        "release.dataset=tiny",
+    ]

@@ -1,0 +1,70 @@
+"""Checkpoints come back as they went, or are refused by name."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.errors import CheckpointError
+
+
+@pytest.fixture()
+def saved(tmp_path):
+    tensors = {"w": torch.randn(8, 8), "b": torch.randn(8)}
+    story = checkpoint.Checkpoint("recognizer", tensors, {"a": 1}, 7, {"auc": 0.9}, {}, "")
+    sha256 = checkpoint.save(tmp_path / "c", story)
+    return tmp_path / "c", tensors, sha256
+
+
+def test_round_trip(saved):
+    folder, tensors, sha256 = saved
+    loaded = checkpoint.load(str(folder), "recognizer", "recognizer.checkpoint")
+    assert (loaded.sha256, loaded.step, loaded.config) == (sha256, 7, {"a": 1})
+    assert all(torch.equal(loaded.tensors[n], tensors[n]) for n in tensors)
+
+
+def test_bf16_rounds_matrices_and_keeps_vectors(saved, tmp_path):
+    _, tensors, _ = saved
+    story = checkpoint.Checkpoint("recognizer", tensors, {}, 0, {}, {}, "")
+    checkpoint.save(tmp_path / "half", story, bf16=True)
+    loaded = checkpoint.load(str(tmp_path / "half"), "recognizer", "k").tensors
+    assert torch.equal(loaded["w"], tensors["w"].bfloat16().float())
+    assert torch.equal(loaded["b"], tensors["b"])
+
+
+def test_altered_weights_are_refused(saved):
+    folder, _, _ = saved
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: weights .* sha256"):
+        checkpoint.load(str(folder), "recognizer", "recognizer.checkpoint")
+
+
+def test_wrong_kind_missing_and_broken_json_are_refused(saved, tmp_path):
+    folder, _, _ = saved
+    with pytest.raises(CheckpointError, match="holds a recognizer; want a generator"):
+        checkpoint.read_story(str(folder), "generator", "generator.checkpoint")
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
+        checkpoint.read_story(str(tmp_path / "none"), "generator", "generator.checkpoint")
+    (folder / "checkpoint.json").write_text(json.dumps({"kind": "recognizer"}))
+    with pytest.raises(CheckpointError, match="not a checkpoint's JSON"):
+        checkpoint.read_story(str(folder), "recognizer", "k")
+
+
+def test_resume_state_never_unpickles_objects(tmp_path):
+    checkpoint.save_resume(tmp_path, {"step": 3, "t": torch.ones(2)})
+    assert checkpoint.load_resume(tmp_path)["step"] == 3
+    assert checkpoint.load_resume(tmp_path / "none") is None
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"evil": Evil()}, tmp_path / "resume.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoint.load_resume(tmp_path)

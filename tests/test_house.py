@@ -1,0 +1,78 @@
+"""The rules of the house that a machine can hold: import direction, light config, sizes, licences."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TIERS = [
+    {"config", "records", "errors"},
+    {"store", "distributed", "checkpoint", "optimization"},
+    {"sources", "recognition"},
+    {"identities", "diffusion", "editing", "quality"},
+    {"shards", "synthesis"},
+    {"evaluation", "report"},
+    {"release", "preflight"},
+]
+HEAVY = ("ray", "torch", "diffusers", "deepspeed", "faiss", "boto3", "numpy", "pyarrow")
+
+
+def imports(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def tier(room: str) -> int:
+    return next(level for level, rooms in enumerate(TIERS) if room in rooms)
+
+
+def python_files(folder: str) -> list[Path]:
+    return [f for f in sorted((ROOT / folder).rglob("*.py")) if f.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("file", python_files("factory"), ids=lambda f: str(f.relative_to(ROOT)))
+def test_factory_imports_only_lower_rooms_and_never_ray_or_jobs(file):
+    room = file.relative_to(ROOT / "factory").parts[0].removesuffix(".py")
+    for name in imports(file):
+        first, _, rest = name.partition(".")
+        assert first not in {"ray", "jobs", "cluster"}, f"{file} imports {name}"
+        target = rest.split(".")[0]
+        if first == "factory" and any(target in rooms for rooms in TIERS):
+            assert tier(target) <= tier(room), f"{file} imports {name} from a room above"
+
+
+@pytest.mark.parametrize("file", python_files("jobs"), ids=lambda f: f.name)
+def test_jobs_are_short_and_import_no_ray(file):
+    assert len(file.read_text().splitlines()) <= 60
+    assert not any(name.split(".")[0] == "ray" for name in imports(file))
+
+
+def test_config_imports_nothing_heavy():
+    code = f"import sys, factory.config; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("folder", ["factory", "cluster", "jobs"])
+def test_files_and_functions_stay_small(folder):
+    for file in python_files(folder):
+        text = file.read_text()
+        assert len(text.splitlines()) <= 500, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                cap = 150 if node.name == "train" else 80
+                assert node.end_lineno - node.lineno < cap, f"{file}: {node.name}"
+
+
+def test_release_tells_the_story_on_one_page():
+    assert len((ROOT / "factory/release.py").read_text().splitlines()) <= 150
