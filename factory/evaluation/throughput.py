@@ -9,7 +9,7 @@ from factory.records import Manifest
 
 def throughput(manifest: Manifest) -> dict[str, Any]:
     """Faces/s from the first shot to the last commit, and the share of the makers' busy time that
-    the sampling loop (with decoding and scoring) took; a resumed release counts its pauses too."""
+    the sampling loop with its decoder took; a resumed release counts its pauses too."""
     timings = [shard.timings for shard in manifest.shards]
     wall_s = max(t.finished_at for t in timings) - min(t.started_at for t in timings)
     busy_s = sum(t.total_s for t in timings)

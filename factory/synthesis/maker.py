@@ -36,7 +36,6 @@ class Outcome:
     kept: dict[tuple[int, int], Face] = field(default_factory=dict)
     rejected: list[tuple[Face, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    sampling_s: float = 0.0
 
     def counts(self, planned: int) -> Counts:
         reasons: dict[str, int] = {}
@@ -64,6 +63,7 @@ class ShardMaker:
         self._scorer = scorer
         self._filters = build_filters(plan.request["filters"])
         self._batch_size = int(plan.request["plan"]["micro_batch"])
+        self._sampling_s = 0.0
         self._jpeg_quality = int(plan.request["sampler"]["jpeg_quality"])
 
     @classmethod
@@ -89,7 +89,7 @@ class ShardMaker:
         """Make and commit one unit; raises FactoryError when nothing may go on."""
         unit, asked = self._plan.units[unit_index], self._plan.request
         started_at, started = time.time(), time.perf_counter()
-        outcome = Outcome()
+        outcome, self._sampling_s = Outcome(), 0.0
         shots = first_round(asked, unit, self._roster)
         wanted = [(shot.identity, shot.image) for shot in shots]
         for attempt in range(1, asked["plan"]["max_rounds"] + 1):
@@ -98,7 +98,7 @@ class ShardMaker:
             missing = [pair for pair in wanted if pair not in outcome.kept]
             shots = place(asked, missing, attempt)
         timings = Timings(
-            started_at, time.time(), outcome.sampling_s, time.perf_counter() - started
+            started_at, time.time(), self._sampling_s, time.perf_counter() - started
         )
         return writer.commit(
             self._store,
@@ -113,7 +113,9 @@ class ShardMaker:
 
     def draw(self, shots: list[Shot]) -> list[Face]:
         """Images of one planned batch (or some of its slots), encoded and scored."""
+        started = time.perf_counter()
         images_BHWC = self._generator.generate(shots, self._batch_size)
+        self._sampling_s += time.perf_counter() - started
         unit_BD = self._embedder.embed(images_BHWC)
         rows = [shot.slot for shot in shots]
         scores = self._scorer.score(shots, images_BHWC[rows], unit_BD[rows])
@@ -123,7 +125,6 @@ class ShardMaker:
         ]
 
     def _shoot(self, shots: list[Shot], outcome: Outcome) -> None:
-        started = time.perf_counter()
         try:
             faces = self.draw(shots)
         except (FactoryError, MemoryError):
@@ -132,7 +133,6 @@ class ShardMaker:
             text = traceback.format_exc()
             outcome.failures += [Failure(shot, repr(error), text) for shot in shots]
             return
-        outcome.sampling_s += time.perf_counter() - started
         for face in faces:
             verdict = judge(face.scores, self._filters)
             if verdict.keep:

@@ -1,0 +1,77 @@
+"""Verification figures against hand-made numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.errors import SourceError
+from factory.recognition.verification import (
+    auc,
+    cosine_at_fmr,
+    equal_error_rate,
+    fisher_ratio,
+    fold_accuracy,
+    pair_cosines,
+    read_pairs,
+    summary,
+    tar_at_far,
+)
+
+
+def test_pairs_of_three():
+    unit = np.array([[1, 0], [1, 0], [0, 1]], float)
+    genuine, impostor = pair_cosines(unit, np.array([7, 7, 8]))
+    assert genuine.tolist() == [1.0]
+    assert impostor.tolist() == [0.0, 0.0]
+
+
+def test_auc_counts_ties_half():
+    assert auc(np.array([1.0, 2.0]), np.array([0.0, -1.0])) == 1.0
+    assert auc(np.array([0.0]), np.array([0.0])) == 0.5
+    assert auc(np.array([0.5]), np.array([0.0, 1.0])) == 0.5
+
+
+def test_threshold_lets_through_exactly_the_rate():
+    impostor = np.arange(1000) / 1000
+    assert cosine_at_fmr(impostor, 1e-2) == pytest.approx(0.989)
+    assert (impostor > cosine_at_fmr(impostor, 1e-2)).mean() == pytest.approx(0.01)
+    assert cosine_at_fmr(impostor, 1e-4) == pytest.approx(0.999)  # fewer pairs than 1/FMR
+    assert tar_at_far(np.array([0.995, 0.5]), impostor, 1e-2) == 0.5
+
+
+def test_separated_sets_have_no_error():
+    genuine, impostor = np.array([0.8, 0.9]), np.array([0.1, 0.2])
+    assert equal_error_rate(genuine, impostor) == 0.0
+    overlap = equal_error_rate(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    assert overlap == pytest.approx(0.5)
+
+
+def test_fisher_ratio_of_the_papers_row():
+    rng = np.random.default_rng(0)
+    genuine, impostor = rng.normal(0.871, 0.065, 400_000), rng.normal(0.021, 0.073, 400_000)
+    assert fisher_ratio(genuine, impostor) == pytest.approx(75.6, rel=0.01)
+
+
+def test_folds_choose_the_threshold_elsewhere():
+    cosines = np.tile([0.9, 0.1], 50)
+    assert fold_accuracy(cosines, cosines > 0.5) == (1.0, 0.0)
+
+
+def test_summary_has_the_gate_threshold():
+    unit = np.random.default_rng(0).normal(size=(40, 8))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    figures = summary(unit, np.arange(40) // 4)
+    assert -1 <= figures["cosine_at_fmr_1e-2"] <= figures["cosine_at_fmr_1e-3"] <= 1
+
+
+def test_lfw_pairs(tmp_path):
+    file = tmp_path / "pairs.txt"
+    file.write_text("2\t1\nA_B\t1\t12\nA_B\t1\tC\t3\n")
+    pairs, same, folds = read_pairs(str(file))
+    assert pairs == [("A_B/A_B_0001", "A_B/A_B_0012"), ("A_B/A_B_0001", "C/C_0003")]
+    assert same.tolist() == [True, False]
+    assert folds == 2
+    file.write_text("2\t1\nA_B\t1\n")
+    with pytest.raises(SourceError, match="line 2"):
+        read_pairs(str(file))

@@ -1,0 +1,63 @@
+"""Similarity transforms are exact where one exists, and landmarks tables are checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory.errors import SourceError
+from factory.evaluation.diversity import yaw_degrees
+from factory.sources.alignment import (
+    TEMPLATE_52,
+    YuNet,
+    align,
+    read_landmarks,
+    similarity_transform,
+)
+
+
+@given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))
+def test_a_similarity_is_recovered(scale, angle, dx, dy):
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = TEMPLATE_52 @ (scale * rotation).T + [dx, dy]
+    matrix = similarity_transform(moved, TEMPLATE_52)
+    assert np.allclose(moved @ matrix[:, :2].T + matrix[:, 2], TEMPLATE_52, atol=1e-6)
+
+
+def test_coinciding_points_are_refused():
+    with pytest.raises(SourceError, match="coincide"):
+        similarity_transform(np.ones((5, 2)), TEMPLATE_52)
+
+
+def test_aligning_moves_the_points_to_the_template():
+    image = np.zeros((200, 200, 3), np.uint8)
+    points = TEMPLATE_52 * 0.8 + [60, 50]
+    for x, y in points.round().astype(int):
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    aligned = align(image, points, 112)
+    assert aligned.shape == (112, 112, 3)
+    for x, y in TEMPLATE_52.round().astype(int):
+        assert aligned[y, x].min() > 200
+
+
+def test_landmark_tables(tmp_path):
+    file = tmp_path / "points.csv"
+    file.write_text("path,a\nx/1.jpg,1,2,3,4,5,6,7,8,9,10,0.9\n")
+    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    file.write_text("path,a\nx/1.jpg,1,2\n")
+    with pytest.raises(SourceError, match="line 2"):
+        read_landmarks(str(file))
+    with pytest.raises(SourceError, match=r"source\.landmarks"):
+        read_landmarks(str(tmp_path / "none.csv"))
+    with pytest.raises(SourceError, match=r"source\.detector"):
+        YuNet(str(tmp_path / "none.onnx"))
+
+
+def test_yaw_is_zero_ahead_and_grows_with_the_nose():
+    symmetric = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], float)
+    turned = symmetric.copy()
+    turned[2, 0] += 10
+    assert yaw_degrees(symmetric) == pytest.approx(0)
+    assert 20 < yaw_degrees(turned) < 40

@@ -1,0 +1,154 @@
+"""Every reader gives the same faces, and bad input one clear line."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from factory.config import SourceConfig
+from factory.errors import SourceError
+from factory.sources import open_source, read_faces, training_faces
+from tests.conftest import IMAGES, PEOPLE, PX
+
+
+def folder_config(path, **changes) -> SourceConfig:
+    return SourceConfig(kind="folder", path=str(path), image_px=PX, **changes)
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_tar(path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def test_folder_tar_and_webdataset_agree(people, tmp_path):
+    folder = read_faces(open_source(folder_config(people)), 0.0)
+    members, samples = {}, {}
+    for image, label, key in zip(folder.images_NHWC, folder.labels, folder.keys, strict=True):
+        members[key + ".png"] = png(image)
+        flat = key.replace("/", "_")
+        samples |= {f"{flat}.png": png(image), f"{flat}.cls": str(label).encode()}
+    write_tar(tmp_path / "a.tar", members)
+    write_tar(tmp_path / "shard.tar", samples)
+    tar = read_faces(open_source(folder_config(tmp_path / "a.tar")), 0.0)
+    config = SourceConfig(kind="webdataset", path=str(tmp_path / "shard.tar"), image_px=PX)
+    shards = read_faces(open_source(config), 0.0)
+    assert len(folder) == PEOPLE * IMAGES
+    for other in (tar, shards):
+        assert np.array_equal(other.images_NHWC, folder.images_NHWC)
+        assert np.array_equal(other.labels, folder.labels)
+    assert tar.keys == folder.keys
+
+
+def test_fingerprint_follows_content_listing_not_place(people, tmp_path):
+    first = open_source(folder_config(people)).fingerprint
+    assert open_source(folder_config(people)).fingerprint == first
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.png").write_bytes(png(np.zeros((PX, PX, 3), np.uint8)))
+    assert open_source(folder_config(tmp_path)).fingerprint != first
+
+
+def test_starter_pack_is_in_the_package():
+    source = open_source(SourceConfig())
+    assert (len(source), len(source.names)) == (2700, 270)
+    assert source[0].image_HWC.shape == (112, 112, 3)
+
+
+@pytest.mark.parametrize(
+    ("members", "wanted"),
+    [
+        ({}, "no images"),
+        ({"a/readme.txt": b"x"}, "no images"),
+    ],
+)
+def test_empty_sources_are_refused(tmp_path, members, wanted):
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(SourceError, match=wanted):
+        open_source(folder_config(tmp_path / "a.tar"))
+
+
+def test_missing_path_and_class_without_image(tmp_path):
+    with pytest.raises(SourceError, match=r"source\.path: no such"):
+        open_source(folder_config(tmp_path / "none"))
+    (tmp_path / "nobody").mkdir()
+    with pytest.raises(SourceError, match="nobody.*has no image"):
+        open_source(folder_config(tmp_path))
+
+
+def test_not_a_tar(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"not a tar at all" * 100)
+    with pytest.raises(SourceError, match="not a readable plain tar"):
+        open_source(folder_config(tmp_path / "a.tar"))
+
+
+def test_corrupt_images_are_counted_then_refused(people, tmp_path):
+    members = {f"p/{i}.png": png(np.zeros((PX, PX, 3), np.uint8)) for i in range(9)}
+    members["p/9.png"] = b"\x89PNG broken"
+    write_tar(tmp_path / "a.tar", members)
+    source = open_source(folder_config(tmp_path / "a.tar"))
+    faces = read_faces(source, 0.1)
+    assert len(faces) == 9
+    assert faces.corrupt == ["p/9: not a readable image (UnidentifiedImageError)"]
+    with pytest.raises(SourceError, match=r"source\.max_corrupt_fraction: more than 0 of 10"):
+        read_faces(source, 0.0)
+
+
+def test_a_person_whose_every_image_is_corrupt_is_named(tmp_path):
+    members = {f"p/{i}.png": png(np.zeros((PX, PX, 3), np.uint8)) for i in range(9)}
+    write_tar(tmp_path / "a.tar", members | {"q/0.png": b"nothing"})
+    with pytest.raises(SourceError, match="no readable image, first 'q'"):
+        read_faces(open_source(folder_config(tmp_path / "a.tar")), 0.5)
+
+
+def test_huge_images_are_not_decoded(tmp_path):
+    write_tar(tmp_path / "a.tar", {"p/0.png": png(np.zeros((PX, PX, 3), np.uint8))})
+    source = open_source(folder_config(tmp_path / "a.tar", max_pixels=100))
+    with pytest.raises(SourceError, match=r"source\.max_pixels"):
+        source[0]
+
+
+def test_other_sizes_need_landmarks(tmp_path):
+    write_tar(tmp_path / "a.tar", {"p/0.png": png(np.zeros((50, 40, 3), np.uint8))})
+    with pytest.raises(SourceError, match=r"40x50, not 32x32.*source\.landmarks"):
+        open_source(folder_config(tmp_path / "a.tar"))[0]
+
+
+def test_tar_members_outside_the_folder_are_only_names(tmp_path):
+    write_tar(tmp_path / "a.tar", {"../evil/0.png": png(np.zeros((PX, PX, 3), np.uint8))})
+    open_source(folder_config(tmp_path / "a.tar"))[0]
+    assert not (tmp_path.parent / "evil").exists()
+
+
+def test_webdataset_without_labels_or_seal_is_refused(tmp_path):
+    write_tar(tmp_path / "a.tar", {"k.png": png(np.zeros((PX, PX, 3), np.uint8))})
+    config = SourceConfig(kind="webdataset", path=str(tmp_path / "a.tar"), image_px=PX)
+    with pytest.raises(SourceError, match=r"no \.cls"):
+        open_source(config)
+    write_tar(tmp_path / "b.tar", {"k.png": b"", "k.cls": b"seven"})
+    with pytest.raises(SourceError, match="not a class number"):
+        open_source(SourceConfig(kind="webdataset", path=str(tmp_path / "b.tar"), image_px=PX))
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(SourceError, match="not sealed"):
+        open_source(SourceConfig(kind="webdataset", path=str(tmp_path), image_px=PX))
+
+
+def test_holdout_is_by_identity(people):
+    train, heldout = training_faces(folder_config(people, holdout_identities=1))
+    assert set(train.labels) == {0, 1, 2}
+    assert set(heldout.labels) == {3}
+    with pytest.raises(SourceError, match="holdout_identities"):
+        training_faces(folder_config(people, holdout_identities=PEOPLE))
+    train, other = training_faces(folder_config(people, heldout=str(people)))
+    assert len(train) == len(other) == PEOPLE * IMAGES
