@@ -1,0 +1,161 @@
+"""Autoencoder and generator train on drawn faces, resume exactly, and load where they fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.config import load
+from factory.diffusion import autoencoder as autoencoding
+from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.train import GeneratorLoss, TrainingCache, network_shape, train
+from factory.errors import CheckpointError
+from factory.recognition.embed import Recognizer
+from factory.sources import open_source, read_faces
+from tests.conftest import PX
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture()
+def recipe(people, weights, tmp_path):
+    def make(*dotlist):
+        (tmp_path / "c.yaml").write_text("{}\n")
+        return load(
+            tmp_path / "c.yaml",
+            [
+                "source.kind=folder",
+                f"source.path={people}",
+                f"source.image_px={PX}",
+                "compute.precision=fp32",
+                "training.save_every_s=10000",
+                f"training.out={tmp_path / 'out'}",
+                f"recognizer.checkpoint={weights / 'recognizer'}",
+                f"autoencoder.checkpoint={weights / 'autoencoder'}",
+                "autoencoder.widths=[16,16]",
+                "autoencoder.latent_channels=4",
+                "autoencoder.batch_size=6",
+                "generator.width=32",
+                "generator.depth=3",
+                "generator.num_heads=2",
+                "generator.num_timesteps=100",
+                "generator.batch_size=6",
+                "generator.warmup_steps=0",
+                "generator.lr=2e-3",
+                *dotlist,
+            ],
+        )
+
+    return make
+
+
+def faces_of(config):
+    return read_faces(open_source(config.source), 0.0)
+
+
+def quiet(line):
+    return None
+
+
+def test_autoencoder_reconstructs_better_with_training(recipe, tmp_path):
+    config = recipe("training.max_steps=80", "autoencoder.epochs=100", "autoencoder.lr=0.005")
+    faces = faces_of(config)
+    few = recipe("training.max_steps=1", f"training.out={tmp_path / 'few'}")
+    before = autoencoding.train(few, faces, faces, quiet)
+    after = autoencoding.train(config, faces, faces, quiet)
+    assert after["psnr_db"] > before["psnr_db"] + 2
+    loaded = Autoencoder.load(str(tmp_path / "out"), CPU, "fp32")
+    z = loaded.encode(faces.images_NHWC)
+    assert z.shape == (len(faces), 4, PX // 4, PX // 4)
+    assert float(z.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(z.std((0, 2, 3)).mean()) == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("space", ["pixels", "latents"])
+def test_generator_trains_in_both_spaces(recipe, tmp_path, space):
+    config = recipe(
+        f"generator.space={space}",
+        "generator.patch=2",
+        "training.max_steps=30",
+        "generator.epochs=100",
+        "generator.identity_weight=0.1",
+        "generator.identity_batch=2",
+    )
+    metrics = train(config, faces_of(config), quiet)
+    assert 0 < metrics["final_loss"] < 2
+    story = checkpoint.read_story(str(tmp_path / "out"), "generator", "k")
+    assert story["config"]["space"] == space
+    assert ("autoencoder" in story["lineage"]) == (space == "latents")
+
+
+def test_resume_gives_the_same_weights(recipe, tmp_path):
+    def weights(*parts):
+        out = tmp_path / f"parts{len(parts)}"
+        for steps in parts:
+            config = recipe(
+                f"training.out={out}", f"training.max_steps={steps}", "generator.decay_share=0"
+            )
+            train(config, faces_of(config), quiet)
+        return (out / "weights.safetensors").read_bytes()
+
+    assert weights(6) == weights(2, 4, 6)
+
+
+def loss_of(config, recognizer, decode, x, identity_weight):
+    changed = recipe_with(config, identity_weight)
+    torch.manual_seed(0)
+    shape = network_shape(changed, 3, PX, recognizer.dim)
+    return GeneratorLoss(changed.generator, shape, decode, recognizer)
+
+
+def recipe_with(config, identity_weight):
+    from dataclasses import replace
+
+    generator = replace(config.generator, identity_weight=identity_weight, prediction="x0")
+    return replace(config, generator=generator)
+
+
+def test_identity_loss_is_equation_8(recipe):
+    config = recipe("generator.space=pixels")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    x = torch.rand(3, 3, PX, PX) * 2 - 1
+    t = torch.tensor([10, 50, 90])
+    noise, nobody = torch.randn_like(x), torch.zeros(3, recognizer.dim)
+    wanted = recognizer.unit_features(x)
+    plain, weighted = (
+        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted)
+        for w in (0.0, 0.5)
+    )
+    black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero
+    distance = (black - wanted).square().sum(1).mean()
+    torch.testing.assert_close(plain, x.square().mean())
+    torch.testing.assert_close(weighted - plain, 0.5 * distance)
+
+
+def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
+    config = recipe("generator.space=pixels")
+    faces = faces_of(config)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    cache = TrainingCache(faces, recognizer, None, "image")
+    x, unit = cache.batch(np.arange(len(faces)), torch.Generator().manual_seed(0))
+    from factory.recognition.data import to_uint8
+
+    for row, image in enumerate(to_uint8(x)):
+        mirrored = not np.array_equal(image, faces.images_NHWC[row])
+        assert not mirrored or np.array_equal(image, faces.images_NHWC[row, :, ::-1])
+        own = recognizer.embed(image[None])[0]
+        np.testing.assert_allclose(unit[row].numpy(), own, atol=1e-4)
+
+
+def test_prototype_condition_needs_known_people(recipe, weights):
+    config = recipe()
+    faces = faces_of(config)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    cache = TrainingCache(faces, recognizer, None, "prototype")
+    _, unit = cache.batch(np.array([0, 4]), torch.Generator())
+    np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[faces.labels[[0, 4]]])
+    recognizer.real_names = ["somebody else"]
+    with pytest.raises(CheckpointError, match=r"generator\.condition"):
+        TrainingCache(faces, recognizer, None, "prototype")

@@ -1,0 +1,104 @@
+"""Plans: hash, batches and slots, refusal of edits, rosters with real people."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from factory.errors import PlanError
+from factory.identities.plan import Plan, Roster, cut_units, first_difference, first_round, place
+from factory.identities.roster import build_roster, class_centres
+from factory.preflight import preflight
+from factory.recognition.embed import Recognizer
+from factory.records import Identity
+from factory.sources import open_source
+from tests.conftest import IMAGES, PEOPLE
+
+ASKED = {
+    "release": {"seed": 3},
+    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
+    "plan": {"micro_batch": 3},
+}
+
+
+def people(*num_shots: int) -> list[Identity]:
+    return [Identity(i, "virtual", "pca", 0, 0.1, 0.2, n) for i, n in enumerate(num_shots)]
+
+
+def test_units_never_split_an_identity():
+    units = cut_units(people(2, 2, 2, 5, 1), 2)
+    assert [(u.first_identity, u.num_identities, u.num_shots) for u in units] == [
+        (0, 2, 4),
+        (2, 2, 7),
+        (4, 1, 1),
+    ]
+
+
+def test_shots_fill_batches_in_order():
+    roster = Roster(people(2, 3), np.zeros((2, 4), np.float32))
+    shots = first_round(ASKED, cut_units(roster.identities, 2)[0], roster)
+    assert [(s.batch, s.slot) for s in shots] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert [s.key for s in shots][2:4] == ["000001_0000", "000001_0001"]
+    assert len({s.seed for s in shots}) == 5
+    again = place(ASKED, [(1, 0)], attempt=1)[0]
+    assert again.key == shots[2].key
+    assert again.seed != shots[2].seed
+
+
+def test_plan_round_trip_and_tampering():
+    plan = Plan(ASKED, {"roster.parquet": "00"}, cut_units(people(2, 2), 1))
+    data = plan.to_json()
+    assert Plan.from_json(data) == plan
+    with pytest.raises(PlanError, match="plan_hash"):
+        Plan.from_json(data.replace(b'"seed": 3', b'"seed": 4'))
+
+
+def test_first_difference_names_the_dotted_field():
+    there = {"a": {"b": 1, "c": 2}, "d": 0}
+    assert first_difference(there, there) is None
+    assert first_difference({"a": {"b": 1, "c": 3}, "d": 9}, there) == "a.c: 2 there, 3 asked for"
+    assert first_difference({"a": {"b": 1}}, {"a": {"b": 1, "z": 1}}).startswith("a.z")
+
+
+def test_roster_round_trip():
+    roster = Roster(people(1, 2), np.eye(2, dtype=np.float32))
+    again = Roster.read(roster.parquet(), roster.embeddings())
+    assert again.identities == roster.identities
+    assert np.array_equal(again.unit_ND, roster.unit_ND)
+    assert roster.parquet() == again.parquet()
+
+
+def test_the_request_leaves_out_what_changes_no_byte(release_config):
+    base = preflight(release_config()).request
+    same = preflight(release_config("fleet.num_workers=7", "store.min_free_bytes=1")).request
+    assert base == same
+    other = preflight(release_config("release.seed=1")).request
+    assert first_difference(other, base) == "release.seed: 0 there, 1 asked for"
+
+
+def test_class_centres_are_unit_means(release_config):
+    config = release_config()
+    recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
+    source = open_source(config.source)
+    centres, counts = class_centres(recognizer, source, 0.0)
+    assert counts.tolist() == [IMAGES] * PEOPLE
+    own = recognizer.embed(np.stack([source[i].image_HWC for i in range(IMAGES)])).mean(0)
+    np.testing.assert_allclose(centres[0], own / np.linalg.norm(own), atol=1e-5)
+
+
+def test_real_people_are_filled_up_and_marked(release_config):
+    config = release_config(
+        "release.allow_real=true", "plan.fill_to=5", "identities.num_virtual=2"
+    )
+    recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
+    roster = build_roster(config, recognizer, open_source(config.source), 0.95)
+    kinds = [identity.kind for identity in roster.identities]
+    assert kinds == ["virtual"] * 2 + ["real"] * PEOPLE
+    assert [i.num_shots for i in roster.identities] == [2, 2] + [5 - IMAGES] * PEOPLE
+    np.testing.assert_array_equal(roster.unit_ND[2:], recognizer.unit_real)
+    assert roster.identities[2].name == "person_0"
+    full = dataclasses.replace(config, plan=dataclasses.replace(config.plan, fill_to=IMAGES))
+    assert len(build_roster(full, recognizer, open_source(config.source), 0.95).identities) == 2
