@@ -83,7 +83,9 @@ def weights(tmp_path_factory) -> Path:
 
 def save_recognizer(folder: Path, seed: int) -> str:
     torch.manual_seed(seed)
-    backbone = {f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()}
+    backbone = {
+        f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()
+    }
     prototypes = {
         "prototypes.real": torch.randn(PEOPLE, DIM),
         "prototypes.virtual": torch.randn(40, DIM),
@@ -106,7 +108,7 @@ def save(folder, kind, tensors, config, lineage, metrics=None) -> str:
     return checkpoint.save(folder, story)
 
 
-@pytest.fixture()
+@pytest.fixture
 def release_config(people, weights, tmp_path):
     """Function of extra dotlist items -> the Config of a tiny release in a store of its own."""
 

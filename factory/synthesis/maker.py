@@ -97,9 +97,7 @@ class ShardMaker:
                 self._shoot(shots[start : start + self._batch_size], outcome)
             missing = [pair for pair in wanted if pair not in outcome.kept]
             shots = place(asked, missing, attempt)
-        timings = Timings(
-            started_at, time.time(), self._sampling_s, time.perf_counter() - started
-        )
+        timings = Timings(started_at, time.time(), self._sampling_s, time.perf_counter() - started)
         return writer.commit(
             self._store,
             unit.index,

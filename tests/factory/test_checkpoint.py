@@ -12,7 +12,7 @@ from factory import checkpoint
 from factory.errors import CheckpointError
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(tmp_path):
     tensors = {"w": torch.randn(8, 8), "b": torch.randn(8)}
     story = checkpoint.Checkpoint("recognizer", tensors, {"a": 1}, 7, {"auc": 0.9}, {}, "")

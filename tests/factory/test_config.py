@@ -13,7 +13,7 @@ from factory.errors import ConfigError
 CONFIGS = sorted((Path(__file__).parent.parent.parent / "configs").rglob("*.yaml"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def empty(tmp_path):
     file = tmp_path / "empty.yaml"
     file.write_text("{}\n")

@@ -11,7 +11,7 @@ from factory.errors import ConfigError, Conflict, StoreError
 from factory.store import LocalStore, open_store
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     return LocalStore(tmp_path / "bucket")
 

@@ -10,7 +10,7 @@ from factory.diffusion.process import Process, draw_timesteps
 PREDICTIONS = ["x0", "v", "epsilon"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def noised():
     torch.manual_seed(0)
     process = Process(100)
@@ -59,9 +59,7 @@ def test_min_snr_caps_the_weight():
 
 @pytest.mark.parametrize("law", ["uniform", "logit_normal"])
 def test_timesteps_stay_in_range_and_repeat(law):
-    draws = [
-        draw_timesteps(5000, 100, law, torch.Generator().manual_seed(0)) for _ in range(2)
-    ]
+    draws = [draw_timesteps(5000, 100, law, torch.Generator().manual_seed(0)) for _ in range(2)]
     assert torch.equal(*draws)
     assert draws[0].min() >= 0
     assert draws[0].max() <= 99

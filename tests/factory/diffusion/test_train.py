@@ -19,7 +19,7 @@ from tests.conftest import PX
 CPU = torch.device("cpu")
 
 
-@pytest.fixture()
+@pytest.fixture
 def recipe(people, weights, tmp_path):
     def make(*dotlist):
         (tmp_path / "c.yaml").write_text("{}\n")

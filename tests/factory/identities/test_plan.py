@@ -90,9 +90,7 @@ def test_class_centres_are_unit_means(release_config):
 
 
 def test_real_people_are_filled_up_and_marked(release_config):
-    config = release_config(
-        "release.allow_real=true", "plan.fill_to=5", "identities.num_virtual=2"
-    )
+    config = release_config("release.allow_real=true", "plan.fill_to=5", "identities.num_virtual=2")
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     roster = build_roster(config, recognizer, open_source(config.source), 0.95)
     kinds = [identity.kind for identity in roster.identities]

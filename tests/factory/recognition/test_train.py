@@ -33,7 +33,7 @@ RECIPE = [
 ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def recipe(people, tmp_path):
     def make(*dotlist):
         (tmp_path / "c.yaml").write_text("{}\n")

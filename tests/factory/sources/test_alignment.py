@@ -45,7 +45,13 @@ def test_aligning_moves_the_points_to_the_template():
 def test_landmark_tables(tmp_path):
     file = tmp_path / "points.csv"
     file.write_text("path,a\nx/1.jpg,1,2,3,4,5,6,7,8,9,10,0.9\n")
-    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7, 8],
+        [9, 10],
+    ]
     file.write_text("path,a\nx/1.jpg,1,2\n")
     with pytest.raises(SourceError, match="line 2"):
         read_landmarks(str(file))

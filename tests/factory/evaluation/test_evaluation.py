@@ -1,0 +1,76 @@
+"""Figures of hand-made faces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.evaluation.diversity import near_copies, pose
+from factory.evaluation.similarity import BINS, Faces, similarity
+from factory.evaluation.throughput import throughput
+from factory.records import Counts, Manifest, Shard, Timings
+
+
+class ByColour:
+    """Embeds a flat image by its first pixel."""
+
+    sha256, dim = "fake", 3
+
+    def embed(self, images):
+        unit = images[:, 0, 0].astype(np.float64) + 1e-6
+        return unit / np.linalg.norm(unit, axis=1, keepdims=True)
+
+
+def flat(*colours) -> np.ndarray:
+    return np.stack([np.full((28, 28, 3), colour, np.uint8) for colour in colours])
+
+
+RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+
+
+def test_separated_people():
+    faces = Faces(flat(RED, RED, GREEN, GREEN), np.array([0, 0, 1, 1]))
+    source = Faces(flat(BLUE, BLUE, RED, RED), np.array([0, 0, 1, 1]))
+    figures = similarity(ByColour(), faces, source)
+    assert figures["release"]["auc"] == 1.0
+    assert figures["release"]["genuine"]["mean"] == pytest.approx(1)
+    assert figures["nearest_real"]["mean"] == pytest.approx(0.5, abs=1e-3)
+    assert figures["source_nearest_other_person"]["mean"] == pytest.approx(0, abs=1e-3)
+    histogram = figures["release"]["genuine"]["histogram"]
+    assert (len(histogram), sum(histogram)) == (len(BINS) - 1, pytest.approx(1))
+
+
+def test_one_person_is_not_enough_for_pairs():
+    one = Faces(flat(RED, RED), np.array([0, 0]))
+    assert "n/a" in similarity(ByColour(), one, one)["release"]["note"]
+
+
+def test_copies_are_seen():
+    rng = np.random.default_rng(0)
+    source = Faces(rng.integers(0, 255, (5, 56, 56, 3), np.uint8), np.arange(5))
+    copied = Faces(source.images_NHWC[[2]], np.array([0]))
+    fresh = Faces(rng.integers(0, 255, (1, 56, 56, 3), np.uint8), np.array([0]))
+    assert near_copies(copied, source)["nearest_to_source_px"]["min"] < 0.01
+    assert near_copies(copied, source)["closer_than_source_minimum"] == 1
+    assert near_copies(fresh, source)["nearest_to_source_px"]["min"] > 20
+
+
+def test_pixel_distance_is_root_mean_square():
+    black, grey = Faces(flat((0, 0, 0)), np.zeros(1)), Faces(flat((3, 3, 3), RED), np.arange(2))
+    assert near_copies(black, grey)["nearest_to_source_px"]["min"] == pytest.approx(3, abs=1e-3)
+
+
+def test_pose_says_what_it_needs():
+    faces = Faces(flat(RED), np.array([0]))
+    assert "source.detector" in pose(faces, faces, None)["note"]
+
+
+def test_throughput_counts_from_first_shot_to_last_commit():
+    shards = [
+        Shard(0, [], Counts(8, 2, 8, 2, 0), Timings(100.0, 110.0, 8.0, 10.0)),
+        Shard(1, [], Counts(10, 0, 10, 0, 0), Timings(105.0, 120.0, 14.0, 15.0)),
+    ]
+    figures = throughput(Manifest("d", "v", "h", shards))
+    assert figures["faces_per_s"] == 1.0
+    assert figures["speed_of_light_ratio"] == pytest.approx(22 / 25)
+    assert figures["mean_makers_at_work"] == 1.25

@@ -1,0 +1,211 @@
+"""Shards are whole, deterministic and exactly once; seal and verify see what does not add up."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import webdataset
+
+from factory.errors import IntegrityError, PlanError
+from factory.identities.plan import Plan, cut_units, place
+from factory.records import Counts, Face, Failure, Identity, Scores, Timings
+from factory.shards import layout, manifest, writer
+from factory.shards.reader import iterate_kept, metadata_rows
+from factory.store import LocalStore
+from factory.synthesis.maker import encode_jpeg
+
+ASKED = {
+    "release": {"seed": 3, "dataset": "tiny", "version": "1"},
+    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
+    "plan": {"micro_batch": 3},
+}
+WHO = {i: Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)}
+TIMES = Timings(1.0, 2.0, 0.5, 1.0)
+
+
+def make_faces(brightness: int = 50) -> list[Face]:
+    scores = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
+    faces = []
+    for shot in place(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)], 0):
+        image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
+        faces.append(Face(shot, image, encode_jpeg(image, 90), scores))
+    return faces
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "release")
+
+
+def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, times=TIMES):
+    faces = make_faces() if faces is None else faces
+    total = len(faces) + len(rejected) + len(failures)
+    counts = counts or Counts(4, total - 4, len(faces), len(rejected), len(failures))
+    return writer.commit(store, unit, faces, list(rejected), list(failures), WHO, counts, times)
+
+
+def test_rows_point_at_the_jpeg_in_the_tar(store):
+    shard = commit(store)
+    data = store.get(layout.tar(0))
+    for row, face in zip(metadata_rows(store, 0), make_faces(), strict=True):
+        piece = data[row["offset"] : row["offset"] + row["size"]]
+        assert piece == face.jpeg
+        assert row["sha256"] == hashlib.sha256(piece).hexdigest()
+        assert (row["key"], row["seed"]) == (face.shot.key, face.shot.seed)
+    assert [file.name for file in shard.files] == [
+        layout.tar(0),
+        layout.metadata(0),
+        layout.rejects(0),
+    ]
+
+
+def test_tars_carry_no_time_or_owner_and_repeat(store, tmp_path):
+    commit(store)
+    with tarfile.open(fileobj=io.BytesIO(store.get(layout.tar(0)))) as tar:
+        members = tar.getmembers()
+    assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
+    assert [m.name.split(".")[1] for m in members] == ["jpg", "cls", "json"] * 4
+    other = LocalStore(tmp_path / "other")
+    commit(other, times=Timings(5.0, 9.0, 0.1, 4.0))
+    for name in (layout.tar(0), layout.metadata(0), layout.rejects(0)):
+        assert store.get(name) == other.get(name)
+
+
+def test_plain_webdataset_reads_the_shard(store):
+    commit(store)
+    path = str(store.path(layout.tar(0)))
+    samples = list(webdataset.WebDataset(path, shardshuffle=False).decode("rgb8"))
+    assert [s["__key__"] for s in samples] == [f.shot.key for f in make_faces()]
+    assert [s["cls"] for s in samples] == [0, 0, 1, 1]
+    assert samples[0]["jpg"].shape == (8, 8, 3)
+    assert samples[0]["json"]["kind"] == "virtual"
+
+
+def test_a_lost_race_with_the_same_bytes_is_proof(store):
+    first = commit(store)
+    second = commit(store, times=Timings(7.0, 8.0, 0.1, 1.0))
+    assert second == first  # the record that stands
+
+
+def test_other_bytes_of_the_same_unit_are_an_alarm(store):
+    commit(store)
+    with pytest.raises(IntegrityError, match="unit 0.*same plan gave other bytes"):
+        commit(store, faces=make_faces(brightness=90))
+
+
+def test_counts_that_do_not_add_up_are_never_written(store):
+    with pytest.raises(IntegrityError, match="unit 0"):
+        commit(store, counts=Counts(4, 0, 3, 0, 0))
+    assert store.list("") == []
+
+
+def test_an_exception_in_the_middle_leaves_no_commit(store, monkeypatch):
+    real = LocalStore.put_once
+
+    def fails(self, name, data):
+        if name.startswith("metadata"):
+            raise OSError(5, "Input/output error")
+        return real(self, name, data)
+
+    monkeypatch.setattr(LocalStore, "put_once", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        commit(store)
+    assert manifest.committed_units(store) == set()
+    monkeypatch.undo()
+    commit(store)
+    assert manifest.committed_units(store) == {0}
+
+
+def test_rejects_and_failures_are_written_with_their_reason(store):
+    faces = make_faces()
+    failure = Failure(faces[3].shot, "ValueError('no')", "Traceback ...")
+    commit(store, faces=faces[:2], rejected=[(faces[2], "too_dark")], failures=[failure])
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(io.BytesIO(store.get(layout.rejects(0)))).to_pylist()
+    assert [(r["key"], r["reason"]) for r in rows] == [(faces[2].shot.key, "too_dark")]
+    line = json.loads(store.get(layout.quarantine(0)))
+    assert line["shot"]["seed"] == faces[3].shot.seed
+    assert "Traceback" in line["traceback"]
+
+
+@pytest.fixture
+def plan(store):
+    plan = Plan(ASKED, {}, cut_units([WHO[0], WHO[1]], 2))
+    store.put(layout.PLAN, plan.to_json())
+    store.put(layout.ROSTER, b"roster")
+    store.put(layout.EMBEDDINGS, b"embeddings")
+    return plan
+
+
+def finish(store, plan):
+    sealed = manifest.seal(store, plan, 0.0)
+    manifest.seal_extras(store)
+    store.put_once(layout.SUCCESS, b"")
+    return sealed
+
+
+def test_seal_then_verify(store, plan):
+    with pytest.raises(PlanError, match="1 units are not committed, first 0"):
+        manifest.seal(store, plan, 0.0)
+    commit(store)
+    sealed = finish(store, plan)
+    assert sealed.counts == Counts(4, 0, 4, 0, 0)
+    assert manifest.verify(store) == []
+    wids = json.loads(store.get(layout.WIDS))
+    assert wids["shardlist"][0]["nsamples"] == 4
+    assert len(list(iterate_kept(store, plan))) == 4
+    names = [line.split("  ")[1] for line in store.get(layout.SUMS).decode().splitlines()]
+    assert names == sorted(names)
+    assert not any(name.startswith(("_commits", "metrics", "report")) for name in names)
+
+
+@pytest.mark.parametrize("victim", [layout.tar(0), layout.metadata(0), layout.PLAN])
+def test_one_flipped_byte_is_named(store, plan, victim):
+    commit(store)
+    finish(store, plan)
+    data = bytearray(store.get(victim))
+    data[len(data) // 2] ^= 1
+    store.put(victim, bytes(data))
+    assert manifest.verify(store) == [f"{victim} does not have its sha256"]
+
+
+def test_missing_and_stray_files_are_named(store, plan):
+    commit(store)
+    finish(store, plan)
+    store.path(layout.rejects(0)).unlink()
+    store.put("data/extra.tar", b"")
+    assert manifest.verify(store) == [
+        f"{layout.rejects(0)} is missing or cannot be read",
+        f"data/extra.tar is not in {layout.SUMS}",
+    ]
+    store.path(layout.SUCCESS).unlink()
+    assert "not sealed" in manifest.verify(store)[0]
+
+
+def test_seal_refuses_a_commit_for_another_plan(store, plan):
+    commit(store)
+    other = dataclasses.replace(plan, units=[dataclasses.replace(plan.units[0], num_shots=5)])
+    with pytest.raises(IntegrityError, match="unit 0 counts"):
+        manifest.seal(store, other, 0.0)
+
+
+def test_too_many_failures_fail_the_release(store, plan):
+    faces = make_faces()
+    failures = [Failure(face.shot, "E", "T") for face in faces[2:]]
+    commit(store, faces=faces[:2], failures=failures)
+    with pytest.raises(PlanError, match=r"release\.max_failed_fraction: 2 of 4"):
+        manifest.seal(store, plan, 0.1)
+
+
+def test_latest_is_swapped(store, plan, tmp_path):
+    dataset = LocalStore(tmp_path)
+    manifest.point_latest(dataset, plan)
+    assert json.loads(dataset.get("latest.json"))["plan_hash"] == plan.hash
+    manifest.point_latest(dataset, plan)

@@ -1,0 +1,146 @@
+"""The maker: slots, top-ups, quarantine; and what a sample's bytes may depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from factory.identities.plan import Plan, Roster, cut_units, first_round, place
+from factory.preflight import preflight
+from factory.quality.scores import Scorer
+from factory.records import Identity
+from factory.release import write_plan
+from factory.shards import layout
+from factory.shards.reader import metadata_rows
+from factory.store import LocalStore, open_store
+from factory.synthesis.maker import ShardMaker
+
+LIMITS = {
+    "min_own_cosine": 0.5,
+    "min_identity_gap": None,
+    "max_real_cosine": None,
+    "min_sharpness": None,
+    "min_brightness": None,
+    "max_brightness": None,
+}
+ASKED = {
+    "release": {"seed": 3, "dataset": "tiny", "version": "1"},
+    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0, "jpeg_quality": 90},
+    "plan": {"micro_batch": 3, "max_rounds": 3},
+    "filters": LIMITS,
+}
+
+
+class FakeGenerator:
+    """Paints identity and attempt into the first pixel; raises for the images it is told to."""
+
+    def __init__(self, poison=()):
+        self.poison, self.batches = set(poison), []
+
+    def generate(self, shots, batch_size):
+        self.batches.append([(s.identity, s.image, s.attempt, s.slot) for s in shots])
+        if any((s.identity, s.image, s.attempt) in self.poison for s in shots):
+            raise ValueError("cannot draw this")
+        images = np.zeros((batch_size, 8, 8, 3), np.uint8)
+        for shot in shots:
+            images[shot.slot] = 10 * shot.identity + shot.attempt
+        return images
+
+
+class FakeEmbedder:
+    """The identity painted in the image, unless (identity, attempt) is listed as a failure."""
+
+    sha256, dim = "fake", 4
+
+    def __init__(self, unlike=()):
+        self.unlike = set(unlike)
+
+    def embed(self, images):
+        unit = np.zeros((len(images), 4), np.float32)
+        for row, value in enumerate(images[:, 0, 0, 0]):
+            identity, attempt = divmod(int(value), 10)
+            unit[row, 3 if (identity, attempt) in self.unlike else identity] = 1
+        return unit
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(generator, embedder):
+        identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
+        roster = Roster(identities, np.eye(2, 4, dtype=np.float32))
+        plan = Plan(ASKED, {}, cut_units(identities, 2))
+        store = LocalStore(tmp_path / "store")
+        scorer = Scorer(roster.unit_ND, np.eye(1, 4, 2, dtype=np.float32), {})
+        maker = ShardMaker(plan, roster, generator, embedder, scorer, store)
+        return maker.make(0), store
+
+    return make
+
+
+def test_all_kept_in_one_round(make):
+    generator = FakeGenerator()
+    shard, store = make(generator, FakeEmbedder())
+    assert (shard.counts.kept, shard.counts.topups) == (4, 0)
+    assert [len(batch) for batch in generator.batches] == [3, 1]
+    assert [row["key"] for row in metadata_rows(store, 0)][-1] == "000001_0001"
+
+
+def test_rejected_shots_are_topped_up_in_batches_of_their_own(make):
+    generator = FakeGenerator()
+    shard, store = make(generator, FakeEmbedder(unlike=[(1, 0), (1, 1)]))
+    counts = shard.counts
+    assert (counts.kept, counts.rejected, counts.topups, counts.shortfall) == (4, 4, 4, 0)
+    assert counts.reasons == {"low_own_cosine": 4}
+    assert generator.batches[2:] == [[(1, 0, 1, 0), (1, 1, 1, 1)], [(1, 0, 2, 0), (1, 1, 2, 1)]]
+    assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 0, 2, 2]
+
+
+def test_rounds_end_and_the_shortfall_is_counted(make):
+    shard, _ = make(FakeGenerator(), FakeEmbedder(unlike=[(1, a) for a in range(9)]))
+    assert (shard.counts.kept, shard.counts.shortfall, shard.counts.rejected) == (2, 2, 6)
+    assert shard.counts.adds_up()
+
+
+def test_a_shot_that_raises_is_quarantined_and_drawn_again(make):
+    shard, store = make(FakeGenerator(poison=[(1, 1, 0)]), FakeEmbedder())
+    assert (shard.counts.kept, shard.counts.quarantined, shard.counts.topups) == (4, 1, 1)
+    assert b"cannot draw this" in store.get(layout.quarantine(0))
+
+
+@pytest.fixture
+def real_maker(release_config):
+    config = release_config()
+    prefix = layout.prefix(config.release.dataset, config.release.version)
+    store = open_store(config.store.url).below(prefix)
+    plan = write_plan(config, preflight(config), store, lambda line: None)
+    roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
+    return ShardMaker.open(config, prefix), plan, roster
+
+
+def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
+    maker, plan, roster = real_maker
+    shots = first_round(plan.request, plan.units[0], roster)[:3]
+    together = maker.draw(shots)
+    alone = maker.draw([shots[1]])
+    strangers = place(plan.request, [(4, 0), (4, 1), (5, 0)], 7)
+    among = maker.draw([strangers[0], shots[1], strangers[2]])
+    assert together[1].jpeg == alone[0].jpeg == among[1].jpeg
+    assert together[1].scores == alone[0].scores == among[1].scores
+
+
+def test_noise_comes_from_the_seed_alone(real_maker):
+    maker, plan, roster = real_maker
+    shots = first_round(plan.request, plan.units[0], roster)[:2]
+    torch.manual_seed(0)
+    np.random.seed(0)
+    first = maker.draw(shots)
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert [f.jpeg for f in first] == [f.jpeg for f in maker.draw(shots)]
+    other = [dataclasses.replace(shots[0], seed=shots[0].seed + 1), shots[1]]
+    changed = maker.draw(other)
+    assert changed[0].jpeg != first[0].jpeg
+    assert changed[1].jpeg == first[1].jpeg
