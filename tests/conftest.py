@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny source of drawn faces, and untrained networks small enough for seconds."""
+"""Shared fixtures: a tiny source of drawn faces, and untrained networks of a second or two."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def release_config(people, weights, tmp_path):
 
 
 def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
-    """Settings of a release of 6 virtual people x 2 images in 3 units, kept whatever they look like."""
+    """A release of 6 virtual people x 2 images in 3 units, kept whatever they look like."""
     named = [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "judge")]
     named += [f"{kind}.checkpoint={weights / kind}" for kind in ("autoencoder", "generator")]
     return [

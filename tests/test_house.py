@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can hold: import direction, light config, sizes, licences."""
+"""The rules of the house that a machine can hold: import direction, light config, sizes."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_lost_race_with_the_same_bytes_is_proof(store):
 
 def test_other_bytes_of_the_same_unit_are_an_alarm(store):
     commit(store)
-    with pytest.raises(IntegrityError, match="unit 0.*same plan gave other bytes"):
+    with pytest.raises(IntegrityError, match=r"unit 0.*same plan gave other bytes"):
         commit(store, faces=make_faces(brightness=90))
 
 

@@ -83,7 +83,7 @@ def test_missing_path_and_class_without_image(tmp_path):
     with pytest.raises(SourceError, match=r"source\.path: no such"):
         open_source(folder_config(tmp_path / "none"))
     (tmp_path / "nobody").mkdir()
-    with pytest.raises(SourceError, match="nobody.*has no image"):
+    with pytest.raises(SourceError, match=r"nobody.*has no image"):
         open_source(folder_config(tmp_path))
 
 
