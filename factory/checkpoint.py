@@ -7,6 +7,7 @@ with) and the sha256 of the weights; loading refuses weights that do not match i
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -113,6 +114,24 @@ def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
     if story["kind"] != kind:
         raise CheckpointError(f"{key}: {where} holds a {story['kind']}; want a {kind}")
     return dict(story)
+
+
+def pack(names: dict[str, str], out: Path) -> dict[str, int]:
+    """Copy the checkpoints `names` (role -> folder) to out/role in bf16; returns bytes by role.
+
+    Rounding changes every sha256, so lineages are rewritten to the packed weights. A judge is a
+    recognizer by kind; roles must come after those they were trained with.
+    """
+    packed: dict[str, str] = {}
+    sizes = {}
+    for role, name in names.items():
+        kind = "recognizer" if role == "judge" else role
+        loaded = load(name, kind, f"{role}.checkpoint")
+        lineage = {parent: packed.get(digest, digest) for parent, digest in loaded.lineage.items()}
+        target = out / role
+        packed[loaded.sha256] = save(target, dataclasses.replace(loaded, lineage=lineage), bf16=True)
+        sizes[role] = (target / "weights.safetensors").stat().st_size
+    return sizes
 
 
 def file_sha256(path: Path) -> str:

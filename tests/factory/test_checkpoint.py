@@ -68,3 +68,18 @@ def test_resume_state_never_unpickles_objects(tmp_path):
     torch.save({"evil": Evil()}, tmp_path / "resume.pt")
     with pytest.raises(pickle.UnpicklingError):
         checkpoint.load_resume(tmp_path)
+
+
+def test_packing_keeps_the_lineage_true(weights, tmp_path):
+    names = {role: str(weights / role) for role in ("recognizer", "autoencoder", "generator")}
+    names["judge"] = str(weights / "judge")
+    sizes = checkpoint.pack(names, tmp_path)
+    assert set(sizes) == set(names)
+    sha256 = {
+        role: checkpoint.read_story(str(tmp_path / role), role, "k")["sha256"]
+        for role in ("recognizer", "autoencoder")
+    }
+    generator = checkpoint.load(str(tmp_path / "generator"), "generator", "k")
+    assert generator.lineage == sha256
+    original = (weights / "recognizer" / "weights.safetensors").stat().st_size
+    assert sizes["recognizer"] < 0.6 * original
