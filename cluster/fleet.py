@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from cluster.runtime import connect, num_actors
 from factory.config import FleetConfig
@@ -42,10 +42,22 @@ class Worker:
     def lease(self, unit: int) -> None:
         self.leases[self._actor.make.remote(unit)] = unit
 
+    def finished(self) -> list[Shard]:
+        """Results that a dead actor had still handed over; their leases end."""
+        shards = []
+        for ref in list(self.leases):
+            try:
+                shards.append(ray.get(ref, timeout=5))
+            except RayError:
+                continue
+            del self.leases[ref]
+        return shards
+
     def restart(self) -> list[int]:
         """Replace a dead actor; the units it held, the one in hand first."""
         units = list(self.leases.values())
         self.leases.clear()
+        ray.kill(self._actor)
         self._actor = self._actor_class.remote(self._open_maker)
         return units
 
@@ -91,24 +103,29 @@ class Fleet:
             worker = owner[ref]
             try:
                 shard = ray.get(ref)
-            except RayActorError as error:
-                self._take_back(worker, error)
             except RayTaskError as error:
                 raise _cause(error) from error
+            except RayError as error:  # the actor, its node or its memory is gone
+                self._take_back(worker, error, on_done)
             else:
                 del worker.leases[ref]
                 on_done(shard)
 
-    def _take_back(self, worker: Worker, error: RayActorError) -> None:
+    def _take_back(self, worker: Worker, error: RayError, on_done: OnDone) -> None:
+        if getattr(error, "actor_init_failed", False):
+            raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
+        for shard in worker.finished():
+            on_done(shard)
         units = worker.restart()
+        if not units:
+            return
         in_hand = units[0]
         self._deaths[in_hand] = self._deaths.get(in_hand, 0) + 1
         if self._deaths[in_hand] >= self._config.max_unit_deaths:
-            cause = getattr(error, "cause", None) or error
-            reason = str(cause).strip().splitlines()[-1]
             raise FactoryError(
-                f"fleet.max_unit_deaths: {self._deaths[in_hand]} actors died with unit {in_hand} "
-                f"in hand (last: {reason}); run again with fleet.runner=inline to see why"
+                f"fleet.max_unit_deaths: {self._deaths[in_hand]} actors died with unit "
+                f"{in_hand} in hand (last: {_last_line(error)}); run again with "
+                "fleet.runner=inline to see why"
             )
         self._queue.extendleft(reversed(units))
 
@@ -119,6 +136,10 @@ def run_units(
     """Make `units` on Ray actors; `on_done` is called in the driver, in order of completion."""
     connect(fleet)
     Fleet(fleet, open_maker, units).run(on_done)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()
 
 
 def _cause(error: RayTaskError) -> Exception:

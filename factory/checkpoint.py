@@ -129,7 +129,9 @@ def pack(names: dict[str, str], out: Path) -> dict[str, int]:
         loaded = load(name, kind, f"{role}.checkpoint")
         lineage = {parent: packed.get(digest, digest) for parent, digest in loaded.lineage.items()}
         target = out / role
-        packed[loaded.sha256] = save(target, dataclasses.replace(loaded, lineage=lineage), bf16=True)
+        packed[loaded.sha256] = save(
+            target, dataclasses.replace(loaded, lineage=lineage), bf16=True
+        )
         sizes[role] = (target / "weights.safetensors").stat().st_size
     return sizes
 

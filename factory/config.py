@@ -59,8 +59,8 @@ class ComputeConfig:
     """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
     num_threads: int | None = knob(None, low=1)
     """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
-    zero_stage: int = knob(1, low=0, high=3)
-    """DeepSpeed ZeRO stage, used when more than one process trains."""
+    zero_stage: int = knob(1, low=0, high=2)
+    """DeepSpeed ZeRO stage, used when more than one process trains (3 would need gathering)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,6 +379,20 @@ class Config:
                 "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
                 "want at least one of them positive"
             )
+        if self.source.kind == "starter" and self.source.heldout:
+            raise ConfigError(
+                f"source.heldout: got {self.source.heldout!r} with source.kind=starter; use "
+                "source.holdout_identities, or another source.kind"
+            )
+        if self.source.holdout_identities == 1:
+            raise ConfigError(
+                "source.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
+            )
+        widths = self.autoencoder.widths
+        if not widths or any(width <= 0 or width % 16 for width in widths):
+            raise ConfigError(
+                f"autoencoder.widths: got {list(widths)}; want one or more multiples of 16"
+            )
         if self.judge.checkpoint == self.recognizer.checkpoint:
             raise ConfigError(
                 f"judge.checkpoint: got {self.judge.checkpoint!r}, the recognizer that conditions; "
@@ -413,20 +427,34 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
         if "=" not in item:
             raise ConfigError(f"argument {item!r}: want section.key=value")
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(Config),
-            OmegaConf.load(path),
-            OmegaConf.from_dotlist(dotlist or []),
-        )
+        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or []))
+        _refuse_numbers_as_names(OmegaConf.to_container(asked))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), asked)
         return cast(Config, OmegaConf.to_object(merged))
     except ConfigError:
         raise
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:
         key = getattr(error, "full_key", None) or str(path)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
         raise ConfigError(
             f"{key}: {reason}; see factory/config.py for its keys and types"
         ) from None
+
+
+def absolute(config: Config) -> Config:
+    """The same config with every path absolute, for processes that start elsewhere."""
+
+    def whole(path: str | None) -> str | None:
+        named = path is None or path.startswith("starter:") or "://" in path
+        return path if named else str(Path(str(path)).absolute())
+
+    sections = {
+        name: dataclasses.replace(section, checkpoint=whole(section.checkpoint))
+        for name, section in vars(config).items()
+        if hasattr(section, "checkpoint")
+    }
+    store = dataclasses.replace(config.store, url=str(whole(config.store.url)))
+    return dataclasses.replace(config, store=store, **sections)
 
 
 def as_dict(config: Any) -> dict[str, Any]:
@@ -444,6 +472,17 @@ def _check_ranges(section: Any, prefix: str) -> None:
             if not low <= value <= high:  # also refuses NaN
                 span = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
                 raise ConfigError(f"{name}: got {value}; want {span}")
+
+
+def _refuse_numbers_as_names(asked: Any) -> None:
+    """YAML reads 1.10 as the number 1.1 and 007 as 7: two versions would become one."""
+    release = asked.get("release") if isinstance(asked, dict) else None
+    for name in ("dataset", "version"):
+        value = release.get(name) if isinstance(release, dict) else None
+        if isinstance(value, int | float):
+            raise ConfigError(
+                f"release.{name}: got the number {value}; quote it, as in release.{name}=\"'1.10'\""
+            )
 
 
 def _check_names(release: ReleaseConfig) -> None:

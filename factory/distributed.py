@@ -175,6 +175,17 @@ def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
     return value / torch.distributed.get_world_size()
 
 
+def first_rank_says(answer: bool) -> bool:
+    """Rank 0's answer on every rank, so that all save (or stop) at the same step."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return answer
+    said = torch.tensor([int(answer)])
+    if torch.distributed.get_backend() == "nccl":
+        said = said.cuda()
+    torch.distributed.broadcast(said, src=0)
+    return bool(said.item())
+
+
 def _set_lr(optimizer: Any, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr

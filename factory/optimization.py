@@ -77,4 +77,6 @@ class EMA:
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         self.num_updates = int(state["num_updates"])  # type: ignore[call-overload]
-        self.shadow = dict(state["shadow"])  # type: ignore[call-overload]
+        saved = dict(state["shadow"])  # type: ignore[call-overload]
+        for name, value in self.shadow.items():
+            value.copy_(saved[name])  # into place, so that it stays on its device

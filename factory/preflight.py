@@ -9,6 +9,8 @@ from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
+from factory.shards import layout
+from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
 from factory.store import open_store
 
@@ -36,15 +38,28 @@ def preflight(config: Config) -> Inputs:
     _check_pool(config, stories["recognizer"])
     images = config.identities.num_virtual * config.plan.images_per_identity
     images += config.plan.fill_to * len(source.names)
-    planned_bytes = int(images * config.source.image_px**2 * BYTES_PER_PIXEL)
-    open_store(config.store.url).preflight(planned_bytes, config.store.min_free_bytes)
+    _check_space(config, images)
     described = {
         "kind": config.source.kind,
         "fingerprint": source.fingerprint,
         "num_images": len(source),
         "num_identities": len(source.names),
+        "image_px": config.source.image_px,
     }
     return Inputs(planning.request(config, weights, described, max_cosine), source, max_cosine)
+
+
+def _check_space(config: Config, num_images: int) -> None:
+    """Raise StoreError unless the images of the units that are missing fit."""
+    store = open_store(config.store.url)
+    release = store.below(layout.prefix(config.release.dataset, config.release.version))
+    plan = plan_of(release)
+    if plan:
+        done = committed_units(release)
+        num_images = sum(unit.num_shots for unit in plan.units if unit.index not in done)
+    planned_bytes = int(num_images * config.source.image_px**2 * BYTES_PER_PIXEL)
+    if num_images:
+        store.preflight(planned_bytes, config.store.min_free_bytes)
 
 
 def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
@@ -75,9 +90,11 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
         raise CheckpointError(
             f"recognizer.checkpoint: embeds in {dim} values; the generator takes {wanted_dim}"
         )
+    _check_side("recognizer", config, stories["recognizer"])
     if config.judge.checkpoint:
         judge = checkpoint.read_story(config.judge.checkpoint, "recognizer", "judge.checkpoint")
         _check_digest("judge", config.judge.checkpoint, judge["sha256"])
+        _check_side("judge", config, judge)
         if judge["sha256"] == stories["recognizer"]["sha256"]:
             raise CheckpointError(
                 "judge.checkpoint: has the weights of the recognizer that conditions; want another "
@@ -93,6 +110,14 @@ def _check_digest(kind: str, name: str, sha256: str) -> None:
         raise CheckpointError(
             f"{kind}.checkpoint: {file} has sha256 {found[:12]}, its checkpoint.json says "
             f"{sha256[:12]}; restore the file or train again"
+        )
+
+
+def _check_side(key: str, config: Config, story: dict[str, Any]) -> None:
+    known, asked = story["config"]["image_px"], config.source.image_px
+    if known != asked:
+        raise CheckpointError(
+            f"{key}.checkpoint: sees images of {known} px; source.image_px is {asked}"
         )
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Identity:
@@ -71,10 +69,9 @@ class Scores:
 
 @dataclass(frozen=True)
 class Face:
-    """A made image: RGB uint8 HWC, its JPEG and scores."""
+    """A made image: its JPEG and scores."""
 
     shot: Shot
-    image_HWC: np.ndarray
     jpeg: bytes
     scores: Scores
 
@@ -131,7 +128,7 @@ class Counts:
 
     def adds_up(self) -> bool:
         whole = self.kept + self.rejected + self.quarantined == self.shots
-        return whole and 0 <= self.kept <= self.planned
+        return whole and self.topups >= 0 and 0 <= self.kept <= self.planned
 
     def plus(self, other: Counts) -> Counts:
         reasons = {
@@ -163,6 +160,7 @@ class Shard:
     """The commit record of a unit: the only truth that it is done."""
 
     unit: int
+    plan_hash: str
     files: list[FileRecord]
     counts: Counts
     timings: Timings

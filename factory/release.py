@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from factory.config import Config
-from factory.errors import PlanError
-from factory.identities.plan import Plan, cut_units, first_difference
+from factory.config import Config, absolute
+from factory.identities.plan import Plan
+from factory.planning import describe, refuse_other_plan, write_plan
 from factory.preflight import Inputs, preflight
 from factory.records import Manifest
 from factory.shards import layout, manifest
@@ -41,52 +41,21 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
     standing = manifest.plan_of(store)
     if standing is not None:
         refuse_other_plan(standing, inputs, store)
-    if store.exists(layout.SUCCESS):
+    if standing and store.exists(layout.SUCCESS):
+        point_latest(config, standing, only_if_absent=True)
         say(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
         say(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
-    plan = standing or write_plan(config, inputs, store, say)
+    plan = standing or write_plan(config, inputs, store)
+    say(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, say)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))
     say("sealed; measuring")
     metrics = evaluate_and_report(config, inputs, release)
     publish(config, release)
     summarize(release, metrics, say)
-
-
-def describe(config: Config, inputs: Inputs) -> str:
-    """What a plan of this config holds, in words."""
-    virtual, each = config.identities.num_virtual, config.plan.images_per_identity
-    real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
-    return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"
-
-
-def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
-    """Raise PlanError when the version was begun with another request."""
-    difference = first_difference(inputs.request, standing.request)
-    if difference:
-        raise PlanError(
-            f"release.version: {store.url} was begun with another plan ({difference}); "
-            "choose another version, or the settings it was begun with"
-        )
-
-
-def write_plan(config: Config, inputs: Inputs, store: Store, say: Say) -> Plan:
-    """Decide who exists and what is made, and write it down before anything is drawn."""
-    from factory.identities.roster import build_roster, open_recognizer
-
-    roster = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
-    contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
-    digests = {name: manifest.sha256_of(content) for name, content in contents.items()}
-    units = cut_units(roster.identities, config.plan.identities_per_unit)
-    plan = Plan(inputs.request, digests, units)
-    for name, content in contents.items():
-        store.put_once(name, content)
-    store.put_once(layout.PLAN, plan.to_json())
-    say(f"planned {len(roster.identities)} identities, {plan.num_shots} shots, {len(units)} shards")
-    return plan
 
 
 def synthesize(
@@ -101,7 +70,7 @@ def synthesize(
         say(f"resuming: {len(done)} of {len(plan.units)} shards are committed")
     if missing:
         with Progress(plan, missing, config.release.max_failed_fraction) as progress:
-            open_maker = functools.partial(ShardMaker.open, config, prefix)
+            open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
             run_units(config.fleet, open_maker, missing, progress.shard_done)
 
 
@@ -123,7 +92,14 @@ def evaluate_and_report(config: Config, inputs: Inputs, release: Release) -> dic
 def publish(config: Config, release: Release) -> None:
     """Mark the release as done, then point latest.json at it."""
     release.store.put_once(layout.SUCCESS, b"")
-    manifest.point_latest(open_store(config.store.url).below(config.release.dataset), release.plan)
+    point_latest(config, release.plan)
+
+
+def point_latest(config: Config, plan: Plan, *, only_if_absent: bool = False) -> None:
+    """Swap <dataset>/latest.json to this release (a dead driver may have left it absent)."""
+    dataset = open_store(config.store.url).below(config.release.dataset)
+    if not (only_if_absent and dataset.exists("latest.json")):
+        manifest.point_latest(dataset, plan)
 
 
 def summarize(release: Release, metrics: dict[str, Any], say: Say) -> None:

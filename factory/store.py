@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from factory.errors import ConfigError, Conflict, StoreError
 
@@ -26,10 +26,6 @@ class Store(Protocol):
 
     def get(self, name: str) -> bytes:
         """All bytes of `name`; raises FileNotFoundError."""
-        ...
-
-    def open(self, name: str) -> IO[bytes]:
-        """A seekable reader of `name`; raises FileNotFoundError."""
         ...
 
     def exists(self, name: str) -> bool: ...
@@ -70,9 +66,6 @@ class LocalStore:
 
     def get(self, name: str) -> bytes:
         return self.path(name).read_bytes()
-
-    def open(self, name: str) -> IO[bytes]:
-        return self.path(name).open("rb")
 
     def exists(self, name: str) -> bool:
         return self.path(name).is_file()

@@ -1,6 +1,6 @@
 """Copy a config's checkpoints in bf16 to training.out, with lineages that match.
 
-    python -m jobs.pack_weights configs/starter.yaml
+python -m jobs.pack_weights configs/starter.yaml
 """
 
 from __future__ import annotations

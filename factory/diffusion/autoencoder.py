@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config
-from factory.distributed import autocast, pick_device, start_engine
+from factory.distributed import autocast, first_rank_says, pick_device, start_engine
 from factory.optimization import batch_indices, cosine_decay, num_steps, torch_generator
 from factory.recognition.data import augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
@@ -93,7 +93,7 @@ class AutoencoderLoss(nn.Module):
         super().__init__()
         self.network = build(config.widths, config.latent_channels)
         self._config = config
-        self._judge = [recognizer.backbone]  # a list hides it from parameters()
+        self._frozen = [recognizer.backbone]  # a list hides it from parameters()
 
     def forward(self, x_BCHW: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         moments = self.network.encoder(_blocks(x_BCHW)).float()  # type: ignore[operator]
@@ -108,7 +108,7 @@ class AutoencoderLoss(nn.Module):
         return loss
 
     def _perceptual(self, y_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> torch.Tensor:
-        backbone = self._judge[0]
+        backbone = self._frozen[0]
         mine = backbone.feature_maps(y_BCHW)
         with torch.no_grad():
             wanted = backbone.feature_maps(x_BCHW)
@@ -163,7 +163,7 @@ def train(
         if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
             rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
             log(f"step {step + 1}/{total} loss {np.mean(losses[-50:]):.4f} {rate:.0f} images/s")
-        if time.monotonic() - saved > config.training.save_every_s:
+        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
             engine.save(out, extra(step + 1))
             saved = time.monotonic()
     engine.save(out, extra(total))

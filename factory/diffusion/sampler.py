@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from factory.diffusion.process import Process
+from factory.errors import ConfigError
 
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 """(x_t, timestep) -> x0^, both [B, C, H, W]."""
@@ -17,7 +18,7 @@ Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 def trailing_timesteps(num_timesteps: int, num_steps: int) -> list[int]:
     """Decreasing timesteps from the last one on, equally spaced."""
     if num_steps > num_timesteps:
-        raise ValueError(
+        raise ConfigError(
             f"sampler.num_steps: got {num_steps}; want at most {num_timesteps} training timesteps"
         )
     return [round(num_timesteps - i * num_timesteps / num_steps) - 1 for i in range(num_steps)]

@@ -17,7 +17,7 @@ from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
-from factory.distributed import pick_device, start_engine
+from factory.distributed import first_rank_says, pick_device, start_engine
 from factory.errors import CheckpointError
 from factory.optimization import EMA, batch_indices, linear_decay, num_steps, torch_generator
 from factory.recognition.data import to_network
@@ -157,7 +157,8 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
             lineage = {"recognizer": recognizer.sha256}
             if autoencoder:
                 lineage["autoencoder"] = autoencoder.sha256
-            metrics = {"final_loss": float(np.mean(losses[-200:])), "hours": round(hours / 3600, 3)}
+            final_loss = float(np.mean(losses[-200:])) if losses else None
+            metrics = {"final_loss": final_loss, "hours": round(hours / 3600, 3)}
             story = checkpoint.Checkpoint(
                 kind="generator",
                 tensors={n: t.cpu() for n, t in ema.shadow.items()},
@@ -170,7 +171,7 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
             checkpoint.save(out, story)
 
     # Steps
-    losses: list[float] = [float("nan")] if first_step == total else []
+    losses: list[float] = []
     for step in range(first_step, total):
         chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
         draw = torch_generator(seed, "step", step, engine.rank)
@@ -189,11 +190,14 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
         if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
             rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
             log(f"step {step + 1}/{total} loss {np.mean(losses[-200:]):.4f} {rate:.0f} images/s")
-        if time.monotonic() - saved > config.training.save_every_s:
+        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
             save(step + 1)
             saved = time.monotonic()
-    save(total)
-    return checkpoint.read_story(str(out), "generator", "training.out")["metrics"]
+    if first_step < total:
+        save(total)
+    if engine.rank:
+        return {}
+    return dict(checkpoint.read_story(str(out), "generator", "training.out")["metrics"])
 
 
 def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from factory.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -34,7 +36,7 @@ class UViT(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         if shape.side % shape.patch:
-            raise ValueError(
+            raise ConfigError(
                 f"generator.patch: got {shape.patch}; want a divisor of the side {shape.side}"
             )
         self.shape = shape

@@ -174,7 +174,9 @@ def sources_hash() -> str:
 
 def stack_fingerprint() -> dict[str, str]:
     """Versions and instruction set on which the bytes depend."""
+    import cv2
     import diffusers
+    import faiss
     import PIL
     import torch
 
@@ -182,6 +184,10 @@ def stack_fingerprint() -> dict[str, str]:
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_bf16": str(torch.cpu._is_avx512_bf16_supported()),  # these decide oneDNN's kernels
+        "cpu_amx": str(torch.cpu._is_amx_tile_supported()),
+        "faiss": faiss.__version__,
+        "opencv": cv2.__version__,
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "numpy": np.__version__,

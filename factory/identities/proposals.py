@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from factory.errors import PlanError
 from factory.optimization import stream_seed
@@ -49,7 +50,10 @@ class PcaProposal:
             )
         centres = unit_centres_ND.astype(np.float64)
         self._mean_D = centres.mean(0)
-        _, singular, basis_ND = np.linalg.svd(centres - self._mean_D, full_matrices=False)
+        with threadpool_limits(1):  # because BLAS sums in another order with more threads
+            _, singular, basis_ND = np.linalg.svd(centres - self._mean_D, full_matrices=False)
+        peaks_N = np.abs(basis_ND).argmax(1)
+        basis_ND *= np.sign(basis_ND[np.arange(len(basis_ND)), peaks_N])[:, None]
         keep = min(num_dims, len(centres) - 1, centres.shape[1])
         spread_K = singular[:keep] / np.sqrt(len(centres) - 1)
         self._basis_KD = basis_ND[:keep] * spread_K[:, None]

@@ -13,7 +13,7 @@ from factory.identities.separability import Gallery, admit
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
 from factory.sources import FaceSource
-from factory.sources.base import iterate_faces
+from factory.sources.base import check_everybody_seen, iterate_faces
 
 BATCH = 64
 
@@ -82,9 +82,9 @@ def class_centres(
         if len(images) == BATCH:
             flush()
     flush()
-    seen = counts > 0
-    norms = np.linalg.norm(sums[seen], axis=1, keepdims=True)
-    return (sums[seen] / norms).astype(np.float32), counts
+    check_everybody_seen(source, np.flatnonzero(counts))
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return (sums / norms).astype(np.float32), counts
 
 
 def _proposal(config: Config, recognizer: Recognizer, centres_ND: np.ndarray) -> Proposal:
@@ -105,13 +105,18 @@ def _with_real(
             "people of the source); train it on this source"
         )
     short = [label for label in range(len(source.names)) if counts[label] < fill_to]
+    if not short and not virtual.identities:
+        raise PlanError(
+            f"plan.fill_to: everybody in the source has {fill_to} images already, so there is "
+            "nothing to make; want a larger plan.fill_to or identities.num_virtual"
+        )
     unit_real_KD = recognizer.unit_real[[rows[source.names[label]] for label in short]]
     unit_ND = np.concatenate([virtual.unit_ND, unit_real_KD])
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
-    real.add(unit_real_KD)
+    real.add(recognizer.unit_real)
     nearest_other = everybody.nearest(unit_ND, skip_self=True)
-    nearest_real = real.nearest(unit_real_KD, skip_self=True)
+    nearest_real = real.nearest(recognizer.unit_real, skip_self=True)
     identities = list(virtual.identities)
     for position, label in enumerate(short):
         identities.append(
@@ -120,7 +125,7 @@ def _with_real(
                 kind="real",
                 proposal="source",
                 attempt=0,
-                nearest_real_cosine=float(nearest_real[position]),
+                nearest_real_cosine=float(nearest_real[rows[source.names[label]]]),
                 nearest_other_cosine=float(nearest_other[len(virtual.identities) + position]),
                 num_shots=int(fill_to - counts[label]),
                 name=source.names[label],

@@ -115,9 +115,10 @@ def admit(
         attempts.append(attempt)
     unit_ND = np.stack(vectors) if vectors else np.zeros((0, dim), np.float32)
     check_unit(unit_ND, "proposals")
-    return Admission(
-        unit_ND, attempts, real.nearest(unit_ND), accepted.nearest(unit_ND, skip_self=True)
-    )
+    nearest_real, nearest_other = real.nearest(unit_ND), accepted.nearest(unit_ND, skip_self=True)
+    worst = max([*nearest_real, *nearest_other], default=-1.0)
+    assert worst <= round(max_cosine, 6), "the gate admitted somebody too near"  # the certificate
+    return Admission(unit_ND, attempts, nearest_real, nearest_other)
 
 
 def check_unit(unit_ND: np.ndarray, what: str) -> None:

@@ -27,7 +27,7 @@ class Scorer:
     def score(
         self, shots: list[Shot], images_BHWC: np.ndarray, unit_BD: np.ndarray
     ) -> list[Scores]:
-        """Scores of the first len(shots) rows of a batch."""
+        """Scores of faces, row by row: shots, images and unit embeddings belong together."""
         unit = torch.from_numpy(unit_BD)
         to_roster_BN = unit @ self._roster_ND.T
         to_real_BM = unit @ self._real_MD.T

@@ -14,7 +14,8 @@ from torch import nn
 
 from factory import checkpoint
 from factory.config import Config, RecognizerConfig
-from factory.distributed import pick_device, start_engine
+from factory.distributed import first_rank_says, pick_device, start_engine
+from factory.errors import ConfigError
 from factory.optimization import (
     EMA,
     batch_indices,
@@ -123,15 +124,15 @@ def train(
             ema.update(engine.module)
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
-            raise FloatingPointError(
-                f"recognizer.lr: loss is {losses[-1]} at step {step}; lower it"
+            raise ConfigError(
+                f"recognizer.lr: loss is {losses[-1]} at step {step}; lower it, or the margin"
             )
 
         # Log and save
         if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
             rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
             log(f"step {step + 1}/{total} loss {np.mean(losses[-50:]):.3f} {rate:.0f} images/s")
-        if time.monotonic() - saved > config.training.save_every_s:
+        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
             engine.save(out, extra(step + 1))
             saved = time.monotonic()
     engine.save(out, extra(total))

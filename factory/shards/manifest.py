@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -34,6 +33,8 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
         )
     shards = [read_commit(store, unit.index) for unit in plan.units]
     for unit, shard in zip(plan.units, shards, strict=True):
+        if shard.plan_hash != plan.hash:
+            raise IntegrityError(f"seal: unit {unit.index} was committed for another plan")
         if shard.counts.planned != unit.num_shots or not shard.counts.adds_up():
             raise IntegrityError(
                 f"seal: unit {unit.index} counts {shard.counts} for {unit.num_shots} planned shots"
@@ -41,9 +42,14 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
     asked = plan.request["release"]
     manifest = Manifest(asked["dataset"], asked["version"], plan.hash, shards)
     check_failures(manifest, max_failed_fraction)
+    if not manifest.counts.kept:
+        raise PlanError(
+            f"filters: none of {manifest.counts.shots} shots was kept ({manifest.counts.reasons}); "
+            "loosen the filters and release under another version"
+        )
     store.put_once(layout.WIDS, _wids(manifest))
-    store.put_once(layout.MANIFEST, manifest_json(manifest))
-    store.put_once(layout.SUMS, _sums(store, manifest))
+    store.put_once(layout.MANIFEST, manifest_json(manifest, plan))
+    store.put_once(layout.SUMS, _sums(store, plan, manifest))
     return manifest
 
 
@@ -58,9 +64,10 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
         )
 
 
-def manifest_json(manifest: Manifest) -> bytes:
-    """index/manifest.json: digests and counts, no times."""
+def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
+    """index/manifest.json: digests and counts, no times; says whether real people are in it."""
     body = {
+        "holds_real_identities": bool(plan.request["plan"]["fill_to"]),
         "dataset": manifest.dataset,
         "version": manifest.version,
         "plan_hash": manifest.plan_hash,
@@ -93,15 +100,10 @@ def verify(store: Store, progress: Callable[[str], None] = lambda name: None) ->
     problems = []
     if not store.exists(layout.SUCCESS):
         problems.append(f"{layout.SUCCESS} is missing: the release is not sealed")
-    expected: dict[str, str] = {}
-    for sums in (layout.SUMS, layout.EXTRA_SUMS):
-        if not store.exists(sums):
-            problems.append(f"{sums} is missing")
-            continue
-        for line in store.get(sums).decode(errors="replace").splitlines():
-            digest, _, name = line.partition("  ")
-            expected[name] = digest
-    for name, digest in expected.items():
+    sealed = _read_sums(store, layout.SUMS, problems)
+    extras = _read_sums(store, layout.EXTRA_SUMS, problems)
+    problems += [f"{name} is in both lists of digests" for name in sorted({*sealed} & {*extras})]
+    for name, digest in [*sealed.items(), *extras.items()]:
         progress(name)
         try:
             if store.sha256(name) != digest:
@@ -109,16 +111,43 @@ def verify(store: Store, progress: Callable[[str], None] = lambda name: None) ->
         except (OSError, ValueError):
             problems.append(f"{name} is missing or cannot be read")
     for folder in ("data/", "metadata/", "rejects/", "index/"):
-        strays = set(store.list(folder)) - set(expected)
+        strays = set(store.list(folder)) - set(sealed)
         problems += [f"{name} is not in {layout.SUMS}" for name in sorted(strays)]
-    if not problems:
-        Plan.from_json(store.get(layout.PLAN))  # raises when it contradicts its own hash
+    return problems or _contradictions(store, sealed)
+
+
+def _read_sums(store: Store, name: str, problems: list[str]) -> dict[str, str]:
+    if not store.exists(name):
+        problems.append(f"{name} is missing")
+        return {}
+    lines = store.get(name).decode(errors="replace").splitlines()
+    return {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
+
+
+def _contradictions(store: Store, sealed: dict[str, str]) -> list[str]:
+    """What whole files say against each other: a digest list that leaves something out."""
+    for name in (layout.PLAN, layout.MANIFEST):
+        if name not in sealed:
+            return [f"{name} is not in {layout.SUMS}"]
+    plan = Plan.from_json(store.get(layout.PLAN))  # raises when it contradicts its own hash
+    manifest = json.loads(store.get(layout.MANIFEST))
+    promised = dict(plan.roster_sha256)
+    for shard in manifest["shards"]:
+        promised |= {file["name"]: file["sha256"] for file in shard["files"]}
+    problems = [
+        f"{name} is not in {layout.SUMS} with the digest that was committed"
+        for name, digest in promised.items()
+        if sealed.get(name) != digest
+    ]
+    if manifest["plan_hash"] != plan.hash or len(manifest["shards"]) != len(plan.units):
+        problems.append(f"{layout.MANIFEST} is not that of {layout.PLAN}")
     return problems
 
 
-def _sums(store: Store, manifest: Manifest) -> bytes:
-    small = (layout.PLAN, layout.ROSTER, layout.EMBEDDINGS, layout.WIDS, layout.MANIFEST)
+def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
+    small = (layout.PLAN, layout.WIDS, layout.MANIFEST)
     lines = [(store.sha256(name), name) for name in small]
+    lines += [(digest, name) for name, digest in plan.roster_sha256.items()]
     lines += [(file.sha256, file.name) for shard in manifest.shards for file in shard.files]
     return _listing(lines)
 
@@ -158,7 +187,3 @@ def point_latest(dataset: Store, plan: Plan) -> None:
         if dataset.swap("latest.json", found, data):
             return
     raise IntegrityError("latest.json: changed under us a hundred times; look who writes it")
-
-
-def sha256_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

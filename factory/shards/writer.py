@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 import tarfile
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from factory.errors import Conflict, IntegrityError
@@ -20,9 +21,33 @@ from factory.shards import layout
 from factory.store import Store
 
 BLOCK = tarfile.BLOCKSIZE
+STORY = ("identity", "kind", "image", "attempt", "seed", "guidance")
+"""Fields of a sample's .json."""
 
 
-def pack(faces: list[Face], identities: dict[int, Identity]) -> tuple[bytes, list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class Contents:
+    """What became of a unit's shots; `identities` is the whole roster."""
+
+    kept: list[Face]
+    rejected: list[tuple[Face, str]]
+    failures: list[Failure]
+    identities: list[Identity]
+
+
+class Clock:
+    """When a unit was begun, and how long it has taken."""
+
+    def __init__(self) -> None:
+        self.started_at = time.time()
+        self._started = time.perf_counter()
+
+    def timings(self, sampling_s: float) -> Timings:
+        total_s = time.perf_counter() - self._started
+        return Timings(self.started_at, time.time(), sampling_s, total_s)
+
+
+def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
     Every sample has the members .jpg, .cls and .json; a row holds offset and size of the JPEG.
@@ -31,17 +56,14 @@ def pack(faces: list[Face], identities: dict[int, Identity]) -> tuple[bytes, lis
     rows = []
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for face in faces:
-            identity = identities[face.shot.identity]
             row = _row(face) | {
-                "kind": identity.kind,
+                "kind": identities[face.shot.identity].kind,
                 "sha256": hashlib.sha256(face.jpeg).hexdigest(),
                 "offset": tar.offset + BLOCK,
                 "size": len(face.jpeg),
             }
             rows.append(row)
-            story = {
-                k: row[k] for k in ("identity", "kind", "image", "attempt", "seed", "guidance")
-            }
+            story = {k: row[k] for k in STORY}
             _add(tar, face.shot.key + ".jpg", face.jpeg)
             _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
             _add(tar, face.shot.key + ".json", json.dumps(story, sort_keys=True).encode())
@@ -50,23 +72,23 @@ def pack(faces: list[Face], identities: dict[int, Identity]) -> tuple[bytes, lis
 
 def commit(
     store: Store,
-    unit: int,
-    kept: list[Face],
-    rejected: list[tuple[Face, str]],
-    failures: list[Failure],
-    identities: dict[int, Identity],
+    key: tuple[int, str],
+    made: Contents,
     counts: Counts,
-    timings: Timings,
+    clock: Clock,
+    sampling_s: float,
 ) -> Shard:
-    """Write a unit's files and its commit record; returns the record that stands.
+    """Write the files of unit `key` = (index, plan hash), then its commit record; returns the
+    record that stands.
 
     Losing the race against another maker of the same unit is fine when the digests agree; other
     digests raise IntegrityError, because the same plan must give the same bytes.
     """
-    if not counts.adds_up():
-        raise IntegrityError(f"unit {unit}: kept + rejected + quarantined is not what was shot")
-    data, rows = pack(kept, identities)
-    reject_rows = [_row(face) | {"reason": reason} for face, reason in rejected]
+    unit, plan_hash = key
+    if not counts.adds_up() or counts.kept != len(made.kept):
+        raise IntegrityError(f"unit {unit}: {counts} does not add up to the shots that were made")
+    data, rows = pack(made.kept, made.identities)
+    reject_rows = [_row(face) | {"reason": reason} for face, reason in made.rejected]
     contents = {
         layout.tar(unit): data,
         layout.metadata(unit): to_parquet(rows, layout.METADATA_SCHEMA),
@@ -76,9 +98,8 @@ def commit(
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
-    shard = Shard(unit, files, counts, timings)
-    if failures:
-        lines = [json.dumps(asdict(failure)) for failure in failures]
+    if made.failures:
+        lines = [json.dumps(asdict(failure)) for failure in made.failures]
         store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
     try:
         for name, content in contents.items():
@@ -88,6 +109,7 @@ def commit(
             f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is "
             "not deterministic or the release was altered"
         ) from None
+    shard = Shard(unit, plan_hash, files, counts, clock.timings(sampling_s))
     try:
         store.put_once(layout.commit(unit), _to_json(shard))
     except Conflict:
@@ -109,6 +131,7 @@ def shard_from_dict(body: dict[str, Any]) -> Shard:
     """A Shard from its JSON form."""
     return Shard(
         unit=body["unit"],
+        plan_hash=body["plan_hash"],
         files=[FileRecord(**file) for file in body["files"]],
         counts=Counts(**body["counts"]),
         timings=Timings(**body["timings"]),

@@ -18,7 +18,7 @@ class CorruptImageError(SourceError):
 
 @dataclass(frozen=True)
 class SourceFace:
-    """One aligned face: RGB uint8 HWC, its identity, its key, five points in pixels if known."""
+    """One aligned face: RGB uint8 HWC, its identity, its key, five points if known."""
 
     image_HWC: np.ndarray
     label: int
@@ -34,8 +34,6 @@ class FaceSource(Protocol):
     fingerprint: str
 
     def __len__(self) -> int: ...
-
-    def key(self, index: int) -> str: ...
 
     def __getitem__(self, index: int) -> SourceFace:
         """Decode and align one face; raises CorruptImageError."""
@@ -63,12 +61,13 @@ class FaceSet:
                 "want fewer, so that somebody is left to train on"
             )
         first = len(self.names) - num_holdout
-        return self._take(self.labels < first), self._take(self.labels >= first)
+        training = self._take(self.labels < first, self.names[:first])
+        return training, self._take(self.labels >= first, self.names)
 
-    def _take(self, mask: np.ndarray) -> FaceSet:
+    def _take(self, mask: np.ndarray, names: list[str]) -> FaceSet:
         indices = np.flatnonzero(mask)
         keys = [self.keys[i] for i in indices]
-        return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, self.names, [])
+        return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, names, self.corrupt)
 
 
 def decode_image(data: bytes, key: str, max_pixels: int) -> np.ndarray:
@@ -112,12 +111,8 @@ def iterate_faces(
                 ) from None
 
 
-def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
-    """The whole source in memory (H*W*3 bytes an image); raises SourceError as `iterate_faces`,
-    and when every image of an identity was unreadable."""
-    corrupt: list[str] = []
-    faces = list(iterate_faces(source, max_corrupt_fraction, corrupt))
-    labels = np.array([face.label for face in faces], dtype=np.int64)
+def check_everybody_seen(source: FaceSource, labels: np.ndarray) -> None:
+    """Raise SourceError when some identity is not among the labels that could be read."""
     missing = np.setdiff1d(np.arange(len(source.names)), labels)
     if len(missing):
         name = source.names[int(missing[0])]
@@ -125,5 +120,14 @@ def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
             f"source: {len(missing)} identities have no readable image, first {name!r}; "
             "remove them or mend their images"
         )
+
+
+def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
+    """The whole source in memory (H*W*3 bytes an image); raises SourceError as `iterate_faces`,
+    and when every image of an identity was unreadable."""
+    corrupt: list[str] = []
+    faces = list(iterate_faces(source, max_corrupt_fraction, corrupt))
+    labels = np.array([face.label for face in faces], dtype=np.int64)
+    check_everybody_seen(source, labels)
     images = np.stack([face.image_HWC for face in faces])
     return FaceSet(images, labels, [face.key for face in faces], list(source.names), corrupt)

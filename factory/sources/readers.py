@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +53,12 @@ class IndexedSource:
                 f"source.path: no images in {where}; want .jpg, .png or .webp, one folder an "
                 "identity (kind folder) or shards with .jpg and .cls (kind webdataset)"
             )
+        doubled = [key for key, count in Counter(e.key for e in entries).items() if count > 1]
+        if doubled:
+            raise SourceError(
+                f"source.path: {len(doubled)} keys stand for two images in {where}, first "
+                f"{doubled[0]!r}; rename one of them"
+            )
         self.names = sorted(set(identities))
         index = {name: i for i, name in enumerate(self.names)}
         self.labels = np.array([index[name] for name in identities], dtype=np.int64)
@@ -66,9 +73,6 @@ class IndexedSource:
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def key(self, index: int) -> str:
-        return self._entries[index].key
 
     def __getitem__(self, index: int) -> SourceFace:
         entry = self._entries[index]
@@ -90,6 +94,8 @@ class IndexedSource:
             landmarks = self._detector.landmarks(image)
         if landmarks is None:
             raise CorruptImageError(f"{key}: no face found")
+        if not np.isfinite(landmarks).all() or np.ptp(landmarks, axis=0).max() == 0:
+            raise CorruptImageError(f"{key}: its landmarks are not five points")
         return align(image, landmarks, px)
 
 
@@ -118,6 +124,7 @@ def _from_folder(root: Path, config: SourceConfig) -> IndexedSource:
     entries, identities = [], []
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        files = [file for file in files if file.is_file()]
         if not files:
             raise SourceError(
                 f"source.path: identity folder {str(folder)!r} has no image; add some or remove it"
@@ -166,23 +173,31 @@ def _tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarI
             for member in tar:
                 if member.isreg() and member.name.lower().endswith(suffixes):
                     yield member
+            end = tar.offset
+        with path.open("rb") as handle:  # because tarfile takes damage after a member for the end
+            handle.seek(end)
+            if handle.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise SourceError(f"source.path: {path} is cut off or damaged at byte {end}")
     except tarfile.TarError as error:
         raise SourceError(f"source.path: {path} is not a readable plain tar ({error})") from None
 
 
 def _label(entry: Entry) -> str:
-    text = _read(entry).strip()
+    text = _read(replace(entry, size=min(entry.size, 64))).strip()
     if not text.isdigit() or len(text) > 12:
         raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
     return f"{int(text):012d}"  # because names are sorted as text
 
 
 def _read(entry: Entry) -> bytes:
-    handle = os.open(entry.path, os.O_RDONLY)
     try:
-        return os.pread(handle, entry.size, entry.offset)
-    finally:
-        os.close(handle)
+        handle = os.open(entry.path, os.O_RDONLY)
+        try:
+            return os.pread(handle, entry.size, entry.offset)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise CorruptImageError(f"{entry.key}: cannot be read ({error.strerror})") from None
 
 
 def _stem(name: str) -> str:

@@ -59,7 +59,11 @@ class DiffusionGenerator:
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         noise, condition_BD = self.inputs(shots, batch_size)
-        return self.draw(noise, condition_BD, shots[0])
+        x0 = self.sample(noise, condition_BD, shots[0])
+        for shot in shots:
+            if not bool(x0[shot.slot].isfinite().all()):
+                raise FloatingPointError(f"{shot.key}: sampling gave NaN or infinity")
+        return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
 
     def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(noise [B, C, h, w] by Philox from each shot's seed, condition [B, D])."""
@@ -73,10 +77,9 @@ class DiffusionGenerator:
         return noise.to(self._device), condition_BD.to(self._device)
 
     @torch.inference_mode()
-    def draw(self, noise: torch.Tensor, condition_BD: torch.Tensor, like: Shot) -> np.ndarray:
-        """The bare sampling loop and the decoder: images of a batch, sampled as `like` says."""
+    def sample(self, noise: torch.Tensor, condition_BD: torch.Tensor, like: Shot) -> torch.Tensor:
+        """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         guidance_B = torch.full((len(noise),), like.guidance, device=self._device)
         denoise = guided(self._network, self._process, self._prediction, condition_BD, guidance_B)
         with autocast(self._device, self._precision):
-            x0 = SAMPLERS[like.sampler](denoise, noise, self._process, like.num_steps)
-        return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
+            return SAMPLERS[like.sampler](denoise, noise, self._process, like.num_steps)

@@ -46,7 +46,7 @@ class FakeMaker:
             os.kill(os.getpid(), signal.SIGKILL)
         if unit in self.wrong:
             raise IntegrityError(f"unit {unit}: other bytes")
-        return Shard(unit, [], Counts(1, 0, 1, 0, 0), Timings(0.0, 1.0, 1.0, 1.0))
+        return Shard(unit, "h", [], Counts(1, 0, 1, 0, 0), Timings(0.0, 1.0, 1.0, 1.0))
 
 
 def run(fleet, tmp_path, units, workers=2, **faults):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.config import Config, load
+from factory.config import Config, absolute, load
 from factory.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parent.parent.parent / "configs").rglob("*.yaml"))
@@ -60,6 +60,12 @@ def test_loaded_config_is_frozen_plain_objects(empty):
         (["release.dataset=a/b"], "release.dataset"),
         (["release.version=.."], "release.version"),
         (["micro_batch"], "micro_batch"),
+        (["source.heldout=/x"], "source.heldout"),
+        (["source.holdout_identities=1"], "source.holdout_identities"),
+        (["autoencoder.widths=[20]"], "autoencoder.widths"),
+        (["autoencoder.widths=[]"], "autoencoder.widths"),
+        (["release.version=1.10"], "release.version"),
+        (["release.dataset=7"], "release.dataset"),
     ],
 )
 def test_bad_values_are_one_line_with_the_dotted_key(empty, dotlist, key):
@@ -92,3 +98,12 @@ def test_every_field_says_what_it_means():
             ):
                 following = node.body[i + 1]
                 assert isinstance(following, ast.Expr), f"{node.name}.{statement.target.id}"
+
+
+def test_absolute_paths_for_other_processes(empty, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = absolute(load(empty, ["store.url=here", "generator.checkpoint=runs/g"]))
+    assert config.store.url == str(tmp_path / "here")
+    assert config.generator.checkpoint == str(tmp_path / "runs/g")
+    assert config.recognizer.checkpoint == "starter:recognizer"
+    assert config.judge.checkpoint == "starter:judge"

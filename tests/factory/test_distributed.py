@@ -97,7 +97,7 @@ def quadratic_engine(clip: float = 0.0) -> PlainEngine:
 def test_step_uses_the_given_learning_rate_and_clips():
     engine = quadratic_engine(clip=1.0)
     engine.step(engine(torch.tensor([0.0])), lr=0.25)
-    assert float(engine.module.w) == pytest.approx(2.75)  # gradient 6 clipped to 1
+    assert float(engine.module.w.detach()) == pytest.approx(2.75)  # gradient 6 clipped to 1
 
 
 def test_resume_goes_on_exactly(tmp_path):

@@ -193,3 +193,26 @@ def test_altered_weights_are_refused(release_config, weights, tmp_path):
         handle.write(b"x")
     with pytest.raises(CheckpointError, match=r"judge\.checkpoint: .* sha256"):
         make(release_config(f"judge.checkpoint={tmp_path / 'judge'}"))
+
+
+def test_images_of_another_size_than_the_networks_see_are_refused(release_config):
+    with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: sees images of 32 px"):
+        make(release_config("source.image_px=48"))
+
+
+def test_a_dead_driver_between_seal_and_latest_is_mended(release_config):
+    config = release_config()
+    store, _ = make(config)
+    latest = store.root.parent.parent / "latest.json"
+    latest.unlink()
+    make(config)
+    assert json.loads(latest.read_text())["version"] == "0.1.0"
+
+
+def test_a_roster_of_other_settings_without_a_plan_says_what_to_do(release_config):
+    config = release_config()
+    store, _ = make(config)
+    for name in (layout.PLAN, layout.SUCCESS):
+        store.path(name).unlink()
+    with pytest.raises(PlanError, match=r"release\.version: .*choose another version"):
+        make(release_config("identities.num_virtual=5"))

@@ -67,8 +67,8 @@ def test_pose_says_what_it_needs():
 
 def test_throughput_counts_from_first_shot_to_last_commit():
     shards = [
-        Shard(0, [], Counts(8, 2, 8, 2, 0), Timings(100.0, 110.0, 8.0, 10.0)),
-        Shard(1, [], Counts(10, 0, 10, 0, 0), Timings(105.0, 120.0, 14.0, 15.0)),
+        Shard(0, "h", [], Counts(8, 2, 8, 2, 0), Timings(100.0, 110.0, 8.0, 10.0)),
+        Shard(1, "h", [], Counts(10, 0, 10, 0, 0), Timings(105.0, 120.0, 14.0, 15.0)),
     ]
     figures = throughput(Manifest("d", "v", "h", shards))
     assert figures["faces_per_s"] == 1.0

@@ -14,7 +14,7 @@ import webdataset
 
 from factory.errors import IntegrityError, PlanError
 from factory.identities.plan import Plan, cut_units, place
-from factory.records import Counts, Face, Failure, Identity, Scores, Timings
+from factory.records import Counts, Face, Failure, Identity, Scores
 from factory.shards import layout, manifest, writer
 from factory.shards.reader import iterate_kept, metadata_rows
 from factory.store import LocalStore
@@ -23,10 +23,14 @@ from factory.synthesis.maker import encode_jpeg
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
-    "plan": {"micro_batch": 3},
+    "plan": {"micro_batch": 3, "fill_to": 0},
 }
-WHO = {i: Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)}
-TIMES = Timings(1.0, 2.0, 0.5, 1.0)
+WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
+ROSTER = {
+    layout.ROSTER: hashlib.sha256(b"roster").hexdigest(),
+    layout.EMBEDDINGS: hashlib.sha256(b"embeddings").hexdigest(),
+}
+PLAN = Plan(ASKED, ROSTER, cut_units(WHO, 2))
 
 
 def make_faces(brightness: int = 50) -> list[Face]:
@@ -34,7 +38,7 @@ def make_faces(brightness: int = 50) -> list[Face]:
     faces = []
     for shot in place(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)], 0):
         image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
-        faces.append(Face(shot, image, encode_jpeg(image, 90), scores))
+        faces.append(Face(shot, encode_jpeg(image, 90), scores))
     return faces
 
 
@@ -43,11 +47,12 @@ def store(tmp_path):
     return LocalStore(tmp_path / "release")
 
 
-def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, times=TIMES):
+def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None):
     faces = make_faces() if faces is None else faces
     total = len(faces) + len(rejected) + len(failures)
     counts = counts or Counts(4, total - 4, len(faces), len(rejected), len(failures))
-    return writer.commit(store, unit, faces, list(rejected), list(failures), WHO, counts, times)
+    made = writer.Contents(faces, list(rejected), list(failures), WHO)
+    return writer.commit(store, (unit, PLAN.hash), made, counts, writer.Clock(), 0.5)
 
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):
@@ -72,7 +77,7 @@ def test_tars_carry_no_time_or_owner_and_repeat(store, tmp_path):
     assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
     assert [m.name.split(".")[1] for m in members] == ["jpg", "cls", "json"] * 4
     other = LocalStore(tmp_path / "other")
-    commit(other, times=Timings(5.0, 9.0, 0.1, 4.0))
+    commit(other)
     for name in (layout.tar(0), layout.metadata(0), layout.rejects(0)):
         assert store.get(name) == other.get(name)
 
@@ -89,7 +94,7 @@ def test_plain_webdataset_reads_the_shard(store):
 
 def test_a_lost_race_with_the_same_bytes_is_proof(store):
     first = commit(store)
-    second = commit(store, times=Timings(7.0, 8.0, 0.1, 1.0))
+    second = commit(store)
     assert second == first  # the record that stands
 
 
@@ -137,11 +142,10 @@ def test_rejects_and_failures_are_written_with_their_reason(store):
 
 @pytest.fixture
 def plan(store):
-    plan = Plan(ASKED, {}, cut_units([WHO[0], WHO[1]], 2))
-    store.put(layout.PLAN, plan.to_json())
+    store.put(layout.PLAN, PLAN.to_json())
     store.put(layout.ROSTER, b"roster")
     store.put(layout.EMBEDDINGS, b"embeddings")
-    return plan
+    return PLAN
 
 
 def finish(store, plan):
@@ -192,8 +196,26 @@ def test_missing_and_stray_files_are_named(store, plan):
 def test_seal_refuses_a_commit_for_another_plan(store, plan):
     commit(store)
     other = dataclasses.replace(plan, units=[dataclasses.replace(plan.units[0], num_shots=5)])
-    with pytest.raises(IntegrityError, match="unit 0 counts"):
+    with pytest.raises(IntegrityError, match="unit 0 was committed for another plan"):
         manifest.seal(store, other, 0.0)
+
+
+def test_a_digest_list_that_leaves_a_shard_out_is_seen(store, plan):
+    commit(store)
+    finish(store, plan)
+    store.path(layout.tar(0)).unlink()
+    lines = store.get(layout.SUMS).decode().splitlines()
+    shorter = [line for line in lines if layout.tar(0) not in line]
+    store.put(layout.SUMS, ("\n".join(shorter) + "\n").encode())
+    assert manifest.verify(store) == [
+        f"{layout.tar(0)} is not in {layout.SUMS} with the digest that was committed"
+    ]
+
+
+def test_nobody_kept_is_no_release(store, plan):
+    commit(store, faces=[], rejected=[(face, "too_dark") for face in make_faces()])
+    with pytest.raises(PlanError, match=r"filters: none of 4 shots was kept"):
+        manifest.seal(store, plan, 0.0)
 
 
 def test_too_many_failures_fail_the_release(store, plan):

@@ -152,3 +152,39 @@ def test_holdout_is_by_identity(people):
         training_faces(folder_config(people, holdout_identities=PEOPLE))
     train, other = training_faces(folder_config(people, heldout=str(people)))
     assert len(train) == len(other) == PEOPLE * IMAGES
+
+
+@pytest.mark.parametrize("cut", [200, 1024, 700])
+def test_a_damaged_tar_is_not_taken_for_a_short_one(people, tmp_path, cut):
+    image = png(np.zeros((PX, PX, 3), np.uint8))
+    write_tar(tmp_path / "a.tar", {f"p/{i}.png": image for i in range(3)})
+    data = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(data[:cut])
+    with pytest.raises(SourceError, match=r"source\.path"):
+        open_source(folder_config(tmp_path / "a.tar"))
+
+
+def test_a_broken_header_in_the_middle_is_seen(tmp_path):
+    image = png(np.zeros((PX, PX, 3), np.uint8))
+    write_tar(tmp_path / "a.tar", {f"p/{i}.png": image for i in range(3)})
+    data = bytearray((tmp_path / "a.tar").read_bytes())
+    data[1024:1100] = b"x" * 76  # the second member's header
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(SourceError, match="cut off or damaged"):
+        open_source(folder_config(tmp_path / "a.tar"))
+
+
+def test_one_key_for_two_images_is_refused(tmp_path):
+    image = png(np.zeros((PX, PX, 3), np.uint8))
+    write_tar(tmp_path / "a.tar", {"p/1.png": image, "p/1.jpg": image})
+    with pytest.raises(SourceError, match=r"1 keys stand for two images.*p/1"):
+        open_source(folder_config(tmp_path / "a.tar"))
+
+
+def test_a_file_that_vanishes_is_a_corrupt_image(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.png").write_bytes(png(np.zeros((PX, PX, 3), np.uint8)))
+    source = open_source(folder_config(tmp_path))
+    (tmp_path / "p" / "1.png").unlink()
+    with pytest.raises(SourceError, match="p/1: cannot be read"):
+        source[0]

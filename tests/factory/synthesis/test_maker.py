@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from factory.errors import IntegrityError
 from factory.identities.plan import Plan, Roster, cut_units, first_round, place
+from factory.planning import write_plan
 from factory.preflight import preflight
 from factory.quality.scores import Scorer
 from factory.records import Identity
-from factory.release import write_plan
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.store import LocalStore, open_store
@@ -29,7 +30,7 @@ LIMITS = {
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0, "jpeg_quality": 90},
-    "plan": {"micro_batch": 3, "max_rounds": 3},
+    "plan": {"micro_batch": 3, "max_rounds": 3, "fill_to": 0},
     "filters": LIMITS,
 }
 
@@ -104,10 +105,22 @@ def test_rounds_end_and_the_shortfall_is_counted(make):
     assert shard.counts.adds_up()
 
 
-def test_a_shot_that_raises_is_quarantined_and_drawn_again(make):
-    shard, store = make(FakeGenerator(poison=[(1, 1, 0)]), FakeEmbedder())
+def test_a_shot_that_raises_is_quarantined_and_its_neighbours_are_not(make):
+    generator = FakeGenerator(poison=[(0, 1, 0)])
+    shard, store = make(generator, FakeEmbedder())
     assert (shard.counts.kept, shard.counts.quarantined, shard.counts.topups) == (4, 1, 1)
+    assert [len(batch) for batch in generator.batches] == [3, 1, 1, 1, 1, 1]
+    assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 1, 0, 0]
     assert b"cannot draw this" in store.get(layout.quarantine(0))
+
+
+def test_memory_and_disk_errors_are_not_a_shots_fault(make):
+    class Exhausted(FakeGenerator):
+        def generate(self, shots, batch_size):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        make(Exhausted(), FakeEmbedder())
 
 
 @pytest.fixture
@@ -115,7 +128,7 @@ def real_maker(release_config):
     config = release_config()
     prefix = layout.prefix(config.release.dataset, config.release.version)
     store = open_store(config.store.url).below(prefix)
-    plan = write_plan(config, preflight(config), store, lambda line: None)
+    plan = write_plan(config, preflight(config), store)
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     return ShardMaker.open(config, prefix), plan, roster
 
@@ -129,6 +142,27 @@ def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
     among = maker.draw([strangers[0], shots[1], strangers[2]])
     assert together[1].jpeg == alone[0].jpeg == among[1].jpeg
     assert together[1].scores == alone[0].scores == among[1].scores
+
+
+def test_nan_is_an_error_of_its_shot(real_maker):
+    maker, plan, roster = real_maker
+    shots = first_round(plan.request, plan.units[0], roster)[:2]
+    maker._generator._roster_ND[shots[0].identity] = float("nan")
+    with pytest.raises(FloatingPointError, match="000000_0000: sampling gave NaN"):
+        maker.draw(shots)
+
+
+def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monkeypatch):
+    config = release_config()
+    prefix = layout.prefix(config.release.dataset, config.release.version)
+    ShardMaker.open(config, prefix)
+    monkeypatch.setattr("factory.synthesis.maker.sources_hash", lambda: "other")
+    with pytest.raises(IntegrityError, match=r"not as planned \(factory\.sources_sha256"):
+        ShardMaker.open(config, prefix)
+    store = open_store(config.store.url).below(prefix)
+    store.put(layout.ROSTER, store.get(layout.ROSTER) + b" ")
+    with pytest.raises(IntegrityError, match=r"roster\.parquet: is not the one"):
+        ShardMaker.open(config, prefix)
 
 
 def test_noise_comes_from_the_seed_alone(real_maker):

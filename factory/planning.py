@@ -1,0 +1,55 @@
+"""From a checked config to the plan in the store: refuse another one, or write it down."""
+
+from __future__ import annotations
+
+import hashlib
+
+from factory.config import Config
+from factory.errors import Conflict, PlanError
+from factory.identities.plan import Plan, cut_units, first_difference
+from factory.preflight import Inputs
+from factory.shards import layout
+from factory.store import Store
+
+
+def describe(config: Config, inputs: Inputs) -> str:
+    """What a plan of this config holds, in words."""
+    virtual, each = config.identities.num_virtual, config.plan.images_per_identity
+    real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
+    return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"
+
+
+def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
+    """Raise PlanError when the version was begun with another request."""
+    difference = first_difference(inputs.request, standing.request)
+    if difference:
+        raise PlanError(
+            f"release.version: {store.url} was begun with another plan ({difference}); "
+            "choose another version, or the settings it was begun with"
+        )
+
+
+def write_plan(config: Config, inputs: Inputs, store: Store) -> Plan:
+    """Decide who exists and what is made, and write it before anything is drawn.
+
+    The plan comes last: a roster without one is what a dead driver left, and the same config
+    writes the same roster again.
+    """
+    from factory.identities.roster import build_roster, open_recognizer
+
+    roster = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
+    contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    plan = Plan(
+        inputs.request, digests, cut_units(roster.identities, config.plan.identities_per_unit)
+    )
+    try:
+        for name, content in contents.items():
+            store.put_once(name, content)
+        store.put_once(layout.PLAN, plan.to_json())
+    except Conflict as error:
+        raise PlanError(
+            f"release.version: {error}; it was begun with other settings and never planned, choose "
+            "another version or remove its folder"
+        ) from None
+    return plan
