@@ -14,9 +14,10 @@ from typing import Any
 from factory.config import Config, absolute
 from factory.identities.plan import Plan
 from factory.planning import describe, refuse_other_plan, write_plan
-from factory.preflight import Inputs, preflight
+from factory.preflight import preflight
 from factory.records import Manifest
 from factory.shards import layout, manifest
+from factory.sources import FaceSource
 from factory.store import Store, open_store
 from factory.synthesis.inline import RunUnits
 from factory.synthesis.progress import Progress
@@ -53,7 +54,7 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
     synthesize(config, plan, prefix, store, run_units, say)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))
     say("sealed; measuring")
-    metrics = evaluate_and_report(config, inputs, release)
+    metrics = evaluate_and_report(config, inputs.source, release)
     publish(config, release)
     summarize(release, metrics, say)
 
@@ -74,12 +75,12 @@ def synthesize(
             run_units(config.fleet, open_maker, missing, progress.shard_done)
 
 
-def evaluate_and_report(config: Config, inputs: Inputs, release: Release) -> dict[str, Any]:
+def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:
     """Measure the sealed release, write metrics/, report/ and the card."""
     from factory.evaluation import measure
     from factory.report.page import render_card, render_page
 
-    metrics, faces = measure(config, inputs.source, release.store, release.plan, release.manifest)
+    metrics, faces = measure(config, source, release.store, release.plan, release.manifest)
     store, title = release.store, config.release.title
     for name, content in metrics.items():
         store.put(f"metrics/{name}.json", (json.dumps(content, indent=1) + "\n").encode())

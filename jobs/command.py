@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from factory.config import Config, load
 from factory.errors import FactoryError
+
+if TYPE_CHECKING:
+    from factory.sources import FaceSet
 
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
@@ -20,6 +24,14 @@ def run(doc: str, action: Callable[[Config, bool], None]) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
     arguments = parser.parse_args()
     guarded(lambda: action(load(arguments.config, arguments.dotlist), arguments.dry_run))
+
+
+def print_faces(faces: FaceSet, heldout: FaceSet) -> None:
+    """What a training will see, and every image it leaves out."""
+    people = len(set(faces.labels.tolist()))
+    print(f"{len(faces)} images of {people} people, {len(heldout)} held out")
+    for line in faces.corrupt:
+        print("left out:", line)
 
 
 def guarded(action: Callable[[], None]) -> None:

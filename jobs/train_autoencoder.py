@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from factory.config import Config
-from jobs.command import run
+from jobs.command import print_faces, run
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:
@@ -18,7 +18,7 @@ def train_autoencoder(config: Config, dry_run: bool) -> None:
 
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     faces, heldout = training_faces(config.source)
-    print(f"{len(faces)} images of {len(set(faces.labels))} people, {len(heldout)} held out")
+    print_faces(faces, heldout)
     if not dry_run:
         print(json.dumps(train(config, faces, heldout), indent=2))
         print("wrote", config.training.out)

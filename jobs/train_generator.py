@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from factory.config import Config
-from jobs.command import run
+from jobs.command import print_faces, run
 
 
 def train_generator(config: Config, dry_run: bool) -> None:
@@ -22,8 +22,8 @@ def train_generator(config: Config, dry_run: bool) -> None:
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     if config.generator.space == "latents":
         read_story(config.autoencoder.checkpoint, "autoencoder", "autoencoder.checkpoint")
-    faces, _ = training_faces(config.source)
-    print(f"{len(faces)} images of {len(set(faces.labels))} people")
+    faces, heldout = training_faces(config.source)
+    print_faces(faces, heldout)
     if not dry_run:
         print(json.dumps(train(config, faces), indent=2))
         print("wrote", config.training.out)

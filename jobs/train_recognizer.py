@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from factory.config import Config
-from jobs.command import run
+from jobs.command import print_faces, run
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
@@ -19,9 +19,7 @@ def train_recognizer(config: Config, dry_run: bool) -> None:
     from factory.sources import training_faces
 
     faces, heldout = training_faces(config.source)
-    print(f"{len(faces)} images of {len(set(faces.labels))} people, {len(heldout)} held out")
-    for line in faces.corrupt:
-        print("left out:", line)
+    print_faces(faces, heldout)
     if not dry_run:
         print(json.dumps(train(config, faces, heldout), indent=2))
         print("wrote", config.training.out)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from factory.errors import SourceError
+from factory.sources import FaceSet
 
 
 def pair_cosines(unit_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +86,34 @@ def fold_accuracy(
         best = int(correct[others].mean(0).argmax())
         scores.append(correct[fold, best].mean())
     return float(np.mean(scores)), float(np.std(scores))
+
+
+def verify_pairs(embedder: Any, faces: FaceSet, path: str) -> dict[str, float]:
+    """Figures of a pairs file over faces in memory, by a Recognizer (image and mirror summed).
+
+    Raises SourceError for a key that is not among the faces.
+    """
+    pairs, same, num_folds = read_pairs(path)
+    rows = {key: row for row, key in enumerate(faces.keys)}
+    missing = [key for pair in pairs for key in pair if key not in rows]
+    if missing:
+        raise SourceError(
+            f"source.pairs: {path} names {missing[0]!r}, which is not in the source "
+            f"({len(missing)} such); use the pairs file of this source"
+        )
+    unit_ND = embedder.embed_with_mirror(faces.images_NHWC)
+    first, second = (unit_ND[[rows[pair[side]] for pair in pairs]] for side in (0, 1))
+    cosines = (first * second).sum(1)
+    accuracy, spread = fold_accuracy(cosines, same, num_folds)
+    genuine, impostor = cosines[same], cosines[~same]
+    return {
+        "num_pairs": len(pairs),
+        "accuracy": accuracy,
+        "accuracy_fold_std": spread,
+        "auc": auc(genuine, impostor),
+        "eer": equal_error_rate(genuine, impostor),
+        "fdr": fisher_ratio(genuine, impostor),
+    }
 
 
 def read_pairs(path: str) -> tuple[list[tuple[str, str]], np.ndarray, int]:

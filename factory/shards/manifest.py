@@ -31,16 +31,14 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
         raise PlanError(
             f"seal: {len(missing)} units are not committed, first {missing[0]}; run again"
         )
-    shards = [read_commit(store, unit.index) for unit in plan.units]
-    for unit, shard in zip(plan.units, shards, strict=True):
+    manifest = collect(store, plan)
+    for unit, shard in zip(plan.units, manifest.shards, strict=True):
         if shard.plan_hash != plan.hash:
             raise IntegrityError(f"seal: unit {unit.index} was committed for another plan")
         if shard.counts.planned != unit.num_shots or not shard.counts.adds_up():
             raise IntegrityError(
                 f"seal: unit {unit.index} counts {shard.counts} for {unit.num_shots} planned shots"
             )
-    asked = plan.request["release"]
-    manifest = Manifest(asked["dataset"], asked["version"], plan.hash, shards)
     check_failures(manifest, max_failed_fraction)
     if not manifest.counts.kept:
         raise PlanError(
@@ -51,6 +49,13 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
     store.put_once(layout.MANIFEST, manifest_json(manifest, plan))
     store.put_once(layout.SUMS, _sums(store, plan, manifest))
     return manifest
+
+
+def collect(store: Store, plan: Plan) -> Manifest:
+    """The commit records of all units; raises FileNotFoundError while one is missing."""
+    shards = [read_commit(store, unit.index) for unit in plan.units]
+    asked = plan.request["release"]
+    return Manifest(asked["dataset"], asked["version"], plan.hash, shards)
 
 
 def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:

@@ -16,6 +16,7 @@ from factory.recognition.verification import (
     read_pairs,
     summary,
     tar_at_far,
+    verify_pairs,
 )
 
 
@@ -75,3 +76,25 @@ def test_lfw_pairs(tmp_path):
     file.write_text("2\t1\nA_B\t1\n")
     with pytest.raises(SourceError, match="line 2"):
         read_pairs(str(file))
+
+
+def test_pairs_over_a_source(people, tmp_path):
+    class ByColour:
+        def embed_with_mirror(self, images):
+            mean = images.reshape(len(images), -1, 3).astype(float).mean(1)
+            mean -= mean.mean(1, keepdims=True)
+            return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+    from factory.sources import FaceSet
+
+    images = np.zeros((4, 4, 4, 3), np.uint8)
+    images[:2, :, :, 0], images[2:, :, :, 1] = 200, 200
+    keys = ["A/A_0001", "A/A_0002", "B/B_0001", "B/B_0002"]
+    faces = FaceSet(images, np.array([0, 0, 1, 1]), keys, ["A", "B"], [])
+    file = tmp_path / "pairs.txt"
+    file.write_text("2 1\nA 1 2\nA 1 B 1\nB 1 2\nA 2 B 2\n")
+    figures = verify_pairs(ByColour(), faces, str(file))
+    assert (figures["accuracy"], figures["auc"], figures["num_pairs"]) == (1.0, 1.0, 4)
+    file.write_text("1 1\nA 1 9\n")
+    with pytest.raises(SourceError, match=r"source\.pairs: .*A_0009"):
+        verify_pairs(ByColour(), faces, str(file))
