@@ -161,6 +161,8 @@ def start_engine(
     grad_clip: float = 0.0,
 ) -> Engine:
     """DeepSpeed when WORLD_SIZE says more than one process, else plain torch."""
+    if compute.num_threads:
+        torch.set_num_threads(compute.num_threads)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return DeepSpeedEngine(module, optimizer, compute, grad_clip)
     return PlainEngine(module, optimizer, compute, grad_clip)

@@ -15,8 +15,9 @@ import numpy as np
 from factory.errors import PlanError
 from factory.identities.proposals import Proposal
 
-BAND = 1e-5
-"""Bound on the float32 error of an inner product of unit vectors (4096 dimensions at most)."""
+ROUNDING = 1.01 * 2.0**-24
+"""Bound a dimension on the float32 error of an inner product of unit vectors: whatever the order
+of summation, the error is at most n*u*sum|a_i*b_i| <= n*u (Higham 2002, eq 3.5)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Gallery:
         import faiss
 
         self._index = faiss.IndexFlatIP(dim)
-        self._blocks: list[np.ndarray] = []
+        self._band = ROUNDING * dim
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -51,9 +52,9 @@ class Gallery:
             return False
         query_1D = unit_D[None].astype(np.float32)
         found, _ = self._index.search(query_1D, 1)
-        if abs(found[0, 0] - max_cosine) > BAND:
+        if abs(found[0, 0] - max_cosine) > self._band:
             return bool(found[0, 0] > max_cosine)
-        _, _, near = self._index.range_search(query_1D, max_cosine - BAND)
+        _, _, near = self._index.range_search(query_1D, max_cosine - self._band)
         return any(exact_cosine(unit_D, self._vector(i)) >= max_cosine for i in near)
 
     def nearest(self, unit_ND: np.ndarray, *, skip_self: bool = False) -> np.ndarray:

@@ -1,0 +1,44 @@
+"""What only a GPU can show: the same networks draw and embed there as on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from factory.config import load
+from factory.distributed import pick_device
+from factory.recognition.embed import Recognizer
+from factory.sources import open_source, read_faces
+from tests.conftest import PX
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
+
+
+def test_embeddings_agree_with_the_cpu(people, weights, release_config):
+    faces = read_faces(open_source(release_config().source), 0.0)
+    name = str(weights / "recognizer")
+    cpu = Recognizer.load(name, torch.device("cpu")).embed(faces.images_NHWC)
+    gpu = Recognizer.load(name, torch.device("cuda")).embed(faces.images_NHWC)
+    assert (cpu * gpu).sum(1).min() > 0.999
+
+
+def test_a_release_is_made_on_the_gpu_with_the_labels_of_the_plan(release_config, tmp_path):
+    from tests.factory.test_release import make
+
+    config = release_config("compute.device=cuda")
+    assert pick_device(config.compute).type == "cuda"
+    store, _ = make(config)
+    faces = read_faces(
+        open_source(
+            load(
+                tmp_path / "release.yaml",
+                ["source.kind=webdataset", f"source.path={store.root}", f"source.image_px={PX}"],
+            ).source
+        ),
+        0.0,
+    )
+    assert np.bincount(faces.labels).tolist() == [2] * 6
