@@ -1,5 +1,5 @@
 # `make demo` and `make test` set everything up by themselves: a virtual environment in .venv.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 VENV ?= .venv
 PY := $(VENV)/bin/python
 CONSTRAINTS ?= constraints.txt
