@@ -72,5 +72,5 @@ def test_throughput_counts_from_first_shot_to_last_commit():
     ]
     figures = throughput(Manifest("d", "v", "h", shards))
     assert figures["faces_per_s"] == 1.0
-    assert figures["speed_of_light_ratio"] == pytest.approx(22 / 25)
+    assert figures["sampling_share_of_busy_time"] == pytest.approx(22 / 25)
     assert figures["mean_makers_at_work"] == 1.25
