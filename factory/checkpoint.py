@@ -158,6 +158,18 @@ def load_resume(path: Path) -> dict[str, Any] | None:
     return dict(torch.load(file, map_location="cpu", weights_only=True))
 
 
+def same_recipe(found: str | None, wanted: object, out: Path) -> str:
+    """Digest of a training's recipe; raises CheckpointError when `found`, that of the state in
+    `out`, is another one: a resume that changes the recipe is neither of the two trainings."""
+    digest = hashlib.sha256(repr(wanted).encode()).hexdigest()
+    if found not in (None, digest):
+        raise CheckpointError(
+            f"training.out: {out} was begun with other settings; go on with those, or choose "
+            "another folder"
+        )
+    return digest
+
+
 def replace(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

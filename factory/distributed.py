@@ -70,14 +70,13 @@ class PlainEngine:
     ) -> None:
         self.device = pick_device(compute)
         self.module = module.to(self.device)
-        self._run = torch.compile(self.module) if compute.compile else self.module
         self._optimizer = optimizer
         self._precision = compute.precision
         self._grad_clip = grad_clip
 
     def __call__(self, *batch: Any) -> torch.Tensor:
         with autocast(self.device, self._precision):
-            return self._run(*batch)  # type: ignore[no-any-return]
+            return self.module(*batch)  # type: ignore[no-any-return]
 
     def step(self, loss: torch.Tensor, lr: float) -> None:
         self._optimizer.zero_grad(set_to_none=True)

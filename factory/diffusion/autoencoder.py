@@ -132,11 +132,14 @@ def train(
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     model = AutoencoderLoss(recipe, recognizer)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compute.compile:
+        model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=0.0)
     engine = start_engine(model, optimizer, config.compute, grad_clip=1.0)
 
     # Where we are
     state = engine.load(out) or {"step": 0, "seconds": 0.0}
+    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
     first_step, seconds_before = int(state["step"]), float(state["seconds"])
     batch_size = min(recipe.batch_size, len(faces))
     total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
@@ -144,7 +147,8 @@ def train(
     started = saved = time.monotonic()
 
     def extra(step: int) -> dict[str, Any]:
-        return {"step": step, "seconds": seconds_before + time.monotonic() - started}
+        seconds = seconds_before + time.monotonic() - started
+        return {"step": step, "seconds": seconds, "recipe": digest}
 
     # Steps
     losses: list[float] = []

@@ -136,6 +136,8 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
     torch.manual_seed(seed)
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
+    if config.compute.compile:
+        model.compile()
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=recipe.weight_decay
     )
@@ -145,20 +147,22 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
     # Where we are
     state = engine.load(out) or {"step": 0, "seconds": 0.0, "ema": ema.state_dict()}
     ema.load_state_dict(state["ema"])
+    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
     first_step, seconds_before = int(state["step"]), float(state["seconds"])
     batch_size = min(recipe.batch_size, len(faces))
     total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
     started = saved = time.monotonic()
 
     def save(step: int) -> None:
-        hours = seconds_before + time.monotonic() - started
-        engine.save(out, {"step": step, "seconds": hours, "ema": ema.state_dict()})
+        seconds = seconds_before + time.monotonic() - started
+        extra = {"step": step, "seconds": seconds, "ema": ema.state_dict(), "recipe": digest}
+        engine.save(out, extra)
         if engine.rank == 0:
             lineage = {"recognizer": recognizer.sha256}
             if autoencoder:
                 lineage["autoencoder"] = autoencoder.sha256
             final_loss = float(np.mean(losses[-200:])) if losses else None
-            metrics = {"final_loss": final_loss, "hours": round(hours / 3600, 3)}
+            metrics = {"final_loss": final_loss, "hours": round(seconds / 3600, 3)}
             story = checkpoint.Checkpoint(
                 kind="generator",
                 tensors={n: t.cpu() for n, t in ema.shadow.items()},

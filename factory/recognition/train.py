@@ -76,6 +76,8 @@ def train(
     num_real = int(faces.labels.max()) + 1
     model = RecognizerLoss(recipe, num_real, config.source.image_px)
     model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compute.compile:
+        model.backbone.compile()  # not the loss: its margin is another number at every step
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad],
         lr=recipe.lr,
@@ -90,6 +92,7 @@ def train(
     state = engine.load(out) or {"step": 0, "seconds": 0.0, "ema": None}
     if ema and state["ema"]:
         ema.load_state_dict(state["ema"])
+    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
     first_step, seconds_before = int(state["step"]), float(state["seconds"])
     batch_size = min(recipe.batch_size, len(faces))
     total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
@@ -99,7 +102,8 @@ def train(
 
     def extra(step: int) -> dict[str, Any]:
         seconds = seconds_before + time.monotonic() - started
-        return {"step": step, "seconds": seconds, "ema": ema.state_dict() if ema else None}
+        shadow = ema.state_dict() if ema else None
+        return {"step": step, "seconds": seconds, "ema": shadow, "recipe": digest}
 
     # Steps
     losses: list[float] = []

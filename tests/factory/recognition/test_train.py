@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from factory.config import AugmentConfig, load
+from factory.errors import CheckpointError
 from factory.recognition.backbone import SHAPES, IResNet
 from factory.recognition.data import augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
@@ -75,6 +76,14 @@ def test_resume_gives_the_same_weights(recipe, tmp_path):
         return (tmp_path / str(parts) / "weights.safetensors").read_bytes()
 
     assert weights(6) == weights(3, 6)
+
+
+def test_a_resume_with_another_recipe_is_refused(recipe, tmp_path):
+    begun = recipe(f"training.out={tmp_path}", "training.max_steps=1")
+    train(begun, faces_of(begun), faces_of(begun), lambda line: None)
+    other = recipe(f"training.out={tmp_path}", "recognizer.lr=0.07")
+    with pytest.raises(CheckpointError, match=r"training\.out: .* begun with other settings"):
+        train(other, faces_of(other), faces_of(other), lambda line: None)
 
 
 def test_margin_and_learning_rate_schedules(recipe):
