@@ -319,6 +319,21 @@ class StoreConfig:
     """Local folder, or s3://bucket/prefix."""
     min_free_bytes: int = knob(1 << 30, low=0)
     """Free space a local store must have before work starts, beside the planned bytes."""
+    endpoint_url: str | None = None
+    """Address of an S3 server other than AWS; None: AWS_ENDPOINT_URL, else AWS itself.
+    Credentials only ever come from the usual AWS chain (environment, profile, instance role)."""
+    region: str | None = None
+    """Region of the bucket; None: the AWS chain's."""
+    path_style: bool = False
+    """Put the bucket into the path instead of the host name, as most other S3 servers want."""
+    multipart_min_bytes: int = knob(512 << 20, low=1, high=5 << 30)
+    """Objects from this size on are uploaded in parts, smaller ones by one request."""
+    part_bytes: int = knob(64 << 20, low=5 << 20, high=5 << 30)
+    """Size of a part."""
+    max_attempts: int = knob(10, low=1, high=100)
+    """Tries of a request that meets 409, 503, a reset or a timeout, with backoff and jitter."""
+    timeout_s: float = knob(60.0, low=0.1)
+    """Silence of the server after which a try counts as failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class Release:
 def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Say = print) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
     prefix = layout.prefix(config.release.dataset, config.release.version)
-    store = open_store(config.store.url).below(prefix)
+    store = open_store(config.store).below(prefix)
     inputs = preflight(config)
     standing = manifest.plan_of(store)
     if standing is not None:
@@ -98,7 +98,7 @@ def publish(config: Config, release: Release) -> None:
 
 def point_latest(config: Config, plan: Plan, *, only_if_absent: bool = False) -> None:
     """Swap <dataset>/latest.json to this release (a dead driver may have left it absent)."""
-    dataset = open_store(config.store.url).below(config.release.dataset)
+    dataset = open_store(config.store).below(config.release.dataset)
     if not (only_if_absent and dataset.exists("latest.json")):
         manifest.point_latest(dataset, plan)
 

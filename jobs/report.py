@@ -20,7 +20,7 @@ def report(config: Config, dry_run: bool) -> None:
     check_weights(config)
     source = open_source(config.source)
     prefix = layout.prefix(config.release.dataset, config.release.version)
-    store = open_store(config.store.url).below(prefix)
+    store = open_store(config.store).below(prefix)
     plan = manifest.plan_of(store)
     if plan is None or not store.exists(layout.SUCCESS):
         raise PlanError(f"release.version: {store.url} is not sealed; run jobs.release first")

@@ -13,7 +13,7 @@ from jobs.command import guarded
 
 def verify(path: str) -> None:
     from factory.shards.manifest import verify as verify_release
-    from factory.store import open_store
+    from factory.store import open_url
 
     count = 0
 
@@ -21,7 +21,7 @@ def verify(path: str) -> None:
         nonlocal count
         count += 1
 
-    problems = verify_release(open_store(path), progress)
+    problems = verify_release(open_url(path), progress)
     for problem in problems:
         print("wrong:", problem)
     if problems:

@@ -14,10 +14,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from factory import checkpoint
-from factory.config import Config, load
+from factory.config import Config, StoreConfig, load
 from factory.diffusion.autoencoder import build
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.backbone import IResNet
+from tests import s3_server
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
 
@@ -31,6 +32,29 @@ def draw_face(person: int, image: int, px: int = PX) -> np.ndarray:
     y, x = np.mgrid[:px, :px]
     canvas[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (px / 3) ** 2] = colour
     return np.clip(canvas + rng.normal(0, 8, canvas.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """Address of a real S3 server with an empty bucket, and its credentials in os.environ."""
+    before = {name: os.environ.get(name) for name in s3_server.CREDENTIALS}
+    os.environ.update(s3_server.CREDENTIALS)
+    with s3_server.server() as endpoint:
+        yield endpoint
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture
+def s3_config(s3_endpoint, tmp_path):
+    """Function of StoreConfig fields -> a config whose prefix nobody else uses."""
+
+    def make(**fields) -> StoreConfig:
+        url = f"s3://{s3_server.BUCKET}/{tmp_path.parent.name}-{tmp_path.name}"
+        settings = {"url": url, "endpoint_url": s3_endpoint, "path_style": True, "timeout_s": 10.0}
+        return StoreConfig(**(settings | fields))
+
+    return make
 
 
 @pytest.fixture(scope="session")

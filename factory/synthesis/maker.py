@@ -84,7 +84,7 @@ class ShardMaker:
     def open(cls, config: Config, release: str) -> ShardMaker:
         """Load the plan below `release` and the weights `config` names."""
         torch.set_num_threads(config.plan.num_threads)  # because it decides bytes
-        store = open_store(config.store.url).below(release)
+        store = open_store(config.store).below(release)
         plan, roster = open_plan(store)
         device, precision = pick_device(config.compute), config.compute.precision
         recognizer = Recognizer.load(config.recognizer.checkpoint, device)

@@ -58,7 +58,7 @@ def test_speed_of_light_of_the_demo(tmp_path):
 
     config = load(DEMO, [f"store.url={tmp_path}", "identities.num_virtual=10"])
     prefix = layout.prefix(config.release.dataset, config.release.version)
-    store = open_store(config.store.url).below(prefix)
+    store = open_store(config.store).below(prefix)
     plan = write_plan(config, preflight(config), store)
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     maker = ShardMaker.open(config, prefix)

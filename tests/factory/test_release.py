@@ -161,7 +161,7 @@ def test_filters_reject_and_counts_add_up(release_config):
         ("identities.num_virtual=41", PlanError, r"identities\.num_virtual: got 41"),
         ("sampler.num_steps=101", ConfigError, r"sampler\.num_steps: got 101"),
         ("store.min_free_bytes=1000000000000000000", StoreError, r"store\.url: .* free"),
-        ("store.url=s3://bucket", ConfigError, r"store\.url"),
+        ("store.url=gs://bucket", ConfigError, r"store\.url"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_written(

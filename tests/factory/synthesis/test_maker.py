@@ -127,7 +127,7 @@ def test_memory_and_disk_errors_are_not_a_shots_fault(make):
 def real_maker(release_config):
     config = release_config()
     prefix = layout.prefix(config.release.dataset, config.release.version)
-    store = open_store(config.store.url).below(prefix)
+    store = open_store(config.store).below(prefix)
     plan = write_plan(config, preflight(config), store)
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     return ShardMaker.open(config, prefix), plan, roster
@@ -159,7 +159,7 @@ def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monk
     monkeypatch.setattr("factory.synthesis.maker.sources_hash", lambda: "other")
     with pytest.raises(IntegrityError, match=r"not as planned \(factory\.sources_sha256"):
         ShardMaker.open(config, prefix)
-    store = open_store(config.store.url).below(prefix)
+    store = open_store(config.store).below(prefix)
     store.put(layout.ROSTER, store.get(layout.ROSTER) + b" ")
     with pytest.raises(IntegrityError, match=r"roster\.parquet: is not the one"):
         ShardMaker.open(config, prefix)

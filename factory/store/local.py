@@ -1,8 +1,4 @@
-"""Where releases live: one interface for a local folder and an object store.
-
-Names are relative, with / between parts. `put_once` is the only way shards and commit records are
-written: it creates or it refuses, so two drivers can never leave a mixture.
-"""
+"""A folder as a store: create-only by hard link on the same filesystem, after fsync."""
 
 from __future__ import annotations
 
@@ -11,54 +7,16 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
-from factory.errors import ConfigError, Conflict, StoreError
-
-
-class Store(Protocol):
-    """What a release needs of a place; every method may raise StoreError."""
-
-    url: str
-
-    def get(self, name: str) -> bytes:
-        """All bytes of `name`; raises FileNotFoundError."""
-        ...
-
-    def exists(self, name: str) -> bool: ...
-
-    def put(self, name: str, data: bytes) -> None:
-        """Create or replace, whole or not at all."""
-        ...
-
-    def put_once(self, name: str, data: bytes) -> bool:
-        """Create. False when the same bytes are there already; Conflict when others are."""
-        ...
-
-    def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
-        """Replace only if the content is `expected` (None: absent); False when it is not."""
-        ...
-
-    def list(self, prefix: str) -> list[str]:
-        """Sorted names that begin with `prefix`."""
-        ...
-
-    def sha256(self, name: str) -> str: ...
-
-    def below(self, prefix: str) -> Store:
-        """The same store with all names under `prefix`."""
-        ...
-
-    def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
-        """Raise StoreError when writing cannot work or the space will not do."""
-        ...
+from factory.errors import Conflict, StoreError
+from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
 
 
 class LocalStore:
-    """A folder. Create-only by hard link on the same filesystem, after fsync."""
+    """A folder on one filesystem, safe under several drivers on one machine."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -67,6 +25,14 @@ class LocalStore:
     def get(self, name: str) -> bytes:
         return self.path(name).read_bytes()
 
+    def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        with self.path(name).open("rb") as handle:
+            left = (os.fstat(handle.fileno()).st_size if stop is None else stop) - start
+            handle.seek(start)
+            while left > 0 and (block := handle.read(min(left, BLOCK_BYTES))):
+                left -= len(block)
+                yield block
+
     def exists(self, name: str) -> bool:
         return self.path(name).is_file()
 
@@ -74,14 +40,14 @@ class LocalStore:
         with self._written(name, data) as temporary:
             os.replace(temporary, self.path(name))
 
-    def put_once(self, name: str, data: bytes) -> bool:
+    def put_once(self, name: str, data: bytes, sha256: str | None = None) -> bool:
         if self.exists(name):
-            return self._compare(name, data)
+            return self._compare(name, data, sha256)
         with self._written(name, data) as temporary:
             try:
                 os.link(temporary, self.path(name))
             except FileExistsError:
-                return self._compare(name, data)
+                return self._compare(name, data, sha256)
             _sync_folder(self.path(name).parent)
         return True
 
@@ -101,20 +67,19 @@ class LocalStore:
         finally:
             os.close(handle)
 
+    def delete(self, name: str) -> None:
+        self.path(name).unlink(missing_ok=True)
+
     def list(self, prefix: str) -> list[str]:
-        folder = self.path(prefix.rpartition("/")[0])
-        if not folder.is_dir():
-            return []
-        names = (
-            file.relative_to(self.root).as_posix()
-            for file in folder.rglob("*")
-            if file.is_file() and not file.name.startswith(".")
+        return sorted(
+            file.relative_to(self.root).as_posix() for file in self._files(prefix, hidden=False)
         )
-        return sorted(name for name in names if name.startswith(prefix))
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        return sorted(map(self._entry, self._files(prefix, hidden=False)), key=lambda e: e.name)
 
     def sha256(self, name: str) -> str:
-        with self.path(name).open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return digest(self.stream(name))
 
     def below(self, prefix: str) -> LocalStore:
         return LocalStore(self.path(prefix))
@@ -135,14 +100,48 @@ class LocalStore:
                 "some or choose another disk"
             )
 
+    def probe(self) -> None:
+        name = f"probe-{uuid.uuid4().hex}"
+        try:
+            self.put_once(name, b"1")
+            try:
+                self.put_once(name, b"2")
+            except Conflict:
+                return
+        except StoreError as error:
+            raise StoreError(
+                f"store.url: {self.url!r} cannot create files by hard link ({error}); choose a "
+                "folder on a filesystem that can"
+            ) from None
+        finally:
+            self.delete(name)
+        raise StoreError(
+            f"store.url: {self.url!r} let a file be created twice; choose another filesystem"
+        )
+
+    def leftovers(self) -> Sequence[Entry]:
+        return [self._entry(file) for file in self._files("", hidden=True)]
+
+    def discard(self, leftover: Entry) -> None:
+        self.delete(leftover.name)
+
     def path(self, name: str) -> Path:
         """The file of a name; raises ValueError for a name that leaves the store."""
-        if name.startswith("/") or ".." in name.split("/"):
-            raise ValueError(f"store: name {name!r} is not below the store")
-        return self.root / name
+        return self.root / check_name(name)
 
-    def _compare(self, name: str, data: bytes) -> bool:
-        if self.sha256(name) == hashlib.sha256(data).hexdigest():
+    def _files(self, prefix: str, *, hidden: bool) -> Iterator[Path]:
+        folder = self.path(prefix.rpartition("/")[0])
+        for file in folder.rglob("*") if folder.is_dir() else ():
+            if file.name.startswith(".") == hidden and file.is_file():
+                if file.relative_to(self.root).as_posix().startswith(prefix):
+                    yield file
+
+    def _entry(self, file: Path) -> Entry:
+        found = file.stat()
+        return Entry(file.relative_to(self.root).as_posix(), found.st_size, found.st_mtime)
+
+    def _compare(self, name: str, data: bytes, sha256: str | None) -> bool:
+        if self.sha256(name) == (sha256 or hashlib.sha256(data).hexdigest()):
             return False
         raise Conflict(f"{self.path(name)}: exists with other bytes; a name is written once")
 
@@ -165,17 +164,6 @@ class LocalStore:
             raise StoreError(f"{final}: {error.strerror or error}{hint}") from error
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def open_store(url: str) -> Store:
-    """The store a URL names; s3:// is refused until its implementation is there."""
-    if url.startswith("s3://"):
-        raise ConfigError(
-            f"store.url: got {url!r}; the s3 store is not built yet, want a local folder"
-        )
-    if "://" in url:
-        raise ConfigError(f"store.url: got {url!r}; want a local folder")
-    return LocalStore(url)
 
 
 def _sync_folder(folder: Path) -> None:

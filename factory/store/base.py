@@ -1,0 +1,108 @@
+"""What a release needs of a place: create-only puts, compare-and-set, listing, streaming.
+
+Names are relative, with / between parts. `put_once` is the only way shards and commit records are
+written: it creates or it refuses, so two drivers can never leave a mixture (RELEASE, invariant 2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+BLOCK_BYTES = 1 << 20
+"""Size of the pieces in which `stream` hands out an object."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in a store. `upload` names an unfinished multipart upload, else it is None."""
+
+    name: str
+    size: int
+    modified_at: float
+    upload: str | None = None
+
+
+class Store(Protocol):
+    """A folder or a bucket prefix; every method may raise StoreError, and retries by itself what
+    passes (503, resets, timeouts)."""
+
+    url: str
+
+    def get(self, name: str) -> bytes:
+        """All bytes of `name`; raises FileNotFoundError."""
+        ...
+
+    def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Bytes [start, stop) of `name` in blocks; raises FileNotFoundError."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Create or replace, whole or not at all."""
+        ...
+
+    def put_once(self, name: str, data: bytes, sha256: str | None = None) -> bool:
+        """Create. False when the same bytes are there already; Conflict when others are.
+
+        `sha256` is the hex digest of `data`, for callers that have it."""
+        ...
+
+    def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
+        """Replace only if the content is `expected` (None: absent); False when it is not."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove `name`; nothing happens when it is not there."""
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """Sorted names that begin with `prefix`."""
+        ...
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        """As `list`, with sizes and times."""
+        ...
+
+    def sha256(self, name: str) -> str:
+        """Hex digest of the stored bytes, read again in full; raises FileNotFoundError."""
+        ...
+
+    def below(self, prefix: str) -> Store:
+        """The same store with all names under `prefix`."""
+        ...
+
+    def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
+        """Raise StoreError when the place cannot be used or the space will not do; writes
+        nothing."""
+        ...
+
+    def probe(self) -> None:
+        """Create the same name twice and raise StoreError unless the second is refused."""
+        ...
+
+    def leftovers(self) -> Sequence[Entry]:
+        """Unfinished uploads and temporary files that dead writers left behind."""
+        ...
+
+    def discard(self, leftover: Entry) -> None:
+        """Remove one of `leftovers`."""
+        ...
+
+
+def digest(blocks: Iterable[bytes]) -> str:
+    """sha256 over blocks, hex."""
+    total = hashlib.sha256()
+    for block in blocks:
+        total.update(block)
+    return total.hexdigest()
+
+
+def check_name(name: str) -> str:
+    """The name itself; raises ValueError for one that leaves the store."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ValueError(f"store: name {name!r} is not below the store")
+    return name

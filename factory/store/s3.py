@@ -1,0 +1,385 @@
+"""A bucket prefix as a store: create-only by `If-None-Match: *`, compare-and-set by `If-Match`.
+
+Requests that meet 503, resets or timeouts are tried again by botocore (adaptive, with jitter), 409
+and answers that break off by us. A put whose answer was lost is tried again too and then meets its
+own object: the digest tells it from somebody else's.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from factory.config import StoreConfig
+from factory.errors import ConfigError, Conflict, StoreError
+from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
+
+PREFLIGHT_ATTEMPTS = 2
+"""Tries before work starts: a wrong endpoint should not take minutes to be named."""
+PART_THREADS = 4
+"""Parts of one object that are uploaded at once; each is a slice, not a copy."""
+ABSENT = {"404", "NoSuchKey", "NotFound"}
+REMEDIES = {
+    "NoSuchBucket": "create the bucket, or choose another",
+    "AccessDenied": "allow these credentials to list, read and write the bucket",
+    "AllAccessDisabled": "allow these credentials to list, read and write the bucket",
+    "403": "check the credentials and what they may do",
+    "InvalidAccessKeyId": "check the credentials of the AWS chain",
+    "SignatureDoesNotMatch": "check the secret key of the AWS chain",
+    "ExpiredToken": "renew the credentials",
+    "InvalidToken": "renew the credentials",
+    "PermanentRedirect": "set store.region to the bucket's",
+    "AuthorizationHeaderMalformed": "set store.region to the bucket's",
+    "MethodNotAllowed": "check store.endpoint_url",
+}
+"""What to do about an answer that no retry mends, by S3 error code."""
+
+
+class S3Store:
+    """Objects under a prefix of a bucket. Open it where it works: clients do not pickle."""
+
+    def __init__(self, client: Any, patient: Any, config: StoreConfig, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._client, self._patient, self._config = client, patient, config
+        self._bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        self._prefix = prefix + "/" if prefix else ""
+
+    @classmethod
+    def open(cls, config: StoreConfig) -> S3Store:
+        """Clients for preflight (gives up soon) and for work, with credentials of the AWS chain."""
+        if not config.url.removeprefix("s3://").partition("/")[0]:
+            raise ConfigError(f"store.url: got {config.url!r}; want s3://bucket/prefix")
+        quick = _client(config, min(PREFLIGHT_ATTEMPTS, config.max_attempts))
+        return cls(quick, _client(config, config.max_attempts), config, config.url)
+
+    def below(self, prefix: str) -> S3Store:
+        url = f"{self.url}/{check_name(prefix).rstrip('/')}"
+        return S3Store(self._client, self._patient, self._config, url)
+
+    def get(self, name: str) -> bytes:
+        return b"".join(self.stream(name))
+
+    def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """When an answer breaks off the rest is asked for, of the same version of the object."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
+
+        broken = (HTTPClientError, IncompleteReadError, ResponseStreamingError, OSError)
+        unchanged: dict[str, str] = {}
+        failures = 0
+        while stop is None or start < stop:
+            whole = start == 0 and stop is None  # because an empty object has no range
+            span = {} if whole else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+            with self._explained(name):
+                answer = self._patient.get_object(**self._at(name), **span, **unchanged)
+            unchanged = {"IfMatch": answer["ETag"]}
+            stop = start + int(answer["ContentLength"])
+            try:
+                for block in answer["Body"].iter_chunks(BLOCK_BYTES):
+                    start += len(block)
+                    yield block
+            except broken as error:
+                failures += 1
+                if failures >= self._config.max_attempts:
+                    raise StoreError(
+                        f"{self._address(name)}: reading broke off ({error})"
+                    ) from None
+                _pause(failures)
+
+    def exists(self, name: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._explained(name):
+            try:
+                self._patient.head_object(**self._at(name))
+            except ClientError as error:
+                if _code(error) in ABSENT:
+                    return False
+                raise
+        return True
+
+    def put(self, name: str, data: bytes) -> None:
+        self._until_settled(name, lambda: self._write(name, data, _base64(_sha256(data))))
+
+    def put_once(self, name: str, data: bytes, sha256: str | None = None) -> bool:
+        hexadecimal = sha256 or hashlib.sha256(data).hexdigest()
+        checksum = _base64(binascii.unhexlify(hexadecimal))
+        if len(data) < self._config.multipart_min_bytes:
+            attempt = lambda: self._write(name, data, checksum, IfNoneMatch="*")  # noqa: E731
+        else:
+            attempt = lambda: self._write_parts(name, data)  # noqa: E731
+        if self._until_settled(name, attempt):
+            return True
+        try:
+            if self.sha256(name) == hexadecimal:
+                return False
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self._address(name)}: gone while it was written; find out who deletes or aborts "
+                "uploads there, then run again"
+            ) from None
+        raise Conflict(f"{self._address(name)}: exists with other bytes; a name is written once")
+
+    def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
+        from botocore.exceptions import ClientError
+
+        condition = {"IfNoneMatch": "*"}
+        if expected is not None:
+            with self._explained(name):
+                try:
+                    found = self._patient.get_object(**self._at(name))
+                    content = found["Body"].read()
+                except ClientError as error:
+                    if _code(error) in ABSENT:
+                        return False
+                    raise
+            if content != expected:
+                return False
+            condition = {"IfMatch": found["ETag"]}
+        checksum = _base64(_sha256(data))
+        if self._until_settled(name, lambda: self._write(name, data, checksum, **condition)):
+            return True
+        return expected != data and self._is_now(name, data)  # ours, when its answer was lost
+
+    def delete(self, name: str) -> None:
+        with self._explained(name):
+            self._patient.delete_object(**self._at(name))
+
+    def list(self, prefix: str) -> list[str]:
+        return [entry.name for entry in self.entries(prefix)]
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        pages = self._patient.get_paginator("list_objects_v2")
+        with self._explained(prefix):
+            found = [
+                Entry(item["Key"][len(self._prefix) :], item["Size"], _time(item["LastModified"]))
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+                for item in page.get("Contents", [])
+            ]
+        return sorted(found, key=lambda entry: entry.name)
+
+    def sha256(self, name: str) -> str:
+        return digest(self.stream(name))
+
+    def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
+        with self._explained(""):
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+
+    def probe(self) -> None:
+        """Also creates twice by multipart, and swaps against a wrong content."""
+        name, parts = f"probe-{uuid.uuid4().hex}", f"probe-{uuid.uuid4().hex}"
+        try:
+            once = [self._write(name, b"1", _base64(_sha256(b"1")), IfNoneMatch="*")]
+            twice = [self._write(name, b"2", _base64(_sha256(b"2")), IfNoneMatch="*")]
+            once.append(self._write_parts(parts, b"1"))
+            twice.append(self._write_parts(parts, b"2"))
+            stale = {"IfMatch": '"00000000000000000000000000000000"'}
+            twice.append(self._write(name, b"3", _base64(_sha256(b"3")), **stale))
+        finally:
+            self.delete(name)
+            self.delete(parts)
+        if not all(once) or any(twice):
+            raise StoreError(
+                f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so two "
+                "writers could mix their shards; want a store with conditional writes (AWS S3, "
+                "SeaweedFS, MinIO, Ceph Squid and later)"
+            )
+
+    def leftovers(self) -> Sequence[Entry]:
+        pages = self._patient.get_paginator("list_multipart_uploads")
+        with self._explained(""):
+            return [
+                Entry(
+                    item["Key"][len(self._prefix) :], 0, _time(item["Initiated"]), item["UploadId"]
+                )
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+                for item in page.get("Uploads", [])
+            ]
+
+    def discard(self, leftover: Entry) -> None:
+        with self._explained(leftover.name):
+            at = self._at(leftover.name)
+            self._patient.abort_multipart_upload(**at, UploadId=leftover.upload)
+
+    def _write(self, name: str, data: bytes, checksum: str, **condition: str) -> bool:
+        """One request; False when its condition does not hold."""
+        with self._explained(name), _condition() as held:
+            self._patient.put_object(
+                **self._at(name), Body=data, ChecksumSHA256=checksum, **condition
+            )
+        return held[0]
+
+    def _write_parts(self, name: str, data: bytes) -> bool:
+        """Create by multipart upload, aborted on every error; False when the name is taken."""
+        client, at, size = self._patient, self._at(name), self._config.part_bytes
+        view = memoryview(data)
+        with self._explained(name):
+            upload = client.create_multipart_upload(**at, ChecksumAlgorithm="SHA256")["UploadId"]
+
+            def send(number: int) -> dict[str, Any]:
+                part = bytes(view[(number - 1) * size : number * size])
+                checksum = _base64(_sha256(part))
+                named = {"UploadId": upload, "PartNumber": number, "ChecksumSHA256": checksum}
+                answer = client.upload_part(**at, **named, Body=part)
+                return {"ETag": answer["ETag"], "PartNumber": number, "ChecksumSHA256": checksum}
+
+            try:
+                with ThreadPoolExecutor(PART_THREADS) as pool:
+                    parts = list(pool.map(send, range(1, -(-len(data) // size) + 1)))
+                with _condition("NoSuchUpload") as held:  # that of a completion done already
+                    answer = client.complete_multipart_upload(
+                        **at, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+                    )
+                    # because SeaweedFS 4.48 can let two completions at one moment both succeed
+                    held[0] = client.head_object(**at)["ETag"] == answer["ETag"]
+            except BaseException:
+                self._abort(name, upload)
+                raise
+            if not held[0]:
+                self._abort(name, upload)
+        return held[0]
+
+    def _abort(self, name: str, upload: str) -> None:
+        """Give up an upload; what cannot be reached now is left to `jobs.gc`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._patient.abort_multipart_upload(**self._at(name), UploadId=upload)
+        except (BotoCoreError, ClientError):
+            return
+
+    def _until_settled(self, name: str, attempt: Callable[[], bool]) -> bool:
+        """`attempt` again while the server says 409: another write of the name is under way."""
+        for failures in range(1, self._config.max_attempts + 1):
+            try:
+                return attempt()
+            except _Unsettled:
+                _pause(failures)
+        raise StoreError(
+            f"{self._address(name)}: still 409 after {self._config.max_attempts} tries; find out "
+            "who else writes there, then run again"
+        )
+
+    def _is_now(self, name: str, data: bytes) -> bool:
+        try:
+            return self.get(name) == data
+        except FileNotFoundError:
+            return False
+
+    def _at(self, name: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + check_name(name)}
+
+    def _address(self, name: str) -> str:
+        return f"{self.url}/{name}" if name else self.url
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """botocore's errors as one line that says what to do."""
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            NoCredentialsError,
+            PartialCredentialsError,
+        )
+
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            if code in ABSENT:
+                raise FileNotFoundError(self._address(name)) from None
+            if code == "ConditionalRequestConflict" or _status(error) == 409:
+                raise _Unsettled(f"{self._address(name)}: {code}") from None
+            if code in ("PreconditionFailed", "412"):
+                raise StoreError(f"{self._address(name)}: changed while it was read") from None
+            message = error.response.get("Error", {}).get("Message", "")
+            remedy = REMEDIES.get(code, "run again to go on from here")
+            raise StoreError(f"{self._address(name)}: {code} {message}; {remedy}") from None
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise StoreError(
+                f"{self._address(name)}: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "a profile, or run where an instance role is"
+            ) from None
+        except BotoCoreError as error:
+            raise StoreError(
+                f"{self._address(name)}: {error}; check store.endpoint_url and the network, then "
+                "run again"
+            ) from None
+
+
+class _Unsettled(StoreError):
+    """409: the server is busy with another write of the same name."""
+
+
+@contextmanager
+def _condition(*also: str) -> Iterator[list[bool]]:
+    """[True] unless the request inside is refused because its condition does not hold (412)."""
+    from botocore.exceptions import ClientError
+
+    held = [True]
+    try:
+        yield held
+    except ClientError as error:
+        if _code(error) not in ("PreconditionFailed", "412", *also):
+            raise
+        held[0] = False
+
+
+def _client(config: StoreConfig, attempts: int) -> Any:
+    import boto3
+    from botocore.config import Config as BotoConfig
+    from botocore.exceptions import BotoCoreError
+
+    settings = BotoConfig(
+        retries={"mode": "adaptive", "total_max_attempts": attempts},
+        connect_timeout=min(10.0, config.timeout_s),
+        read_timeout=config.timeout_s,
+        max_pool_connections=16,
+        # because every write bears its sha256, which the signature covers: once is enough
+        s3={
+            "payload_signing_enabled": False,
+            "addressing_style": "path" if config.path_style else "auto",
+        },
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",  # because verify hashes every byte itself
+    )
+    try:
+        return boto3.session.Session().client(
+            "s3", endpoint_url=config.endpoint_url, region_name=config.region, config=settings
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigError(
+            f"store: {error}; check store.endpoint_url, store.region and AWS_PROFILE"
+        ) from None
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _time(moment: Any) -> float:
+    return float(moment.timestamp())
+
+
+def _pause(failures: int) -> None:
+    """Full-jitter backoff, at most ten seconds."""
+    time.sleep(random.uniform(0, min(10.0, 0.1 * 2**failures)))

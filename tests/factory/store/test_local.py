@@ -1,0 +1,55 @@
+"""What only a folder can do wrong."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from factory.errors import StoreError
+from factory.store import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "bucket")
+
+
+def test_a_failing_write_leaves_nothing_under_the_final_name(store, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"No space left.*free some"):
+        store.put_once("a", b"data")
+    monkeypatch.undo()
+    assert os.listdir(store.root) == []
+
+
+def test_preflight_wants_space_and_a_writable_folder(store, tmp_path):
+    store.preflight(0, 0)
+    with pytest.raises(StoreError, match=r"store\.url: .* GB free"):
+        store.preflight(1 << 60, 0)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match="cannot write"):
+        LocalStore(tmp_path / "file" / "x").preflight(0, 0)
+
+
+def test_a_filesystem_without_links_is_refused(store, monkeypatch):
+    def unsupported(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unsupported)
+    with pytest.raises(StoreError, match=r"cannot create files by hard link"):
+        store.probe()
+    assert store.list("") == []
+
+
+def test_what_a_dead_writer_left_is_found_and_removed(store):
+    store.put("c/3", b"")
+    (store.root / "c" / ".4.0a1b2c3d").write_bytes(b"half")
+    assert store.list("") == ["c/3"]
+    assert [(left.name, left.size) for left in store.leftovers()] == [("c/.4.0a1b2c3d", 4)]
+    store.discard(store.leftovers()[0])
+    assert store.leftovers() == []
+    assert store.list("") == ["c/3"]

@@ -1,0 +1,156 @@
+"""What only a network can do wrong: a real server behind a proxy that injects faults."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from factory.errors import ConfigError, Conflict, StoreError
+from factory.store import open_store, s3
+from tests import s3_server
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No long pauses between tries."""
+    monkeypatch.setattr(s3, "_pause", lambda failures: time.sleep(0.01))
+
+
+@pytest.fixture
+def faulty(s3_config, s3_endpoint, quick):
+    """Context manager of (list of faults for requests that match, in order) -> (store, faults)."""
+
+    @contextmanager
+    def make(method, planned, **fields):
+        left = list(planned)
+
+        def plan(seen, path):
+            return left.pop(0) if left and seen == method and "list-type" not in path else None
+
+        if "slow" in planned:
+            fields["timeout_s"] = 0.4  # so that a slow answer is one that never came
+        faults = s3_server.Faults(plan)
+        with s3_server.proxy(s3_endpoint, faults) as address:
+            yield open_store(s3_config(endpoint_url=address, **fields)), faults
+
+    return make
+
+
+@pytest.mark.parametrize("fault", ["503", "409", "reset", "slow"])
+@pytest.mark.parametrize("fields", [{}, {"multipart_min_bytes": 1}], ids=["whole", "parts"])
+def test_a_put_survives_faults_and_creates_once(faulty, fault, fields):
+    with faulty("PUT", [fault, fault], **fields) as (store, faults):
+        store.put_once("x", b"data" * 1000)
+        assert faults.done == [fault, fault]
+        assert store.get("x") == b"data" * 1000
+        with pytest.raises(Conflict):
+            store.put_once("x", b"other")
+        assert store.leftovers() == []
+
+
+@pytest.mark.parametrize("fault", ["503", "409", "reset", "slow"])
+def test_completing_an_upload_survives_faults(faulty, fault):
+    with faulty("POST", [None, fault], multipart_min_bytes=1) as (store, faults):
+        store.put_once("x", b"data")
+        assert faults.done == [fault]
+        assert store.get("x") == b"data"
+        assert store.leftovers() == []
+
+
+def test_a_put_whose_answer_was_lost_is_known_by_its_digest(faulty):
+    with faulty("PUT", ["reset"]) as (store, _):
+        assert store.put_once("x", b"mine") is False  # carried out, and met again
+        assert store.get("x") == b"mine"
+    with faulty("PUT", ["reset"]) as (store, _):
+        assert store.swap("x", b"mine", b"new") is True
+        assert store.get("x") == b"new"
+
+
+@pytest.mark.parametrize("fault", ["truncate", "503", "reset"])
+def test_a_read_that_breaks_off_goes_on_where_it_was(faulty, fault):
+    data = bytes(range(256)) * 20_000
+    with faulty("GET", [None, fault, fault]) as (store, faults):
+        store.put_once("big", data)
+        assert store.get("big") == data
+        assert store.get("big") == data
+        assert faults.done == [fault, fault]
+
+
+def test_a_server_that_stays_down_is_given_up_with_one_line(faulty):
+    with faulty("PUT", ["409"] * 5, max_attempts=3) as (store, _):
+        with pytest.raises(StoreError, match="still 409 after 3 tries"):
+            store.put_once("x", b"1")
+
+
+def test_a_store_that_ignores_conditions_is_refused(faulty):
+    with faulty("PUT", ["unconditional"] * 50) as (store, faults):
+        with pytest.raises(StoreError, match="ignores If-None-Match or If-Match"):
+            store.probe()
+        assert "unconditional" in faults.done
+        assert store.list("") == []
+
+
+def test_an_error_in_the_middle_leaves_nothing_under_the_final_name(s3_config, monkeypatch):
+    store = open_store(s3_config(multipart_min_bytes=1, part_bytes=5 << 20))
+    real, parts = store._patient.upload_part, []
+
+    def breaks(**arguments):
+        parts.append(arguments["PartNumber"])
+        if len(parts) == 2:
+            raise RuntimeError("killed in the middle")
+        return real(**arguments)
+
+    monkeypatch.setattr(store._patient, "upload_part", breaks)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        store.put_once("x", b"\0" * (12 << 20))
+    assert store.list("") == []
+    assert store.leftovers() == []
+
+
+def test_several_parts_make_one_object(s3_config):
+    store = open_store(s3_config(multipart_min_bytes=1, part_bytes=5 << 20))
+    data = bytes(range(256)) * (12 << 12)
+    assert store.put_once("x", data)
+    assert store.get("x") == data
+
+
+def test_dangling_uploads_are_found_and_aborted(s3_config, s3_endpoint):
+    store = open_store(s3_config())
+    at = store._at("left/over")
+    s3_server.client(s3_endpoint).create_multipart_upload(**at)
+    (left,) = store.leftovers()
+    assert left.name == "left/over"
+    assert abs(left.modified_at - time.time()) < 60
+    store.discard(left)
+    assert store.leftovers() == []
+
+
+def preflight_error(config) -> str:
+    with pytest.raises(StoreError) as caught:
+        open_store(config).preflight(0, 0)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_wrong_places_and_credentials_are_named_at_once(s3_config, monkeypatch):
+    port = s3_server.free_ports(1)[0]
+    started = time.monotonic()
+    assert "check store.endpoint_url" in preflight_error(
+        s3_config(endpoint_url=f"http://127.0.0.1:{port}")
+    )
+    assert "NoSuchBucket" in preflight_error(s3_config(url="s3://absent/x"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    message = preflight_error(s3_config())
+    assert "SignatureDoesNotMatch" in message
+    assert "wrong-secret" not in message
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    assert "set AWS_ACCESS_KEY_ID" in preflight_error(s3_config())
+    assert time.monotonic() - started < 20
+    with pytest.raises(ConfigError, match=r"check store\.endpoint_url"):
+        open_store(s3_config(endpoint_url="no-scheme"))
