@@ -1,12 +1,15 @@
 """The fleet: actors pinned to their GPU or CPU share, units leased to them by the driver.
 
-Every actor holds at most `units_in_flight` leases. When one dies its units go back to the queue and
-another takes its place; Ray retries nothing, the lease loop does. A unit in hand at
-`max_unit_deaths` deaths stops the release.
+An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
+When it dies all of them go back to the front of the queue and another actor takes its place; Ray
+retries nothing, the lease loop does. The logbook, an actor beside the driver, knows which shots
+were in hand, so a unit that kills is made alone and bisected (factory/synthesis/care.py).
 """
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -14,128 +17,251 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from cluster.runtime import connect, num_actors
+from cluster.runtime import connect, node_is_alive, num_actors
 from factory.config import FleetConfig
 from factory.errors import FactoryError
 from factory.records import Shard
-from factory.synthesis.inline import OnDone, OpenMaker
+from factory.synthesis.care import Care, ShotId
+from factory.synthesis.inline import Draining, OnDone, OpenMaker, never
+
+WAIT_S = 1.0
+"""Longest wait for a result before the driver looks at deadlines and draining."""
+
+
+class Logbook:
+    """What every actor has in hand, and when it last said so; outlives the actors."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, tuple[str, int | None, tuple[ShotId, ...], float]] = {}
+
+    def write(self, worker: int, node: str, unit: int | None, shots: tuple[ShotId, ...]) -> None:
+        self._pages[worker] = (node, unit, shots, time.monotonic())
+
+    def read(self, worker: int) -> tuple[str, int | None, tuple[ShotId, ...]]:
+        """(node, unit, shots in hand) of the last note."""
+        node, unit, shots, _ = self._pages.get(worker, ("", None, (), 0.0))
+        return node, unit, shots
+
+    def silence_s(self) -> dict[int, float]:
+        """Seconds since the last note, by worker."""
+        return {worker: time.monotonic() - page[3] for worker, page in self._pages.items()}
+
+    def forget(self, worker: int) -> None:
+        self._pages.pop(worker, None)
 
 
 class MakerActor:
-    """A maker in its own process."""
+    """A maker in its own process, which notes what it has in hand before it draws."""
 
-    def __init__(self, open_maker: OpenMaker) -> None:
+    def __init__(self, open_maker: OpenMaker, worker: int, logbook: Any) -> None:
+        self._worker, self._logbook = worker, logbook
+        self._node = ray.get_runtime_context().get_node_id()
+        self._unit: int | None = None
         self._maker = open_maker()
 
-    def make(self, unit_index: int) -> Shard:
-        return self._maker.make(unit_index)
+    def ready(self) -> list[Shard]:
+        """Returns once the maker is open."""
+        return []
+
+    def make(self, unit: int, care: Care) -> list[Shard]:
+        self._unit = unit
+        self._note(())
+        return self._maker.make(unit, care, self._note)
+
+    def flush(self) -> list[Shard]:
+        self._note(())
+        return self._maker.flush(self._note)
+
+    def _note(self, shots: tuple[ShotId, ...]) -> None:
+        """Wait until the note has arrived: it must be there when the next draw kills us."""
+        ray.get(self._logbook.write.remote(self._worker, self._node, self._unit, shots))
 
 
 class Worker:
-    """The driver's view of one actor: its handle and its leases, oldest first."""
+    """The driver's view of one actor: open calls, and units that are not committed yet.
 
-    def __init__(self, actor_class: Any, open_maker: OpenMaker) -> None:
-        self._actor_class, self._open_maker = actor_class, open_maker
-        self.leases: dict[ray.ObjectRef[Shard], int] = {}
-        self._actor = actor_class.remote(open_maker)
+    An actor may wait long for a place in the cluster, so it gets no unit before it is ready.
+    """
 
-    def lease(self, unit: int) -> None:
-        self.leases[self._actor.make.remote(unit)] = unit
+    def __init__(self, number: int, actor: Any) -> None:
+        self.number, self._actor = number, actor
+        self.calls: list[ray.ObjectRef[list[Shard]]] = [actor.ready.remote()]
+        self.held: dict[int, Care] = {}
+        self.ready = False
+        self.busy_since = time.monotonic()
 
-    def finished(self) -> list[Shard]:
-        """Results that a dead actor had still handed over; their leases end."""
-        shards = []
-        for ref in list(self.leases):
+    @property
+    def alone(self) -> bool:
+        return any(care.alone for care in self.held.values())
+
+    def lease(self, unit: int, care: Care) -> None:
+        if not self.calls:
+            self.busy_since = time.monotonic()
+        self.held[unit] = care
+        self.calls.append(self._actor.make.remote(unit, care))
+
+    def flush(self) -> None:
+        self.busy_since = time.monotonic()
+        self.calls.append(self._actor.flush.remote())
+
+    def returned(self, ref: ray.ObjectRef[list[Shard]], shards: list[Shard]) -> None:
+        self.calls.remove(ref)
+        self.ready = True
+        self.busy_since = time.monotonic()
+        for shard in shards:
+            self.held.pop(shard.unit)
+
+    def results_left(self) -> list[tuple[ray.ObjectRef[list[Shard]], list[Shard]]]:
+        """Results that a dead actor had still handed over."""
+        left = []
+        for ref in self.calls:
             try:
-                shards.append(ray.get(ref, timeout=5))
+                left.append((ref, ray.get(ref, timeout=5)))
             except RayError:
                 continue
-            del self.leases[ref]
-        return shards
-
-    def restart(self) -> list[int]:
-        """Replace a dead actor; the units it held, the one in hand first."""
-        units = list(self.leases.values())
-        self.leases.clear()
-        ray.kill(self._actor)
-        self._actor = self._actor_class.remote(self._open_maker)
-        return units
+        return left
 
     def stop(self) -> None:
         ray.kill(self._actor)
 
 
 class Fleet:
-    """Workers, the queue of units, and how often each unit was in hand at a death."""
+    """Workers, the queue of units, and what is known of units whose makers died."""
 
     def __init__(self, config: FleetConfig, open_maker: OpenMaker, units: Sequence[int]) -> None:
-        self._config = config
+        self._config, self._open_maker = config, open_maker
         self._queue = deque(units)
-        self._deaths: dict[int, int] = {}
+        self._care: dict[int, Care] = {}
+        self._numbers = itertools.count()
+        self._looked = time.monotonic()
+        self._failed_starts = 0
         count, gpus, cpus = num_actors(config, len(units))
-        actor_class = ray.remote(
+        self._logbook = ray.remote(num_cpus=0)(Logbook).remote()
+        self._actor_class = ray.remote(
             num_gpus=gpus, num_cpus=cpus, max_restarts=0, max_task_retries=0, max_concurrency=1
         )(MakerActor)
-        self._workers = [Worker(actor_class, open_maker) for _ in range(count)]
+        self._workers = [self._hire() for _ in range(count)]
 
-    def run(self, on_done: OnDone) -> None:
+    def run(self, on_done: OnDone, draining: Draining) -> None:
         """Lease, wait, take back, until the queue and all hands are empty."""
         try:
-            while self._lease():
+            while True:
+                if draining():
+                    self._queue.clear()
+                self._lease()
+                if not self._queue and not any(worker.held for worker in self._workers):
+                    return
                 self._collect(on_done)
+                self._watch_deadlines(on_done)
         finally:
             for worker in self._workers:
                 worker.stop()
+            ray.kill(self._logbook)
 
-    def _lease(self) -> bool:
-        """Fill the emptiest hand first; False when every hand is empty."""
-        while self._queue:
-            worker = min(self._workers, key=lambda candidate: len(candidate.leases))
-            if len(worker.leases) == self._config.units_in_flight:
+    def _hire(self) -> Worker:
+        number = next(self._numbers)
+        return Worker(number, self._actor_class.remote(self._open_maker, number, self._logbook))
+
+    def _lease(self) -> None:
+        """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
+        hands = [worker for worker in self._workers if worker.ready]
+        while self._queue and hands:
+            care = self._care.get(self._queue[0], Care())
+            if care.alone:
+                worker = min(hands, key=lambda candidate: len(candidate.held))
+                full = bool(worker.held)
+            else:
+                worker = min(hands, key=lambda candidate: len(candidate.calls))
+                full = worker.alone or len(worker.calls) >= self._config.units_in_flight
+            if full:
                 break
-            worker.lease(self._queue.popleft())
-        return any(worker.leases for worker in self._workers)
+            worker.lease(self._queue.popleft(), care)
+        for worker in hands:
+            if worker.held and not worker.calls:
+                worker.flush()
 
     def _collect(self, on_done: OnDone) -> None:
-        owner = {ref: worker for worker in self._workers for ref in worker.leases}
-        ready, _ = ray.wait(list(owner), num_returns=1)
+        owner = {ref: worker for worker in self._workers for ref in worker.calls}
+        ready, _ = ray.wait(list(owner), num_returns=1, timeout=WAIT_S)
         for ref in ready:
             worker = owner[ref]
             try:
-                shard = ray.get(ref)
+                shards = ray.get(ref)
             except RayTaskError as error:
                 raise _cause(error) from error
             except RayError as error:  # the actor, its node or its memory is gone
-                self._take_back(worker, error, on_done)
+                self._replace(worker, error, on_done)
             else:
-                del worker.leases[ref]
-                on_done(shard)
+                self._count(worker, ref, shards, on_done)
 
-    def _take_back(self, worker: Worker, error: RayError, on_done: OnDone) -> None:
+    def _count(self, worker: Worker, ref: Any, shards: list[Shard], on_done: OnDone) -> None:
+        worker.returned(ref, shards)
+        self._failed_starts = 0
+        for shard in shards:
+            self._care.pop(shard.unit, None)
+            on_done(shard)
+
+    def _watch_deadlines(self, on_done: OnDone) -> None:
+        """Replace actors that have work and have neither noted nor returned anything for long."""
+        deadline_s, now = self._config.deadline_s, time.monotonic()
+        if now - self._looked < min(deadline_s, 60.0) / 4:
+            return
+        self._looked = now
+        silence_s = ray.get(self._logbook.silence_s.remote())
+        for worker in list(self._workers):
+            quiet_s = min(now - worker.busy_since, silence_s.get(worker.number, float("inf")))
+            if worker.held and quiet_s > deadline_s:
+                worker.stop()
+                reason = f"no sign of life for {quiet_s:.0f} s (fleet.deadline_s)"
+                self._replace(worker, TimeoutError(reason), on_done)
+
+    def _replace(self, worker: Worker, error: Exception, on_done: OnDone) -> None:
+        """Take a dead actor's units back, learn from what it had in hand, hire another."""
         if getattr(error, "actor_init_failed", False):
             raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
-        for shard in worker.finished():
-            on_done(shard)
-        units = worker.restart()
-        if not units:
+        for ref, shards in worker.results_left():
+            self._count(worker, ref, shards, on_done)
+        node, in_hand, shots = ray.get(self._logbook.read.remote(worker.number))
+        if not worker.ready:
+            self._failed_starts += 1
+        elif worker.held:
+            unit = in_hand if in_hand in worker.held else next(iter(worker.held))
+            care = worker.held[unit]
+            if node_is_alive(node):
+                self._care[unit] = care.after_death(shots if unit == in_hand else ())
+            else:
+                self._care[unit] = care.begun_again()
+        self._stop_if_hopeless(error)
+        self._queue.extendleft(reversed(worker.held))
+        worker.stop()
+        self._logbook.forget.remote(worker.number)
+        self._workers[self._workers.index(worker)] = self._hire()
+
+    def _stop_if_hopeless(self, error: Exception) -> None:
+        blind = {unit: care.blind_deaths for unit, care in self._care.items()}
+        worst = max(blind, key=blind.__getitem__, default=None)
+        if worst is not None and blind[worst] >= self._config.max_unit_deaths:
+            what = f"{blind[worst]} actors died with unit {worst} and no shot in hand"
+        elif self._failed_starts >= self._config.max_unit_deaths:
+            what = f"{self._failed_starts} actors in a row died while they started"
+        else:
             return
-        in_hand = units[0]
-        self._deaths[in_hand] = self._deaths.get(in_hand, 0) + 1
-        if self._deaths[in_hand] >= self._config.max_unit_deaths:
-            raise FactoryError(
-                f"fleet.max_unit_deaths: {self._deaths[in_hand]} actors died with unit "
-                f"{in_hand} in hand (last: {_last_line(error)}); run again with "
-                "fleet.runner=inline to see why"
-            )
-        self._queue.extendleft(reversed(units))
+        raise FactoryError(
+            f"fleet.max_unit_deaths: {what} (last: {_last_line(error)}); run again with "
+            "fleet.runner=inline to see why"
+        )
 
 
 def run_units(
-    fleet: FleetConfig, open_maker: OpenMaker, units: Sequence[int], on_done: OnDone
+    fleet: FleetConfig,
+    open_maker: OpenMaker,
+    units: Sequence[int],
+    on_done: OnDone,
+    draining: Draining = never,
 ) -> None:
     """Make `units` on Ray actors; `on_done` is called in the driver, in order of completion."""
     connect(fleet)
-    Fleet(fleet, open_maker, units).run(on_done)
+    Fleet(fleet, open_maker, units).run(on_done, draining)
 
 
 def _last_line(error: Exception) -> str:

@@ -52,3 +52,8 @@ def num_actors(fleet: FleetConfig, num_units: int) -> tuple[int, float, float]:
         )
     wanted = fleet.num_workers or possible
     return max(1, min(wanted, possible, num_units)), *share
+
+
+def node_is_alive(node: str) -> bool:
+    """Whether the cluster still has this node; an unknown one ('') counts as alive."""
+    return node not in {n["NodeID"] for n in ray.nodes() if not n["Alive"]}

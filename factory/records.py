@@ -164,6 +164,9 @@ class Shard:
     files: list[FileRecord]
     counts: Counts
     timings: Timings
+    attempt: int = 0
+    """Times the unit had been begun before, by makers that died."""
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from factory.records import Manifest
 from factory.shards import layout, manifest
 from factory.sources import FaceSource
 from factory.store import Store, open_store
+from factory.synthesis.draining import draining_on_sigterm
 from factory.synthesis.inline import RunUnits
 from factory.synthesis.progress import Progress
 
@@ -49,6 +50,7 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
     if dry_run:
         say(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
+    store.probe()
     plan = standing or write_plan(config, inputs, store)
     say(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, say)
@@ -70,9 +72,10 @@ def synthesize(
     if done:
         say(f"resuming: {len(done)} of {len(plan.units)} shards are committed")
     if missing:
-        with Progress(plan, missing, config.release.max_failed_fraction) as progress:
+        allowed = config.release.max_failed_fraction
+        with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
             open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
-            run_units(config.fleet, open_maker, missing, progress.shard_done)
+            run_units(config.fleet, open_maker, missing, progress.shard_done, draining)
 
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:

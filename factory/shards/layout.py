@@ -15,6 +15,8 @@ SUCCESS = "_SUCCESS"
 REPORT = "report/index.html"
 CARD = "README.md"
 COMMITS = "_commits/"
+PROOFS = "_proofs/"
+QUARANTINE = "quarantine/"
 
 SHOT_AND_SCORES = [
     ("key", pa.string()),
@@ -64,8 +66,13 @@ def rejects(unit: int) -> str:
 
 
 def quarantine(unit: int) -> str:
-    return f"quarantine/{unit:06d}.jsonl"
+    return f"{QUARANTINE}{unit:06d}.jsonl"
 
 
 def commit(unit: int) -> str:
     return f"{COMMITS}{unit:06d}.json"
+
+
+def proof(unit: int, maker: str) -> str:
+    """Where a maker that lost the race for a unit notes that it had the same bytes."""
+    return f"{PROOFS}{unit:06d}-{maker}.json"

@@ -11,8 +11,11 @@ import io
 import json
 import tarfile
 import time
+import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from factory.errors import Conflict, IntegrityError
 from factory.identities.plan import to_parquet
@@ -47,6 +50,24 @@ class Clock:
         return Timings(self.started_at, time.time(), sampling_s, total_s)
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a commit record tells of the making beside digests and counts."""
+
+    attempt: int
+    remarks: list[str]
+    timings: Timings
+
+
+def encode_jpeg(image_HWC: np.ndarray, quality: int) -> bytes:
+    """JPEG of an RGB uint8 image, full chroma resolution."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
 def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
@@ -75,14 +96,14 @@ def commit(
     key: tuple[int, str],
     made: Contents,
     counts: Counts,
-    clock: Clock,
-    sampling_s: float,
+    record: Record,
 ) -> Shard:
     """Write the files of unit `key` = (index, plan hash), then its commit record; returns the
     record that stands.
 
-    Losing the race against another maker of the same unit is fine when the digests agree; other
-    digests raise IntegrityError, because the same plan must give the same bytes.
+    Losing the race against another maker of the same unit is fine when the digests agree, and noted
+    as a proof of determinism; other digests raise IntegrityError, because the same plan must give
+    the same bytes.
     """
     unit, plan_hash = key
     if not counts.adds_up() or counts.kept != len(made.kept):
@@ -102,14 +123,14 @@ def commit(
         lines = [json.dumps(asdict(failure)) for failure in made.failures]
         store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
     try:
-        for name, content in contents.items():
-            store.put_once(name, content)
+        for file, content in zip(files, contents.values(), strict=True):
+            store.put_once(file.name, content, file.sha256)
     except Conflict as error:
         raise IntegrityError(
             f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is "
             "not deterministic or the release was altered"
         ) from None
-    shard = Shard(unit, plan_hash, files, counts, clock.timings(sampling_s))
+    shard = Shard(unit, plan_hash, files, counts, record.timings, record.attempt, record.remarks)
     try:
         store.put_once(layout.commit(unit), _to_json(shard))
     except Conflict:
@@ -118,6 +139,7 @@ def commit(
             raise IntegrityError(
                 f"unit {unit}: committed by another maker with other digests; nothing may go on"
             ) from None
+        store.put(layout.proof(unit, uuid.uuid4().hex[:8]), _to_json(shard))
         return standing
     return shard
 
@@ -135,6 +157,8 @@ def shard_from_dict(body: dict[str, Any]) -> Shard:
         files=[FileRecord(**file) for file in body["files"]],
         counts=Counts(**body["counts"]),
         timings=Timings(**body["timings"]),
+        attempt=body["attempt"],
+        remarks=body["remarks"],
     )
 
 

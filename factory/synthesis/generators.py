@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -83,3 +85,52 @@ class DiffusionGenerator:
         denoise = guided(self._network, self._process, self._prediction, condition_BD, guidance_B)
         with autocast(self._device, self._precision):
             return SAMPLERS[like.sampler](denoise, noise, self._process, like.num_steps)
+
+
+class HalvingGenerator:
+    """A generator that runs its batches in 1, 2, 4... parts once GPU memory did not do for less.
+
+    Only a GPU comes here (on a CPU memory is bounded by the plan); parts change the shape that a
+    sample's bytes depend on, so they are remarked upon in the commit record.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._parts = 1
+        self.seconds = 0.0
+        """Time spent in the generator, all batches together."""
+
+    @property
+    def remarks(self) -> list[str]:
+        return [f"batches drawn in {self._parts} parts for want of memory"][: self._parts - 1]
+
+    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        started = time.perf_counter()
+        try:
+            while True:
+                try:
+                    return self._in_parts(shots, batch_size)
+                except torch.OutOfMemoryError:
+                    if self._parts >= batch_size:
+                        raise
+                    self._parts *= 2
+                torch.cuda.empty_cache()
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def _in_parts(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        size = -(-batch_size // self._parts)
+        if size == batch_size:
+            return self._generator.generate(shots, batch_size)
+        images: np.ndarray | None = None
+        for first in range(0, batch_size, size):
+            members = [shot for shot in shots if first <= shot.slot < first + size]
+            if not members:
+                continue
+            placed = [replace(shot, slot=shot.slot - first) for shot in members]
+            drawn = self._generator.generate(placed, size)
+            if images is None:
+                images = np.zeros((batch_size, *drawn.shape[1:]), drawn.dtype)
+            images[first : first + size] = drawn[: batch_size - first]
+        assert images is not None, "a batch has at least one shot"
+        return images

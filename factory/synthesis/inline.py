@@ -9,30 +9,57 @@ import torch
 
 from factory.config import FleetConfig
 from factory.records import Shard
+from factory.synthesis.care import Care, Note, silent
 
 
 class Maker(Protocol):
-    """What a runner needs of a ShardMaker."""
+    """What a runner needs of a ShardMaker. Shards come back when they are committed, which may be
+    at a later call."""
 
-    def make(self, unit_index: int) -> Shard: ...
+    def make(self, unit_index: int, care: Care | None = None, note: Note = silent) -> list[Shard]:
+        """Make a unit; `note` hears of the shots in hand."""
+        ...
+
+    def flush(self, note: Note = silent) -> list[Shard]:
+        """Wait for the units that are still on their way."""
+        ...
+
+    def close(self) -> None: ...
 
 
 OpenMaker = Callable[[], Maker]
 """Builds a maker where it will work; must be picklable for the fleet."""
 OnDone = Callable[[Shard], None]
 """Told of every committed shard, in the driver."""
-RunUnits = Callable[[FleetConfig, OpenMaker, Sequence[int], OnDone], None]
+Draining = Callable[[], bool]
+"""Whether no further unit shall be begun; what is in hand is finished."""
+RunUnits = Callable[[FleetConfig, OpenMaker, Sequence[int], OnDone, Draining], None]
 """A runner: makes all units, in any order; raises FactoryError when it cannot."""
 
 
+def never() -> bool:
+    """The answer when nobody can ask for draining."""
+    return False
+
+
 def run_units(
-    fleet: FleetConfig, open_maker: OpenMaker, units: Sequence[int], on_done: OnDone
+    fleet: FleetConfig,
+    open_maker: OpenMaker,
+    units: Sequence[int],
+    on_done: OnDone,
+    draining: Draining = never,
 ) -> None:
     """Make `units` in order. `fleet` is not used; the signature is every runner's."""
     threads = torch.get_num_threads()
+    maker = open_maker()
     try:
-        maker = open_maker()
         for unit in units:
-            on_done(maker.make(unit))
+            if draining():
+                break
+            for shard in maker.make(unit):
+                on_done(shard)
+        for shard in maker.flush():
+            on_done(shard)
     finally:
+        maker.close()
         torch.set_num_threads(threads)

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from factory.release import build
-from factory.shards import layout, manifest
+from factory.shards import layout
+from factory.shards.verify import verify
 from factory.store import LocalStore
 from factory.synthesis import inline
 
@@ -56,7 +57,7 @@ def test_killed_actors_change_no_byte(release_config, tmp_path):
     ]
     assert killed, "nothing was killed: the release was too quick to test anything"
     assert stores[0].get(layout.SUMS) == stores[1].get(layout.SUMS)
-    assert manifest.verify(stores[1]) == []
+    assert verify(stores[1]) == []
 
 
 def test_a_killed_driver_on_ray_is_resumed(release_config, people, weights, tmp_path):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from factory.config import FleetConfig
 from factory.errors import FactoryError, IntegrityError
-from factory.records import Counts, Shard, Timings
+from factory.records import Counts, Shard, Shot, Timings
 from factory.release import build
 from factory.shards import layout
 from factory.store import LocalStore
 from factory.synthesis import inline
+from factory.synthesis.care import Care, ids, silent
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -33,28 +35,51 @@ def fleet():
 
 
 class FakeMaker:
-    """Makes empty shards; dies or raises at the units it is told to, once or always."""
+    """Makes shards of four shots in two batches; dies, hangs or raises where it is told to."""
 
-    def __init__(self, folder: Path, deadly=(), always=(), wrong=()):
+    def __init__(self, folder: Path, deadly=(), always=(), wrong=(), poison=(), hangs=(), late=0):
         self.folder, self.deadly, self.always, self.wrong = folder, deadly, always, wrong
+        self.poison, self.hangs, self.late = set(poison), hangs, late
+        self.waiting: list[Shard] = []
 
-    def make(self, unit: int) -> Shard:
+    def make(self, unit: int, care=None, note=silent) -> list[Shard]:
+        care = care or Care()
         with (self.folder / f"{unit}.txt").open("a") as handle:
             handle.write(f"{os.getpid()}\n")
         first = len((self.folder / f"{unit}.txt").read_text().splitlines()) == 1
         if unit in self.always or (unit in self.deadly and first):
             os.kill(os.getpid(), signal.SIGKILL)
+        if unit in self.hangs and first:
+            time.sleep(600)
         if unit in self.wrong:
             raise IntegrityError(f"unit {unit}: other bytes")
-        return Shard(unit, "h", [], Counts(1, 0, 1, 0, 0), Timings(0.0, 1.0, 1.0, 1.0))
+        shots = [Shot(f"{unit}_{i}", 0, i, 0, 0, "ddim", 1, 1.0, i // 4, i % 4) for i in range(8)]
+        for batch in (shots[:4], shots[4:]):
+            for group in care.groups(batch):
+                note(ids(group))
+                if self.poison & {shot.key for shot in group}:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        lost = len(care.poisoned)
+        counts = Counts(8, 0, 8 - lost, 0, lost)
+        shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0), care.attempt)
+        self.waiting.append(shard)
+        ready, self.waiting = self.waiting[: -self.late or None], self.waiting[-self.late or 8 :]
+        return ready
+
+    def flush(self, note=silent) -> list[Shard]:
+        ready, self.waiting = self.waiting, []
+        return ready
+
+    def close(self) -> None:
+        return
 
 
-def run(fleet, tmp_path, units, workers=2, **faults):
-    done: list[int] = []
-    config = FleetConfig(num_workers=workers)
+def run(fleet, tmp_path, units, workers=2, settings=(), **faults):
+    done: list[Shard] = []
+    config = FleetConfig(num_workers=workers, **dict(settings))
     open_maker = functools.partial(FakeMaker, tmp_path, **faults)
-    fleet.run_units(config, open_maker, units, lambda shard: done.append(shard.unit))
-    return done
+    fleet.run_units(config, open_maker, units, done.append)
+    return [shard.unit for shard in done] if not faults.get("poison") else done
 
 
 def test_every_unit_is_made_once_by_several_actors(fleet, tmp_path):
@@ -70,9 +95,42 @@ def test_units_of_a_killed_actor_come_back(fleet, tmp_path):
     assert len((tmp_path / "2.txt").read_text().split()) == 2
 
 
-def test_a_unit_that_always_kills_stops_the_release(fleet, tmp_path):
-    with pytest.raises(FactoryError, match=r"fleet\.max_unit_deaths: 3 actors died with unit 1"):
-        run(fleet, tmp_path, range(4), always=(1,))
+def test_a_unit_that_always_kills_before_any_shot_stops_the_release(fleet, tmp_path):
+    limit = {"max_unit_deaths": 2}
+    with pytest.raises(FactoryError, match=r"max_unit_deaths: 2 actors died with unit 1 and no"):
+        run(fleet, tmp_path, range(4), always=(1,), settings=limit)
+
+
+def test_a_shot_that_kills_is_found_and_its_neighbours_are_kept(fleet, tmp_path):
+    shards = run(fleet, tmp_path, range(3), poison=("1_6",))
+    counts = {shard.unit: shard.counts for shard in shards}
+    assert sorted(counts) == [0, 1, 2]
+    assert (counts[1].kept, counts[1].quarantined) == (7, 1)
+    assert counts[0].kept == counts[2].kept == 8
+
+
+def test_a_silent_actor_is_killed_at_its_deadline(fleet, tmp_path):
+    done = run(fleet, tmp_path, range(3), hangs=(1,), settings={"deadline_s": 2.0})
+    assert sorted(done) == [0, 1, 2]
+    assert len((tmp_path / "1.txt").read_text().split()) == 2
+
+
+def test_shards_that_are_committed_later_end_their_lease_later(fleet, tmp_path):
+    assert sorted(run(fleet, tmp_path, range(7), late=2)) == list(range(7))
+
+
+def test_draining_finishes_what_is_in_hand(fleet, tmp_path):
+    done: list[int] = []
+    open_maker = functools.partial(FakeMaker, tmp_path)
+    fleet.run_units(
+        FleetConfig(num_workers=1),
+        open_maker,
+        range(50),
+        lambda shard: done.append(shard.unit),
+        lambda: bool(done),
+    )
+    assert 1 <= len(done) < 10
+    assert done == list(range(len(done)))
 
 
 def test_an_alarm_stops_at_once_with_its_line(fleet, tmp_path):

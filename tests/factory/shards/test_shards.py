@@ -17,8 +17,8 @@ from factory.identities.plan import Plan, cut_units, place
 from factory.records import Counts, Face, Failure, Identity, Scores
 from factory.shards import layout, manifest, writer
 from factory.shards.reader import iterate_kept, metadata_rows
+from factory.shards.verify import verify
 from factory.store import LocalStore
-from factory.synthesis.maker import encode_jpeg
 
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
@@ -38,7 +38,7 @@ def make_faces(brightness: int = 50) -> list[Face]:
     faces = []
     for shot in place(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)], 0):
         image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
-        faces.append(Face(shot, encode_jpeg(image, 90), scores))
+        faces.append(Face(shot, writer.encode_jpeg(image, 90), scores))
     return faces
 
 
@@ -52,7 +52,8 @@ def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None):
     total = len(faces) + len(rejected) + len(failures)
     counts = counts or Counts(4, total - 4, len(faces), len(rejected), len(failures))
     made = writer.Contents(faces, list(rejected), list(failures), WHO)
-    return writer.commit(store, (unit, PLAN.hash), made, counts, writer.Clock(), 0.5)
+    record = writer.Record(0, [], writer.Clock().timings(0.5))
+    return writer.commit(store, (unit, PLAN.hash), made, counts, record)
 
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):
@@ -96,6 +97,8 @@ def test_a_lost_race_with_the_same_bytes_is_proof(store):
     first = commit(store)
     second = commit(store)
     assert second == first  # the record that stands
+    (proof,) = store.list(layout.PROOFS)
+    assert json.loads(store.get(proof))["files"] == json.loads(store.get(layout.commit(0)))["files"]
 
 
 def test_other_bytes_of_the_same_unit_are_an_alarm(store):
@@ -113,10 +116,10 @@ def test_counts_that_do_not_add_up_are_never_written(store):
 def test_an_exception_in_the_middle_leaves_no_commit(store, monkeypatch):
     real = LocalStore.put_once
 
-    def fails(self, name, data):
+    def fails(self, name, data, sha256=None):
         if name.startswith("metadata"):
             raise OSError(5, "Input/output error")
-        return real(self, name, data)
+        return real(self, name, data, sha256)
 
     monkeypatch.setattr(LocalStore, "put_once", fails)
     with pytest.raises(OSError, match="Input/output"):
@@ -156,12 +159,12 @@ def finish(store, plan):
 
 
 def test_seal_then_verify(store, plan):
-    with pytest.raises(PlanError, match="1 units are not committed, first 0"):
+    with pytest.raises(PlanError, match="1 of 1 shards are not committed, first 0"):
         manifest.seal(store, plan, 0.0)
     commit(store)
     sealed = finish(store, plan)
     assert sealed.counts == Counts(4, 0, 4, 0, 0)
-    assert manifest.verify(store) == []
+    assert verify(store) == []
     wids = json.loads(store.get(layout.WIDS))
     assert wids["shardlist"][0]["nsamples"] == 4
     assert len(list(iterate_kept(store, plan))) == 4
@@ -177,7 +180,7 @@ def test_one_flipped_byte_is_named(store, plan, victim):
     data = bytearray(store.get(victim))
     data[len(data) // 2] ^= 1
     store.put(victim, bytes(data))
-    assert manifest.verify(store) == [f"{victim} does not have its sha256"]
+    assert verify(store) == [f"{victim} does not have its sha256"]
 
 
 def test_missing_and_stray_files_are_named(store, plan):
@@ -185,12 +188,12 @@ def test_missing_and_stray_files_are_named(store, plan):
     finish(store, plan)
     store.path(layout.rejects(0)).unlink()
     store.put("data/extra.tar", b"")
-    assert manifest.verify(store) == [
+    assert verify(store) == [
         f"{layout.rejects(0)} is missing or cannot be read",
         f"data/extra.tar is not in {layout.SUMS}",
     ]
     store.path(layout.SUCCESS).unlink()
-    assert "not sealed" in manifest.verify(store)[0]
+    assert "not sealed" in verify(store)[0]
 
 
 def test_seal_refuses_a_commit_for_another_plan(store, plan):
@@ -207,7 +210,7 @@ def test_a_digest_list_that_leaves_a_shard_out_is_seen(store, plan):
     lines = store.get(layout.SUMS).decode().splitlines()
     shorter = [line for line in lines if layout.tar(0) not in line]
     store.put(layout.SUMS, ("\n".join(shorter) + "\n").encode())
-    assert manifest.verify(store) == [
+    assert verify(store) == [
         f"{layout.tar(0)} is not in {layout.SUMS} with the digest that was committed"
     ]
 

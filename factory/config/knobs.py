@@ -1,19 +1,12 @@
-"""Every knob of the factory, in the order a release flows; `load` turns a file into one object.
-
-One file is one release or one training. Values come from the dataclass defaults, then the YAML
-file, then `section.key=value` arguments. Nothing heavy is imported here: a config is read and
-refused before torch, ray or faiss are touched.
-"""
+"""Every knob of the factory, section by section, in the order a release flows."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from factory.errors import ConfigError
+from factory.config.rules import check
 
 
 def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
@@ -305,8 +298,13 @@ class FleetConfig:
     """CPUs an actor is given where it has no GPU."""
     units_in_flight: int = knob(2, low=1, high=2)
     """Units leased to an actor at once, so that it never waits for the driver."""
-    max_unit_deaths: int = knob(3, low=1)
-    """Actor deaths with the same unit in hand before the release stops."""
+    max_unit_deaths: int = knob(5, low=1)
+    """Deaths of actors with the same unit but no shot in hand before the release stops; deaths that
+    a shot causes are bisected instead, and the shot is quarantined."""
+    deadline_s: float = knob(900.0, low=1.0)
+    """Silence of an actor that has work after which it is killed and its units leased again."""
+    max_line_bytes: int = knob(256 << 20, low=1)
+    """Images an actor may hold that are not committed yet; a slow store slows sampling down."""
     address: str | None = None
     """Ray cluster; None: the one in RAY_ADDRESS, else a local Ray."""
 
@@ -334,6 +332,22 @@ class StoreConfig:
     """Tries of a request that meets 409, 503, a reset or a timeout, with backoff and jitter."""
     timeout_s: float = knob(60.0, low=0.1)
     """Silence of the server after which a try counts as failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PricesConfig:
+    """What `jobs.plan` reckons with; nothing here changes a byte of the release."""
+
+    faces_per_s: float | None = knob(None, low=1e-6)
+    """Shots an actor makes a second; None: as measured in the dataset's last release."""
+    kept_share: float | None = knob(None, low=1e-6, high=1.0)
+    """Share of shots that pass the filters; None: as measured in the dataset's last release."""
+    face_bytes: int | None = knob(None, low=1)
+    """Bytes of a stored face with its labels; None: as measured in the dataset's last release."""
+    actor_hour: float | None = knob(None, low=0.0)
+    """Price of an actor's hour, in any currency; None: no cost is reckoned."""
+    gb_month: float | None = knob(None, low=0.0)
+    """Price of a stored gigabyte (1e9 bytes) a month, in the same currency."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,144 +385,8 @@ class Config:
     filters: FiltersConfig = field(default_factory=FiltersConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    prices: PricesConfig = field(default_factory=PricesConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "")
-        _check_names(self.release)
-        if self.source.kind != "starter" and not self.source.path:
-            raise ConfigError(
-                f"source.path: nothing given for source.kind={self.source.kind}; "
-                "want a folder, tar or release; set source.path=..."
-            )
-        if self.source.kind == "starter" and self.source.path:
-            raise ConfigError(
-                f"source.path: got {self.source.path!r} with source.kind=starter, which takes "
-                "none; set source.kind=folder or source.kind=webdataset"
-            )
-        if self.plan.fill_to and not self.release.allow_real:
-            raise ConfigError(
-                f"plan.fill_to: got {self.plan.fill_to} while release.allow_real is false; "
-                "images of real people need release.allow_real=true"
-            )
-        if self.identities.num_virtual == 0 and not self.plan.fill_to:
-            raise ConfigError(
-                "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
-                "want at least one of them positive"
-            )
-        if self.source.kind == "starter" and self.source.heldout:
-            raise ConfigError(
-                f"source.heldout: got {self.source.heldout!r} with source.kind=starter; use "
-                "source.holdout_identities, or another source.kind"
-            )
-        if self.source.holdout_identities == 1:
-            raise ConfigError(
-                "source.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
-            )
-        widths = self.autoencoder.widths
-        if not widths or any(width <= 0 or width % 16 for width in widths):
-            raise ConfigError(
-                f"autoencoder.widths: got {list(widths)}; want one or more multiples of 16"
-            )
-        if self.judge.checkpoint == self.recognizer.checkpoint:
-            raise ConfigError(
-                f"judge.checkpoint: got {self.judge.checkpoint!r}, the recognizer that conditions; "
-                "want other weights, or judge.checkpoint=null"
-            )
-        if self.generator.depth % 2 == 0:
-            raise ConfigError(
-                f"generator.depth: got {self.generator.depth}; want an odd number of blocks"
-            )
-        if self.generator.width % self.generator.num_heads:
-            raise ConfigError(
-                f"generator.num_heads: got {self.generator.num_heads}; want a divisor of "
-                f"generator.width={self.generator.width}"
-            )
-
-
-def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
-    """Read a YAML config, apply `section.key=value` arguments, check everything.
-
-    Raises ConfigError with one line that names the dotted key, what it got and what it wants.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(
-            f"{path}: no such config file; want a YAML file such as configs/demo.yaml"
-        )
-    for item in dotlist or []:
-        if "=" not in item:
-            raise ConfigError(f"argument {item!r}: want section.key=value")
-    try:
-        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or []))
-        _refuse_numbers_as_names(OmegaConf.to_container(asked))
-        merged = OmegaConf.merge(OmegaConf.structured(Config), asked)
-        return cast(Config, OmegaConf.to_object(merged))
-    except ConfigError:
-        raise
-    except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:
-        key = getattr(error, "full_key", None) or str(path)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
-        raise ConfigError(
-            f"{key}: {reason}; see factory/config.py for its keys and types"
-        ) from None
-
-
-def absolute(config: Config) -> Config:
-    """The same config with every path absolute, for processes that start elsewhere."""
-
-    def whole(path: str | None) -> str | None:
-        named = path is None or path.startswith("starter:") or "://" in path
-        return path if named else str(Path(str(path)).absolute())
-
-    sections = {
-        name: dataclasses.replace(section, checkpoint=whole(section.checkpoint))
-        for name, section in vars(config).items()
-        if hasattr(section, "checkpoint")
-    }
-    store = dataclasses.replace(config.store, url=str(whole(config.store.url)))
-    return dataclasses.replace(config, store=store, **sections)
-
-
-def as_dict(config: Any) -> dict[str, Any]:
-    """Plain nested dictionary of a (sub-)config, ready for JSON."""
-    return dataclasses.asdict(config)
-
-
-def _check_ranges(section: Any, prefix: str) -> None:
-    for item in dataclasses.fields(section):
-        value, name = getattr(section, item.name), prefix + item.name
-        if dataclasses.is_dataclass(value):
-            _check_ranges(value, name + ".")
-        elif "low" in item.metadata and value is not None:
-            low, high = item.metadata["low"], item.metadata["high"]
-            if not low <= value <= high:  # also refuses NaN
-                span = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
-                raise ConfigError(f"{name}: got {value}; want {span}")
-
-
-def _refuse_numbers_as_names(asked: Any) -> None:
-    """YAML reads 1.10 as the number 1.1 and 007 as 7: two versions would become one."""
-    release = asked.get("release") if isinstance(asked, dict) else None
-    for name in ("dataset", "version"):
-        value = release.get(name) if isinstance(release, dict) else None
-        if isinstance(value, int | float):
-            raise ConfigError(
-                f"release.{name}: got the number {value}; quote it, as in release.{name}=\"'1.10'\""
-            )
-
-
-def _check_names(release: ReleaseConfig) -> None:
-    for name, value, extra in (
-        ("dataset", release.dataset, "-_"),
-        ("version", release.version, "-_."),
-    ):
-        plain = value.replace(".", "") if "." in extra else value
-        if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
-            raise ConfigError(
-                f"release.{name}: got {value!r}; want ASCII letters, digits and {' '.join(extra)}"
-            )
+        check(self)

@@ -1,0 +1,74 @@
+"""From a YAML file and `section.key=value` arguments to one checked object."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+from factory.config.knobs import Config
+from factory.errors import ConfigError
+
+
+def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
+    """Read a YAML config, apply `section.key=value` arguments, check everything.
+
+    Raises ConfigError with one line that names the dotted key, what it got and what it wants.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: no such config file; want a YAML file such as configs/demo.yaml"
+        )
+    for item in dotlist or []:
+        if "=" not in item:
+            raise ConfigError(f"argument {item!r}: want section.key=value")
+    try:
+        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or []))
+        _refuse_numbers_as_names(OmegaConf.to_container(asked))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), asked)
+        return cast(Config, OmegaConf.to_object(merged))
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:
+        key = getattr(error, "full_key", None) or str(path)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
+        raise ConfigError(
+            f"{key}: {reason}; see factory/config/knobs.py for its keys and types"
+        ) from None
+
+
+def absolute(config: Config) -> Config:
+    """The same config with every path absolute, for processes that start elsewhere."""
+
+    def whole(path: str | None) -> str | None:
+        named = path is None or path.startswith("starter:") or "://" in path
+        return path if named else str(Path(str(path)).absolute())
+
+    sections = {
+        name: dataclasses.replace(section, checkpoint=whole(section.checkpoint))
+        for name, section in vars(config).items()
+        if hasattr(section, "checkpoint")
+    }
+    store = dataclasses.replace(config.store, url=str(whole(config.store.url)))
+    return dataclasses.replace(config, store=store, **sections)
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """Plain nested dictionary of a (sub-)config, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def _refuse_numbers_as_names(asked: Any) -> None:
+    """YAML reads 1.10 as the number 1.1 and 007 as 7: two versions would become one."""
+    release = asked.get("release") if isinstance(asked, dict) else None
+    for name in ("dataset", "version"):
+        value = release.get(name) if isinstance(release, dict) else None
+        if isinstance(value, int | float):
+            raise ConfigError(
+                f"release.{name}: got the number {value}; quote it, as in release.{name}=\"'1.10'\""
+            )

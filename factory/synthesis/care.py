@@ -1,0 +1,75 @@
+"""How a unit that killed its actors is made again (RELEASE, failure model).
+
+Before every draw a maker notes the shots in hand. After one death the unit is simply made again;
+from the second on it is made alone, and the shots that were in hand are drawn in halves, until one
+shot has been in hand alone at two deaths: that one is quarantined undrawn. Every shot is drawn in
+its planned slot of a full batch, so the neighbours keep their bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from factory.records import Shot
+
+ShotId = tuple[str, int]
+"""(key, attempt) of a shot."""
+Note = Callable[[tuple[ShotId, ...]], None]
+"""Told of the shots in hand before they are drawn; of none as a sign of life."""
+
+
+def silent(shots: tuple[ShotId, ...]) -> None:
+    """The note of a maker nobody watches."""
+
+
+def ids(shots: list[Shot]) -> tuple[ShotId, ...]:
+    return tuple((shot.key, shot.attempt) for shot in shots)
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is known of a unit from the deaths of its makers."""
+
+    attempt: int = 0
+    """Times the unit was begun before."""
+    blind_deaths: int = 0
+    """Deaths with no shot in hand."""
+    halved: frozenset[tuple[ShotId, ...]] = frozenset()
+    """Groups of shots that are drawn in two halves."""
+    suspects: frozenset[ShotId] = frozenset()
+    """Shots that were in hand alone at one death."""
+    poisoned: frozenset[ShotId] = frozenset()
+    """Shots that are never drawn again."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the unit is made by an actor that holds nothing else."""
+        return self.attempt >= 2
+
+    def begun_again(self) -> Care:
+        """After a loss that is nobody's fault: a node that went away."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def after_death(self, in_hand: tuple[ShotId, ...]) -> Care:
+        """After a death with these shots in hand."""
+        again = self.begun_again()
+        if not in_hand:
+            return replace(again, blind_deaths=self.blind_deaths + 1)
+        if self.attempt == 0:
+            return again
+        if len(in_hand) > 1:
+            return replace(again, halved=self.halved | {in_hand})
+        (shot,) = in_hand
+        if shot in self.suspects:
+            return replace(again, poisoned=self.poisoned | {shot})
+        return replace(again, suspects=self.suspects | {shot})
+
+    def groups(self, shots: list[Shot]) -> list[list[Shot]]:
+        """The shots of a batch as groups to draw one after the other, poisoned ones left out."""
+        if len(shots) > 1 and ids(shots) in self.halved:
+            middle = len(shots) // 2
+            return self.groups(shots[:middle]) + self.groups(shots[middle:])
+        if self.poisoned & set(ids(shots)):
+            return self.groups([shot for shot in shots if ids([shot])[0] not in self.poisoned])
+        return [shots] if shots else []

@@ -1,0 +1,143 @@
+"""The line behind the sampler: faces are encoded, then units packed and committed.
+
+Each of the two has a thread of its own, so the sampler goes on with the next unit meanwhile. What
+waits on the line is bounded in bytes: a slow bucket slows the sampler down, it fills no memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from factory.records import Counts, Face, Failure, Identity, Scores, Shard, Shot
+from factory.shards import writer
+from factory.store import Store
+
+BEAT_S = 5.0
+"""Seconds between signs of life while the sampler waits for the line."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A unit that is drawn and judged; its kept faces are still being encoded."""
+
+    key: tuple[int, str]
+    kept: list[Future[Face]]
+    rejected: list[tuple[Face, str]]
+    failures: list[Failure]
+    counts: Counts
+    attempt: int
+    remarks: list[str]
+    clock: writer.Clock
+    sampling_s: float
+
+
+class Budget:
+    """Bytes on the line. A unit is never split, so one that is larger than the limit passes when
+    nothing else is on its way."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = self.peak = 0
+        self._moving = 0
+        self._changed = threading.Condition()
+
+    def take(self, size: int, beat: Callable[[], None]) -> None:
+        """Wait until `size` more bytes fit, or nothing moves that could make room."""
+        with self._changed:
+            while self.used + size > self.limit and self._moving:
+                self._changed.wait(BEAT_S)
+                beat()
+            self.used += size
+            self.peak = max(self.peak, self.used)
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self.used -= size
+            self._changed.notify_all()
+
+    def moving(self, change: int) -> None:
+        """Count jobs that will give bytes back by themselves."""
+        with self._changed:
+            self._moving += change
+            self._changed.notify_all()
+
+
+class Line:
+    """An encoder thread and an uploader thread, fed by one sampler."""
+
+    def __init__(
+        self, store: Store, identities: list[Identity], jpeg_quality: int, max_bytes: int
+    ) -> None:
+        self.budget = Budget(max_bytes)
+        self._store, self._identities, self._quality = store, identities, jpeg_quality
+        self._encoder = ThreadPoolExecutor(1, "encode")
+        self._uploader = ThreadPoolExecutor(1, "upload")
+        self._pending: deque[Future[Shard]] = deque()
+
+    def encode(
+        self, shot: Shot, image_HWC: np.ndarray, scores: Scores, beat: Callable[[], None]
+    ) -> Future[Face]:
+        """Begin to encode a kept face; waits while the line is full."""
+        self.budget.take(image_HWC.nbytes, beat)
+        self.budget.moving(+1)
+        return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
+
+    def commit(self, made: Made) -> None:
+        """Begin to pack and commit a unit."""
+        self.budget.moving(+1)
+        self._pending.append(self._uploader.submit(self._commit, made))
+
+    def finished(self) -> list[Shard]:
+        """Units committed since the last call; raises what went wrong with one."""
+        shards = []
+        while self._pending and self._pending[0].done():
+            shards.append(self._pending.popleft().result())
+        return shards
+
+    def drain(self, beat: Callable[[], None]) -> list[Shard]:
+        """Wait for all units on the line; raises what went wrong with one."""
+        shards = []
+        while self._pending:
+            try:
+                shards.append(self._pending[0].result(BEAT_S))
+                self._pending.popleft()
+            except TimeoutError:
+                if self._pending[0].done():  # its own timeout, not ours
+                    raise
+                beat()
+        return shards
+
+    def close(self) -> None:
+        """Stop both threads; what has not begun is dropped, to be made again by a resume."""
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+        self._uploader.shutdown(wait=True, cancel_futures=True)
+
+    def _encode(self, shot: Shot, image_HWC: np.ndarray, scores: Scores) -> Face:
+        try:
+            face = Face(shot, writer.encode_jpeg(image_HWC, self._quality), scores)
+            self.budget.give(image_HWC.nbytes - len(face.jpeg))
+            return face
+        finally:
+            self.budget.moving(-1)
+
+    def _commit(self, made: Made) -> Shard:
+        faces: list[Face] = []
+        try:
+            faces = [future.result() for future in made.kept]
+            contents = writer.Contents(faces, made.rejected, made.failures, self._identities)
+            record = writer.Record(made.attempt, made.remarks, made.clock.timings(made.sampling_s))
+            return writer.commit(self._store, made.key, contents, made.counts, record)
+        finally:
+            self.budget.give(sum(len(face.jpeg) for face in faces))
+            self.budget.moving(-1)
+
+
+def without_pixels(shot: Shot, scores: Scores) -> Face:
+    """A face that is only counted and listed."""
+    return Face(shot, b"", scores)

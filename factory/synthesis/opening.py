@@ -1,0 +1,88 @@
+"""Opens a plan and the networks it names, and says in what this machine differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
+from factory.distributed import pick_device
+from factory.errors import IntegrityError
+from factory.identities.plan import (
+    Plan,
+    Roster,
+    first_difference,
+    sources_hash,
+    stack_fingerprint,
+)
+from factory.recognition.embed import Recognizer
+from factory.shards import layout
+from factory.store import Store
+from factory.synthesis.generators import DiffusionGenerator
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A plan and the networks that carry it out."""
+
+    plan: Plan
+    roster: Roster
+    generator: DiffusionGenerator
+    recognizer: Recognizer
+    differences: str | None
+    """First way in which this machine is not the one of the plan, or None: bytes will be equal."""
+
+
+def open_workshop(config: Config, store: Store) -> Workshop:
+    """Load the plan in `store` (that of the release) and the weights `config` names.
+
+    Raises IntegrityError when the weights are not the planned ones.
+    """
+    plan, roster = open_plan(store)
+    torch.set_num_threads(int(plan.request["plan"]["num_threads"]))  # because it decides bytes
+    device, precision = pick_device(config.compute), config.compute.precision
+    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    weights = {"recognizer": recognizer.sha256, "generator": loaded.sha256}
+    autoencoder = None
+    if loaded.config["space"] == "latents":
+        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        weights["autoencoder"] = autoencoder.sha256
+    wrong = first_difference(weights, plan.request["weights"])
+    if wrong:
+        raise IntegrityError(f"weights.{wrong}; use the checkpoints the release was planned with")
+    return Workshop(
+        plan,
+        roster,
+        DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision),
+        recognizer,
+        _difference_from(plan, device),
+    )
+
+
+def open_plan(store: Store) -> tuple[Plan, Roster]:
+    """Plan and roster of a release; raises IntegrityError for a roster that was not planned."""
+    plan = Plan.from_json(store.get(layout.PLAN))
+    contents = {name: store.get(name) for name in (layout.ROSTER, layout.EMBEDDINGS)}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
+            raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
+    return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+
+
+def _difference_from(plan: Plan, device: torch.device) -> str | None:
+    here = {
+        "stack": stack_fingerprint(),
+        "factory": {"sources_sha256": sources_hash()},
+        "device": device.type,
+    }
+    planned = {
+        "stack": plan.request["stack"],
+        "factory": plan.request["factory"],
+        "device": plan.request["compute"]["device"],
+    }
+    return first_difference(here, planned)
