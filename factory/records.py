@@ -147,12 +147,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds spent on a unit, and when, by the clock of the machine that made it."""
+    """When a unit was begun and committed, by the clock of the machine that made it."""
 
     started_at: float
     finished_at: float
     sampling_s: float
+    """Seconds in the generator."""
     total_s: float
+    """Seconds until all its shots were judged; encoding and uploading overlap the next unit."""
 
 
 @dataclass(frozen=True)

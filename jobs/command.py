@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
     """Parse arguments, load the config, run `action(config, dry_run)`; exit 1 on a known error."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(doc)
     parser.add_argument("config", help="YAML file, for instance configs/demo.yaml")
     parser.add_argument("dotlist", nargs="*", metavar="section.key=value")
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
     arguments = parser.parse_args()
     guarded(lambda: action(load(arguments.config, arguments.dotlist), arguments.dry_run))
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the job's docstring."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def print_faces(faces: FaceSet, heldout: FaceSet) -> None:

@@ -6,10 +6,9 @@ python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from jobs.command import guarded
+from jobs.command import guarded, parser_of
 
 
 def verify(url: str) -> None:
@@ -38,9 +37,7 @@ def verify(url: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("release", help="folder or s3:// address of a sealed release")
     arguments = parser.parse_args()
     guarded(lambda: verify(arguments.release))

@@ -39,15 +39,14 @@ class Contents:
 
 
 class Clock:
-    """When a unit was begun, and how long it has taken."""
+    """When a unit was begun, and how long its maker has been at it."""
 
     def __init__(self) -> None:
         self.started_at = time.time()
         self._started = time.perf_counter()
 
-    def timings(self, sampling_s: float) -> Timings:
-        total_s = time.perf_counter() - self._started
-        return Timings(self.started_at, time.time(), sampling_s, total_s)
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._started
 
 
 @dataclass(frozen=True)

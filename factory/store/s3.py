@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import random
 import time
@@ -22,7 +23,7 @@ from factory.config import StoreConfig
 from factory.errors import ConfigError, Conflict, StoreError
 from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
 
-PREFLIGHT_ATTEMPTS = 2
+PREFLIGHT_ATTEMPTS = 3
 """Tries before work starts: a wrong endpoint should not take minutes to be named."""
 PART_THREADS = 4
 """Parts of one object that are uploaded at once; each is a slice, not a copy."""
@@ -173,24 +174,32 @@ class S3Store:
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
     def probe(self) -> None:
-        """Also creates twice by multipart, and swaps against a wrong content."""
-        name, parts = f"probe-{uuid.uuid4().hex}", f"probe-{uuid.uuid4().hex}"
-        try:
-            once = [self._write(name, b"1", _base64(_sha256(b"1")), IfNoneMatch="*")]
-            twice = [self._write(name, b"2", _base64(_sha256(b"2")), IfNoneMatch="*")]
-            once.append(self._write_parts(parts, b"1"))
-            twice.append(self._write_parts(parts, b"2"))
-            stale = {"IfMatch": '"00000000000000000000000000000000"'}
-            twice.append(self._write(name, b"3", _base64(_sha256(b"3")), **stale))
-        finally:
-            self.delete(name)
-            self.delete(parts)
-        if not all(once) or any(twice):
-            raise StoreError(
-                f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so two "
-                "writers could mix their shards; want a store with conditional writes (AWS S3, "
-                "SeaweedFS, MinIO, Ceph Squid and later)"
-            )
+        """By one request, by multipart upload, and swapping against a content it never had."""
+
+        def whole(name: str, data: bytes) -> bool:
+            return self._write(name, data, _base64(_sha256(data)), IfNoneMatch="*")
+
+        def stale(name: str, data: bytes) -> bool:
+            return self._write(name, data, _base64(_sha256(data)), IfMatch='"0123456789abcdef"')
+
+        for first, second in (
+            (whole, whole),
+            (self._write_parts, self._write_parts),
+            (whole, stale),
+        ):
+            name = f"probe-{uuid.uuid4().hex}"
+            try:
+                self._until_settled(name, functools.partial(first, name, b"1"))
+                self._until_settled(name, functools.partial(second, name, b"2"))
+                kept = self.get(name) == b"1"
+            finally:
+                self.delete(name)
+            if not kept:
+                raise StoreError(
+                    f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so "
+                    "two writers could mix their shards; want a store with conditional writes (AWS "
+                    "S3, SeaweedFS, MinIO)"
+                )
 
     def leftovers(self) -> Sequence[Entry]:
         pages = self._patient.get_paginator("list_multipart_uploads")

@@ -7,6 +7,7 @@ waits on the line is bounded in bytes: a slow bucket slows the sampler down, it 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.records import Counts, Face, Failure, Identity, Scores, Shard, Shot
+from factory.records import Counts, Face, Failure, Identity, Scores, Shard, Shot, Timings
 from factory.shards import writer
 from factory.store import Store
 
@@ -33,8 +34,9 @@ class Made:
     counts: Counts
     attempt: int
     remarks: list[str]
-    clock: writer.Clock
+    started_at: float
     sampling_s: float
+    total_s: float
 
 
 class Budget:
@@ -131,7 +133,8 @@ class Line:
         try:
             faces = [future.result() for future in made.kept]
             contents = writer.Contents(faces, made.rejected, made.failures, self._identities)
-            record = writer.Record(made.attempt, made.remarks, made.clock.timings(made.sampling_s))
+            timings = Timings(made.started_at, time.time(), made.sampling_s, made.total_s)
+            record = writer.Record(made.attempt, made.remarks, timings)
             return writer.commit(self._store, made.key, contents, made.counts, record)
         finally:
             self.budget.give(sum(len(face.jpeg) for face in faces))

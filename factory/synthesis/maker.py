@@ -122,8 +122,9 @@ class ShardMaker:
             counts=bench.counts(unit.num_shots),
             attempt=bench.care.attempt,
             remarks=self._generator.remarks,
-            clock=bench.clock,
+            started_at=bench.clock.started_at,
             sampling_s=self._generator.seconds - sampled_s,
+            total_s=bench.clock.elapsed_s(),
         )
         self._line.commit(made)
         return self._line.finished()

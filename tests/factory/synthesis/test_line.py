@@ -12,7 +12,7 @@ import pytest
 from factory.errors import StoreError
 from factory.identities.plan import place
 from factory.records import Counts, Identity, Scores
-from factory.shards import layout, writer
+from factory.shards import layout
 from factory.store import LocalStore
 from factory.synthesis.line import Line, Made
 
@@ -47,7 +47,7 @@ def send(line: Line, unit: int, beats: list[int] | None = None) -> None:
     shots = place(ASKED, [(0, i) for i in range(4)], 0)
     kept = [line.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
-    line.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], writer.Clock(), 1.0))
+    line.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):

@@ -1,0 +1,66 @@
+"""What dead writers leave in a release, and which of it may go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from factory.shards import layout
+from factory.shards.manifest import committed_units, plan_of
+from factory.store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that no release needs, and why it is there."""
+
+    entry: Entry
+    reason: str
+    leftover: bool
+    """Whether it is an unfinished upload or temporary file, not an object."""
+
+
+def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
+    """Garbage of the release in `store` that nobody has touched for `older_than_s` seconds.
+
+    Files of a unit without commit record are kept while anything in the release is younger: its
+    driver may be alive, and be about to commit them.
+    """
+    entries = store.entries("")
+    youngest = max((entry.modified_at for entry in entries), default=0.0)
+    found = [
+        Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
+        for entry in store.leftovers()
+    ]
+    found += [Garbage(e, "probe of a dead driver", False) for e in entries if _is_probe(e)]
+    if now - youngest >= older_than_s:
+        found += _orphans(store, entries)
+    return [item for item in found if now - item.entry.modified_at >= older_than_s]
+
+
+def remove(store: Store, garbage: list[Garbage]) -> None:
+    """Remove what `find` found."""
+    for item in garbage:
+        if item.leftover:
+            store.discard(item.entry)
+        else:
+            store.delete(item.entry.name)
+
+
+def _is_probe(entry: Entry) -> bool:
+    return entry.name.startswith("probe-")
+
+
+def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
+    plan = plan_of(store)
+    if plan is None:
+        begun = (layout.ROSTER, layout.EMBEDDINGS)
+        return [Garbage(e, "roster without a plan", False) for e in entries if e.name in begun]
+    done = committed_units(store)
+    open_units = [unit.index for unit in plan.units if unit.index not in done]
+    names = {
+        name
+        for unit in open_units
+        for name in (layout.tar(unit), layout.metadata(unit), layout.rejects(unit))
+    }
+    return [Garbage(e, "unit without commit record", False) for e in entries if e.name in names]

@@ -1,0 +1,79 @@
+"""Make one published image again from its metadata row, and compare (RELEASE, invariant 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from factory.config import Config
+from factory.errors import PlanError
+from factory.identities.plan import Plan
+from factory.records import Shot
+from factory.shards import layout
+from factory.shards.reader import metadata_rows
+from factory.shards.writer import encode_jpeg
+from factory.store import Store
+from factory.synthesis.opening import open_workshop
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """One image, made again."""
+
+    shot: Shot
+    jpeg: bytes
+    sha256_published: str
+    largest_difference: int
+    """Largest difference of a decoded value, 0-255; 0 where the files are equal."""
+    machine_differs: str | None
+    """First way in which this machine is not the plan's; then bytes may differ."""
+
+    @property
+    def equal(self) -> bool:
+        return hashlib.sha256(self.jpeg).hexdigest() == self.sha256_published
+
+
+def reproduce(config: Config, store: Store, key: str) -> Reproduced:
+    """Draw the kept face `key` of the release in `store`, in its planned slot of a full batch.
+
+    Raises PlanError for a key that was not kept, IntegrityError when the weights are others.
+    """
+    if not store.exists(layout.PLAN):
+        raise PlanError(
+            f"release.version: {store.url} has no plan.json; nothing was released there"
+        )
+    workshop = open_workshop(config, store)
+    plan = workshop.plan
+    unit, row = _row(store, plan, key)
+    shot = Shot(**{field.name: row[field.name] for field in fields(Shot)})
+    size = int(plan.request["plan"]["micro_batch"])
+    image = workshop.generator.generate([shot], size)[shot.slot]
+    jpeg = encode_jpeg(image, int(plan.request["sampler"]["jpeg_quality"]))
+    stop = row["offset"] + row["size"]
+    published = b"".join(store.stream(layout.tar(unit), row["offset"], stop))
+    difference = np.abs(_decoded(jpeg) - _decoded(published)).max()
+    return Reproduced(shot, jpeg, row["sha256"], int(difference), workshop.differences)
+
+
+def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, object]]:
+    digits = key.partition("_")[0]
+    identity = int(digits) if digits.isdecimal() else -1
+    for unit in plan.units:
+        if unit.first_identity <= identity < unit.first_identity + unit.num_identities:
+            for row in metadata_rows(store, unit.index):
+                if row["key"] == key:
+                    return unit.index, row
+    raise PlanError(
+        f"key: {store.url} has no kept face {key!r}; want one of metadata/*.parquet, for instance "
+        "000000_0000"
+    )
+
+
+def _decoded(jpeg: bytes) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        return np.asarray(image.convert("RGB")).astype(np.int16)

@@ -1,0 +1,33 @@
+"""What a release would take: units, shots, bytes, hours and cost. Nothing is written.
+
+python -m jobs.plan configs/demo.yaml prices.actor_hour=0.05 prices.gb_month=0.023
+"""
+
+from __future__ import annotations
+
+from factory.config import Config
+from jobs.command import run
+
+
+def plan(config: Config, dry_run: bool) -> None:
+    from factory.estimate import describe_estimate, estimate
+    from factory.planning import describe, refuse_other_plan
+    from factory.preflight import preflight
+    from factory.shards import layout, manifest
+    from factory.store import open_store
+
+    dataset = open_store(config.store).below(config.release.dataset)
+    store = open_store(config.store).below(
+        layout.prefix(config.release.dataset, config.release.version)
+    )
+    inputs = preflight(config)
+    standing = manifest.plan_of(store)
+    if standing:
+        refuse_other_plan(standing, inputs, store)
+    print(f"release      {store.url} ({'begun' if standing else 'not begun'})")
+    print(f"identities   {describe(config, inputs)}")
+    print("\n".join(describe_estimate(estimate(config, inputs, dataset), config)))
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", plan)

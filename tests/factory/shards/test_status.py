@@ -1,0 +1,100 @@
+"""Status and garbage are read from the store alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+
+import pytest
+
+from factory.errors import PlanError
+from factory.identities.plan import Plan, cut_units
+from factory.records import Counts, Identity, Shard, Timings
+from factory.shards import garbage, layout
+from factory.shards.status import StatusReader
+from factory.store import LocalStore, open_store
+from tests import s3_server
+
+WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 5) for i in range(6)]
+PLAN = Plan({"release": {}, "plan": {"fill_to": 0}}, {}, cut_units(WHO, 2))
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request, tmp_path):
+    if request.param == "local":
+        return LocalStore(tmp_path / "release")
+    return open_store(request.getfixturevalue("s3_config")())
+
+
+def commit(store, unit, started, finished, counts, attempt=0):
+    timings = Timings(started, finished, 1.0, 2.0)
+    shard = Shard(unit, PLAN.hash, [], counts, timings, attempt)
+    store.put(layout.commit(unit), json.dumps(asdict(shard)).encode())
+
+
+def test_counts_rate_and_time_left(store):
+    store.put(layout.PLAN, PLAN.to_json())
+    reader = StatusReader(store)
+    assert reader.read().shots_per_s is None
+    commit(store, 0, 100.0, 110.0, Counts(10, 2, 9, 2, 1, {"too_dark": 2}), attempt=1)
+    commit(store, 2, 100.0, 120.0, Counts(10, 0, 10, 0, 0))
+    store.put(layout.proof(2, "x"), b"{}")
+    status = reader.read()
+    assert (len(status.shards), status.num_units, status.planned) == (2, 3, 30)
+    assert (status.counts.kept, status.counts.quarantined) == (19, 1)
+    assert status.counts.reasons == {"too_dark": 2}
+    assert status.shots_per_s == pytest.approx(22 / 20)
+    assert status.left_s == pytest.approx(10 * 22 / 20 / (22 / 20))
+    assert (status.num_proofs, status.sealed) == (1, False)
+    store.put(layout.SUCCESS, b"")
+    assert StatusReader(store).read().sealed
+
+
+def test_a_folder_without_a_release_is_refused(store):
+    with pytest.raises(PlanError, match="no release was begun here"):
+        StatusReader(store).read()
+
+
+def test_garbage_is_what_no_release_needs(store, s3_endpoint):
+    store.put(layout.PLAN, PLAN.to_json())
+    commit(store, 0, 0.0, 1.0, Counts(10, 0, 10, 0, 0))
+    for unit in (0, 1):
+        store.put(layout.tar(unit), b"tar")
+    store.put("probe-0a", b"1")
+    if isinstance(store, LocalStore):
+        (store.root / "data" / ".half.0a1b2c3d").write_bytes(b"ha")
+        wanted = {"data/.half.0a1b2c3d": "temporary file"}
+    else:
+        at = store._at("data/half")
+        s3_server.client(s3_endpoint).create_multipart_upload(**at)
+        wanted = {"data/half": "unfinished upload"}
+    wanted |= {"probe-0a": "probe of a dead driver"}
+    wanted |= {layout.tar(1): "unit without commit record"}
+    now = time.time()
+    assert garbage.find(store, 3600, now) == []
+    found = garbage.find(store, 3600, now + 4000)
+    assert {item.entry.name: item.reason for item in found} == wanted
+    garbage.remove(store, found)
+    assert garbage.find(store, 3600, now + 4000) == []
+    assert store.exists(layout.tar(0))
+    assert store.exists(layout.PLAN)
+
+
+def test_files_of_an_open_unit_are_kept_while_the_release_is_alive(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put(layout.PLAN, PLAN.to_json())
+    store.put(layout.tar(1), b"tar")
+    long_ago = time.time() - 90_000
+    os.utime(store.path(layout.tar(1)), (long_ago, long_ago))
+    assert garbage.find(store, 86_400, time.time()) == []
+    os.utime(store.path(layout.PLAN), (long_ago, long_ago))
+    assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar(1)]
+
+
+def test_a_roster_without_a_plan_may_go(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put(layout.ROSTER, b"r")
+    (found,) = garbage.find(store, 0, time.time() + 1)
+    assert found.reason == "roster without a plan"

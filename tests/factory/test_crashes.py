@@ -1,0 +1,217 @@
+"""Crashes, races and faults of whole releases: the bytes are always those of a quiet run."""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from factory.errors import IntegrityError
+from factory.release import build
+from factory.shards import layout
+from factory.shards.verify import verify
+from factory.store import open_store
+from factory.synthesis.inline import run_units
+from tests import s3_server
+
+ROOT = Path(__file__).parent.parent.parent
+PREFIX = layout.prefix("tiny", "0.1.0")
+
+
+def release_of(config):
+    return open_store(config.store).below(PREFIX)
+
+
+def make(config, runner=run_units) -> bytes:
+    build(config, runner, say=lambda line: None)
+    return release_of(config).get(layout.SUMS)
+
+
+@pytest.fixture
+def on(release_config, s3_config, tmp_path):
+    """Function of (local | s3, name, dotlist) -> config of a tiny release there."""
+
+    def config(kind, name, *dotlist, **fields):
+        made = release_config(f"store.url={tmp_path / name}", *dotlist)
+        if kind == "local":
+            return made
+        store = s3_config(**fields)
+        return replace(made, store=replace(store, url=f"{store.url}/{name}"))
+
+    return config
+
+
+BOTH = ["local", pytest.param("s3", marks=pytest.mark.s3)]
+
+
+def crash(people, weights, store: dict, every: int) -> str:
+    arguments = [str(people), str(weights), json.dumps(store), str(every)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.factory.crash_matrix", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=800,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_a_driver_killed_after_some_steps_is_resumed(people, weights, tmp_path):
+    said = crash(people, weights, {"url": str(tmp_path)}, every=15)
+    assert "killed in a step - same bytes" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_driver_killed_after_every_step_is_resumed(kind, request, people, weights, tmp_path):
+    store = {"url": str(tmp_path)}
+    if kind == "s3":
+        named = asdict(request.getfixturevalue("s3_config")())
+        store = {key: named[key] for key in ("url", "endpoint_url", "path_style")}
+    said = crash(people, weights, store, every=1)
+    assert "put_once _commits/000001.json" in said or "_write _commits/000001.json" in said
+
+
+@pytest.mark.s3
+def test_a_folder_and_a_bucket_hold_the_same_release(on):
+    assert make(on("local", "a")) == make(on("s3", "b"))
+    bucket = release_of(on("s3", "b"))
+    assert verify(bucket) == []
+    assert bucket.leftovers() == []
+    latest = open_store(on("s3", "b").store).below("tiny").get("latest.json")
+    assert json.loads(latest)["version"] == "0.1.0"
+
+
+def shuffled(fleet, open_maker, units, on_done, draining) -> None:
+    order = list(units)
+    random.Random(1).shuffle(order)
+    run_units(fleet, open_maker, order, on_done, draining)
+
+
+def test_another_order_gives_the_same_bytes(on):
+    assert make(on("local", "a")) == make(on("local", "b"), shuffled)
+
+
+def drive(config, order: int, results) -> None:
+    torch.set_num_threads(1)
+    try:
+        build(config, shuffled if order else run_units, say=lambda line: None)
+        results.put("made")
+    except Exception as error:  # because the parent wants to see it
+        results.put(repr(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_two_drivers_at_once_end_in_one_correct_release(kind, on):
+    wanted = make(on("local", "quiet"))
+    config = on(kind, "both")
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    drivers = [context.Process(target=drive, args=(config, i, results)) for i in range(2)]
+    for driver in drivers:
+        driver.start()
+    outcomes = [results.get(timeout=200) for _ in drivers]
+    for driver in drivers:
+        driver.join()
+    assert outcomes == ["made", "made"]
+    assert release_of(config).get(layout.SUMS) == wanted
+    assert verify(release_of(config)) == []
+
+
+FAULTS = {
+    "PUT": ["503", "409", "reset", "slow"],
+    "GET": ["truncate", "503", "reset", "slow"],
+}
+"""What befalls every fourth request of a method, in turn."""
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_faults_between_us_and_the_bucket_change_nothing(on, s3_endpoint, monkeypatch):
+    from factory.store import s3
+
+    monkeypatch.setattr(s3, "_pause", lambda failures: None)
+    seen = Counter()
+
+    def plan(method, path):
+        if method not in FAULTS or "max-keys=1" in path:  # preflight is not patient
+            return None
+        seen[method] += 1
+        turn, rest = divmod(seen[method], 4)
+        return FAULTS[method][turn % 4] if rest == 0 else None
+
+    faults = s3_server.Faults(plan)
+    wanted = make(on("local", "quiet"))
+    with s3_server.proxy(s3_endpoint, faults) as address:
+        fields = {"endpoint_url": address, "timeout_s": 0.4, "max_attempts": 20}
+        config = on("s3", "noisy", **fields)
+        assert make(config) == wanted
+        assert verify(release_of(config)) == []
+    assert set(faults.done) == {*FAULTS["PUT"], *FAULTS["GET"]}
+    assert release_of(on("s3", "noisy")).leftovers() == []
+
+
+@pytest.mark.s3
+def test_a_maker_with_other_bytes_stops_the_release(on, monkeypatch):
+    from factory.shards import writer
+
+    config = on("s3", "altered")
+    make(on("s3", "altered"))
+    release = release_of(config)
+    for name in (layout.SUCCESS, layout.SUMS, layout.commit(1)):
+        release.delete(name)
+    real = writer.encode_jpeg
+    monkeypatch.setattr(writer, "encode_jpeg", lambda image, quality: real(image, 50))
+    with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
+        make(config)
+    assert not release.exists(layout.commit(1))
+
+
+class Poisoned:
+    """A generator that raises for one shot at its first attempt."""
+
+    def __init__(self, generator):
+        self._generator = generator
+
+    def generate(self, shots, batch_size):
+        if any((shot.key, shot.attempt) == ("000003_0001", 0) for shot in shots):
+            raise ValueError("poison")
+        return self._generator.generate(shots, batch_size)
+
+
+def poisoned(open_maker):
+    maker = open_maker()
+    maker._generator._generator = Poisoned(maker._generator._generator)
+    return maker
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_poison_shot_is_quarantined_and_its_neighbours_kept(kind, on):
+    def runner(fleet, open_maker, *rest):
+        run_units(fleet, functools.partial(poisoned, open_maker), *rest)
+
+    config = on(kind, "poisoned", "release.max_failed_fraction=0.1")
+    make(config, runner)
+    release = release_of(config)
+    counts = json.loads(release.get(layout.MANIFEST))["counts"]
+    assert (counts["kept"], counts["quarantined"], counts["topups"]) == (12, 1, 1)
+    line = json.loads(release.get(layout.quarantine(1)))
+    assert (line["shot"]["key"], line["error"]) == ("000003_0001", "ValueError('poison')")
+    assert line["shot"]["seed"]
+    assert verify(release) == []
