@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.runtime import connect, node_is_alive, num_actors
 from factory.config import FleetConfig
@@ -29,7 +30,7 @@ WAIT_S = 1.0
 
 
 class Logbook:
-    """What every actor has in hand, and when it last said so; outlives the actors."""
+    """What every actor has in hand, and when it last said so; lives on the driver's node."""
 
     def __init__(self) -> None:
         self._pages: dict[int, tuple[str, int | None, tuple[ShotId, ...], float]] = {}
@@ -73,8 +74,10 @@ class MakerActor:
         return self._maker.flush(self._note)
 
     def _note(self, shots: tuple[ShotId, ...]) -> None:
-        """Wait until the note has arrived: it must be there when the next draw kills us."""
-        ray.get(self._logbook.write.remote(self._worker, self._node, self._unit, shots))
+        """With shots in hand, wait until the note has arrived: the next draw may kill us."""
+        noted = self._logbook.write.remote(self._worker, self._node, self._unit, shots)
+        if shots:
+            ray.get(noted)
 
 
 class Worker:
@@ -136,7 +139,10 @@ class Fleet:
         self._looked = time.monotonic()
         self._failed_starts = 0
         count, gpus, cpus = num_actors(config, len(units))
-        self._logbook = ray.remote(num_cpus=0)(Logbook).remote()
+        beside_us = NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        self._logbook = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(Logbook).remote()
         self._actor_class = ray.remote(
             num_gpus=gpus, num_cpus=cpus, max_restarts=0, max_task_retries=0, max_concurrency=1
         )(MakerActor)

@@ -5,7 +5,6 @@ python -m pytest tests/benchmarks -q -s
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -17,25 +16,10 @@ from factory.diffusion.process import Process
 from factory.diffusion.sampler import SAMPLERS, guided
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import PlainEngine
+from tests.benchmarks.timing import fastest, report
 
 DEMO = Path(__file__).parent.parent.parent / "configs" / "demo.yaml"
 SHAPE = Shape(8, 14, 2, None, 256, 9, 4, 256)
-
-
-def fastest(*runs, repeats: int = 5) -> list[float]:
-    """Seconds of the fastest of `repeats` runs of each, taken in turns."""
-    best = [float("inf")] * len(runs)
-    for _ in range(repeats):
-        for i, run in enumerate(runs):
-            started = time.perf_counter()
-            run()
-            best[i] = min(best[i], time.perf_counter() - started)
-    return best
-
-
-def report(name: str, ratio: float, floor: float, **figures) -> None:
-    print(json.dumps({"benchmark": name, "ratio": round(ratio, 3), "floor": floor, **figures}))
-    assert ratio >= floor
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,20 +46,22 @@ def test_speed_of_light_of_the_demo(tmp_path):
     plan = write_plan(config, preflight(config), store)
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     maker = ShardMaker.open(config, prefix)
+    bare_generator = maker._generator._generator
     size = config.plan.micro_batch
     shots = first_round(plan.request, plan.units[0], roster)
     batches = [shots[i : i + size] for i in range(0, len(shots), size)]
-    inputs = [maker._generator.inputs(batch, size) for batch in batches]
+    inputs = [bare_generator.inputs(batch, size) for batch in batches]
 
     def bare() -> None:
         for batch, (noise, condition) in zip(batches, inputs, strict=True):
-            maker._generator.sample(noise, condition, batch[0])
+            bare_generator.sample(noise, condition, batch[0])
 
     bare()
     before_s = fastest(bare, repeats=1)[0]
     started = time.perf_counter()
-    shards = [maker.make(unit.index) for unit in plan.units]
+    shards = [shard for unit in plan.units for shard in maker.make(unit.index)] + maker.flush()
     made_s = time.perf_counter() - started
+    maker.close()
     after_s = fastest(bare, repeats=1)[0]
     bare_rate = len(shots) / ((before_s + after_s) / 2)
     made_rate = sum(shard.counts.shots for shard in shards) / made_s

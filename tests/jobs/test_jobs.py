@@ -109,3 +109,74 @@ def test_report_needs_a_sealed_release_and_rewrites_only_extras(empty, people, w
     assert b"<h1>" in release.get(layout.REPORT)
     assert release.get(layout.SUMS) == before
     assert run("jobs.verify", str(release.root)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["jobs.status", "{none}"], "no plan.json, so no release was begun here"),
+        (["jobs.status", "gs://x"], "error: store.url"),
+        (["jobs.verify", "{none}"], "is not what was published"),
+        (["jobs.reproduce", "{yaml}", "000000_0000", "store.url={none}"], "nothing was released"),
+        (["jobs.plan", "{yaml}", "prices.faces_per_s=-1"], "error: prices.faces_per_s"),
+    ],
+)
+def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
+    done = run(*(a.format(none=tmp_path / "none", yaml=empty) for a in arguments))
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_sigterm_finishes_what_is_in_hand(empty, people, weights, tmp_path):
+    store = tmp_path / "store"
+    release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
+    work = ["identities.num_virtual=20", "plan.images_per_identity=20", "sampler.num_steps=40"]
+    arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store), *work)
+    driver = subprocess.Popen(
+        command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not release.list(layout.COMMITS) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.terminate()
+    said, error = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "SIGTERM: finishing the shards in hand" in said
+    assert "the same command goes on from here" in error
+    assert release.leftovers() == []
+    tars = {name[-10:-4] for name in release.list("data/")}
+    assert tars == {name[-11:-5] for name in release.list(layout.COMMITS)}  # none half done
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_a_bucket_from_plan_to_gc(empty, people, weights, s3_endpoint, tmp_path, monkeypatch):
+    from tests import s3_server
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    url = f"s3://{s3_server.BUCKET}/{tmp_path.name}"
+    release = f"{url}/tiny/releases/0.1.0"
+    dotlist = [*tiny_dotlist(people, weights, tmp_path), f"store.url={url}"]
+
+    planned = run("jobs.plan", empty, *dotlist, "prices.face_bytes=1000")
+    assert "12 in 3 shards" in planned.stdout
+    assert (
+        s3_server.client(s3_endpoint).list_objects_v2(
+            Bucket=s3_server.BUCKET, Prefix=tmp_path.name
+        )["KeyCount"]
+        == 0
+    )  # nothing was written
+    made = run("jobs.release", empty, *dotlist)
+    assert made.returncode == 0, made.stderr
+    assert "3 of 3" in run("jobs.status", release).stdout
+    assert "the release is whole" in run("jobs.verify", release).stdout
+    again = run("jobs.reproduce", empty, "000003_0001", *dotlist)
+    assert "byte for byte" in again.stdout, again.stderr
+    at = {"Bucket": s3_server.BUCKET, "Key": f"{tmp_path.name}/tiny/releases/0.1.0/data/dangling"}
+    s3_server.client(s3_endpoint).create_multipart_upload(**at)
+    listed = run("jobs.gc", release, "--older-than-hours", "0")
+    assert "data/dangling  unfinished upload" in listed.stdout
+    assert "1 leftovers" in run("jobs.gc", release, "--older-than-hours", "0", "--delete").stdout
+    assert "0 leftovers" in run("jobs.gc", release, "--older-than-hours", "0").stdout
+    assert "nothing to do" in run("jobs.release", empty, *dotlist).stdout
