@@ -1,17 +1,13 @@
 """Readers: an image folder, the same inside a tar, WebDataset shards, and the starter pack.
 
-All of them are an index of (where the bytes lie, label, key) read with `pread`: a tar is never
-unpacked, so no member can land outside its folder, and random access works from many processes.
+All of them are an index of (where the bytes lie, label, key), see entries.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tarfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +23,10 @@ from factory.sources.base import (
     decode_image,
     read_faces,
 )
+from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
+from factory.sources.webdataset import index_shards
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where one encoded image lies: a file, or a byte range of a tar."""
-
-    path: Path
-    offset: int
-    size: int
-    name: str
-    key: str
 
 
 class IndexedSource:
@@ -76,7 +62,7 @@ class IndexedSource:
 
     def __getitem__(self, index: int) -> SourceFace:
         entry = self._entries[index]
-        image = decode_image(_read(entry), entry.key, self._config.max_pixels)
+        image = decode_image(read_entry(entry), entry.key, self._config.max_pixels)
         landmarks = self._landmarks.get(entry.name)
         if image.shape[:2] != (self._config.image_px,) * 2:
             image = self._align(image, landmarks, entry.key)
@@ -107,7 +93,7 @@ def open_source(config: SourceConfig) -> FaceSource:
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
     if config.kind == "webdataset":
-        return _from_shards(path, config)
+        return IndexedSource(*index_shards(path), config)
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
 
 
@@ -131,74 +117,13 @@ def _from_folder(root: Path, config: SourceConfig) -> IndexedSource:
             )
         for file in files:
             name = f"{folder.name}/{file.name}"
-            entries.append(Entry(file, 0, file.stat().st_size, name, _stem(name)))
+            entries.append(Entry(file, 0, file.stat().st_size, name, stem_of(name)))
             identities.append(folder.name)
     return IndexedSource(entries, identities, config)
 
 
 def _from_tar(path: Path, config: SourceConfig) -> IndexedSource:
-    members = sorted(_tar_members(path, IMAGE_SUFFIXES), key=lambda member: member.name)
-    entries = [Entry(path, m.offset_data, m.size, m.name, _stem(m.name)) for m in members]
+    members = sorted(tar_members(path, IMAGE_SUFFIXES), key=lambda member: member.name)
+    entries = [Entry(path, m.offset_data, m.size, m.name, stem_of(m.name)) for m in members]
     identities = [Path(m.name).parent.as_posix() for m in members]
     return IndexedSource(entries, identities, config)
-
-
-def _from_shards(path: Path, config: SourceConfig) -> IndexedSource:
-    if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
-        raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
-    data = path / "data" if (path / "data").is_dir() else path
-    shards = [path] if path.is_file() else sorted(data.glob("*.tar"))
-    entries, identities = [], []
-    for shard in shards:
-        images: dict[str, Entry] = {}
-        labels: dict[str, str] = {}
-        for m in _tar_members(shard, (*IMAGE_SUFFIXES, ".cls")):
-            stem = _stem(m.name)
-            entry = Entry(shard, m.offset_data, m.size, m.name, stem)
-            if m.name.lower().endswith(".cls"):
-                labels[stem] = _label(entry)
-            else:
-                images[stem] = entry
-        for stem, entry in images.items():
-            if stem not in labels:
-                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls beside it")
-            entries.append(entry)
-            identities.append(labels[stem])
-    return IndexedSource(entries, identities, config)
-
-
-def _tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarInfo]:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isreg() and member.name.lower().endswith(suffixes):
-                    yield member
-            end = tar.offset
-        with path.open("rb") as handle:  # because tarfile takes damage after a member for the end
-            handle.seek(end)
-            if handle.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise SourceError(f"source.path: {path} is cut off or damaged at byte {end}")
-    except tarfile.TarError as error:
-        raise SourceError(f"source.path: {path} is not a readable plain tar ({error})") from None
-
-
-def _label(entry: Entry) -> str:
-    text = _read(replace(entry, size=min(entry.size, 64))).strip()
-    if not text.isdigit() or len(text) > 12:
-        raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
-    return f"{int(text):012d}"  # because names are sorted as text
-
-
-def _read(entry: Entry) -> bytes:
-    try:
-        handle = os.open(entry.path, os.O_RDONLY)
-        try:
-            return os.pread(handle, entry.size, entry.offset)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise CorruptImageError(f"{entry.key}: cannot be read ({error.strerror})") from None
-
-
-def _stem(name: str) -> str:
-    return name.rsplit(".", 1)[0]

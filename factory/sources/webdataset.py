@@ -1,4 +1,4 @@
-"""Reads WebDataset shards: a sealed release as a stream for training, from a folder or a bucket.
+"""Reads WebDataset shards: as an index for random access, as a stream from a folder or a bucket.
 
 The stream shuffles by counters (shards of an epoch, samples of a shard), so a position is three
 numbers, and a bookmark can be taken up by any number of nodes and workers without repeating or
@@ -12,7 +12,8 @@ import io
 import json
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch.utils.data import IterableDataset
 from factory.errors import IntegrityError, SourceError
 from factory.optimization import stream_seed
 from factory.sources.base import decode_image
+from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.store import Store
 
 Position = tuple[int, int, int]
@@ -45,6 +47,39 @@ class IndexedShard:
     name: str
     num_samples: int
     sha256: str | None
+
+
+def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
+    """(entries, class numbers as text that sorts) of a sealed release, a folder of tars, or one
+    tar; raises SourceError for an image without label."""
+    if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
+        raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
+    data = path / "data" if (path / "data").is_dir() else path
+    shards = [path] if path.is_file() else sorted(data.glob("*.tar"))
+    entries, identities = [], []
+    for shard in shards:
+        images: dict[str, Entry] = {}
+        labels: dict[str, str] = {}
+        for m in tar_members(shard, (*IMAGE_SUFFIXES, ".cls")):
+            stem = stem_of(m.name)
+            entry = Entry(shard, m.offset_data, m.size, m.name, stem)
+            if m.name.lower().endswith(".cls"):
+                labels[stem] = _label(entry)
+            else:
+                images[stem] = entry
+        for stem, entry in images.items():
+            if stem not in labels:
+                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls beside it")
+            entries.append(entry)
+            identities.append(labels[stem])
+    return entries, identities
+
+
+def _label(entry: Entry) -> str:
+    text = read_entry(replace(entry, size=min(entry.size, 64))).strip()
+    if not text.isdigit() or len(text) > 12:
+        raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
+    return f"{int(text):012d}"  # because names are sorted as text
 
 
 class Bookmark:
