@@ -7,43 +7,18 @@ digest and the unit table. Its hash covers only what changes bytes, never fleet,
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import platform
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from factory.config import Config, as_dict
 from factory.errors import PlanError
+from factory.identities.fingerprint import sources_hash, stack_fingerprint
 from factory.optimization import stream_seed
 from factory.records import Identity, Shot, Unit
 
-
-@dataclass(frozen=True)
-class Roster:
-    """Who exists: identities in order of their class label, and their unit vectors [N, D]."""
-
-    identities: list[Identity]
-    unit_ND: np.ndarray
-
-    def parquet(self) -> bytes:
-        return to_parquet([asdict(identity) for identity in self.identities])
-
-    def embeddings(self) -> bytes:
-        buffer = io.BytesIO()
-        np.save(buffer, self.unit_ND.astype(np.float32), allow_pickle=False)
-        return buffer.getvalue()
-
-    @classmethod
-    def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
-        rows = pq.read_table(io.BytesIO(parquet)).to_pylist()
-        unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
-        return cls([Identity(**row) for row in rows], unit_ND)
+if TYPE_CHECKING:
+    from factory.identities.roster import Roster
 
 
 @dataclass(frozen=True)
@@ -161,51 +136,9 @@ def place(plan: dict[str, Any], wanted: list[tuple[int, int]], attempt: int) -> 
     ]
 
 
-def sources_hash() -> str:
-    """sha256 over the package's Python files: another factory may make other bytes."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(
-            file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0"
-        )
-    return digest.hexdigest()
-
-
-def stack_fingerprint() -> dict[str, str]:
-    """Versions and instruction set on which the bytes depend."""
-    import cv2
-    import diffusers
-    import faiss
-    import PIL
-    import torch
-
-    return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "machine": platform.machine(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cpu_bf16": str(torch.cpu._is_avx512_bf16_supported()),  # these decide oneDNN's kernels
-        "cpu_amx": str(torch.cpu._is_amx_tile_supported()),
-        "faiss": faiss.__version__,
-        "opencv": cv2.__version__,
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-        "pyarrow": pa.__version__,
-    }
-
-
 def canonical(value: Any) -> bytes:
     """The one JSON spelling of a value, for hashing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def to_parquet(rows: list[dict[str, Any]], schema: pa.Schema | None = None) -> bytes:
-    """Rows as Parquet bytes; the same rows always give the same bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _device_kind(config: Config) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import asdict, dataclass
+
 import numpy as np
+import pyarrow.parquet as pq
 
 from factory.config import Config
 from factory.distributed import pick_device
 from factory.errors import PlanError
-from factory.identities.plan import Roster
+from factory.identities.parquet import to_parquet
 from factory.identities.proposals import PcaProposal, Proposal, PrototypePool
 from factory.identities.separability import Gallery, admit
 from factory.recognition.embed import Recognizer
@@ -16,6 +20,28 @@ from factory.sources import FaceSource
 from factory.sources.base import check_everybody_seen, iterate_faces
 
 BATCH = 64
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Who exists: identities in order of their class label, and their unit vectors [N, D]."""
+
+    identities: list[Identity]
+    unit_ND: np.ndarray
+
+    def parquet(self) -> bytes:
+        return to_parquet([asdict(identity) for identity in self.identities])
+
+    def embeddings(self) -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, self.unit_ND.astype(np.float32), allow_pickle=False)
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
+        rows = pq.read_table(io.BytesIO(parquet)).to_pylist()
+        unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
+        return cls([Identity(**row) for row in rows], unit_ND)
 
 
 def build_roster(

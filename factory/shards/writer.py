@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from factory.errors import Conflict, IntegrityError
-from factory.identities.plan import to_parquet
+from factory.identities.parquet import to_parquet
 from factory.records import Counts, Face, Failure, FileRecord, Identity, Shard, Timings
 from factory.shards import layout
 from factory.store import Store

@@ -16,7 +16,8 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import FactoryError, IntegrityError
-from factory.identities.plan import Plan, Roster, first_round, place
+from factory.identities.plan import Plan, first_round, place
+from factory.identities.roster import Roster
 from factory.quality.filters import build_filters, judge
 from factory.quality.scores import Scorer
 from factory.recognition.embed import Embedder

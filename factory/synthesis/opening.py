@@ -12,13 +12,9 @@ from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import pick_device
 from factory.errors import IntegrityError
-from factory.identities.plan import (
-    Plan,
-    Roster,
-    first_difference,
-    sources_hash,
-    stack_fingerprint,
-)
+from factory.identities.fingerprint import sources_hash, stack_fingerprint
+from factory.identities.plan import Plan, first_difference
+from factory.identities.roster import Roster
 from factory.recognition.embed import Recognizer
 from factory.shards import layout
 from factory.store import Store

@@ -33,7 +33,8 @@ def one_thread():
 @pytest.mark.timeout(900)
 def test_speed_of_light_of_the_demo(tmp_path):
     """Faces/s of a unit of the demo, first shot to last commit, over the bare sampling loop."""
-    from factory.identities.plan import Roster, first_round
+    from factory.identities.plan import first_round
+    from factory.identities.roster import Roster
     from factory.planning import write_plan
     from factory.preflight import preflight
     from factory.shards import layout

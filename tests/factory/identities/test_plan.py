@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from factory.errors import PlanError
-from factory.identities.plan import Plan, Roster, cut_units, first_difference, first_round, place
-from factory.identities.roster import build_roster, class_centres
+from factory.identities.plan import Plan, cut_units, first_difference, first_round, place
+from factory.identities.roster import Roster, build_roster, class_centres
 from factory.preflight import preflight
 from factory.recognition.embed import Recognizer
 from factory.records import Identity

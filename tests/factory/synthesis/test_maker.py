@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from factory.errors import IntegrityError
-from factory.identities.plan import Plan, Roster, cut_units, first_round, place
+from factory.identities.plan import Plan, cut_units, first_round, place
+from factory.identities.roster import Roster
 from factory.planning import write_plan
 from factory.preflight import preflight
 from factory.quality.scores import Scorer
