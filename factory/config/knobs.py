@@ -245,7 +245,10 @@ class PlanConfig:
     identities_per_unit: int = knob(10, low=1)
     """Identities in a work unit, that is in a shard."""
     micro_batch: int = knob(16, low=1)
-    """Shots sampled together; every batch has this shape."""
+    """Shots sampled together; every batch of a unit's first round has this shape."""
+    topup_batch: int | None = knob(None, low=1)
+    """Shape of the batches of later rounds; None: as micro_batch. A unit's top-ups are few and
+    padded to whole batches, so a small one wastes less; a GPU may still prefer large ones."""
     num_threads: int = knob(1, low=1)
     """CPU threads of one actor, and of the inline runner."""
     max_rounds: int = knob(3, low=1)

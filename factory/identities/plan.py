@@ -118,7 +118,7 @@ def first_round(plan: dict[str, Any], unit: Unit, roster: Roster) -> list[Shot]:
 
 def place(plan: dict[str, Any], wanted: list[tuple[int, int]], attempt: int) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
-    sampler, size = plan["sampler"], plan["plan"]["micro_batch"]
+    sampler, size = plan["sampler"], batch_size(plan, attempt)
     return [
         Shot(
             key=f"{identity:06d}_{image:04d}",
@@ -134,6 +134,12 @@ def place(plan: dict[str, Any], wanted: list[tuple[int, int]], attempt: int) -> 
         )
         for position, (identity, image) in enumerate(wanted)
     ]
+
+
+def batch_size(plan: dict[str, Any], attempt: int) -> int:
+    """Slots of every batch of a round: plan.micro_batch, then plan.topup_batch."""
+    shape = plan["plan"]
+    return int(shape["topup_batch"] or shape["micro_batch"]) if attempt else shape["micro_batch"]
 
 
 def canonical(value: Any) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import FactoryError, IntegrityError
-from factory.identities.plan import Plan, first_round, place
+from factory.identities.plan import Plan, batch_size, first_round, place
 from factory.identities.roster import Roster
 from factory.quality.filters import build_filters, judge
 from factory.quality.scores import Scorer
@@ -74,7 +74,6 @@ class ShardMaker:
         self._generator = HalvingGenerator(generator)
         self._embedder, self._scorer = embedder, scorer
         self._filters = build_filters(plan.request["filters"])
-        self._batch_size = int(plan.request["plan"]["micro_batch"])
 
     @classmethod
     def open(cls, config: Config, release: str) -> ShardMaker:
@@ -109,12 +108,13 @@ class ShardMaker:
         sampled_s = self._generator.seconds
         shots = first_round(asked, unit, self._roster)
         wanted = [(shot.identity, shot.image) for shot in shots]
-        for attempt in range(1, asked["plan"]["max_rounds"] + 1):
+        for attempt in range(asked["plan"]["max_rounds"]):
             bench.num_shots += len(shots)
-            for start in range(0, len(shots), self._batch_size):
-                self._shoot(shots[start : start + self._batch_size], bench)
+            size = batch_size(asked, attempt)
+            for start in range(0, len(shots), size):
+                self._shoot(shots[start : start + size], bench)
             missing = [pair for pair in wanted if pair not in bench.kept]
-            shots = place(asked, missing, attempt)
+            shots = place(asked, missing, attempt + 1)
         made = Made(
             key=(unit.index, self._plan.hash),
             kept=[bench.kept[pair] for pair in wanted if pair in bench.kept],
@@ -139,7 +139,8 @@ class ShardMaker:
 
     def draw(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores]]:
         """Images of one planned batch, or of some of its slots, with their scores."""
-        images_BHWC = self._generator.generate(shots, self._batch_size)
+        size = batch_size(self._plan.request, shots[0].attempt)
+        images_BHWC = self._generator.generate(shots, size)
         unit_BD = self._embedder.embed(images_BHWC)
         rows = [shot.slot for shot in shots]
         scores = self._scorer.score(shots, images_BHWC[rows], unit_BD[rows])

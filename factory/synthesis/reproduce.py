@@ -10,7 +10,7 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import PlanError
-from factory.identities.plan import Plan
+from factory.identities.plan import Plan, batch_size
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
@@ -49,7 +49,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     plan = workshop.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot)})
-    size = int(plan.request["plan"]["micro_batch"])
+    size = batch_size(plan.request, shot.attempt)
     image = workshop.generator.generate([shot], size)[shot.slot]
     jpeg = encode_jpeg(image, int(plan.request["sampler"]["jpeg_quality"]))
     stop = row["offset"] + row["size"]

@@ -34,7 +34,7 @@ SHARD_BYTES = 64 << 20
 PLANNED = {
     "release": {"seed": 0},
     "sampler": {"kind": "ddim", "num_steps": 1, "guidance": 1.0},
-    "plan": {"micro_batch": 8},
+    "plan": {"micro_batch": 8, "topup_batch": None},
 }
 SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 

@@ -20,7 +20,7 @@ from tests.conftest import IMAGES, PEOPLE
 ASKED = {
     "release": {"seed": 3},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
-    "plan": {"micro_batch": 3},
+    "plan": {"micro_batch": 3, "topup_batch": None},
 }
 
 

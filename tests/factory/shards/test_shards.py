@@ -23,7 +23,7 @@ from factory.store import LocalStore
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
-    "plan": {"micro_batch": 3, "fill_to": 0},
+    "plan": {"micro_batch": 3, "topup_batch": None, "fill_to": 0},
 }
 WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
 ROSTER = {

@@ -19,7 +19,7 @@ from factory.synthesis.line import Line, Made
 ASKED = {
     "release": {"seed": 3},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
-    "plan": {"micro_batch": 4},
+    "plan": {"micro_batch": 4, "topup_batch": None},
 }
 WHO = [Identity(0, "virtual", "pca", 0, 0.1, 0.2, 4)]
 SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)

@@ -34,7 +34,7 @@ LIMITS = {
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
     "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0, "jpeg_quality": 90},
-    "plan": {"micro_batch": 3, "max_rounds": 3, "fill_to": 0},
+    "plan": {"micro_batch": 3, "topup_batch": None, "max_rounds": 3, "fill_to": 0},
     "filters": LIMITS,
 }
 
@@ -43,9 +43,10 @@ class FakeGenerator:
     """Paints identity and attempt into the first pixel; raises for the images it is told to."""
 
     def __init__(self, poison=()):
-        self.poison, self.batches = set(poison), []
+        self.poison, self.batches, self.sizes = set(poison), [], []
 
     def generate(self, shots, batch_size):
+        self.sizes.append(batch_size)
         self.batches.append([(s.identity, s.image, s.attempt, s.slot) for s in shots])
         if any((s.identity, s.image, s.attempt) in self.poison for s in shots):
             raise ValueError("cannot draw this")
@@ -73,10 +74,11 @@ class FakeEmbedder:
 
 @pytest.fixture
 def make(tmp_path):
-    def make(generator, embedder, care=None, max_line_bytes=1 << 20):
+    def make(generator, embedder, care=None, max_line_bytes=1 << 20, topup_batch=None):
         identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
         roster = Roster(identities, np.eye(2, 4, dtype=np.float32))
-        plan = Plan(ASKED, {}, cut_units(identities, 2))
+        shape = ASKED["plan"] | {"topup_batch": topup_batch}
+        plan = Plan(ASKED | {"plan": shape}, {}, cut_units(identities, 2))
         store = LocalStore(tmp_path / "store")
         scorer = Scorer(roster.unit_ND, np.eye(1, 4, 2, dtype=np.float32), {})
         line = Line(store, identities, 90, max_line_bytes)
@@ -106,6 +108,13 @@ def test_rejected_shots_are_topped_up_in_batches_of_their_own(make):
     assert counts.reasons == {"low_own_cosine": 4}
     assert generator.batches[2:] == [[(1, 0, 1, 0), (1, 1, 1, 1)], [(1, 0, 2, 0), (1, 1, 2, 1)]]
     assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 0, 2, 2]
+
+
+def test_topups_have_a_planned_batch_shape_of_their_own(make):
+    generator = FakeGenerator()
+    make(generator, FakeEmbedder(unlike=[(1, 0)]), topup_batch=1)
+    assert generator.sizes == [3, 3, 1, 1]
+    assert generator.batches[2:] == [[(1, 0, 1, 0)], [(1, 1, 1, 0)]]
 
 
 def test_rounds_end_and_the_shortfall_is_counted(make):
