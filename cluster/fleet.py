@@ -20,11 +20,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.runtime import connect, node_is_alive, num_actors
 from factory.config import FleetConfig
-from factory.errors import FactoryError
+from factory.errors import DeviceError, FactoryError
 from factory.records import Shard
 from factory.synthesis.care import Care, ShotId
 from factory.synthesis.inline import Draining, OnDone, OpenMaker, never
 
+ON_THE_LINE = 2
+"""Units that an actor may have drawn and not committed, beside those it is called for."""
 WAIT_S = 1.0
 """Longest wait for a result before the driver looks at deadlines and draining."""
 
@@ -137,7 +139,7 @@ class Fleet:
         self._care: dict[int, Care] = {}
         self._numbers = itertools.count()
         self._looked = time.monotonic()
-        self._failed_starts = 0
+        self._failed_starts = self._deaths_in_a_row = 0
         count, gpus, cpus = num_actors(config, len(units))
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
@@ -170,21 +172,22 @@ class Fleet:
 
     def _lease(self) -> None:
         """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
-        hands = [worker for worker in self._workers if worker.ready]
-        while self._queue and hands:
+        while self._queue:
             care = self._care.get(self._queue[0], Care())
-            if care.alone:
-                worker = min(hands, key=lambda candidate: len(candidate.held))
-                full = bool(worker.held)
-            else:
-                worker = min(hands, key=lambda candidate: len(candidate.calls))
-                full = worker.alone or len(worker.calls) >= self._config.units_in_flight
-            if full:
+            free = [worker for worker in self._workers if self._may_take(worker, care)]
+            if not free:
                 break
+            worker = min(free, key=lambda candidate: len(candidate.calls))
             worker.lease(self._queue.popleft(), care)
-        for worker in hands:
+        for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
+
+    def _may_take(self, worker: Worker, care: Care) -> bool:
+        if not worker.ready or worker.alone or (care.alone and worker.held):
+            return False
+        limit = self._config.units_in_flight
+        return len(worker.calls) < limit and len(worker.held) < limit + ON_THE_LINE
 
     def _collect(self, on_done: OnDone) -> None:
         owner = {ref: worker for worker in self._workers for ref in worker.calls}
@@ -194,7 +197,9 @@ class Fleet:
             try:
                 shards = ray.get(ref)
             except RayTaskError as error:
-                raise _cause(error) from error
+                if not isinstance(error.cause, DeviceError):
+                    raise _cause(error) from error
+                self._replace(worker, error.cause, on_done)  # another process may fare better
             except RayError as error:  # the actor, its node or its memory is gone
                 self._replace(worker, error, on_done)
             else:
@@ -204,6 +209,7 @@ class Fleet:
         worker.returned(ref, shards)
         self._failed_starts = 0
         for shard in shards:
+            self._deaths_in_a_row = 0
             self._care.pop(shard.unit, None)
             on_done(shard)
 
@@ -228,15 +234,14 @@ class Fleet:
         for ref, shards in worker.results_left():
             self._count(worker, ref, shards, on_done)
         node, in_hand, shots = ray.get(self._logbook.read.remote(worker.number))
-        if not worker.ready:
-            self._failed_starts += 1
-        elif worker.held:
-            unit = in_hand if in_hand in worker.held else next(iter(worker.held))
-            care = worker.held[unit]
-            if node_is_alive(node):
-                self._care[unit] = care.after_death(shots if unit == in_hand else ())
-            else:
-                self._care[unit] = care.begun_again()
+        self._care |= {unit: care.begun_again() for unit, care in worker.held.items()}
+        if node_is_alive(node):
+            self._deaths_in_a_row += 1
+            self._failed_starts += not worker.ready
+            if worker.held:
+                unit = in_hand if in_hand in worker.held else next(iter(worker.held))
+                known = shots if unit == in_hand else ()
+                self._care[unit] = worker.held[unit].after_death(known)
         self._stop_if_hopeless(error)
         self._queue.extendleft(reversed(worker.held))
         worker.stop()
@@ -247,14 +252,18 @@ class Fleet:
         blind = {unit: care.blind_deaths for unit, care in self._care.items()}
         worst = max(blind, key=blind.__getitem__, default=None)
         if worst is not None and blind[worst] >= self._config.max_unit_deaths:
-            what = f"{blind[worst]} actors died with unit {worst} and no shot in hand"
+            what = (
+                f"max_unit_deaths: {blind[worst]} actors died with unit {worst} and no shot in hand"
+            )
         elif self._failed_starts >= self._config.max_unit_deaths:
-            what = f"{self._failed_starts} actors in a row died while they started"
+            what = f"max_unit_deaths: {self._failed_starts} actors in a row died while they started"
+        elif self._deaths_in_a_row >= self._config.max_deaths_in_a_row:
+            what = f"max_deaths_in_a_row: {self._deaths_in_a_row} actors died and none committed"
         else:
             return
         raise FactoryError(
-            f"fleet.max_unit_deaths: {what} (last: {_last_line(error)}); run again with "
-            "fleet.runner=inline to see why"
+            f"fleet.{what} (last: {_last_line(error)}); run again with fleet.runner=inline to see "
+            "why"
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 
 import ray
 
@@ -17,6 +19,7 @@ def connect(fleet: FleetConfig) -> None:
         return
     address = fleet.address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
@@ -33,6 +36,8 @@ def connect(fleet: FleetConfig) -> None:
             f"fleet.address: cannot reach Ray at {address or 'this machine'} ({reason}); "
             "check the address, or use fleet.runner=inline"
         ) from error
+    if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # because ray.init puts its own in its place
 
 
 def num_actors(fleet: FleetConfig, num_units: int) -> tuple[int, float, float]:

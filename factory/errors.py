@@ -6,7 +6,8 @@
     ├── CheckpointError  (ValueError)  weights are missing, altered or made for another space
     ├── PlanError        (ValueError)  the release cannot be planned, or differs from the one there
     ├── StoreError       (OSError)     the store cannot be written or read; `Conflict` lost a race
-    └── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
+    ├── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
+    └── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
 
 Messages are one line: dotted name or path, what was found, what is wanted, what to do.
 """
@@ -44,3 +45,7 @@ class Conflict(StoreError):
 
 class IntegrityError(FactoryError, RuntimeError):
     """Stored bytes contradict their digest, their commit record or the plan."""
+
+
+class DeviceError(FactoryError, RuntimeError):
+    """This process's device is unusable, whatever it draws."""

@@ -52,6 +52,7 @@ def preflight(config: Config) -> Inputs:
 def _check_space(config: Config, num_images: int) -> None:
     """Raise StoreError unless the images of the units that are missing fit."""
     store = open_store(config.store)
+    store.preflight(0, 0)
     release = store.below(layout.prefix(config.release.dataset, config.release.version))
     plan = plan_of(release)
     if plan:

@@ -44,7 +44,7 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
     if standing is not None:
         refuse_other_plan(standing, inputs, store)
     if standing and store.exists(layout.SUCCESS):
-        point_latest(config, standing, only_if_absent=True)
+        manifest.seal_extras(store)  # a driver may have died while it measured again
         say(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
@@ -94,16 +94,10 @@ def evaluate_and_report(config: Config, source: FaceSource, release: Release) ->
 
 
 def publish(config: Config, release: Release) -> None:
-    """Mark the release as done, then point latest.json at it."""
-    release.store.put_once(layout.SUCCESS, b"")
-    point_latest(config, release.plan)
-
-
-def point_latest(config: Config, plan: Plan, *, only_if_absent: bool = False) -> None:
-    """Swap <dataset>/latest.json to this release (a dead driver may have left it absent)."""
+    """Point latest.json at the release, then mark it as done: _SUCCESS is last of all."""
     dataset = open_store(config.store).below(config.release.dataset)
-    if not (only_if_absent and dataset.exists("latest.json")):
-        manifest.point_latest(dataset, plan)
+    manifest.point_latest(dataset, release.plan)
+    release.store.put_once(layout.SUCCESS, b"")
 
 
 def summarize(release: Release, metrics: dict[str, Any], say: Say) -> None:

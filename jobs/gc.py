@@ -20,7 +20,7 @@ def collect(url: str, older_than_hours: float, *, delete: bool) -> None:
         hours = (time.time() - item.entry.modified_at) / 3600
         print(f"{item.entry.name}  {item.reason}, {item.entry.size} bytes, {hours:.1f} h old")
     if delete:
-        remove(store, garbage)
+        garbage = remove(store, garbage)
     done = "removed" if delete else "found; --delete removes them"
     print(f"{url}: {len(garbage)} leftovers older than {older_than_hours:g} h {done}")
 

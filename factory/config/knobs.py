@@ -304,6 +304,9 @@ class FleetConfig:
     max_unit_deaths: int = knob(5, low=1)
     """Deaths of actors with the same unit but no shot in hand before the release stops; deaths that
     a shot causes are bisected instead, and the shot is quarantined."""
+    max_deaths_in_a_row: int = knob(25, low=1)
+    """Deaths of actors without a commit in between before the release stops; bisecting one shot of
+    a micro-batch of b costs about 4 + log2(b)."""
     deadline_s: float = knob(900.0, low=1.0)
     """Silence of an actor that has work after which it is killed and its units leased again."""
     max_line_bytes: int = knob(256 << 20, low=1)

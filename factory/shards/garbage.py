@@ -16,8 +16,10 @@ class Garbage:
 
     entry: Entry
     reason: str
-    leftover: bool
+    leftover: bool = False
     """Whether it is an unfinished upload or temporary file, not an object."""
+    unit: int | None = None
+    """The unit it belongs to, if any."""
 
 
 def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
@@ -32,19 +34,24 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
         Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
         for entry in store.leftovers()
     ]
-    found += [Garbage(e, "probe of a dead driver", False) for e in entries if _is_probe(e)]
+    found += [Garbage(e, "probe of a dead driver") for e in entries if _is_probe(e)]
     if now - youngest >= older_than_s:
         found += _orphans(store, entries)
     return [item for item in found if now - item.entry.modified_at >= older_than_s]
 
 
-def remove(store: Store, garbage: list[Garbage]) -> None:
-    """Remove what `find` found."""
+def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:
+    """Remove what `find` found and return it, less what a driver has come back for meanwhile."""
+    removed = []
     for item in garbage:
         if item.leftover:
             store.discard(item.entry)
-        else:
+        elif item.unit is None or not store.exists(layout.commit(item.unit)):
             store.delete(item.entry.name)
+        else:
+            continue
+        removed.append(item)
+    return removed
 
 
 def _is_probe(entry: Entry) -> bool:
@@ -55,12 +62,16 @@ def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
     plan = plan_of(store)
     if plan is None:
         begun = (layout.ROSTER, layout.EMBEDDINGS)
-        return [Garbage(e, "roster without a plan", False) for e in entries if e.name in begun]
+        return [Garbage(e, "roster without a plan") for e in entries if e.name in begun]
     done = committed_units(store)
     open_units = [unit.index for unit in plan.units if unit.index not in done]
-    names = {
-        name
+    units = {
+        name: unit
         for unit in open_units
         for name in (layout.tar(unit), layout.metadata(unit), layout.rejects(unit))
     }
-    return [Garbage(e, "unit without commit record", False) for e in entries if e.name in names]
+    return [
+        Garbage(entry, "unit without commit record", unit=units[entry.name])
+        for entry in entries
+        if entry.name in units
+    ]

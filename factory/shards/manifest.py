@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from factory.errors import IntegrityError, PlanError
@@ -13,11 +15,15 @@ from factory.shards import layout
 from factory.shards.writer import read_commit
 from factory.store import Store
 
+READERS = 16
+"""Small files read at once."""
+COMMIT_NAME = re.compile(re.escape(layout.COMMITS) + r"(\d{6})\.json")
+
 
 def committed_units(store: Store) -> set[int]:
     """Units that have a commit record."""
-    names = store.list(layout.COMMITS)
-    return {int(name.removeprefix(layout.COMMITS).removesuffix(".json")) for name in names}
+    matches = (COMMIT_NAME.fullmatch(name) for name in store.list(layout.COMMITS))
+    return {int(match[1]) for match in matches if match}
 
 
 def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
@@ -40,6 +46,7 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
             raise IntegrityError(
                 f"seal: unit {unit.index} counts {shard.counts} for {unit.num_shots} planned shots"
             )
+    _check_files(store, manifest)
     check_failures(manifest, max_failed_fraction)
     if not manifest.counts.kept:
         raise PlanError(
@@ -54,9 +61,31 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
 
 def collect(store: Store, plan: Plan) -> Manifest:
     """The commit records of all units; raises FileNotFoundError while one is missing."""
-    shards = [read_commit(store, unit.index) for unit in plan.units]
+    with ThreadPoolExecutor(READERS) as pool:
+        shards = list(pool.map(lambda unit: read_commit(store, unit.index), plan.units))
     asked = plan.request["release"]
     return Manifest(asked["dataset"], asked["version"], plan.hash, shards)
+
+
+def _check_files(store: Store, manifest: Manifest) -> None:
+    """Raise IntegrityError when a committed file is gone or has another size, or the quarantine
+    does not list what the counts say."""
+    folders = ("data/", "metadata/", "rejects/")
+    sizes = {entry.name: entry.size for folder in folders for entry in store.entries(folder)}
+    for shard in manifest.shards:
+        for file in shard.files:
+            if sizes.get(file.name) != file.size:
+                raise IntegrityError(
+                    f"seal: {file.name} has {sizes.get(file.name)} bytes, its commit record says "
+                    f"{file.size}; remove {layout.commit(shard.unit)} and run again"
+                )
+        if shard.counts.quarantined:
+            lines = store.get(layout.quarantine(shard.unit)).decode().splitlines()
+            if len(lines) != shard.counts.quarantined:
+                raise IntegrityError(
+                    f"seal: {layout.quarantine(shard.unit)} lists {len(lines)} failures, its "
+                    f"commit record says {shard.counts.quarantined}"
+                )
 
 
 def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
@@ -100,7 +129,9 @@ def seal_extras(store: Store) -> None:
     for _ in range(100):
         found = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
-        if store.swap(layout.EXTRA_SUMS, found, _listing((store.sha256(n), n) for n in names)):
+        with ThreadPoolExecutor(READERS) as pool:
+            listing = _listing(zip(pool.map(store.sha256, names), names, strict=True))
+        if listing == found or store.swap(layout.EXTRA_SUMS, found, listing):
             return
     raise IntegrityError(f"{layout.EXTRA_SUMS}: changed under us a hundred times; look who writes")
 

@@ -28,7 +28,7 @@ class Status:
     planned: int
     shards: list[Shard]
     num_proofs: int
-    """Units that were made twice, with the same bytes."""
+    """Times a unit was made again by another maker, with the same bytes."""
 
     @property
     def counts(self) -> Counts:

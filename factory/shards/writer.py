@@ -118,16 +118,17 @@ def commit(
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
-    if made.failures:
-        lines = [json.dumps(asdict(failure)) for failure in made.failures]
-        store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
+    if not store.exists(layout.commit(unit)):
+        _write_quarantine(store, unit, made.failures)
     try:
         for file, content in zip(files, contents.values(), strict=True):
             store.put_once(file.name, content, file.sha256)
     except Conflict as error:
         raise IntegrityError(
-            f"unit {unit}: {error}; the same plan gave other bytes, so this machine or stack is "
-            "not deterministic or the release was altered"
+            f"unit {unit}: {error}; the same plan gave other bytes: a machine is not "
+            "deterministic, a maker died after a passing failure, or the release was altered. If "
+            f"nobody works on it, `jobs.gc {store.url} --older-than-hours 0 --delete` removes what "
+            "was not committed"
         ) from None
     shard = Shard(unit, plan_hash, files, counts, record.timings, record.attempt, record.remarks)
     try:
@@ -141,6 +142,15 @@ def commit(
         store.put(layout.proof(unit, uuid.uuid4().hex[:8]), _to_json(shard))
         return standing
     return shard
+
+
+def _write_quarantine(store: Store, unit: int, failures: list[Failure]) -> None:
+    """The failures of the maker that is about to commit; a dead one's are removed."""
+    if failures:
+        lines = [json.dumps(asdict(failure)) for failure in failures]
+        store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
+    elif store.exists(layout.quarantine(unit)):
+        store.delete(layout.quarantine(unit))
 
 
 def read_commit(store: Store, unit: int) -> Shard:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import posixpath
+import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,9 @@ class Bookmark:
         self.epoch, self._used = self.epoch + 1, {}
 
     def merge(self, other: Bookmark) -> None:
-        """Take over what another rank has used of the same epoch."""
+        """Take over what another rank has used of the same epoch; raises ValueError for another."""
+        if other.epoch != self.epoch:
+            raise ValueError(f"bookmark: epochs {self.epoch} and {other.epoch} cannot be merged")
         for shard, used in other._used.items():
             self._used[shard] = max(self.used(shard), used)
 
@@ -128,6 +131,10 @@ class ReleaseStream(IterableDataset[Sample]):
     To resume, give every rank the same bookmark (merged over the ranks that were). A worker holds
     one shard in memory at a time. With `verify` a shard whose sha256 is not that of SHA256SUMS
     raises IntegrityError before any of its samples is handed out.
+
+    Ranks get whole shards, so not all the same number of samples: stop at the shortest, or resume
+    from the merged bookmark. Workers see the bookmark as it is when they start, so do not keep them
+    over epochs (persistent_workers=False, DataLoader's default).
     """
 
     def __init__(
@@ -172,23 +179,40 @@ class ReleaseStream(IterableDataset[Sample]):
         order = self._order(len(samples), "samples", epoch, shard)
         for place in range(self.bookmark.used(shard), len(order)):
             found = samples[order[place]]
-            image = decode_image(found["jpg"], found["__key__"], self._max_pixels)
-            yield Sample(image, int(found["cls"]), found["__key__"], (epoch, shard, place))
+            key = found["__key__"]
+            if "jpg" not in found or not found.get("cls", b"").isdigit():
+                raise SourceError(
+                    f"source.path: {key} in {self.shards[shard].name} lacks .jpg or a class number"
+                )
+            image = decode_image(found["jpg"], key, self._max_pixels)
+            yield Sample(image, int(found["cls"]), key, (epoch, shard, place))
 
     def _members(self, shard: IndexedShard) -> Iterator[dict[str, Any]]:
-        from webdataset.tariterators import group_by_keys, tar_file_iterator
+        from webdataset.tariterators import group_by_keys
 
         data = self._store.get(shard.name)
         if self._verify and hashlib.sha256(data).hexdigest() != shard.sha256:
             raise IntegrityError(f"{self._store.url}/{shard.name}: does not have its sha256")
-        files = tar_file_iterator(io.BytesIO(data))
-        return iter(group_by_keys(file | {"__url__": shard.name} for file in files))
+        return iter(group_by_keys(_plain_members(shard.name, data)))
 
     def _order(self, size: int, *stream: str | int) -> list[int]:
         if not self._shuffle:
             return list(range(size))
         generator = np.random.Generator(np.random.Philox(stream_seed(self._seed, *stream)))
         return [int(i) for i in generator.permutation(size)]
+
+
+def _plain_members(name: str, data: bytes) -> Iterator[dict[str, Any]]:
+    """Members of a tar in memory as webdataset wants them; a compressed one is refused, because it
+    could unpack to any size."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() else None
+                if content:
+                    yield {"fname": member.name, "data": content.read(), "__url__": name}
+    except (tarfile.TarError, EOFError) as error:
+        raise SourceError(f"source.path: {name} is not a readable plain tar ({error})") from None
 
 
 def collate(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, list[Position]]:
@@ -212,5 +236,7 @@ def read_index(store: Store) -> list[IndexedShard]:
     shards = []
     for entry in body["shardlist"]:
         name = posixpath.normpath(posixpath.join("index", entry["url"]))
+        if name.startswith(("..", "/")):
+            raise SourceError(f"source.path: index/wids.json names {entry['url']!r}, outside of it")
         shards.append(IndexedShard(name, int(entry["nsamples"]), digests.get(name)))
     return shards

@@ -76,8 +76,8 @@ class Store(Protocol):
         ...
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
-        """Raise StoreError when the place cannot be used or the space will not do; writes
-        nothing."""
+        """Raise StoreError, soon, when the place cannot be reached, or the planned bytes cannot be
+        written; writes nothing."""
         ...
 
     def probe(self) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factory.errors import Conflict, StoreError
@@ -76,7 +76,7 @@ class LocalStore:
         )
 
     def entries(self, prefix: str) -> Sequence[Entry]:
-        return sorted(map(self._entry, self._files(prefix, hidden=False)), key=lambda e: e.name)
+        return sorted(self._entries(prefix, hidden=False), key=lambda entry: entry.name)
 
     def sha256(self, name: str) -> str:
         return digest(self.stream(name))
@@ -85,6 +85,8 @@ class LocalStore:
         return LocalStore(self.path(prefix))
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
+        if not planned_bytes:
+            return  # nothing will be written
         existing = self.root.absolute()
         while not existing.exists():
             existing = existing.parent
@@ -120,7 +122,7 @@ class LocalStore:
         )
 
     def leftovers(self) -> Sequence[Entry]:
-        return [self._entry(file) for file in self._files("", hidden=True)]
+        return list(self._entries("", hidden=True))
 
     def discard(self, leftover: Entry) -> None:
         self.delete(leftover.name)
@@ -136,9 +138,12 @@ class LocalStore:
                 if file.relative_to(self.root).as_posix().startswith(prefix):
                     yield file
 
-    def _entry(self, file: Path) -> Entry:
-        found = file.stat()
-        return Entry(file.relative_to(self.root).as_posix(), found.st_size, found.st_mtime)
+    def _entries(self, prefix: str, *, hidden: bool) -> Iterator[Entry]:
+        for file in self._files(prefix, hidden=hidden):
+            with suppress(FileNotFoundError):  # a live writer's temporary file is gone at once
+                found = file.stat()
+                name = file.relative_to(self.root).as_posix()
+                yield Entry(name, found.st_size, found.st_mtime)
 
     def _compare(self, name: str, data: bytes, sha256: str | None) -> bool:
         if self.sha256(name) == (sha256 or hashlib.sha256(data).hexdigest()):

@@ -11,6 +11,7 @@ import base64
 import binascii
 import functools
 import hashlib
+import os
 import random
 import time
 import uuid
@@ -26,12 +27,13 @@ from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
 PREFLIGHT_ATTEMPTS = 3
 """Tries before work starts: a wrong endpoint should not take minutes to be named."""
 PART_THREADS = 4
-"""Parts of one object that are uploaded at once; each is a slice, not a copy."""
+"""Parts of one object that are uploaded at once; each is copied while it is under way."""
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 REMEDIES = {
     "NoSuchBucket": "create the bucket, or choose another",
     "AccessDenied": "allow these credentials to list, read and write the bucket",
     "AllAccessDisabled": "allow these credentials to list, read and write the bucket",
+    "400": "check the credentials (an expired token is answered so) and store.region",
     "403": "check the credentials and what they may do",
     "InvalidAccessKeyId": "check the credentials of the AWS chain",
     "SignatureDoesNotMatch": "check the secret key of the AWS chain",
@@ -44,43 +46,82 @@ REMEDIES = {
 """What to do about an answer that no retry mends, by S3 error code."""
 
 
-class S3Store:
-    """Objects under a prefix of a bucket. Open it where it works: clients do not pickle."""
+class Clients:
+    """boto3 clients of this process. A fork or a pickled copy makes its own: two processes on one
+    connection would read each other's answers."""
 
-    def __init__(self, client: Any, patient: Any, config: StoreConfig, url: str) -> None:
+    def __init__(self, config: StoreConfig) -> None:
+        self._config = config
+        self._made: dict[tuple[int, int], Any] = {}
+
+    def trying(self, attempts: int) -> Any:
+        """The client that tries a request so often."""
+        key = (os.getpid(), attempts)
+        if key not in self._made:
+            self._made[key] = _client(self._config, attempts)
+        return self._made[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_config": self._config, "_made": {}}
+
+
+class S3Store:
+    """Objects under a prefix of a bucket."""
+
+    def __init__(self, clients: Clients, config: StoreConfig, url: str) -> None:
         self.url = url.rstrip("/")
-        self._client, self._patient, self._config = client, patient, config
+        self._clients, self._config = clients, config
         self._bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
         self._prefix = prefix + "/" if prefix else ""
 
     @classmethod
     def open(cls, config: StoreConfig) -> S3Store:
-        """Clients for preflight (gives up soon) and for work, with credentials of the AWS chain."""
+        """Credentials are those of the AWS chain; raises ConfigError for impossible settings."""
         if not config.url.removeprefix("s3://").partition("/")[0]:
             raise ConfigError(f"store.url: got {config.url!r}; want s3://bucket/prefix")
-        quick = _client(config, min(PREFLIGHT_ATTEMPTS, config.max_attempts))
-        return cls(quick, _client(config, config.max_attempts), config, config.url)
+        clients = Clients(config)
+        clients.trying(config.max_attempts)
+        return cls(clients, config, config.url)
+
+    @property
+    def _patient(self) -> Any:
+        return self._clients.trying(self._config.max_attempts)
 
     def below(self, prefix: str) -> S3Store:
         url = f"{self.url}/{check_name(prefix).rstrip('/')}"
-        return S3Store(self._client, self._patient, self._config, url)
+        return S3Store(self._clients, self._config, url)
 
     def get(self, name: str) -> bytes:
         return b"".join(self.stream(name))
 
     def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """When an answer breaks off the rest is asked for, of the same version of the object."""
-        from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
+        return self._stream(name, start, stop, {})
+
+    def _stream(
+        self, name: str, start: int, stop: int | None, unchanged: dict[str, str]
+    ) -> Iterator[bytes]:
+        """`unchanged` becomes the condition that the object is still the one that was read."""
+        from botocore.exceptions import (
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+            ResponseStreamingError,
+        )
 
         broken = (HTTPClientError, IncompleteReadError, ResponseStreamingError, OSError)
-        unchanged: dict[str, str] = {}
         failures = 0
         while stop is None or start < stop:
             whole = start == 0 and stop is None  # because an empty object has no range
             span = {} if whole else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
             with self._explained(name):
-                answer = self._patient.get_object(**self._at(name), **span, **unchanged)
-            unchanged = {"IfMatch": answer["ETag"]}
+                try:
+                    answer = self._patient.get_object(**self._at(name), **span, **unchanged)
+                except ClientError as error:
+                    if _code(error) == "InvalidRange":  # past the end
+                        return
+                    raise
+            unchanged["IfMatch"] = answer["ETag"]
             stop = start + int(answer["ContentLength"])
             try:
                 for block in answer["Body"].iter_chunks(BLOCK_BYTES):
@@ -129,24 +170,17 @@ class S3Store:
         raise Conflict(f"{self._address(name)}: exists with other bytes; a name is written once")
 
     def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
-        from botocore.exceptions import ClientError
-
-        condition = {"IfNoneMatch": "*"}
-        if expected is not None:
-            with self._explained(name):
-                try:
-                    found = self._patient.get_object(**self._at(name))
-                    content = found["Body"].read()
-                except ClientError as error:
-                    if _code(error) in ABSENT:
-                        return False
-                    raise
-            if content != expected:
-                return False
-            condition = {"IfMatch": found["ETag"]}
+        condition = {} if expected is not None else {"IfNoneMatch": "*"}
         checksum = _base64(_sha256(data))
-        if self._until_settled(name, lambda: self._write(name, data, checksum, **condition)):
-            return True
+        try:
+            if expected is not None:
+                content = b"".join(self._stream(name, 0, None, condition))
+                if content != expected:
+                    return False
+            if self._until_settled(name, lambda: self._write(name, data, checksum, **condition)):
+                return True
+        except FileNotFoundError:
+            return False
         return expected != data and self._is_now(name, data)  # ours, when its answer was lost
 
     def delete(self, name: str) -> None:
@@ -163,6 +197,7 @@ class S3Store:
                 Entry(item["Key"][len(self._prefix) :], item["Size"], _time(item["LastModified"]))
                 for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
                 for item in page.get("Contents", [])
+                if not item["Key"].endswith("/")  # a folder that somebody made in a console
             ]
         return sorted(found, key=lambda entry: entry.name)
 
@@ -170,8 +205,9 @@ class S3Store:
         return digest(self.stream(name))
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
+        quick = self._clients.trying(min(PREFLIGHT_ATTEMPTS, self._config.max_attempts))
         with self._explained(""):
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+            quick.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
     def probe(self) -> None:
         """By one request, by multipart upload, and swapping against a content it never had."""
@@ -192,6 +228,10 @@ class S3Store:
                 self._until_settled(name, functools.partial(first, name, b"1"))
                 self._until_settled(name, functools.partial(second, name, b"2"))
                 kept = self.get(name) == b"1"
+            except StoreError as error:
+                if "NotImplemented" not in str(error):
+                    raise
+                kept = False
             finally:
                 self.delete(name)
             if not kept:
@@ -305,7 +345,7 @@ class S3Store:
             if code in ABSENT:
                 raise FileNotFoundError(self._address(name)) from None
             if code == "ConditionalRequestConflict" or _status(error) == 409:
-                raise _Unsettled(f"{self._address(name)}: {code}") from None
+                raise _Unsettled(f"{self._address(name)}: {code}; run again to go on") from None
             if code in ("PreconditionFailed", "412"):
                 raise StoreError(f"{self._address(name)}: changed while it was read") from None
             message = error.response.get("Error", {}).get("Message", "")

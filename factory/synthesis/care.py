@@ -32,7 +32,9 @@ class Care:
     """What is known of a unit from the deaths of its makers."""
 
     attempt: int = 0
-    """Times the unit was begun before."""
+    """Times the unit was begun before, for whatever reason."""
+    deaths: int = 0
+    """Times its maker died of itself."""
     blind_deaths: int = 0
     """Deaths with no shot in hand."""
     halved: frozenset[tuple[ShotId, ...]] = frozenset()
@@ -45,7 +47,7 @@ class Care:
     @property
     def alone(self) -> bool:
         """Whether the unit is made by an actor that holds nothing else."""
-        return self.attempt >= 2
+        return self.deaths >= 2
 
     def begun_again(self) -> Care:
         """After a loss that is nobody's fault: a node that went away."""
@@ -53,10 +55,10 @@ class Care:
 
     def after_death(self, in_hand: tuple[ShotId, ...]) -> Care:
         """After a death with these shots in hand."""
-        again = self.begun_again()
+        again = replace(self.begun_again(), deaths=self.deaths + 1)
         if not in_hand:
             return replace(again, blind_deaths=self.blind_deaths + 1)
-        if self.attempt == 0:
+        if self.deaths == 0:
             return again
         if len(in_hand) > 1:
             return replace(again, halved=self.halved | {in_hand})

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,8 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = self.peak = 0
+        self.steps = 0
+        """Goes up whenever something on the line got on."""
         self._moving = 0
         self._changed = threading.Condition()
 
@@ -53,14 +55,15 @@ class Budget:
         """Wait until `size` more bytes fit, or nothing moves that could make room."""
         with self._changed:
             while self.used + size > self.limit and self._moving:
-                self._changed.wait(BEAT_S)
-                beat()
+                if self._changed.wait(BEAT_S):
+                    beat()  # not after silence: a line that hangs must not look alive
             self.used += size
             self.peak = max(self.peak, self.used)
 
     def give(self, size: int) -> None:
         with self._changed:
             self.used -= size
+            self.steps += 1
             self._changed.notify_all()
 
     def moving(self, change: int) -> None:
@@ -106,12 +109,10 @@ class Line:
         """Wait for all units on the line; raises what went wrong with one."""
         shards = []
         while self._pending:
-            try:
-                shards.append(self._pending[0].result(BEAT_S))
-                self._pending.popleft()
-            except TimeoutError:
-                if self._pending[0].done():  # its own timeout, not ours
-                    raise
+            steps = self.budget.steps
+            wait([self._pending[0]], BEAT_S)
+            shards += self.finished()
+            if self.budget.steps != steps:
                 beat()
         return shards
 

@@ -13,9 +13,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from factory.config import Config
-from factory.errors import FactoryError, IntegrityError
+from factory.errors import DeviceError, FactoryError, IntegrityError, PlanError
 from factory.identities.plan import Plan, batch_size, first_round, place
 from factory.identities.roster import Roster
 from factory.quality.filters import build_filters, judge
@@ -115,6 +116,11 @@ class ShardMaker:
                 self._shoot(shots[start : start + size], bench)
             missing = [pair for pair in wanted if pair not in bench.kept]
             shots = place(asked, missing, attempt + 1)
+        if bench.failures and not bench.kept and not bench.rejected:
+            raise PlanError(
+                f"unit {unit.index}: all {bench.num_shots} shots failed, first with "
+                f"{bench.failures[0].error}; it is not committed, mend the cause and run again"
+            )
         made = Made(
             key=(unit.index, self._plan.hash),
             kept=[bench.kept[pair] for pair in wanted if pair in bench.kept],
@@ -163,8 +169,8 @@ class ShardMaker:
         except (FactoryError, MemoryError, OSError):
             raise
         except Exception as error:  # because any exception of a shot is quarantined, not fatal
-            if "allocate memory" in str(error):  # torch's out-of-memory is a RuntimeError
-                raise
+            if is_of_the_device(error):
+                raise DeviceError(f"device: {error!r} at {shots[0].key}") from error
             if len(shots) > 1:
                 for shot in shots:
                     self._shoot_group([shot], bench)
@@ -178,3 +184,10 @@ class ShardMaker:
                 bench.kept[shot.identity, shot.image] = face
             else:
                 bench.rejected.append((without_pixels(shot, scores), verdict.reason))
+
+
+def is_of_the_device(error: Exception) -> bool:
+    """Whether an exception tells of the device or its memory, not of the shot that met it."""
+    named = isinstance(error, torch.OutOfMemoryError) or "AcceleratorError" in type(error).__name__
+    told = ("CUDA error", "CUDA out of memory", "can't allocate memory", "cuDNN error")
+    return named or any(words in str(error) for words in told)

@@ -14,7 +14,7 @@ from factory.identities.plan import Plan, batch_size
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
-from factory.shards.writer import encode_jpeg
+from factory.shards.writer import encode_jpeg, read_commit
 from factory.store import Store
 from factory.synthesis.opening import open_workshop
 
@@ -25,15 +25,25 @@ class Reproduced:
 
     shot: Shot
     jpeg: bytes
-    sha256_published: str
+    published: bytes
+    sha256_recorded: str
+    """What the metadata row says of the published image."""
     largest_difference: int
     """Largest difference of a decoded value, 0-255; 0 where the files are equal."""
     machine_differs: str | None
     """First way in which this machine is not the plan's; then bytes may differ."""
 
+    remarks: list[str]
+    """What the commit record remarks on the making, for instance batches drawn in parts."""
+
+    @property
+    def as_recorded(self) -> bool:
+        """Whether the published image is the one its metadata row was written for."""
+        return hashlib.sha256(self.published).hexdigest() == self.sha256_recorded
+
     @property
     def equal(self) -> bool:
-        return hashlib.sha256(self.jpeg).hexdigest() == self.sha256_published
+        return self.as_recorded and self.jpeg == self.published
 
 
 def reproduce(config: Config, store: Store, key: str) -> Reproduced:
@@ -55,7 +65,15 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     stop = row["offset"] + row["size"]
     published = b"".join(store.stream(layout.tar(unit), row["offset"], stop))
     difference = np.abs(_decoded(jpeg) - _decoded(published)).max()
-    return Reproduced(shot, jpeg, row["sha256"], int(difference), workshop.differences)
+    return Reproduced(
+        shot,
+        jpeg,
+        published,
+        row["sha256"],
+        int(difference),
+        workshop.differences,
+        read_commit(store, unit).remarks,
+    )
 
 
 def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, object]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from factory.config import FleetConfig
-from factory.errors import FactoryError, IntegrityError
+from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.records import Counts, Shard, Shot, Timings
 from factory.release import build
 from factory.shards import layout
@@ -37,9 +37,11 @@ def fleet():
 class FakeMaker:
     """Makes shards of four shots in two batches; dies, hangs or raises where it is told to."""
 
-    def __init__(self, folder: Path, deadly=(), always=(), wrong=(), poison=(), hangs=(), late=0):
+    def __init__(
+        self, folder: Path, deadly=(), always=(), wrong=(), poison=(), hangs=(), late=0, sick=()
+    ):
         self.folder, self.deadly, self.always, self.wrong = folder, deadly, always, wrong
-        self.poison, self.hangs, self.late = set(poison), hangs, late
+        self.poison, self.hangs, self.late, self.sick = set(poison), hangs, late, sick
         self.waiting: list[Shard] = []
 
     def make(self, unit: int, care=None, note=silent) -> list[Shard]:
@@ -51,6 +53,8 @@ class FakeMaker:
             os.kill(os.getpid(), signal.SIGKILL)
         if unit in self.hangs and first:
             time.sleep(600)
+        if unit in self.sick and first:
+            raise DeviceError("device: CUDA error at 0_0")
         if unit in self.wrong:
             raise IntegrityError(f"unit {unit}: other bytes")
         shots = [Shot(f"{unit}_{i}", 0, i, 0, 0, "ddim", 1, 1.0, i // 4, i % 4) for i in range(8)]
@@ -107,6 +111,17 @@ def test_a_shot_that_kills_is_found_and_its_neighbours_are_kept(fleet, tmp_path)
     assert sorted(counts) == [0, 1, 2]
     assert (counts[1].kept, counts[1].quarantined) == (7, 1)
     assert counts[0].kept == counts[2].kept == 8
+
+
+def test_actors_that_die_at_every_shot_stop_the_release(fleet, tmp_path):
+    poison = [f"{unit}_{i}" for unit in range(3) for i in range(8)]
+    with pytest.raises(FactoryError, match="max_deaths_in_a_row: 4 actors died and none committed"):
+        run(fleet, tmp_path, range(3), poison=poison, settings={"max_deaths_in_a_row": 4})
+
+
+def test_a_sick_device_is_replaced(fleet, tmp_path):
+    assert sorted(run(fleet, tmp_path, range(4), sick=(2,))) == list(range(4))
+    assert len(set((tmp_path / "2.txt").read_text().split())) == 2
 
 
 def test_a_silent_actor_is_killed_at_its_deadline(fleet, tmp_path):

@@ -27,7 +27,7 @@ from tests.conftest import tiny_dotlist
 
 STEPS = {
     LocalStore: ("put", "put_once", "swap", "delete"),
-    S3Store: ("_write", "delete"),
+    S3Store: ("_write", "_write_parts", "delete"),
 }
 
 
@@ -54,9 +54,17 @@ def count_steps(store: type, die_at: int | None) -> list[str]:
     return seen
 
 
-def torn_link(_: str, __: str) -> None:
-    """Stands in for os.link: dies with the temporary file written and the name not there."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def tear(folder: str) -> None:
+    """Make os.link die at the first name in `folder`: a temporary file is whole, its name not
+    there."""
+    link = os.link
+
+    def torn(source: Path, target: Path) -> None:
+        if f"/{folder}/" in str(target):
+            os.kill(os.getpid(), signal.SIGKILL)
+        link(source, target)
+
+    os.link = torn
 
 
 def config_of(people: Path, weights: Path, store: dict, name: str) -> Config:
@@ -98,15 +106,15 @@ def main(people: Path, weights: Path, store: dict, every: int) -> None:
     assert in_fork(lambda: make_and_list(quiet, kind, listing)) == 0
     steps = json.loads(listing.read_text())
     wanted = sums(quiet)
-    cases: list[int | None] = list(range(0, len(steps) + 1, every))
+    cases: list[int | str] = list(range(0, len(steps) + 1, every))
     if kind is LocalStore:
-        cases.append(None)  # in the middle of a step
+        cases += ["data", "_commits"]  # in the middle of a step
     for case in cases:
         config = config_of(people, weights, store, f"case-{case}")
 
         def die(case=case, config=config) -> None:
-            if case is None:
-                os.link = torn_link
+            if isinstance(case, str):
+                tear(case)
             else:
                 count_steps(kind, case)
             make(config)
@@ -114,7 +122,7 @@ def main(people: Path, weights: Path, store: dict, every: int) -> None:
         status = in_fork(die)
         assert status == -signal.SIGKILL, f"case {case}: exit {status}"
         assert in_fork(lambda config=config: make(config)) == 0, f"case {case} cannot resume"
-        where = "in a step" if case is None else f"after {(['start', *steps])[case]}"
+        where = f"writing {case}" if isinstance(case, str) else f"after {['start', *steps][case]}"
         assert sums(config) == wanted, f"other bytes when killed {where}"
         print("killed", where, "- same bytes", flush=True)
     print(f"{len(cases)} crashes, {len(steps)} steps", flush=True)

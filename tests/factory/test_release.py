@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from factory.config import SourceConfig
-from factory.errors import CheckpointError, ConfigError, PlanError, SourceError, StoreError
+from factory.errors import (
+    CheckpointError,
+    ConfigError,
+    IntegrityError,
+    PlanError,
+    SourceError,
+    StoreError,
+)
 from factory.release import build
 from factory.shards import layout, writer
 from factory.shards.verify import verify
@@ -201,13 +208,34 @@ def test_images_of_another_size_than_the_networks_see_are_refused(release_config
         make(release_config("source.image_px=48"))
 
 
-def test_a_dead_driver_between_seal_and_latest_is_mended(release_config):
+def test_a_dead_driver_before_the_last_mark_is_mended(release_config):
+    make(release_config())
+    config = release_config("release.version=0.2.0")
+    store, _ = make(config)
+    store.delete(layout.SUCCESS)  # as if it had died just before
+    (store.root.parent.parent / "latest.json").write_text("{}")
+    make(config)
+    latest = store.root.parent.parent / "latest.json"
+    assert json.loads(latest.read_text())["version"] == "0.2.0"
+    assert store.exists(layout.SUCCESS)
+
+
+def test_extras_that_a_dead_driver_left_stale_are_listed_again(release_config):
     config = release_config()
     store, _ = make(config)
-    latest = store.root.parent.parent / "latest.json"
-    latest.unlink()
+    store.put(layout.REPORT, b"measured again")
+    assert verify(store)
     make(config)
-    assert json.loads(latest.read_text())["version"] == "0.1.0"
+    assert verify(store) == []
+
+
+def test_a_committed_shard_that_is_gone_is_not_sealed(release_config):
+    config = release_config()
+    store, _ = make(config)
+    for name in (layout.SUCCESS, layout.SUMS, layout.tar(1)):
+        store.delete(name)
+    with pytest.raises(IntegrityError, match=r"seal: data/train-000001\.tar has None bytes"):
+        make(config)
 
 
 def test_a_roster_of_other_settings_without_a_plan_says_what_to_do(release_config):

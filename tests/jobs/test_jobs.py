@@ -128,10 +128,14 @@ def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_sigterm_finishes_what_is_in_hand(empty, people, weights, tmp_path):
+@pytest.mark.parametrize(
+    "runner", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
+)
+def test_sigterm_finishes_what_is_in_hand(runner, empty, people, weights, tmp_path):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
-    work = ["identities.num_virtual=20", "plan.images_per_identity=20", "sampler.num_steps=40"]
+    work = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=40"]
+    work += [f"fleet.runner={runner}", "fleet.num_workers=2"]
     arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store), *work)
     driver = subprocess.Popen(
         command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -41,6 +41,7 @@ def test_counts_rate_and_time_left(store):
     commit(store, 0, 100.0, 110.0, Counts(10, 2, 9, 2, 1, {"too_dark": 2}), attempt=1)
     commit(store, 2, 100.0, 120.0, Counts(10, 0, 10, 0, 0))
     store.put(layout.proof(2, "x"), b"{}")
+    store.put(layout.COMMITS + "notes.txt", b"of a person")
     status = reader.read()
     assert (len(status.shards), status.num_units, status.planned) == (2, 3, 30)
     assert (status.counts.kept, status.counts.quarantined) == (19, 1)
@@ -76,7 +77,7 @@ def test_garbage_is_what_no_release_needs(store, s3_endpoint):
     assert garbage.find(store, 3600, now) == []
     found = garbage.find(store, 3600, now + 4000)
     assert {item.entry.name: item.reason for item in found} == wanted
-    garbage.remove(store, found)
+    assert garbage.remove(store, found) == found
     assert garbage.find(store, 3600, now + 4000) == []
     assert store.exists(layout.tar(0))
     assert store.exists(layout.PLAN)
@@ -91,6 +92,16 @@ def test_files_of_an_open_unit_are_kept_while_the_release_is_alive(tmp_path):
     assert garbage.find(store, 86_400, time.time()) == []
     os.utime(store.path(layout.PLAN), (long_ago, long_ago))
     assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar(1)]
+
+
+def test_a_unit_committed_meanwhile_is_kept(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put(layout.PLAN, PLAN.to_json())
+    store.put(layout.tar(1), b"tar")
+    found = garbage.find(store, 0, time.time() + 1)
+    commit(store, 1, 0.0, 1.0, Counts(10, 0, 10, 0, 0))
+    assert garbage.remove(store, found) == []
+    assert store.exists(layout.tar(1))
 
 
 def test_a_roster_without_a_plan_may_go(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -122,11 +123,11 @@ def test_a_resume_anywhere_repeats_and_loses_nothing(local, stop, before, after,
     assert merged.finished
 
 
-def test_workers_of_a_loader_resume_in_the_middle_of_an_epoch(local):
+def test_workers_of_a_loader_resume_in_the_middle_of_an_epoch(store):
     def loader(stream):
         return DataLoader(stream, batch_size=2, num_workers=2, collate_fn=collate)
 
-    stream, used = ReleaseStream(local, seed=3), []
+    stream, used = ReleaseStream(store, seed=3), []
     bookmark = Bookmark(stream)
     for count, (images, labels, positions) in enumerate(loader(stream)):
         assert images.shape[1:] == (8, 8, 3)
@@ -134,7 +135,7 @@ def test_workers_of_a_loader_resume_in_the_middle_of_an_epoch(local):
         bookmark.mark(positions)
         if count == 3:
             break
-    again = ReleaseStream(local, seed=3)
+    again = ReleaseStream(store, seed=3)
     again.bookmark.load_state_dict(bookmark.state_dict())
     for _, labels, _ in loader(again):
         used += labels.tolist()
@@ -159,3 +160,26 @@ def test_what_is_not_sealed_or_short_is_refused(local, tmp_path):
     torn.put("data/train-000001.tar", shard_of(5, 2))
     with pytest.raises(SourceError, match=r"train-000001\.tar has 2 samples, its index says 3"):
         list(ReleaseStream(torn))
+
+
+def test_hostile_releases_are_refused(local, tmp_path):
+    torn = LocalStore(tmp_path)
+    write_release(torn)
+    bomb = gzip.compress(bytes(50_000_000))
+    torn.put("data/train-000000.tar", bomb)
+    with pytest.raises(SourceError, match=r"train-000000\.tar is not a readable plain tar"):
+        next(iter(ReleaseStream(torn, shuffle=False)))
+    torn.put("data/train-000000.tar", shard_of(0, 5)[:1800])
+    with pytest.raises(SourceError, match=r"train-000000\.tar"):
+        list(ReleaseStream(torn, shuffle=False))
+    outside = {"url": "../../../etc/passwd", "nsamples": 1, "filesize": 1}
+    torn.put("index/wids.json", json.dumps({"shardlist": [outside]}).encode())
+    with pytest.raises(SourceError, match="outside of it"):
+        ReleaseStream(torn)
+
+
+def test_bookmarks_of_two_epochs_are_not_merged(local):
+    one, two = Bookmark(ReleaseStream(local)), Bookmark(ReleaseStream(local))
+    two.next_epoch()
+    with pytest.raises(ValueError, match="epochs 0 and 1"):
+        one.merge(two)

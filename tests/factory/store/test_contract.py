@@ -72,6 +72,7 @@ def test_streams_whole_and_by_range(store):
     assert b"".join(store.stream("big", 1000, 2_000_000)) == data[1000:2_000_000]
     assert b"".join(store.stream("big", len(data) - 7)) == data[-7:]
     assert b"".join(store.stream("big", 5, 5)) == b""
+    assert b"".join(store.stream("big", len(data) + 5)) == b""
     store.put("empty", b"")
     assert store.get("empty") == b""
 

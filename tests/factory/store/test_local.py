@@ -32,7 +32,7 @@ def test_preflight_wants_space_and_a_writable_folder(store, tmp_path):
         store.preflight(1 << 60, 0)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot write"):
-        LocalStore(tmp_path / "file" / "x").preflight(0, 0)
+        LocalStore(tmp_path / "file" / "x").preflight(1, 0)
 
 
 def test_a_filesystem_without_links_is_refused(store, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import pickle
 import time
 from contextlib import contextmanager
 
@@ -154,3 +156,38 @@ def test_wrong_places_and_credentials_are_named_at_once(s3_config, monkeypatch):
     assert time.monotonic() - started < 20
     with pytest.raises(ConfigError, match=r"check store\.endpoint_url"):
         open_store(s3_config(endpoint_url="no-scheme"))
+
+
+def read_all(store, names, results):
+    results.put([store.get(name) for name in names])
+
+
+def test_forks_do_not_share_a_connection(s3_config):
+    store = open_store(s3_config())
+    names = [f"x{i}" for i in range(20)]
+    for name in names:
+        store.put(name, name.encode() * 5000)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    readers = [context.Process(target=read_all, args=(store, names, results)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    answers = [results.get(timeout=60) for _ in readers]
+    for reader in readers:
+        reader.join()
+    assert answers == [[name.encode() * 5000 for name in names]] * 4
+    copy = pickle.loads(pickle.dumps(store))
+    assert copy.get("x3") == b"x3" * 5000
+
+
+def test_a_swap_of_what_vanished_meanwhile_is_lost(s3_config, monkeypatch):
+    store = open_store(s3_config())
+    store.put("latest", b"1")
+    real = store._write
+
+    def vanishes(name, *arguments, **condition):
+        store.delete(name)
+        return real(name, *arguments, **condition)
+
+    monkeypatch.setattr(store, "_write", vanishes)
+    assert store.swap("latest", b"1", b"2") is False

@@ -48,6 +48,9 @@ def test_a_single_death_changes_nothing_and_one_by_chance_is_no_proof():
 
 
 def test_lost_nodes_and_deaths_without_a_shot_are_counted_apart():
-    care = Care().begun_again().begun_again().after_death(())
-    assert (care.attempt, care.blind_deaths) == (3, 1)
+    care = Care().begun_again().begun_again()
+    assert not care.alone
+    care = care.after_death(())
+    assert (care.attempt, care.deaths, care.blind_deaths) == (3, 1, 1)
     assert not care.halved
+    assert not care.alone

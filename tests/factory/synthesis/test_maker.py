@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.errors import IntegrityError
+from factory.errors import DeviceError, IntegrityError, PlanError
 from factory.identities.plan import Plan, cut_units, first_round, place
 from factory.identities.roster import Roster
 from factory.planning import write_plan
@@ -177,13 +177,31 @@ def test_out_of_memory_with_a_single_slot_is_an_error():
         HalvingGenerator(NoMemory()).generate(place(ASKED, [(0, 0)], 0), 8)
 
 
-def test_memory_and_disk_errors_are_not_a_shots_fault(make):
-    class Exhausted(FakeGenerator):
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB"),
+    ],
+)
+def test_an_error_of_the_device_is_not_a_shots_fault(make, error):
+    class Sick(FakeGenerator):
         def generate(self, shots, batch_size):
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+            raise error
 
-    with pytest.raises(RuntimeError, match="allocate memory"):
-        make(Exhausted(), FakeEmbedder())
+    with pytest.raises(DeviceError, match=r"device: .* at 000000_0000"):
+        make(Sick(), FakeEmbedder())
+
+
+def test_a_unit_of_failures_only_is_not_committed(make, tmp_path):
+    class Broken(FakeGenerator):
+        def generate(self, shots, batch_size):
+            raise KeyError("no such layer")
+
+    with pytest.raises(PlanError, match="unit 0: all 12 shots failed, first with KeyError"):
+        make(Broken(), FakeEmbedder())
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.fixture

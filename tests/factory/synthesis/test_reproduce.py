@@ -46,7 +46,10 @@ def test_an_altered_image_is_told_by_its_pixels(released):
         quality -= 1
     data[row["offset"] : row["offset"] + row["size"]] = buffer.getvalue().ljust(row["size"], b"\0")
     store.put(layout.tar(0), bytes(data))
-    assert reproduce(config, store, row["key"]).largest_difference > 30
+    made = reproduce(config, store, row["key"])
+    assert made.largest_difference > 30
+    assert not made.equal
+    assert not made.as_recorded
 
 
 def test_another_stack_is_reported(released, monkeypatch):
