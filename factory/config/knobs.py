@@ -18,11 +18,12 @@ def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any
 class SourceConfig:
     """Faces that exist: the people a recognizer learns and virtual people must differ from."""
 
-    kind: Literal["starter", "folder", "webdataset"] = "starter"
+    kind: Literal["starter", "folder", "webdataset", "recordio"] = "starter"
     """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
-    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release."""
+    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
+    MXNet .rec of aligned faces, as insightface publishes them."""
     path: str | None = None
-    """Folder, tar or release to read; None only for the starter pack."""
+    """Folder, tar, release or .rec to read; None only for the starter pack."""
     landmarks: str | None = None
     """CSV with columns file,x1,y1..x5,y5 in pixels of the unaligned images; None: no table."""
     detector: str | None = None

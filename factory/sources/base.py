@@ -70,7 +70,7 @@ class FaceSet:
         return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, names, self.corrupt)
 
 
-def decode_image(data: bytes, key: str, max_pixels: int) -> np.ndarray:
+def decode_image(data: bytes | memoryview, key: str, max_pixels: int) -> np.ndarray:
     """RGB uint8 HWC from JPEG, PNG or WebP bytes; raises CorruptImageError naming the key.
 
     The size in the header is checked before any pixel is decoded.

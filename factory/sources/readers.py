@@ -24,6 +24,7 @@ from factory.sources.base import (
     read_faces,
 )
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
+from factory.sources.recordio import RecordSource
 from factory.sources.webdataset import index_shards
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
@@ -92,6 +93,8 @@ def open_source(config: SourceConfig) -> FaceSource:
     path = Path(config.path or "")
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
+    if config.kind == "recordio":
+        return RecordSource(config)
     if config.kind == "webdataset":
         return IndexedSource(*index_shards(path), config)
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)

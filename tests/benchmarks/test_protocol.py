@@ -178,3 +178,28 @@ def test_reading_against_plain_webdataset(tmp_path: Path):
 
     ours_s, theirs_s = fastest(ours, theirs, repeats=6)
     report("reader_vs_webdataset", theirs_s / ours_s, 0.95, ours_samples_s=1200 / ours_s)
+
+
+def test_recordio_against_bare_decoding(tmp_path: Path):
+    """Seconds of decoding bytes in memory over random access to a .rec and decoding."""
+    from factory.config import SourceConfig
+    from factory.sources import open_source
+    from factory.sources.base import decode_image
+    from factory.sources.recordio import RecordSource, write_records
+
+    pack = open_source(SourceConfig())
+    jpegs = [writer.encode_jpeg(pack[index].image_HWC, 95) for index in range(2000)]
+    write_records(tmp_path / "x.rec", np.arange(2000) // 10, jpegs)
+    source = RecordSource(SourceConfig(kind="recordio", path=str(tmp_path / "x.rec")))
+    order = np.random.default_rng(0).permutation(2000).tolist()
+
+    def ours() -> None:
+        for index in order:
+            _ = source[index].image_HWC
+
+    def bare() -> None:
+        for index in order:
+            decode_image(jpegs[index], "key", 1 << 30)
+
+    ours_s, bare_s = fastest(ours, bare, repeats=6)
+    report("recordio_vs_decode", bare_s / ours_s, 0.9, ours_images_s=2000 / ours_s)
