@@ -1,7 +1,8 @@
-"""Measure a recognizer on a pairs file: accuracy by folds, AUC, EER, FDR.
+"""Measure a recognizer on pairs: accuracy by folds, AUC, EER, FDR, FMR100/1000, TAR at FAR.
 
     python -m jobs.verify_recognizer configs/recognizer/mini.yaml \\
         recognizer.checkpoint=runs/mini/recognizer source.path=test.tar source.pairs=pairs.txt
+    python -m jobs.verify_recognizer configs/recognizer/casia_r50.yaml source.pairs=lfw.bin
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
     from factory.checkpoint import read_story
     from factory.distributed import pick_device
     from factory.recognition.embed import Recognizer
+    from factory.recognition.pairs import pairs_over, read_bin
     from factory.recognition.verification import verify_pairs
     from factory.sources import open_source, read_faces
 
-    if config.source.pairs is None:
-        raise ConfigError("source.pairs: nothing given; want a file in the form of LFW's pairs.txt")
+    source = config.source
+    if source.pairs is None:
+        raise ConfigError("source.pairs: nothing given; want LFW's pairs.txt or insightface's .bin")
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
-    faces = read_faces(open_source(config.source), config.source.max_corrupt_fraction)
+    if source.pairs.endswith(".bin"):
+        pairs = read_bin(source.pairs, source.image_px, source.max_pixels)
+    else:
+        faces = read_faces(open_source(source), source.max_corrupt_fraction)
+        pairs = pairs_over(faces, source.pairs)
     if dry_run:
         return
     recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
-    print(json.dumps(verify_pairs(recognizer, faces, config.source.pairs), indent=2))
+    print(json.dumps(verify_pairs(recognizer, pairs), indent=2))
 
 
 if __name__ == "__main__":

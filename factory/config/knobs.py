@@ -37,7 +37,8 @@ class SourceConfig:
     holdout_identities: int = knob(0, low=0)
     """The last so many identities are never trained on; accuracy is measured on them."""
     pairs: str | None = None
-    """LFW's pairs.txt over this source's keys, for jobs.verify_recognizer."""
+    """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
+    which brings its own images."""
     heldout: str | None = None
     """A source of the same kind with other people, for measuring only; takes the place of
     holdout_identities."""

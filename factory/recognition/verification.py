@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.errors import SourceError
-from factory.sources import FaceSet
+from factory.recognition.pairs import Pairs
 
 
 def pair_cosines(unit_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,52 +87,26 @@ def fold_accuracy(
     return float(np.mean(scores)), float(np.std(scores))
 
 
-def verify_pairs(embedder: Any, faces: FaceSet, path: str) -> dict[str, float]:
-    """Figures of a pairs file over faces in memory, by a Recognizer (image and mirror summed).
-
-    Raises SourceError for a key that is not among the faces.
-    """
-    pairs, same, num_folds = read_pairs(path)
-    rows = {key: row for row, key in enumerate(faces.keys)}
-    missing = [key for pair in pairs for key in pair if key not in rows]
-    if missing:
-        raise SourceError(
-            f"source.pairs: {path} names {missing[0]!r}, which is not in the source "
-            f"({len(missing)} such); use the pairs file of this source"
-        )
-    unit_ND = embedder.embed_with_mirror(faces.images_NHWC)
-    first, second = (unit_ND[[rows[pair[side]] for pair in pairs]] for side in (0, 1))
-    cosines = (first * second).sum(1)
-    accuracy, spread = fold_accuracy(cosines, same, num_folds)
-    genuine, impostor = cosines[same], cosines[~same]
-    return {
-        "num_pairs": len(pairs),
+def verify_pairs(embedder: Any, pairs: Pairs) -> dict[str, float]:
+    """Figures of a recognizer on pairs, image and mirror summed: accuracy by folds, AUC, EER, FDR,
+    FMR100 and FMR1000 (lowest FNMR at such an FMR), and TAR at every FAR that there are impostors
+    enough to measure."""
+    unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
+    cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
+    accuracy, spread = fold_accuracy(cosines, pairs.same, pairs.num_folds)
+    genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
+    figures = {
+        "num_pairs": len(cosines),
         "accuracy": accuracy,
         "accuracy_fold_std": spread,
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
         "fdr": fisher_ratio(genuine, impostor),
+        "fmr100": 1 - tar_at_far(genuine, impostor, 1e-2),
+        "fmr1000": 1 - tar_at_far(genuine, impostor, 1e-3),
     }
-
-
-def read_pairs(path: str) -> tuple[list[tuple[str, str]], np.ndarray, int]:
-    """LFW's pairs.txt -> (pairs of keys NAME/NAME_0001, same-person flags, number of folds)."""
-    with open(path, encoding="utf-8") as handle:
-        lines = [line.split() for line in handle if line.strip()]
-    pairs: list[tuple[str, str]] = []
-    same: list[bool] = []
-    for number, fields in enumerate(lines[1:], start=2):
-        if len(fields) == 3:
-            name, first, second = fields
-            pairs.append((_lfw_key(name, first), _lfw_key(name, second)))
-        elif len(fields) == 4:
-            name, first, other, second = fields
-            pairs.append((_lfw_key(name, first), _lfw_key(other, second)))
-        else:
-            raise SourceError(f"{path} line {number}: want 3 or 4 fields, got {len(fields)}")
-        same.append(len(fields) == 3)
-    return pairs, np.array(same), int(lines[0][0])
-
-
-def _lfw_key(name: str, number: str) -> str:
-    return f"{name}/{name}_{int(number):04d}"
+    for exponent in range(1, 7):
+        if len(impostor) >= 10**exponent:
+            far = 10.0**-exponent
+            figures[f"tar_at_far_1e-{exponent}"] = tar_at_far(genuine, impostor, far)
+    return figures

@@ -38,11 +38,21 @@ class FakeMaker:
     """Makes shards of four shots in two batches; dies, hangs or raises where it is told to."""
 
     def __init__(
-        self, folder: Path, deadly=(), always=(), wrong=(), poison=(), hangs=(), late=0, sick=()
+        self,
+        folder: Path,
+        deadly=(),
+        always=(),
+        wrong=(),
+        poison=(),
+        hangs=(),
+        late=0,
+        sick=(),
+        pause=0.0,
     ):
         self.folder, self.deadly, self.always, self.wrong = folder, deadly, always, wrong
         self.poison, self.hangs, self.late, self.sick = set(poison), hangs, late, sick
         self.waiting: list[Shard] = []
+        self.pause = pause
 
     def make(self, unit: int, care=None, note=silent) -> list[Shard]:
         care = care or Care()
@@ -53,6 +63,7 @@ class FakeMaker:
             os.kill(os.getpid(), signal.SIGKILL)
         if unit in self.hangs and first:
             time.sleep(600)
+        time.sleep(self.pause)
         if unit in self.sick and first:
             raise DeviceError("device: CUDA error at 0_0")
         if unit in self.wrong:
@@ -87,8 +98,8 @@ def run(fleet, tmp_path, units, workers=2, settings=(), **faults):
 
 
 def test_every_unit_is_made_once_by_several_actors(fleet, tmp_path):
-    assert sorted(run(fleet, tmp_path, range(12))) == list(range(12))
-    makers = [(tmp_path / f"{unit}.txt").read_text().split() for unit in range(12)]
+    assert sorted(run(fleet, tmp_path, range(24), pause=0.5)) == list(range(24))
+    makers = [(tmp_path / f"{unit}.txt").read_text().split() for unit in range(24)]
     assert all(len(pids) == 1 for pids in makers)
     assert len({pids[0] for pids in makers}) == 2
 

@@ -1,0 +1,166 @@
+"""Benchmarks as people have them: LFW's pairs.txt over a source, insightface's .bin (METHODS 8).
+
+A .bin is a pickle, and a pickle can run code: it is read by an unpickler that knows no names but
+those which byte strings and numpy arrays need.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.errors import SourceError
+from factory.sources import FaceSet
+from factory.sources.base import decode_image
+
+MAX_BYTES = 4 << 30
+"""Largest .bin that is read; the published ones have 60 to 200 MB."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pair i is images 2i and 2i+1: RGB uint8 [2N, H, W, 3], same person or not [N]."""
+
+    images_NHWC: np.ndarray
+    same: np.ndarray
+    num_folds: int = 10
+
+
+def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> Pairs:
+    """insightface's .bin; raises SourceError for anything that is not one, naming what it asked
+    for."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise SourceError(f"source.pairs: {path} is no file of at most {MAX_BYTES >> 30} GiB")
+    try:
+        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    except SourceError as error:
+        raise SourceError(f"source.pairs: {path} {error}") from None
+    except Exception as error:  # because damaged pickles raise nearly anything
+        raise SourceError(
+            f"source.pairs: {path} is not a readable .bin ({type(error).__name__})"
+        ) from None
+    encoded, same = _lists_of(content, path)
+    images = [
+        decode_image(_bytes_of(item, path), f"{path}[{i}]", max_pixels)
+        for i, item in enumerate(encoded)
+    ]
+    for i, image in enumerate(images):
+        if image.shape != (image_px, image_px, 3):
+            raise SourceError(
+                f"source.image_px: {path}[{i}] is {image.shape[1]}x{image.shape[0]}, not "
+                f"{image_px}x{image_px}; set source.image_px to its size"
+            )
+    return Pairs(np.stack(images), same)
+
+
+def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
+    """The pairs of LFW's pairs.txt among faces in memory, whose keys are NAME/NAME_0001.
+
+    Raises SourceError for a line that is no pair, and for a key that is not among the faces.
+    """
+    keys, same, num_folds = read_lfw(path)
+    rows = {key: row for row, key in enumerate(faces.keys)}
+    missing = [key for pair in keys for key in pair if key not in rows]
+    if missing:
+        raise SourceError(
+            f"source.pairs: {path} names {missing[0]!r}, which is not in the source "
+            f"({len(missing)} such); use the pairs file of this source"
+        )
+    chosen = [rows[key] for pair in keys for key in pair]
+    return Pairs(faces.images_NHWC[chosen], same, num_folds)
+
+
+def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
+    """LFW's pairs.txt -> (pairs of keys NAME/NAME_0001, same-person flags, number of folds)."""
+    text = Path(path).read_text(encoding="utf-8")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    pairs: list[tuple[str, str]] = []
+    for number, fields in enumerate(lines[1:], start=2):
+        if len(fields) == 3:
+            name, first, second = fields
+            pairs.append((_lfw_key(name, first), _lfw_key(name, second)))
+        elif len(fields) == 4:
+            name, first, other, second = fields
+            pairs.append((_lfw_key(name, first), _lfw_key(other, second)))
+        else:
+            raise SourceError(f"{path} line {number}: want 3 or 4 fields, got {len(fields)}")
+    same = np.array([len(fields) == 3 for fields in lines[1:]])
+    return pairs, same, int(lines[0][0])
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names that byte strings and plain numpy arrays need, in safe spellings."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[tuple[str, str], Callable[..., Any]] = {
+            ("numpy", "dtype"): _plain_dtype,
+            ("numpy", "ndarray"): np.ndarray,
+            ("_codecs", "encode"): _encode_latin1,
+        }
+        for package in ("numpy.core", "numpy._core"):  # numpy 1 and 2
+            known[f"{package}.multiarray", "_reconstruct"] = _empty_array
+            known[f"{package}.numeric", "_frombuffer"] = _array_of_buffer
+        if (module, name) not in known:
+            raise SourceError(
+                f"asks for {module}.{name}; a .bin may hold lists, bytes, booleans and arrays only"
+            )
+        return known[module, name]
+
+    def persistent_load(self, _: Any) -> Any:
+        raise SourceError("asks for a persistent object; a .bin may not")
+
+
+def _plain_dtype(code: Any, *_: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(code.decode() if isinstance(code, bytes) else code)
+    if dtype.kind not in "bui":
+        raise SourceError(f"holds an array of {dtype}; a .bin may hold bytes and booleans")
+    return dtype
+
+
+def _empty_array(*_: Any) -> np.ndarray:
+    return np.empty(0, np.uint8)  # pickle then sets its shape and bytes
+
+
+def _array_of_buffer(buffer: Any, dtype: np.dtype[Any], shape: Any, order: Any) -> np.ndarray:
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+def _encode_latin1(text: str, *_: Any) -> bytes:
+    return text.encode("latin1")
+
+
+def _lists_of(content: Any, path: Path) -> tuple[list[Any], np.ndarray]:
+    well_formed = (
+        isinstance(content, list | tuple)
+        and len(content) == 2
+        and all(isinstance(part, list | tuple | np.ndarray) for part in content)
+    )
+    if not well_formed:
+        raise SourceError(f"source.pairs: {path} is not (images, same-person flags)")
+    encoded, same = list(content[0]), list(content[1])
+    flags = all(isinstance(flag, bool | int | np.bool_ | np.integer) for flag in same)
+    if not same or not flags or len(encoded) != 2 * len(same):
+        raise SourceError(
+            f"source.pairs: {path} has {len(encoded)} images and {len(same)} flags; want two "
+            "images for each flag"
+        )
+    return encoded, np.array(same, dtype=bool)
+
+
+def _bytes_of(encoded: Any, path: Path) -> bytes:
+    if isinstance(encoded, bytes):
+        return encoded
+    if isinstance(encoded, np.ndarray) and encoded.dtype == np.uint8:
+        return encoded.tobytes()
+    raise SourceError(f"source.pairs: {path} holds a {type(encoded).__name__} for an image")
+
+
+def _lfw_key(name: str, number: str) -> str:
+    return f"{name}/{name}_{int(number):04d}"
