@@ -5,6 +5,7 @@ identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -171,6 +172,14 @@ class Shard:
     remarks: list[str] = field(default_factory=list)
 
 
+def total_counts(shards: Iterable[Shard]) -> Counts:
+    """Counts of several shards together."""
+    total = Counts(0, 0, 0, 0, 0)
+    for shard in shards:
+        total = total.plus(shard.counts)
+    return total
+
+
 @dataclass(frozen=True)
 class Manifest:
     """All shards of a release and where they come from."""
@@ -182,7 +191,4 @@ class Manifest:
 
     @property
     def counts(self) -> Counts:
-        total = Counts(0, 0, 0, 0, 0)
-        for shard in self.shards:
-            total = total.plus(shard.counts)
-        return total
+        return total_counts(self.shards)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from factory.errors import PlanError
 from factory.identities.plan import Plan
-from factory.records import Counts, Shard
+from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.shards.writer import read_commit
@@ -32,10 +32,7 @@ class Status:
 
     @property
     def counts(self) -> Counts:
-        total = Counts(0, 0, 0, 0, 0)
-        for shard in self.shards:
-            total = total.plus(shard.counts)
-        return total
+        return total_counts(self.shards)
 
     @property
     def shots_per_s(self) -> float | None:
