@@ -1,8 +1,8 @@
 """Named tensors and their story: `weights.safetensors` beside `checkpoint.json` in one folder.
 
 The JSON holds kind, config, step, metrics, lineage (the sha256 of the weights this one was trained
-with) and the sha256 of the weights; loading refuses weights that do not match it. A training keeps
-`resume.pt` beside them (optimizer and generator states, read with weights_only=True).
+with) and the sha256 of the weights; loading refuses weights that do not match it. What a training
+needs to go on lies beside them, see progress.py.
 """
 
 from __future__ import annotations
@@ -140,34 +140,6 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file, streamed."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def save_resume(path: Path, state: dict[str, Any]) -> None:
-    """Write the state of a running training, whole or not at all."""
-    path.mkdir(parents=True, exist_ok=True)
-    temporary = path / f".resume.{os.getpid()}"
-    torch.save(state, temporary)
-    os.replace(temporary, path / "resume.pt")
-
-
-def load_resume(path: Path) -> dict[str, Any] | None:
-    """State of an interrupted training in this folder, or None."""
-    file = path / "resume.pt"
-    if not file.exists():
-        return None
-    return dict(torch.load(file, map_location="cpu", weights_only=True))
-
-
-def same_recipe(found: str | None, wanted: object, out: Path) -> str:
-    """Digest of a training's recipe; raises CheckpointError when `found`, that of the state in
-    `out`, is another one: a resume that changes the recipe is neither of the two trainings."""
-    digest = hashlib.sha256(repr(wanted).encode()).hexdigest()
-    if found not in (None, digest):
-        raise CheckpointError(
-            f"training.out: {out} was begun with other settings; go on with those, or choose "
-            "another folder"
-        )
-    return digest
 
 
 def replace(path: Path, data: bytes) -> None:

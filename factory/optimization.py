@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,16 +30,44 @@ def num_steps(num_samples: int, batch_size: int, epochs: float, max_steps: int |
     return min(steps, max_steps) if max_steps else steps
 
 
-def batch_indices(
-    seed: int, step: int, num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1
-) -> np.ndarray:
-    """Samples of a step: epoch permutations by Philox, the global batch cut into equal ranks."""
-    per_epoch = num_samples // batch_size
-    epoch, position = divmod(step, per_epoch)
-    rng = np.random.Generator(np.random.Philox(stream_seed(seed, "order", epoch)))
-    batch = rng.permutation(num_samples)[position * batch_size : (position + 1) * batch_size]
-    share = batch_size // world_size
-    return batch[rank * share : (rank + 1) * share]
+class Order:
+    """Which samples a step uses: a pure function of seed and step, the same for any ranks.
+
+    `weights_N` says how often a sample comes in an epoch on average (None: once). A sample of
+    weight 2.3 comes two or three times, and so does any group of samples that stand side by side
+    (a class) come as often as its weights say, within one.
+    """
+
+    def __init__(
+        self, seed: int, num_samples: int, batch_size: int, weights_N: np.ndarray | None = None
+    ) -> None:
+        self._seed, self._num_samples, self._weights_N = seed, num_samples, weights_N
+        total = num_samples if weights_N is None else round(float(weights_N.sum()))
+        self.per_epoch = max(1, total)
+        self.batch_size = min(batch_size, self.per_epoch)
+        self._epoch, self._drawn = -1, np.empty(0, np.int64)
+
+    def batch(self, step: int) -> np.ndarray:
+        """Samples of a step over all ranks, int64 [batch_size]."""
+        epoch, position = divmod(step, self.per_epoch // self.batch_size)
+        if epoch != self._epoch:
+            self._epoch, self._drawn = epoch, self._draw(epoch)
+        return self._drawn[position * self.batch_size :][: self.batch_size]
+
+    def rank_batch(self, step: int, rank: int, world_size: int) -> np.ndarray:
+        """A rank's equal share of `batch`."""
+        share = self.batch_size // world_size
+        return self.batch(step)[rank * share : (rank + 1) * share]
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        rng = np.random.Generator(np.random.Philox(stream_seed(self._seed, "order", epoch)))
+        if self._weights_N is None:
+            return rng.permutation(self._num_samples)
+        ends_N = np.cumsum(self._weights_N)  # systematic sampling: one tooth of a comb a unit
+        teeth = np.arange(self.per_epoch) + rng.random()
+        teeth *= ends_N[-1] / self.per_epoch
+        samples = np.searchsorted(ends_N, teeth, side="right")
+        return rng.permutation(np.minimum(samples, self._num_samples - 1))
 
 
 def step_decay(epoch: float, milestones: Sequence[float]) -> float:
@@ -64,19 +93,26 @@ class EMA:
         self.num_updates = 0
         self.shadow = {n: p.detach().float().clone() for n, p in module.state_dict().items()}
 
+    @property
+    def current_decay(self) -> float:
+        """Decay of the last update: small at first, so that early weights are forgotten."""
+        return min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+
     @torch.no_grad()
     def update(self, module: torch.nn.Module) -> None:
         self.num_updates += 1
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         state = module.state_dict()
         shadow = list(self.shadow.values())
-        torch._foreach_lerp_(shadow, [state[n].float() for n in self.shadow], 1 - decay)
+        new = [state[n].float() for n in self.shadow]
+        torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
 
-    def state_dict(self) -> dict[str, object]:
-        return {"num_updates": self.num_updates, "shadow": self.shadow}
+    def save(self, folder: Path) -> None:
+        """Write the average into a training's state folder; rank 0 calls it."""
+        torch.save({"num_updates": self.num_updates, "shadow": self.shadow}, folder / "ema.pt")
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.num_updates = int(state["num_updates"])  # type: ignore[call-overload]
-        saved = dict(state["shadow"])  # type: ignore[call-overload]
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        saved = torch.load(folder / "ema.pt", map_location="cpu", weights_only=True)
+        self.num_updates = int(saved["num_updates"])
         for name, value in self.shadow.items():
-            value.copy_(saved[name])  # into place, so that it stays on its device
+            value.copy_(saved["shadow"][name])  # into place, so that it stays on its device

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-from factory.config import Config, load
+from factory.config import Config, absolute, load
 from factory.errors import FactoryError
-
-if TYPE_CHECKING:
-    from factory.sources import FaceSet
 
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
@@ -31,12 +29,21 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
     )
 
 
-def print_faces(faces: FaceSet, heldout: FaceSet) -> None:
-    """What a training will see, and every image it leaves out."""
-    people = len(set(faces.labels.tolist()))
-    print(f"{len(faces)} images of {people} people, {len(heldout)} held out")
-    for line in faces.corrupt:
-        print("left out:", line)
+def train_here_or_on_a_gang(
+    train: Callable[[Config, Callable[[str], None]], dict[str, Any]], config: Config
+) -> None:
+    """Run a training where compute.num_ranks says, and print its metrics from rank 0."""
+    from factory.distributed import rank
+
+    if config.compute.num_ranks:
+        from cluster.gang import run_gang
+
+        metrics = run_gang(train, absolute(config))
+    else:
+        metrics = train(config, print)
+    if rank() == 0:
+        print(json.dumps(metrics, indent=2))
+        print("wrote", config.training.out)
 
 
 def guarded(action: Callable[[], None]) -> None:

@@ -1,14 +1,14 @@
 """Train the autoencoder in whose latents a generator works; the same command resumes.
 
-python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
+    python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
+
+With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths.
 """
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
-from jobs.command import print_faces, run
+from jobs.command import run, train_here_or_on_a_gang
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:
@@ -17,11 +17,11 @@ def train_autoencoder(config: Config, dry_run: bool) -> None:
     from factory.sources import training_faces
 
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
-    faces, heldout = training_faces(config.source)
-    print_faces(faces, heldout)
-    if not dry_run:
-        print(json.dumps(train(config, faces, heldout), indent=2))
-        print("wrote", config.training.out)
+    if dry_run:
+        faces, heldout = training_faces(config.source)
+        print(faces.describe(heldout))
+        return
+    train_here_or_on_a_gang(train, config)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
 """Train the diffusion model that draws a person from an embedding; the same command resumes.
 
     python -m jobs.train_generator configs/generator/mini.yaml [training.out=runs/generator]
+    python -m jobs.train_generator configs/generator/vigface.yaml compute.num_ranks=8
 
-Under `torchrun --nproc-per-node N -m jobs.train_generator CONFIG` it trains on N processes with
-DeepSpeed.
+With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths;
+`torchrun --nproc-per-node N -m jobs.train_generator CONFIG` does without Ray.
 """
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
-from jobs.command import print_faces, run
+from jobs.command import run, train_here_or_on_a_gang
 
 
 def train_generator(config: Config, dry_run: bool) -> None:
@@ -22,11 +21,11 @@ def train_generator(config: Config, dry_run: bool) -> None:
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     if config.generator.space == "latents":
         read_story(config.autoencoder.checkpoint, "autoencoder", "autoencoder.checkpoint")
-    faces, heldout = training_faces(config.source)
-    print_faces(faces, heldout)
-    if not dry_run:
-        print(json.dumps(train(config, faces), indent=2))
-        print("wrote", config.training.out)
+    if dry_run:
+        faces, heldout = training_faces(config.source)
+        print(faces.describe(heldout))
+        return
+    train_here_or_on_a_gang(train, config)
 
 
 if __name__ == "__main__":

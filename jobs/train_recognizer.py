@@ -1,28 +1,28 @@
 """Train a recognizer with real and virtual prototypes; the same command resumes.
 
     python -m jobs.train_recognizer configs/recognizer/mini.yaml [training.out=runs/recognizer]
+    python -m jobs.train_recognizer configs/recognizer/casia_r50.yaml compute.num_ranks=8
+    torchrun --nproc-per-node 8 -m jobs.train_recognizer configs/recognizer/casia_r50.yaml
 
-Under `torchrun --nproc-per-node N -m jobs.train_recognizer CONFIG` it trains on N processes with
-DeepSpeed.
+With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths.
 """
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
-from jobs.command import print_faces, run
+from jobs.command import run, train_here_or_on_a_gang
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.recognition.train import train
-    from factory.sources import training_faces
+    from factory.recognition.feed import open_crowd
+    from factory.recognition.train import check, train
 
-    faces, heldout = training_faces(config.source)
-    print_faces(faces, heldout)
-    if not dry_run:
-        print(json.dumps(train(config, faces, heldout), indent=2))
-        print("wrote", config.training.out)
+    check(config)
+    if dry_run:
+        crowd, heldout = open_crowd(config)
+        print("\n".join([*crowd.lines, crowd.describe(heldout)]))
+        return
+    train_here_or_on_a_gang(train, config)
 
 
 if __name__ == "__main__":

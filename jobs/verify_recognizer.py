@@ -18,19 +18,14 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
     from factory.checkpoint import read_story
     from factory.distributed import pick_device
     from factory.recognition.embed import Recognizer
-    from factory.recognition.pairs import pairs_over, read_bin
+    from factory.recognition.pairs import open_pairs
     from factory.recognition.verification import verify_pairs
-    from factory.sources import open_source, read_faces
 
     source = config.source
     if source.pairs is None:
         raise ConfigError("source.pairs: nothing given; want LFW's pairs.txt or insightface's .bin")
     read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
-    if source.pairs.endswith(".bin"):
-        pairs = read_bin(source.pairs, source.image_px, source.max_pixels)
-    else:
-        faces = read_faces(open_source(source), source.max_corrupt_fraction)
-        pairs = pairs_over(faces, source.pairs)
+    pairs = open_pairs(source)
     if dry_run:
         return
     recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TIERS = [
     {"config", "records", "errors"},
-    {"store", "distributed", "checkpoint", "optimization"},
+    {"store", "distributed", "engine", "checkpoint", "optimization", "progress"},
     {"sources", "recognition"},
     {"identities", "diffusion", "editing", "quality"},
     {"shards", "synthesis"},

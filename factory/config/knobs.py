@@ -56,8 +56,19 @@ class ComputeConfig:
     """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
     num_threads: int | None = knob(None, low=1)
     """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
-    zero_stage: int = knob(1, low=0, high=2)
-    """DeepSpeed ZeRO stage, used when more than one process trains (3 would need gathering)."""
+    zero_stage: int = knob(1, low=0, high=3)
+    """DeepSpeed ZeRO stage, used when more than one process trains: what is cut over the ranks.
+    0: nothing, 1: optimizer states, 2: gradients too, 3: weights too."""
+    num_ranks: int | None = knob(None, low=1)
+    """Processes of a training, started as a gang of Ray actors with one GPU each (fleet.address
+    says where); None: this process alone, or those that torchrun has started."""
+    max_restarts: int = knob(10, low=0)
+    """Times in a row that a gang is started again from its last state without a new one."""
+    accumulate: int = knob(1, low=1)
+    """Micro-batches whose gradients make one step; batch_size is that of the step."""
+    activation_checkpointing: bool = False
+    """Keep only the inputs of residual blocks and compute the rest again in the backward pass:
+    about a third more time, a fraction of the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +79,51 @@ class TrainingConfig:
     """Folder of the checkpoint; training again in the same folder resumes."""
     seed: int = knob(0, low=0)
     """Seed of weights, order and augmentation."""
-    save_every_s: float = knob(300.0, low=1.0)
-    """Seconds between resumable checkpoints."""
+    save_every_s: float = knob(300.0, low=0.0)
+    """Seconds between resumable states."""
     log_every: int = knob(50, low=1)
     """Steps between log lines."""
     max_steps: int | None = knob(None, low=1)
     """Stop after so many steps whatever the recipe says; None: the recipe decides."""
+    verify_every: int | None = knob(None, low=1)
+    """Steps between verifications of a recognizer in training, on source.pairs where given, else on
+    the held-out people; None: only at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedSource:
+    """A further source that a recognizer is trained on."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    """Where its faces lie."""
+    domain: str = "synthetic"
+    """What its faces are called in logs and in the checkpoint."""
+    weight: float = knob(1.0, low=0.0)
+    """How often its images come in an epoch, beside once for an image of the main source."""
+    same_people: bool = False
+    """Identities with the names of the main source's are the same classes; false: nobody is in two
+    sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedConfig:
+    """How faces reach a recognizer in training."""
+
+    num_workers: int = knob(0, low=0)
+    """Processes that decode images while the network learns; 0: all images are kept in memory."""
+    domain: str = "real"
+    """What the main source's faces are called in logs and in the checkpoint."""
+    mix: list[MixedSource] = field(default_factory=list)
+    """Further sources, for instance a release beside photographs (VIGFace's augmentation)."""
+    balance: Literal["image", "class"] = "image"
+    """image: every image of a source comes equally often; class: every identity does."""
+    min_images: int = knob(1, low=1)
+    """Identities with fewer images are left out, and counted."""
+    oversample: str | None = None
+    """Text file of image keys, one a line, that come oversample_factor times (CemiFace's inquiry
+    images); None: none."""
+    oversample_factor: float = knob(5.0, low=1.0)
+    """How often those come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +152,11 @@ class RecognizerConfig:
     """Length of an embedding."""
     dropout: float = knob(0.0, low=0.0, high=0.9)
     """Dropout before the embedding layer (SER-FIQ needs some)."""
-    margin: Literal["arcface", "cosface"] = "arcface"
-    """Margin on the angle (ArcFace) or on the cosine (CosFace)."""
+    margin: Literal["arcface", "cosface", "adaface"] = "arcface"
+    """Margin on the angle (ArcFace), on the cosine (CosFace), or between them by the norm of the
+    feature, which tells an image's quality (AdaFace)."""
     margin_m: float = knob(0.5, low=0.0, high=1.5)
-    """Final margin: radians for ArcFace, cosine for CosFace."""
+    """Final margin: radians for ArcFace, cosine for CosFace, both for AdaFace."""
     margin_free: float = knob(0.0, low=0.0, high=1.0)
     """Share of the training with margin 0; small networks start only so."""
     margin_ramp: float = knob(0.0, low=0.0, high=1.0)
@@ -114,8 +165,16 @@ class RecognizerConfig:
     """Factor s on the cosines."""
     num_virtual: int = knob(0, low=0)
     """Virtual prototypes k (classes without images)."""
-    virtual_per_step: Literal["batch", "proportional"] = "batch"
-    """Virtual features a step: as many as the batch (arXiv v1) or round(k*b/n) (ICCV)."""
+    virtual_per_step: Literal["batch", "proportional", "off"] = "batch"
+    """Virtual features a step: as many as the batch (arXiv v1), round(k*b/n) (ICCV), or none, which
+    lets virtual prototypes collapse (VIGFace's ablation)."""
+    sample_rate: float = knob(1.0, low=1e-4, high=1.0)
+    """Share of the classes that are negatives in a step (partial FC); 1 is the full softmax."""
+    batch_norm: Literal["local", "synced", "frozen"] = "local"
+    """Statistics of batch norms: of a rank's own images, of all ranks' (GPUs only), or those stored
+    in the network, which do not move."""
+    quality_weight: float = knob(0.0, low=0.0)
+    """Weight of CR-FIQA's quality head, trained along (the paper's is 10); 0: no head."""
     epochs: float = knob(40.0, low=0.0)
     """Passes over the source."""
     batch_size: int = knob(512, low=2)
@@ -383,6 +442,7 @@ class Config:
     source: SourceConfig = field(default_factory=SourceConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    feed: FeedConfig = field(default_factory=FeedConfig)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)

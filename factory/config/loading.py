@@ -9,6 +9,19 @@ from typing import Any, cast
 from factory.config.knobs import Config
 from factory.errors import ConfigError
 
+PATHS = {
+    "checkpoint",
+    "path",
+    "landmarks",
+    "detector",
+    "pairs",
+    "heldout",
+    "oversample",
+    "out",
+    "url",
+}
+"""Fields that name files."""
+
 
 def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
     """Read a YAML config, apply `section.key=value` arguments, check everything.
@@ -49,13 +62,19 @@ def absolute(config: Config) -> Config:
         named = path is None or path.startswith("starter:") or "://" in path
         return path if named else str(Path(str(path)).absolute())
 
-    sections = {
-        name: dataclasses.replace(section, checkpoint=whole(section.checkpoint))
-        for name, section in vars(config).items()
-        if hasattr(section, "checkpoint")
-    }
-    store = dataclasses.replace(config.store, url=str(whole(config.store.url)))
-    return dataclasses.replace(config, store=store, **sections)
+    def walk(section: Any) -> Any:
+        changed = {}
+        for item in dataclasses.fields(section):
+            value = getattr(section, item.name)
+            if dataclasses.is_dataclass(value):
+                changed[item.name] = walk(value)
+            elif isinstance(value, list):
+                changed[item.name] = [walk(part) for part in value]
+            elif item.name in PATHS:
+                changed[item.name] = whole(value)
+        return dataclasses.replace(section, **changed)
+
+    return cast(Config, walk(config))
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -12,23 +12,16 @@ from typing import TYPE_CHECKING, Any
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
-    from factory.config.knobs import Config, ReleaseConfig
+    from factory.config.knobs import Config, ReleaseConfig, SourceConfig
 
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first rule that does not hold."""
     _check_ranges(config, "")
     _check_names(config.release)
-    if config.source.kind != "starter" and not config.source.path:
-        raise ConfigError(
-            f"source.path: nothing given for source.kind={config.source.kind}; "
-            "want a folder, tar or release; set source.path=..."
-        )
-    if config.source.kind == "starter" and config.source.path:
-        raise ConfigError(
-            f"source.path: got {config.source.path!r} with source.kind=starter, which takes "
-            "none; set source.kind=folder or source.kind=webdataset"
-        )
+    _check_source(config.source, "source")
+    for place, mixed in enumerate(config.feed.mix):
+        _check_source(mixed.source, f"feed.mix[{place}].source")
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
@@ -39,14 +32,10 @@ def check(config: Config) -> None:
             "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
             "want at least one of them positive"
         )
-    if config.source.kind == "starter" and config.source.heldout:
+    if config.recognizer.virtual_per_step != "batch" and not config.recognizer.num_virtual:
         raise ConfigError(
-            f"source.heldout: got {config.source.heldout!r} with source.kind=starter; use "
-            "source.holdout_identities, or another source.kind"
-        )
-    if config.source.holdout_identities == 1:
-        raise ConfigError(
-            "source.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
+            f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
+            "recognizer.num_virtual=0; want some virtual prototypes, or 'batch'"
         )
     widths = config.autoencoder.widths
     if not widths or any(width <= 0 or width % 16 for width in widths):
@@ -69,11 +58,36 @@ def check(config: Config) -> None:
         )
 
 
+def _check_source(source: SourceConfig, key: str) -> None:
+    if source.kind != "starter" and not source.path:
+        raise ConfigError(
+            f"{key}.path: nothing given for {key}.kind={source.kind}; want a folder, tar, release "
+            f"or .rec; set {key}.path=..."
+        )
+    if source.kind == "starter" and source.path:
+        raise ConfigError(
+            f"{key}.path: got {source.path!r} with {key}.kind=starter, which takes none; set "
+            f"{key}.kind=folder or {key}.kind=webdataset"
+        )
+    if source.kind == "starter" and source.heldout:
+        raise ConfigError(
+            f"{key}.heldout: got {source.heldout!r} with {key}.kind=starter; use "
+            f"{key}.holdout_identities, or another {key}.kind"
+        )
+    if source.holdout_identities == 1:
+        raise ConfigError(
+            f"{key}.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
+        )
+
+
 def _check_ranges(section: Any, prefix: str) -> None:
     for item in dataclasses.fields(section):
         value, name = getattr(section, item.name), prefix + item.name
         if dataclasses.is_dataclass(value):
             _check_ranges(value, name + ".")
+        elif isinstance(value, list):
+            for place, part in enumerate(value):
+                _check_ranges(part, f"{name}[{place}].")
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN

@@ -6,10 +6,7 @@ Shapes: B batch, images [B, 3, px, px] in [-1, 1], latents [B, L, h, w] with h =
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +16,13 @@ from torch.nn import functional as F
 
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config
-from factory.distributed import autocast, first_rank_says, pick_device, start_engine
-from factory.optimization import batch_indices, cosine_decay, num_steps, torch_generator
-from factory.recognition.data import augment, to_network, to_uint8
+from factory.distributed import autocast, micro_batch, pick_device, rank, world_size
+from factory.engine import join, start_engine
+from factory.optimization import Order, cosine_decay, num_steps, torch_generator
+from factory.progress import Log, Progress
+from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
-from factory.sources import FaceSet
+from factory.sources import FaceSet, training_faces
 
 
 def build(widths: tuple[int, ...], latent_channels: int) -> nn.Module:
@@ -120,69 +119,62 @@ class AutoencoderLoss(nn.Module):
         return sum(distances, (1 - cosine).mean()) / (len(distances) + 1)
 
 
-def train(
-    config: Config, faces: FaceSet, heldout: FaceSet, log: Callable[[str], None] = print
-) -> dict[str, Any]:
+def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the checkpoint to training.out, return its metrics."""
-    recipe, out, seed = config.autoencoder, Path(config.training.out), config.training.seed
+    recipe, seed = config.autoencoder, config.training.seed
+    join(config.compute)
+    faces, heldout = training_faces(config.source)
+    progress = Progress(config.training, recipe, faces.fingerprint, log)
+    progress.say(faces.describe(heldout))
 
-    # Network, optimizer, engine
+    # Network, engine
     torch.manual_seed(seed)
-    device = pick_device(config.compute)
+    device, compute = pick_device(config.compute), config.compute
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     model = AutoencoderLoss(recipe, recognizer)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.compute.compile:
+    if compute.compile:
         model.compile()
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=0.0)
-    engine = start_engine(model, optimizer, config.compute, grad_clip=1.0)
 
-    # Where we are
-    state = engine.load(out) or {"step": 0, "seconds": 0.0}
-    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
-    first_step, seconds_before = int(state["step"]), float(state["seconds"])
-    batch_size = min(recipe.batch_size, len(faces))
-    total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
-    side = config.source.image_px // 2 ** len(recipe.widths)
-    started = saved = time.monotonic()
+    def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, recipe.lr, (0.9, 0.99), weight_decay=0.0)
 
-    def extra(step: int) -> dict[str, Any]:
-        seconds = seconds_before + time.monotonic() - started
-        return {"step": step, "seconds": seconds, "recipe": digest}
+    engine = start_engine(model, adamw, compute, grad_clip=1.0, resume=progress.folder)
 
     # Steps
-    losses: list[float] = []
-    for step in range(first_step, total):
-        chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
-        draw = torch_generator(seed, "step", step, engine.rank)
-        x_BCHW = to_network(faces.images_NHWC[chosen]).to(engine.device, non_blocking=True)
-        x_BCHW = augment(x_BCHW, config.recognizer.augment, draw)
-        noise = torch.randn(len(chosen), recipe.latent_channels, side, side, generator=draw)
-        loss = engine(x_BCHW.contiguous(memory_format=torch.channels_last), noise.to(engine.device))
-        warm = min(1.0, (step + 1) / 200)
-        engine.step(loss, recipe.lr * warm * cosine_decay(step / total))
-        losses.append(float(loss.detach()))
-
-        # Log and save
-        if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
-            rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
-            log(f"step {step + 1}/{total} loss {np.mean(losses[-50:]):.4f} {rate:.0f} images/s")
-        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
-            engine.save(out, extra(step + 1))
-            saved = time.monotonic()
-    engine.save(out, extra(total))
+    order = Order(seed, len(faces), recipe.batch_size)
+    local = micro_batch(order.batch_size, compute, "autoencoder.batch_size")
+    total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
+    side = config.source.image_px // 2 ** len(recipe.widths)
+    for step in progress.steps(total, order.batch_size, engine.save):
+        chosen = order.rank_batch(step, rank(), world_size())
+        draw = torch_generator(seed, "step", step, rank())
+        losses = []
+        for part in np.split(chosen, compute.accumulate):
+            uniform = torch.rand(local, NUM_DRAWS, generator=draw)
+            noise = torch.randn(local, recipe.latent_channels, side, side, generator=draw)
+            x_BCHW = to_network(faces.images_NHWC[part]).to(engine.device, non_blocking=True)
+            x_BCHW = augment(x_BCHW, config.recognizer.augment, uniform)
+            x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
+            loss = engine(x_BCHW, noise.to(engine.device))
+            engine.backward(loss)
+            losses.append(loss.detach())
+        engine.step(recipe.lr * min(1.0, (step + 1) / 200) * cosine_decay(step / total))
+        progress.record(torch.stack(losses).mean())
 
     # Measure and write
     metrics: dict[str, Any] = {}
-    if engine.rank == 0:
-        network = {n.removeprefix("network."): t for n, t in engine.module.state_dict().items()}
+    with engine.weights() as module:
+        final = {n: t.detach().float().cpu().clone() for n, t in module.state_dict().items()}
+    if rank() == 0:
+        network = {n.removeprefix("network."): t for n, t in final.items()}
         unit = {
             "latent_mean": torch.zeros(recipe.latent_channels),
             "latent_std": torch.ones(recipe.latent_channels),
         }
         story = checkpoint.Checkpoint(
             kind="autoencoder",
-            tensors={n: t.detach().cpu() for n, t in (network | unit).items()},
+            tensors=network | unit,
             config={"widths": list(recipe.widths), "latent_channels": recipe.latent_channels},
             step=total,
             metrics={},
@@ -194,8 +186,8 @@ def train(
         story.tensors["latent_std"] = raw.std((0, 2, 3))
         trained = Autoencoder(story, device, config.compute.precision)
         metrics = measure(trained, recognizer, heldout if len(heldout) else faces)
-        metrics["hours"] = round(extra(total)["seconds"] / 3600, 3)
-        checkpoint.save(out, replace(story, metrics=metrics))
+        metrics["hours"] = round(progress.seconds / 3600, 3)
+        checkpoint.save(progress.out, replace(story, metrics=metrics))
     return metrics
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +16,14 @@ from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
-from factory.distributed import first_rank_says, pick_device, start_engine
+from factory.distributed import micro_batch, pick_device, rank, world_size
+from factory.engine import join, start_engine
 from factory.errors import CheckpointError
-from factory.optimization import EMA, batch_indices, linear_decay, num_steps, torch_generator
+from factory.optimization import EMA, Order, linear_decay, num_steps, torch_generator
+from factory.progress import Log, Progress
 from factory.recognition.data import to_network
 from factory.recognition.embed import Recognizer
-from factory.sources import FaceSet
+from factory.sources import FaceSet, training_faces
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
 """From the space that is denoised to images in [-1, 1]."""
@@ -119,9 +120,13 @@ class TrainingCache:
         return to_network(self._x_2N[rows]) if self._in_pixels else self._x_2N[rows]
 
 
-def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) -> dict[str, Any]:
+def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, out, seed = config.generator, Path(config.training.out), config.training.seed
+    recipe, seed = config.generator, config.training.seed
+    join(config.compute)
+    faces, heldout = training_faces(config.source)
+    progress = Progress(config.training, recipe, faces.fingerprint, log)
+    progress.say(faces.describe(heldout))
 
     # Frozen networks and what they say of every face
     device, precision = pick_device(config.compute), config.compute.precision
@@ -132,76 +137,71 @@ def train(config: Config, faces: FaceSet, log: Callable[[str], None] = print) ->
         decode = autoencoder.decode
     cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition)
 
-    # Network, optimizer, engine
+    # Network, engine
     torch.manual_seed(seed)
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
     if config.compute.compile:
         model.compile()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.lr, (0.9, 0.99), weight_decay=recipe.weight_decay
-    )
-    engine = start_engine(model, optimizer, config.compute, recipe.grad_clip)
-    ema = EMA(engine.module.network, recipe.ema)  # type: ignore[arg-type]
 
-    # Where we are
-    state = engine.load(out) or {"step": 0, "seconds": 0.0, "ema": ema.state_dict()}
-    ema.load_state_dict(state["ema"])
-    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
-    first_step, seconds_before = int(state["step"]), float(state["seconds"])
-    batch_size = min(recipe.batch_size, len(faces))
-    total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
-    started = saved = time.monotonic()
+    def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            parameters, recipe.lr, (0.9, 0.99), weight_decay=recipe.weight_decay
+        )
 
-    def save(step: int) -> None:
-        seconds = seconds_before + time.monotonic() - started
-        extra = {"step": step, "seconds": seconds, "ema": ema.state_dict(), "recipe": digest}
-        engine.save(out, extra)
-        if engine.rank == 0:
-            lineage = {"recognizer": recognizer.sha256}
-            if autoencoder:
-                lineage["autoencoder"] = autoencoder.sha256
-            final_loss = float(np.mean(losses[-200:])) if losses else None
-            metrics = {"final_loss": final_loss, "hours": round(seconds / 3600, 3)}
-            story = checkpoint.Checkpoint(
-                kind="generator",
-                tensors={n: t.cpu() for n, t in ema.shadow.items()},
-                config=_story_config(recipe, shape),
-                step=step,
-                metrics=metrics,
-                lineage=lineage,
-                sha256="",
-            )
-            checkpoint.save(out, story)
+    compute = config.compute
+    engine = start_engine(model, adamw, compute, grad_clip=recipe.grad_clip, resume=progress.folder)
+    with engine.weights() as module:
+        ema = EMA(module.network, recipe.ema)  # type: ignore[arg-type]
+    if progress.folder:
+        ema.load(progress.folder)
+
+    def save(folder: Path) -> None:
+        engine.save(folder)
+        if rank() == 0:
+            ema.save(folder)
 
     # Steps
-    losses: list[float] = []
-    for step in range(first_step, total):
-        chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
-        draw = torch_generator(seed, "step", step, engine.rank)
-        x, unit_BD = cache.batch(chosen, draw)
-        noise = torch.randn(x.shape, generator=draw)
-        t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
-        kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
-        batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD)
-        loss = engine(*(part.to(engine.device, non_blocking=True) for part in batch))
+    order = Order(seed, len(faces), recipe.batch_size)
+    micro_batch(order.batch_size, compute, "generator.batch_size")
+    total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
+    for step in progress.steps(total, order.batch_size, save):
+        chosen = order.rank_batch(step, rank(), world_size())
+        draw = torch_generator(seed, "step", step, rank())
+        losses = []
+        for part in np.split(chosen, compute.accumulate):
+            x, unit_BD = cache.batch(part, draw)
+            noise = torch.randn(x.shape, generator=draw)
+            t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
+            kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
+            batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD)
+            loss = engine(*(tensor.to(engine.device, non_blocking=True) for tensor in batch))
+            engine.backward(loss)
+            losses.append(loss.detach())
         warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-        engine.step(loss, recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
-        ema.update(engine.module.network)  # type: ignore[arg-type]
-        losses.append(float(loss.detach()))
+        engine.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
+        with engine.weights() as module:
+            ema.update(module.network)  # type: ignore[arg-type]
+        progress.record(torch.stack(losses).mean())
 
-        # Log and save
-        if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
-            rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
-            log(f"step {step + 1}/{total} loss {np.mean(losses[-200:]):.4f} {rate:.0f} images/s")
-        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
-            save(step + 1)
-            saved = time.monotonic()
-    if first_step < total:
-        save(total)
-    if engine.rank:
-        return {}
-    return dict(checkpoint.read_story(str(out), "generator", "training.out")["metrics"])
+    # Write
+    metrics: dict[str, Any] = {}
+    if rank() == 0:
+        lineage = {"recognizer": recognizer.sha256}
+        if autoencoder:
+            lineage["autoencoder"] = autoencoder.sha256
+        metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
+        story = checkpoint.Checkpoint(
+            kind="generator",
+            tensors={n: t.cpu() for n, t in ema.shadow.items()},
+            config=_story_config(recipe, shape),
+            step=total,
+            metrics=metrics,
+            lineage=lineage,
+            sha256="",
+        )
+        checkpoint.save(progress.out, story)
+    return metrics
 
 
 def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:

@@ -5,10 +5,14 @@ Shapes: B batch, C channels, H W pixels, D embedding.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,15 @@ class IResNet(nn.Module):
     """Images in [-1, 1], [B, 3, px, px] RGB -> embeddings [B, D], not normalized."""
 
     def __init__(
-        self, name: str, embedding_dim: int, image_px: int = 112, dropout: float = 0.0
+        self,
+        name: str,
+        embedding_dim: int,
+        image_px: int = 112,
+        dropout: float = 0.0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self._checkpointing = checkpointing
         shape = SHAPES[name]
         width = shape.widths[0]
         self.stem = nn.Sequential(
@@ -90,7 +100,9 @@ class IResNet(nn.Module):
         """Output of each stage, finest first (a perceptual loss compares them)."""
         maps, x_BCHW = [], self.stem(x_BCHW)
         for stage in self.stages:
-            x_BCHW = stage(x_BCHW)
+            for block in stage:  # type: ignore[attr-defined]
+                again = self._checkpointing and self.training
+                x_BCHW = _recomputed(block, x_BCHW) if again else block(x_BCHW)
             maps.append(x_BCHW)
         return maps
 
@@ -102,3 +114,28 @@ class IResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _recomputed(block: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
+    """The block's output; its activations are computed again in the backward pass, in which the
+    statistics of its norms must not move a second time."""
+
+    def contexts() -> tuple[Any, Any]:
+        return contextlib.nullcontext(), _still(block)
+
+    output = checkpoint(block, x_BCHW, use_reentrant=False, context_fn=contexts)
+    assert isinstance(output, torch.Tensor)
+    return output
+
+
+@contextlib.contextmanager
+def _still(block: nn.Module) -> Iterator[None]:
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -21,23 +21,22 @@ def to_uint8(x_BCHW: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(x_BCHW.permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy())
 
 
-def augment(
-    x_BCHW: torch.Tensor, config: AugmentConfig, generator: torch.Generator
-) -> torch.Tensor:
-    """Flip half of the batch; crop, jitter and erase as configured. Draws on the CPU."""
-    size = len(x_BCHW)
+NUM_DRAWS = 10
+"""Uniform numbers that augmenting one image takes."""
 
-    def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator)
 
-    flip_B = uniform(size) < 0.5
+def augment(x_BCHW: torch.Tensor, config: AugmentConfig, uniform_BU: torch.Tensor) -> torch.Tensor:
+    """Flip half of the images; crop, jitter and erase as configured, by NUM_DRAWS numbers in [0, 1)
+    an image (on the CPU), so that an image looks the same on whichever rank it is."""
+    flip_B = uniform_BU[:, 0] < 0.5
     if config.crop < 1:
-        x_BCHW = _crop(x_BCHW, config.crop + (1 - config.crop) * uniform(size), uniform(size, 2))
+        side_B = config.crop + (1 - config.crop) * uniform_BU[:, 1]
+        x_BCHW = _crop(x_BCHW, side_B, uniform_BU[:, 2:4])
     x_BCHW = torch.where(flip_B.to(x_BCHW.device)[:, None, None, None], x_BCHW.flip(3), x_BCHW)
     if config.jitter:
-        x_BCHW = _jitter(x_BCHW, (2 * uniform(size, 3) - 1) * config.jitter)
+        x_BCHW = _jitter(x_BCHW, (2 * uniform_BU[:, 4:7] - 1) * config.jitter)
     if config.erase:
-        x_BCHW = _erase(x_BCHW, uniform(size) * config.erase, uniform(size, 2))
+        x_BCHW = _erase(x_BCHW, uniform_BU[:, 7] * config.erase, uniform_BU[:, 8:10])
     return x_BCHW
 
 

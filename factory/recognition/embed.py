@@ -36,8 +36,8 @@ class Recognizer:
         self.metrics: dict[str, Any] = loaded.metrics
         self.device = device
         self.real_names: list[str] = list(shape["real_names"])
-        self.unit_real = F.normalize(loaded.tensors["prototypes.real"]).numpy()
-        self.unit_virtual = F.normalize(loaded.tensors["prototypes.virtual"]).numpy()
+        self.unit_real = _unit_rows(loaded, "prototypes.real")
+        self.unit_virtual = _unit_rows(loaded, "prototypes.virtual")
         self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
         prefix = "backbone."
         self.backbone.load_state_dict(
@@ -70,6 +70,12 @@ class Recognizer:
     def _embed(self, images_BHWC: np.ndarray) -> np.ndarray:
         x_BCHW = to_network(np.ascontiguousarray(images_BHWC)).to(self.device)
         return self.unit_features(x_BCHW).cpu().numpy()
+
+
+def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> np.ndarray:
+    """Prototypes of a checkpoint; none while a training measures itself."""
+    nobody = torch.empty(0, int(loaded.config["embedding_dim"]))
+    return F.normalize(loaded.tensors.get(name, nobody)).numpy()
 
 
 def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterable[np.ndarray]:

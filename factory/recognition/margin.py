@@ -1,34 +1,69 @@
-"""Margins on the label's cosine: ArcFace (Deng 2019, eq 3) and CosFace (Wang 2018, eq 4)."""
+"""Margins on the label's cosine: ArcFace (Deng 2019, eq 3), CosFace (Wang 2018, eq 4) and AdaFace
+(Kim 2022, eqs 8-11).
+
+Shapes: N features. A margin function takes cosine and quality of each and gives what stands in
+place of the cosine in the softmax.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch.nn import functional as F
+from torch import nn
+
+ADAFACE_SPREAD = 0.333
+"""h of AdaFace eq 9: norms within one h-th of a standard deviation spread over [-1, 1]."""
+ADAFACE_DECAY = 0.99
+"""Decay of the moving statistics of feature norms."""
 
 
-def arcface(cosine_B: torch.Tensor, margin: float) -> torch.Tensor:
+def arcface(cosine_N: torch.Tensor, margin: float) -> torch.Tensor:
     """cos(theta + m) of the label's cosine; below theta = pi - m, where that would rise again, the
     line cos(theta) - m*sin(m) goes on downwards."""
-    sine_B = (1 - cosine_B.square()).clamp(min=1e-7).sqrt()
-    turned_B = cosine_B * math.cos(margin) - sine_B * math.sin(margin)
-    beyond_B = cosine_B <= math.cos(math.pi - margin)
-    return torch.where(beyond_B, cosine_B - margin * math.sin(margin), turned_B)
+    sine_N = (1 - cosine_N.square()).clamp(min=1e-7).sqrt()
+    turned_N = cosine_N * math.cos(margin) - sine_N * math.sin(margin)
+    beyond_N = cosine_N <= math.cos(math.pi - margin)
+    return torch.where(beyond_N, cosine_N - margin * math.sin(margin), turned_N)
 
 
-def cosface(cosine_B: torch.Tensor, margin: float) -> torch.Tensor:
+def cosface(cosine_N: torch.Tensor, margin: float) -> torch.Tensor:
     """cos(theta) - m."""
-    return cosine_B - margin
+    return cosine_N - margin
 
 
-MARGINS = {"arcface": arcface, "cosface": cosface}
+def adaface(cosine_N: torch.Tensor, margin: float, quality_N: torch.Tensor) -> torch.Tensor:
+    """cos(theta - m*q) - m*q - m: CosFace turned into ArcFace as quality q falls from 0 to -1, and
+    into a negative angular margin at 1."""
+    theta_N = cosine_N.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    turned_N = (theta_N - margin * quality_N).clamp(1e-3, math.pi - 1e-3)
+    return turned_N.cos() - margin * (1 + quality_N)
 
 
-def margin_softmax(
-    cosine_BK: torch.Tensor, labels_B: torch.Tensor, kind: str, margin: float, scale: float
+class NormQuality(nn.Module):
+    """AdaFace's quality of a feature: its norm against moving mean and spread of the batches', in
+    [-1, 1]; without gradient."""
+
+    mean_std_2: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_std_2", torch.tensor([20.0, 100.0]))  # AdaFace's own start
+
+    @torch.no_grad()
+    def forward(self, norms_N: torch.Tensor) -> torch.Tensor:
+        """Quality of the features of a whole step, whose norms also move the statistics."""
+        norms_N = norms_N.clamp(1e-3, 100.0)
+        seen_2 = torch.stack([norms_N.mean(), norms_N.std(correction=0)])
+        self.mean_std_2.lerp_(seen_2, 1 - ADAFACE_DECAY)
+        mean, std = self.mean_std_2
+        return (ADAFACE_SPREAD * (norms_N - mean) / (std + 1e-3)).clamp(-1, 1)
+
+
+def with_margin(
+    kind: str, cosine_N: torch.Tensor, margin: float, quality_N: torch.Tensor
 ) -> torch.Tensor:
-    """Mean cross-entropy of s*cos with the margin on the label's class."""
-    label_B1 = labels_B.unsqueeze(1)
-    target_B1 = MARGINS[kind](cosine_BK.gather(1, label_B1), margin)
-    return F.cross_entropy(scale * cosine_BK.scatter(1, label_B1, target_B1), labels_B)
+    """The margin a config names, on the cosines of the labels' classes."""
+    if kind == "adaface":
+        return adaface(cosine_N, margin, quality_N)
+    return {"arcface": arcface, "cosface": cosface}[kind](cosine_N, margin)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources import FaceSet
+from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.base import decode_image
 
 MAX_BYTES = 4 << 30
@@ -58,6 +59,18 @@ def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> P
                 f"{image_px}x{image_px}; set source.image_px to its size"
             )
     return Pairs(np.stack(images), same)
+
+
+def open_pairs(config: SourceConfig) -> Pairs:
+    """source.pairs: a .bin brings its images; LFW's lines are of source.heldout where given, else
+    of the source itself."""
+    assert config.pairs, "needs source.pairs"
+    if config.pairs.endswith(".bin"):
+        return read_bin(config.pairs, config.image_px, config.max_pixels)
+    if not Path(config.pairs).is_file():
+        raise SourceError(f"source.pairs: no such file {config.pairs!r}; want pairs.txt or a .bin")
+    where = replace(config, path=config.heldout or config.path)
+    return pairs_over(read_faces(open_source(where), config.max_corrupt_fraction), config.pairs)
 
 
 def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:

@@ -1,28 +1,100 @@
-"""Real and virtual prototypes in one margin softmax (VIGFace stage 1, eqs 5-7; METHODS 1).
+"""Real and virtual prototypes in one margin softmax over all ranks (VIGFace stage 1, eqs 5-7,
+METHODS 1; partial FC, An et al. 2022).
 
-Shapes: B images, V virtual features of a step, D embedding, n real and k virtual classes.
+W = [W_real (n) | W_virtual (k)] is cut by rows: rank r of w holds real rows n*r/w..n*(r+1)/w and
+virtual rows likewise, with their momentum, outside the engine. Every rank sees the features of all
+ranks and its own rows; what the softmax needs of the others is one maximum and two sums a feature.
+
+Shapes: B images of this rank, N features of all ranks (N = w*B real, then V virtual), D embedding,
+R rows of this rank, S of them sampled for a step.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from factory.distributed import mean_over_ranks
-from factory.recognition.margin import margin_softmax
+from factory import distributed
+from factory.config import RecognizerConfig
+from factory.distributed import GatherRows, SumParts, SumWhole, max_over_ranks, sum_over_ranks
+from factory.optimization import torch_generator
+from factory.recognition.margin import NormQuality, with_margin
+from factory.recognition.rows import Rows, draw_rows, read_rows, write_rows
+from factory.recognition.softmax import Cosine, LogSumExp, take
+
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Used:
+    """The rows that take part in a micro-batch: their numbers (sorted; None: all), their weights as
+    a leaf, and (columns, leaf) of those that virtual features were drawn from."""
+
+    chosen_S: torch.Tensor | None
+    weight_SD: torch.Tensor
+    drawn: list[tuple[torch.Tensor, torch.Tensor]]
+
+    def columns(self, row_N: torch.Tensor) -> torch.Tensor:
+        """Place of each row among them, -1 for rows of other ranks."""
+        if self.chosen_S is None:
+            return row_N
+        return torch.where(row_N >= 0, torch.searchsorted(self.chosen_S, row_N), -1)
+
+    def gradient(self) -> torch.Tensor:
+        grad_SD = self.weight_SD.grad
+        assert grad_SD is not None, "backward comes before step"
+        for column_M, leaf_MD in self.drawn:
+            if leaf_MD.grad is not None:
+                grad_SD.index_add_(0, column_M, leaf_MD.grad)
+        return grad_SD
 
 
 class Prototypes(nn.Module):
-    """W = [W_real (n) | W_virtual (k)] and the moving variance of features round their class."""
+    """This rank's rows, the moving spread of features round their class, and SGD on the rows.
+
+    Peak memory of a rank (`peak_bytes`) is 4 * (2*R*D + 3*S*D + 4*N*S) bytes: rows and momentum;
+    sampled rows, their gradient and their momentum; cosines, their exponentials and gradients. At
+    sample_rate 1 rows are not copied: 4 * (3*R*D + 4*N*R). A moving average of the weights
+    (recognizer.ema) adds 4*R*D.
+    """
 
     sigma_D: torch.Tensor
 
-    def __init__(self, num_real: int, num_virtual: int, embedding_dim: int) -> None:
+    def __init__(
+        self,
+        config: RecognizerConfig,
+        num_real: int,
+        *,
+        seed: int = 0,
+        rank: int | None = None,
+        world: int | None = None,
+    ) -> None:
         super().__init__()
-        self.real = nn.Parameter(torch.randn(num_real, embedding_dim) * 0.01)
-        self.virtual = nn.Parameter(torch.randn(num_virtual, embedding_dim) * 0.01)
-        self.register_buffer("sigma_D", torch.zeros(embedding_dim))
+        self._rank = distributed.rank() if rank is None else rank
+        self._world = distributed.world_size() if world is None else world
+        self._config, self._seed, self._num_real = config, seed, num_real
+        self.rows = Rows.of(num_real, config.num_virtual, self._rank, self._world)
+        weight_RD = torch.empty(len(self.rows), config.embedding_dim)
+        for kind, rows, part in self._parts():
+            draw_rows(seed, kind, rows, weight_RD[part])
+        self.weight_RD = nn.Parameter(weight_RD, requires_grad=False)
+        self.register_buffer("momentum_RD", torch.zeros_like(self.weight_RD), persistent=False)
+        self.average_RD = self.weight_RD.clone() if config.ema else None
+        self.register_buffer("sigma_D", torch.zeros(config.embedding_dim))
+        self.quality = NormQuality()
+        self._used: list[Used] = []
+
+    def peak_bytes(self, num_features: int) -> int:
+        """Peak memory of a step with N features, the rows included."""
+        num_rows, dim = self.weight_RD.shape
+        rate, kept = self._config.sample_rate, 2 + (self.average_RD is not None)
+        sampled = round(rate * num_rows)
+        copies = 1 if rate == 1 else 3
+        return 4 * (kept * num_rows * dim + copies * sampled * dim + 4 * num_features * sampled)
 
     def loss(
         self,
@@ -31,35 +103,175 @@ class Prototypes(nn.Module):
         virtual_V: torch.Tensor,
         noise_VD: torch.Tensor,
         *,
-        kind: str,
         margin: float,
-        scale: float,
+        step: int = 0,
     ) -> torch.Tensor:
-        """Margin softmax over real features and the virtual features of this step.
+        """Margin softmax over the real features of all ranks and the virtual features of a step.
 
-        `virtual_V` are the virtual classes drawn for the step, `noise_VD` standard normal draws.
-        With no virtual class this is the plain margin softmax of the real ones.
+        `virtual_V` are the virtual classes drawn for the step, `noise_VD` standard normal draws,
+        the same on all ranks. With no virtual class it is the plain margin softmax of the real
+        ones. The loss is the same on every rank; at sample_rate 1 it is exactly the unsharded one.
         """
-        unit_BD = F.normalize(features_BD.float())
-        unit_KD = F.normalize(torch.cat([self.real, self.virtual]).float())
+        labels_N = distributed.gather_rows(labels_B)
+        norms_N = distributed.gather_rows(features_BD.float().norm(dim=1))
+        unit_ND = GatherRows.apply(F.normalize(features_BD.float()))
+        quality_N = self.quality(norms_N)
+        labels_N = torch.cat([labels_N, virtual_V + self._num_real])
+        row_N = self.rows.place(labels_N, self._num_real)
+
+        used = self._sample(row_N, step)
+        weight_SD, column_N = used.weight_SD, used.columns(row_N)
         if len(virtual_V):
-            self._update_sigma(unit_BD, unit_KD[labels_B])
-            virtual_labels_V = virtual_V + len(self.real)
-            virtual_VD = unit_KD[virtual_labels_V] + noise_VD * self.sigma_D  # eq 5
-            unit_BD = torch.cat([unit_BD, F.normalize(virtual_VD)])
-            labels_B = torch.cat([labels_B, virtual_labels_V])
-        return margin_softmax(unit_BD @ unit_KD.T, labels_B, kind, margin, scale)
+            real = slice(0, len(unit_ND))
+            self._update_sigma(unit_ND.detach(), weight_SD.detach(), column_N[real])
+            virtual_VD = self._virtual_features(column_N[len(unit_ND) :], noise_VD)
+            unit_ND = torch.cat([unit_ND, virtual_VD])
+            quality_N = F.pad(quality_N, (0, len(virtual_V)))  # neutral, because a draw has no norm
+
+        cosine_NS = Cosine.apply(unit_ND, weight_SD)
+        target_N = SumWhole.apply(take(cosine_NS, column_N))
+        wanted_N = with_margin(self._config.margin, target_N, margin, quality_N)
+        scale = self._config.scale
+        log_sum_N = LogSumExp.apply(cosine_NS, column_N, wanted_N, scale)
+        return (log_sum_N - scale * wanted_N).mean()
 
     @torch.no_grad()
-    def _update_sigma(self, unit_BD: torch.Tensor, prototypes_BD: torch.Tensor) -> None:
-        sigma_D = mean_over_ranks((unit_BD - prototypes_BD).square().mean(0)).sqrt()  # eq 6
+    def step(self, lr: float) -> None:
+        """SGD with Nesterov momentum .9 and weight decay on the rows that took part since the last
+        step; the others, their momentum too, stay as they are."""
+        for chosen_S, weight_SD, grad_SD in self._gradients():
+            grad_SD.add_(weight_SD, alpha=self._config.weight_decay)
+            if chosen_S is None:
+                momentum_SD = self.momentum_RD.mul_(MOMENTUM).add_(grad_SD)
+                self.weight_RD.sub_(grad_SD.add_(momentum_SD, alpha=MOMENTUM), alpha=lr)
+                continue
+            momentum_SD = self.momentum_RD[chosen_S].mul_(MOMENTUM).add_(grad_SD)
+            self.momentum_RD[chosen_S] = momentum_SD
+            grad_SD.add_(momentum_SD, alpha=MOMENTUM)
+            self.weight_RD[chosen_S] = weight_SD.sub_(grad_SD, alpha=lr)
+        self._used.clear()
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """Let the moving average of the rows follow them (recognizer.ema)."""
+        assert self.average_RD is not None, "needs recognizer.ema"
+        self.average_RD.lerp_(self.weight_RD, 1 - decay)
+
+    @torch.no_grad()
+    def confidence(
+        self, features_BD: torch.Tensor, labels_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(CCS, NNCCS) of this rank's images: cosine to the own real prototype and to the nearest
+        other one (METHODS 7)."""
+        labels_N = distributed.gather_rows(labels_B)
+        unit_ND = distributed.gather_rows(F.normalize(features_BD.float()))
+        num_real = len(self.rows.real)
+        cosine_NR = Cosine.apply(unit_ND, self.weight_RD[:num_real])
+        row_N = self.rows.place(labels_N, self._num_real)
+        own_N = sum_over_ranks(take(cosine_NR, row_N))
+        mine_N = row_N >= 0
+        cosine_NR[mine_N, row_N[mine_N]] = -1.0
+        other_N = max_over_ranks(cosine_NR.amax(1) if num_real else torch.full_like(own_N, -1.0))
+        mine = slice(self._rank * len(labels_B), (self._rank + 1) * len(labels_B))
+        return own_N[mine], other_N[mine]
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's rows and moments, named by their ranges, into a folder."""
+        from safetensors.torch import save_file
+
+        for kind, rows, part in self._parts():
+            write_rows(folder, kind, rows, {n: t[part] for n, t in self._states().items()})
+        if self._rank == 0:
+            moving = {"sigma": self.sigma_D, "norms": self.quality.mean_std_2}
+            save_file({n: t.cpu().contiguous() for n, t in moving.items()}, folder / "moving.st")
+
+    @torch.no_grad()
+    def load(self, folder: Path) -> None:
+        """Read the rows of this rank from what any number of ranks has saved."""
+        from safetensors.torch import load_file
+
+        for kind, rows, part in self._parts():
+            for name, tensor_RD in self._states().items():
+                read_rows(folder, kind, rows, name, tensor_RD[part])
+        moving = load_file(folder / "moving.st")
+        self.sigma_D.copy_(moving["sigma"])
+        self.quality.mean_std_2.copy_(moving["norms"])
+
+    def _states(self) -> dict[str, torch.Tensor]:
+        states = {"weight": self.weight_RD, "momentum": self.momentum_RD}
+        return states if self.average_RD is None else states | {"average": self.average_RD}
+
+    def _parts(self) -> list[tuple[str, range, slice]]:
+        num_real = len(self.rows.real)
+        return [
+            ("real", self.rows.real, slice(0, num_real)),
+            ("virtual", self.rows.virtual, slice(num_real, len(self.rows))),
+        ]
+
+    def _sample(self, row_N: torch.Tensor, step: int) -> Used:
+        """Positives and random negatives; at sample_rate 1 all rows, once for all micro-batches."""
+        if self._config.sample_rate == 1:
+            if not self._used:
+                self._used.append(Used(None, self.weight_RD.detach().requires_grad_(), []))
+            return self._used[0]
+        draw = torch_generator(self._seed, "negatives", step, self._rank)
+        score_R = torch.rand(len(self.rows), generator=draw).to(row_N.device)
+        positive = row_N[row_N >= 0].unique()
+        score_R[positive] = 2.0
+        size = max(round(self._config.sample_rate * len(self.rows)), len(positive))
+        chosen_S = score_R.topk(size).indices.sort().values
+        self._used.append(Used(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
+        return self._used[-1]
+
+    def _gradients(self) -> list[tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]]:
+        """(rows that took part, their weights, gradients), those of several micro-batches added."""
+        parts = [(used.chosen_S, used.weight_SD.detach(), used.gradient()) for used in self._used]
+        if len(parts) < 2:
+            return parts
+        chosen = torch.cat([rows for rows, _, _ in parts if rows is not None])
+        together_S, place = chosen.unique(return_inverse=True)
+        weight_SD = self.weight_RD[together_S]
+        grads = torch.cat([grad for _, _, grad in parts])
+        return [(together_S, weight_SD, torch.zeros_like(weight_SD).index_add_(0, place, grads))]
+
+    def _virtual_features(self, column_V: torch.Tensor, noise_VD: torch.Tensor) -> torch.Tensor:
+        """Unit virtual features [V, D]: eq 5 by the rank that holds the class, to all. The rows are
+        a leaf of their own, because a gradient of all sampled rows for these few would be dense."""
+        used = self._used[-1]
+        mine_V = column_V >= 0
+        own_MD = used.weight_SD.detach()[column_V[mine_V]].requires_grad_()
+        used.drawn.append((column_V[mine_V], own_MD))
+        feature_MD = F.normalize(F.normalize(own_MD) + noise_VD[mine_V] * self.sigma_D)
+        place_V1 = mine_V.nonzero().expand(-1, feature_MD.shape[1])
+        return SumParts.apply(torch.zeros_like(noise_VD).scatter(0, place_V1, feature_MD))
+
+    @torch.no_grad()
+    def _update_sigma(
+        self, unit_ND: torch.Tensor, weight_SD: torch.Tensor, column_N: torch.Tensor
+    ) -> None:
+        mine_N = column_N >= 0
+        own_MD = F.normalize(weight_SD[column_N[mine_N]])
+        square_D = (unit_ND[mine_N] - own_MD).square().sum(0)
+        sigma_D = (sum_over_ranks(square_D) / len(unit_ND)).sqrt()  # eq 6
         started = bool(self.sigma_D.any())
         self.sigma_D.copy_(0.9 * self.sigma_D + 0.1 * sigma_D if started else sigma_D)  # eq 7
 
 
+def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) -> torch.Tensor:
+    """All rows of a kind ('real', 'virtual') that any number of ranks has saved: [count, D]."""
+    out_KD = torch.empty(count, dim)
+    read_rows(folder, kind, range(count), "average" if average else "weight", out_KD)
+    return out_KD
+
+
 def num_virtual_features(batch_size: int, num_real: int, num_virtual: int, mode: str) -> int:
-    """Virtual features of a step: the batch size ('batch') or round(k*b/n) ('proportional')."""
-    wanted = batch_size if mode == "batch" else round(num_virtual * batch_size / num_real)
+    """Virtual features of a step over all ranks: the batch size ('batch'), round(k*b/n)
+    ('proportional'), or none ('off', the collapse of VIGFace's ablation)."""
+    wanted = {
+        "batch": batch_size,
+        "proportional": round(num_virtual * batch_size / num_real),
+        "off": 0,
+    }[mode]
     return min(wanted, num_virtual)
 
 

@@ -2,174 +2,209 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from factory import checkpoint
 from factory.config import Config, RecognizerConfig
-from factory.distributed import first_rank_says, pick_device, start_engine
+from factory.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
+from factory.engine import Engine, join, start_engine
 from factory.errors import ConfigError
-from factory.optimization import (
-    EMA,
-    batch_indices,
-    cosine_decay,
-    num_steps,
-    step_decay,
-    torch_generator,
-)
+from factory.optimization import EMA, Order, cosine_decay, num_steps, step_decay, torch_generator
+from factory.progress import Log, Progress, latest_state
 from factory.recognition.backbone import IResNet
-from factory.recognition.data import augment, to_network
-from factory.recognition.embed import Recognizer
-from factory.recognition.prototypes import Prototypes, geometry, num_virtual_features
-from factory.recognition.verification import summary
-from factory.sources import FaceSet
+from factory.recognition.data import NUM_DRAWS, augment, to_network
+from factory.recognition.feed import CorruptCount, Crowd, Feed, open_crowd
+from factory.recognition.measure import brief, figures, measure
+from factory.recognition.pairs import open_pairs
+from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
+from factory.recognition.quality import QualityHead, quality_loss
+
+GRAD_CLIP = 5.0
+"""Largest gradient norm of the backbone, as in ArcFace's reference training."""
 
 
-class RecognizerLoss(nn.Module):
-    """Backbone and prototypes as one module whose forward is the loss."""
+class Learner(nn.Module):
+    """What the engine trains: the backbone, and the quality head where one is asked for."""
 
-    def __init__(self, config: RecognizerConfig, num_real: int, image_px: int) -> None:
+    def __init__(self, recipe: RecognizerConfig, image_px: int, *, checkpointing: bool) -> None:
         super().__init__()
-        self.backbone = IResNet(config.backbone, config.embedding_dim, image_px, config.dropout)
-        self.prototypes = Prototypes(num_real, config.num_virtual, config.embedding_dim)
-        self._kind, self._scale = config.margin, config.scale
+        self.backbone = IResNet(
+            recipe.backbone, recipe.embedding_dim, image_px, recipe.dropout, checkpointing
+        )
+        if recipe.batch_norm == "synced":
+            self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)
+        self.quality = QualityHead(recipe.embedding_dim) if recipe.quality_weight else None
+        self._frozen_norms = recipe.batch_norm == "frozen"
 
-    def forward(
-        self,
-        x_BCHW: torch.Tensor,
-        labels_B: torch.Tensor,
-        virtual_V: torch.Tensor,
-        noise_VD: torch.Tensor,
-        margin: float,
-    ) -> torch.Tensor:
-        features_BD = self.backbone(x_BCHW)
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            return self.prototypes.loss(
-                features_BD,
-                labels_B,
-                virtual_V,
-                noise_VD,
-                kind=self._kind,
-                margin=margin,
-                scale=self._scale,
-            )
+    def forward(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        features_BD = self.backbone(x_BCHW).float()
+        return features_BD, self.quality(features_BD) if self.quality else None
+
+    def train(self, mode: bool = True) -> Learner:
+        super().train(mode)
+        if self._frozen_norms:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
 
-def train(
-    config: Config, faces: FaceSet, heldout: FaceSet, log: Callable[[str], None] = print
-) -> dict[str, Any]:
+def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe and write the checkpoint to training.out.
 
-    Returns the metrics it stores: geometry table, held-out figures, hours. Resumes from the folder.
+    Returns, on rank 0, the metrics it stores: geometry table, held-out figures, hours. Resumes from
+    the folder, with any number of ranks.
     """
-    recipe, out, seed = config.recognizer, Path(config.training.out), config.training.seed
+    recipe, seed, compute = config.recognizer, config.training.seed, config.compute
+    check(config)
+    join(compute)
 
-    # Network, optimizer, engine
+    # Whom it learns
+    crowd, heldout = open_crowd(config)
+    pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
+    weights_N = crowd.weights(config.feed)
+    order = Order(seed, len(crowd), recipe.batch_size, weights_N)
+    local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
+    total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
+    num_real = len(crowd.names)
+    progress = Progress(config.training, recipe, crowd.fingerprint(weights_N), log)
+    for line in (*crowd.lines, crowd.describe(heldout)):
+        progress.say(line)
+
+    # Network, prototypes, engine
     torch.manual_seed(seed)
-    num_real = int(faces.labels.max()) + 1
-    model = RecognizerLoss(recipe, num_real, config.source.image_px)
-    model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.compute.compile:
-        model.backbone.compile()  # not the loss: its margin is another number at every step
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=recipe.lr,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=recipe.weight_decay,
+    learner = Learner(
+        recipe, config.source.image_px, checkpointing=compute.activation_checkpointing
     )
-    engine = start_engine(model, optimizer, config.compute, grad_clip=5.0)
-    ema = EMA(engine.module, recipe.ema) if recipe.ema else None
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compute.compile:
+        learner.backbone.compile()
 
-    # Where we are
-    state = engine.load(out) or {"step": 0, "seconds": 0.0, "ema": None}
-    if ema and state["ema"]:
-        ema.load_state_dict(state["ema"])
-    digest = checkpoint.same_recipe(state.get("recipe"), (recipe, seed), out)
-    first_step, seconds_before = int(state["step"]), float(state["seconds"])
-    batch_size = min(recipe.batch_size, len(faces))
-    total = num_steps(len(faces), batch_size, recipe.epochs, config.training.max_steps)
-    local = batch_size // engine.world_size
-    num_virtual = num_virtual_features(local, num_real, recipe.num_virtual, recipe.virtual_per_step)
-    started = saved = time.monotonic()
+    def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            parameters, recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+        )
 
-    def extra(step: int) -> dict[str, Any]:
-        seconds = seconds_before + time.monotonic() - started
-        shadow = ema.state_dict() if ema else None
-        return {"step": step, "seconds": seconds, "ema": shadow, "recipe": digest}
+    engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=progress.folder)
+    prototypes = Prototypes(recipe, num_real, seed=seed).to(engine.device)
+    ema = None
+    if recipe.ema:
+        with engine.weights() as module:
+            ema = EMA(module, recipe.ema)
+    if progress.folder:
+        prototypes.load(progress.folder)
+        if ema:
+            ema.load(progress.folder)
+
+    def save(folder: Path) -> None:
+        engine.save(folder)
+        prototypes.save(folder)
+        if ema and rank() == 0:
+            ema.save(folder)
 
     # Steps
-    losses: list[float] = []
-    for step in range(first_step, total):
+    feed = Feed(crowd, order, config.feed.num_workers, compute.accumulate)
+    batches = feed.batches(progress.first_step, total)
+    corrupt = CorruptCount(crowd, config.source.max_corrupt_fraction)
+    num_virtual = num_virtual_features(
+        local * world_size(), num_real, recipe.num_virtual, recipe.virtual_per_step
+    )
+    for step in progress.steps(total, order.batch_size, save):
         engine.module.train()
-        chosen = batch_indices(seed, step, len(faces), batch_size, engine.rank, engine.world_size)
-        draw = torch_generator(seed, "step", step, engine.rank)
-        x_BCHW = to_network(faces.images_NHWC[chosen]).to(engine.device, non_blocking=True)
-        x_BCHW = augment(x_BCHW, recipe.augment, draw)
-        labels_B = torch.from_numpy(faces.labels[chosen]).to(engine.device)
-        virtual_V = torch.randperm(recipe.num_virtual, generator=draw)[:num_virtual]
-        noise_VD = torch.randn(num_virtual, recipe.embedding_dim, generator=draw)
-        loss = engine(
-            x_BCHW.contiguous(memory_format=torch.channels_last),
-            labels_B,
-            virtual_V.to(engine.device),
-            noise_VD.to(engine.device),
-            margin_at(recipe, step / total),
-        )
-        engine.step(loss, learning_rate(recipe, step, len(faces) // batch_size, total))
-        if ema:
-            ema.update(engine.module)
-        losses.append(float(loss.detach()))
-        if not np.isfinite(losses[-1]):
-            raise ConfigError(
-                f"recognizer.lr: loss is {losses[-1]} at step {step}; lower it, or the margin"
+        losses = []
+        for part in range(compute.accumulate):
+            batch = next(batches)
+            corrupt.see(batch)
+            uniform_BU, virtual_V, noise_VD = draws(recipe, seed, (step, part), local, num_virtual)
+            images_BHWC = batch.images_BHWC.to(engine.device, non_blocking=True)
+            labels_B = batch.labels_B.to(engine.device, non_blocking=True)
+            x_BCHW = augment(to_network(images_BHWC), recipe.augment, uniform_BU)
+            features_BD, quality_B = engine(x_BCHW.contiguous(memory_format=torch.channels_last))
+            loss = prototypes.loss(
+                features_BD,
+                labels_B,
+                virtual_V.to(engine.device),
+                noise_VD.to(engine.device),
+                margin=margin_at(recipe, step / total),
+                step=step * compute.accumulate + part,
             )
-
-        # Log and save
-        if (step + 1) % config.training.log_every == 0 and engine.rank == 0:
-            rate = (step + 1 - first_step) * batch_size / (time.monotonic() - started)
-            log(f"step {step + 1}/{total} loss {np.mean(losses[-50:]):.3f} {rate:.0f} images/s")
-        if first_rank_says(time.monotonic() - saved > config.training.save_every_s):
-            engine.save(out, extra(step + 1))
-            saved = time.monotonic()
-    engine.save(out, extra(total))
+            losses.append(loss.detach())
+            if quality_B is not None:
+                targets = prototypes.confidence(features_BD, labels_B)
+                loss = loss + recipe.quality_weight * quality_loss(quality_B, *targets)
+            engine.backward(loss)
+        lr = learning_rate(recipe, step, order.per_epoch // order.batch_size, total)
+        engine.step(lr)
+        prototypes.step(lr)
+        if ema:
+            with engine.weights() as module:
+                ema.update(module)
+            prototypes.average(ema.current_decay)
+        progress.record(torch.stack(losses).mean())
+        every = config.training.verify_every
+        if every and (step + 1) % every == 0 and step + 1 < total:
+            tensors = weights_of(engine, ema)
+            if rank() == 0:
+                story = story_of(config, tensors, crowd, step + 1)
+                seen = figures(story, heldout, pairs, engine.device)
+                progress.note(step + 1, **seen)
+                progress.say(f"step {step + 1}/{total} {brief(seen)}")
 
     # Measure and write
+    tensors = weights_of(engine, ema)
     metrics: dict[str, Any] = {}
-    if engine.rank == 0:
-        final = ema.shadow if ema else engine.module.state_dict()
-        story = checkpoint.Checkpoint(
-            kind="recognizer",
-            tensors={n: t.detach().cpu() for n, t in final.items() if "num_batches" not in n},
-            config={
-                "backbone": recipe.backbone,
-                "embedding_dim": recipe.embedding_dim,
-                "image_px": config.source.image_px,
-                "dropout": recipe.dropout,
-                "num_virtual": recipe.num_virtual,
-                "real_names": faces.names[:num_real],
-            },
-            step=total,
-            metrics={},
-            lineage={},
-            sha256="",
-        )
-        metrics = measure(story, heldout, pick_device(config.compute))
+    if rank() == 0:
+        state = latest_state(progress.out)
+        assert state is not None, "the loop saves at its end"
+        for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
+            rows = whole_rows(state, kind, count, recipe.embedding_dim, average=ema is not None)
+            tensors[f"prototypes.{kind}"] = rows
+        story = story_of(config, tensors, crowd, total)
+        metrics = measure(story, heldout, pairs, engine.device)
         metrics["train"] = {
-            "images": len(faces),
+            "images": len(crowd),
             "identities": num_real,
-            "hours": round(extra(total)["seconds"] / 3600, 3),
-            "final_loss": float(np.mean(losses[-50:])) if losses else None,
+            "hours": round(progress.seconds / 3600, 3),
+            "final_loss": progress.final_loss,
         }
-        checkpoint.save(out, replace(story, metrics=metrics))
+        checkpoint.save(progress.out, replace(story, metrics=metrics))
+    wait_for_all()
     return metrics
+
+
+def check(config: Config) -> None:
+    """What can be wrong with a training before anything is read; raises ConfigError."""
+    recipe, compute = config.recognizer, config.compute
+    micro_batch(recipe.batch_size, compute, "recognizer.batch_size")
+    if recipe.batch_norm == "synced" and pick_device(compute).type == "cpu":
+        raise ConfigError(
+            "recognizer.batch_norm: got 'synced' on CPUs, where torch has no such norm; want "
+            "'local' or 'frozen'"
+        )
+    if config.training.verify_every and not (
+        config.source.pairs or config.source.heldout or config.source.holdout_identities
+    ):
+        raise ConfigError(
+            f"training.verify_every: got {config.training.verify_every} with nothing to verify on; "
+            "set source.pairs, source.heldout or source.holdout_identities"
+        )
+
+
+def draws(
+    recipe: RecognizerConfig, seed: int, place: tuple[int, int], local: int, num_virtual: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random numbers of a micro-batch, `place` = (step, part): for augmenting this rank's images
+    [B, NUM_DRAWS], virtual classes [V], their noise [V, D]; the same for any number of ranks."""
+    draw = torch_generator(seed, "step", *place)
+    uniform = torch.rand(local * world_size(), NUM_DRAWS, generator=draw)
+    virtual_V = torch.randperm(recipe.num_virtual, generator=draw)[:num_virtual]
+    noise_VD = torch.randn(num_virtual, recipe.embedding_dim, generator=draw)
+    return uniform[rank() * local : (rank() + 1) * local], virtual_V, noise_VD
 
 
 def margin_at(recipe: RecognizerConfig, progress: float) -> float:
@@ -192,14 +227,36 @@ def learning_rate(recipe: RecognizerConfig, step: int, steps_per_epoch: int, tot
     return recipe.lr * warm * step_decay(epoch, recipe.milestones)
 
 
-def measure(story: checkpoint.Checkpoint, heldout: FaceSet, device: torch.device) -> dict[str, Any]:
-    """Geometry of the prototypes and, where somebody was held out, accuracy on them."""
-    recognizer = Recognizer(story, device)
-    metrics: dict[str, Any] = {
-        "geometry": geometry(
-            torch.from_numpy(recognizer.unit_real), torch.from_numpy(recognizer.unit_virtual)
-        )
-    }
-    if len(heldout):
-        metrics["heldout"] = summary(recognizer.embed(heldout.images_NHWC), heldout.labels)
-    return metrics
+def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
+    """Weights of the learner on the CPU, averaged where there is an average; all ranks call it."""
+    with engine.weights() as module:
+        final = ema.shadow if ema else module.state_dict()
+        return {
+            name: tensor.detach().float().cpu().clone()
+            for name, tensor in final.items()
+            if "num_batches" not in name
+        }
+
+
+def story_of(
+    config: Config, tensors: dict[str, torch.Tensor], crowd: Crowd, step: int
+) -> checkpoint.Checkpoint:
+    """A checkpoint, still without metrics and digest."""
+    recipe = config.recognizer
+    return checkpoint.Checkpoint(
+        kind="recognizer",
+        tensors=tensors,
+        config={
+            "backbone": recipe.backbone,
+            "embedding_dim": recipe.embedding_dim,
+            "image_px": config.source.image_px,
+            "dropout": recipe.dropout,
+            "num_virtual": recipe.num_virtual,
+            "real_names": crowd.names,
+            "domains": crowd.domains,
+        },
+        step=step,
+        metrics={},
+        lineage={},
+        sha256="",
+    )

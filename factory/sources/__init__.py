@@ -1,6 +1,13 @@
 """Faces that exist: every reader gives the same `FaceSource`; `open_source` picks by config."""
 
-from factory.sources.base import CorruptImageError, FaceSet, FaceSource, SourceFace, read_faces
+from factory.sources.base import (
+    CorruptImageError,
+    FaceSet,
+    FaceSource,
+    SourceFace,
+    Subset,
+    read_faces,
+)
 from factory.sources.readers import open_source, training_faces
 
 __all__ = [
@@ -8,6 +15,7 @@ __all__ = [
     "FaceSet",
     "FaceSource",
     "SourceFace",
+    "Subset",
     "open_source",
     "read_faces",
     "training_faces",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,7 @@ class FaceSource(Protocol):
 
     names: Sequence[str]
     labels: np.ndarray
+    keys: Sequence[str]
     fingerprint: str
 
     def __len__(self) -> int: ...
@@ -53,6 +55,25 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of keys and labels."""
+        digest = hashlib.sha256("\n".join(self.keys).encode())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def empty(cls, image_px: int) -> FaceSet:
+        """Nobody."""
+        images = np.empty((0, image_px, image_px, 3), np.uint8)
+        return cls(images, np.empty(0, np.int64), [], [], [])
+
+    def describe(self, heldout: FaceSet) -> str:
+        """What a training will see, and every image it leaves out, a line each."""
+        people = len(set(self.labels.tolist()))
+        seen = f"{len(self)} images of {people} people, {len(heldout)} held out"
+        return "\n".join([seen, *(f"left out: {line}" for line in self.corrupt)])
+
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
         """(training, held-out) by identity: the last `num_holdout` names are held out."""
         if num_holdout >= len(self.names):
@@ -68,6 +89,29 @@ class FaceSet:
         indices = np.flatnonzero(mask)
         keys = [self.keys[i] for i in indices]
         return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, names, self.corrupt)
+
+
+class Subset:
+    """The identities first..stop-1 of a source, still unread."""
+
+    def __init__(self, source: FaceSource, first: int, stop: int) -> None:
+        self._source = source
+        self._index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
+        self.names = source.names[first:stop]
+        self.labels = source.labels[self._index] - first
+        self.fingerprint = f"{source.fingerprint}[{first}:{stop}]"
+
+    @property
+    def keys(self) -> list[str]:
+        keys = self._source.keys
+        return [keys[i] for i in self._index]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: int) -> SourceFace:
+        face = self._source[int(self._index[index])]
+        return replace(face, label=int(self.labels[index]))
 
 
 def decode_image(data: bytes | memoryview, key: str, max_pixels: int) -> np.ndarray:

@@ -58,6 +58,10 @@ class IndexedSource:
         )
         self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
 
+    @property
+    def keys(self) -> list[str]:
+        return [entry.key for entry in self._entries]
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -140,6 +140,10 @@ class RecordSource:
         digest.update(str(self._file.size).encode())
         self.fingerprint = digest.hexdigest()
 
+    @property
+    def keys(self) -> list[str]:
+        return [str(key) for key in self._keys]
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -15,7 +15,7 @@ from factory.config import ComputeConfig, load
 from factory.diffusion.process import Process
 from factory.diffusion.sampler import SAMPLERS, guided
 from factory.diffusion.uvit import Shape, UViT
-from factory.distributed import PlainEngine
+from factory.engine import PlainEngine
 from tests.benchmarks.timing import fastest, report
 
 DEMO = Path(__file__).parent.parent.parent / "configs" / "demo.yaml"
@@ -124,11 +124,12 @@ def test_training_step_against_a_bare_loop():
     x, t, condition = torch.randn(8, 8, 14, 14), torch.randint(0, 1000, (8,)), torch.randn(8, 256)
     mine, bare = Loss(), Loss()
     compute = ComputeConfig(device="cpu", precision="bf16")
-    engine = PlainEngine(mine, torch.optim.AdamW(mine.parameters()), compute, grad_clip=1.0)
+    engine = PlainEngine(mine, torch.optim.AdamW, compute, grad_clip=1.0)
     optimizer = torch.optim.AdamW(bare.parameters())
 
     def ours() -> None:
-        engine.step(engine(x, t, condition), lr=1e-4)
+        engine.backward(engine(x, t, condition))
+        engine.step(lr=1e-4)
 
     def plain() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from factory.optimization import (
     EMA,
-    batch_indices,
+    Order,
     cosine_decay,
     linear_decay,
     num_steps,
@@ -21,17 +21,34 @@ from factory.optimization import (
 
 @given(st.integers(2, 60), st.integers(1, 20), st.integers(0, 5))
 def test_an_epoch_uses_every_sample_at_most_once(num_samples, batch_size, epoch):
-    batch_size = min(batch_size, num_samples)
-    per_epoch = num_samples // batch_size
+    order = Order(7, num_samples, batch_size)
+    per_epoch = num_samples // order.batch_size
     steps = range(epoch * per_epoch, (epoch + 1) * per_epoch)
-    drawn = np.concatenate([batch_indices(7, s, num_samples, batch_size) for s in steps])
-    assert len(drawn) == per_epoch * batch_size == len(set(drawn.tolist()))
+    drawn = np.concatenate([order.batch(step) for step in steps])
+    assert len(drawn) == per_epoch * order.batch_size == len(set(drawn.tolist()))
 
 
-def test_ranks_cut_the_same_batch():
-    whole = batch_indices(1, 5, 100, 8)
-    parts = [batch_indices(1, 5, 100, 8, rank, 2) for rank in range(2)]
+def test_ranks_cut_the_same_batch_whatever_was_asked_before():
+    order = Order(1, 100, 8)
+    whole = order.batch(50)
+    parts = [Order(1, 100, 8).rank_batch(50, rank, 2) for rank in range(2)]
     assert np.array_equal(whole, np.concatenate(parts))
+    order.batch(3)
+    assert np.array_equal(whole, order.batch(50))
+
+
+@given(st.lists(st.floats(0.1, 6.0), min_size=2, max_size=40), st.integers(0, 3))
+def test_weights_are_kept_within_one_by_samples_and_by_classes(weights, epoch):
+    weights = np.array(weights)
+    order = Order(3, len(weights), 1, weights)
+    drawn = np.concatenate(
+        [order.batch(epoch * order.per_epoch + i) for i in range(order.per_epoch)]
+    )
+    counts = np.bincount(drawn, minlength=len(weights))
+    stretched = weights * order.per_epoch / weights.sum()
+    assert (np.abs(counts - stretched) < 1 + 1e-6).all()
+    half = len(weights) // 2  # those that stand side by side
+    assert abs(counts[:half].sum() - stretched[:half].sum()) < 1 + 1e-6
 
 
 def test_streams_differ_and_repeat():
@@ -50,7 +67,7 @@ def test_schedules():
     assert linear_decay(1.0, 0.3) == 0.0
 
 
-def test_ema_follows_by_its_warmed_up_decay():
+def test_ema_follows_by_its_warmed_up_decay(tmp_path):
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(module.weight)
     ema = EMA(module, 0.9)
@@ -58,5 +75,7 @@ def test_ema_follows_by_its_warmed_up_decay():
     ema.update(module)
     assert float(ema.shadow["weight"]) == pytest.approx(1 - 2 / 11)
     again = EMA(module, 0.9)
-    again.load_state_dict(ema.state_dict())
+    ema.save(tmp_path)
+    again.load(tmp_path)
     assert again.num_updates == 1
+    assert torch.equal(again.shadow["weight"], ema.shadow["weight"])

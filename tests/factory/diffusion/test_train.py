@@ -63,8 +63,8 @@ def test_autoencoder_reconstructs_better_with_training(recipe, tmp_path):
     config = recipe("training.max_steps=80", "autoencoder.epochs=100", "autoencoder.lr=0.005")
     faces = faces_of(config)
     few = recipe("training.max_steps=1", f"training.out={tmp_path / 'few'}")
-    before = autoencoding.train(few, faces, faces, quiet)
-    after = autoencoding.train(config, faces, faces, quiet)
+    before = autoencoding.train(few, quiet)
+    after = autoencoding.train(config, quiet)
     assert after["psnr_db"] > before["psnr_db"] + 2
     loaded = Autoencoder.load(str(tmp_path / "out"), CPU, "fp32")
     z = loaded.encode(faces.images_NHWC)
@@ -83,7 +83,7 @@ def test_generator_trains_in_both_spaces(recipe, tmp_path, space):
         "generator.identity_weight=0.1",
         "generator.identity_batch=2",
     )
-    metrics = train(config, faces_of(config), quiet)
+    metrics = train(config, quiet)
     assert 0 < metrics["final_loss"] < 2
     story = checkpoint.read_story(str(tmp_path / "out"), "generator", "k")
     assert story["config"]["space"] == space
@@ -97,7 +97,7 @@ def test_resume_gives_the_same_weights(recipe, tmp_path):
             config = recipe(
                 f"training.out={out}", f"training.max_steps={steps}", "generator.decay_share=0"
             )
-            train(config, faces_of(config), quiet)
+            train(config, quiet)
         return (out / "weights.safetensors").read_bytes()
 
     assert weights(6) == weights(2, 4, 6)

@@ -1,0 +1,54 @@
+"""Margins against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from factory.recognition.margin import NormQuality, adaface, arcface, cosface, with_margin
+
+ANGLES = torch.linspace(0.1, math.pi - 0.6, 20)
+NEUTRAL = torch.zeros(20)
+
+
+def test_arcface_turns_the_angle():
+    turned = arcface(ANGLES.cos(), 0.5)
+    torch.testing.assert_close(turned, (ANGLES + 0.5).cos(), atol=1e-4, rtol=0)
+
+
+def test_arcface_never_rises_with_the_angle():
+    theta = torch.linspace(0.01, math.pi - 0.01, 200)
+    turned = arcface(theta.cos(), 0.5)
+    assert (turned[1:] <= turned[:-1] + 1e-4).all()
+
+
+def test_cosface_lowers_the_cosine_and_no_margin_changes_nothing():
+    assert cosface(torch.tensor([0.5]), 0.2) == pytest.approx(0.3)
+    for kind in ("arcface", "cosface", "adaface"):
+        plain = with_margin(kind, ANGLES.cos(), 0.0, NEUTRAL)
+        torch.testing.assert_close(plain, ANGLES.cos(), atol=1e-4, rtol=0)
+
+
+def test_adaface_lies_between_arcface_and_a_negative_angle():
+    """AdaFace section 3.3: q = -1 is ArcFace, q = 0 CosFace, q = 1 a negative angular margin."""
+    worst, best = torch.full((20,), -1.0), torch.ones(20)
+    cosine = ANGLES.cos()
+    torch.testing.assert_close(adaface(cosine, 0.4, worst), (ANGLES + 0.4).cos())
+    torch.testing.assert_close(adaface(cosine, 0.4, NEUTRAL), cosface(cosine, 0.4))
+    expected = (ANGLES[5:] - 0.4).cos() - 0.8
+    torch.testing.assert_close(adaface(cosine, 0.4, best)[5:], expected)
+
+
+def test_quality_is_the_norm_against_its_moving_statistics():
+    quality = NormQuality()
+    norms = torch.tensor([10.0, 20.0, 30.0])
+    for _ in range(2000):
+        found = quality(norms)
+    std = norms.std(correction=0)
+    torch.testing.assert_close(
+        quality.mean_std_2, torch.stack([norms.mean(), std]), atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(found, 0.333 * (norms - 20) / (std + 1e-3), atol=1e-4, rtol=0)
+    assert quality(torch.tensor([1e6, 20.0, 20.0])).max() <= 1

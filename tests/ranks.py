@@ -1,0 +1,60 @@
+"""Runs a function of a test module in several processes that form a torch group over gloo.
+
+    results = run_ranks("tests.factory.test_engine:ten_steps", 2, {"stage": 1})
+
+Each process calls the function with the keyword arguments and prints what it returns as JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+ANSWER = "ANSWER "
+
+
+def run_ranks(function: str, world_size: int, arguments: dict[str, Any] | None = None) -> list[Any]:
+    """What `module:function` returned on each rank; fails with a rank's stderr."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.ranks", function]
+    command.append(json.dumps(arguments or {}))
+    processes = []
+    for rank in range(world_size):
+        placed = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+        env = os.environ | {k: str(v) for k, v in placed.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        env["OMP_NUM_THREADS"] = "1"
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True))
+    outputs = [process.communicate(timeout=240) for process in processes]
+    failed = [
+        f"rank {rank}: {errors[-2000:]}"
+        for rank, (process, (_, errors)) in enumerate(zip(processes, outputs, strict=True))
+        if process.returncode
+    ]
+    assert not failed, "\n".join(failed)
+    answers = [
+        next(line for line in reversed(out.splitlines()) if line.startswith(ANSWER))
+        for out, _ in outputs
+    ]
+    return [json.loads(answer.removeprefix(ANSWER)) for answer in answers]
+
+
+def main() -> None:
+    from factory.config import ComputeConfig
+    from factory.engine import join
+
+    module, _, name = sys.argv[1].partition(":")
+    join(ComputeConfig(device="cpu"))
+    answer = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
+    print(ANSWER + json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
