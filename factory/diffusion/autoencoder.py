@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config
 from factory.distributed import autocast, micro_batch, pick_device, rank, world_size
-from factory.engine import join, start_engine
+from factory.engine import channels_last, join, start_engine
 from factory.optimization import Order, cosine_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
@@ -132,7 +132,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     device, compute = pick_device(config.compute), config.compute
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     model = AutoencoderLoss(recipe, recognizer)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(model)
     if compute.compile:
         model.compile()
 

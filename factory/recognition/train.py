@@ -12,7 +12,7 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, RecognizerConfig
 from factory.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
-from factory.engine import Engine, join, start_engine
+from factory.engine import Engine, channels_last, join, start_engine
 from factory.errors import ConfigError
 from factory.optimization import EMA, Order, cosine_decay, num_steps, step_decay, torch_generator
 from factory.progress import Log, Progress, latest_state
@@ -81,7 +81,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     learner = Learner(
         recipe, config.source.image_px, checkpointing=compute.activation_checkpointing
     )
-    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(learner)
     if compute.compile:
         learner.backbone.compile()
 
