@@ -1,15 +1,14 @@
 """A gang: the ranks of one training as Ray actors in one placement group, a GPU each.
 
-Ranks stand or fall together. When one dies the others cannot go on, so all are replaced and the
-training resumes from its last whole state; after `compute.max_restarts` restarts in a row that
-brought no new state it is given up. training.out must be a folder that every node sees.
+Ranks stand or fall together. When one dies the others fail at their next exchange, so all are
+replaced and the training resumes from its last whole state; after `compute.max_restarts` restarts
+in a row that brought no new state it is given up. training.out must be a folder that all nodes see.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,6 @@ class Rank:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
-    def pid(self) -> int:
-        return os.getpid()
-
     def run(
         self, train: Train, config: Config, journal: Any, place: dict[str, str]
     ) -> dict[str, Any]:
@@ -74,9 +70,7 @@ def run_gang(train: Train, config: Config, log: Callable[[str], None] = print) -
         except RayTaskError as error:
             if isinstance(error.cause, FactoryError):
                 raise FactoryError(str(error.cause)) from error
-            if not gang.lost_somebody:
-                raise RuntimeError(str(error)) from error
-            cause: Exception = error
+            cause: Exception = error  # often only the news that another rank has gone
         except RayError as error:
             cause = error
         finally:
@@ -84,12 +78,12 @@ def run_gang(train: Train, config: Config, log: Callable[[str], None] = print) -
         now = latest_state_name(config)
         restarts = restarts + 1 if now == state else 0
         state = now
-        reason = str(cause).strip().splitlines()[0]
+        reason = str(cause).strip().splitlines()[-1].strip()
         if restarts > config.compute.max_restarts:
             raise FactoryError(
-                f"compute.max_restarts: the gang died {restarts} times without a new state in "
+                f"compute.max_restarts: the gang failed {restarts} times without a new state in "
                 f"{config.training.out} (last: {reason})"
-            )
+            ) from cause
         log(f"a rank was lost ({reason}); going on from {now or 'the beginning'}")
 
 
@@ -119,11 +113,9 @@ class Gang:
             for number in range(count)
         ]
         self._journal = ray.remote(num_cpus=0)(Journal).remote()
-        self.lost_somebody = False
 
     def run(self, train: Train, log: Callable[[str], None]) -> dict[str, Any]:
-        """Start all ranks and wait for them; raises the first error, and says whether a process
-        was lost (an error of the others then follows from that)."""
+        """Start all ranks and wait for them; raises the first error."""
         address, port = ray.get(self.ranks[0].address.remote())
         shared = {"WORLD_SIZE": str(len(self.ranks)), "LOCAL_RANK": "0"}
         shared |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
@@ -131,38 +123,19 @@ class Gang:
             actor.run.remote(train, self._config, self._journal, shared | {"RANK": str(number)})
             for number, actor in enumerate(self.ranks)
         ]
-        first, waiting = running[0], list(running)
-        try:
-            while waiting:
-                done, waiting = ray.wait(waiting, timeout=WAIT_S)
-                for line in ray.get(self._journal.take.remote()):
-                    log(line)
-                ray.get(done)
-        except RayError:
-            self.lost_somebody = self._somebody_is_gone()
-            raise
-        return dict(ray.get(first))
+        waiting = list(running)
+        while waiting:
+            done, waiting = ray.wait(waiting, timeout=WAIT_S)
+            for line in ray.get(self._journal.take.remote()):
+                log(line)
+            ray.get(done)
+        return dict(ray.get(running[0]))
 
     def disband(self) -> None:
         """End every process and give the places back."""
         for actor in (*self.ranks, self._journal):
             ray.kill(actor)
         remove_placement_group(self._group)
-
-    def _somebody_is_gone(self) -> bool:
-        """A rank that was killed makes the others fail first; give its death time to be known."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for actor in self.ranks:
-                try:
-                    ray.get(actor.pid.remote(), timeout=WAIT_S)
-                except RayTaskError:
-                    continue
-                except ray.exceptions.GetTimeoutError:
-                    continue  # it still trains
-                except RayError:
-                    return True
-        return False
 
 
 def latest_state_name(config: Config) -> str | None:

@@ -62,7 +62,7 @@ class ComputeConfig:
     num_ranks: int | None = knob(None, low=1)
     """Processes of a training, started as a gang of Ray actors with one GPU each (fleet.address
     says where); None: this process alone, or those that torchrun has started."""
-    max_restarts: int = knob(10, low=0)
+    max_restarts: int = knob(3, low=0)
     """Times in a row that a gang is started again from its last state without a new one."""
     accumulate: int = knob(1, low=1)
     """Micro-batches whose gradients make one step; batch_size is that of the step."""

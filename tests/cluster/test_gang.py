@@ -1,0 +1,172 @@
+"""A gang of Ray actors learns what one process learns, and outlives a killed rank."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from factory.config import absolute, load
+from factory.errors import FactoryError
+from factory.recognition.train import train
+from tests.conftest import PX
+
+ROOT = Path(__file__).parent.parent.parent
+RECIPE = [
+    "source.kind=folder",
+    f"source.image_px={PX}",
+    "compute.device=cpu",
+    "compute.precision=fp32",
+    "training.log_every=1",
+    "training.save_every_s=0",
+    "recognizer.backbone=iresnet_mini",
+    "recognizer.batch_norm=frozen",
+    "recognizer.embedding_dim=16",
+    "recognizer.num_virtual=8",
+    "recognizer.batch_size=6",
+    "recognizer.epochs=30",
+    "recognizer.margin_m=0.2",
+    "recognizer.scale=16",
+    "recognizer.lr=0.01",
+    "fleet.cpus_per_actor=1",
+]
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def gang():
+    import ray
+
+    from cluster import gang
+
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    yield gang
+    ray.shutdown()
+
+
+@pytest.fixture
+def dotlist(people, tmp_path):
+    """Function of a folder's name and extra items -> the arguments of a small training."""
+
+    def make(name, *items):
+        return [*RECIPE, f"source.path={people}", f"training.out={tmp_path / name}", *items]
+
+    return make
+
+
+@pytest.fixture
+def recipe(dotlist, tmp_path):
+    (tmp_path / "c.yaml").write_text("{}\n")
+    return lambda *items: absolute(load(tmp_path / "c.yaml", dotlist(*items)))
+
+
+def quiet(line):
+    return None
+
+
+def losses(config) -> list[float]:
+    lines = (Path(config.training.out) / "history.jsonl").read_text().splitlines()
+    history = {entry["step"]: entry["loss"] for entry in map(json.loads, lines)}
+    assert sorted(history) == list(range(1, len(lines) + 1)), "every step once"
+    return list(history.values())
+
+
+def ranks() -> list[int]:
+    """Process ids of the gang's actors on this machine."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and b"ray::Rank" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def kill_a_rank_after(config, step: int) -> threading.Thread:
+    """In the background: SIGKILL one rank once the training has logged `step`."""
+    history = Path(config.training.out) / "history.jsonl"
+
+    def wait_and_kill():
+        while not history.is_file() or len(history.read_text().splitlines()) < step:
+            time.sleep(0.05)
+        os.kill(max(ranks()), signal.SIGKILL)
+
+    thread = threading.Thread(target=wait_and_kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_gang_outlives_a_killed_rank_with_the_losses_of_one_process(gang, recipe):
+    alone = recipe("alone", "training.max_steps=24")
+    train(alone, quiet)
+    config, lines = recipe("gang", "training.max_steps=24", "compute.num_ranks=2"), []
+    killer = kill_a_rank_after(config, 6)
+    gang.run_gang(train, config, lines.append)
+    killer.join(timeout=10)
+    assert any("a rank was lost" in line and "step-" in line for line in lines)
+    assert losses(config) == pytest.approx(losses(alone), rel=1e-4, abs=1e-4)
+    assert (Path(config.training.out) / "checkpoint.json").is_file()
+    deadline = time.monotonic() + 20
+    while ranks() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not ranks()
+
+
+def dies(config, log):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_wrong(config, log):
+    raise FactoryError("source.path: not there")
+
+
+def test_a_gang_that_only_dies_is_given_up(gang, recipe):
+    config = recipe("none", "compute.num_ranks=2", "compute.max_restarts=1")
+    with pytest.raises(FactoryError, match=r"compute\.max_restarts: the gang failed 2 times"):
+        gang.run_gang(dies, config, quiet)
+
+
+def test_an_error_for_the_user_ends_a_gang_at_once(gang, recipe):
+    lines = []
+    with pytest.raises(FactoryError, match=r"^source\.path: not there$"):
+        gang.run_gang(is_wrong, recipe("none", "compute.num_ranks=2"), lines.append)
+    assert not lines
+
+
+def test_more_ranks_than_the_cluster_has_are_refused(gang, recipe, monkeypatch):
+    monkeypatch.setattr(gang, "PLACEMENT_TIMEOUT_S", 1.0)
+    config = recipe("none", "compute.num_ranks=6")
+    with pytest.raises(FactoryError, match=r"compute\.num_ranks: the cluster has no room for 6"):
+        gang.run_gang(train, config, quiet)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_torchrun_gives_the_curve_of_one_process_for_every_zero_stage(
+    recipe, dotlist, tmp_path, precision
+):
+    """`torchrun --nproc-per-node 2 -m jobs.train_recognizer`, stages 0 to 3."""
+    same = [f"compute.precision={precision}", "training.max_steps=12"]
+    alone = recipe("alone", *same)
+    train(alone, quiet)
+    torchrun = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run"]
+    torchrun += ["--standalone", "--nproc-per-node", "2", "-m", "jobs.train_recognizer"]
+    for stage in range(4):
+        arguments = dotlist(f"zero{stage}", f"compute.zero_stage={stage}", *same)
+        command = [*torchrun, str(tmp_path / "c.yaml"), *arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        loose = 1e-4 if precision == "fp32" else 0.05
+        found = losses(recipe(f"zero{stage}", *same))
+        assert found == pytest.approx(losses(alone), rel=loose, abs=loose), stage
