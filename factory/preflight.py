@@ -36,6 +36,7 @@ def preflight(config: Config) -> Inputs:
     source = open_source(config.source)
     max_cosine = _max_cosine(config, stories["recognizer"])
     _check_pool(config, stories["recognizer"])
+    check_quality(config, stories["recognizer"]["config"])
     images = config.identities.num_virtual * config.plan.images_per_identity
     images += config.plan.fill_to * len(source.names)
     _check_space(config, images)
@@ -141,4 +142,18 @@ def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
         raise PlanError(
             f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "
             "prototypes, train it with more (recognizer.num_virtual) or use identities.proposal=pca"
+        )
+
+
+def check_quality(config: Config, recognizer: dict[str, Any]) -> None:
+    """Raise ConfigError where a filter wants a quality that this recognizer cannot tell."""
+    if config.filters.min_cr_fiqa is not None and not recognizer.get("quality_head"):
+        raise ConfigError(
+            f"filters.min_cr_fiqa: got {config.filters.min_cr_fiqa}; the recognizer has no quality "
+            "head, train it with recognizer.quality_weight=10"
+        )
+    if config.filters.min_ser_fiq is not None and not recognizer["dropout"]:
+        raise ConfigError(
+            f"filters.min_ser_fiq: got {config.filters.min_ser_fiq}; the recognizer was trained "
+            "without dropout, so every score would be 1; train it with recognizer.dropout=0.4"
         )

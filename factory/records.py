@@ -66,6 +66,10 @@ class Scores:
     nearest_real_cosine: float
     sharpness: float
     brightness: float
+    cr_fiqa: float | None = None
+    """Quality by the recognizer's head (CR-FIQA), where filters.min_cr_fiqa asks for it."""
+    ser_fiq: float | None = None
+    """Agreement of dropout passes (SER-FIQ), where filters.min_ser_fiq asks for it."""
 
 
 @dataclass(frozen=True)

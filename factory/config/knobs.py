@@ -165,7 +165,7 @@ class RecognizerConfig:
     """Factor s on the cosines."""
     num_virtual: int = knob(0, low=0)
     """Virtual prototypes k (classes without images)."""
-    virtual_per_step: Literal["batch", "proportional", "off"] = "batch"
+    virtual_per_step: Literal["batch", "proportional", "none"] = "batch"
     """Virtual features a step: as many as the batch (arXiv v1), round(k*b/n) (ICCV), or none, which
     lets virtual prototypes collapse (VIGFace's ablation)."""
     sample_rate: float = knob(1.0, low=1e-4, high=1.0)
@@ -346,6 +346,12 @@ class FiltersConfig:
     """Mean grey level."""
     max_brightness: float | None = knob(240.0, low=0.0, high=255.0)
     """Mean grey level."""
+    min_cr_fiqa: float | None = knob(None, low=0.0)
+    """Quality by the recognizer's CR-FIQA head, about the cosine to the own class; the recognizer
+    must have been trained with recognizer.quality_weight."""
+    min_ser_fiq: float | None = knob(None, low=0.0, high=1.0)
+    """Agreement of 100 dropout passes (SER-FIQ); the recognizer must have been trained with
+    recognizer.dropout."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ NEAR_REAL = "near_real"
 BLURRED = "blurred"
 TOO_DARK = "too_dark"
 TOO_BRIGHT = "too_bright"
+LOW_QUALITY = "low_quality"
+UNSTABLE = "unstable"
 
 
 class Filter(Protocol):
@@ -34,11 +36,13 @@ def build_filters(limits: dict[str, Any]) -> list[Filter]:
         (BLURRED, "min_sharpness", lambda s, limit: s.sharpness >= limit),
         (TOO_DARK, "min_brightness", lambda s, limit: s.brightness >= limit),
         (TOO_BRIGHT, "max_brightness", lambda s, limit: s.brightness <= limit),
+        (LOW_QUALITY, "min_cr_fiqa", lambda s, limit: s.cr_fiqa >= limit),
+        (UNSTABLE, "min_ser_fiq", lambda s, limit: s.ser_fiq >= limit),
     ]
     return [
         _rule(reason, passes, limits[key])
         for reason, key, passes in rules
-        if limits[key] is not None
+        if limits.get(key) is not None
     ]
 
 

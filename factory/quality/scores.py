@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -10,16 +12,25 @@ from factory.records import Scores, Shot
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
+Measure = Callable[[np.ndarray], np.ndarray]
+"""Images uint8 [B, H, W, 3] to a score each [B]."""
+
 
 class Scorer:
     """Cosines to the roster and to real people, sharpness and brightness.
 
-    `own_real` gives the row of the real gallery that a real identity of the roster is itself.
+    `own_real` gives the row of the real gallery that a real identity of the roster is itself;
+    `measures` are further scores by name, functions of images.
     """
 
     def __init__(
-        self, unit_roster_ND: np.ndarray, unit_real_MD: np.ndarray, own_real: dict[int, int]
+        self,
+        unit_roster_ND: np.ndarray,
+        unit_real_MD: np.ndarray,
+        own_real: dict[int, int],
+        measures: dict[str, Measure] | None = None,
     ) -> None:
+        self._measures = measures or {}
         self._roster_ND = torch.from_numpy(unit_roster_ND)
         self._real_MD = torch.from_numpy(unit_real_MD)
         self._own_real = own_real
@@ -31,6 +42,7 @@ class Scorer:
         unit = torch.from_numpy(unit_BD)
         to_roster_BN = unit @ self._roster_ND.T
         to_real_BM = unit @ self._real_MD.T
+        measured = {name: measure(images_BHWC) for name, measure in self._measures.items()}
         scores = []
         for row, shot in enumerate(shots):
             if shot.identity in self._own_real:
@@ -49,6 +61,7 @@ class Scorer:
                     nearest_real_cosine=round(float(to_real_BM[row].max()), 5),
                     sharpness=round(sharpness(images_BHWC[row]), 3),
                     brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),
+                    **{name: round(float(value[row]), 5) for name, value in measured.items()},
                 )
             )
         return scores

@@ -110,6 +110,15 @@ class IResNet(nn.Module):
         x_BF = self.dropout(self.norm(x_BCHW).flatten(1))
         return self.embed_norm(self.embed(x_BF).float())
 
+    def dropout_passes(self, x_BCHW: torch.Tensor, num_passes: int) -> torch.Tensor:
+        """Embeddings [B, M, D] by M dropout masks, which are the same for all images."""
+        maps_BF = self.norm(self.feature_maps(x_BCHW)[-1]).flatten(1)
+        kept, draw = 1 - self.dropout.p, torch.Generator().manual_seed(0)
+        masks_MF = torch.rand(num_passes, maps_BF.shape[1], generator=draw) < kept
+        masks_MF = masks_MF.to(maps_BF) / kept
+        passes = [self.embed_norm(self.embed(maps_BF * mask_F).float()) for mask_F in masks_MF]
+        return torch.stack(passes, 1)
+
     def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

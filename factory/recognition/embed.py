@@ -12,6 +12,10 @@ from torch.nn import functional as F
 from factory import checkpoint
 from factory.recognition.backbone import IResNet
 from factory.recognition.data import to_network
+from factory.recognition.quality import QualityHead, ser_fiq
+
+PASSES = 100
+"""Dropout passes of SER-FIQ, as in its paper."""
 
 
 class Embedder(Protocol):
@@ -45,6 +49,11 @@ class Recognizer:
         )
         self.backbone.eval().requires_grad_(False)
         self.backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._head: QualityHead | None = None
+        if shape.get("quality_head"):
+            head = {n: loaded.tensors[f"quality.{n}"] for n in ("linear.weight", "linear.bias")}
+            self._head = QualityHead(self.dim).to(device).requires_grad_(False)
+            self._head.load_state_dict(head)
 
     @classmethod
     def load(
@@ -65,6 +74,22 @@ class Recognizer:
     def unit_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """Differentiable unit embeddings of images in [-1, 1] (identity losses)."""
         return F.normalize(self.backbone(x_BCHW))
+
+    @torch.inference_mode()
+    def cr_fiqa(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """Quality [N] of RGB uint8 images by the head that was trained along."""
+        assert self._head is not None, "needs recognizer.quality_weight (preflight)"
+        x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
+        return self._head(self.backbone(x_BCHW).float()).cpu().numpy()
+
+    @torch.inference_mode()
+    def ser_fiq(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """Agreement [N] in [0, 1] of PASSES embeddings of RGB uint8 images, each by another fixed
+        part of the features (so that a score does not depend on the images beside it)."""
+        assert self.backbone.dropout.p, "needs recognizer.dropout (preflight)"
+        x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
+        unit_BMD = F.normalize(self.backbone.dropout_passes(x_BCHW, PASSES), dim=2)
+        return ser_fiq(unit_BMD).cpu().numpy()
 
     @torch.inference_mode()
     def _embed(self, images_BHWC: np.ndarray) -> np.ndarray:

@@ -266,11 +266,11 @@ def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) 
 
 def num_virtual_features(batch_size: int, num_real: int, num_virtual: int, mode: str) -> int:
     """Virtual features of a step over all ranks: the batch size ('batch'), round(k*b/n)
-    ('proportional'), or none ('off', the collapse of VIGFace's ablation)."""
+    ('proportional'), or none ('none', the collapse of VIGFace's ablation)."""
     wanted = {
         "batch": batch_size,
         "proportional": round(num_virtual * batch_size / num_real),
-        "off": 0,
+        "none": 0,
     }[mode]
     return min(wanted, num_virtual)
 

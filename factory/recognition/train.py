@@ -251,6 +251,7 @@ def story_of(
             "embedding_dim": recipe.embedding_dim,
             "image_px": config.source.image_px,
             "dropout": recipe.dropout,
+            "quality_head": recipe.quality_weight > 0,
             "num_virtual": recipe.num_virtual,
             "real_names": crowd.names,
             "domains": crowd.domains,

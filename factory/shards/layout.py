@@ -35,6 +35,8 @@ SHOT_AND_SCORES = [
     ("nearest_real_cosine", pa.float64()),
     ("sharpness", pa.float64()),
     ("brightness", pa.float64()),
+    ("cr_fiqa", pa.float64()),
+    ("ser_fiq", pa.float64()),
 ]
 METADATA_SCHEMA = pa.schema(
     [

@@ -94,7 +94,10 @@ class ShardMaker:
         plan, roster, recognizer = workshop.plan, workshop.roster, workshop.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
         own_real = {who.index: row[who.name] for who in roster.identities if who.kind == "real"}
-        scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real)
+        known = {"cr_fiqa": recognizer.cr_fiqa, "ser_fiq": recognizer.ser_fiq}
+        limits = plan.request["filters"]
+        asked = {n: known[n] for n in known if limits.get(f"min_{n}") is not None}
+        scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, asked)
         quality = int(plan.request["sampler"]["jpeg_quality"])
         line = Line(store, roster.identities, quality, max_line_bytes)
         return cls(plan, roster, workshop.generator, recognizer, scorer, line)

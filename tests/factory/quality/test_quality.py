@@ -33,6 +33,9 @@ def verdict(scores: Scores, **limits):
         ({"brightness": 250.0}, {}, filters.TOO_BRIGHT),
         ({"brightness": 250.0, "own_cosine": 0.0}, {}, filters.LOW_OWN_COSINE),
         ({"own_cosine": 0.0}, {"min_own_cosine": None, "min_identity_gap": None}, ""),
+        ({"cr_fiqa": 0.4}, {"min_cr_fiqa": 0.5}, filters.LOW_QUALITY),
+        ({"ser_fiq": 0.9}, {"min_ser_fiq": 0.95}, filters.UNSTABLE),
+        ({"cr_fiqa": 0.6, "ser_fiq": 1.0}, {"min_cr_fiqa": 0.5, "min_ser_fiq": 1.0}, ""),
     ],
 )
 def test_reasons(change, limits, reason):
@@ -52,6 +55,15 @@ def test_scores_of_axes():
     assert second.nearest_real_cosine == 0.0  # identity 1 is itself row 0 of the real gallery
     assert first.brightness == pytest.approx(77)
     assert first.sharpness == 0
+
+
+def test_further_measures_are_scores_by_their_names():
+    roster = np.eye(2, dtype=np.float32)
+    shots = place(ASKED, [(0, 0), (1, 0)], 0)
+    images = np.stack([np.full((8, 8, 3), grey, np.uint8) for grey in (10, 20)])
+    scorer = Scorer(roster, roster, {}, {"ser_fiq": lambda x: x.mean((1, 2, 3)) / 40})
+    scores = scorer.score(shots, images, roster)
+    assert [(s.cr_fiqa, s.ser_fiq) for s in scores] == [(None, 0.25), (None, 0.5)]
 
 
 def test_a_lonely_identity_has_no_other():

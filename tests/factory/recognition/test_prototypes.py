@@ -281,7 +281,7 @@ def test_features_of_a_step():
     assert num_virtual_features(64, 10, 1000, "batch") == 64
     assert num_virtual_features(64, 10, 20, "batch") == 20
     assert num_virtual_features(100, 1000, 500, "proportional") == 50
-    assert num_virtual_features(64, 10, 1000, "off") == 0
+    assert num_virtual_features(64, 10, 1000, "none") == 0
 
 
 def test_geometry_of_orthogonal_axes():

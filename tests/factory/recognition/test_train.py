@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 
+from factory import checkpoint
 from factory.config import AugmentConfig, load
-from factory.errors import CheckpointError
+from factory.errors import CheckpointError, ConfigError
 from factory.recognition.backbone import SHAPES, IResNet
 from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
-from factory.recognition.train import learning_rate, margin_at, train
+from factory.recognition.train import check, learning_rate, margin_at, train
 from factory.sources import open_source, read_faces
-from tests.conftest import PX
+from tests.conftest import DIM, PX
 
 RECIPE = [
     "source.kind=folder",
@@ -133,3 +135,111 @@ def test_flip_alone_flips_about_half():
     flipped = augment(x, AugmentConfig(), uniform)
     share = float((flipped[:, 0, 0, 0] == 3).float().mean())
     assert 0.35 < share < 0.65
+
+
+def recognizer_with(weights, **changes) -> Recognizer:
+    """The untrained recognizer of the fixture with other entries in its config, and a head."""
+    loaded = checkpoint.load(str(weights / "recognizer"), "recognizer", "k")
+    torch.manual_seed(0)
+    head = {"quality.linear.weight": torch.randn(1, DIM), "quality.linear.bias": torch.zeros(1)}
+    story = dataclasses.replace(
+        loaded, tensors=loaded.tensors | head, config=loaded.config | changes
+    )
+    return Recognizer(story, torch.device("cpu"))
+
+
+def test_quality_head_is_trained_along_and_loaded(recipe, people, tmp_path):
+    config = recipe(
+        f"training.out={tmp_path / 'out'}", "recognizer.quality_weight=10", "training.max_steps=60"
+    )
+    train(config, quiet)
+    recognizer = Recognizer.load(str(tmp_path / "out"), torch.device("cpu"))
+    faces = faces_of(config)
+    noise = np.random.default_rng(0).integers(0, 256, faces.images_NHWC.shape, dtype=np.uint8)
+    unit = recognizer.embed(faces.images_NHWC)
+    own = (unit * recognizer.unit_real[faces.labels]).sum(1)
+    seen = recognizer.cr_fiqa(faces.images_NHWC)
+    assert abs(seen.mean() - own.mean()) < 0.4  # about CCS / (NNCCS + 1)
+    assert seen.mean() > recognizer.cr_fiqa(noise).mean()
+
+
+def test_verifies_while_it_trains(recipe, people, tmp_path):
+    (tmp_path / "pairs.txt").write_text("2\t1\nperson_0\t0\t1\nperson_0\t0\tperson_1\t1\n")
+    lines = []
+    config = recipe(
+        f"training.out={tmp_path / 'out'}",
+        "training.verify_every=5",
+        "training.max_steps=12",
+        "training.log_every=4",
+        f"source.heldout={people}",
+    )
+    train(config, lines.append)
+    history = [json.loads(x) for x in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in history if "heldout" in entry] == [5, 10]
+    assert [entry["step"] for entry in history if "loss" in entry] == [4, 8, 12]
+    assert any(line.startswith("step 10/12 held out: AUC") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "recognizer.sample_rate=0.5",
+        "recognizer.margin=adaface",
+        "recognizer.ema=0.9",
+        "recognizer.virtual_per_step=none",
+        "compute.accumulate=3",
+        "compute.activation_checkpointing=true",
+        "feed.num_workers=1",
+        "feed.balance=class",
+    ],
+)
+def test_a_resume_gives_the_same_weights_with(recipe, tmp_path, change):
+    def weights(*parts):
+        for steps in parts:
+            out = f"training.out={tmp_path / str(len(parts))}"
+            fixed = ("recognizer.margin_free=1", "recognizer.schedule=step")
+            train(recipe(out, f"training.max_steps={steps}", *fixed, change), quiet)
+        return (tmp_path / str(len(parts)) / "weights.safetensors").read_bytes()
+
+    assert weights(4) == weights(2, 4)
+
+
+def test_checkpointing_changes_neither_gradients_nor_statistics():
+    x = torch.randn(4, 3, 32, 32)
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        network = IResNet("iresnet_mini", 8, 32, checkpointing=checkpointing).train()
+        network(x).square().sum().backward()
+        found.append((network.stem[0].weight.grad, dict(network.named_buffers())))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    for name, buffer in found[0][1].items():
+        if "num_batches" not in name:
+            torch.testing.assert_close(buffer, found[1][1][name])
+
+
+def test_frozen_norms_do_not_move(recipe, tmp_path):
+    config = recipe(
+        f"training.out={tmp_path / 'out'}", "recognizer.batch_norm=frozen", "training.max_steps=2"
+    )
+    train(config, quiet)
+    loaded = checkpoint.load(str(tmp_path / "out"), "recognizer", "k")
+    assert (loaded.tensors["backbone.norm.running_mean"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("recognizer.batch_norm=synced", "on CPUs, where torch has no such norm"),
+        ("training.verify_every=5", "with nothing to verify on"),
+        ("compute.num_ranks=4", r"recognizer\.batch_size: got 6 for 4 ranks"),
+        ("recognizer.batch_size=5", None),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(recipe, change, message):
+    config = recipe(change)
+    if message is None:
+        check(config)
+        return
+    with pytest.raises(ConfigError, match=message):
+        check(config)

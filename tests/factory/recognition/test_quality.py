@@ -1,0 +1,44 @@
+"""Quality: closed forms of CR-FIQA's target and SER-FIQ, and what they say of trained images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from factory.recognition.quality import classifiability, quality_loss, ser_fiq
+
+
+def test_classifiability_is_the_ratio_of_cosines():
+    got = classifiability(torch.tensor([0.8, 0.5]), torch.tensor([0.6, -0.5]))
+    assert got.tolist() == pytest.approx([0.5, 1.0])
+
+
+def test_the_loss_is_smooth_l1_of_beta_one_half_without_gradient_to_its_target():
+    ccs = torch.tensor([0.5], requires_grad=True)
+    quality = torch.tensor([0.75], requires_grad=True)
+    loss = quality_loss(quality, ccs, torch.zeros(1))
+    assert loss.item() == pytest.approx(0.5 * 0.25**2 / 0.5)
+    loss.backward()
+    assert ccs.grad is None
+    assert quality.grad.item() == pytest.approx(0.5)
+
+
+def test_ser_fiq_of_equal_and_of_opposite_passes():
+    same = torch.tensor([[[1.0, 0.0]] * 4])
+    assert ser_fiq(same).item() == pytest.approx(1.0)
+    opposite = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+    assert ser_fiq(opposite).item() == pytest.approx(2 / (1 + math.exp(2.0)))
+
+
+def test_scores_of_a_recognizer_do_not_depend_on_the_images_beside(weights):
+    from tests.factory.recognition.test_train import recognizer_with
+
+    recognizer = recognizer_with(weights, dropout=0.4, quality_head=True)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    for score in (recognizer.cr_fiqa, recognizer.ser_fiq):
+        alone = np.concatenate([score(images[i : i + 1]) for i in range(4)])
+        np.testing.assert_allclose(score(images), alone, rtol=1e-4)
+    assert (recognizer.ser_fiq(images) < 1).all()
