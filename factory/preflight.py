@@ -9,6 +9,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
+from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
@@ -94,9 +95,10 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
         )
     _check_side("recognizer", config, stories["recognizer"])
     if config.judge.checkpoint:
-        judge = checkpoint.read_story(config.judge.checkpoint, "recognizer", "judge.checkpoint")
-        _check_digest("judge", config.judge.checkpoint, judge["sha256"])
-        _check_side("judge", config, judge)
+        judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
+        if "config" in judge:
+            _check_digest("judge", config.judge.checkpoint, judge["sha256"])
+            _check_side("judge", config, judge)
         if judge["sha256"] == stories["recognizer"]["sha256"]:
             raise CheckpointError(
                 "judge.checkpoint: has the weights of the recognizer that conditions; want another "

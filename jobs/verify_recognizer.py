@@ -3,6 +3,7 @@
     python -m jobs.verify_recognizer configs/recognizer/mini.yaml \\
         recognizer.checkpoint=runs/mini/recognizer source.path=test.tar source.pairs=pairs.txt
     python -m jobs.verify_recognizer configs/recognizer/casia_r50.yaml source.pairs=lfw.bin
+    python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from jobs.command import run
 
 
 def verify_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.checkpoint import read_story
     from factory.distributed import pick_device
-    from factory.recognition.embed import Recognizer
+    from factory.recognition.foreign import describe_embedder, open_embedder
     from factory.recognition.pairs import open_pairs
     from factory.recognition.verification import verify_pairs
 
     source = config.source
     if source.pairs is None:
         raise ConfigError("source.pairs: nothing given; want LFW's pairs.txt or insightface's .bin")
-    read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
+    name, key = config.recognizer.checkpoint, "recognizer.checkpoint"
+    describe_embedder(name, key)
     pairs = open_pairs(source)
     if dry_run:
         return
-    recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
-    print(json.dumps(verify_pairs(recognizer, pairs), indent=2))
+    embedder = open_embedder(name, pick_device(config.compute), key)
+    print(json.dumps(verify_pairs(embedder, pairs), indent=2))
 
 
 if __name__ == "__main__":

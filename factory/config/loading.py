@@ -70,11 +70,18 @@ def absolute(config: Config) -> Config:
                 changed[item.name] = walk(value)
             elif isinstance(value, list):
                 changed[item.name] = [walk(part) for part in value]
-            elif item.name in PATHS:
+            elif item.name in PATHS and not _is_model_name(item.name, value):
                 changed[item.name] = whole(value)
         return dataclasses.replace(section, **changed)
 
     return cast(Config, walk(config))
+
+
+def _is_model_name(field: str, value: str | None) -> bool:
+    """Whether a checkpoint is named as insightface packs and dlib are, not by its folder."""
+    if field != "checkpoint" or not value:
+        return False
+    return "/" not in value and not Path(value).exists()
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from factory import checkpoint
 from factory.config import AutoencoderConfig, Config
 from factory.distributed import autocast, micro_batch, pick_device, rank, world_size
 from factory.engine import channels_last, join, start_engine
+from factory.errors import ConfigError
 from factory.optimization import Order, cosine_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
@@ -131,6 +132,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     torch.manual_seed(seed)
     device, compute = pick_device(config.compute), config.compute
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    if not recognizer.has_gradients:
+        raise ConfigError(
+            "recognizer.checkpoint: an adopted recognizer has no feature maps for the perceptual "
+            "loss; want one of ours, for instance starter:recognizer"
+        )
     model = AutoencoderLoss(recipe, recognizer)
     channels_last(model)
     if compute.compile:

@@ -18,7 +18,7 @@ from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.engine import join, start_engine
-from factory.errors import CheckpointError
+from factory.errors import CheckpointError, ConfigError
 from factory.optimization import EMA, Order, linear_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.recognition.data import to_network
@@ -131,6 +131,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Frozen networks and what they say of every face
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    if recipe.identity_weight and not recognizer.has_gradients:
+        raise ConfigError(
+            f"generator.identity_weight: got {recipe.identity_weight} with an adopted recognizer, "
+            "which has no gradients; want 0"
+        )
     autoencoder, decode = None, _identity
     if recipe.space == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)

@@ -10,7 +10,7 @@ from factory.evaluation.diversity import near_copies, pose
 from factory.evaluation.similarity import Faces, sample_release, sample_source, similarity
 from factory.evaluation.throughput import throughput
 from factory.identities.plan import Plan
-from factory.recognition.embed import Recognizer
+from factory.recognition.foreign import open_embedder
 from factory.records import Manifest
 from factory.sources import FaceSource
 from factory.store import Store
@@ -27,7 +27,7 @@ def measure(
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
         "similarity": {
-            kind: similarity(Recognizer.load(name, device, f"{kind}.checkpoint"), faces, real)
+            kind: similarity(open_embedder(name, device, f"{kind}.checkpoint"), faces, real)
             for kind, name in named.items()
             if name
         },

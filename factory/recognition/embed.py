@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from factory import checkpoint
@@ -28,6 +29,16 @@ class Embedder(Protocol):
         """RGB uint8 [N, H, W, 3] -> float32 unit vectors [N, dim]."""
         ...
 
+    def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """Unit vectors of image and mirror summed, as verification protocols do (METHODS 7)."""
+        ...
+
+
+def with_mirror(embedder: Embedder, images_NHWC: np.ndarray) -> np.ndarray:
+    """`embed_with_mirror` by two calls of `embed`."""
+    both = embedder.embed(images_NHWC) + embedder.embed(images_NHWC[:, :, ::-1])
+    return both / np.linalg.norm(both, axis=1, keepdims=True)
+
 
 class Recognizer:
     """Backbone and prototypes of a checkpoint, frozen, in float32."""
@@ -42,13 +53,16 @@ class Recognizer:
         self.real_names: list[str] = list(shape["real_names"])
         self.unit_real = _unit_rows(loaded, "prototypes.real")
         self.unit_virtual = _unit_rows(loaded, "prototypes.virtual")
-        self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
-        prefix = "backbone."
-        self.backbone.load_state_dict(
-            {n[len(prefix) :]: t for n, t in loaded.tensors.items() if n.startswith(prefix)}
-        )
-        self.backbone.eval().requires_grad_(False)
-        self.backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone: nn.Module
+        if shape["backbone"] == "onnx":
+            model = loaded.tensors["onnx"].numpy().tobytes()
+            self.backbone = OnnxBackbone(model, *shape["input_mean_std"], device)
+        else:
+            self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
+            mine = {n: t for n, t in loaded.tensors.items() if n.startswith("backbone.")}
+            self.backbone.load_state_dict({n.removeprefix("backbone."): mine[n] for n in mine})
+            self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone.eval().requires_grad_(False).to(device)
         self._head: QualityHead | None = None
         if shape.get("quality_head"):
             head = {n: loaded.tensors[f"quality.{n}"] for n in ("linear.weight", "linear.bias")}
@@ -67,9 +81,12 @@ class Recognizer:
         return np.concatenate([self._embed(b) for b in _batches(images_NHWC, batch_size)])
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Unit vectors of image and mirror summed, as verification protocols do (METHODS 7)."""
-        both = self.embed(images_NHWC) + self.embed(images_NHWC[:, :, ::-1])
-        return both / np.linalg.norm(both, axis=1, keepdims=True)
+        return with_mirror(self, images_NHWC)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether losses can go through it (not through an adopted model)."""
+        return not isinstance(self.backbone, OnnxBackbone)
 
     def unit_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """Differentiable unit embeddings of images in [-1, 1] (identity losses)."""
@@ -95,6 +112,34 @@ class Recognizer:
     def _embed(self, images_BHWC: np.ndarray) -> np.ndarray:
         x_BCHW = to_network(np.ascontiguousarray(images_BHWC)).to(self.device)
         return self.unit_features(x_BCHW).cpu().numpy()
+
+
+class OnnxBackbone(nn.Module):
+    """An insightface model in the place of a network: images in [-1, 1] to embeddings, by
+    onnxruntime, without gradients."""
+
+    def __init__(self, model: bytes, mean: float, std: float, device: torch.device) -> None:
+        super().__init__()
+        import onnxruntime
+
+        providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+        self._session = onnxruntime.InferenceSession(
+            model, providers=[*providers, "CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0]
+        self._mean, self._std = mean, std
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        x = ((x_BCHW * 127.5 + 127.5 - self._mean) / self._std).float().cpu().numpy()
+        fixed = self._input.shape[0]
+        size = fixed if isinstance(fixed, int) else len(x)
+        parts = [self._run(x[start : start + size], size) for start in range(0, len(x), size)]
+        return torch.from_numpy(np.concatenate(parts)).to(x_BCHW.device)
+
+    def _run(self, x: np.ndarray, size: int) -> np.ndarray:
+        padded = np.concatenate([x, np.repeat(x[:1], size - len(x), 0)])
+        feed = {self._input.name: np.ascontiguousarray(padded)}
+        return np.asarray(self._session.run(None, feed)[0][: len(x)], np.float32)
 
 
 def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> np.ndarray:

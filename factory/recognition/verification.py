@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from factory.recognition.embed import Embedder
 from factory.recognition.pairs import Pairs
 
 
@@ -34,6 +35,14 @@ def cosine_at_fmr(impostor: np.ndarray, fmr: float) -> float:
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
     """Share of genuine pairs above the cosine that a share `far` of impostors exceeds."""
     return float((genuine > cosine_at_fmr(impostor, far)).mean())
+
+
+def roc(genuine: np.ndarray, impostor: np.ndarray) -> list[tuple[float, float]]:
+    """(FAR, TAR) at 1, 2 and 5 times every power of ten that there are impostors enough to see,
+    from 1e-6 up to 1."""
+    fars = [digit * 10.0**-power for power in range(6, 0, -1) for digit in (1, 2, 5)] + [1.0]
+    seen = [far for far in fars if far * len(impostor) >= 1 - 1e-9]
+    return [(far, tar_at_far(genuine, impostor, min(far, 1 - 1e-9))) for far in seen]
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
@@ -87,15 +96,15 @@ def fold_accuracy(
     return float(np.mean(scores)), float(np.std(scores))
 
 
-def verify_pairs(embedder: Any, pairs: Pairs) -> dict[str, float]:
+def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
     """Figures of a recognizer on pairs, image and mirror summed: accuracy by folds, AUC, EER, FDR,
-    FMR100 and FMR1000 (lowest FNMR at such an FMR), and TAR at every FAR that there are impostors
-    enough to measure."""
+    FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that there are
+    impostors enough to measure, and the ROC."""
     unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
     cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
     accuracy, spread = fold_accuracy(cosines, pairs.same, pairs.num_folds)
     genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
-    figures = {
+    figures: dict[str, Any] = {
         "num_pairs": len(cosines),
         "accuracy": accuracy,
         "accuracy_fold_std": spread,
@@ -109,4 +118,4 @@ def verify_pairs(embedder: Any, pairs: Pairs) -> dict[str, float]:
         if len(impostor) >= 10**exponent:
             far = 10.0**-exponent
             figures[f"tar_at_far_1e-{exponent}"] = tar_at_far(genuine, impostor, far)
-    return figures
+    return figures | {"roc": roc(genuine, impostor)}

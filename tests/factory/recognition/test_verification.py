@@ -14,6 +14,7 @@ from factory.recognition.verification import (
     fisher_ratio,
     fold_accuracy,
     pair_cosines,
+    roc,
     summary,
     tar_at_far,
     verify_pairs,
@@ -87,3 +88,15 @@ def test_pairs_over_a_source(people, tmp_path):
     file.write_text("1 1\nA 1 9\n")
     with pytest.raises(SourceError, match=r"source\.pairs: .*A_0009"):
         verify_pairs(ByColour(), pairs_over(faces, file))
+
+
+def test_roc_rises_to_one_and_ends_where_impostors_are_too_few():
+    genuine = np.linspace(0.2, 1.0, 50)
+    impostor = np.linspace(-1.0, 0.5, 1000)
+    curve = roc(genuine, impostor)
+    fars, tars = zip(*curve, strict=True)
+    assert fars[0] == pytest.approx(1e-3)
+    assert fars[-1] == 1.0
+    assert tars[-1] == 1.0
+    assert list(tars) == sorted(tars)
+    assert tars[fars.index(0.1)] == tar_at_far(genuine, impostor, 0.1)
