@@ -44,13 +44,15 @@ class FaceSource(Protocol):
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Decoded faces: images uint8 [N, H, W, 3], labels int64 [N], keys, and identity names."""
+    """Decoded faces: images uint8 [N, H, W, 3], labels int64 [N], keys, identity names, and what a
+    person should know of the source."""
 
     images_NHWC: np.ndarray
     labels: np.ndarray
     keys: list[str]
     names: list[str]
     corrupt: list[str]
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,7 +74,8 @@ class FaceSet:
         """What a training will see, and every image it leaves out, a line each."""
         people = len(set(self.labels.tolist()))
         seen = f"{len(self)} images of {people} people, {len(heldout)} held out"
-        return "\n".join([seen, *(f"left out: {line}" for line in self.corrupt)])
+        left_out = [f"left out: {line}" for line in self.corrupt]
+        return "\n".join([*self.remarks, seen, *left_out])
 
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
         """(training, held-out) by identity: the last `num_holdout` names are held out."""
@@ -88,7 +91,8 @@ class FaceSet:
     def _take(self, mask: np.ndarray, names: list[str]) -> FaceSet:
         indices = np.flatnonzero(mask)
         keys = [self.keys[i] for i in indices]
-        return FaceSet(self.images_NHWC[indices], self.labels[indices], keys, names, self.corrupt)
+        images, labels = self.images_NHWC[indices], self.labels[indices]
+        return FaceSet(images, labels, keys, names, self.corrupt, self.remarks)
 
 
 class Subset:
@@ -96,6 +100,7 @@ class Subset:
 
     def __init__(self, source: FaceSource, first: int, stop: int) -> None:
         self._source = source
+        self.remarks = tuple(getattr(source, "remarks", ()))
         self._index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
         self.names = source.names[first:stop]
         self.labels = source.labels[self._index] - first
@@ -174,4 +179,5 @@ def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
     labels = np.array([face.label for face in faces], dtype=np.int64)
     check_everybody_seen(source, labels)
     images = np.stack([face.image_HWC for face in faces])
-    return FaceSet(images, labels, [face.key for face in faces], list(source.names), corrupt)
+    keys, remarks = [face.key for face in faces], tuple(getattr(source, "remarks", ()))
+    return FaceSet(images, labels, keys, list(source.names), corrupt, remarks)

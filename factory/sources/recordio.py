@@ -135,6 +135,13 @@ class RecordSource:
             raise SourceError(f"source.path: {path} holds no image record; check that it is whole")
         people, self.labels = np.unique(identities, return_inverse=True)
         self.names = [f"{person:08d}" for person in people]
+        self.remarks: tuple[str, ...] = ()
+        if len(people) <= people[-1]:
+            missing = int(people[-1]) + 1 - len(people)
+            self.remarks = (
+                f"{path}: labels up to {people[-1]} with {missing} gaps; classes are numbered "
+                "without them",
+            )
         digest = hashlib.sha256(self._offsets.tobytes())
         digest.update(self.labels.astype(np.int64).tobytes())
         digest.update(str(self._file.size).encode())

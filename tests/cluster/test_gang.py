@@ -150,6 +150,16 @@ def test_more_ranks_than_the_cluster_has_are_refused(gang, recipe, monkeypatch):
         gang.run_gang(train, config, quiet)
 
 
+def torchrun(tmp_path, arguments) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "jobs.train_recognizer", str(tmp_path / "c.yaml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_torchrun_gives_the_curve_of_one_process_for_every_zero_stage(
@@ -159,14 +169,20 @@ def test_torchrun_gives_the_curve_of_one_process_for_every_zero_stage(
     same = [f"compute.precision={precision}", "training.max_steps=12"]
     alone = recipe("alone", *same)
     train(alone, quiet)
-    torchrun = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run"]
-    torchrun += ["--standalone", "--nproc-per-node", "2", "-m", "jobs.train_recognizer"]
+    loose = 1e-4 if precision == "fp32" else 0.05
     for stage in range(4):
-        arguments = dotlist(f"zero{stage}", f"compute.zero_stage={stage}", *same)
-        command = [*torchrun, str(tmp_path / "c.yaml"), *arguments]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        loose = 1e-4 if precision == "fp32" else 0.05
+        torchrun(tmp_path, dotlist(f"zero{stage}", f"compute.zero_stage={stage}", *same))
         found = losses(recipe(f"zero{stage}", *same))
         assert found == pytest.approx(losses(alone), rel=loose, abs=loose), stage
+
+
+@pytest.mark.slow
+def test_two_ranks_and_then_one_go_on_as_one(recipe, dotlist, tmp_path):
+    """Six steps under ZeRO 3 with two ranks and decoding workers, the rest in this process."""
+    alone = recipe("alone", "training.max_steps=12")
+    train(alone, quiet)
+    half = dotlist("both", "training.max_steps=6", "compute.zero_stage=3", "feed.num_workers=1")
+    torchrun(tmp_path, half)
+    both = recipe("both", "training.max_steps=12")
+    train(both, quiet)
+    assert losses(both) == pytest.approx(losses(alone), rel=1e-4, abs=1e-4)

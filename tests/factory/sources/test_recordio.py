@@ -16,12 +16,14 @@ from torch.utils.data import DataLoader
 
 from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources import open_source, read_faces
+from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.base import CorruptImageError
 from factory.sources.recordio import (
     MAGIC_BYTES,
     RecordFile,
     RecordSource,
+    _cut,
+    _record,
     read_index,
     write_records,
 )
@@ -110,6 +112,18 @@ def test_without_an_index_one_scan_is_cached(rec):
     write_records(rec, LABELS[:2], JPEGS[:2])  # another file under the same name
     rec.with_suffix(".idx").unlink()
     assert len(source(rec)) == 2
+
+
+def test_gaps_in_the_labels_are_closed_and_told(tmp_path):
+    records = b""
+    for key, label in enumerate((0.0, 3.0, 3.0), start=1):
+        records += b"".join(_cut(_record(key, label, JPEGS[0])))
+    (tmp_path / "gaps.rec").write_bytes(records)
+    found = source(tmp_path / "gaps.rec")
+    assert found.labels.tolist() == [0, 1, 1]
+    assert found.names == ["00000000", "00000003"]
+    assert "labels up to 3 with 2 gaps" in found.remarks[0]
+    assert found.remarks[0] in read_faces(found, 0.0).describe(FaceSet.empty(PX))
 
 
 def test_records_without_identity_table_have_their_own_labels(tmp_path):
