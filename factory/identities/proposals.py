@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,31 +11,28 @@ from threadpoolctl import threadpool_limits
 from factory.errors import PlanError
 from factory.optimization import stream_seed
 
+ROWS = 128
+"""Candidates drawn at once."""
+
 
 class Proposal(Protocol):
-    """A source of candidates. `draw(i, a)` is attempt `a` for identity `i`.
-
-    A generative source gives the same vector for the same (i, a) whenever it is asked. A finite
-    one gives its next unused candidate, in order, and None when none is left.
-    """
+    """A generative source of candidates: the same vector for the same (identity, attempt), whenever
+    and beside whomever it is asked."""
 
     name: str
 
-    def draw(self, identity: int, attempt: int) -> np.ndarray | None:
-        """Unit vector [D], float32."""
+    def draw(self, identities_M: np.ndarray, attempts_M: np.ndarray) -> np.ndarray:
+        """Unit vectors [M, D], float32: attempt `attempts_M[i]` for identity `identities_M[i]`."""
         ...
 
 
-class PrototypePool:
-    """The recognizer's virtual prototypes, in their order (VIGFace)."""
+@dataclass(frozen=True)
+class Pool:
+    """A finite source of candidates: unit vectors [K, D] that are used in order, each once, such as
+    the recognizer's virtual prototypes (VIGFace)."""
 
-    name = "prototypes"
-
-    def __init__(self, unit_virtual_KD: np.ndarray) -> None:
-        self._left = iter(unit_virtual_KD)
-
-    def draw(self, identity: int, attempt: int) -> np.ndarray | None:
-        return next(self._left, None)
+    name: str
+    unit_KD: np.ndarray
 
 
 class PcaProposal:
@@ -59,8 +57,19 @@ class PcaProposal:
         self._basis_KD = basis_ND[:keep] * spread_K[:, None]
         self._seed = seed
 
-    def draw(self, identity: int, attempt: int) -> np.ndarray:
+    def draw(self, identities_M: np.ndarray, attempts_M: np.ndarray) -> np.ndarray:
+        parts = [np.empty((0, len(self._mean_D)), np.float32)]
+        for start in range(0, len(identities_M), ROWS):  # so that sums stay in the cache
+            part = slice(start, start + ROWS)
+            pairs = zip(identities_M[part].tolist(), attempts_M[part].tolist(), strict=True)
+            normal_MK = np.stack([self._normal(*pair) for pair in pairs])
+            vector_MD = np.tile(self._mean_D, (len(normal_MK), 1))
+            for normal_M, axis_D in zip(normal_MK.T, self._basis_KD, strict=True):
+                vector_MD += normal_M[:, None] * axis_D  # in an order that no block size changes
+            length_M1 = np.sqrt((vector_MD * vector_MD).sum(1, keepdims=True))
+            parts.append((vector_MD / length_M1).astype(np.float32))
+        return np.concatenate(parts)
+
+    def _normal(self, identity: int, attempt: int) -> np.ndarray:
         key = stream_seed(self._seed, "pca", identity, attempt)
-        draw_K = np.random.Generator(np.random.Philox(key)).standard_normal(len(self._basis_KD))
-        vector_D = self._mean_D + (draw_K[:, None] * self._basis_KD).sum(0)
-        return np.asarray(vector_D / np.linalg.norm(vector_D), dtype=np.float32)
+        return np.random.Generator(np.random.Philox(key)).standard_normal(len(self._basis_KD))

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from factory.config import Config
 from factory.distributed import pick_device
 from factory.errors import PlanError
+from factory.identities.gallery import Gallery
 from factory.identities.parquet import to_parquet
-from factory.identities.proposals import PcaProposal, Proposal, PrototypePool
-from factory.identities.separability import Gallery, admit
+from factory.identities.proposals import PcaProposal, Pool, Proposal
+from factory.identities.separability import admit
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
 from factory.sources import FaceSource
@@ -113,9 +114,9 @@ def class_centres(
     return (sums / norms).astype(np.float32), counts
 
 
-def _proposal(config: Config, recognizer: Recognizer, centres_ND: np.ndarray) -> Proposal:
+def _proposal(config: Config, recognizer: Recognizer, centres_ND: np.ndarray) -> Proposal | Pool:
     if config.identities.proposal == "prototypes":
-        return PrototypePool(recognizer.unit_virtual)
+        return Pool("prototypes", recognizer.unit_virtual)
     return PcaProposal(centres_ND, config.identities.pca_dims, config.release.seed)
 
 
@@ -141,8 +142,8 @@ def _with_real(
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
-    nearest_other = everybody.nearest(unit_ND, skip_self=True)
-    nearest_real = real.nearest(recognizer.unit_real, skip_self=True)
+    nearest_other = everybody.nearest(unit_ND, own=0).round(6)
+    nearest_real = real.nearest(recognizer.unit_real, own=0).round(6)
     identities = list(virtual.identities)
     for position, label in enumerate(short):
         identities.append(

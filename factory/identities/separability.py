@@ -1,23 +1,26 @@
 """The gate: who is far enough from every real person and from everybody admitted before.
 
 Accept in identity order if the largest cosine to every real and every accepted identity is below
-`max_cosine`, else redraw with attempt+1 (METHODS 5). FAISS finds candidates near the threshold;
-within its rounding band the decision is made in float64, so it depends on no block size, index or
-thread count.
+`max_cosine`, else redraw with attempt+1 (METHODS 5). Identities are decided in blocks, each block
+first against everybody before it, then within itself in order; the outcome is that of the loop over
+single identities, whatever the block.
+
+n accepted of n' proposals before R real people cost about n'*(R + n/2) inner products for the gate
+and n*(R + n) for the certificate, and 6*D*(R + n) bytes (4 without bf16).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from factory.errors import PlanError
-from factory.identities.proposals import Proposal
+from factory.identities.gallery import Gallery, Search, exact_cosines
+from factory.identities.proposals import Pool, Proposal
 
-ROUNDING = 1.01 * 2.0**-24
-"""Bound a dimension on the float32 error of an inner product of unit vectors: whatever the order
-of summation, the error is at most n*u*sum|a_i*b_i| <= n*u (Higham 2002, eq 3.5)."""
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -28,98 +31,142 @@ class Admission:
     attempts: list[int]
     nearest_real: np.ndarray
     nearest_other: np.ndarray
-
-
-class Gallery:
-    """Unit vectors that may be asked exactly whether any of them is too near."""
-
-    def __init__(self, dim: int) -> None:
-        import faiss
-
-        self._index = faiss.IndexFlatIP(dim)
-        self._band = ROUNDING * dim
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def add(self, unit_ND: np.ndarray) -> None:
-        if len(unit_ND):
-            self._index.add(np.ascontiguousarray(unit_ND, dtype=np.float32))
-
-    def too_near(self, unit_D: np.ndarray, max_cosine: float) -> bool:
-        """Whether the largest cosine is at or above `max_cosine`."""
-        if not len(self):
-            return False
-        query_1D = unit_D[None].astype(np.float32)
-        found, _ = self._index.search(query_1D, 1)
-        if abs(found[0, 0] - max_cosine) > self._band:
-            return bool(found[0, 0] > max_cosine)
-        _, _, near = self._index.range_search(query_1D, max_cosine - self._band)
-        return any(exact_cosine(unit_D, self._vector(i)) >= max_cosine for i in near)
-
-    def nearest(self, unit_ND: np.ndarray, *, skip_self: bool = False) -> np.ndarray:
-        """Largest cosine [N] to the gallery, each to 6 decimals; -1 where there is nobody.
-
-        With `skip_self` row i of the query is row i of the gallery and does not count.
-        """
-        num_wanted = min(4, len(self))
-        result = np.full(len(unit_ND), -1.0)
-        if num_wanted == 0:
-            return result
-        _, found = self._index.search(np.ascontiguousarray(unit_ND, np.float32), num_wanted)
-        for row, columns in enumerate(found):
-            others = [c for c in columns if not (skip_self and c == row)]
-            cosines = [exact_cosine(unit_ND[row], self._vector(c)) for c in others]
-            result[row] = round(max(cosines, default=-1.0), 6)
-        return result
-
-    def _vector(self, index: int) -> np.ndarray:
-        return np.asarray(self._index.reconstruct(int(index)))
-
-
-def exact_cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
-    """Inner product in float64, in a fixed order of summation."""
-    return float((a_D.astype(np.float64) * b_D.astype(np.float64)).sum())
+    num_products: int
+    """Inner products that the gate itself took, without the certificate."""
 
 
 def admit(
-    proposal: Proposal,
+    proposal: Proposal | Pool,
     unit_real_ND: np.ndarray,
     *,
     num_identities: int,
     max_cosine: float,
     max_attempts: int,
+    block: int = BLOCK,
+    search: Search | None = None,
 ) -> Admission:
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it."""
     check_unit(unit_real_ND, "real gallery")
-    dim = unit_real_ND.shape[1]
-    real, accepted = Gallery(dim), Gallery(dim)
-    real.add(unit_real_ND)
-    vectors: list[np.ndarray] = []
-    attempts: list[int] = []
-    for identity in range(num_identities):
-        for attempt in range(max_attempts):
-            vector = proposal.draw(identity, attempt)
-            if vector is None:
-                raise PlanError(_exhausted(proposal.name, identity, num_identities, max_cosine))
-            near = real.too_near(vector, max_cosine) or accepted.too_near(vector, max_cosine)
-            if not near:
-                break
-        else:
-            raise PlanError(
-                f"identities.max_attempts: {max_attempts} proposals for identity {identity} of "
-                f"{num_identities} are all nearer than {max_cosine:.3f} to somebody; raise "
-                "identities.max_cosine, or want fewer identities"
-            )
-        accepted.add(vector[None])
-        vectors.append(vector)
-        attempts.append(attempt)
-    unit_ND = np.stack(vectors) if vectors else np.zeros((0, dim), np.float32)
-    check_unit(unit_ND, "proposals")
-    nearest_real, nearest_other = real.nearest(unit_ND), accepted.nearest(unit_ND, skip_self=True)
-    worst = max([*nearest_real, *nearest_other], default=-1.0)
-    assert worst <= round(max_cosine, 6), "the gate admitted somebody too near"  # the certificate
-    return Admission(unit_ND, attempts, nearest_real, nearest_other)
+    gate = Gate(unit_real_ND, max_cosine, search)
+    if isinstance(proposal, Pool):
+        gate.take(proposal, num_identities, block)
+    else:
+        for first in range(0, num_identities, block):
+            wanted = np.arange(first, min(first + block, num_identities))
+            gate.admit_block(proposal, wanted, max_attempts, num_identities)
+    return gate.certified()
+
+
+class Gate:
+    """Real people, then everybody accepted so far, in one gallery."""
+
+    def __init__(self, unit_real_ND: np.ndarray, max_cosine: float, search: Search | None) -> None:
+        self._gallery = Gallery(unit_real_ND.shape[1], search)
+        self._gallery.add(unit_real_ND)
+        self._num_real, self._max_cosine = len(unit_real_ND), max_cosine
+        self._attempts: list[int] = []
+
+    def admit_block(
+        self, proposal: Proposal, identities: np.ndarray, max_attempts: int, num_identities: int
+    ) -> None:
+        """Draw for the given identities until all are admitted."""
+
+        def draw(rows: np.ndarray) -> np.ndarray:
+            if attempts[rows].max() >= max_attempts:
+                stuck = identities[rows[attempts[rows].argmax()]]
+                raise PlanError(_crowded(max_attempts, stuck, num_identities, self._max_cosine))
+            return proposal.draw(identities[rows], attempts[rows])
+
+        attempts = np.zeros(len(identities), dtype=np.int64)
+        rows = np.arange(len(identities))
+        unit_BD = draw(rows)
+        while len(rows := rows[self._gallery.too_near(unit_BD[rows], self._max_cosine)]):
+            attempts[rows] += 1
+            unit_BD[rows] = draw(rows)
+
+        def again(row: int) -> np.ndarray:
+            """The next proposal for a row that is far from everybody before the block."""
+            while True:
+                attempts[row] += 1
+                unit_1D = draw(np.array([row]))
+                if not self._gallery.too_near(unit_1D, self._max_cosine)[0]:
+                    return np.asarray(unit_1D[0])
+
+        self._settle(unit_BD, again)
+        self._accept(unit_BD, attempts)
+
+    def take(self, pool: Pool, num_identities: int, block: int) -> None:
+        """Accept candidates of a finite pool in their order; each is used once."""
+        used = 0
+        for start in range(0, len(pool.unit_KD), block):
+            part_BD = pool.unit_KD[start : start + block]
+            check_unit(part_BD, pool.name)
+            far = np.flatnonzero(~self._gallery.too_near(part_BD, self._max_cosine))
+            rows = far[self._far_from_earlier(part_BD[far])]
+            rows = rows[: num_identities - len(self._attempts)]
+            places = start + rows
+            self._accept(part_BD[rows], np.diff(np.concatenate([[used - 1], places])) - 1)
+            used = int(places[-1]) + 1 if len(places) else used
+            if len(self._attempts) == num_identities:
+                return
+        raise PlanError(
+            _exhausted(pool.name, len(self._attempts), num_identities, self._max_cosine)
+        )
+
+    def certified(self) -> Admission:
+        """Who was admitted, after an exact pass over all pairs."""
+        gate_products = self._gallery.num_products
+        unit_ND, num_real = self._gallery.unit_GD[self._num_real :], self._num_real
+        nearest_real, nearest_other = [np.empty(0)], [np.empty(0)]
+        for start in range(0, len(unit_ND), BLOCK):
+            part = unit_ND[start : start + BLOCK]
+            nearest_real.append(self._gallery.nearest(part, stop=num_real))
+            others = self._gallery.nearest(part, first=num_real, own=num_real + start)
+            nearest_other.append(others)
+        found = [np.concatenate(parts) for parts in (nearest_real, nearest_other)]
+        worst = max((float(part.max()) for part in found if len(part)), default=-1.0)
+        assert worst < self._max_cosine, "the gate admitted somebody too near"  # the certificate
+        real, other = (part.round(6) for part in found)
+        return Admission(unit_ND.copy(), self._attempts, real, other, gate_products)
+
+    def _settle(self, unit_BD: np.ndarray, again: Callable[[int], np.ndarray]) -> None:
+        """Go through a block in order; a row too near to an earlier one is drawn anew, in place."""
+        earlier = self._conflicts(unit_BD)
+        changed: list[int] = []
+        for row in range(len(unit_BD)):
+            was_near = any(i not in changed for i in earlier.get(row, ()))
+            if not was_near and not self._near_any(unit_BD, row, np.array(changed, np.int64)):
+                continue
+            everybody = np.arange(row)
+            unit_BD[row] = again(row)
+            while self._near_any(unit_BD, row, everybody):
+                unit_BD[row] = again(row)
+            changed.append(row)
+
+    def _far_from_earlier(self, unit_BD: np.ndarray) -> np.ndarray:
+        """Rows that are far from every earlier row that is kept itself."""
+        earlier = self._conflicts(unit_BD)
+        kept: dict[int, bool] = {}
+        for row in range(len(unit_BD)):
+            kept[row] = not any(kept[i] for i in earlier.get(row, ()))
+        return np.array([row for row, keep in kept.items() if keep], dtype=np.int64)
+
+    def _conflicts(self, unit_BD: np.ndarray) -> dict[int, list[int]]:
+        """For each row the earlier rows of the block that it is too near to."""
+        earlier: dict[int, list[int]] = {}
+        row_P, column_P = self._gallery.near_pairs(unit_BD, self._max_cosine)
+        for row, column in zip(row_P.tolist(), column_P.tolist(), strict=True):
+            earlier.setdefault(row, []).append(column)
+        return earlier
+
+    def _near_any(self, unit_BD: np.ndarray, row: int, others: np.ndarray) -> bool:
+        cosines = exact_cosines(unit_BD, np.full(len(others), row), unit_BD, others)
+        return bool((cosines >= self._max_cosine).any())
+
+    def _accept(self, unit_BD: np.ndarray, attempts: np.ndarray) -> None:
+        check_unit(unit_BD, "proposals")
+        self._gallery.add(unit_BD)
+        self._attempts += attempts.tolist()
 
 
 def check_unit(unit_ND: np.ndarray, what: str) -> None:
@@ -130,6 +177,14 @@ def check_unit(unit_ND: np.ndarray, what: str) -> None:
         raise PlanError(
             f"identities: row {bad[0]} of the {what} has length {norms[bad[0]]:.4f}; want 1"
         )
+
+
+def _crowded(max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
+    return (
+        f"identities.max_attempts: {max_attempts} proposals for identity {identity} of {wanted} "
+        f"are all nearer than {max_cosine:.3f} to somebody; raise identities.max_cosine, or want "
+        "fewer identities"
+    )
 
 
 def _exhausted(name: str, reached: int, wanted: int, max_cosine: float) -> str:
