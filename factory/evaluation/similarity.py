@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from factory.identities.plan import Plan
-from factory.recognition.embed import Embedder
 from factory.recognition.verification import auc, equal_error_rate, fisher_ratio, pair_cosines
 from factory.shards.reader import iterate_kept
 from factory.sources import FaceSource
@@ -51,16 +50,17 @@ def sample_source(source: FaceSource, max_corrupt_fraction: float) -> Faces:
     return Faces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
 
 
-def similarity(embedder: Embedder, release: Faces, source: Faces) -> dict[str, Any]:
-    """Figures and histograms of one recognizer's cosines."""
-    made_ND, real_MD = embedder.embed(release.images_NHWC), embedder.embed(source.images_NHWC)
+def similarity(
+    made_ND: np.ndarray, release: Faces, real_MD: np.ndarray, source: Faces
+) -> dict[str, Any]:
+    """Figures and histograms of one recognizer's cosines, from its unit vectors of both."""
     result = {
         "release": _pairs(made_ND, release.labels),
         "source": _pairs(real_MD, source.labels),
     }
     nearest = (made_ND @ real_MD.T).max(1)
-    result["nearest_real"] = _spread(nearest)
-    result["source_nearest_other_person"] = _spread(_nearest_stranger(real_MD, source.labels))
+    result["nearest_real"] = spread(nearest)
+    result["source_nearest_other_person"] = spread(_nearest_stranger(real_MD, source.labels))
     return result
 
 
@@ -72,8 +72,8 @@ def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
         "fdr": fisher_ratio(genuine, impostor),
-        "genuine": _spread(genuine),
-        "impostor": _spread(impostor),
+        "genuine": spread(genuine),
+        "impostor": spread(impostor),
     }
 
 
@@ -83,7 +83,7 @@ def _nearest_stranger(unit_ND: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(cosines.max(1))
 
 
-def _spread(values: np.ndarray) -> dict[str, Any]:
+def spread(values: np.ndarray) -> dict[str, Any]:
     counts, _ = np.histogram(values, BINS)
     return {
         "count": len(values),

@@ -33,6 +33,7 @@ def render_page(
         shots=max(counts.shots, 1),
         plots=[histogram_uri(f"by the {name}", measured) for name, measured in similarity.items()],
         similarity=_similarity_rows(similarity),
+        separability=_separability_rows(metrics["separability"]),
         copies=[
             ("kept face to the nearest source image", copies["nearest_to_source_px"]),
             ("source image to the nearest other one", copies["source_own_nearest_px"]),
@@ -94,6 +95,27 @@ def _similarity_rows(similarity: dict[str, Any]) -> list[list[str]]:
                 ]
             )
     return rows
+
+
+def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    strangers, rate = found["real_strangers"], found["real_strangers"]["false_match_rate"]
+    meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers['num_pairs']} pairs"
+    rows = [
+        ("gate: cosines stay below", f"{found['max_cosine']:.4f}"),
+        ("real strangers above it, by the same recognizer", meaning),
+        ("identities drawn again", f"{found['num_redrawn']} of {found['num_virtual']}"),
+    ]
+    for kind, title in (("real", "nearest real person"), ("other", "nearest other identity")):
+        seen = found[f"nearest_{kind}"]
+        text = (
+            seen.get("note") or f"{seen['mean']:.3f} ± {seen['std']:.3f}, at most {seen['max']:.4f}"
+        )
+        rows.append((f"cosine of an identity to the {title}", text))
+    return rows
+
+
+def _range(seen: dict[str, float]) -> str:
+    return f"{seen['mean']:.3f} ± {seen['std']:.3f}, at most {seen['max']:.4f}"
 
 
 def _pose_line(pose: dict[str, Any]) -> str:

@@ -1,0 +1,88 @@
+"""Is everybody in a release apart from real people and from each other? The gate's certificate in
+figures, and the same again from the vectors (METHODS 5, 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from factory.config import Config
+from factory.errors import IntegrityError
+from factory.evaluation.similarity import spread
+from factory.identities.gallery import Gallery
+from factory.identities.plan import Plan
+from factory.identities.roster import Roster, class_centres, open_recognizer
+from factory.sources import FaceSource
+
+BLOCK = 4096
+AGREEMENT = 2e-6
+"""Largest difference from the roster's cosines, which have six decimals."""
+
+
+def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, Any]:
+    """metrics/separability.json: the threshold, what it means among real strangers, and how near
+    virtual identities come to it. Each one's own cosines are columns of roster.parquet.
+
+    `impostor` are cosines of images of different real people by the conditioning recognizer.
+    """
+    virtual = [who for who in roster.identities if who.kind == "virtual"]
+    limit = float(plan.request["identities"]["max_cosine"])
+    real = np.array([who.nearest_real_cosine for who in virtual])
+    other = np.array([who.nearest_other_cosine for who in virtual])
+    return {
+        "num_virtual": len(virtual),
+        "num_redrawn": int(sum(who.attempt > 0 for who in virtual)),
+        "max_cosine": limit,
+        "real_strangers": {
+            "num_pairs": len(impostor),
+            "false_match_rate": float((impostor >= limit).mean()) if len(impostor) else None,
+        },
+        "nearest_real": _spread(real),
+        "nearest_other": _spread(other),
+    }
+
+
+def audit(config: Config, plan: Plan, roster: Roster, source: FaceSource) -> dict[str, float]:
+    """Compute the roster's cosines anew from its vectors, the recognizer and the source.
+
+    Raises IntegrityError for the first identity whose cosines are not those of the roster, or not
+    below the gate. Returns the largest ones.
+    """
+    recognizer = open_recognizer(config)
+    planned = plan.request["weights"]["recognizer"]
+    if recognizer.sha256 != planned:
+        raise IntegrityError(
+            f"recognizer.checkpoint: has sha256 {recognizer.sha256[:12]}, the release was planned "
+            f"with {planned[:12]}; use that one"
+        )
+    centres_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    virtual = [who for who in roster.identities if who.kind == "virtual"]
+    unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
+    gallery = Gallery(recognizer.dim)
+    for part in (recognizer.unit_real, centres_ND, unit_ND):
+        gallery.add(part)
+    num_real, limit = len(gallery) - len(unit_ND), float(plan.request["identities"]["max_cosine"])
+    largest = {"real": -1.0, "other": -1.0}
+    for start in range(0, len(unit_ND), BLOCK):
+        part = unit_ND[start : start + BLOCK]
+        found = {
+            "real": gallery.nearest(part, stop=num_real),
+            "other": gallery.nearest(part, first=num_real, own=num_real + start),
+        }
+        for kind, cosines in found.items():
+            for who, cosine in zip(virtual[start : start + BLOCK], cosines, strict=True):
+                listed = getattr(who, f"nearest_{kind}_cosine")
+                if abs(cosine - listed) > AGREEMENT or cosine >= limit:
+                    raise IntegrityError(
+                        f"identity {who.index}: cosine to the nearest {kind} identity is "
+                        f"{cosine:.6f}; the roster says {listed:.6f}, the gate {limit:.6f}"
+                    )
+            largest[kind] = max(largest[kind], float(cosines.max()))
+    return largest
+
+
+def _spread(values: np.ndarray) -> dict[str, Any]:
+    if not len(values):
+        return {"note": "n/a: no virtual identity"}
+    return spread(values) | {"max": float(values.max())}

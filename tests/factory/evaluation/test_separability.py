@@ -1,0 +1,76 @@
+"""The certificate's figures, and an audit that computes them anew."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from factory.errors import IntegrityError
+from factory.evaluation.separability import audit, separability
+from factory.identities.plan import Plan
+from factory.identities.roster import Roster, build_roster, open_recognizer
+from factory.preflight import preflight
+from factory.records import Identity
+from factory.sources import open_source
+
+LIMIT = 0.99999
+
+
+def who(index: int, real: float, other: float, attempt: int = 0) -> Identity:
+    return Identity(index, "virtual", "pca", attempt, real, other, 2)
+
+
+def test_figures_of_three_identities():
+    roster = Roster([who(0, 0.1, 0.2), who(1, 0.3, 0.2, 4), who(2, 0.2, -0.1)], np.eye(3))
+    plan = Plan({"identities": {"max_cosine": 0.4}}, {}, [])
+    found = separability(plan, roster, np.array([0.0, 0.5, 0.39, 0.4]))
+    assert (found["num_virtual"], found["num_redrawn"], found["max_cosine"]) == (3, 1, 0.4)
+    assert found["real_strangers"] == {"num_pairs": 4, "false_match_rate": 0.5}
+    assert found["nearest_real"]["max"] == 0.3
+    assert found["nearest_other"]["mean"] == pytest.approx(0.1)
+    nobody = separability(plan, Roster([], np.zeros((0, 3))), np.empty(0))
+    assert nobody["nearest_real"] == {"note": "n/a: no virtual identity"}
+    assert nobody["real_strangers"]["false_match_rate"] is None
+
+
+@pytest.fixture
+def planned(release_config):
+    config = release_config(f"identities.max_cosine={LIMIT}", "identities.proposal=prototypes")
+    inputs, source = preflight(config), open_source(config.source)
+    roster = build_roster(config, open_recognizer(config), source, inputs.max_cosine)
+    return config, Plan(inputs.request, {}, []), roster, source
+
+
+def test_an_audit_finds_what_the_gate_found(planned):
+    config, plan, roster, source = planned
+    largest = audit(config, plan, roster, source)
+    assert largest["real"] == pytest.approx(
+        max(one.nearest_real_cosine for one in roster.identities), abs=2e-6
+    )
+    assert largest["other"] == pytest.approx(
+        max(one.nearest_other_cosine for one in roster.identities), abs=2e-6
+    )
+
+
+def test_an_audit_names_who_is_not_what_the_roster_says(planned):
+    config, plan, roster, source = planned
+    unit_ND = roster.unit_ND.copy()
+    unit_ND[3] = unit_ND[1]
+    with pytest.raises(IntegrityError, match=r"identity 3: cosine to the nearest real .* 0\.32"):
+        audit(config, plan, dataclasses.replace(roster, unit_ND=unit_ND), source)
+    identities = list(roster.identities)
+    identities[2] = dataclasses.replace(identities[2], nearest_real_cosine=0.0)
+    with pytest.raises(
+        IntegrityError, match=r"identity 2: .* real identity .* roster says 0\.0000"
+    ):
+        audit(config, plan, dataclasses.replace(roster, identities=identities), source)
+
+
+def test_an_audit_wants_the_recognizer_of_the_plan(planned, weights):
+    config, plan, roster, source = planned
+    judge = dataclasses.replace(config.recognizer, checkpoint=str(weights / "judge"))
+    other = dataclasses.replace(config.judge, checkpoint=None)
+    with pytest.raises(IntegrityError, match=r"recognizer\.checkpoint: has sha256 .* planned with"):
+        audit(dataclasses.replace(config, recognizer=judge, judge=other), plan, roster, source)
