@@ -174,7 +174,8 @@ class RecognizerConfig:
     """Statistics of batch norms: of a rank's own images, of all ranks' (GPUs only), or those stored
     in the network, which do not move."""
     quality_weight: float = knob(0.0, low=0.0)
-    """Weight of CR-FIQA's quality head, trained along (the paper's is 10); 0: no head."""
+    """Weight of CR-FIQA's quality head, trained along (the paper's is 10); 0: no head. Its targets
+    take a product with all real prototypes a step, whatever sample_rate is."""
     epochs: float = knob(40.0, low=0.0)
     """Passes over the source."""
     batch_size: int = knob(512, low=2)

@@ -62,6 +62,8 @@ class Prototypes(nn.Module):
     (recognizer.ema) adds 4*R*D.
     """
 
+    momentum_RD: torch.Tensor
+    average_RD: torch.Tensor | None
     sigma_D: torch.Tensor
 
     def __init__(
@@ -83,7 +85,8 @@ class Prototypes(nn.Module):
             draw_rows(seed, kind, rows, weight_RD[part])
         self.weight_RD = nn.Parameter(weight_RD, requires_grad=False)
         self.register_buffer("momentum_RD", torch.zeros_like(self.weight_RD), persistent=False)
-        self.average_RD = self.weight_RD.clone() if config.ema else None
+        average = self.weight_RD.detach().clone() if config.ema else None
+        self.register_buffer("average_RD", average, persistent=False)
         self.register_buffer("sigma_D", torch.zeros(config.embedding_dim))
         self.quality = NormQuality()
         self._used: list[Used] = []
@@ -253,8 +256,8 @@ class Prototypes(nn.Module):
         own_MD = F.normalize(weight_SD[column_N[mine_N]])
         square_D = (unit_ND[mine_N] - own_MD).square().sum(0)
         sigma_D = (sum_over_ranks(square_D) / len(unit_ND)).sqrt()  # eq 6
-        started = bool(self.sigma_D.any())
-        self.sigma_D.copy_(0.9 * self.sigma_D + 0.1 * sigma_D if started else sigma_D)  # eq 7
+        moving_D = 0.9 * self.sigma_D + 0.1 * sigma_D  # eq 7
+        self.sigma_D.copy_(torch.where(self.sigma_D.any(), moving_D, sigma_D))
 
 
 def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) -> torch.Tensor:
