@@ -9,6 +9,7 @@ Shapes: M queries, G gallery vectors, T of them in a tile, P pairs, D embedding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Protocol
 
 import numpy as np
@@ -16,8 +17,8 @@ import torch
 
 LENGTH = 1.001
 """Longest vector that `check_unit` lets pass."""
-TILE = 16_384
-"""Gallery vectors compared at once: the approximate cosines of M queries take 2 or 4*M*T bytes."""
+QUERIES, TILE = 1024, 4096
+"""Queries and gallery vectors compared at once: their cosines stay in a processor's cache."""
 PAIRS_AT_ONCE = 1 << 16
 """Pairs whose cosines are computed exactly in one go: 24*D bytes each."""
 NEAR_ROWS = 512
@@ -144,9 +145,32 @@ class Gallery:
         self._size += len(unit_ND)
         self._search.add(unit_ND)
 
-    @torch.inference_mode()
     def too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
         """Whether the largest cosine of each query is at or above `max_cosine`: bool [M]."""
+        parts = [self._too_near(part_MD, max_cosine) for _, part_MD in _parts(unit_MD)]
+        return np.concatenate([np.empty(0, bool), *parts])
+
+    def nearest(
+        self,
+        unit_MD: np.ndarray,
+        *,
+        first: int = 0,
+        stop: int | None = None,
+        own: int | None = None,
+    ) -> np.ndarray:
+        """Largest cosine of each query to vectors first..stop-1, float64 [M]; -1 for nobody.
+
+        With `own` query i is vector own+i, and does not count.
+        """
+        stop = len(self) if stop is None else stop
+        parts = [
+            self._nearest(part_MD, first, stop, None if own is None else own + start)
+            for start, part_MD in _parts(unit_MD)
+        ]
+        return np.concatenate([np.empty(0), *parts])
+
+    @torch.inference_mode()
+    def _too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
         near_M = np.zeros(len(unit_MD), dtype=bool)
         band = self._search.band(max_cosine)
         for first in range(0, len(self), TILE):
@@ -185,19 +209,7 @@ class Gallery:
         return np.concatenate(rows), np.concatenate(columns)
 
     @torch.inference_mode()
-    def nearest(
-        self,
-        unit_MD: np.ndarray,
-        *,
-        first: int = 0,
-        stop: int | None = None,
-        own: int | None = None,
-    ) -> np.ndarray:
-        """Largest cosine of each query to vectors first..stop-1, float64 [M]; -1 for nobody.
-
-        With `own` query i is vector own+i, and does not count.
-        """
-        stop = len(self) if stop is None else stop
+    def _nearest(self, unit_MD: np.ndarray, first: int, stop: int, own: int | None) -> np.ndarray:
         least_M = torch.full((len(unit_MD),), -torch.inf)  # the largest cosine is at least this
         band = self._search.band(LENGTH**2)
         kept = _Candidates()
@@ -277,6 +289,11 @@ def grown(tensor_GD: torch.Tensor, size: int, wanted: int) -> torch.Tensor:
     )
     larger[:size] = tensor_GD[:size]
     return larger
+
+
+def _parts(unit_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(unit_MD), QUERIES):
+        yield start, unit_MD[start : start + QUERIES]
 
 
 def _pairs(mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -145,7 +145,7 @@ def test_approximate_cosines_stay_within_their_band(seed, dim, search):
 def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     unit = unit_rows(seed, 40, 8)
     unit[5] = unit[6]
-    with mock.patch.object(gallery_module, "TILE", tile):
+    with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
         gallery.add(unit)
         others = gallery.nearest(unit[4:9], first=2, own=4)

@@ -1,0 +1,129 @@
+"""A roster of hundreds of thousands before a real gallery: time, memory, the plain loop's answer.
+
+    python -m tests.benchmarks.gate_at_scale --identities 300000 --real 100000 --prefix 30000
+
+Prints JSON: accepted, share drawn again, seconds of gate and certificate, peak memory, inner
+products, seconds over the arithmetic floor (the same products at the rate of this machine's large
+bfloat16 products, measured in the same run), and whether a plain loop admits the same first ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+
+import numpy as np
+import torch
+
+from factory.identities.gallery import exact_cosine
+from factory.identities.proposals import PcaProposal
+from factory.identities.separability import Gate
+
+EFFECTIVE_DIM = 64
+NEAR = 1e-4
+"""Float32 products this near to the gate are computed again by the plain loop."""
+
+
+def crowd(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.ndarray]:
+    """(a pca proposal, real people) of effective dimension EFFECTIVE_DIM in `dim` dimensions."""
+    rng = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(rng.normal(size=(dim, EFFECTIVE_DIM)))
+    real = rng.normal(size=(num_real, EFFECTIVE_DIM)) @ basis.T
+    real += 0.01 * rng.normal(size=real.shape)
+    real = (real / np.linalg.norm(real, axis=1, keepdims=True)).astype(np.float32)
+    return PcaProposal(real[: 4 * dim], EFFECTIVE_DIM, seed), real
+
+
+def plain_loop(proposal: PcaProposal, real: np.ndarray, count: int, limit: float) -> np.ndarray:
+    """The first `count` identities, one after the other."""
+    everybody = np.concatenate([real, np.empty((count, real.shape[1]), np.float32)])
+    for identity in range(count):
+        size, attempt = len(real) + identity, 0
+        while True:
+            vector = proposal.draw(np.array([identity]), np.array([attempt]))[0]
+            cosines = everybody[:size] @ vector
+            unsure = np.flatnonzero(np.abs(cosines - limit) < NEAR)
+            near = (cosines >= limit + NEAR).any()
+            if not near and not any(exact_cosine(vector, everybody[i]) >= limit for i in unsure):
+                break
+            attempt += 1
+        everybody[size] = vector
+    return everybody[len(real) :]
+
+
+def products_a_second(dim: int) -> float:
+    """Inner products of `dim` that this machine makes a second in bfloat16, at its best."""
+    a, b = torch.randn(4096, dim).bfloat16(), torch.randn(4096, dim).bfloat16()
+    best = float("inf")
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ b.T
+        best = min(best, time.perf_counter() - started)
+    return 4096 * 4096 / best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name, default in (("identities", 20_000), ("real", 20_000), ("dim", 512), ("prefix", 500)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--max-cosine", type=float, default=0.6)
+    parser.add_argument("--block", type=int, default=4096)
+    asked = parser.parse_args()
+    proposal, real = crowd(asked.real, asked.dim, seed=0)
+    rates = [products_a_second(asked.dim)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    gate = Gate(real, asked.max_cosine, None)
+    drawing_s = 0.0
+
+    class Timed:
+        name = proposal.name
+
+        def draw(self, identities, attempts):
+            nonlocal drawing_s
+            begun = time.perf_counter()
+            found = proposal.draw(identities, attempts)
+            drawing_s += time.perf_counter() - begun
+            return found
+
+    for first in range(0, asked.identities, asked.block):
+        ids = np.arange(first, min(first + asked.block, asked.identities))
+        gate.admit_block(Timed(), ids, 1000, asked.identities)
+    gate_s = time.perf_counter() - started
+    rates.append(products_a_second(asked.dim))
+    admission = gate.certified()
+    certificate_s = time.perf_counter() - started - gate_s
+    rates.append(products_a_second(asked.dim))
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    prefix = plain_loop(proposal, real, asked.prefix, asked.max_cosine)
+    attempts = np.array(admission.attempts)
+    naive = float(((attempts + 1) * (asked.real + np.arange(len(attempts)))).sum())
+    floor_s = admission.num_products / max(rates)
+    print(
+        json.dumps(
+            {
+                "accepted": len(attempts),
+                "drawn_again": float((attempts > 0).mean()),
+                "max_cosine": asked.max_cosine,
+                "nearest_real_max": float(admission.nearest_real.max()),
+                "nearest_other_max": float(admission.nearest_other.max()),
+                "gate_s": round(gate_s, 1),
+                "drawing_s": round(drawing_s, 1),
+                "certificate_s": round(certificate_s, 1),
+                "peak_bytes": peak,
+                "products": admission.num_products,
+                "products_over_naive": round(admission.num_products / naive, 3),
+                "gate_over_floor": round((gate_s - drawing_s) / floor_s, 2),
+                "prefix_equals_plain_loop": bool(
+                    np.array_equal(prefix, admission.unit_ND[: asked.prefix])
+                ),
+                "prefix": asked.prefix,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

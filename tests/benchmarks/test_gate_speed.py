@@ -1,0 +1,63 @@
+"""The gate's search against what one would write first; each prints a line of JSON.
+
+python -m pytest tests/benchmarks/test_gate_speed.py -q -s
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.identities.gallery import Gallery
+from tests.benchmarks.gate_at_scale import crowd
+from tests.benchmarks.timing import fastest, report
+
+REAL, QUERIES, DIM, LIMIT, BLOCK = 100_000, 2_048, 512, 0.55, 1_024
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    proposal, real = crowd(REAL, DIM, seed=0)
+    queries = np.arange(QUERIES)
+    return proposal.draw(queries, np.zeros(QUERIES, np.int64)), real
+
+
+@pytest.mark.timeout(600)
+def test_the_gate_against_a_blocked_numpy_loop(vectors):
+    """Seconds of float32 products in numpy over ours; the same people are too near."""
+    unit, real = vectors
+    gallery = Gallery(DIM)
+    gallery.add(real)
+
+    def ours() -> np.ndarray:
+        return gallery.too_near(unit, LIMIT)
+
+    def plain() -> np.ndarray:
+        parts = [unit[i : i + BLOCK] @ real.T for i in range(0, QUERIES, BLOCK)]
+        return np.concatenate([(part >= LIMIT).any(1) for part in parts])
+
+    assert np.array_equal(ours(), plain())
+    ours_s, plain_s = fastest(ours, plain, repeats=3)
+    report("gate_vs_numpy", plain_s / ours_s, 2.0, near=float(ours().mean()), ours_s=ours_s)
+
+
+@pytest.mark.timeout(600)
+def test_the_gate_against_faiss_range_search(vectors):
+    """Seconds of IndexFlatIP.range_search over ours."""
+    import faiss
+
+    unit, real = vectors
+    gallery, index = Gallery(DIM), faiss.IndexFlatIP(DIM)
+    gallery.add(real)
+    index.add(real)
+
+    def ours() -> np.ndarray:
+        return gallery.too_near(unit, LIMIT)
+
+    def theirs() -> np.ndarray:
+        limits, _, _ = index.range_search(unit, LIMIT)
+        return np.diff(limits) > 0
+
+    assert np.array_equal(ours(), theirs())
+    ours_s, theirs_s = fastest(ours, theirs, repeats=3)
+    report("gate_vs_faiss", theirs_s / ours_s, 1.5, ours_s=ours_s, theirs_s=theirs_s)
