@@ -101,6 +101,14 @@ def first_rank_says(answer: bool) -> bool:
     return bool(said.item())
 
 
+def all_agree(value: int) -> bool:
+    """Whether every rank has the same number."""
+    mine = torch.tensor([value])
+    if grouped() and torch.distributed.get_backend() == "nccl":
+        mine = mine.cuda()
+    return bool((gather_rows(mine) == value).all())
+
+
 def wait_for_all() -> None:
     """Return once every rank is here."""
     if grouped():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ from factory.distributed import autocast, pick_device, rank, world_size
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 """From parameters to an optimizer; its learning rate is set at every step."""
 STATE = "engine.pt"
+PATIENCE = timedelta(hours=2)
+"""How long ranks wait for each other, for instance while rank 0 measures."""
 
 
 class Engine(Protocol):
@@ -75,7 +78,7 @@ class PlainEngine:
             module.load_state_dict(state["module"])
             for name, parameter in _named(module):
                 moments = state["moments"][name]
-                self._optimizer.state[parameter] = {k: v.clone() for k, v in moments.items()}
+                self._optimizer.state[parameter] = _on(self.device, moments)
 
     def __call__(self, *batch: Any) -> Any:
         with autocast(self.device, self._compute.precision):
@@ -131,6 +134,7 @@ class DeepSpeedEngine:
             "zero_force_ds_cpu_optimizer": False,
             "steps_per_print": 1 << 30,
         }
+        _run_under_autocast(module, self.device, compute.precision)
         self._engine, _, _, _ = deepspeed.initialize(
             model=module.to(self.device), optimizer=self._torch_optimizer, config=settings
         )
@@ -139,8 +143,7 @@ class DeepSpeedEngine:
             self._set_moments(state["moments"])
 
     def __call__(self, *batch: Any) -> Any:
-        with autocast(self.device, self._compute.precision):
-            return self._engine(*batch)
+        return self._engine(*batch)
 
     def backward(self, loss: torch.Tensor) -> None:
         self._engine.backward(loss)
@@ -185,8 +188,7 @@ class DeepSpeedEngine:
 
         if self._compute.zero_stage == 0:
             for name, parameter in _named(self.module):
-                mine = {key: value.to(self.device) for key, value in moments[name].items()}
-                self._torch_optimizer.state[parameter] = mine
+                self._torch_optimizer.state[parameter] = _on(self.device, moments[name])
             return
         optimizer, kinds = self._engine.optimizer, next(iter(moments.values()))
         if self._compute.zero_stage == 3:
@@ -243,7 +245,24 @@ def join(compute: ComputeConfig) -> None:
     logger.setLevel("ERROR")
     __compatible_ops__["deepspeed_shm_comm"] = False  # because it compiles C++ for a minute
     on_gpu = pick_device(compute).type == "cuda"
-    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
+    backend = "nccl" if on_gpu else "gloo"
+    deepspeed.init_distributed(dist_backend=backend, verbose=False, timeout=PATIENCE)
+
+
+def _run_under_autocast(module: torch.nn.Module, device: torch.device, precision: str) -> None:
+    """Put the autocast into the module's forward: DeepSpeed switches one round itself off."""
+    forward = module.forward
+
+    def under_autocast(*batch: Any) -> Any:
+        with autocast(device, precision):
+            return forward(*batch)
+
+    module.forward = under_autocast  # type: ignore[method-assign]
+
+
+def _on(device: torch.device, moments: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Moments of a parameter on its device; scalars (AdamW's step) stay on the CPU."""
+    return {k: v.to(device, copy=True) if v.ndim else v.clone() for k, v in moments.items()}
 
 
 def _trained(module: torch.nn.Module) -> list[torch.nn.Parameter]:

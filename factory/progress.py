@@ -25,7 +25,7 @@ from factory.config import (
     RecognizerConfig,
     TrainingConfig,
 )
-from factory.distributed import first_rank_says, mean_over_ranks, rank, wait_for_all
+from factory.distributed import all_agree, first_rank_says, mean_over_ranks, rank, wait_for_all
 from factory.errors import CheckpointError, ConfigError
 
 Log = Callable[[str], None]
@@ -51,7 +51,13 @@ class Progress:
         self.recipe = hashlib.sha256(repr(what).encode()).hexdigest()
         self.first_step, self._seconds_before = 0, 0.0
         self._recent: list[float] = []
+        self._section = type(recipe).__name__.removesuffix("Config").lower()
         self.folder = latest_state(self.out)
+        if not all_agree(int(self.folder.name.removeprefix("step-")) if self.folder else -1):
+            raise CheckpointError(
+                f"training.out: {self.out} is not the same folder on all ranks; want one that all "
+                "nodes see"
+            )
         if self.folder:
             state = json.loads((self.folder / "progress.json").read_text())
             if state["recipe"] != self.recipe:
@@ -63,6 +69,7 @@ class Progress:
             self._recent = state["losses"]
         self._started = time.monotonic()
         self._losses: list[torch.Tensor] = []
+        self._unlogged: list[float] = []
         if rank() == 0:
             self._cut_history()
 
@@ -80,21 +87,21 @@ class Progress:
         """Step numbers from the resumed one on; logs and saves between them, and saves at the end.
 
         `save` writes this rank's part of the state into a folder. Raises ConfigError when the loss
-        is not a number.
+        is not a number; the state saved last is from before that.
         """
-        saved = time.monotonic()
+        saved_step, saved = self.first_step if self.folder else None, time.monotonic()
         for step in range(self.first_step, total):
             yield step  # the caller draws, steps, and calls record
             if (step + 1) % self._training.log_every == 0 or step + 1 == total:
-                self._note_losses(step + 1, total, batch_size)
+                self._log_losses(step + 1, total, batch_size)
             if first_rank_says(time.monotonic() - saved > self._training.save_every_s):
                 self._save(step + 1, save)
-                saved = time.monotonic()
-        if self.first_step < total:
+                saved_step, saved = step + 1, time.monotonic()
+        if saved_step is None or saved_step < total:
             self._save(total, save)
 
     def record(self, loss: torch.Tensor) -> None:
-        """Keep the loss of a step; nothing waits for the device before it is logged."""
+        """Keep the loss of a step on its device until it is logged or saved."""
         self._losses.append(loss.detach())
 
     def note(self, step: int, **figures: Any) -> None:
@@ -109,18 +116,34 @@ class Progress:
         if rank() == 0:
             self._log(line)
 
-    def _note_losses(self, step: int, total: int, batch_size: int) -> None:
-        new = mean_over_ranks(torch.stack(self._losses).float()).tolist()
-        self._losses.clear()
-        self._recent = (self._recent + new)[-LOSSES_KEPT:]
-        if not math.isfinite(sum(new)):
-            raise ConfigError(f"lr: the loss is not a number at step {step}; lower it, and go on")
+    def _log_losses(self, step: int, total: int, batch_size: int) -> None:
+        self._take_losses(step)
         rate = (step - self.first_step) * batch_size / (time.monotonic() - self._started)
-        self.note(step, loss=sum(new) / len(new), images_per_s=round(rate, 1))
+        mean = sum(self._unlogged) / len(self._unlogged)
+        self._unlogged.clear()
+        self.note(step, loss=mean, images_per_s=round(rate, 1))
         self.say(f"step {step}/{total} loss {self.final_loss:.4f} {rate:.0f} images/s")
 
+    def _take_losses(self, step: int) -> None:
+        """Bring the losses since the last time from the device, averaged over ranks."""
+        if not self._losses:
+            return
+        new = mean_over_ranks(torch.stack(self._losses).float()).tolist()
+        self._losses.clear()
+        self._unlogged += new
+        self._recent = (self._recent + new)[-LOSSES_KEPT:]
+        if not math.isfinite(sum(new)):
+            raise ConfigError(
+                f"{self._section}.lr: the loss is not a number at step {step} or shortly before; "
+                "begin again with a lower one in another training.out"
+            )
+
     def _save(self, step: int, save: Callable[[Path], None]) -> None:
+        self._take_losses(step)
         folder = self.out / "resume" / f"step-{step:08d}"
+        if rank() == 0 and folder.exists():
+            shutil.rmtree(folder)  # half of it, written by ranks that died
+        wait_for_all()
         folder.mkdir(parents=True, exist_ok=True)
         save(folder)
         wait_for_all()

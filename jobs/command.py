@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from factory.config import Config, absolute, load
-from factory.errors import FactoryError
+from factory.errors import ConfigError, FactoryError
 
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
@@ -33,8 +33,12 @@ def train_here_or_on_a_gang(
     train: Callable[[Config, Callable[[str], None]], dict[str, Any]], config: Config
 ) -> None:
     """Run a training where compute.num_ranks says, and print its metrics from rank 0."""
-    from factory.distributed import rank
+    from factory.distributed import rank, world_size
 
+    if config.compute.num_ranks and world_size() > 1:
+        raise ConfigError(
+            f"compute.num_ranks: got {config.compute.num_ranks} under torchrun; want null there"
+        )
     if config.compute.num_ranks:
         from cluster.gang import run_gang
 

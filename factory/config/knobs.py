@@ -98,7 +98,7 @@ class MixedSource:
     """Where its faces lie."""
     domain: str = "synthetic"
     """What its faces are called in logs and in the checkpoint."""
-    weight: float = knob(1.0, low=0.0)
+    weight: float = knob(1.0, low=1e-3)
     """How often its images come in an epoch, beside once for an image of the main source."""
     same_people: bool = False
     """Identities with the names of the main source's are the same classes; false: nobody is in two

@@ -125,13 +125,14 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     recipe, seed = config.autoencoder, config.training.seed
     join(config.compute)
     faces, heldout = training_faces(config.source)
-    progress = Progress(config.training, recipe, faces.fingerprint, log)
-    progress.say(faces.describe(heldout))
 
     # Network, engine
     torch.manual_seed(seed)
     device, compute = pick_device(config.compute), config.compute
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    data = f"{faces.fingerprint} {config.source.image_px} {recognizer.sha256}"
+    progress = Progress(config.training, recipe, data, log)
+    progress.say(faces.describe(heldout))
     if not recognizer.has_gradients:
         raise ConfigError(
             "recognizer.checkpoint: an adopted recognizer has no feature maps for the perceptual "

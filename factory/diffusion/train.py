@@ -125,8 +125,6 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     recipe, seed = config.generator, config.training.seed
     join(config.compute)
     faces, heldout = training_faces(config.source)
-    progress = Progress(config.training, recipe, faces.fingerprint, log)
-    progress.say(faces.describe(heldout))
 
     # Frozen networks and what they say of every face
     device, precision = pick_device(config.compute), config.compute.precision
@@ -140,6 +138,10 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if recipe.space == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         decode = autoencoder.decode
+    parents = [recognizer.sha256, autoencoder.sha256 if autoencoder else ""]
+    data = " ".join([faces.fingerprint, str(config.source.image_px), *parents])
+    progress = Progress(config.training, recipe, data, log)
+    progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition)
 
     # Network, engine

@@ -10,7 +10,7 @@ Shapes: M queries, G gallery vectors, T of them in a tile, P pairs, D embedding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,26 +27,6 @@ PAIRS_KEPT = 1 << 22
 """Candidate pairs after which those that have been overtaken are forgotten."""
 
 
-class Search(Protocol):
-    """Approximate cosines of queries to a part of the gallery."""
-
-    def band(self, cosine: float) -> float:
-        """Bound on the error of an approximate cosine of about this size."""
-        ...
-
-    def add(self, unit_ND: np.ndarray) -> None:
-        """Prepare vectors that join the gallery."""
-        ...
-
-    def fresh(self) -> Search:
-        """One like this, of nobody."""
-        ...
-
-    def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
-        """[M, T] with the gallery's vectors first..first+T-1, which `tile_TD` holds."""
-        ...
-
-
 class Bf16Search:
     """Products in bfloat16 with float32 sums: about three times as fast as float32 on a CPU with
     AMX or AVX512-BF16, more on a GPU. Memory: 2*D bytes a vector.
@@ -57,24 +37,31 @@ class Bf16Search:
     """
 
     def __init__(self, dim: int, device: torch.device) -> None:
-        u = 2.0**-8
+        u, addition = 2.0**-8, 2.0**-24
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+            addition = 2.0**-22  # because tensor cores cut off instead of rounding
         self._rounding = u
-        self._products = (2 * u + u * u + 1.01 * dim * 2.0**-24) * LENGTH**2
+        self._products = (2 * u + u * u + 1.01 * dim * addition) * LENGTH**2
         self._device, self._size = device, 0
         self._unit_GD = torch.empty(0, dim, dtype=torch.bfloat16, device=device)
 
     def band(self, cosine: float) -> float:
+        """Bound on the error of an approximate cosine of about this size."""
         return self._products + self._rounding * (abs(cosine) + self._products)
 
     def add(self, unit_ND: np.ndarray) -> None:
+        """Prepare vectors that join the gallery."""
         self._unit_GD = grown(self._unit_GD, self._size, self._size + len(unit_ND))
         self._unit_GD[self._size : self._size + len(unit_ND)] = torch.from_numpy(unit_ND)
         self._size += len(unit_ND)
 
     def fresh(self) -> Bf16Search:
+        """One like this, of nobody."""
         return Bf16Search(self._unit_GD.shape[1], self._device)
 
     def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
+        """[M, T] with the gallery's vectors first..first+T-1, which `tile_TD` holds."""
         query_MD = torch.from_numpy(unit_MD).to(self._device, torch.bfloat16)
         return query_MD @ self._unit_GD[first : first + len(tile_TD)].T
 
@@ -111,10 +98,14 @@ class FaissSearch:
         return torch.from_numpy(found)
 
 
+Search = Bf16Search | FaissSearch
+"""What a gallery asks first: `cosines` that err by at most `band`."""
+
+
 def pick_search(kind: Literal["auto", "faiss", "bf16"], dim: int) -> Search:
     """The search a config names; auto is bf16 where the hardware is fast at it."""
     gpu = torch.cuda.is_available()
-    able = torch.cpu.get_capabilities()
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.6
     fast = gpu or able.get("amx_bf16") or able.get("avx512_bf16")
     if kind == "faiss" or (kind == "auto" and not fast):
         return FaissSearch(dim)
@@ -272,12 +263,6 @@ def exact_cosines(
         a_PD = a_MD[row_P[part]].astype(np.float64)
         found_P[part] = (a_PD * b_GD[column_P[part]]).sum(1)
     return found_P
-
-
-def exact_cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
-    """`exact_cosines` of one pair."""
-    zero = np.zeros(1, np.int64)
-    return float(exact_cosines(a_D[None], zero, b_D[None], zero)[0])
 
 
 def grown(tensor_GD: torch.Tensor, size: int, wanted: int) -> torch.Tensor:

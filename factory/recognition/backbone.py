@@ -139,7 +139,9 @@ def _recomputed(block: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def _still(block: nn.Module) -> Iterator[None]:
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [
+        module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

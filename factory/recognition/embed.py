@@ -114,6 +114,13 @@ class Recognizer:
         return self.unit_features(x_BCHW).cpu().numpy()
 
 
+def providers(device: torch.device) -> list[Any]:
+    """Where onnxruntime runs a model."""
+    if device.type != "cuda":
+        return ["CPUExecutionProvider"]
+    return [("CUDAExecutionProvider", {"device_id": device.index or 0}), "CPUExecutionProvider"]
+
+
 class OnnxBackbone(nn.Module):
     """An insightface model in the place of a network: images in [-1, 1] to embeddings, by
     onnxruntime, without gradients."""
@@ -122,10 +129,7 @@ class OnnxBackbone(nn.Module):
         super().__init__()
         import onnxruntime
 
-        providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-        self._session = onnxruntime.InferenceSession(
-            model, providers=[*providers, "CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(model, providers=providers(device))
         self._input = self._session.get_inputs()[0]
         self._mean, self._std = mean, std
 

@@ -1,9 +1,9 @@
 """Batches for a recognizer, from one source or a mixture, in an order that only seed and step
 decide.
 
-Images are decoded by worker processes (feed.num_workers) or kept in memory. An image that cannot be
-decoded is left out before training in memory; by workers it is replaced by the next one, always the
-same, and counted.
+Images are decoded by worker processes (feed.num_workers; by Pillow, whose wheels bring
+libjpeg-turbo) or kept in memory. In memory an image that cannot be decoded is left out before
+training; by workers it is replaced by the next one, always the same, and named and counted.
 """
 
 from __future__ import annotations
@@ -37,18 +37,17 @@ Faces = FaceSet | FaceSource
 
 @dataclass(frozen=True)
 class Batch:
-    """Images uint8 [B, H, W, 3], their classes [B], the places in the crowd that were asked for
-    [B], and whether the image of that place could be read [B]."""
+    """Images uint8 [B, H, W, 3], their classes [B], and what was wrong with images that could not
+    be read, by their place in the crowd; the next readable ones stand for them."""
 
     images_BHWC: torch.Tensor
     labels_B: torch.Tensor
-    places_B: torch.Tensor
-    readable_B: torch.Tensor
+    unreadable: dict[int, str]
 
     def pin_memory(self) -> Batch:
         """For the DataLoader: a copy that a GPU can fetch while the CPU goes on."""
-        parts = (self.images_BHWC, self.labels_B, self.places_B, self.readable_B)
-        return Batch(*(part.pin_memory() for part in parts))
+        images_BHWC, labels_B = self.images_BHWC.pin_memory(), self.labels_B.pin_memory()
+        return Batch(images_BHWC, labels_B, self.unreadable)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ class Crowd:
 
     def fingerprint(self, weights_N: np.ndarray | None) -> str:
         """sha256 of who is in it and how often each image comes."""
-        digest = hashlib.sha256("\n".join(self.names).encode())
+        sources = [part.faces.fingerprint for part in self.parts]
+        digest = hashlib.sha256("\n".join([*sources, *self.names]).encode())
         digest.update(self.labels.astype(np.int64).tobytes())
         digest.update(b"" if weights_N is None else weights_N.tobytes())
         return digest.hexdigest()
@@ -119,9 +119,8 @@ class Crowd:
         """How often each image comes in an epoch on average; None where all come once."""
         weights_N = np.array([part.weight for part in self.parts])[self.part_N]
         if feed.balance == "class":
-            total = weights_N.sum()
-            per_class = np.bincount(self.labels, weights_N)
-            weights_N = weights_N / per_class[self.labels] * total / len(per_class)
+            per_class = np.bincount(self.labels)
+            weights_N = weights_N * len(self) / len(per_class) / per_class[self.labels]
         if feed.oversample:
             weights_N = weights_N * np.where(
                 self._named(feed.oversample), feed.oversample_factor, 1
@@ -170,7 +169,7 @@ class Feed(Dataset[Any]):
 
     def batches(self, first_step: int, total: int) -> Iterator[Batch]:
         """`accumulate` batches for each of the steps first_step..total-1."""
-        yield from DataLoader(
+        loader = DataLoader(
             self,
             batch_sampler=self._places(first_step, total),
             num_workers=self._num_workers,
@@ -178,21 +177,25 @@ class Feed(Dataset[Any]):
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if self._num_workers else None,
         )
+        try:
+            yield from loader
+        except SourceError as error:  # a worker's comes wrapped in its traceback
+            raise SourceError(str(error).strip().splitlines()[-1].split("Error: ")[-1]) from None
 
     def __getitems__(self, places: list[int]) -> Batch:
-        images, found = zip(*(self._nearest_readable(place) for place in places), strict=True)
-        places_B, found_B = torch.tensor(places), torch.tensor(found)
-        labels_B = torch.from_numpy(self._crowd.labels)[found_B]
-        return Batch(torch.from_numpy(np.stack(images)), labels_B, places_B, found_B == places_B)
+        unreadable: dict[int, str] = {}
+        found = [self._nearest_readable(place, unreadable) for place in places]
+        images, labels = zip(*found, strict=True)
+        return Batch(torch.from_numpy(np.stack(images)), torch.tensor(labels), unreadable)
 
-    def _nearest_readable(self, place: int) -> tuple[np.ndarray, int]:
-        """(image, place) of the first readable image from `place` on."""
+    def _nearest_readable(self, place: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
+        """(image, class) of the first readable image from `place` on."""
         for further in range(len(self._crowd)):
             here = (place + further) % len(self._crowd)
             try:
-                return self._crowd.image(here), here
-            except CorruptImageError:
-                continue
+                return self._crowd.image(here), int(self._crowd.labels[here])
+            except CorruptImageError as error:
+                unreadable[here] = str(error)
         raise SourceError("source: no image can be read; mend the source")
 
     def _places(self, first_step: int, total: int) -> Iterator[list[int]]:
@@ -202,23 +205,24 @@ class Feed(Dataset[Any]):
 
 
 class CorruptCount:
-    """Images that turned out unreadable while training; too many end it."""
+    """Images that turned out unreadable on this rank; too many of the crowd end a training."""
 
     def __init__(self, crowd: Crowd, max_fraction: float) -> None:
-        self._crowd, self._allowed = crowd, int(max_fraction * len(crowd))
-        self._places: set[int] = set()
+        self._size, self._allowed = len(crowd), int(max_fraction * len(crowd))
+        self._known: dict[int, str] = {}
 
-    def see(self, batch: Batch) -> None:
-        """Count the unreadable images of a batch; raises SourceError above the allowed share."""
-        self._places.update(batch.places_B[~batch.readable_B].tolist())
-        if len(self._places) > self._allowed:
-            place = min(self._places)
-            part = self._crowd.parts[self._crowd.part_N[place]]
+    def see(self, batch: Batch) -> list[str]:
+        """A line for each image that is unreadable and not known yet; raises SourceError above the
+        allowed share."""
+        new = {place: why for place, why in batch.unreadable.items() if place not in self._known}
+        self._known |= new
+        if len(self._known) > self._allowed:
             raise SourceError(
-                f"source.max_corrupt_fraction: more than {self._allowed} of {len(self._crowd)} "
-                f"images cannot be used, one is {part.faces.keys[self._crowd.index_N[place]]}; "
-                "mend the source or raise the limit"
+                f"source.max_corrupt_fraction: more than {self._allowed} of {self._size} images "
+                f"cannot be used, one is {next(iter(self._known.values()))}; mend the source or "
+                "raise the limit"
             )
+        return [f"left out: {why}" for why in new.values()]
 
 
 def open_crowd(config: Config) -> tuple[Crowd, FaceSet]:
@@ -243,19 +247,20 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     """As `training_faces`, but only the held-out people are read."""
     source = open_source(config)
     num_people = len(source.names)
-    if config.heldout:
-        other = open_source(replace(config, path=config.heldout))
-        return source, read_faces(other, config.max_corrupt_fraction)
     first = num_people - config.holdout_identities
     if first <= 0:
         raise SourceError(
             f"source.holdout_identities: got {config.holdout_identities} of {num_people} "
             "identities; want fewer, so that somebody is left to train on"
         )
-    if first == num_people:
-        return source, FaceSet.empty(config.image_px)
-    heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
-    return Subset(source, 0, first), heldout
+    if rank() or (first == num_people and not config.heldout):
+        heldout = FaceSet.nobody()  # rank 0 alone measures
+    elif config.heldout:
+        other = open_source(replace(config, path=config.heldout))
+        heldout = read_faces(other, config.max_corrupt_fraction)
+    else:
+        heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
+    return Subset(source, 0, num_people if config.heldout else first), heldout
 
 
 def _as_it_is(batch: Batch) -> Batch:

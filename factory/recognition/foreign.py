@@ -13,7 +13,7 @@ import torch
 
 from factory import checkpoint
 from factory.errors import CheckpointError
-from factory.recognition.embed import Embedder, Recognizer, with_mirror
+from factory.recognition.embed import Embedder, Recognizer, providers, with_mirror
 
 DLIB = "dlib"
 DLIB_PX = 150
@@ -36,13 +36,10 @@ def open_embedder(name: str, device: torch.device, key: str) -> Embedder:
 
 
 def describe_embedder(name: str, key: str) -> dict[str, Any]:
-    """What a preflight must know of an embedder without opening it: its sha256, and the whole
-    checkpoint.json where it is one of ours."""
-    if name == DLIB:
-        return {"sha256": checkpoint.file_sha256(_dlib_files(key)[0])}
-    file = onnx_file(name, key)
-    if file:
-        return {"sha256": checkpoint.file_sha256(file)}
+    """What a preflight must know of an embedder: its sha256, and the whole checkpoint.json where it
+    is one of ours. A foreign one is opened, because nothing else shows whether it works."""
+    if name == DLIB or onnx_file(name, key):
+        return {"sha256": open_embedder(name, torch.device("cpu"), key).sha256}
     return checkpoint.read_story(name, "recognizer", key)
 
 
@@ -82,8 +79,11 @@ class OnnxEmbedder:
 
     def __init__(self, file: Path, device: torch.device) -> None:
         model_zoo = _import("insightface.model_zoo", "insightface")
-        providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-        self._model = model_zoo.get_model(str(file), providers=[*providers, "CPUExecutionProvider"])
+        try:
+            self._model = model_zoo.get_model(str(file), providers=providers(device))
+        except Exception as error:  # because onnxruntime and protobuf have errors of their own
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{file}: cannot be opened as a model ({reason})") from None
         if getattr(self._model, "taskname", None) != "recognition":
             raise CheckpointError(f"{file}: insightface does not take it for a recognition model")
         self.sha256 = checkpoint.file_sha256(file)

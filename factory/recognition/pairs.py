@@ -92,10 +92,15 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
     """LFW's pairs.txt -> (pairs of keys NAME/NAME_0001, same-person flags, number of folds)."""
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = [line.split() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2 or not lines[0][0].isdigit() or not int(lines[0][0]):
+        raise SourceError(f"{path} line 1: want the number of folds, then a pair a line")
     pairs: list[tuple[str, str]] = []
     for number, fields in enumerate(lines[1:], start=2):
+        numbers = fields[1:] if len(fields) == 3 else fields[1::2]
+        if not all(text.isdigit() for text in numbers):
+            raise SourceError(f"{path} line {number}: want image numbers, got {' '.join(fields)}")
         if len(fields) == 3:
             name, first, second = fields
             pairs.append((_lfw_key(name, first), _lfw_key(name, second)))

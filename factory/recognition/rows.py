@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from factory.errors import CheckpointError
 from factory.optimization import torch_generator
 
 INIT_ROWS = 4096
@@ -61,9 +62,13 @@ def write_rows(folder: Path, kind: str, rows: range, tensors: dict[str, torch.Te
 
 
 def read_rows(folder: Path, kind: str, rows: range, name: str, target_RD: torch.Tensor) -> None:
-    """Fill `target_RD` with rows first..stop of a kind, from the files whose ranges meet them."""
+    """Fill `target_RD` with the given rows of a kind, from the files whose ranges meet them.
+
+    Raises CheckpointError when some row is in no file.
+    """
     from safetensors import safe_open
 
+    found = 0
     for file in sorted(folder.glob(f"{kind}-*.safetensors")):
         begin, end = (int(part) for part in file.stem.split("-")[1:])
         first, stop = max(begin, rows.start), min(end, rows.stop)
@@ -71,3 +76,9 @@ def read_rows(folder: Path, kind: str, rows: range, name: str, target_RD: torch.
             with safe_open(file, "pt") as opened:
                 part = opened.get_slice(name)[first - begin : stop - begin]
             target_RD[first - rows.start : stop - rows.start] = part
+            found += stop - first
+    if found != len(rows):
+        raise CheckpointError(
+            f"training.out: {folder} holds {found} of {len(rows)} {kind} prototypes; want a folder "
+            "that all nodes see, with the parts of all ranks"
+        )

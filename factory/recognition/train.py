@@ -14,7 +14,15 @@ from factory.config import Config, RecognizerConfig
 from factory.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.engine import Engine, channels_last, join, start_engine
 from factory.errors import ConfigError
-from factory.optimization import EMA, Order, cosine_decay, num_steps, step_decay, torch_generator
+from factory.optimization import (
+    EMA,
+    Order,
+    cosine_decay,
+    num_steps,
+    step_decay,
+    stream_seed,
+    torch_generator,
+)
 from factory.progress import Log, Progress, latest_state
 from factory.recognition.backbone import IResNet
 from factory.recognition.data import NUM_DRAWS, augment, to_network
@@ -23,6 +31,7 @@ from factory.recognition.measure import brief, figures, measure
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
+from factory.sources import FaceSet
 
 GRAD_CLIP = 5.0
 """Largest gradient norm of the backbone, as in ArcFace's reference training."""
@@ -72,7 +81,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
     num_real = len(crowd.names)
-    progress = Progress(config.training, recipe, crowd.fingerprint(weights_N), log)
+    data = f"{crowd.fingerprint(weights_N)} {config.source.image_px}"
+    progress = Progress(config.training, recipe, data, log)
     for line in (*crowd.lines, crowd.describe(heldout)):
         progress.say(line)
 
@@ -119,11 +129,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         losses = []
         for part in range(compute.accumulate):
             batch = next(batches)
-            corrupt.see(batch)
+            for line in corrupt.see(batch):
+                progress.say(line)
             uniform_BU, virtual_V, noise_VD = draws(recipe, seed, (step, part), local, num_virtual)
             images_BHWC = batch.images_BHWC.to(engine.device, non_blocking=True)
             labels_B = batch.labels_B.to(engine.device, non_blocking=True)
             x_BCHW = augment(to_network(images_BHWC), recipe.augment, uniform_BU)
+            torch.manual_seed(stream_seed(seed, "dropout", step, part, rank()))
             features_BD, quality_B = engine(x_BCHW.contiguous(memory_format=torch.channels_last))
             loss = prototypes.loss(
                 features_BD,
@@ -151,7 +163,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             tensors = weights_of(engine, ema)
             if rank() == 0:
                 story = story_of(config, tensors, crowd, step + 1)
-                seen = figures(story, heldout, pairs, engine.device)
+                people = FaceSet.nobody() if pairs else heldout
+                seen = figures(story, people, pairs, engine.device)
                 progress.note(step + 1, **seen)
                 progress.say(f"step {step + 1}/{total} {brief(seen)}")
 
@@ -181,7 +194,8 @@ def check(config: Config) -> None:
     """What can be wrong with a training before anything is read; raises ConfigError."""
     recipe, compute = config.recognizer, config.compute
     micro_batch(recipe.batch_size, compute, "recognizer.batch_size")
-    if recipe.batch_norm == "synced" and pick_device(compute).type == "cpu":
+    is_a_rank = not compute.num_ranks or world_size() > 1
+    if recipe.batch_norm == "synced" and is_a_rank and pick_device(compute).type == "cpu":
         raise ConfigError(
             "recognizer.batch_norm: got 'synced' on CPUs, where torch has no such norm; want "
             "'local' or 'frozen'"

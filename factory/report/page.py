@@ -107,10 +107,7 @@ def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for kind, title in (("real", "nearest real person"), ("other", "nearest other identity")):
         seen = found[f"nearest_{kind}"]
-        text = (
-            seen.get("note") or f"{seen['mean']:.3f} ± {seen['std']:.3f}, at most {seen['max']:.4f}"
-        )
-        rows.append((f"cosine of an identity to the {title}", text))
+        rows.append((f"cosine of an identity to the {title}", seen.get("note") or _range(seen)))
     return rows
 
 

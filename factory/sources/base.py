@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,22 +52,23 @@ class FaceSet:
     names: list[str]
     corrupt: list[str]
     remarks: tuple[str, ...] = ()
+    fingerprint: str = ""
+    """The source's, and which of its identities."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of keys and labels."""
-        digest = hashlib.sha256("\n".join(self.keys).encode())
-        digest.update(self.labels.tobytes())
-        return digest.hexdigest()
-
     @classmethod
-    def empty(cls, image_px: int) -> FaceSet:
-        """Nobody."""
-        images = np.empty((0, image_px, image_px, 3), np.uint8)
-        return cls(images, np.empty(0, np.int64), [], [], [])
+    def nobody(cls) -> FaceSet:
+        """No faces."""
+        return cls(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), [], [], [])
+
+    def first_people(self, num_images: int) -> FaceSet:
+        """The first identities that have so many images together at most."""
+        if len(self) <= num_images:
+            return self
+        cut = np.sort(self.labels)[num_images]  # the first identity that does not fit whole
+        return self._take(self.labels < cut, self.names, self.fingerprint)
 
     def describe(self, heldout: FaceSet) -> str:
         """What a training will see, and every image it leaves out, a line each."""
@@ -85,14 +85,16 @@ class FaceSet:
                 "want fewer, so that somebody is left to train on"
             )
         first = len(self.names) - num_holdout
-        training = self._take(self.labels < first, self.names[:first])
-        return training, self._take(self.labels >= first, self.names)
+        mine = subset_fingerprint(self.fingerprint, 0, first, len(self.names))
+        rest = subset_fingerprint(self.fingerprint, first, len(self.names), len(self.names))
+        training = self._take(self.labels < first, self.names[:first], mine)
+        return training, self._take(self.labels >= first, self.names, rest)
 
-    def _take(self, mask: np.ndarray, names: list[str]) -> FaceSet:
+    def _take(self, mask: np.ndarray, names: list[str], fingerprint: str) -> FaceSet:
         indices = np.flatnonzero(mask)
         keys = [self.keys[i] for i in indices]
         images, labels = self.images_NHWC[indices], self.labels[indices]
-        return FaceSet(images, labels, keys, names, self.corrupt, self.remarks)
+        return FaceSet(images, labels, keys, names, self.corrupt, self.remarks, fingerprint)
 
 
 class Subset:
@@ -104,7 +106,7 @@ class Subset:
         self._index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
         self.names = source.names[first:stop]
         self.labels = source.labels[self._index] - first
-        self.fingerprint = f"{source.fingerprint}[{first}:{stop}]"
+        self.fingerprint = subset_fingerprint(source.fingerprint, first, stop, len(source.names))
 
     @property
     def keys(self) -> list[str]:
@@ -117,6 +119,11 @@ class Subset:
     def __getitem__(self, index: int) -> SourceFace:
         face = self._source[int(self._index[index])]
         return replace(face, label=int(self.labels[index]))
+
+
+def subset_fingerprint(fingerprint: str, first: int, stop: int, num_names: int) -> str:
+    """Fingerprint of the identities first..stop-1 of a source."""
+    return fingerprint if (first, stop) == (0, num_names) else f"{fingerprint}[{first}:{stop}]"
 
 
 def decode_image(data: bytes | memoryview, key: str, max_pixels: int) -> np.ndarray:
@@ -180,4 +187,5 @@ def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
     check_everybody_seen(source, labels)
     images = np.stack([face.image_HWC for face in faces])
     keys, remarks = [face.key for face in faces], tuple(getattr(source, "remarks", ()))
-    return FaceSet(images, labels, keys, list(source.names), corrupt, remarks)
+    names = list(source.names)
+    return FaceSet(images, labels, keys, names, corrupt, remarks, source.fingerprint)

@@ -56,7 +56,7 @@ def open_workshop(config: Config, store: Store) -> Workshop:
         roster,
         DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision),
         recognizer,
-        _difference_from(plan, device),
+        difference_from(plan, device),
     )
 
 
@@ -70,7 +70,8 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
     return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
 
 
-def _difference_from(plan: Plan, device: torch.device) -> str | None:
+def difference_from(plan: Plan, device: torch.device) -> str | None:
+    """First way in which this machine is not the one of the plan, or None."""
     here = {
         "stack": stack_fingerprint(),
         "factory": {"sources_sha256": sources_hash()},

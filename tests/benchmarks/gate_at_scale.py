@@ -17,7 +17,6 @@ import time
 import numpy as np
 import torch
 
-from factory.identities.gallery import exact_cosine
 from factory.identities.proposals import PcaProposal
 from factory.identities.separability import Gate
 
@@ -34,6 +33,11 @@ def crowd(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.ndarray]:
     real += 0.01 * rng.normal(size=real.shape)
     real = (real / np.linalg.norm(real, axis=1, keepdims=True)).astype(np.float32)
     return PcaProposal(real[: 4 * dim], EFFECTIVE_DIM, seed), real
+
+
+def exact_cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
+    """Inner product in float64."""
+    return float((a_D.astype(np.float64) * b_D.astype(np.float64)).sum())
 
 
 def plain_loop(proposal: PcaProposal, real: np.ndarray, count: int, limit: float) -> np.ndarray:

@@ -178,11 +178,12 @@ def test_torchrun_gives_the_curve_of_one_process_for_every_zero_stage(
 
 @pytest.mark.slow
 def test_two_ranks_and_then_one_go_on_as_one(recipe, dotlist, tmp_path):
-    """Six steps under ZeRO 3 with two ranks and decoding workers, the rest in this process."""
+    """Six steps under ZeRO 3 with two ranks, decoding workers and activation checkpointing, the
+    rest in this process."""
     alone = recipe("alone", "training.max_steps=12")
     train(alone, quiet)
-    half = dotlist("both", "training.max_steps=6", "compute.zero_stage=3", "feed.num_workers=1")
-    torchrun(tmp_path, half)
+    more = ("compute.zero_stage=3", "feed.num_workers=1", "compute.activation_checkpointing=true")
+    torchrun(tmp_path, dotlist("both", "training.max_steps=6", *more))
     both = recipe("both", "training.max_steps=12")
     train(both, quiet)
     assert losses(both) == pytest.approx(losses(alone), rel=1e-4, abs=1e-4)

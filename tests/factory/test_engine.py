@@ -41,11 +41,20 @@ OPTIMIZERS = {"adamw": adamw, "sgd": sgd}
 
 
 def steps(
-    optimizer, first, stop, *, stage=1, accumulate=1, precision="fp32", resume=None, out=None
+    optimizer,
+    first,
+    stop,
+    *,
+    stage=1,
+    accumulate=1,
+    precision="fp32",
+    device="cpu",
+    resume=None,
+    out=None,
 ):
     """Losses of steps first..stop-1 of this rank's engine; may go on from a state and leave one."""
     compute = ComputeConfig(
-        device="cpu", precision=precision, zero_stage=stage, accumulate=accumulate
+        device=device, precision=precision, zero_stage=stage, accumulate=accumulate
     )
     engine = start_engine(
         Loss(), OPTIMIZERS[optimizer], compute, grad_clip=1.0, resume=resume and Path(resume)
@@ -59,7 +68,8 @@ def steps(
         c = torch.randn(BATCH, 4, generator=draw)
         seen = []
         for part in torch.arange(BATCH).chunk(world)[rank].chunk(accumulate):
-            loss = engine(x[part], t[part], c[part], x.flip(3)[part])
+            here = (tensor[part].to(engine.device) for tensor in (x, t, c, x.flip(3)))
+            loss = engine(*here)
             engine.backward(loss)
             seen.append(loss.detach())
         engine.step(lr=1e-2)

@@ -42,3 +42,12 @@ def test_a_release_is_made_on_the_gpu_with_the_labels_of_the_plan(release_config
         0.0,
     )
     assert np.bincount(faces.labels).tolist() == [2] * 6
+
+
+def test_a_training_resumes_on_the_gpu_in_bf16(tmp_path):
+    from tests.factory.test_engine import steps
+
+    whole = steps("adamw", 0, 6, precision="bf16", device="cuda")
+    steps("adamw", 0, 3, precision="bf16", device="cuda", out=tmp_path)
+    rest = steps("adamw", 3, 6, precision="bf16", device="cuda", resume=tmp_path)
+    assert rest["losses"] == pytest.approx(whole["losses"][3:], rel=1e-3)

@@ -68,6 +68,13 @@ def test_an_audit_names_who_is_not_what_the_roster_says(planned):
         audit(config, plan, dataclasses.replace(roster, identities=identities), source)
 
 
+def test_an_audit_wants_the_source_of_the_plan(planned):
+    config, plan, roster, _ = planned
+    other = open_source(dataclasses.replace(config.source, kind="starter", path=None))
+    with pytest.raises(IntegrityError, match=r"source\.path: holds other faces"):
+        audit(config, plan, roster, other)
+
+
 def test_an_audit_wants_the_recognizer_of_the_plan(planned, weights):
     config, plan, roster, source = planned
     judge = dataclasses.replace(config.recognizer, checkpoint=str(weights / "judge"))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from factory.errors import PlanError
 from factory.identities import gallery as gallery_module
-from factory.identities.gallery import Bf16Search, FaissSearch, Gallery, exact_cosine
+from factory.identities.gallery import Bf16Search, FaissSearch, Gallery
 from factory.identities.proposals import PcaProposal, Pool
 from factory.identities.separability import admit
+from tests.benchmarks.gate_at_scale import exact_cosine
 
 
 def unit_rows(seed: int, count: int, dim: int) -> np.ndarray:
@@ -176,6 +177,19 @@ def test_a_pool_that_runs_out_says_how_far_it_got():
     real = unit_rows(0, 3, 4)
     with pytest.raises(PlanError, match=r"identities\.num_virtual: prototypes gave 0 .* ran out"):
         admit(Pool("prototypes", real), real, num_identities=2, max_cosine=0.9, max_attempts=9)
+
+
+def test_an_empty_roster_needs_no_pool():
+    nobody = np.zeros((0, 4), np.float32)
+    got = admit(
+        Pool("prototypes", nobody),
+        unit_rows(0, 3, 4),
+        num_identities=0,
+        max_cosine=0.5,
+        max_attempts=1,
+    )
+    assert got.unit_ND.shape == (0, 4)
+    assert got.attempts == []
 
 
 def test_a_crowded_space_stops_at_the_attempt_limit():

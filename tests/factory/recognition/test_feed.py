@@ -104,12 +104,12 @@ def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config,
         open_crowd(config("feed.min_images=9"))
 
 
-def crowd_of(*counts: int) -> Crowd:
+def crowd_of(*counts: int, more: tuple[Part, ...] = ()) -> Crowd:
     labels = np.repeat(np.arange(len(counts)), counts)
     keys = [f"k{i}" for i in range(len(labels))]
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
     faces = FaceSet(images, labels, keys, [str(i) for i in range(len(counts))], [])
-    return Crowd([Part(faces, "real", 1.0, True)], 1)
+    return Crowd([Part(faces, "real", 1.0, True), *more], 1)
 
 
 def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
@@ -117,6 +117,10 @@ def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
     assert crowd.weights(FeedConfig()) is None
     balanced = crowd.weights(FeedConfig(balance="class"))
     assert np.bincount(crowd.labels, balanced).tolist() == pytest.approx([5.0, 5.0])
+    made = Part(crowd_of(2).parts[0].faces, "made", 5.0, False)
+    heavy = crowd_of(1, 9, more=(made,))
+    shares = np.bincount(heavy.labels, heavy.weights(FeedConfig(balance="class")))
+    assert shares.tolist() == pytest.approx([4.0, 4.0, 20.0])
     (tmp_path / "keys.txt").write_text("k0\nk3\n")
     named = crowd.weights(FeedConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5))
     assert named.tolist() == [5.0, 1, 1, 5, 1, 1, 1, 1, 1, 1]
@@ -137,20 +141,20 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
     crowd, _ = open_crowd(config(f"source.path={broken}", "feed.num_workers=1"))
     first, second = batches(crowd, 1, total=3), batches(crowd, 2, total=3)
     assert same(first, second)
-    unread = [p for b in first for p in b.places_B[~b.readable_B].tolist()]
+    unread = [place for b in first for place in b.unreadable]
     assert unread == [4]  # person_1's second image, once an epoch
     following = draw_face(1, 2)
-    batch = next(b for b in first if not b.readable_B.all())
-    assert np.array_equal(batch.images_BHWC[~batch.readable_B][0].numpy(), following)
+    batch = next(b for b in first if b.unreadable)
+    assert any(np.array_equal(image.numpy(), following) for image in batch.images_BHWC)
     patient = CorruptCount(crowd, 0.1)
     strict = CorruptCount(crowd, 0.01)
-    for seen in first * 2:
-        patient.see(seen)
+    lines = [line for seen in first * 2 for line in patient.see(seen)]
+    assert lines == ["left out: person_1/1: not a readable image (UnidentifiedImageError)"]
     with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is pers"):
         strict.see(batch)
 
 
 def test_all_images_of_everybody_come_once_an_epoch(config):
     crowd, _ = open_crowd(config())
-    places = [p for b in batches(crowd, total=3) for p in b.places_B.tolist()]
-    assert sorted(places) == list(range(PEOPLE * IMAGES))
+    labels = [label for b in batches(crowd, total=3) for label in b.labels_B.tolist()]
+    assert np.bincount(labels).tolist() == [IMAGES] * PEOPLE

@@ -41,6 +41,10 @@ def test_lfw_lines(tmp_path):
     file.write_text("2\t1\nA_B\t1\n")
     with pytest.raises(SourceError, match="line 2"):
         read_lfw(file)
+    for text, line in (("", 1), ("ten\t300\n", 1), ("2\t1\nA\tone\t2\n", 2)):
+        file.write_text(text)
+        with pytest.raises(SourceError, match=f"line {line}"):
+            read_lfw(file)
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])

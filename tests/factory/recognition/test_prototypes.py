@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from factory import distributed
 from factory.config import RecognizerConfig
+from factory.errors import CheckpointError
 from factory.recognition.margin import arcface
 from factory.recognition.prototypes import (
     Prototypes,
@@ -190,6 +191,12 @@ def test_rows_reshard_on_another_number_of_ranks(tmp_path):
             torch.testing.assert_close(part.weight_RD.data, wanted)
             torch.testing.assert_close(part.momentum_RD, wanted * 2)
             torch.testing.assert_close(part.average_RD, wanted)
+
+
+def test_rows_that_no_rank_has_saved_are_missed(tmp_path):
+    make(0, 2).save(tmp_path)
+    with pytest.raises(CheckpointError, match="holds 3 of 7 real prototypes"):
+        make().load(tmp_path)
 
 
 def real(prototypes: Prototypes) -> torch.Tensor:

@@ -188,6 +188,7 @@ def test_verifies_while_it_trains(recipe, people, tmp_path):
         "recognizer.ema=0.9",
         "recognizer.virtual_per_step=none",
         "compute.accumulate=3",
+        "recognizer.dropout=0.4",
         "compute.activation_checkpointing=true",
         "feed.num_workers=1",
         "feed.balance=class",

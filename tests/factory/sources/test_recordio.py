@@ -123,7 +123,7 @@ def test_gaps_in_the_labels_are_closed_and_told(tmp_path):
     assert found.labels.tolist() == [0, 1, 1]
     assert found.names == ["00000000", "00000003"]
     assert "labels up to 3 with 2 gaps" in found.remarks[0]
-    assert found.remarks[0] in read_faces(found, 0.0).describe(FaceSet.empty(PX))
+    assert found.remarks[0] in read_faces(found, 0.0).describe(FaceSet.nobody())
 
 
 def test_records_without_identity_table_have_their_own_labels(tmp_path):
