@@ -31,6 +31,7 @@ from factory.sources import (
     read_faces,
     training_faces,
 )
+from factory.sources.base import first_heldout
 
 Faces = FaceSet | FaceSource
 
@@ -247,12 +248,7 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     """As `training_faces`, but only the held-out people are read."""
     source = open_source(config)
     num_people = len(source.names)
-    first = num_people - config.holdout_identities
-    if first <= 0:
-        raise SourceError(
-            f"source.holdout_identities: got {config.holdout_identities} of {num_people} "
-            "identities; want fewer, so that somebody is left to train on"
-        )
+    first = first_heldout(config.holdout_identities, num_people)
     if rank() or (first == num_people and not config.heldout):
         heldout = FaceSet.nobody()  # rank 0 alone measures
     elif config.heldout:

@@ -59,7 +59,8 @@ class Prototypes(nn.Module):
     Peak memory of a rank (`peak_bytes`) is 4 * (2*R*D + 3*S*D + 4*N*S) bytes: rows and momentum;
     sampled rows, their gradient and their momentum; cosines, their exponentials and gradients. At
     sample_rate 1 rows are not copied: 4 * (3*R*D + 4*N*R). A moving average of the weights
-    (recognizer.ema) adds 4*R*D.
+    (recognizer.ema) adds 4*R*D; micro-batches (compute.accumulate) keep their 2*S*D each until the
+    step, and a quality head compares N features with all real rows.
     """
 
     momentum_RD: torch.Tensor

@@ -79,12 +79,7 @@ class FaceSet:
 
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
         """(training, held-out) by identity: the last `num_holdout` names are held out."""
-        if num_holdout >= len(self.names):
-            raise SourceError(
-                f"source.holdout_identities: got {num_holdout} of {len(self.names)} identities; "
-                "want fewer, so that somebody is left to train on"
-            )
-        first = len(self.names) - num_holdout
+        first = first_heldout(num_holdout, len(self.names))
         mine = subset_fingerprint(self.fingerprint, 0, first, len(self.names))
         rest = subset_fingerprint(self.fingerprint, first, len(self.names), len(self.names))
         training = self._take(self.labels < first, self.names[:first], mine)
@@ -119,6 +114,16 @@ class Subset:
     def __getitem__(self, index: int) -> SourceFace:
         face = self._source[int(self._index[index])]
         return replace(face, label=int(self.labels[index]))
+
+
+def first_heldout(num_holdout: int, num_names: int) -> int:
+    """Number of the first held-out identity; raises SourceError when nobody else is left."""
+    if num_holdout >= num_names:
+        raise SourceError(
+            f"source.holdout_identities: got {num_holdout} of {num_names} identities; want fewer, "
+            "so that somebody is left to train on"
+        )
+    return num_names - num_holdout
 
 
 def subset_fingerprint(fingerprint: str, first: int, stop: int, num_names: int) -> str:
