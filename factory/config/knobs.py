@@ -282,9 +282,9 @@ class GeneratorConfig:
 class IdentitiesConfig:
     """Who shall exist."""
 
-    proposal: Literal["prototypes", "pca"] = "prototypes"
+    proposal: Literal["prototypes", "pca", "packing"] = "prototypes"
     """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
-    real class centres."""
+    real class centres; packing: draws of pca, moved apart from each other and from real people."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)
@@ -293,7 +293,13 @@ class IdentitiesConfig:
     max_attempts: int = knob(1000, low=1)
     """Proposals an identity may use up before the roster is refused."""
     pca_dims: int = knob(64, low=1)
-    """Dimensions kept by the pca proposal (at most the number of real identities - 1)."""
+    """Dimensions kept by pca and packing (at most the number of real identities - 1)."""
+    packing_rounds: int = knob(20, low=1)
+    """Rounds of packing: each finds everybody's neighbours once (FAISS) and moves five times."""
+    packing_pull: float = knob(0.1, low=0.0)
+    """Pull toward the nearest real person, as a share of the push from the neighbours."""
+    packing_surplus: float = knob(1.1, low=1.0)
+    """Candidates packed for each identity wanted; the gate takes those that are far enough."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from factory.config import Config
 from factory.errors import IntegrityError
 from factory.evaluation.similarity import spread
 from factory.identities.gallery import Gallery
+from factory.identities.packing import smallest_possible_cosine
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, class_centres, open_recognizer
 from factory.sources import FaceSource
@@ -41,6 +42,7 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, 
             "num_pairs": len(impostor),
             "false_match_rate": float((impostor >= limit).mean()) if len(impostor) else None,
         },
+        "smallest_possible_cosine": smallest_possible_cosine(len(virtual), roster.unit_ND.shape[1]),
         "nearest_real": _spread(real),
         "nearest_other": _spread(other),
     }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from factory.config import Config
 from factory.distributed import pick_device
 from factory.errors import PlanError
 from factory.identities.gallery import Gallery
+from factory.identities.packing import Packing, pack
 from factory.identities.parquet import to_parquet
 from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.identities.separability import admit
@@ -55,7 +58,7 @@ def build_roster(
     centres_ND, counts_N = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
     admitted = admit(
-        _proposal(config, recognizer, centres_ND),
+        _proposal(config, recognizer, centres_ND, real_ND, max_cosine),
         real_ND,
         num_identities=config.identities.num_virtual,
         max_cosine=max_cosine,
@@ -114,10 +117,24 @@ def class_centres(
     return (sums / norms).astype(np.float32), counts
 
 
-def _proposal(config: Config, recognizer: Recognizer, centres_ND: np.ndarray) -> Proposal | Pool:
+def _proposal(
+    config: Config,
+    recognizer: Recognizer,
+    centres_ND: np.ndarray,
+    real_ND: np.ndarray,
+    max_cosine: float,
+) -> Proposal | Pool:
     if config.identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
-    return PcaProposal(centres_ND, config.identities.pca_dims, config.release.seed)
+    asked = config.identities
+    pca = PcaProposal(centres_ND, asked.pca_dims, config.release.seed)
+    if asked.proposal == "pca":
+        return pca
+    everybody = np.arange(math.ceil(asked.num_virtual * asked.packing_surplus))
+    how = Packing(rounds=asked.packing_rounds, pull=asked.packing_pull)
+    with threadpool_limits(config.plan.num_threads):  # because threads decide bits
+        start_ND = pca.draw(everybody, np.zeros_like(everybody))
+        return Pool("packing", pack(start_ND, real_ND, max_cosine, how))
 
 
 def _with_real(

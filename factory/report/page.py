@@ -105,6 +105,8 @@ def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("real strangers above it, by the same recognizer", meaning),
         ("identities drawn again", f"{found['num_redrawn']} of {found['num_virtual']}"),
     ]
+    bound = f"{found['smallest_possible_cosine']:.3f}"
+    rows.append(("no packing of so many has a smaller largest cosine than", bound))
     for kind, title in (("real", "nearest real person"), ("other", "nearest other identity")):
         seen = found[f"nearest_{kind}"]
         rows.append((f"cosine of an identity to the {title}", seen.get("note") or _range(seen)))

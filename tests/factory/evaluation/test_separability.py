@@ -30,6 +30,7 @@ def test_figures_of_three_identities():
     assert found["real_strangers"] == {"num_pairs": 4, "false_match_rate": 0.5}
     assert found["nearest_real"]["max"] == 0.3
     assert found["nearest_other"]["mean"] == pytest.approx(0.1)
+    assert found["smallest_possible_cosine"] == -0.5
     nobody = separability(plan, Roster([], np.zeros((0, 3))), np.empty(0))
     assert nobody["nearest_real"] == {"note": "n/a: no virtual identity"}
     assert nobody["real_strangers"]["false_match_rate"] is None

@@ -1,0 +1,76 @@
+"""Packing spreads points, stays on the manifold, and fills a crowded space further."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.identities.gallery import Gallery
+from factory.identities.packing import Packing, pack, smallest_possible_cosine
+from tests.factory.identities.test_separability import naive, unit_rows
+
+HOW = Packing()
+NOBODY = 2.0
+"""A gate that no cosine reaches."""
+
+
+def largest_cosines(unit: np.ndarray) -> np.ndarray:
+    gallery = Gallery(unit.shape[1])
+    gallery.add(unit)
+    return gallery.nearest(unit, own=0)
+
+
+def test_points_on_a_circle_end_evenly_spaced():
+    start = unit_rows(0, 6, 2)
+    packed = pack(start, start[:1], NOBODY, Packing(rounds=60, pull=0.0, num_neighbours=5))
+    np.testing.assert_allclose(np.linalg.norm(packed, axis=1), 1, atol=1e-5)
+    assert largest_cosines(packed).max() == pytest.approx(np.cos(np.pi / 3), abs=0.03)
+
+
+def test_the_nearest_neighbours_of_all_go_further_away():
+    start = unit_rows(1, 500, 12)
+    packed = pack(start, unit_rows(2, 50, 12), NOBODY, HOW)
+    before, after = largest_cosines(start), largest_cosines(packed)
+    assert after.max() < before.max() - 0.1
+    assert after.mean() < before.mean() - 0.05
+    assert after.max() > smallest_possible_cosine(500, 12)
+    assert np.array_equal(packed, pack(start, unit_rows(2, 50, 12), NOBODY, HOW))
+
+
+def test_points_stay_in_the_span_they_came_from():
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 5)))[0]
+    start = unit_rows(3, 100, 5) @ basis.T.astype(np.float32)
+    packed = pack(start, unit_rows(4, 30, 20), NOBODY, HOW)
+    np.testing.assert_allclose(packed @ basis @ basis.T, packed, atol=1e-4)
+
+
+def test_real_people_are_kept_at_a_distance_and_in_sight():
+    start, real = unit_rows(5, 200, 10), unit_rows(6, 40, 10)
+    near = Gallery(10)
+    near.add(real)
+    packed = near.nearest(pack(start, real, 0.6, HOW))
+    assert (packed >= 0.6).mean() < (near.nearest(start) >= 0.6).mean() / 2
+    pulled = near.nearest(pack(start, real, NOBODY, Packing(pull=2.0)))
+    assert pulled.mean() > near.nearest(start).mean() + 0.1
+
+
+def test_a_packed_pool_fills_a_crowded_space_further_than_a_random_one():
+    start, real = unit_rows(7, 150, 8), unit_rows(8, 10, 8)
+    packed = pack(start, real, 0.6, HOW)
+    admitted = [len(naive(pool, real, 150, 0.6)) for pool in (start, packed)]
+    assert admitted[1] > 1.3 * admitted[0]
+
+
+def test_few_points_and_doubles_are_left_in_peace():
+    one = unit_rows(0, 1, 4)
+    assert np.array_equal(pack(one, one, 0.5, HOW), one)
+    doubles = np.repeat(unit_rows(1, 3, 4), 2, axis=0)
+    packed = pack(doubles, one, NOBODY, HOW)
+    assert np.isfinite(packed).all()
+
+
+def test_the_bound_is_the_simplex_for_few_and_rises_with_many():
+    assert smallest_possible_cosine(3, 2) == pytest.approx(-0.5)
+    assert smallest_possible_cosine(12, 2) == pytest.approx(np.cos(2 * np.pi / 12), abs=1e-2)
+    many = [smallest_possible_cosine(n, 64) for n in (100, 10_000, 1_000_000)]
+    assert many == sorted(many)
