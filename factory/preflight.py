@@ -9,6 +9,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
+from factory.identities.roster import inquiry_source
 from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
@@ -48,7 +49,10 @@ def preflight(config: Config) -> Inputs:
         "num_identities": len(source.names),
         "image_px": config.source.image_px,
     }
-    return Inputs(planning.request(config, weights, described, max_cosine), source, max_cosine)
+    request = planning.request(config, weights, described, max_cosine)
+    if config.identities.inquiry:  # the plan names what the faces are, not where they lie
+        request["identities"]["inquiry"] = inquiry_source(config).fingerprint
+    return Inputs(request, source, max_cosine)
 
 
 def _check_space(config: Config, num_images: int) -> None:

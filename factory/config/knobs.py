@@ -282,9 +282,13 @@ class GeneratorConfig:
 class IdentitiesConfig:
     """Who shall exist."""
 
-    proposal: Literal["prototypes", "pca", "packing"] = "prototypes"
+    proposal: Literal["prototypes", "pca", "packing", "inquiry"] = "prototypes"
     """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
-    real class centres; packing: draws of pca, moved apart from each other and from real people."""
+    real class centres; packing: draws of pca, moved apart from each other and from real people;
+    inquiry: the embeddings of given faces (CemiFace, DCFace)."""
+    inquiry: str | None = None
+    """For inquiry: where the faces lie, a source of source.kind. Take made faces, for instance a
+    release: a photograph's embedding is that of the person in it."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)

@@ -10,6 +10,7 @@ from factory.config.knobs import Config
 from factory.errors import ConfigError
 
 PATHS = {
+    "inquiry",
     "checkpoint",
     "path",
     "landmarks",

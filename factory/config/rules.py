@@ -27,6 +27,11 @@ def check(config: Config) -> None:
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
             "images of real people need release.allow_real=true"
         )
+    if (config.identities.proposal == "inquiry") != (config.identities.inquiry is not None):
+        raise ConfigError(
+            f"identities.inquiry: got {config.identities.inquiry!r} with identities.proposal="
+            f"{config.identities.proposal}; want faces for inquiry, and for nothing else"
+        )
     if config.identities.num_virtual == 0 and not config.plan.fill_to:
         raise ConfigError(
             "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "

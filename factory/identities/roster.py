@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from factory.config import Config
 from factory.distributed import pick_device
-from factory.errors import PlanError
+from factory.errors import PlanError, SourceError
 from factory.identities.gallery import Gallery
 from factory.identities.packing import Packing, pack
 from factory.identities.parquet import to_parquet
@@ -20,7 +22,7 @@ from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.identities.separability import admit
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
-from factory.sources import FaceSource
+from factory.sources import FaceSource, open_source
 from factory.sources.base import check_everybody_seen, iterate_faces
 
 BATCH = 64
@@ -96,25 +98,33 @@ def class_centres(
     """(unit mean embedding of every identity [N, D], its readable images [N]), in one pass."""
     sums = np.zeros((len(source.names), recognizer.dim))
     counts = np.zeros(len(source.names), dtype=np.int64)
-    images: list[np.ndarray] = []
-    labels: list[int] = []
-
-    def flush() -> None:
-        if images:
-            np.add.at(sums, labels, recognizer.embed(np.stack(images)))
-            np.add.at(counts, labels, 1)
-            images.clear()
-            labels.clear()
-
-    for face in iterate_faces(source, max_corrupt_fraction, []):
-        images.append(face.image_HWC)
-        labels.append(face.label)
-        if len(images) == BATCH:
-            flush()
-    flush()
+    for unit_BD, labels in embedded(recognizer, source, max_corrupt_fraction):
+        np.add.at(sums, labels, unit_BD)
+        np.add.at(counts, labels, 1)
     check_everybody_seen(source, np.flatnonzero(counts))
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / norms).astype(np.float32), counts
+
+
+def embedded(
+    recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """(unit embeddings [B, D], labels) of all readable faces of a source, in order."""
+    faces = iterate_faces(source, max_corrupt_fraction, [])
+    while batch := list(itertools.islice(faces, BATCH)):
+        images = np.stack([face.image_HWC for face in batch])
+        yield recognizer.embed(images), [face.label for face in batch]
+
+
+def inquiry_source(config: Config) -> FaceSource:
+    """The faces that identities.proposal=inquiry takes; raises SourceError when it has too few."""
+    source = open_source(replace(config.source, path=config.identities.inquiry))
+    if len(source) < config.identities.num_virtual:
+        raise SourceError(
+            f"identities.inquiry: {config.identities.inquiry} has {len(source)} images for "
+            f"{config.identities.num_virtual} identities; want more images, or fewer identities"
+        )
+    return source
 
 
 def _proposal(
@@ -127,6 +137,9 @@ def _proposal(
     if config.identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
     asked = config.identities
+    if asked.proposal == "inquiry":
+        faces = embedded(recognizer, inquiry_source(config), config.source.max_corrupt_fraction)
+        return Pool("inquiry", np.concatenate([unit_BD for unit_BD, _ in faces]))
     pca = PcaProposal(centres_ND, asked.pca_dims, config.release.seed)
     if asked.proposal == "pca":
         return pca

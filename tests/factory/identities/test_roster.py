@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factory.errors import ConfigError, SourceError
 from factory.identities.roster import build_roster, open_recognizer
-from factory.sources import open_source
+from factory.preflight import preflight
+from factory.sources import open_source, read_faces
 
 LIMIT = 0.999
 
@@ -41,3 +43,24 @@ def test_a_roster_read_back_is_the_one_written(roster):
     again = type(made).read(made.parquet(), made.embeddings())
     assert again.identities == made.identities
     assert np.array_equal(again.unit_ND, made.unit_ND)
+
+
+def test_inquiry_takes_the_embeddings_of_given_faces_in_order(roster, release_config, people):
+    items = (f"identities.inquiry={people}", "identities.num_virtual=2")
+    made = roster("inquiry", *items, limit=0.9999)
+    recognizer = open_recognizer(release_config())
+    faces = read_faces(open_source(release_config().source), 0.0)
+    unit = recognizer.embed(faces.images_NHWC)
+    rows = [int((unit @ vector).argmax()) for vector in made.unit_ND]
+    assert rows == sorted(rows)
+    np.testing.assert_allclose(made.unit_ND, unit[rows], atol=1e-5)
+
+
+def test_inquiry_names_its_faces_in_the_plan_and_wants_enough_of_them(release_config, people):
+    asked = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
+    request = preflight(release_config(*asked)).request
+    assert request["identities"]["inquiry"] == open_source(release_config().source).fingerprint
+    with pytest.raises(SourceError, match=r"identities\.inquiry: .* has 12 images for 40"):
+        preflight(release_config(*asked, "identities.num_virtual=40"))
+    with pytest.raises(ConfigError, match=r"identities\.inquiry: got None with .*=inquiry"):
+        release_config("identities.proposal=inquiry")
