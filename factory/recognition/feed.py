@@ -66,14 +66,14 @@ class Crowd:
 
     `part_N` and `index_N` say where image i lies, `labels` its class (a gapless numbering),
     `names[class]` the identity (a later part's with its domain before it) and `domains[class]` the
-    domain of the part that brought it. `lines` tells what was left out.
+    domain of the part that brought it. `lines` tells what is odd and what was left out.
     """
 
     def __init__(self, parts: Sequence[Part], min_images: int) -> None:
         self.parts = parts
-        self.lines = [
-            f"left out: {line}" for p in parts for line in getattr(p.faces, "corrupt", [])
-        ]
+        self.lines = [line for part in parts for line in getattr(part.faces, "remarks", ())]
+        corrupt = [line for part in parts for line in getattr(part.faces, "corrupt", ())]
+        self.lines += [f"left out: {line}" for line in corrupt]
         names: list[str] = []
         domains: list[str] = []
         known: dict[str, int] = {}

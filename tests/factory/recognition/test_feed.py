@@ -13,7 +13,9 @@ from factory.errors import ConfigError, SourceError
 from factory.optimization import Order
 from factory.recognition.feed import CorruptCount, Crowd, Feed, Part, open_crowd
 from factory.sources import FaceSet
+from factory.sources.recordio import _cut, _record
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
+from tests.factory.sources.test_recordio import JPEGS
 
 
 @pytest.fixture
@@ -102,6 +104,20 @@ def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config,
     assert "14 images of 5 people (12 real, 2 made)" in crowd.describe(heldout)
     with pytest.raises(SourceError, match=r"feed\.min_images: nobody has 9 images"):
         open_crowd(config("feed.min_images=9"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_is_told_of_gaps_in_the_labels(config, tmp_path, workers):
+    records = b"".join(
+        part
+        for key, label in enumerate((0.0, 3.0, 3.0, 4.0), start=1)
+        for part in _cut(_record(key, label, JPEGS[0]))
+    )
+    (tmp_path / "gaps.rec").write_bytes(records)
+    items = ("source.kind=recordio", f"source.path={tmp_path / 'gaps.rec'}")
+    crowd, _ = open_crowd(config(*items, f"feed.num_workers={workers}"))
+    assert "labels up to 4 with 2 gaps" in crowd.lines[0]
+    assert crowd.labels.tolist() == [0, 1, 1, 2]
 
 
 def crowd_of(*counts: int, more: tuple[Part, ...] = ()) -> Crowd:
