@@ -18,7 +18,9 @@ from typing import Any
 ANSWER = "ANSWER "
 
 
-def run_ranks(function: str, world_size: int, arguments: dict[str, Any] | None = None) -> list[Any]:
+def run_ranks(
+    function: str, world_size: int, arguments: dict[str, Any] | None = None, **environment: str
+) -> list[Any]:
     """What `module:function` returned on each rank; fails with a rank's stderr."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -29,7 +31,7 @@ def run_ranks(function: str, world_size: int, arguments: dict[str, Any] | None =
     for rank in range(world_size):
         placed = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "MASTER_PORT": port}
         env = os.environ | {k: str(v) for k, v in placed.items()} | {"MASTER_ADDR": "127.0.0.1"}
-        env["OMP_NUM_THREADS"] = "1"
+        env |= {"OMP_NUM_THREADS": "1"} | environment
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True))
     outputs = [process.communicate(timeout=240) for process in processes]
