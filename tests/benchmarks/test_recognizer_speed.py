@@ -27,12 +27,7 @@ NOBODY = (torch.zeros(0, dtype=torch.long), torch.zeros(0, DIM))
 BF16 = ComputeConfig(device="cpu", precision="bf16")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def sgd(parameters):

@@ -22,12 +22,7 @@ DEMO = Path(__file__).parent.parent.parent / "configs" / "demo.yaml"
 SHAPE = Shape(8, 14, 2, None, 256, 9, 4, 256)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Paired:

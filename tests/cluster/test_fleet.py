@@ -23,15 +23,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def fleet():
-    import ray
-
+def fleet(three_cpus):
     from cluster import fleet
 
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-    yield fleet
-    ray.shutdown()
+    return fleet
 
 
 class FakeMaker:

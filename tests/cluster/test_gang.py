@@ -42,15 +42,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def gang():
-    import ray
-
+def gang(three_cpus):
     from cluster import gang
 
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-    yield gang
-    ray.shutdown()
+    return gang
 
 
 @pytest.fixture
