@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 
 from factory.identities.proposals import PcaProposal
 from factory.identities.separability import Gate
+from tests.memory import peak_bytes
 
 EFFECTIVE_DIM = 64
 NEAR = 1e-4
@@ -77,7 +77,7 @@ def main() -> None:
     asked = parser.parse_args()
     proposal, real = crowd(asked.real, asked.dim, seed=0)
     rates = [products_a_second(asked.dim)]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     started = time.perf_counter()
     gate = Gate(real, asked.max_cosine, None)
     drawing_s = 0.0
@@ -100,7 +100,7 @@ def main() -> None:
     admission = gate.certified()
     certificate_s = time.perf_counter() - started - gate_s
     rates.append(products_a_second(asked.dim))
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    peak = peak_bytes() - before
     prefix = plain_loop(proposal, real, asked.prefix, asked.max_cosine)
     attempts = np.array(admission.attempts)
     naive = float(((attempts + 1) * (asked.real + np.arange(len(attempts)))).sum())

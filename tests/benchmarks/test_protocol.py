@@ -10,7 +10,6 @@ import hashlib
 import io
 import itertools
 import json
-import resource
 import time
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from factory.store.base import digest
 from factory.synthesis.care import silent
 from tests import s3_server
 from tests.benchmarks.timing import fastest, fastest_by, report
+from tests.memory import peak_bytes
 
 SHARD_BYTES = 64 << 20
 PLANNED = {
@@ -119,7 +119,7 @@ def test_driver_cost_of_a_unit():
 
     def on_done(_: Shard) -> None:
         if next(done) % 1000 == 0:
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            peaks.append(peak_bytes())
 
     open_maker = functools.partial(EmptyMaker)
     try:
@@ -131,7 +131,7 @@ def test_driver_cost_of_a_unit():
         cpu_ms = (time.process_time() - cpu) / 10
     finally:
         ray.shutdown()
-    grown_mb = (peaks[-1] - peaks[1]) / 1024
+    grown_mb = (peaks[-1] - peaks[1]) / 1e6
     report("unit_cost", 5.0 / wall_ms, 1.0, ms=wall_ms, driver_cpu_ms=cpu_ms, grown_mb=grown_mb)
     assert grown_mb < 30
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from factory.recognition.prototypes import (
     whole_rows,
 )
 from factory.recognition.rows import Rows
+from tests.memory import peak_bytes
 from tests.ranks import run_ranks
 
 DIM, REAL, VIRTUAL, SCALE, MARGIN = 8, 7, 5, 16.0, 0.3
@@ -262,10 +262,10 @@ def peak_of_ten_steps(num_real: int, num_virtual: int, dim: int, rate: float) ->
     """Peak memory of ten steps above that before them, and what the formula says."""
     small = config(embedding_dim=dim, num_virtual=300, sample_rate=rate)
     large_steps(Prototypes(small, 100), 100, 2)  # so that libraries have what they need
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     prototypes = Prototypes(config(**vars(small) | {"num_virtual": num_virtual}), num_real)
     losses = large_steps(prototypes, num_real, 10)
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    peak = peak_bytes() - before
     formula = prototypes.peak_bytes(2 * 32 * distributed.world_size())
     return {"peak": peak, "formula": formula, "ratio": peak / formula, "loss": losses[-1]}
 
