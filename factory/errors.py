@@ -7,6 +7,7 @@
     ├── PlanError        (ValueError)  the release cannot be planned, or differs from the one there
     ├── StoreError       (OSError)     the store cannot be written or read; `Conflict` lost a race
     ├── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
+    ├── LeakError        (RuntimeError) real people show in a release; it is not published
     └── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
 
 Messages are one line: dotted name or path, what was found, what is wanted, what to do.
@@ -45,6 +46,10 @@ class Conflict(StoreError):
 
 class IntegrityError(FactoryError, RuntimeError):
     """Stored bytes contradict their digest, their commit record or the plan."""
+
+
+class LeakError(FactoryError, RuntimeError):
+    """Too many made faces are nearer to a real person than strangers are."""
 
 
 class DeviceError(FactoryError, RuntimeError):

@@ -6,10 +6,11 @@ import hashlib
 
 from factory.config import Config
 from factory.errors import Conflict, PlanError
+from factory.identities.files import OpenGalleries
 from factory.identities.plan import Plan, cut_units, first_difference
 from factory.preflight import Inputs
 from factory.shards import layout
-from factory.store import Store
+from factory.store import Store, open_store
 
 
 def describe(config: Config, inputs: Inputs) -> str:
@@ -29,15 +30,24 @@ def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
         )
 
 
-def write_plan(config: Config, inputs: Inputs, store: Store) -> Plan:
+def write_plan(config: Config, inputs: Inputs, store: Store, open_galleries: OpenGalleries) -> Plan:
     """Decide who exists and what is made, and write it before anything is drawn.
 
     The plan comes last: a roster without one is what a dead driver left, and the same config
     writes the same roster again.
     """
     from factory.identities.roster import build_roster, open_recognizer
+    from factory.synthesis.opening import earlier_vectors
 
-    roster = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
+    dataset = open_store(config.store).below(config.release.dataset)
+    roster = build_roster(
+        config,
+        open_recognizer(config),
+        inputs.source,
+        inputs.max_cosine,
+        further=open_galleries(config),
+        unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
+    )
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     plan = Plan(

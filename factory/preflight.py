@@ -9,6 +9,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
+from factory.identities.files import check_galleries
 from factory.identities.roster import inquiry_source
 from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
@@ -50,9 +51,30 @@ def preflight(config: Config) -> Inputs:
         "image_px": config.source.image_px,
     }
     request = planning.request(config, weights, described, max_cosine)
+    request["identities"]["gallery"] = check_galleries(config, _dim(stories))
+    request["identities"]["extends"] = _extended(config, weights)
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     return Inputs(request, source, max_cosine)
+
+
+def _extended(config: Config, weights: dict[str, str]) -> dict[str, str] | None:
+    """The version that this one extends and its plan, checked to be in the same space."""
+    version = config.identities.extends
+    if version is None:
+        return None
+    dataset = open_store(config.store).below(config.release.dataset)
+    earlier = plan_of(dataset.below(f"releases/{version}"))
+    if earlier is None:
+        raise PlanError(
+            f"identities.extends: {dataset.url} has no release {version!r}; want a sealed one"
+        )
+    if earlier.request["weights"]["recognizer"] != weights["recognizer"]:
+        raise PlanError(
+            f"identities.extends: {version!r} was made with another recognizer, so its people "
+            "cannot be compared; use that recognizer.checkpoint"
+        )
+    return {"version": version, "plan_hash": earlier.hash}
 
 
 def _check_space(config: Config, num_images: int) -> None:
@@ -91,7 +113,7 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
                 f"{kind}.checkpoint: has sha256 {stories[kind]['sha256'][:12]}, the generator was "
                 f"trained with {str(wanted)[:12]}; use the {kind} it was trained with"
             )
-    dim = stories["recognizer"]["config"]["embedding_dim"]
+    dim = _dim(stories)
     wanted_dim = generator["config"]["shape"]["embedding_dim"]
     if dim != wanted_dim:
         raise CheckpointError(
@@ -109,6 +131,10 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
                 "recognizer, or judge.checkpoint=null"
             )
     return {kind: story["sha256"] for kind, story in stories.items()}, stories
+
+
+def _dim(stories: dict[str, dict[str, Any]]) -> int:
+    return int(stories["recognizer"]["config"]["embedding_dim"])
 
 
 def _check_digest(kind: str, name: str, sha256: str) -> None:

@@ -1,4 +1,4 @@
-"""The story of a release: preflight, plan, synthesize, seal, evaluate, report, publish.
+"""The story of a release: preflight, plan, synthesize, seal, evaluate and audit, report, publish.
 
 Running it again is resuming it: every step looks at what is in the store and does what is missing.
 """
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.config import Config, absolute
+from factory.identities.files import OpenGalleries, open_here
 from factory.identities.plan import Plan
 from factory.planning import describe, refuse_other_plan, write_plan
 from factory.preflight import preflight
 from factory.records import Manifest
+from factory.report.summary import summary
 from factory.shards import layout, manifest
 from factory.sources import FaceSource
 from factory.store import Store, open_store
@@ -35,7 +37,14 @@ class Release:
     manifest: Manifest
 
 
-def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Say = print) -> None:
+def build(
+    config: Config,
+    run_units: RunUnits,
+    *,
+    open_galleries: OpenGalleries = open_here,
+    dry_run: bool = False,
+    say: Say = print,
+) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
     prefix = layout.prefix(config.release.dataset, config.release.version)
     store = open_store(config.store).below(prefix)
@@ -51,14 +60,15 @@ def build(config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Sa
         say(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     store.probe()
-    plan = standing or write_plan(config, inputs, store)
+    plan = standing or write_plan(config, inputs, store, open_galleries)
     say(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, say)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))
     say("sealed; measuring")
     metrics = evaluate_and_report(config, inputs.source, release)
-    publish(config, release)
-    summarize(release, metrics, say)
+    publish(config, release, metrics)
+    for line in summary(store.url, release.manifest.counts, metrics):
+        say(line)
 
 
 def synthesize(
@@ -83,30 +93,24 @@ def evaluate_and_report(config: Config, source: FaceSource, release: Release) ->
     from factory.evaluation import measure
     from factory.report.page import render_card, render_page
 
-    metrics, faces = measure(config, source, release.store, release.plan, release.manifest)
     store, title = release.store, config.release.title
+    metrics, pictures = measure(config, source, store, release.plan, release.manifest)
     for name, content in metrics.items():
         store.put(f"metrics/{name}.json", (json.dumps(content, indent=1) + "\n").encode())
-    store.put(layout.REPORT, render_page(title, release.plan, release.manifest, metrics, faces))
-    store.put(layout.CARD, render_card(title, release.plan, release.manifest, "other"))
+    store.put(layout.REPORT, render_page(title, release.plan, release.manifest, metrics, pictures))
+    store.put(layout.CARD, render_card(title, release.plan, release.manifest, metrics, "other"))
     manifest.seal_extras(store)
     return metrics
 
 
-def publish(config: Config, release: Release) -> None:
-    """Point latest.json at the release, then mark it as done: _SUCCESS is last of all."""
+def publish(config: Config, release: Release, metrics: dict[str, Any]) -> None:
+    """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
+
+    Raises LeakError, and leaves the release sealed, when too many real people show in it.
+    """
+    from factory.evaluation.leakage import refuse_leaks
+
+    refuse_leaks(metrics["leakage"])
     dataset = open_store(config.store).below(config.release.dataset)
     manifest.point_latest(dataset, release.plan)
     release.store.put_once(layout.SUCCESS, b"")
-
-
-def summarize(release: Release, metrics: dict[str, Any], say: Say) -> None:
-    """What a person wants to know at the end."""
-    counts = release.manifest.counts
-    say(f"release      {release.store.url}")
-    say(
-        f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_share:.1%}); "
-        f"{counts.shortfall} of {counts.planned} planned faces are missing"
-    )
-    say(f"speed        {metrics['throughput']['faces_per_s']} faces/s")
-    say(f"report       {release.store.url}/{layout.REPORT}")

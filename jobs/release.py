@@ -15,9 +15,13 @@ def release(config: Config, dry_run: bool) -> None:
 
     if config.fleet.runner == "inline":
         from factory.synthesis.inline import run_units
+
+        build(config, run_units, dry_run=dry_run)
     else:
         from cluster.fleet import run_units
-    build(config, run_units, dry_run=dry_run)
+        from cluster.gallery import open_galleries
+
+        build(config, run_units, open_galleries=open_galleries, dry_run=dry_run)
 
 
 if __name__ == "__main__":

@@ -5,30 +5,34 @@ file, then `section.key=value` arguments. Nothing heavy is imported here: a conf
 refused before torch, ray or faiss are touched.
 """
 
-from factory.config.knobs import (
+from factory.config.learning import (
     AugmentConfig,
     AutoencoderConfig,
     ComputeConfig,
-    Config,
     FeedConfig,
-    FiltersConfig,
-    FleetConfig,
     GeneratorConfig,
-    IdentitiesConfig,
     JudgeConfig,
     MixedSource,
-    PlanConfig,
-    PricesConfig,
     RecognizerConfig,
-    ReleaseConfig,
-    SamplerConfig,
     SourceConfig,
-    StoreConfig,
     TrainingConfig,
 )
 from factory.config.loading import absolute, as_dict, load
+from factory.config.making import (
+    AuditConfig,
+    FiltersConfig,
+    FleetConfig,
+    IdentitiesConfig,
+    PlanConfig,
+    PricesConfig,
+    ReleaseConfig,
+    SamplerConfig,
+    StoreConfig,
+)
+from factory.config.whole import Config
 
 __all__ = [
+    "AuditConfig",
     "AugmentConfig",
     "AutoencoderConfig",
     "ComputeConfig",

@@ -6,11 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from factory.config.knobs import Config
+from factory.config.whole import Config
 from factory.errors import ConfigError
 
 PATHS = {
     "inquiry",
+    "gallery",
     "checkpoint",
     "path",
     "landmarks",
@@ -20,6 +21,7 @@ PATHS = {
     "oversample",
     "out",
     "url",
+    "vectors",
 }
 """Fields that name files."""
 
@@ -52,7 +54,7 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
         key = getattr(error, "full_key", None) or str(path)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
         raise ConfigError(
-            f"{key}: {reason}; see factory/config/knobs.py for its keys and types"
+            f"{key}: {reason}; see factory/config/learning.py and making.py for keys and types"
         ) from None
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
-    from factory.config.knobs import Config, ReleaseConfig, SourceConfig
+    from factory.config.learning import SourceConfig
+    from factory.config.making import ReleaseConfig
+    from factory.config.whole import Config
 
 
 def check(config: Config) -> None:
@@ -31,6 +33,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"identities.inquiry: got {config.identities.inquiry!r} with identities.proposal="
             f"{config.identities.proposal}; want faces for inquiry, and for nothing else"
+        )
+    if config.identities.extends == config.release.version:
+        raise ConfigError(
+            f"identities.extends: got {config.identities.extends!r}, this release's own version; "
+            "want an earlier one"
         )
     if config.identities.num_virtual == 0 and not config.plan.fill_to:
         raise ConfigError(

@@ -1,49 +1,126 @@
-"""All figures of a sealed release in one pass over its faces and its source's."""
+"""All figures of a sealed release, from one embedding of each of its faces and its source's."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from factory.config import Config
 from factory.distributed import pick_device
-from factory.evaluation.diversity import near_copies, pose
+from factory.evaluation.diversity import pose
+from factory.evaluation.leakage import Audit, Pair, leakage
+from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
-from factory.evaluation.similarity import Faces, sample_release, sample_source, similarity
+from factory.evaluation.similarity import Faces, evenly, sample_release, sample_source, similarity
 from factory.evaluation.throughput import throughput
+from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
+from factory.identities.roster import Roster
 from factory.recognition.foreign import open_embedder
 from factory.recognition.verification import pair_cosines
 from factory.records import Manifest
+from factory.shards.reader import read_face
 from factory.sources import FaceSource
-from factory.store import Store
+from factory.sources.base import decode_image
+from factory.store import Store, open_store
 from factory.synthesis.opening import open_plan
+
+NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the report shows: sampled faces; made faces and the real ones nearest to them."""
+
+    faces: Faces
+    nearest: list[tuple[np.ndarray, np.ndarray, Pair]]
 
 
 def measure(
     config: Config, source: FaceSource, store: Store, plan: Plan, manifest: Manifest
-) -> tuple[dict[str, Any], Faces]:
-    """(figures by file stem of metrics/, the faces they were measured on)."""
-    device = pick_device(config.compute)
+) -> tuple[dict[str, Any], Pictures]:
+    """(figures by file stem of metrics/, what the report shows)."""
+    roster, device = open_plan(store)[1], pick_device(config.compute)
     faces = sample_release(store, plan)
-    real = sample_source(source, config.source.max_corrupt_fraction)
-    named = {"recognizer": config.recognizer.checkpoint, "judge": config.judge.checkpoint}
     similar, strangers = {}, np.empty(0)
-    for kind, name in named.items():
+    for kind, name in (
+        ("recognizer", config.recognizer.checkpoint),
+        ("judge", config.judge.checkpoint),
+    ):
         if not name:
             continue
         embedder = open_embedder(name, device, f"{kind}.checkpoint")
-        made_ND, real_MD = embedder.embed(faces.images_NHWC), embedder.embed(real.images_NHWC)
-        similar[kind] = similarity(made_ND, faces, real_MD, real)
+        made, real = _both(config, source, store, manifest, embedder)
+        similar[kind] = similarity(*made, *real)
         if kind == "recognizer":
-            strangers = pair_cosines(real_MD, real.labels)[1]
+            strangers = pair_cosines(*real)[1]
+    audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
         "similarity": similar,
-        "separability": separability(plan, open_plan(store)[1], strangers),
-        "copies": near_copies(faces, real),
-        "pose": pose(faces, real, config.source.detector),
+        "separability": separability(plan, roster, strangers),
+        "leakage": audit.figures if audit else {"note": NO_JUDGE},
+        "pose": pose(
+            faces,
+            sample_source(source, config.source.max_corrupt_fraction),
+            config.source.detector,
+        ),
         "throughput": throughput(manifest),
     }
-    return metrics, faces
+    pairs = audit.pairs if audit and config.audit.show_real else []
+    return metrics, Pictures(faces, _pictures(pairs, source, store))
+
+
+def audit_faces(
+    config: Config, source: FaceSource, store: Store, manifest: Manifest, roster: Roster
+) -> Audit | None:
+    """The audit for real faces by the config's judge; None without one."""
+    if not config.judge.checkpoint:
+        return None
+    device = pick_device(config.compute)
+    judge = open_embedder(config.judge.checkpoint, device, "judge.checkpoint")
+    plain, mirrored = _real(config, source, PixelHash()), _real(config, source, PixelHash(True))
+    hashes = RealFaces(
+        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
+        np.concatenate([plain.labels, mirrored.labels]),
+        np.concatenate([plain.places, mirrored.places]),
+    )
+    label_of = {name: label for label, name in enumerate(source.names)}
+    own_label = {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
+    made = made_faces(store, _dataset(config), manifest, [judge, PixelHash()])
+    return leakage(config.audit, made, _real(config, source, judge), hashes, own_label)
+
+
+def _both(
+    config: Config, source: FaceSource, store: Store, manifest: Manifest, space: Space
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """((vectors, labels) of kept faces, those of the source), both of evenly spaced identities."""
+    units, labels = [], []
+    for unit in made_faces(store, _dataset(config), manifest, [space]):
+        units.append(unit.unit_by_space[0])
+        labels += [row["identity"] for row in unit.rows]
+    real = _real(config, source, space)
+    return evenly(np.concatenate(units), np.array(labels)), evenly(real.unit_ND, real.labels)
+
+
+def _real(config: Config, source: FaceSource, space: Space) -> RealFaces:
+    return real_faces(source, space, config.audit.vectors, config.source.max_corrupt_fraction)
+
+
+def _dataset(config: Config) -> Store:
+    return open_store(config.store).below(config.release.dataset)
+
+
+def _pictures(
+    pairs: list[Pair], source: FaceSource, store: Store
+) -> list[tuple[np.ndarray, np.ndarray, Pair]]:
+    return [
+        (
+            decode_image(read_face(store, pair.unit, pair.row), pair.row["key"], 1 << 24),
+            source[pair.place].image_HWC,
+            pair,
+        )
+        for pair in pairs
+    ]

@@ -3,6 +3,7 @@ figures, and the same again from the vectors (METHODS 5, 6)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from factory.config import Config
 from factory.errors import IntegrityError
 from factory.evaluation.similarity import spread
-from factory.identities.gallery import Gallery
+from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.packing import smallest_possible_cosine
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, class_centres, open_recognizer
+from factory.identities.separability import nearest_of
 from factory.sources import FaceSource
 from factory.synthesis.opening import difference_from
 
@@ -48,8 +50,17 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, 
     }
 
 
-def audit(config: Config, plan: Plan, roster: Roster, source: FaceSource) -> dict[str, float]:
-    """Compute the roster's cosines anew from its vectors, the recognizer and the source.
+def audit(
+    config: Config,
+    plan: Plan,
+    roster: Roster,
+    source: FaceSource,
+    *,
+    further: Sequence[FixedGallery] = (),
+    unit_earlier_ED: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Compute the roster's cosines anew from its vectors, the recognizer, the source, the `further`
+    real people and the identities of earlier releases.
 
     Raises IntegrityError for the first identity whose cosines are not those of the roster, or not
     below the gate. Returns the largest ones.
@@ -71,15 +82,21 @@ def audit(config: Config, plan: Plan, roster: Roster, source: FaceSource) -> dic
     virtual = [who for who in roster.identities if who.kind == "virtual"]
     unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
     gallery = Gallery(recognizer.dim)
-    for part in (recognizer.unit_real, centres_ND, unit_ND):
+    for part in (recognizer.unit_real, centres_ND):
         gallery.add(part)
-    num_real, limit = len(gallery) - len(unit_ND), float(plan.request["identities"]["max_cosine"])
+    num_real, limit = len(gallery), float(plan.request["identities"]["max_cosine"])
+    if unit_earlier_ED is not None:
+        gallery.add(unit_earlier_ED)
+    num_before = len(gallery)
+    gallery.add(unit_ND)
     largest = {"real": -1.0, "other": -1.0}
     for start in range(0, len(unit_ND), BLOCK):
         part = unit_ND[start : start + BLOCK]
         found = {
-            "real": gallery.nearest(part, stop=num_real),
-            "other": gallery.nearest(part, first=num_real, own=num_real + start),
+            "real": nearest_of(part, gallery, num_real, further),
+            "other": gallery.nearest(
+                part, first=num_real, without=itself(num_before + start, len(part))
+            ),
         }
         for kind, cosines in found.items():
             for who, cosine in zip(virtual[start : start + BLOCK], cosines, strict=True):

@@ -50,18 +50,22 @@ def sample_source(source: FaceSource, max_corrupt_fraction: float) -> Faces:
     return Faces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
 
 
+def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All vectors and labels, or those of evenly spaced identities, about MAX_FACES."""
+    chosen = labels % -(-len(labels) // MAX_FACES) == 0
+    return unit_ND[chosen], labels[chosen]
+
+
 def similarity(
-    made_ND: np.ndarray, release: Faces, real_MD: np.ndarray, source: Faces
+    made_ND: np.ndarray, made_labels: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
 ) -> dict[str, Any]:
     """Figures and histograms of one recognizer's cosines, from its unit vectors of both."""
-    result = {
-        "release": _pairs(made_ND, release.labels),
-        "source": _pairs(real_MD, source.labels),
+    return {
+        "release": _pairs(made_ND, made_labels),
+        "source": _pairs(real_MD, real_labels),
+        "nearest_real": spread((made_ND @ real_MD.T).max(1)),
+        "source_nearest_other_person": spread(_nearest_stranger(real_MD, real_labels)),
     }
-    nearest = (made_ND @ real_MD.T).max(1)
-    result["nearest_real"] = spread(nearest)
-    result["source_nearest_other_person"] = spread(_nearest_stranger(real_MD, source.labels))
-    return result
 
 
 def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

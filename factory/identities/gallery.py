@@ -2,7 +2,7 @@
 
 A fast search answers approximately, within a proven rounding band; what lies inside the band is
 computed again in float64, in a fixed order of summation. So an answer depends on no block size, no
-search and no thread count.
+search, no thread count and no number of shards.
 
 Shapes: M queries, G gallery vectors, T of them in a tile, P pairs, D embedding.
 """
@@ -10,15 +10,17 @@ Shapes: M queries, G gallery vectors, T of them in a tile, P pairs, D embedding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 import torch
 
-LENGTH = 1.001
-"""Longest vector that `check_unit` lets pass."""
+from factory.identities.search import LENGTH, Search, grown, pick_search
+
 QUERIES, TILE = 1024, 4096
 """Queries and gallery vectors compared at once: their cosines stay in a processor's cache."""
+MAPPED_QUERIES = 8192
+"""Queries for which a file is read once: reading costs more than a cache that overflows."""
 PAIRS_AT_ONCE = 1 << 16
 """Pairs whose cosines are computed exactly in one go: 24*D bytes each."""
 NEAR_ROWS = 512
@@ -27,89 +29,30 @@ PAIRS_KEPT = 1 << 22
 """Candidate pairs after which those that have been overtaken are forgotten."""
 
 
-class Bf16Search:
-    """Products in bfloat16 with float32 sums: about three times as fast as float32 on a CPU with
-    AMX or AVX512-BF16, more on a GPU. Memory: 2*D bytes a vector.
+class FixedGallery(Protocol):
+    """Real people who stay as they are: in memory, in a file, or in files over many machines."""
 
-    bfloat16 rounds with u = 2^-8, so the product of two rounded factors errs by at most
-    (2u+u^2)*|a_i*b_i| and their sum by (2u+u^2)*|a||b|; D float32 additions add D*2^-24, and
-    rounding the answer adds u*|c| (Higham 2002, section 3.1).
-    """
+    num_products: int
 
-    def __init__(self, dim: int, device: torch.device) -> None:
-        u, addition = 2.0**-8, 2.0**-24
-        if device.type == "cuda":
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-            addition = 2.0**-22  # because tensor cores cut off instead of rounding
-        self._rounding = u
-        self._products = (2 * u + u * u + 1.01 * dim * addition) * LENGTH**2
-        self._device, self._size = device, 0
-        self._unit_GD = torch.empty(0, dim, dtype=torch.bfloat16, device=device)
+    def __len__(self) -> int: ...
 
-    def band(self, cosine: float) -> float:
-        """Bound on the error of an approximate cosine of about this size."""
-        return self._products + self._rounding * (abs(cosine) + self._products)
+    def too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
+        """Whether the largest cosine of each query is at or above `max_cosine`: bool [M]."""
+        ...
 
-    def add(self, unit_ND: np.ndarray) -> None:
-        """Prepare vectors that join the gallery."""
-        self._unit_GD = grown(self._unit_GD, self._size, self._size + len(unit_ND))
-        self._unit_GD[self._size : self._size + len(unit_ND)] = torch.from_numpy(unit_ND)
-        self._size += len(unit_ND)
-
-    def fresh(self) -> Bf16Search:
-        """One like this, of nobody."""
-        return Bf16Search(self._unit_GD.shape[1], self._device)
-
-    def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
-        """[M, T] with the gallery's vectors first..first+T-1, which `tile_TD` holds."""
-        query_MD = torch.from_numpy(unit_MD).to(self._device, torch.bfloat16)
-        return query_MD @ self._unit_GD[first : first + len(tile_TD)].T
+    def nearest(self, unit_MD: np.ndarray) -> np.ndarray:
+        """Largest cosine of each query, float64 [M]; -1 for nobody."""
+        ...
 
 
-class FaissSearch:
-    """FAISS in float32, on a GPU where faiss finds one.
-
-    The float32 error of an inner product of unit vectors is at most D*2^-24, whatever the order of
-    summation (Higham 2002, eq 3.5).
-    """
-
-    def __init__(self, dim: int) -> None:
-        import faiss
-
-        self._faiss = faiss
-        self._band = 1.01 * dim * 2.0**-24 * LENGTH**2
-        self._gpu = faiss.StandardGpuResources() if faiss.get_num_gpus() else None
-
-    def band(self, cosine: float) -> float:
-        return self._band
-
-    def add(self, unit_ND: np.ndarray) -> None:
-        pass
-
-    def fresh(self) -> FaissSearch:
-        return self
-
-    def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
-        metric = self._faiss.METRIC_INNER_PRODUCT
-        if self._gpu:
-            found = self._faiss.pairwise_distance_gpu(self._gpu, unit_MD, tile_TD, metric=metric)
-        else:
-            found = self._faiss.pairwise_distances(unit_MD, tile_TD, metric)
-        return torch.from_numpy(found)
+Ranges = tuple[np.ndarray, np.ndarray]
+"""For each query a range first..stop-1 of the gallery: int64 [M], int64 [M]."""
 
 
-Search = Bf16Search | FaissSearch
-"""What a gallery asks first: `cosines` that err by at most `band`."""
-
-
-def pick_search(kind: Literal["auto", "faiss", "bf16"], dim: int) -> Search:
-    """The search a config names; auto is bf16 where the hardware is fast at it."""
-    gpu = torch.cuda.is_available()
-    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.6
-    fast = gpu or able.get("amx_bf16") or able.get("avx512_bf16")
-    if kind == "faiss" or (kind == "auto" and not fast):
-        return FaissSearch(dim)
-    return Bf16Search(dim, torch.device("cuda" if gpu else "cpu"))
+def itself(first: int, count: int) -> Ranges:
+    """The ranges of queries that are the gallery's vectors first..first+count-1 themselves."""
+    own = np.arange(first, first + count)
+    return own, own + 1
 
 
 class Gallery:
@@ -138,7 +81,7 @@ class Gallery:
 
     def too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
         """Whether the largest cosine of each query is at or above `max_cosine`: bool [M]."""
-        parts = [self._too_near(part_MD, max_cosine) for _, part_MD in _parts(unit_MD)]
+        parts = [self._too_near(unit_MD[part], max_cosine) for part in self._parts(len(unit_MD))]
         return np.concatenate([np.empty(0, bool), *parts])
 
     def nearest(
@@ -147,18 +90,27 @@ class Gallery:
         *,
         first: int = 0,
         stop: int | None = None,
-        own: int | None = None,
+        without: Ranges | None = None,
     ) -> np.ndarray:
         """Largest cosine of each query to vectors first..stop-1, float64 [M]; -1 for nobody.
 
-        With `own` query i is vector own+i, and does not count.
+        The vectors that `without` names do not count, such as the query itself or its own person.
         """
         stop = len(self) if stop is None else stop
         parts = [
-            self._nearest(part_MD, first, stop, None if own is None else own + start)
-            for start, part_MD in _parts(unit_MD)
+            self._nearest(
+                unit_MD[part],
+                first,
+                stop,
+                None if without is None else (without[0][part], without[1][part]),
+            )
+            for part in self._parts(len(unit_MD))
         ]
         return np.concatenate([np.empty(0), *parts])
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        for start in range(0, count, QUERIES):
+            yield slice(start, start + QUERIES)
 
     @torch.inference_mode()
     def _too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
@@ -200,14 +152,16 @@ class Gallery:
         return np.concatenate(rows), np.concatenate(columns)
 
     @torch.inference_mode()
-    def _nearest(self, unit_MD: np.ndarray, first: int, stop: int, own: int | None) -> np.ndarray:
+    def _nearest(
+        self, unit_MD: np.ndarray, first: int, stop: int, without: Ranges | None
+    ) -> np.ndarray:
         least_M = torch.full((len(unit_MD),), -torch.inf)  # the largest cosine is at least this
         band = self._search.band(LENGTH**2)
         kept = _Candidates()
         for start in range(first, stop, TILE):
             cosine_MT = self._cosines(unit_MD, start, stop)
-            if own is not None:
-                _leave_out_own(cosine_MT, own, start)
+            if without is not None:
+                _leave_out(cosine_MT, start, without)
             top_M = cosine_MT.amax(1).float().cpu()
             least_M = torch.maximum(least_M, top_M - band)
             rows = (top_M + band >= least_M).nonzero()[:, 0]
@@ -215,8 +169,10 @@ class Gallery:
             row_P, column_P = _pairs(approximate + band >= least_M[rows].unsqueeze(1))
             upper_P = approximate[row_P, column_P].numpy() + band
             row_P, column_P = rows.numpy()[row_P], column_P + start
-            other_P = column_P != row_P + own if own is not None else np.full(len(row_P), True)
-            kept.add(row_P[other_P], column_P[other_P], upper_P[other_P])
+            if without is not None:
+                counts_P = (column_P < without[0][row_P]) | (column_P >= without[1][row_P])
+                row_P, column_P, upper_P = row_P[counts_P], column_P[counts_P], upper_P[counts_P]
+            kept.add(row_P, column_P, upper_P)
             if len(kept) > PAIRS_KEPT:
                 kept.forget(least_M.numpy())
         kept.forget(least_M.numpy())
@@ -229,6 +185,38 @@ class Gallery:
         tile_TD = self.unit_GD[first : min(first + TILE, stop)]
         self.num_products += len(unit_MD) * len(tile_TD)
         return self._search.cosines(np.ascontiguousarray(unit_MD, np.float32), tile_TD, first)
+
+
+class MappedGallery(Gallery):
+    """Rows first..stop-1 of a .npy file of unit vectors [R, D], float32 or float16, read tile by
+    tile: no memory but the pages the system keeps. Cosines are exact for the stored values."""
+
+    def __init__(
+        self, path: str, first: int = 0, stop: int | None = None, search: Search | None = None
+    ) -> None:
+        self._rows_GD = np.load(path, mmap_mode="r", allow_pickle=False)[first:stop]
+        super().__init__(self._rows_GD.shape[1], search)
+
+    def __len__(self) -> int:
+        return len(self._rows_GD)
+
+    @property
+    def unit_GD(self) -> np.ndarray:
+        return np.asarray(self._rows_GD)
+
+    def add(self, unit_ND: np.ndarray) -> None:
+        raise TypeError("a mapped gallery does not grow")
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        for start in range(0, count, MAPPED_QUERIES):
+            yield slice(start, start + MAPPED_QUERIES)
+
+    def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
+        tile_TD = np.array(self._rows_GD[first : min(first + TILE, stop)], np.float32)
+        self.num_products += len(unit_MD) * len(tile_TD)
+        search = self._search.fresh()
+        search.add(tile_TD)
+        return search.cosines(np.ascontiguousarray(unit_MD, np.float32), tile_TD, 0)
 
 
 class _Candidates:
@@ -265,31 +253,18 @@ def exact_cosines(
     return found_P
 
 
-def grown(tensor_GD: torch.Tensor, size: int, wanted: int) -> torch.Tensor:
-    """The tensor, or one with the same first `size` rows and room for `wanted` and half more."""
-    if wanted <= len(tensor_GD):
-        return tensor_GD
-    larger = tensor_GD.new_empty(
-        max(wanted, wanted * 3 // 2 if size else wanted), tensor_GD.shape[1]
-    )
-    larger[:size] = tensor_GD[:size]
-    return larger
-
-
-def _parts(unit_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(unit_MD), QUERIES):
-        yield start, unit_MD[start : start + QUERIES]
-
-
 def _pairs(mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     row_P, column_P = mask.nonzero().cpu().numpy().T
     return row_P, column_P
 
 
-def _leave_out_own(cosine_MT: torch.Tensor, own: int, start: int) -> None:
-    """Put -2 where a query meets itself: query i is gallery vector own+i."""
-    first = max(0, start - own)
-    stop = min(len(cosine_MT), start + cosine_MT.shape[1] - own)
-    if first < stop:
-        rows = torch.arange(first, stop, device=cosine_MT.device)
-        cosine_MT[rows, rows + own - start] = -2.0
+def _leave_out(cosine_MT: torch.Tensor, start: int, without: Ranges) -> None:
+    """Put -2 where a query meets a vector that does not count; the tile begins at `start`."""
+    first_M, stop_M = without[0] - start, without[1] - start
+    rows = np.flatnonzero((stop_M > 0) & (first_M < cosine_MT.shape[1]))
+    if len(rows):
+        column_T = np.arange(cosine_MT.shape[1])
+        out_RT = (column_T >= first_M[rows, None]) & (column_T < stop_M[rows, None])
+        row_P, column_P = out_RT.nonzero()
+        where = (torch.from_numpy(rows[row_P]), torch.from_numpy(column_P))
+        cosine_MT[tuple(index.to(cosine_MT.device) for index in where)] = -2.0

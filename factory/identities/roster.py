@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from factory.config import Config
 from factory.distributed import pick_device
 from factory.errors import PlanError, SourceError
-from factory.identities.gallery import Gallery
+from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.packing import Packing, pack
 from factory.identities.parquet import to_parquet
 from factory.identities.proposals import PcaProposal, Pool, Proposal
@@ -51,20 +51,30 @@ class Roster:
 
 
 def build_roster(
-    config: Config, recognizer: Recognizer, source: FaceSource, max_cosine: float
+    config: Config,
+    recognizer: Recognizer,
+    source: FaceSource,
+    max_cosine: float,
+    *,
+    further: Sequence[FixedGallery] = (),
+    unit_earlier_ED: np.ndarray | None = None,
 ) -> Roster:
     """Virtual identities first, then real ones with plan.fill_to; labels are row numbers.
 
-    The gate's gallery holds the recognizer's real prototypes and the source's class centres.
+    The gate's gallery holds the recognizer's real prototypes, the source's class centres and the
+    `further` real people; identities of earlier releases are others, as those of this one are.
     """
     centres_ND, counts_N = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
+    num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     admitted = admit(
-        _proposal(config, recognizer, centres_ND, real_ND, max_cosine),
+        _proposal(config, recognizer, centres_ND, real_ND, max_cosine, num_earlier),
         real_ND,
         num_identities=config.identities.num_virtual,
         max_cosine=max_cosine,
         max_attempts=config.identities.max_attempts,
+        further=further,
+        unit_earlier_ED=unit_earlier_ED,
     )
     identities = [
         Identity(
@@ -133,6 +143,7 @@ def _proposal(
     centres_ND: np.ndarray,
     real_ND: np.ndarray,
     max_cosine: float,
+    num_earlier: int,
 ) -> Proposal | Pool:
     if config.identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
@@ -143,7 +154,7 @@ def _proposal(
     pca = PcaProposal(centres_ND, asked.pca_dims, config.release.seed)
     if asked.proposal == "pca":
         return pca
-    everybody = np.arange(math.ceil(asked.num_virtual * asked.packing_surplus))
+    everybody = num_earlier + np.arange(math.ceil(asked.num_virtual * asked.packing_surplus))
     how = Packing(rounds=asked.packing_rounds, pull=asked.packing_pull)
     with threadpool_limits(config.plan.num_threads):  # because threads decide bits
         start_ND = pca.draw(everybody, np.zeros_like(everybody))
@@ -172,8 +183,8 @@ def _with_real(
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
-    nearest_other = everybody.nearest(unit_ND, own=0).round(6)
-    nearest_real = real.nearest(recognizer.unit_real, own=0).round(6)
+    nearest_other = everybody.nearest(unit_ND, without=itself(0, len(unit_ND))).round(6)
+    nearest_real = real.nearest(recognizer.unit_real, without=itself(0, len(real))).round(6)
     identities = list(virtual.identities)
     for position, label in enumerate(short):
         identities.append(

@@ -5,21 +5,22 @@ Accept in identity order if the largest cosine to every real and every accepted 
 first against everybody before it, then within itself in order; the outcome is that of the loop over
 single identities, whatever the block.
 
-n accepted of n' proposals before R real people cost about n'*(R + n/2) inner products for the gate
-and n*(R + n) for the certificate, and 6*D*(R + n) bytes (4 without bf16), up to 2.5 times as much
-while the gallery grows.
+n accepted of n' proposals before R real people (and identities of earlier releases) cost about
+n'*(R + n/2) inner products for the gate and n*(R + n) for the certificate, and 6*D*(R + n) bytes (4
+without bf16), up to 2.5 times as much while the gallery grows. Real people in files cost no memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from factory.errors import PlanError
-from factory.identities.gallery import Gallery, Search, exact_cosines
+from factory.identities.gallery import FixedGallery, Gallery, exact_cosines, itself
 from factory.identities.proposals import Pool, Proposal
+from factory.identities.search import Search
 
 BLOCK = 4096
 
@@ -38,34 +39,57 @@ class Admission:
 
 def admit(
     proposal: Proposal | Pool,
-    unit_real_ND: np.ndarray,
+    unit_real_RD: np.ndarray,
     *,
     num_identities: int,
     max_cosine: float,
     max_attempts: int,
+    further: Sequence[FixedGallery] = (),
+    unit_earlier_ED: np.ndarray | None = None,
     block: int = BLOCK,
     search: Search | None = None,
 ) -> Admission:
-    """Fill the roster through the gate; raises PlanError when the proposals cannot fill it."""
-    check_unit(unit_real_ND, "real gallery")
-    gate = Gate(unit_real_ND, max_cosine, search)
+    """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
+
+    Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
+    identity of an earlier release. Draws are numbered after the earlier identities, so that a
+    release that extends another does not propose the same people again.
+    """
+    check_unit(unit_real_RD, "real gallery")
+    gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED)
     if isinstance(proposal, Pool):
         gate.take(proposal, num_identities, block)
     else:
-        for first in range(0, num_identities, block):
-            wanted = np.arange(first, min(first + block, num_identities))
+        for start in range(0, num_identities, block):
+            wanted = np.arange(start, min(start + block, num_identities))
             gate.admit_block(proposal, wanted, max_attempts, num_identities)
     return gate.certified()
 
 
 class Gate:
-    """Real people, then everybody accepted so far, in one gallery."""
+    """Real people, then identities of earlier releases, then everybody accepted so far."""
 
-    def __init__(self, unit_real_ND: np.ndarray, max_cosine: float, search: Search | None) -> None:
-        self._gallery = Gallery(unit_real_ND.shape[1], search)
-        self._gallery.add(unit_real_ND)
-        self._num_real, self._max_cosine = len(unit_real_ND), max_cosine
+    def __init__(
+        self,
+        unit_real_RD: np.ndarray,
+        max_cosine: float,
+        search: Search | None = None,
+        further: Sequence[FixedGallery] = (),
+        unit_earlier_ED: np.ndarray | None = None,
+    ) -> None:
+        self._gallery = Gallery(unit_real_RD.shape[1], search)
+        self._gallery.add(unit_real_RD)
+        if unit_earlier_ED is not None:
+            check_unit(unit_earlier_ED, "earlier release")
+            self._gallery.add(unit_earlier_ED)
+        self._num_real, self._num_before = len(unit_real_RD), len(self._gallery)
+        self._further, self._max_cosine = list(further), max_cosine
         self._attempts: list[int] = []
+
+    @property
+    def num_products(self) -> int:
+        """Inner products so far."""
+        return self._gallery.num_products + sum(part.num_products for part in self._further)
 
     def admit_block(
         self, proposal: Proposal, identities: np.ndarray, max_attempts: int, num_identities: int
@@ -76,12 +100,13 @@ class Gate:
             if attempts[rows].max() >= max_attempts:
                 stuck = identities[rows[attempts[rows].argmax()]]
                 raise PlanError(_crowded(max_attempts, stuck, num_identities, self._max_cosine))
-            return proposal.draw(identities[rows], attempts[rows])
+            return proposal.draw(num_earlier + identities[rows], attempts[rows])
 
+        num_earlier = self._num_before - self._num_real
         attempts = np.zeros(len(identities), dtype=np.int64)
         rows = np.arange(len(identities))
         unit_BD = draw(rows)
-        while len(rows := rows[self._gallery.too_near(unit_BD[rows], self._max_cosine)]):
+        while len(rows := rows[self._too_near(unit_BD[rows])]):
             attempts[rows] += 1
             unit_BD[rows] = draw(rows)
 
@@ -90,7 +115,7 @@ class Gate:
             while True:
                 attempts[row] += 1
                 unit_1D = draw(np.array([row]))
-                if not self._gallery.too_near(unit_1D, self._max_cosine)[0]:
+                if not self._too_near(unit_1D)[0]:
                     return np.asarray(unit_1D[0])
 
         self._settle(unit_BD, again)
@@ -104,7 +129,7 @@ class Gate:
         for start in range(0, len(pool.unit_KD), block):
             part_BD = pool.unit_KD[start : start + block]
             check_unit(part_BD, pool.name)
-            far = np.flatnonzero(~self._gallery.too_near(part_BD, self._max_cosine))
+            far = np.flatnonzero(~self._too_near(part_BD))
             rows = far[self._far_from_earlier(part_BD[far])]
             rows = rows[: num_identities - len(self._attempts)]
             places = start + rows
@@ -118,19 +143,28 @@ class Gate:
 
     def certified(self) -> Admission:
         """Who was admitted, after an exact pass over all pairs."""
-        gate_products = self._gallery.num_products
-        unit_ND, num_real = self._gallery.unit_GD[self._num_real :], self._num_real
+        gate_products = self.num_products
+        unit_ND = self._gallery.unit_GD[self._num_before :]
         nearest_real, nearest_other = [np.empty(0)], [np.empty(0)]
         for start in range(0, len(unit_ND), BLOCK):
             part = unit_ND[start : start + BLOCK]
-            nearest_real.append(self._gallery.nearest(part, stop=num_real))
-            others = self._gallery.nearest(part, first=num_real, own=num_real + start)
-            nearest_other.append(others)
+            nearest_real.append(nearest_of(part, self._gallery, self._num_real, self._further))
+            own = itself(self._num_before + start, len(part))
+            nearest_other.append(self._gallery.nearest(part, first=self._num_real, without=own))
         found = [np.concatenate(parts) for parts in (nearest_real, nearest_other)]
         worst = max((float(part.max()) for part in found if len(part)), default=-1.0)
         assert worst < self._max_cosine, "the gate admitted somebody too near"  # the certificate
         real, other = (part.round(6) for part in found)
         return Admission(unit_ND.copy(), self._attempts, real, other, gate_products)
+
+    def _too_near(self, unit_MD: np.ndarray) -> np.ndarray:
+        """Whether a candidate is too near to anybody who is there already: bool [M]."""
+        near_M = self._gallery.too_near(unit_MD, self._max_cosine)
+        for part in self._further:
+            open_M = np.flatnonzero(~near_M)
+            if len(open_M):
+                near_M[open_M] = part.too_near(unit_MD[open_M], self._max_cosine)
+        return near_M
 
     def _settle(self, unit_BD: np.ndarray, again: Callable[[int], np.ndarray]) -> None:
         """Go through a block in order; a row too near to an earlier one is drawn anew, in place."""
@@ -170,6 +204,14 @@ class Gate:
         check_unit(unit_BD, "proposals")
         self._gallery.add(unit_BD)
         self._attempts += attempts.tolist()
+
+
+def nearest_of(
+    unit_MD: np.ndarray, gallery: Gallery, num_real: int, further: Sequence[FixedGallery]
+) -> np.ndarray:
+    """Largest cosine to a real person: the gallery's first `num_real`, or one of the others."""
+    found = [gallery.nearest(unit_MD, stop=num_real), *(part.nearest(unit_MD) for part in further)]
+    return np.asarray(np.max(found, axis=0))
 
 
 def check_unit(unit_ND: np.ndarray, what: str) -> None:

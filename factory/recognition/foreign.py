@@ -5,6 +5,8 @@ They embed and judge; to condition a generator they need prototypes, see adopt.p
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from factory.recognition.embed import Embedder, Recognizer, providers, with_mirr
 
 DLIB = "dlib"
 DLIB_PX = 150
+MANY, PART = 64, 16
+"""Images from which dlib is worth several processes, and how many one is given at once."""
 PACKS = Path("~/.insightface/models")
 """Where insightface keeps the packs it has downloaded."""
 
@@ -124,19 +128,32 @@ class DlibEmbedder:
     def __init__(self, key: str) -> None:
         dlib = _import("dlib", "dlib-bin")
         network, predictor = _dlib_files(key)
-        self._dlib = dlib
+        self._dlib, self._key = dlib, key
         self._network = dlib.face_recognition_model_v1(str(network))
         self._predictor = dlib.shape_predictor(str(predictor))
         self.sha256 = checkpoint.file_sha256(network)
+        self._pool: ProcessPoolExecutor | None = None
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Unit vectors of aligned RGB uint8 faces: dlib finds its own five points in them."""
+        """Unit vectors of aligned RGB uint8 faces: dlib finds its own five points in them. Many are
+        shared out to a process a core, because dlib holds the interpreter while it computes."""
+        if len(images_NHWC) < MANY:
+            features = self.features(images_NHWC)
+        else:
+            if self._pool is None:
+                started = {"initializer": _start_dlib, "initargs": (self._key,)}
+                self._pool = ProcessPoolExecutor(mp_context=get_context("spawn"), **started)
+            parts = np.array_split(images_NHWC, -(-len(images_NHWC) // PART))
+            features = np.concatenate(list(self._pool.map(_dlib_features, parts)))
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+    def features(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """dlib's descriptors, float32 [N, 128], by this process."""
         found = [np.empty((0, self.dim))]
         for image in images_NHWC:
             chip = self._chip(np.ascontiguousarray(image))
             found.append(np.array(self._network.compute_face_descriptor(chip))[None])
-        features = np.concatenate(found).astype(np.float32)
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        return np.concatenate(found).astype(np.float32)
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
@@ -147,6 +164,20 @@ class DlibEmbedder:
         face = self._dlib.rectangle(left, top, width - left, height)
         points = self._predictor(image_HWC, face)
         return np.asarray(self._dlib.get_face_chip(image_HWC, points, DLIB_PX, 0.25))
+
+
+_here: DlibEmbedder | None = None
+"""The embedder of a worker process."""
+
+
+def _start_dlib(key: str) -> None:
+    global _here
+    _here = DlibEmbedder(key)
+
+
+def _dlib_features(images_NHWC: np.ndarray) -> np.ndarray:
+    assert _here, "the worker was not started"
+    return _here.features(images_NHWC)
 
 
 def _dlib_files(key: str) -> tuple[Path, Path]:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from factory.evaluation.similarity import Faces
+import numpy as np
+
+from factory.evaluation.leakage import NAMES
+from factory.evaluation.measure import Pictures
 from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report.figures import contact_sheet, histogram_uri, jpeg_uri
@@ -16,27 +19,30 @@ SHEET_ROWS, SHEET_COLUMNS = 20, 8
 
 
 def render_page(
-    title: str, plan: Plan, manifest: Manifest, metrics: dict[str, Any], faces: Faces
+    title: str, plan: Plan, manifest: Manifest, metrics: dict[str, Any], pictures: Pictures
 ) -> bytes:
     """report/index.html. `metrics` maps file stems of metrics/ to their content."""
     counts = manifest.counts
     similarity = metrics["similarity"]
-    copies = metrics["copies"]
     verdicts = [("kept", counts.kept), *counts.reasons.items(), ("quarantined", counts.quarantined)]
     return _render(
         "template.html",
         title=title,
         manifest=manifest,
         headline=_headline(plan, manifest),
-        sheet=jpeg_uri(contact_sheet(faces, SHEET_ROWS, SHEET_COLUMNS)),
+        sheet=jpeg_uri(contact_sheet(pictures.faces, SHEET_ROWS, SHEET_COLUMNS)),
         verdicts=verdicts,
         shots=max(counts.shots, 1),
         plots=[histogram_uri(f"by the {name}", measured) for name, measured in similarity.items()],
         similarity=_similarity_rows(similarity),
         separability=_separability_rows(metrics["separability"]),
-        copies=[
-            ("kept face to the nearest source image", copies["nearest_to_source_px"]),
-            ("source image to the nearest other one", copies["source_own_nearest_px"]),
+        leakage=_leakage_rows(metrics["leakage"]),
+        leak_fpir=metrics["leakage"].get("leak_fpir"),
+        leakage_note=metrics["leakage"].get("note"),
+        pairwise=_pairwise_line(metrics["leakage"]),
+        pairs=[
+            (jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)
+            for made, real, pair in pictures.nearest
         ],
         pose=_pose_line(metrics["pose"]),
         throughput=metrics["throughput"],
@@ -44,7 +50,9 @@ def render_page(
     )
 
 
-def render_card(title: str, plan: Plan, manifest: Manifest, license_name: str) -> bytes:
+def render_card(
+    title: str, plan: Plan, manifest: Manifest, metrics: dict[str, Any], license_name: str
+) -> bytes:
     """README.md of the release, with the hub's YAML header."""
     return _render(
         "card.md",
@@ -54,6 +62,7 @@ def render_card(title: str, plan: Plan, manifest: Manifest, license_name: str) -
         headline=_headline(plan, manifest),
         license=license_name,
         weights=plan.request["weights"],
+        leakage=metrics["leakage"],
         allow_real=plan.request["release"]["allow_real"],
     )
 
@@ -111,6 +120,26 @@ def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         seen = found[f"nearest_{kind}"]
         rows.append((f"cosine of an identity to the {title}", seen.get("note") or _range(seen)))
     return rows
+
+
+def _leakage_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    if "note" in found:
+        return []
+    rows = []
+    for kind, name in NAMES.items():
+        seen = found[kind]
+        share = f"{seen['num_above']} of {seen['count']} ({seen['fraction']:.2%})"
+        limit = f"{seen['limit_cosine']:.3f}, by {seen['num_strangers']} of the source"
+        rows.append((name, share, limit, f"{seen['nearest']['p99']:.3f}"))
+    return rows
+
+
+def _pairwise_line(found: dict[str, Any]) -> str:
+    shares = found.get("pairwise", {}).get("at_fmr", {})
+    return "; ".join(
+        f"{seen['fraction']:.2%} above cosine {seen['cosine']:.3f}, as {fmr} of stranger pairs are"
+        for fmr, seen in shares.items()
+    )
 
 
 def _range(seen: dict[str, float]) -> str:

@@ -19,6 +19,12 @@ def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     return list(table.to_pylist())
 
 
+def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
+    """JPEG bytes of one kept face of a unit, by its metadata row."""
+    start = int(row["offset"])
+    return b"".join(store.stream(layout.tar(unit), start, start + int(row["size"])))
+
+
 def iterate_kept(store: Store, plan: Plan) -> Iterator[tuple[dict[str, Any], bytes]]:
     """(metadata row, JPEG bytes) of every kept face, shard by shard."""
     for unit in plan.units:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import pick_device
-from factory.errors import IntegrityError
+from factory.errors import IntegrityError, PlanError
 from factory.identities.fingerprint import sources_hash, stack_fingerprint
 from factory.identities.plan import Plan, first_difference
 from factory.identities.roster import Roster
@@ -68,6 +69,27 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
         if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
             raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
     return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+
+
+def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
+    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
+    for no version. Raises PlanError when one is not sealed, or is in another recognizer's space."""
+    found: list[np.ndarray] = []
+    recognizer = None
+    while version is not None:
+        store = dataset.below(f"releases/{version}")
+        if not store.exists(layout.SUCCESS):
+            raise PlanError(
+                f"identities.extends: {store.url} is not a sealed release; finish it first, or "
+                "extend another"
+            )
+        plan, roster = open_plan(store)
+        if recognizer not in (None, plan.request["weights"]["recognizer"]):
+            raise PlanError(f"identities.extends: {store.url} has another recognizer's space")
+        recognizer = plan.request["weights"]["recognizer"]
+        found.insert(0, roster.unit_ND)
+        version = (plan.request["identities"]["extends"] or {}).get("version")
+    return np.concatenate(found) if found else None
 
 
 def difference_from(plan: Plan, device: torch.device) -> str | None:

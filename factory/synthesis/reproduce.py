@@ -13,7 +13,7 @@ from factory.errors import PlanError
 from factory.identities.plan import Plan, batch_size
 from factory.records import Shot
 from factory.shards import layout
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import metadata_rows, read_face
 from factory.shards.writer import encode_jpeg, read_commit
 from factory.store import Store
 from factory.synthesis.opening import open_workshop
@@ -62,8 +62,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     size = batch_size(plan.request, shot.attempt)
     image = workshop.generator.generate([shot], size)[shot.slot]
     jpeg = encode_jpeg(image, int(plan.request["sampler"]["jpeg_quality"]))
-    stop = row["offset"] + row["size"]
-    published = b"".join(store.stream(layout.tar(unit), row["offset"], stop))
+    published = read_face(store, unit, row)
     difference = np.abs(_decoded(jpeg) - _decoded(published)).max()
     return Reproduced(
         shot,

@@ -11,7 +11,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from factory.identities.gallery import Gallery
+from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import Packing, pack
 from factory.identities.separability import Gate
 from tests.benchmarks.gate_at_scale import crowd
@@ -113,4 +113,4 @@ def test_packing_against_rejection_in_the_same_time():
 def largest_cosine(unit: np.ndarray) -> float:
     gallery = Gallery(unit.shape[1])
     gallery.add(unit)
-    return float(gallery.nearest(unit, own=0).max())
+    return float(gallery.nearest(unit, without=itself(0, len(unit))).max())

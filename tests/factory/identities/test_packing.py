@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.identities.gallery import Gallery
+from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import Packing, pack, smallest_possible_cosine
 from tests.factory.identities.test_separability import naive, unit_rows
 
@@ -17,7 +17,7 @@ NOBODY = 2.0
 def largest_cosines(unit: np.ndarray) -> np.ndarray:
     gallery = Gallery(unit.shape[1])
     gallery.add(unit)
-    return gallery.nearest(unit, own=0)
+    return gallery.nearest(unit, without=itself(0, len(unit)))
 
 
 def test_points_on_a_circle_end_evenly_spaced():

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from factory.errors import PlanError
 from factory.identities import gallery as gallery_module
-from factory.identities.gallery import Bf16Search, FaissSearch, Gallery
+from factory.identities.gallery import Gallery, itself
 from factory.identities.proposals import PcaProposal, Pool
+from factory.identities.search import Bf16Search, FaissSearch
 from factory.identities.separability import admit
 from tests.benchmarks.gate_at_scale import exact_cosine
 
@@ -149,7 +150,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
         gallery.add(unit)
-        others = gallery.nearest(unit[4:9], first=2, own=4)
+        others = gallery.nearest(unit[4:9], first=2, without=itself(4, 5))
         some = gallery.nearest(unit[:3], first=30, stop=35)
         nobody = gallery.nearest(unit[:2], first=7, stop=7)
         near = gallery.too_near(unit, 0.5)

@@ -1,0 +1,54 @@
+"""The whole config: every section, in the order a release flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from factory.config.learning import (
+    AutoencoderConfig,
+    ComputeConfig,
+    FeedConfig,
+    GeneratorConfig,
+    JudgeConfig,
+    RecognizerConfig,
+    SourceConfig,
+    TrainingConfig,
+)
+from factory.config.making import (
+    AuditConfig,
+    FiltersConfig,
+    FleetConfig,
+    IdentitiesConfig,
+    PlanConfig,
+    PricesConfig,
+    ReleaseConfig,
+    SamplerConfig,
+    StoreConfig,
+)
+from factory.config.rules import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One release or one training: all sections in flow order."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    feed: FeedConfig = field(default_factory=FeedConfig)
+    recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    prices: PricesConfig = field(default_factory=PricesConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,217 @@
+"""Do real people show in a release? The audit on pixels that comes after the gate (METHODS 6).
+
+In a judge's space, which no generator was conditioned on, every kept face and every class centre is
+compared with every real image and centre. Strangers look alike too, so the yardstick is the real
+set itself: a leak is nearer to somebody than all but a share `leak_fpir` of the real images (or
+centres) are to another person of the same gallery. Copies are found alike in the space of a
+perceptual hash.
+
+Memory: 6*D bytes a real image or centre. Time: one inner product a face and gallery vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from factory.config import AuditConfig
+from factory.errors import LeakError
+from factory.evaluation.similarity import spread
+from factory.evaluation.vectors import MadeFaces, RealFaces
+from factory.identities.gallery import Gallery
+from factory.recognition.verification import cosine_at_fmr, pair_cosines
+
+MAX_PROBES = 50_000
+"""Real images that tell how near strangers are: all of them, or so many, evenly spaced."""
+MAX_PAIRED = 4000
+"""Real images whose pairs give the pairwise rates."""
+TOP = 20
+"""Nearest pairs that are listed and shown."""
+NOBODY = -1
+EQUAL = 1 - 1e-6
+"""Cosine from which two hashes are the same."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A kept face, by unit and metadata row, and the place in the source of who is nearest."""
+
+    unit: int
+    row: dict[str, Any]
+    place: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """metrics/leakage.json, and the nearest pairs for the report."""
+
+    figures: dict[str, Any]
+    pairs: list[Pair]
+
+
+class RealPeople:
+    """Real images, and with `centres` the mean of everybody's, person by person, in one space."""
+
+    def __init__(self, faces: RealFaces, *, centres: bool) -> None:
+        people, firsts = np.unique(faces.labels, return_index=True)
+        parts = [(faces.unit_ND, faces.labels, faces.places)]
+        if centres:
+            unit_PD = unit_means(faces.unit_ND, np.searchsorted(people, faces.labels))
+            parts.append((unit_PD, people, faces.places[firsts]))
+        unit_GD, labels, places = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        order = np.argsort(labels, kind="stable")
+        self.labels, self.places = labels[order], places[order]
+        self.images = np.flatnonzero(order < len(faces.labels))
+        self.centres = np.flatnonzero(order >= len(faces.labels))
+        self._gallery = Gallery(unit_GD.shape[1])
+        self._gallery.add(unit_GD[order])
+
+    def nearest(self, unit_MD: np.ndarray, own_M: np.ndarray) -> np.ndarray:
+        """Largest cosine to anybody but person `own_M` (NOBODY: to anybody), float64 [M]."""
+        first, stop = (np.searchsorted(self.labels, own_M, side=side) for side in ("left", "right"))
+        return self._gallery.nearest(unit_MD, without=(first, stop))
+
+    def between_strangers(self, rows: np.ndarray) -> np.ndarray:
+        """Largest cosine of gallery rows to another person's, float64; at most MAX_PROBES rows."""
+        chosen = np.linspace(0, len(rows) - 1, min(len(rows), MAX_PROBES)).astype(int)
+        rows = rows[chosen]
+        return self.nearest(self._gallery.unit_GD[rows], self.labels[rows])
+
+    def place_of_nearest(self, unit_D: np.ndarray, own: int) -> int:
+        """Place in the source of the nearest image (of a centre: of its person's first one)."""
+        cosines = self._gallery.unit_GD @ unit_D
+        cosines[self.labels == own] = -2.0
+        return int(self.places[cosines.argmax()])
+
+
+def leakage(
+    asked: AuditConfig,
+    made: Iterable[MadeFaces],
+    real: RealFaces,
+    real_hashes: RealFaces,
+    own_label: dict[int, int],
+) -> Audit:
+    """Audit a release: `made` in the judge's space and as hashes, `real` likewise (hashes of the
+    mirrored images too). `own_label` says which person of the source an identity of kind real is;
+    it is audited against the others. Raises LeakError for a source of one person."""
+    if len(np.unique(real.labels)) < 2:
+        raise LeakError(
+            "source: the audit needs at least two people to tell how near strangers are"
+        )
+
+    def own_of(identity: int) -> int:
+        return own_label.get(identity, NOBODY)
+
+    people, copies = RealPeople(real, centres=True), RealPeople(real_hashes, centres=False)
+    cosines, hashes, top, sums = [], [], list[tuple[Pair, np.ndarray]](), dict[int, np.ndarray]()
+    for unit in made:
+        unit_ND, hash_NB = unit.unit_by_space
+        own_N = np.array([own_of(row["identity"]) for row in unit.rows])
+        cosine_N = people.nearest(unit_ND, own_N)
+        cosines.append(cosine_N)
+        hashes.append(copies.nearest(hash_NB, own_N))
+        for row, vector_D in zip(unit.rows, unit_ND, strict=True):
+            sums[row["identity"]] = sums.get(row["identity"], 0.0) + vector_D
+        top += [
+            (Pair(unit.unit, row, -1, float(cosine)), vector_D)
+            for row, cosine, vector_D in zip(unit.rows, cosine_N, unit_ND, strict=True)
+        ]
+        top = sorted(top, key=lambda found: -found[0].cosine)[:TOP]
+    centre_CD = np.stack(list(sums.values()))
+    centre_CD = (centre_CD / np.linalg.norm(centre_CD, axis=1, keepdims=True)).astype(np.float32)
+    own_C = np.array([own_of(identity) for identity in sums])
+    stranger_N = people.between_strangers(people.images)
+    figures = {
+        "leak_fpir": asked.leak_fpir,
+        "max_leak_fraction": asked.max_leak_fraction,
+        "source": {"num_images": len(real.labels), "num_people": len(people.centres)},
+        "strangers": spread(stranger_N),
+        "faces": _above(np.concatenate(cosines), stranger_N, asked.leak_fpir),
+        "classes": _above(
+            people.nearest(centre_CD, own_C),
+            people.between_strangers(people.centres),
+            asked.leak_fpir,
+        ),
+        "near_copies": _above(
+            np.concatenate(hashes), copies.between_strangers(copies.images), asked.leak_fpir
+        ),
+        "pairwise": _pairwise(real, np.concatenate(cosines)),
+    }
+    pairs = [
+        replace(pair, place=people.place_of_nearest(vector_D, own_of(pair.row["identity"])))
+        for pair, vector_D in top
+    ]
+    return Audit(figures | {"summary": _summary(figures)}, pairs)
+
+
+def _summary(figures: dict[str, Any]) -> list[str]:
+    """A line for each kind of finding."""
+    lines = []
+    for kind, name in NAMES.items():
+        seen = figures[kind]
+        share = f"{seen['num_above']} of {seen['count']}"
+        lines.append(f"{share} {name} (limit {seen['limit_cosine']:.3f})")
+    return lines
+
+
+def refuse_leaks(figures: dict[str, Any]) -> None:
+    """Raise LeakError when more leaks or copies were found than audit.max_leak_fraction allows."""
+    if "note" in figures:
+        return
+    limit = figures["max_leak_fraction"]
+    for kind in ("faces", "classes", "near_copies"):
+        found = figures[kind]
+        if found["fraction"] > limit:
+            raise LeakError(
+                f"audit.max_leak_fraction: {found['num_above']} of {found['count']} {NAMES[kind]} "
+                f"({found['fraction']:.2%}), more than {limit:.2%}; the release is not published, "
+                "look at metrics/leakage.json and at the pairs in report/index.html"
+            )
+
+
+NAMES = {
+    "faces": "faces are nearer to a real person than strangers are",
+    "classes": "identities are nearer to a real person than strangers are",
+    "near_copies": "faces are near-copies of source images",
+}
+
+
+def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:
+    """Unit mean [P, D] of the vectors of each row 0..P-1."""
+    sums_PD = np.zeros((rows_N.max() + 1, unit_ND.shape[1]))
+    np.add.at(sums_PD, rows_N, unit_ND)
+    return (sums_PD / np.linalg.norm(sums_PD, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _above(cosines: np.ndarray, strangers: np.ndarray, leak_fpir: float) -> dict[str, Any]:
+    """How many are nearer to somebody real than all but `leak_fpir` of the strangers are."""
+    limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
+    above = (cosines > limit) | (cosines >= EQUAL)
+    return {
+        "count": len(cosines),
+        "num_strangers": len(strangers),
+        "limit_cosine": limit,
+        "num_above": int(above.sum()),
+        "fraction": float(above.mean()),
+        "nearest": spread(cosines),
+    }
+
+
+def _pairwise(real: RealFaces, cosines: np.ndarray) -> dict[str, Any]:
+    """Share of faces above the cosines that a share of stranger pairs exceeds: it decides nothing,
+    because the nearest of thousands is near."""
+    stride = -(-len(real.labels) // MAX_PAIRED)
+    chosen = real.labels % stride == 0
+    _, impostor = pair_cosines(real.unit_ND[chosen], real.labels[chosen])
+    if not len(impostor):
+        return {"note": "n/a: needs images of two people"}
+    limits = {f"{fmr:g}": cosine_at_fmr(impostor, fmr) for fmr in (1e-3, 1e-4)}
+    shares = {
+        fmr: {"cosine": limit, "fraction": float((cosines > limit).mean())}
+        for fmr, limit in limits.items()
+    }
+    return {"num_pairs": len(impostor), "at_fmr": shares}

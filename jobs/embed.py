@@ -1,0 +1,31 @@
+"""Embed a source's faces into a gallery of real people that releases stay away from.
+
+    python -m jobs.embed CONFIG source.kind=folder source.path=list.tar identities.gallery=list.npy
+
+Writes unit vectors by the config's recognizer as float16 [images, D]. They tell who these people
+are: guard them as you guard the photographs.
+"""
+
+from __future__ import annotations
+
+from factory.config import Config
+from factory.errors import ConfigError
+from jobs.command import run
+
+
+def embed(config: Config, dry_run: bool) -> None:
+    from factory.identities.files import write_gallery
+    from factory.identities.roster import embedded, open_recognizer
+    from factory.sources import open_source
+
+    path = config.identities.gallery
+    if not path or not path.endswith(".npy"):
+        raise ConfigError(f"identities.gallery: got {path!r}; want the .npy file to write")
+    recognizer, source = open_recognizer(config), open_source(config.source)
+    if not dry_run:
+        faces = embedded(recognizer, source, config.source.max_corrupt_fraction)
+        print(f"wrote {path}: {write_gallery(path, (unit for unit, _ in faces))} images")
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", embed)

@@ -1,0 +1,167 @@
+"""The audit: planted real faces are found, strangers are let pass, publishing is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+
+from factory.config import AuditConfig
+from factory.errors import LeakError
+from factory.evaluation.leakage import NOBODY, RealPeople, leakage, refuse_leaks
+from factory.evaluation.pixelhash import PixelHash
+from factory.evaluation.vectors import MadeFaces, RealFaces, made_faces, real_faces
+from factory.recognition.foreign import open_embedder
+from factory.release import build
+from factory.shards import layout
+from factory.sources import open_source
+from factory.store import LocalStore
+from factory.synthesis.inline import run_units
+
+LFW = Path(__file__).parents[4] / "shared/data/lfw_dev/train112.tar"
+STRICT = AuditConfig(leak_fpir=0.1)
+
+
+def unit(*degrees: float) -> np.ndarray:
+    """Unit vectors in the plane."""
+    angle = np.radians(degrees)
+    return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+
+
+def real(degrees: list[float], labels: list[int]) -> RealFaces:
+    return RealFaces(unit(*degrees), np.array(labels), np.arange(len(labels)))
+
+
+def made(degrees: list[float], identities: list[int]) -> MadeFaces:
+    rows = [{"identity": who, "key": f"k{place}"} for place, who in enumerate(identities)]
+    return MadeFaces(0, rows, [unit(*degrees), unit(*(230.0 for _ in degrees))])
+
+
+TWO = real([0, 10, 100, 110], [0, 0, 1, 1])
+HASHES = real([0, 5, 100, 105], [0, 0, 1, 1])
+
+
+def test_nearest_leaves_out_the_own_person():
+    people = RealPeople(TWO, centres=True)
+    assert sorted(people.images.tolist() + people.centres.tolist()) == list(range(6))
+    cosine = people.nearest(unit(10, 10, 104), np.array([NOBODY, 0, NOBODY]))
+    np.testing.assert_allclose(cosine, np.cos(np.radians([0, 90, 1])), atol=1e-6)
+    strangers = people.between_strangers(people.images)
+    np.testing.assert_allclose(strangers, np.cos(np.radians([100, 90, 90, 100])), atol=1e-6)
+    assert people.place_of_nearest(unit(9)[0], NOBODY) == 1
+    assert people.place_of_nearest(unit(9)[0], 0) == 2
+
+
+def test_leaks_are_nearer_than_strangers_are():
+    """Strangers' images are at least 90 degrees apart, their centres 95 from somebody."""
+    release = made([12, 45, 45, 220, 225], [0, 1, 1, 2, 2])
+    found = leakage(STRICT, [release], TWO, HASHES, {}).figures
+    assert found["faces"]["limit_cosine"] == pytest.approx(0, abs=1e-6)
+    assert (found["faces"]["num_above"], found["faces"]["count"]) == (3, 5)
+    assert (found["classes"]["num_above"], found["classes"]["count"]) == (2, 3)
+    assert found["near_copies"]["num_above"] == 0
+
+
+def test_a_real_identity_is_compared_with_other_people():
+    audit = leakage(STRICT, [made([1, 2], [0, 1])], TWO, HASHES, {0: 0})
+    assert audit.figures["faces"]["num_above"] == 1
+    assert {pair.row["identity"]: pair.place for pair in audit.pairs} == {0: 2, 1: 0}
+
+
+def test_the_largest_pairs_are_listed_first():
+    audit = leakage(STRICT, [made([50, 20], [0, 1]), made([100], [2])], TWO, HASHES, {})
+    assert [pair.row["identity"] for pair in audit.pairs] == [2, 1, 0]
+    assert audit.pairs[0].cosine == pytest.approx(1)
+
+
+def test_one_person_is_no_yardstick():
+    one = real([0, 10], [0, 0])
+    with pytest.raises(LeakError, match="at least two people"):
+        leakage(STRICT, [made([1], [0])], one, one, {})
+
+
+@pytest.mark.parametrize("kind", ["faces", "classes", "near_copies"])
+def test_more_leaks_than_allowed_are_refused(kind):
+    fine = {"num_above": 1, "count": 100, "fraction": 0.01}
+    figures = {"max_leak_fraction": 0.01, "faces": fine, "classes": fine, "near_copies": fine}
+    refuse_leaks(figures)
+    with pytest.raises(LeakError, match=r"max_leak_fraction: 2 of 100 .* not published"):
+        refuse_leaks(figures | {kind: {"num_above": 2, "count": 100, "fraction": 0.02}})
+
+
+def test_pixel_hashes_ignore_light_and_see_mirrors():
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (2, 14, 14, 3), np.uint8)
+    faces = np.stack([np.asarray(Image.fromarray(s).resize((112, 112))) for s in small])
+    darker = (faces * 0.6 + 20).astype(np.uint8)
+    plain, mirrored = PixelHash(), PixelHash(mirrored=True)
+    cosine = plain.embed(faces) @ plain.embed(darker).T
+    assert cosine.diagonal().min() > 0.95
+    assert abs(cosine[0, 1]) < 0.4
+    assert np.array_equal(plain.embed(faces[:, :, ::-1]), mirrored.embed(faces))
+    assert plain.sha256 != mirrored.sha256
+
+
+def test_a_release_that_leaks_is_sealed_but_not_published(release_config, monkeypatch):
+    config = release_config("audit.max_leak_fraction=.1")
+    monkeypatch.setattr("factory.evaluation.leakage.EQUAL", -1.0)  # everything is a copy
+    with pytest.raises(LeakError, match=r"audit\.max_leak_fraction"):
+        build(config, run_units, say=lambda line: None)
+    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    assert store.exists(layout.SUMS)
+    assert store.exists(layout.REPORT)
+    assert not store.exists(layout.SUCCESS)
+    assert not LocalStore(config.store.url).exists("tiny/latest.json")
+    build(release_config("audit.max_leak_fraction=1"), run_units, say=lambda line: None)
+    assert store.exists(layout.SUCCESS)
+
+
+def test_without_a_judge_the_report_says_so(release_config):
+    said: list[str] = []
+    config = release_config("judge.checkpoint=null")
+    build(config, run_units, say=said.append)
+    assert any("audit        n/a: no judge looked" in line for line in said)
+    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    assert "n/a: no judge" in store.get(layout.REPORT).decode()
+    assert "No independent recognizer" in store.get(layout.CARD).decode()
+
+
+def test_vectors_are_embedded_once(release_config):
+    config = release_config()
+    build(config, run_units, say=lambda line: None)
+
+    class Never:
+        sha256 = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge").sha256
+
+        def embed(self, images):
+            raise AssertionError("embedded again")
+
+    source = open_source(config.source)
+    assert len(real_faces(source, Never(), config.audit.vectors, 0.0).labels) == 12
+    dataset = LocalStore(config.store.url).below("tiny")
+    release = dataset.below("releases/0.1.0")
+    from factory.shards.manifest import collect, plan_of
+
+    manifest = collect(release, plan_of(release))
+    assert sum(len(u.rows) for u in made_faces(release, dataset, manifest, [Never()])) == 12
+    assert json.loads(release.get("metrics/leakage.json"))["faces"]["count"] == 12
+
+
+def jpeg(image: Image.Image, quality: int) -> np.ndarray:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+PLANTS = {
+    "copy": lambda image: np.asarray(image),
+    "mirror": lambda image: np.asarray(image)[:, ::-1],
+    "crop": lambda image: np.asarray(image.crop((5, 5, 107, 107)).resize((112, 112))),
+    "recompress": lambda image: jpeg(image, 30),
+    "relight": lambda image: np.asarray(ImageEnhance.Brightness(image).enhance(1.4)),
+}
