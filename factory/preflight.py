@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from factory import checkpoint
@@ -10,6 +12,7 @@ from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
 from factory.identities.files import check_galleries
+from factory.identities.groups import read_labels
 from factory.identities.roster import inquiry_source
 from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
@@ -52,10 +55,22 @@ def preflight(config: Config) -> Inputs:
     }
     request = planning.request(config, weights, described, max_cosine)
     request["identities"]["gallery"] = check_galleries(config, _dim(stories))
+    request["identities"]["attributes"] = _attributes(config, source)
     request["identities"]["extends"] = _extended(config, weights)
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     return Inputs(request, source, max_cosine)
+
+
+def _attributes(config: Config, source: FaceSource) -> str | None:
+    """Digest of the file that tells groups, checked to name people of the source."""
+    file = config.identities.attributes
+    if not file:
+        return None
+    if file.endswith(".onnx"):
+        return checkpoint.file_sha256(Path(file)) if Path(file).is_file() else None
+    labels = read_labels(config.identities, source)
+    return hashlib.sha256(planning.canonical(labels)).hexdigest()
 
 
 def _extended(config: Config, weights: dict[str, str]) -> dict[str, str] | None:

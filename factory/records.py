@@ -26,6 +26,8 @@ class Identity:
     """Images planned."""
     name: str = ""
     """Name in the source, of a real identity."""
+    group: str = ""
+    """By identities.attributes, where given."""
 
 
 @dataclass(frozen=True)

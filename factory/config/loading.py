@@ -12,6 +12,7 @@ from factory.errors import ConfigError
 PATHS = {
     "inquiry",
     "gallery",
+    "attributes",
     "checkpoint",
     "path",
     "landmarks",

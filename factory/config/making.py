@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.config.knob import knob
@@ -25,6 +25,13 @@ class IdentitiesConfig:
     """Further real people to stay away from: a .npy of unit vectors [R, D] by this recognizer,
     float32 or float16, or a folder of such files, which jobs.embed writes; they are searched where
     they lie, so they may be larger than memory. None: only the recognizer's and the source's."""
+    attributes: str | None = None
+    """Groups of the source's people: a .csv whose first column is their names, or an .onnx that
+    classifies aligned faces. None: everybody is one group."""
+    attribute: str = "group"
+    """Column of that .csv."""
+    quotas: dict[str, float] = field(default_factory=dict)
+    """Share of each group among virtual identities, together 1; empty: as it comes."""
     extends: str | None = None
     """Sealed version of this dataset that the release adds people to, who are apart from those in
     it (and in what it extends itself). None: a release of its own."""

@@ -13,7 +13,7 @@ from factory.errors import ConfigError
 
 if TYPE_CHECKING:
     from factory.config.learning import SourceConfig
-    from factory.config.making import ReleaseConfig
+    from factory.config.making import IdentitiesConfig, ReleaseConfig
     from factory.config.whole import Config
 
 
@@ -34,6 +34,7 @@ def check(config: Config) -> None:
             f"identities.inquiry: got {config.identities.inquiry!r} with identities.proposal="
             f"{config.identities.proposal}; want faces for inquiry, and for nothing else"
         )
+    _check_quotas(config.identities)
     if config.identities.extends == config.release.version:
         raise ConfigError(
             f"identities.extends: got {config.identities.extends!r}, this release's own version; "
@@ -67,6 +68,22 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"generator.num_heads: got {config.generator.num_heads}; want a divisor of "
             f"generator.width={config.generator.width}"
+        )
+
+
+def _check_quotas(identities: IdentitiesConfig) -> None:
+    quotas = identities.quotas
+    if not quotas:
+        return
+    if not identities.attributes:
+        raise ConfigError(
+            "identities.attributes: nothing given while identities.quotas asks for groups; want a "
+            ".csv or .onnx that tells them"
+        )
+    if min(quotas.values()) < 0 or abs(sum(quotas.values()) - 1) > 1e-6:
+        raise ConfigError(
+            f"identities.quotas: got shares that add up to {sum(quotas.values()):g}; want shares "
+            "of at least 0 that add up to 1"
         )
 
 

@@ -9,15 +9,17 @@ import numpy as np
 
 from factory.config import Config
 from factory.distributed import pick_device
+from factory.evaluation.balance import balance
 from factory.evaluation.diversity import pose
-from factory.evaluation.leakage import Audit, Pair, leakage
+from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
 from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
 from factory.evaluation.similarity import Faces, evenly, sample_release, sample_source, similarity
 from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
-from factory.identities.roster import Roster
+from factory.identities.roster import Roster, learn_groups
+from factory.recognition.embed import Recognizer
 from factory.recognition.foreign import open_embedder
 from factory.recognition.verification import pair_cosines
 from factory.records import Manifest
@@ -67,6 +69,7 @@ def measure(
             sample_source(source, config.source.max_corrupt_fraction),
             config.source.detector,
         ),
+        "balance": balance(plan, roster, _group_accuracy(config, source)),
         "throughput": throughput(manifest),
     }
     pairs = audit.pairs if audit and config.audit.show_real else []
@@ -91,6 +94,15 @@ def audit_faces(
     own_label = {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
     made = made_faces(store, _dataset(config), manifest, [judge, PixelHash()])
     return leakage(config.audit, made, _real(config, source, judge), hashes, own_label)
+
+
+def _group_accuracy(config: Config, source: FaceSource) -> float | None:
+    if not config.identities.attributes:
+        return None
+    recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
+    real = _real(config, source, recognizer)
+    groups = learn_groups(config, source, unit_means(real.unit_ND, real.labels))
+    return groups.accuracy if groups else None
 
 
 def _both(

@@ -12,7 +12,7 @@ from factory.config import Config
 from factory.errors import IntegrityError
 from factory.evaluation.similarity import spread
 from factory.identities.gallery import FixedGallery, Gallery, itself
-from factory.identities.packing import smallest_possible_cosine
+from factory.identities.packing import nearest_of_random, smallest_possible_cosine
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, class_centres, open_recognizer
 from factory.identities.separability import nearest_of
@@ -44,7 +44,7 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, 
             "num_pairs": len(impostor),
             "false_match_rate": float((impostor >= limit).mean()) if len(impostor) else None,
         },
-        "smallest_possible_cosine": smallest_possible_cosine(len(virtual), roster.unit_ND.shape[1]),
+        "proposal": _proposal(plan, len(virtual), roster.unit_ND.shape[1]),
         "nearest_real": _spread(real),
         "nearest_other": _spread(other),
     }
@@ -108,6 +108,21 @@ def audit(
                     )
             largest[kind] = max(largest[kind], float(cosines.max()))
     return largest
+
+
+def _proposal(plan: Plan, num_virtual: int, dim: int) -> dict[str, Any]:
+    """What a largest cosine of so many identities is worth: that of random directions in the
+    dimensions which the proposal uses, and the one that no packing in them can undercut."""
+    asked = plan.request["identities"]
+    if asked["proposal"] in ("pca", "packing"):
+        dim = min(dim, int(asked["pca_dims"]) + 1)  # because draws are a mean and its axes
+    found = {"name": asked["proposal"], "num_dims": dim}
+    if num_virtual < 2:
+        return found
+    return found | {
+        "nearest_of_random": spread(nearest_of_random(num_virtual - 1, dim)),
+        "smallest_possible_cosine": smallest_possible_cosine(num_virtual, dim),
+    }
 
 
 def _spread(values: np.ndarray) -> dict[str, Any]:

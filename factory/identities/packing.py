@@ -119,3 +119,14 @@ def smallest_possible_cosine(num_points: int, dim: int) -> float:
     share = np.cumsum(density) / density.sum()
     half = angle[np.searchsorted(share, 1.0 / num_points)]
     return float(math.cos(2 * half))
+
+
+def nearest_of_random(num_points: int, dim: int, num_probes: int = 100) -> np.ndarray:
+    """Largest cosine of each of some points to `num_points` uniform directions, float64
+    [num_probes]: what no care at all gives. A cosine is z / sqrt(z^2 + chi^2 of dim-1)."""
+    rng = np.random.default_rng(0)
+    largest = np.empty(num_probes)
+    for probe in range(num_probes):
+        z_N = rng.standard_normal(num_points)
+        largest[probe] = (z_N / np.sqrt(z_N**2 + rng.chisquare(dim - 1, num_points))).max()
+    return largest

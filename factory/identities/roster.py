@@ -16,6 +16,7 @@ from factory.config import Config
 from factory.distributed import pick_device
 from factory.errors import PlanError, SourceError
 from factory.identities.gallery import FixedGallery, Gallery, itself
+from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
 from factory.identities.parquet import to_parquet
 from factory.identities.proposals import PcaProposal, Pool, Proposal
@@ -67,6 +68,7 @@ def build_roster(
     centres_ND, counts_N = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
+    groups = learn_groups(config, source, centres_ND)
     admitted = admit(
         _proposal(config, recognizer, centres_ND, real_ND, max_cosine, num_earlier),
         real_ND,
@@ -75,7 +77,9 @@ def build_roster(
         max_attempts=config.identities.max_attempts,
         further=further,
         unit_earlier_ED=unit_earlier_ED,
+        groups=groups if config.identities.quotas else None,
     )
+    named = [groups.names[g] for g in groups.predict(admitted.unit_ND)] if groups else None
     identities = [
         Identity(
             index=index,
@@ -85,6 +89,7 @@ def build_roster(
             nearest_real_cosine=float(admitted.nearest_real[index]),
             nearest_other_cosine=float(admitted.nearest_other[index]),
             num_shots=config.plan.images_per_identity,
+            group=named[index] if named else "",
         )
         for index in range(config.identities.num_virtual)
     ]
@@ -135,6 +140,17 @@ def inquiry_source(config: Config) -> FaceSource:
             f"{config.identities.num_virtual} identities; want more images, or fewer identities"
         )
     return source
+
+
+def learn_groups(config: Config, source: FaceSource, centres_ND: np.ndarray) -> Groups | None:
+    """A classifier of the space, from the class centres of everybody in the source; None where no
+    identities.attributes are given."""
+    if not config.identities.attributes:
+        return None
+    labels = read_labels(config.identities, source)
+    known = [place for place, name in enumerate(source.names) if name in labels]
+    named = [labels[source.names[place]] for place in known]
+    return Groups(centres_ND[known], named, config.identities.quotas)
 
 
 def _proposal(

@@ -19,6 +19,7 @@ import numpy as np
 
 from factory.errors import PlanError
 from factory.identities.gallery import FixedGallery, Gallery, exact_cosines, itself
+from factory.identities.groups import Groups
 from factory.identities.proposals import Pool, Proposal
 from factory.identities.search import Search
 
@@ -46,17 +47,19 @@ def admit(
     max_attempts: int,
     further: Sequence[FixedGallery] = (),
     unit_earlier_ED: np.ndarray | None = None,
+    groups: Groups | None = None,
     block: int = BLOCK,
     search: Search | None = None,
 ) -> Admission:
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
 
     Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
-    identity of an earlier release. Draws are numbered after the earlier identities, so that a
+    identity of an earlier release; with `groups` everybody is of the group that the quotas want in
+    his place. Draws are numbered after the earlier identities, so that a
     release that extends another does not propose the same people again.
     """
     check_unit(unit_real_RD, "real gallery")
-    gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED)
+    gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED, groups)
     if isinstance(proposal, Pool):
         gate.take(proposal, num_identities, block)
     else:
@@ -76,6 +79,7 @@ class Gate:
         search: Search | None = None,
         further: Sequence[FixedGallery] = (),
         unit_earlier_ED: np.ndarray | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self._gallery = Gallery(unit_real_RD.shape[1], search)
         self._gallery.add(unit_real_RD)
@@ -83,7 +87,7 @@ class Gate:
             check_unit(unit_earlier_ED, "earlier release")
             self._gallery.add(unit_earlier_ED)
         self._num_real, self._num_before = len(unit_real_RD), len(self._gallery)
-        self._further, self._max_cosine = list(further), max_cosine
+        self._further, self._max_cosine, self._groups = list(further), max_cosine, groups
         self._attempts: list[int] = []
 
     @property
@@ -106,7 +110,7 @@ class Gate:
         attempts = np.zeros(len(identities), dtype=np.int64)
         rows = np.arange(len(identities))
         unit_BD = draw(rows)
-        while len(rows := rows[self._too_near(unit_BD[rows])]):
+        while len(rows := rows[self._unfit(identities[rows], unit_BD[rows])]):
             attempts[rows] += 1
             unit_BD[rows] = draw(rows)
 
@@ -115,7 +119,7 @@ class Gate:
             while True:
                 attempts[row] += 1
                 unit_1D = draw(np.array([row]))
-                if not self._too_near(unit_1D)[0]:
+                if not self._unfit(identities[[row]], unit_1D)[0]:
                     return np.asarray(unit_1D[0])
 
         self._settle(unit_BD, again)
@@ -126,12 +130,14 @@ class Gate:
         used = 0
         if not num_identities:
             return
+        room_G = np.array([num_identities])
+        if self._groups:
+            room_G = self._groups.counts(num_identities)
         for start in range(0, len(pool.unit_KD), block):
             part_BD = pool.unit_KD[start : start + block]
             check_unit(part_BD, pool.name)
             far = np.flatnonzero(~self._too_near(part_BD))
-            rows = far[self._far_from_earlier(part_BD[far])]
-            rows = rows[: num_identities - len(self._attempts)]
+            rows = far[self._taken(part_BD[far], room_G)]
             places = start + rows
             self._accept(part_BD[rows], np.diff(np.concatenate([[used - 1], places])) - 1)
             used = int(places[-1]) + 1 if len(places) else used
@@ -157,6 +163,16 @@ class Gate:
         real, other = (part.round(6) for part in found)
         return Admission(unit_ND.copy(), self._attempts, real, other, gate_products)
 
+    def _unfit(self, identities_M: np.ndarray, unit_MD: np.ndarray) -> np.ndarray:
+        """Whether a candidate is of another group than is wanted, or too near to somebody who is
+        there already: bool [M]."""
+        unfit_M = np.zeros(len(unit_MD), bool)
+        if self._groups:
+            unfit_M = self._groups.predict(unit_MD) != self._groups.wanted(identities_M)
+        open_M = np.flatnonzero(~unfit_M)
+        unfit_M[open_M] = self._too_near(unit_MD[open_M])
+        return unfit_M
+
     def _too_near(self, unit_MD: np.ndarray) -> np.ndarray:
         """Whether a candidate is too near to anybody who is there already: bool [M]."""
         near_M = self._gallery.too_near(unit_MD, self._max_cosine)
@@ -180,13 +196,15 @@ class Gate:
                 unit_BD[row] = again(row)
             changed.append(row)
 
-    def _far_from_earlier(self, unit_BD: np.ndarray) -> np.ndarray:
-        """Rows that are far from every earlier row that is kept itself."""
+    def _taken(self, unit_BD: np.ndarray, room_G: np.ndarray) -> np.ndarray:
+        """Rows that are far from every earlier row taken, while their group has room."""
         earlier = self._conflicts(unit_BD)
-        kept: dict[int, bool] = {}
-        for row in range(len(unit_BD)):
-            kept[row] = not any(kept[i] for i in earlier.get(row, ()))
-        return np.array([row for row, keep in kept.items() if keep], dtype=np.int64)
+        group_B = self._groups.predict(unit_BD) if self._groups else np.zeros(len(unit_BD), int)
+        taken: dict[int, bool] = {}
+        for row, group in enumerate(group_B):
+            taken[row] = room_G[group] > 0 and not any(taken[i] for i in earlier.get(row, ()))
+            room_G[group] -= taken[row]
+        return np.array([row for row, one in taken.items() if one], dtype=np.int64)
 
     def _conflicts(self, unit_BD: np.ndarray) -> dict[int, list[int]]:
         """For each row the earlier rows of the block that it is too near to."""
@@ -227,8 +245,8 @@ def check_unit(unit_ND: np.ndarray, what: str) -> None:
 def _crowded(max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
     return (
         f"identities.max_attempts: {max_attempts} proposals for identity {identity} of {wanted} "
-        f"are all nearer than {max_cosine:.3f} to somebody; raise identities.max_cosine, or want "
-        "fewer identities"
+        f"are all nearer than {max_cosine:.3f} to somebody, or not of the group wanted; raise "
+        "identities.max_cosine, want fewer identities, or other identities.quotas"
     )
 
 

@@ -44,6 +44,8 @@ def render_page(
             (jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)
             for made, real, pair in pictures.nearest
         ],
+        balance=_balance_rows(metrics["balance"]),
+        group_accuracy=metrics["balance"].get("left_out_accuracy"),
         pose=_pose_line(metrics["pose"]),
         throughput=metrics["throughput"],
         settings=json.dumps(plan.request, indent=2, sort_keys=True),
@@ -114,11 +116,43 @@ def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("real strangers above it, by the same recognizer", meaning),
         ("identities drawn again", f"{found['num_redrawn']} of {found['num_virtual']}"),
     ]
-    bound = f"{found['smallest_possible_cosine']:.3f}"
-    rows.append(("no packing of so many has a smaller largest cosine than", bound))
+    proposal = found["proposal"]
+    if "nearest_of_random" in proposal:
+        dims = f"in {proposal['num_dims']} dimensions"
+        rows.append(
+            (
+                f"as many random directions {dims}: to the nearest other",
+                f"{proposal['nearest_of_random']['mean']:.3f} on average",
+            )
+        )
+        rows.append(
+            (
+                f"no packing of so many {dims} has a smaller largest cosine than",
+                f"{proposal['smallest_possible_cosine']:.3f}",
+            )
+        )
     for kind, title in (("real", "nearest real person"), ("other", "nearest other identity")):
         seen = found[f"nearest_{kind}"]
         rows.append((f"cosine of an identity to the {title}", seen.get("note") or _range(seen)))
+    return rows
+
+
+def _balance_rows(found: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for name, seen in found.get("groups", {}).items():
+        within = seen["mean_cosine_within"]
+        rows.append(
+            [
+                name,
+                str(seen["count"]),
+                f"{seen['share']:.1%}",
+                "" if seen["quota"] is None else f"{seen['quota']:.1%}",
+                f"{seen['mean_attempts']:.1f}",
+                "" if within is None else f"{within:.3f}",
+                f"{seen['nearest_other_mean']:.3f}",
+                f"{seen['nearest_real_mean']:.3f}",
+            ]
+        )
     return rows
 
 

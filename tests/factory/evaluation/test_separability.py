@@ -24,13 +24,14 @@ def who(index: int, real: float, other: float, attempt: int = 0) -> Identity:
 
 def test_figures_of_three_identities():
     roster = Roster([who(0, 0.1, 0.2), who(1, 0.3, 0.2, 4), who(2, 0.2, -0.1)], np.eye(3))
-    plan = Plan({"identities": {"max_cosine": 0.4}}, {}, [])
+    plan = Plan({"identities": {"max_cosine": 0.4, "proposal": "prototypes"}}, {}, [])
     found = separability(plan, roster, np.array([0.0, 0.5, 0.39, 0.4]))
     assert (found["num_virtual"], found["num_redrawn"], found["max_cosine"]) == (3, 1, 0.4)
     assert found["real_strangers"] == {"num_pairs": 4, "false_match_rate": 0.5}
     assert found["nearest_real"]["max"] == 0.3
     assert found["nearest_other"]["mean"] == pytest.approx(0.1)
-    assert found["smallest_possible_cosine"] == -0.5
+    assert found["proposal"]["smallest_possible_cosine"] == -0.5
+    assert found["proposal"]["num_dims"] == 3
     nobody = separability(plan, Roster([], np.zeros((0, 3))), np.empty(0))
     assert nobody["nearest_real"] == {"note": "n/a: no virtual identity"}
     assert nobody["real_strangers"]["false_match_rate"] is None

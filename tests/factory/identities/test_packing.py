@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.identities.gallery import Gallery, itself
-from factory.identities.packing import Packing, pack, smallest_possible_cosine
+from factory.identities.packing import Packing, nearest_of_random, pack, smallest_possible_cosine
 from tests.factory.identities.test_separability import naive, unit_rows
 
 HOW = Packing()
@@ -18,6 +18,13 @@ def largest_cosines(unit: np.ndarray) -> np.ndarray:
     gallery = Gallery(unit.shape[1])
     gallery.add(unit)
     return gallery.nearest(unit, without=itself(0, len(unit)))
+
+
+def test_random_directions_are_as_near_as_simulated():
+    rows = np.random.default_rng(5).normal(size=(400, 12))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = nearest_of_random(399, 12, num_probes=400)
+    assert found.mean() == pytest.approx((rows @ rows.T - 2 * np.eye(400)).max(1).mean(), abs=0.02)
 
 
 def test_points_on_a_circle_end_evenly_spaced():

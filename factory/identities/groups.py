@@ -1,0 +1,136 @@
+"""Groups of people: learned from labels of real ones, asked for in shares (identities.quotas).
+
+A group is read off an embedding by least squares on one-hot labels of real class centres, because
+it must be known before anybody is drawn. How often that is right is measured on people left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from factory.config import IdentitiesConfig
+from factory.errors import PlanError
+from factory.sources import FaceSource
+from factory.sources.base import iterate_faces
+
+RIDGE = 1e-2
+"""Share of the mean squared singular value that is added to each, so that few people suffice."""
+PIXELS_MEAN = 127.5
+"""An .onnx classifier gets (RGB - 127.5) / 127.5, as insightface's attribute models do."""
+
+
+class Groups:
+    """A linear classifier of unit vectors [N, D], and the shares that are wanted."""
+
+    def __init__(self, unit_ND: np.ndarray, labels: list[str], quotas: dict[str, float]) -> None:
+        self.names = sorted(set(labels))
+        unknown = sorted(set(quotas) - set(self.names))
+        if unknown:
+            raise PlanError(
+                f"identities.quotas.{unknown[0]}: nobody in the source is of that group; want some "
+                f"of {', '.join(self.names)}"
+            )
+        wanted_N = np.array([self.names.index(label) for label in labels])
+        self.accuracy = _left_out_accuracy(unit_ND, wanted_N, len(self.names))
+        self._mean_D = unit_ND.astype(np.float64).mean(0)
+        self._weight_GD = _fit(unit_ND - self._mean_D, wanted_N, len(self.names))
+        self._prior_G = np.bincount(wanted_N) / len(wanted_N)
+        self._shares_G = np.array([quotas.get(name, 0.0) for name in self.names])
+
+    def predict(self, unit_MD: np.ndarray) -> np.ndarray:
+        """Group number of each vector, int64 [M]; the same in any block."""
+        centred_MD = unit_MD.astype(np.float64) - self._mean_D
+        score_MG = [(centred_MD * weight_D).sum(1) for weight_D in self._weight_GD]
+        return np.asarray((np.stack(score_MG, axis=1) + self._prior_G).argmax(1))
+
+    def counts(self, num_identities: int) -> np.ndarray:
+        """How many identities of a roster are of each group, int64 [G]."""
+        wanted = self.wanted(np.arange(num_identities))
+        return np.bincount(wanted, minlength=len(self.names))
+
+    def wanted(self, identities_M: np.ndarray) -> np.ndarray:
+        """Group number that the quotas give each identity, int64 [M]: at every point of the roster
+        the groups have their shares within one identity."""
+        last = int(identities_M.max(initial=-1)) + 1
+        given_G, order = np.zeros(len(self.names)), np.empty(last, np.int64)
+        for identity in range(last):
+            behind_G = self._shares_G * (identity + 1) - given_G
+            order[identity] = int(behind_G.argmax())
+            given_G[order[identity]] += 1
+        return np.asarray(order[identities_M])
+
+
+def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
+    """Group of people of the source by name, from a CSV or by an .onnx classifier.
+
+    Raises PlanError for a file without the column, or one that knows nobody of the source.
+    """
+    path = Path(str(asked.attributes))
+    if not path.is_file():
+        raise PlanError(f"identities.attributes: no such file {str(path)!r}; want .csv or .onnx")
+    if path.suffix == ".onnx":
+        return _classified(path, source)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        columns = list(rows.fieldnames or [])
+        if len(columns) < 2 or asked.attribute not in columns[1:]:
+            raise PlanError(
+                f"identities.attribute: {path} has no column {asked.attribute!r}; want one of "
+                f"{', '.join(columns[1:])}"
+            )
+        named = {row[columns[0]]: row[asked.attribute] for row in rows}
+    labels = {name: named[name] for name in source.names if named.get(name)}
+    if len(set(labels.values())) < 2:
+        raise PlanError(
+            f"identities.attributes: {path} gives {len(labels)} of {len(source.names)} people of "
+            "the source a group, and fewer than two groups; want the source's identity names in "
+            f"its first column, such as {source.names[0]!r}"
+        )
+    return labels
+
+
+def _classified(path: Path, source: FaceSource) -> dict[str, str]:
+    """The commonest class of everybody's images, as its number."""
+    import cv2
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    side = entry.shape[-1] if isinstance(entry.shape[-1], int) else None
+    votes: dict[int, list[int]] = {}
+    for face in iterate_faces(source, 1.0, []):
+        image = cv2.resize(face.image_HWC, (side, side)) if side else face.image_HWC
+        x_1CHW = ((image.astype(np.float32) - PIXELS_MEAN) / PIXELS_MEAN).transpose(2, 0, 1)[None]
+        scores = session.run(None, {entry.name: x_1CHW})[0]
+        votes.setdefault(face.label, []).append(int(np.asarray(scores).ravel().argmax()))
+    return {source.names[label]: str(np.bincount(seen).argmax()) for label, seen in votes.items()}
+
+
+def _fit(centred_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.ndarray:
+    """Ridge regression of one-hot labels less their mean: weights [G, D]."""
+    target_NG = np.eye(num_groups)[wanted_N]
+    target_NG -= target_NG.mean(0)
+    with threadpool_limits(1):  # because BLAS sums in another order with more threads
+        gram_DD = centred_ND.T @ centred_ND
+        ridge = RIDGE * np.trace(gram_DD) / len(gram_DD)
+        damped_DD = gram_DD + ridge * np.eye(len(gram_DD))
+        return np.asarray(np.linalg.solve(damped_DD, centred_ND.T @ target_NG).T)
+
+
+def _left_out_accuracy(unit_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> float:
+    """Share of people whose group is right when it is learned from four fifths without them."""
+    right = 0
+    for fold in range(5):
+        out_N = np.arange(len(wanted_N)) % 5 == fold
+        if not out_N.any() or out_N.all():
+            continue
+        mean_D = unit_ND[~out_N].astype(np.float64).mean(0)
+        weight_GD = _fit(unit_ND[~out_N] - mean_D, wanted_N[~out_N], num_groups)
+        prior_G = np.bincount(wanted_N[~out_N], minlength=num_groups) / (~out_N).sum()
+        found = ((unit_ND[out_N] - mean_D) @ weight_GD.T + prior_G).argmax(1)
+        right += int((found == wanted_N[out_N]).sum())
+    return right / len(wanted_N)

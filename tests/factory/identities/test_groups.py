@@ -1,0 +1,169 @@
+"""Groups are learned from labels, and a roster has the shares that were asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from factory.config import IdentitiesConfig
+from factory.errors import ConfigError, PlanError
+from factory.evaluation.balance import balance
+from factory.identities.groups import Groups, read_labels
+from factory.identities.plan import Plan
+from factory.identities.proposals import PcaProposal, Pool
+from factory.identities.roster import Roster
+from factory.identities.separability import admit
+from factory.records import Identity
+from factory.release import build
+from factory.shards import layout
+from factory.sources import open_source
+from factory.store import LocalStore
+from factory.synthesis.inline import run_units
+from factory.synthesis.opening import open_plan
+from tests.factory.identities.test_separability import unit_rows
+
+
+def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:
+    """Unit vectors and the side of the first axis they are on."""
+    unit = unit_rows(seed, count, 8)
+    return unit, ["right" if row[0] > 0 else "left" for row in unit]
+
+
+def test_a_linear_rule_is_learned_and_measured():
+    groups = Groups(*two_sides(0, 400), {"left": 0.5, "right": 0.5})
+    others, sides = two_sides(1, 200)
+    found = [groups.names[number] for number in groups.predict(others)]
+    right = np.mean([a == b for a, b in zip(found, sides, strict=True)])
+    assert right > 0.9
+    assert groups.accuracy == pytest.approx(right, abs=0.06)
+    alone = [groups.predict(row[None])[0] for row in others]
+    assert np.array_equal(groups.predict(others), alone)
+
+
+def test_accuracy_without_a_rule_is_that_of_guessing():
+    unit = unit_rows(0, 400, 8)
+    labels = np.random.default_rng(1).choice(["a", "b"], 400).tolist()
+    assert Groups(unit, labels, {}).accuracy == pytest.approx(0.5, abs=0.1)
+
+
+def test_every_beginning_of_a_roster_has_the_shares():
+    groups = Groups(*two_sides(0, 50), {"left": 0.25, "right": 0.75})
+    for count in (1, 4, 10, 99):
+        assert groups.counts(count).sum() == count
+        assert np.abs(groups.counts(count) - count * np.array([0.25, 0.75])).max() <= 1
+    assert np.array_equal(groups.wanted(np.array([5, 3])), groups.wanted(np.arange(6))[[5, 3]])
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+@pytest.mark.parametrize("pool", [False, True])
+def test_the_gate_fills_the_quotas(pool, block):
+    unit, labels = two_sides(0, 100)
+    groups = Groups(unit, labels, {"left": 0.8, "right": 0.2})
+    proposal = Pool("prototypes", unit_rows(5, 300, 8)) if pool else PcaProposal(unit, 7, seed=1)
+    asked = {"num_identities": 30, "max_cosine": 0.9, "max_attempts": 500}
+    real = unit_rows(2, 3, 8)
+    got = admit(proposal, real, **asked, groups=groups, block=block)
+    whole = admit(proposal, real, **asked, groups=groups)
+    assert np.array_equal(got.unit_ND, whole.unit_ND)
+    assert Counter(groups.predict(got.unit_ND).tolist()) == {0: 24, 1: 6}
+    assert (got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)).max() < 0.9
+
+
+def labelled(tmp_path, people, **columns) -> str:
+    names = [f"person_{i}" for i in range(4)]
+    lines = [",".join(["name", *columns])]
+    lines += [",".join([name, *(c[i] for c in columns.values())]) for i, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return str(tmp_path / "labels.csv")
+
+
+def test_labels_of_the_source_are_read(release_config, people, tmp_path):
+    file = labelled(tmp_path, people, skin=["a", "b", "", "b"])
+    source = open_source(release_config().source)
+    asked = IdentitiesConfig(attributes=file, attribute="skin")
+    assert read_labels(asked, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
+    with pytest.raises(PlanError, match=r"identities\.attribute: .* no column 'group'.*skin"):
+        read_labels(IdentitiesConfig(attributes=file), source)
+    with pytest.raises(PlanError, match=r"identities\.attributes: no such file"):
+        read_labels(IdentitiesConfig(attributes="nowhere.csv"), source)
+    one = labelled(tmp_path, people, skin=["a", "a", "a", "a"])
+    with pytest.raises(PlanError, match="fewer than two groups"):
+        read_labels(IdentitiesConfig(attributes=one, attribute="skin"), source)
+
+
+def test_an_onnx_classifier_tells_groups(release_config, tmp_path):
+    """A network that answers with the mean of each colour: people's groups are their colours."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    shapes = [("x", [1, 3, 16, 16]), ("y", [1, 3, 1, 1])]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes)
+    model = helper.make_model(
+        helper.make_graph([node], "colour", [x], [y]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.save(model, tmp_path / "colour.onnx")
+    source = open_source(release_config().source)
+    labels = read_labels(IdentitiesConfig(attributes=str(tmp_path / "colour.onnx")), source)
+    for label, name in enumerate(source.names):
+        brightest = source[int(np.flatnonzero(source.labels == label)[0])].image_HWC.mean((0, 1))
+        assert labels[name] == str(brightest.argmax())
+
+
+def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
+    file = labelled(tmp_path, people, skin=["a", "a", "b", "b"])
+    config = release_config(
+        f"identities.attributes={file}",
+        "identities.attribute=skin",
+        "identities.quotas={a: 0.5, b: 0.5}",
+        "identities.proposal=pca",
+        "identities.max_cosine=.999",
+    )
+    build(config, run_units, say=lambda line: None)
+    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    roster = open_plan(store)[1]
+    assert Counter(who.group for who in roster.identities) == {"a": 3, "b": 3}
+    assert "Balance of groups" in store.get(layout.REPORT).decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        (["identities.quotas={a: 1.0}"], ConfigError, r"identities\.attributes: nothing given"),
+        (
+            ["identities.quotas={a: .5}", "identities.attributes=x.csv"],
+            ConfigError,
+            r"identities\.quotas: got shares that add up to 0\.5",
+        ),
+    ],
+)
+def test_quotas_that_cannot_be_are_refused(release_config, settings, error, says):
+    with pytest.raises(error, match=says):
+        release_config(*settings)
+
+
+def test_a_quota_for_nobody_is_refused():
+    with pytest.raises(PlanError, match=r"identities\.quotas\.up: nobody .* left, right"):
+        Groups(*two_sides(0, 50), {"up": 1.0})
+
+
+def test_crowded_groups_are_seen():
+    def who(index, group):
+        return Identity(index, "virtual", "pca", index, 0.1, 0.2, 1, group=group)
+
+    unit_ND = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
+    roster = Roster([who(0, "a"), who(1, "a"), who(2, "b"), who(3, "b")], unit_ND)
+    plan = Plan({"identities": {"quotas": {"a": 0.5, "b": 0.5}}}, {}, [])
+    found = balance(plan, roster, 0.9)["groups"]
+    assert found["a"]["mean_cosine_within"] == pytest.approx(0)
+    assert found["b"]["mean_cosine_within"] == pytest.approx(1)
+    assert (found["b"]["share"], found["b"]["quota"], found["b"]["mean_attempts"]) == (
+        0.5,
+        0.5,
+        2.5,
+    )
+    assert "n/a" in balance(plan, Roster([], np.zeros((0, 2))), None)["note"]
