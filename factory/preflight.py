@@ -20,6 +20,7 @@ from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
 from factory.store import open_store
 
+TOKENS = "similarity_tokens"
 BYTES_PER_PIXEL = 1.0
 """Generous size of a stored pixel: JPEG, labels and metadata."""
 
@@ -39,6 +40,7 @@ def preflight(config: Config) -> Inputs:
     steps, known = config.sampler.num_steps, int(stories["generator"]["config"]["num_timesteps"])
     if steps > known:
         raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    _check_similarity(config, int(stories["generator"]["config"]["shape"].get(TOKENS, 0)))
     source = open_source(config.source)
     max_cosine = _max_cosine(config, stories["recognizer"])
     _check_pool(config, stories["recognizer"])
@@ -60,6 +62,15 @@ def preflight(config: Config) -> Inputs:
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     return Inputs(request, source, max_cosine)
+
+
+def _check_similarity(config: Config, tokens: int) -> None:
+    if bool(config.sampler.similarity) != bool(tokens):
+        wanted = "values such as [0.0]" if tokens else "none"
+        raise ConfigError(
+            f"sampler.similarity: got {list(config.sampler.similarity)} for a generator with "
+            f"{tokens} similarity tokens; want {wanted}, or another generator.checkpoint"
+        )
 
 
 def _attributes(config: Config, source: FaceSource) -> str | None:

@@ -55,6 +55,15 @@ class Shot:
     batch: int
     """Batch within the round `attempt` of the unit."""
     slot: int
+    spacing: str = "trailing"
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+    away: int = -1
+    """Roster index of the identity that guidance leads away from; -1: nobody."""
+    turn_cos: float = 1.0
+    """Cosine of the angle by which the condition is turned (IDperturb)."""
+    similarity: float | None = None
+    """m that the generator is told (CemiFace)."""
 
 
 @dataclass(frozen=True)

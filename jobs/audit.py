@@ -46,6 +46,9 @@ def audit_release(config: Config, dry_run: bool) -> None:
     faces = audit_faces(config, source, store, manifest.collect(store, plan), roster)
     if faces:
         print(*faces.figures["summary"], sep="\n")
+        for one, other, cosine in faces.lookalikes[:3]:
+            print(f"{source.keys[one]} and {source.keys[other]} of the source: {cosine:.3f}")
+        print("two names for one person there loosen the limit")
         refuse_leaks(faces.figures)
         print("no more leaks than audit.max_leak_fraction allows")
 

@@ -251,7 +251,15 @@ class GeneratorConfig:
     identity_weight: float = knob(0.0, low=0.0)
     """lambda of the identity loss ||E(x0^) - E(x)||^2 (VIGFace eq 8)."""
     identity_batch: int | None = knob(None, low=1)
-    """Samples of each batch that bear the identity loss (each costs a decode); None: all."""
+    """Samples of each batch that bear the losses on identity and similarity (each costs a decode);
+    None: all."""
+    similarity_tokens: int = knob(0, low=0, high=64)
+    """Further keys and values made of the identity and of a similarity m to it (CemiFace); sampling
+    is then told m by sampler.similarity. 0: no such condition."""
+    similarity_weight: float = knob(0.05, low=0.0)
+    """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m."""
+    start: str | None = None
+    """Generator checkpoint whose weights training begins with; None: from nothing."""
     condition: Literal["image", "prototype"] = "image"
     """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
     epochs: float = knob(100.0, low=0.0)

@@ -21,6 +21,7 @@ PATHS = {
     "heldout",
     "oversample",
     "out",
+    "start",
     "url",
     "vectors",
 }

@@ -75,12 +75,27 @@ class PlanConfig:
 class SamplerConfig:
     """How a shot is drawn."""
 
-    kind: Literal["ddim", "dpmpp_2m"] = "dpmpp_2m"
-    """DDIM (eta 0) or DPM-Solver++(2M)."""
+    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc", "heun"] = "dpmpp_2m"
+    """DDIM (eta 0), DPM-Solver++ 2M or 2S, UniPC-2 or Heun."""
     num_steps: int = knob(15, low=1, high=1000)
-    """Steps an image; with guidance other than 1 each calls the network twice."""
+    """Network calls an image; with guidance other than 1 each is of twice the size."""
+    spacing: Literal["trailing", "logsnr"] = "trailing"
+    """Timesteps equally spaced, or equally spaced in the log signal-to-noise ratio."""
     guidance: float = knob(1.5, low=0.0, high=20.0)
     """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
+    guidance_from: float = knob(0.0, low=0.0, high=1.0)
+    """Least noise, as t/T, at which guidance acts."""
+    guidance_to: float = knob(1.0, low=0.0, high=1.0)
+    """Most noise at which it acts; outside, an image costs half."""
+    away: Literal["nobody", "nearest"] = "nobody"
+    """What guidance leads away from: the answer for nobody, or that for the nearest other identity
+    of the roster (NegFaceDiff)."""
+    turn: bool = False
+    """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
+    (IDperturb): more variety within an identity, at no cost."""
+    similarity: tuple[float, ...] = ()
+    """Similarities m to the identity (CemiFace), one drawn for each shot: (0.0,) is a fixed one,
+    repeated values come more often. Only for a generator with similarity tokens, which needs it."""
     jpeg_quality: int = knob(95, low=1, high=100)
     """Quality of the stored JPEG."""
 

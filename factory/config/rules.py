@@ -35,6 +35,7 @@ def check(config: Config) -> None:
             f"{config.identities.proposal}; want faces for inquiry, and for nothing else"
         )
     _check_quotas(config.identities)
+    _check_sampler(config)
     if config.identities.extends == config.release.version:
         raise ConfigError(
             f"identities.extends: got {config.identities.extends!r}, this release's own version; "
@@ -68,6 +69,23 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"generator.num_heads: got {config.generator.num_heads}; want a divisor of "
             f"generator.width={config.generator.width}"
+        )
+
+
+def _check_sampler(config: Config) -> None:
+    sampler, least = config.sampler, config.filters.min_own_cosine
+    if sampler.guidance_from >= sampler.guidance_to:
+        raise ConfigError(
+            f"sampler.guidance_from: got {sampler.guidance_from}; want less than "
+            f"sampler.guidance_to={sampler.guidance_to}"
+        )
+    wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
+    if wrong:
+        raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")
+    if sampler.similarity and least is not None and min(sampler.similarity) < least:
+        raise ConfigError(
+            f"filters.min_own_cosine: got {least} while sampler.similarity asks for "
+            f"{min(sampler.similarity)}; want a smaller one, or null"
         )
 
 

@@ -1,9 +1,14 @@
-"""Samplers as pure functions of a denoiser: DDIM (Song et al. 2021, eta 0) and DPM-Solver++(2M)
-(Lu et al. 2022, algorithm 2, midpoint form), on trailing timesteps (Lin et al. 2024).
+"""Samplers as pure functions of a denoiser, at a given number of network calls: DDIM (Song et al.
+2021, eta 0), DPM-Solver++ 2M and 2S (Lu et al. 2022, algorithms 2 and 1, midpoint form), UniPC-2
+with B2 (Zhao et al. 2023, algorithms 1-3) and Heun (Karras et al. 2022, algorithm 1).
+
+lambda = log(sqrt(a)/sqrt(1-a)) is half the log signal-to-noise ratio; the last step goes to lambda
+= infinity, so every sampler ends with an x0^ of the network.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,19 +20,36 @@ Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 """(x_t, timestep) -> x0^, both [B, C, H, W]."""
 
 
-def trailing_timesteps(num_timesteps: int, num_steps: int) -> list[int]:
-    """Decreasing timesteps from the last one on, equally spaced."""
-    if num_steps > num_timesteps:
+def spaced_timesteps(process: Process, num_steps: int, spacing: str) -> list[int]:
+    """Decreasing timesteps, one a network call: equally spaced up to the last one (trailing, Lin et
+    al. 2024), or equally spaced in lambda (logsnr, Lu et al. 2022)."""
+    last = process.num_timesteps
+    if num_steps > last:
         raise ConfigError(
-            f"sampler.num_steps: got {num_steps}; want at most {num_timesteps} training timesteps"
+            f"sampler.num_steps: got {num_steps}; want at most {last} training timesteps"
         )
-    return [round(num_timesteps - i * num_timesteps / num_steps) - 1 for i in range(num_steps)]
+    if spacing == "trailing":
+        return [round(last - i * last / num_steps) - 1 for i in range(num_steps)]
+    lambda_T = _lambdas(process)
+    wanted_N = torch.linspace(float(lambda_T[-1]), float(lambda_T[0]), num_steps + 1)[:-1]
+    nearest = (lambda_T[None] - wanted_N[:, None]).abs().argmin(1).tolist()
+    timesteps: list[int] = []
+    for place, t in enumerate(nearest):  # strictly decreasing, with room for those that follow
+        highest = timesteps[-1] - 1 if timesteps else last - 1
+        timesteps.append(min(max(t, num_steps - 1 - place), highest))
+    return timesteps
 
 
-def ddim(denoise: Denoiser, noise: torch.Tensor, process: Process, num_steps: int) -> torch.Tensor:
-    """x0 after `num_steps` deterministic steps from `noise`."""
+def ddim(
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    process: Process,
+    num_steps: int,
+    spacing: str = "trailing",
+) -> torch.Tensor:
+    """First order, one call a step."""
     x, alpha_bar = noise, process.alpha_bar_T.tolist()
-    timesteps = trailing_timesteps(process.num_timesteps, num_steps)
+    timesteps = spaced_timesteps(process, num_steps, spacing)
     for i, t in enumerate(timesteps):
         x0 = denoise(x, t)
         now = alpha_bar[t]
@@ -38,58 +60,151 @@ def ddim(denoise: Denoiser, noise: torch.Tensor, process: Process, num_steps: in
 
 
 def dpmpp_2m(
-    denoise: Denoiser, noise: torch.Tensor, process: Process, num_steps: int
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    process: Process,
+    num_steps: int,
+    spacing: str = "trailing",
 ) -> torch.Tensor:
-    """x0 after `num_steps` second-order steps from `noise`; the first and last are first-order.
-
-    lambda = log(sqrt(a)/sqrt(1-a)); the last step goes to lambda = infinity, so it returns x0^.
-    """
+    """Second order from the previous step's x0^, one call a step."""
+    scale = _Scales(process)
     x, previous, previous_h = noise, None, 0.0
-    timesteps = trailing_timesteps(process.num_timesteps, num_steps)
-    signal = process.alpha_bar_T.sqrt()
-    sigma = (1 - process.alpha_bar_T).sqrt()
-    lambdas = (signal.log() - sigma.log()).tolist()
+    timesteps = spaced_timesteps(process, num_steps, spacing)
     for i, t in enumerate(timesteps):
         x0 = denoise(x, t)
         if i + 1 == num_steps:
             return x0
-        after = timesteps[i + 1]
-        h = lambdas[after] - lambdas[t]
+        h = scale.lambdas[timesteps[i + 1]] - scale.lambdas[t]
         slope = x0
         if previous is not None:
             slope = x0 + (x0 - previous) * (h / previous_h / 2)
-        shrink = 1 - torch.tensor(-h, dtype=torch.float64).exp().item()
-        x = float(sigma[after] / sigma[t]) * x + float(signal[after]) * shrink * slope
+        x = scale.step(x, slope, t, timesteps[i + 1])
         previous, previous_h = x0, h
     return x
 
 
-SAMPLERS = {"ddim": ddim, "dpmpp_2m": dpmpp_2m}
-
-
-def guided(
-    network: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+def dpmpp_2s(
+    denoise: Denoiser,
+    noise: torch.Tensor,
     process: Process,
-    prediction: str,
-    condition_BD: torch.Tensor,
-    guidance_B: torch.Tensor,
-) -> Denoiser:
-    """Denoiser with classifier-free guidance x0 = u + g*(c - u), both halves in one network call.
-
-    With every g equal to 1 the unconditional half is left out: the plain conditional model.
-    """
-    plain = bool((guidance_B == 1).all())
-    conditions = condition_BD
-    if not plain:
-        conditions = torch.cat([condition_BD, torch.zeros_like(condition_BD)])
-
-    def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
-        x_t = x_t if plain else torch.cat([x_t, x_t])
-        t_B = torch.full((len(x_t),), t, device=x_t.device)
-        x0 = process.x0(network(x_t, t_B, conditions), x_t, t_B, prediction)
-        if plain:
+    num_steps: int,
+    spacing: str = "trailing",
+) -> torch.Tensor:
+    """Second order from a call halfway, two calls a step."""
+    scale = _Scales(process)
+    x, timesteps = noise, spaced_timesteps(process, num_steps, spacing)
+    for i in range(0, num_steps, 2):
+        t, x0 = timesteps[i], denoise(x, timesteps[i])
+        if i + 1 == num_steps:
             return x0
-        with_identity, without = x0.chunk(2)
-        return without + guidance_B.view(-1, 1, 1, 1) * (with_identity - without)
+        middle = timesteps[i + 1]
+        middle_x0 = denoise(scale.step(x, x0, t, middle), middle)
+        if i + 2 == num_steps:
+            return middle_x0
+        after = timesteps[i + 2]
+        share = (scale.lambdas[middle] - scale.lambdas[t]) / (
+            scale.lambdas[after] - scale.lambdas[t]
+        )
+        x = scale.step(x, x0 + (middle_x0 - x0) / (2 * share), t, after)
+    return x
 
-    return denoise
+
+def heun(
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    process: Process,
+    num_steps: int,
+    spacing: str = "trailing",
+) -> torch.Tensor:
+    """Euler in sigma = sqrt(1-a)/sqrt(a), corrected by the slope at its end, two calls a step; with
+    an odd number of calls the last step is left uncorrected."""
+    scale, calls = _Scales(process), num_steps
+    timesteps = spaced_timesteps(process, -(-calls // 2), spacing)
+    sigma = [math.exp(-scale.lambdas[t]) for t in timesteps]
+    y = noise / scale.signal[timesteps[0]]
+    for i, t in enumerate(timesteps):
+        x0 = denoise(y * scale.signal[t], t)
+        if i + 1 == len(timesteps):
+            return x0
+        slope = (y - x0) / sigma[i]
+        ahead = y + (sigma[i + 1] - sigma[i]) * slope
+        after = timesteps[i + 1]
+        ahead_x0 = denoise(ahead * scale.signal[after], after)
+        y = y + (sigma[i + 1] - sigma[i]) * (slope + (ahead - ahead_x0) / sigma[i + 1]) / 2
+    return y
+
+
+def unipc(
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    process: Process,
+    num_steps: int,
+    spacing: str = "trailing",
+) -> torch.Tensor:
+    """Second-order predictor, corrected at no cost by the next call, one call a step."""
+    scale = _Scales(process)
+    timesteps = spaced_timesteps(process, num_steps, spacing)
+    x, before = noise, noise
+    found: list[torch.Tensor] = []
+    for i, t in enumerate(timesteps):
+        x0 = denoise(x, t)
+        if i + 1 == num_steps:
+            return x0
+        if i:
+            x = _corrected(scale, before, [*found, x0], timesteps[max(0, i - 2) : i + 1])
+        found = [*found[-1:], x0]
+        before, after = x, timesteps[i + 1]
+        slope = x0
+        if i:
+            h = scale.lambdas[after] - scale.lambdas[t]
+            share = (scale.lambdas[timesteps[i - 1]] - scale.lambdas[t]) / h
+            slope = x0 + (found[0] - x0) / share / 2
+        x = scale.step(x, slope, t, after)
+    return x
+
+
+def _corrected(
+    scale: _Scales, before: torch.Tensor, x0s: list[torch.Tensor], timesteps: list[int]
+) -> torch.Tensor:
+    """UniC: x at the last timestep from that at the one before, knowing x0^ at the last (and, from
+    the third on, at the one before that): B2(h) = e^h - 1, here for data prediction, so h < 0."""
+    t, after = timesteps[-2:]
+    lambdas, base, now = scale.lambdas, x0s[-2], x0s[-1]
+    h = lambdas[after] - lambdas[t]
+    change = (now - base) / 2
+    if len(timesteps) == 3:
+        share = (lambdas[timesteps[0]] - lambdas[t]) / h
+        phi_1 = math.expm1(-h)
+        phi_2 = phi_1 / -h - 1
+        phi_3 = phi_2 / -h - 0.5
+        first, second = phi_2 / phi_1, 2 * phi_3 / phi_1
+        of_now = (second - share * first) / (1 - share)
+        change = of_now * (now - base) + (first - of_now) * (x0s[-3] - base) / share
+    return scale.step(before, base + change, t, after)
+
+
+class _Scales:
+    """Factors of the process as plain floats, and the exact step of an x0^ that stays as it is."""
+
+    def __init__(self, process: Process) -> None:
+        self.lambdas: list[float] = _lambdas(process).tolist()
+        self.signal: list[float] = process.alpha_bar_T.sqrt().tolist()
+        self._sigma: list[float] = (1 - process.alpha_bar_T).sqrt().tolist()
+
+    def step(self, x: torch.Tensor, x0: torch.Tensor, t: int, after: int) -> torch.Tensor:
+        """x at timestep `after` from that at `t`."""
+        shrink = -math.expm1(self.lambdas[t] - self.lambdas[after])
+        return self._sigma[after] / self._sigma[t] * x + self.signal[after] * shrink * x0
+
+
+def _lambdas(process: Process) -> torch.Tensor:
+    return (process.alpha_bar_T.log() - (1 - process.alpha_bar_T).log()) / 2
+
+
+SAMPLERS = {
+    "ddim": ddim,
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2s": dpmpp_2s,
+    "unipc": unipc,
+    "heun": heun,
+}

@@ -15,6 +15,7 @@ from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.process import Process, draw_timesteps
+from factory.diffusion.similarity import draw_similarities, similarity_loss
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.engine import join, start_engine
@@ -30,7 +31,8 @@ Decode = Callable[[torch.Tensor], torch.Tensor]
 
 
 class GeneratorLoss(nn.Module):
-    """Denoising error plus lambda times the identity loss of eq 8, through frozen networks."""
+    """Denoising error, plus lambda times the identity loss of eq 8 and CemiFace's similarity loss,
+    through frozen networks."""
 
     def __init__(
         self, config: GeneratorConfig, shape: Shape, decode: Decode, recognizer: Recognizer
@@ -48,25 +50,32 @@ class GeneratorLoss(nn.Module):
         t_B: torch.Tensor,
         condition_BD: torch.Tensor,
         identity_BD: torch.Tensor,
+        m_B: torch.Tensor,
     ) -> torch.Tensor:
-        """`condition_BD` drives the network (zero rows are dropped conditions); `identity_BD` is
-        what the identity loss compares with, in the first identity_batch samples."""
+        """`condition_BD` and `m_B` drive the network (zero rows are dropped conditions);
+        `identity_BD` is what the losses compare with, in the first identity_batch samples."""
         config = self._config
+        told = bool(config.similarity_tokens)
         x_t = self.process.add_noise(x_BCHW, noise, t_B)
-        output = self.network(x_t, t_B, condition_BD)
+        output = self.network(x_t, t_B, condition_BD, m_B if told else None)
         target = self.process.target(x_BCHW, noise, t_B, config.prediction)
         error_B = (output - target).square().mean((1, 2, 3))
         weight_B = self.process.loss_weight(t_B, config.loss_weighting, config.prediction)
         loss = (weight_B.to(error_B.dtype) * error_B).mean()
-        if config.identity_weight:
+        if config.identity_weight or (told and config.similarity_weight):
             first = slice(config.identity_batch)
+            decode, unit_features = self._frozen
             x0 = self.process.x0(output[first], x_t[first], t_B[first], config.prediction)
-            loss = loss + config.identity_weight * self._identity_loss(x0, identity_BD[first])
+            unit_ID, identity_ID = unit_features(decode(x0)), identity_BD[first]
+            if config.identity_weight:
+                error_I = (unit_ID - identity_ID).square().sum(1)  # eq 8
+                loss = loss + config.identity_weight * error_I.mean()
+            if told:
+                g_I = t_B[first] / config.num_timesteps
+                aim_I = similarity_loss(unit_ID, identity_ID, m_B[first], g_I)
+                given_I = condition_BD[first].any(1)  # a dropped condition has nothing to obey
+                loss = loss + config.similarity_weight * (aim_I * given_I).mean()
         return loss
-
-    def _identity_loss(self, x0: torch.Tensor, identity_BD: torch.Tensor) -> torch.Tensor:
-        decode, unit_features = self._frozen
-        return (unit_features(decode(x0)) - identity_BD).square().sum(1).mean()  # eq 8
 
 
 def network_shape(config: Config, channels: int, side: int, embedding_dim: int) -> Shape:
@@ -81,6 +90,7 @@ def network_shape(config: Config, channels: int, side: int, embedding_dim: int) 
         depth=recipe.depth,
         num_heads=recipe.num_heads,
         embedding_dim=embedding_dim,
+        similarity_tokens=recipe.similarity_tokens,
     )
 
 
@@ -129,11 +139,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Frozen networks and what they say of every face
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    if recipe.identity_weight and not recognizer.has_gradients:
-        raise ConfigError(
-            f"generator.identity_weight: got {recipe.identity_weight} with an adopted recognizer, "
-            "which has no gradients; want 0"
-        )
+    _check_gradients(recipe, recognizer)
     autoencoder, decode = None, _identity
     if recipe.space == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
@@ -148,6 +154,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     torch.manual_seed(seed)
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
+    if recipe.start:
+        begin_with(model.network, recipe.start, recognizer.sha256)
     if config.compute.compile:
         model.compile()
 
@@ -181,7 +189,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             noise = torch.randn(x.shape, generator=draw)
             t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
             kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
-            batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD)
+            m_B = draw_similarities(len(x), draw) * kept_B
+            batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD, m_B)
             loss = engine(*(tensor.to(engine.device, non_blocking=True) for tensor in batch))
             engine.backward(loss)
             losses.append(loss.detach())
@@ -209,6 +218,37 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         )
         checkpoint.save(progress.out, story)
     return metrics
+
+
+def begin_with(network: UViT, name: str, recognizer_sha256: str) -> None:
+    """Take over the weights of another generator of the same space; layers that it lacks stay new.
+
+    Raises CheckpointError when it was trained in another space, or has layers of another shape.
+    """
+    loaded = checkpoint.load(name, "generator", "generator.start")
+    if loaded.lineage.get("recognizer") != recognizer_sha256:
+        raise CheckpointError(
+            f"generator.start: {name} was trained in another recognizer's space; use that "
+            "recognizer.checkpoint, or generator.start=null"
+        )
+    mine = network.state_dict()
+    for tensor_name, tensor in loaded.tensors.items():
+        if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
+            raise CheckpointError(
+                f"generator.start: {name} has {tensor_name} of shape {tuple(tensor.shape)}, this "
+                "generator has not; want the same space, width, depth and patch"
+            )
+    network.load_state_dict(mine | loaded.tensors)
+
+
+def _check_gradients(recipe: GeneratorConfig, recognizer: Recognizer) -> None:
+    similar = recipe.similarity_weight if recipe.similarity_tokens else 0.0
+    for name, weight in (("identity", recipe.identity_weight), ("similarity", similar)):
+        if weight and not recognizer.has_gradients:
+            raise ConfigError(
+                f"generator.{name}_weight: got {weight} with an adopted recognizer, which has no "
+                "gradients; want 0"
+            )
 
 
 def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:

@@ -1,7 +1,12 @@
 """U-ViT (Bao et al. 2023): a transformer with long skips, driven by time and identity through
 AdaLN (Peebles & Xie 2023; one modulation shared by all blocks as in PixArt-alpha).
 
-Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, W width, D embedding.
+With similarity tokens it is also told how alike the image shall be to the identity: a similarity m,
+joined with the identity to further keys and values of every attention (CemiFace, section 3.2), and
+here to the drive too.
+
+Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, K similarity tokens, W width,
+D embedding.
 """
 
 from __future__ import annotations
@@ -28,10 +33,12 @@ class Shape:
     depth: int
     num_heads: int
     embedding_dim: int
+    similarity_tokens: int = 0
 
 
 class UViT(nn.Module):
-    """(x_BCHW, timesteps [B], unit condition [B, D], zero for none) -> prediction [B, C, H, W]."""
+    """(x_BCHW, timesteps [B], unit condition [B, D], zero for none, similarity [B] where the shape
+    has tokens for it) -> prediction [B, C, H, W]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -53,6 +60,12 @@ class UViT(nn.Module):
             nn.Linear(shape.embedding_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        if shape.similarity_tokens:
+            self.similarity = nn.Linear(1, width)
+            self.joined = nn.Linear(shape.embedding_dim + width, shape.similarity_tokens * width)
+            self.joined_drive = nn.Linear(shape.similarity_tokens * width, width)
+            nn.init.zeros_(self.joined_drive.weight)
+            nn.init.zeros_(self.joined_drive.bias)
         half = shape.depth // 2
         self.down = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
         self.middle = Block(width, shape.num_heads)
@@ -64,21 +77,36 @@ class UViT(nn.Module):
         nn.init.zeros_(self.final.bias)
 
     def forward(
-        self, x_BCHW: torch.Tensor, t_B: torch.Tensor, condition_BD: torch.Tensor
+        self,
+        x_BCHW: torch.Tensor,
+        t_B: torch.Tensor,
+        condition_BD: torch.Tensor,
+        similarity_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
         scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
         drive_BW = self.time(_sinusoid(t_B, self.shape.width)) + self.identity(scaled_BD)
+        extra_BKW = None
+        if self.shape.similarity_tokens:
+            assert similarity_B is not None, "this network is conditioned on a similarity"
+            joined_BV = self._joined(scaled_BD, similarity_B)
+            drive_BW = drive_BW + self.joined_drive(F.silu(joined_BV))
+            extra_BKW = joined_BV.unflatten(1, (self.shape.similarity_tokens, -1))
         drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
         x_BNW = self.embed(self._to_patches(x_BCHW)) + self.position_1NW
         skips = []
         for block in self.down:
-            x_BNW = block(x_BNW, drive_B6W)
+            x_BNW = block(x_BNW, drive_B6W, extra_BKW)
             skips.append(x_BNW)
-        x_BNW = self.middle(x_BNW, drive_B6W)
+        x_BNW = self.middle(x_BNW, drive_B6W, extra_BKW)
         for block, merge in zip(self.up, self.skips, strict=True):
-            x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W)
+            x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W, extra_BKW)
         shift_BW, scale_BW = (self.final_table_2W + drive_BW[:, None]).unbind(1)
         return self._to_space(self.final(_modulate(x_BNW, shift_BW, scale_BW)))
+
+    def _joined(self, scaled_BD: torch.Tensor, similarity_B: torch.Tensor) -> torch.Tensor:
+        """C_att = Linear([C_id, Linear(m)]), [B, K*W]."""
+        similarity_BW = self.similarity(similarity_B[:, None].to(scaled_BD.dtype))
+        return self.joined(torch.cat([scaled_BD, similarity_BW.to(scaled_BD.dtype)], 1))
 
     def _to_patches(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         return F.pixel_unshuffle(x_BCHW, self.shape.patch).flatten(2).transpose(1, 2)
@@ -103,13 +131,20 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x_BNW: torch.Tensor, drive_B6W: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x_BNW: torch.Tensor, drive_B6W: torch.Tensor, extra_BKW: torch.Tensor | None = None
+    ) -> torch.Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = (drive_B6W + self.table_6W).unbind(1)
-        x_BNW = x_BNW + gate1[:, None] * self._attend(_modulate(x_BNW, shift1, scale1))
+        x_BNW = x_BNW + gate1[:, None] * self._attend(_modulate(x_BNW, shift1, scale1), extra_BKW)
         return x_BNW + gate2[:, None] * self.mlp(_modulate(x_BNW, shift2, scale2))
 
-    def _attend(self, x_BNW: torch.Tensor) -> torch.Tensor:
+    def _attend(self, x_BNW: torch.Tensor, extra_BKW: torch.Tensor | None) -> torch.Tensor:
         q, k, v = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if extra_BKW is not None:
+            width = x_BNW.shape[2]
+            both = F.linear(extra_BKW, self.qkv.weight[width:], self.qkv.bias[width:])
+            more_k, more_v = both.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            k, v = torch.cat([k, more_k], 2), torch.cat([v, more_v], 2)
         scale_q, scale_k = self.scale_2d.to(v.dtype)
         q = F.rms_norm(q, q.shape[-1:]) * scale_q  # normalized, so that bf16 cannot overflow
         k = F.rms_norm(k, k.shape[-1:]) * scale_k

@@ -51,6 +51,29 @@ class Audit:
 
     figures: dict[str, Any]
     pairs: list[Pair]
+    lookalikes: list[tuple[int, int, float]]
+    """Places in the source of images of two people, and their cosine: the nearest first. One person
+    under two names is among them, and loosens the limit."""
+
+
+class _Kind:
+    """Faces, classes or hashes: which are nearer to somebody real than all but `leak_fpir` of the
+    strangers are."""
+
+    def __init__(self, cosines: np.ndarray, strangers: np.ndarray, leak_fpir: float) -> None:
+        self.cosines, self._num_strangers = cosines, len(strangers)
+        self._limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
+        self.above = (cosines > self._limit) | (cosines >= EQUAL)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "count": len(self.cosines),
+            "num_strangers": self._num_strangers,
+            "limit_cosine": self._limit,
+            "num_above": int(self.above.sum()),
+            "fraction": float(self.above.mean()),
+            "nearest": spread(self.cosines),
+        }
 
 
 class RealPeople:
@@ -77,9 +100,18 @@ class RealPeople:
 
     def between_strangers(self, rows: np.ndarray) -> np.ndarray:
         """Largest cosine of gallery rows to another person's, float64; at most MAX_PROBES rows."""
-        chosen = np.linspace(0, len(rows) - 1, min(len(rows), MAX_PROBES)).astype(int)
-        rows = rows[chosen]
+        rows = _evenly(rows)
         return self.nearest(self._gallery.unit_GD[rows], self.labels[rows])
+
+    def lookalikes(self, rows: np.ndarray, cosines: np.ndarray) -> list[tuple[int, int, float]]:
+        """The nearest pairs of what `between_strangers` has answered for these rows."""
+        rows, found = _evenly(rows), {}
+        for place in np.argsort(-cosines)[: 2 * TOP]:
+            row = rows[place]
+            other = self.place_of_nearest(self._gallery.unit_GD[row], int(self.labels[row]))
+            pair = sorted((int(self.places[row]), other))
+            found.setdefault(tuple(pair), (*pair, float(cosines[place])))
+        return list(found.values())[:TOP]
 
     def place_of_nearest(self, unit_D: np.ndarray, own: int) -> int:
         """Place in the source of the nearest image (of a centre: of its person's first one)."""
@@ -125,27 +157,30 @@ def leakage(
     centre_CD = (centre_CD / np.linalg.norm(centre_CD, axis=1, keepdims=True)).astype(np.float32)
     own_C = np.array([own_of(identity) for identity in sums])
     stranger_N = people.between_strangers(people.images)
+    faces = _Kind(np.concatenate(cosines), stranger_N, asked.leak_fpir)
+    classes = _Kind(
+        people.nearest(centre_CD, own_C), people.between_strangers(people.centres), asked.leak_fpir
+    )
+    near_copies = _Kind(
+        np.concatenate(hashes), copies.between_strangers(copies.images), asked.leak_fpir
+    )
     figures = {
         "leak_fpir": asked.leak_fpir,
         "max_leak_fraction": asked.max_leak_fraction,
         "source": {"num_images": len(real.labels), "num_people": len(people.centres)},
         "strangers": spread(stranger_N),
-        "faces": _above(np.concatenate(cosines), stranger_N, asked.leak_fpir),
-        "classes": _above(
-            people.nearest(centre_CD, own_C),
-            people.between_strangers(people.centres),
-            asked.leak_fpir,
-        ),
-        "near_copies": _above(
-            np.concatenate(hashes), copies.between_strangers(copies.images), asked.leak_fpir
-        ),
-        "pairwise": _pairwise(real, np.concatenate(cosines)),
+        "faces": faces.figures(),
+        "classes": classes.figures(),
+        "near_copies": near_copies.figures(),
+        "faces_or_near_copies": float((faces.above | near_copies.above).mean()),
+        "pairwise": _pairwise(real, faces.cosines),
     }
     pairs = [
         replace(pair, place=people.place_of_nearest(vector_D, own_of(pair.row["identity"])))
         for pair, vector_D in top
     ]
-    return Audit(figures | {"summary": _summary(figures)}, pairs)
+    lookalikes = people.lookalikes(people.images, stranger_N)
+    return Audit(figures | {"summary": _summary(figures)}, pairs, lookalikes)
 
 
 def _summary(figures: dict[str, Any]) -> list[str]:
@@ -180,25 +215,15 @@ NAMES = {
 }
 
 
+def _evenly(rows: np.ndarray) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_PROBES)).astype(int)]
+
+
 def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:
     """Unit mean [P, D] of the vectors of each row 0..P-1."""
     sums_PD = np.zeros((rows_N.max() + 1, unit_ND.shape[1]))
     np.add.at(sums_PD, rows_N, unit_ND)
     return (sums_PD / np.linalg.norm(sums_PD, axis=1, keepdims=True)).astype(np.float32)
-
-
-def _above(cosines: np.ndarray, strangers: np.ndarray, leak_fpir: float) -> dict[str, Any]:
-    """How many are nearer to somebody real than all but `leak_fpir` of the strangers are."""
-    limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
-    above = (cosines > limit) | (cosines >= EQUAL)
-    return {
-        "count": len(cosines),
-        "num_strangers": len(strangers),
-        "limit_cosine": limit,
-        "num_above": int(above.sum()),
-        "fraction": float(above.mean()),
-        "nearest": spread(cosines),
-    }
 
 
 def _pairwise(real: RealFaces, cosines: np.ndarray) -> dict[str, Any]:

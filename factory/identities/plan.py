@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from factory.config import Config, as_dict
 from factory.errors import PlanError
@@ -19,6 +22,10 @@ from factory.records import Identity, Shot, Unit
 
 if TYPE_CHECKING:
     from factory.identities.roster import Roster
+
+
+LEAST_TURN_COS = 0.6
+"""Cosine of the widest turn of a condition (IDperturb)."""
 
 
 @dataclass(frozen=True)
@@ -113,27 +120,61 @@ def first_round(plan: dict[str, Any], unit: Unit, roster: Roster) -> list[Shot]:
     """Shots of a unit before any top-up, in (identity, image) order, placed in batches."""
     members = roster.identities[unit.first_identity : unit.first_identity + unit.num_identities]
     wanted = [(member.index, image) for member in members for image in range(member.num_shots)]
-    return place(plan, wanted, attempt=0)
+    return place(plan, wanted, roster, attempt=0)
 
 
-def place(plan: dict[str, Any], wanted: list[tuple[int, int]], attempt: int) -> list[Shot]:
+def place(
+    plan: dict[str, Any], wanted: list[tuple[int, int]], roster: Roster, attempt: int
+) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
     sampler, size = plan["sampler"], batch_size(plan, attempt)
-    return [
-        Shot(
-            key=f"{identity:06d}_{image:04d}",
-            identity=identity,
-            image=image,
-            attempt=attempt,
-            seed=stream_seed(plan["release"]["seed"], identity, image, "noise", attempt),
-            sampler=sampler["kind"],
-            num_steps=sampler["num_steps"],
-            guidance=sampler["guidance"],
-            batch=position // size,
-            slot=position % size,
+    away = {}
+    if sampler["away"] == "nearest":
+        away = {identity: roster.nearest_other(identity) for identity in {who for who, _ in wanted}}
+    shots = []
+    for position, (identity, image) in enumerate(wanted):
+        stream = (plan["release"]["seed"], identity, image)
+        shots.append(
+            Shot(
+                key=f"{identity:06d}_{image:04d}",
+                identity=identity,
+                image=image,
+                attempt=attempt,
+                seed=stream_seed(*stream, "noise", attempt),
+                sampler=sampler["kind"],
+                num_steps=sampler["num_steps"],
+                guidance=sampler["guidance"],
+                batch=position // size,
+                slot=position % size,
+                spacing=sampler["spacing"],
+                guidance_from=sampler["guidance_from"],
+                guidance_to=sampler["guidance_to"],
+                away=away.get(identity, -1),
+                turn_cos=_turn_cos(sampler, roster.identities[identity], stream, attempt),
+                similarity=_similarity(sampler, stream, attempt),
+            )
         )
-        for position, (identity, image) in enumerate(wanted)
-    ]
+    return shots
+
+
+def _turn_cos(
+    sampler: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int
+) -> float:
+    """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest other / 2)) (IDperturb)."""
+    if not sampler["turn"]:
+        return 1.0
+    lowest = max(LEAST_TURN_COS, math.sqrt((1 + max(who.nearest_other_cosine, -1.0)) / 2))
+    drawn = np.random.Generator(np.random.Philox(stream_seed(*stream, "turn", attempt))).random()
+    return round(lowest + (1 - lowest) * float(drawn), 6)
+
+
+def _similarity(
+    sampler: dict[str, Any], stream: tuple[int, int, int], attempt: int
+) -> float | None:
+    values = sampler["similarity"]
+    if not values:
+        return None
+    return float(values[stream_seed(*stream, "similarity", attempt) % len(values)])
 
 
 def batch_size(plan: dict[str, Any], attempt: int) -> int:

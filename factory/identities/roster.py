@@ -44,6 +44,14 @@ class Roster:
         np.save(buffer, self.unit_ND.astype(np.float32), allow_pickle=False)
         return buffer.getvalue()
 
+    def nearest_other(self, identity: int) -> int:
+        """Row of the identity with the largest cosine to this one; -1 when it is alone."""
+        if len(self.unit_ND) < 2:
+            return -1
+        cosine_N = self.unit_ND @ self.unit_ND[identity]
+        cosine_N[identity] = -2.0
+        return int(cosine_N.argmax())
+
     @classmethod
     def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
         rows = pq.read_table(io.BytesIO(parquet)).to_pylist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Protocol
@@ -11,8 +12,9 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS, guided
+from factory.diffusion.sampler import SAMPLERS
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import autocast
 from factory.errors import CheckpointError
@@ -60,31 +62,49 @@ class DiffusionGenerator:
 
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        noise, condition_BD = self.inputs(shots, batch_size)
-        x0 = self.sample(noise, condition_BD, shots[0])
+        noise, told = self.inputs(shots, batch_size)
+        x0 = self.sample(noise, told, shots[0])
         for shot in shots:
             if not bool(x0[shot.slot].isfinite().all()):
                 raise FloatingPointError(f"{shot.key}: sampling gave NaN or infinity")
         return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
 
-    def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(noise [B, C, h, w] by Philox from each shot's seed, condition [B, D])."""
+    def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, Told]:
+        """(noise [B, C, h, w] by Philox from each shot's seed, what the network is told)."""
         size = (self._shape.channels, self._shape.side, self._shape.side)
         noise = torch.zeros(batch_size, *size)
-        condition_BD = torch.zeros(batch_size, self._shape.embedding_dim)
+        identity_BD = torch.zeros(batch_size, self._shape.embedding_dim)
+        away_BD, similarity_B = torch.zeros_like(identity_BD), torch.zeros(batch_size)
+        guidance_B = torch.full((batch_size,), shots[0].guidance)
         for shot in shots:
             stream = np.random.Generator(np.random.Philox(shot.seed))
             noise[shot.slot] = torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
-            condition_BD[shot.slot] = self._roster_ND[shot.identity]
-        return noise.to(self._device), condition_BD.to(self._device)
+            identity_BD[shot.slot] = turned(self._roster_ND[shot.identity], shot.turn_cos, stream)
+            if shot.away >= 0:
+                away_BD[shot.slot] = self._roster_ND[shot.away]
+            guidance_B[shot.slot] = shot.guidance
+            similarity_B[shot.slot] = shot.similarity or 0.0
+        tensors = (tensor.to(self._device) for tensor in (identity_BD, away_BD, guidance_B))
+        similar = similarity_B.to(self._device) if self._shape.similarity_tokens else None
+        return noise.to(self._device), Told(*tensors, similar)
 
     @torch.inference_mode()
-    def sample(self, noise: torch.Tensor, condition_BD: torch.Tensor, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
-        guidance_B = torch.full((len(noise),), like.guidance, device=self._device)
-        denoise = guided(self._network, self._process, self._prediction, condition_BD, guidance_B)
+        interval = (like.guidance_from, like.guidance_to)
+        denoise = guided(self._network, self._process, self._prediction, told, interval)
+        sampler = SAMPLERS[like.sampler]
         with autocast(self._device, self._precision):
-            return SAMPLERS[like.sampler](denoise, noise, self._process, like.num_steps)
+            return sampler(denoise, noise, self._process, like.num_steps, like.spacing)
+
+
+def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> torch.Tensor:
+    """v~ = cos(th)*v + sin(th)*u, with u a random unit vector orthogonal to v (IDperturb)."""
+    if cos == 1.0:
+        return unit_D
+    across_D = torch.from_numpy(stream.standard_normal(len(unit_D), dtype=np.float32))
+    across_D = across_D - (across_D @ unit_D) * unit_D
+    return cos * unit_D + math.sqrt(1 - cos**2) * across_D / across_D.norm()
 
 
 class HalvingGenerator:

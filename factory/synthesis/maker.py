@@ -118,7 +118,7 @@ class ShardMaker:
             for start in range(0, len(shots), size):
                 self._shoot(shots[start : start + size], bench)
             missing = [pair for pair in wanted if pair not in bench.kept]
-            shots = place(asked, missing, attempt + 1)
+            shots = place(asked, missing, self._roster, attempt + 1)
         if bench.failures and not bench.kept and not bench.rejected:
             raise PlanError(
                 f"unit {unit.index}: all {bench.num_shots} shots failed, first with "

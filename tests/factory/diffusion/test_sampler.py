@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    UniPCMultistepScheduler,
+)
 
+from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS, ddim, dpmpp_2m, guided, trailing_timesteps
+from factory.diffusion.sampler import SAMPLERS, spaced_timesteps
 from factory.diffusion.uvit import Shape, UViT
 
 DIFFUSERS = {"x0": "sample", "v": "v_prediction", "epsilon": "epsilon"}
@@ -33,7 +38,7 @@ def reference(scheduler, network, noise, condition, num_steps):
 
 @pytest.mark.parametrize("num_steps", [2, 5, 20])
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-@pytest.mark.parametrize("kind", ["ddim", "dpmpp_2m"])
+@pytest.mark.parametrize("kind", ["ddim", "dpmpp_2m", "unipc"])
 def test_agrees_with_diffusers(network, kind, prediction, num_steps):
     process = Process(1000)
     noise, condition = torch.randn(2, 2, 8, 8), torch.randn(2, 6)
@@ -42,6 +47,15 @@ def test_agrees_with_diffusers(network, kind, prediction, num_steps):
             1000,
             clip_sample=False,
             set_alpha_to_one=True,
+            prediction_type=DIFFUSERS[prediction],
+            **COMMON,
+        )
+    elif kind == "unipc":
+        scheduler = UniPCMultistepScheduler(
+            1000,
+            solver_order=2,
+            solver_type="bh2",
+            final_sigmas_type="zero",
             prediction_type=DIFFUSERS[prediction],
             **COMMON,
         )
@@ -54,18 +68,52 @@ def test_agrees_with_diffusers(network, kind, prediction, num_steps):
             prediction_type=DIFFUSERS[prediction],
             **COMMON,
         )
-    denoise = guided(network, process, prediction, condition, torch.ones(2))
+    denoise = guided(network, process, prediction, told(condition, [1.0, 1.0]))
     ours = SAMPLERS[kind](denoise, noise, process, num_steps)
     theirs = reference(scheduler, network, noise, condition, num_steps)
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("sampler", [ddim, dpmpp_2m])
-def test_a_perfect_denoiser_is_reached_from_any_noise(sampler):
-    wanted = torch.randn(3, 1, 4, 4)
-    noise = torch.randn(3, 1, 4, 4)
-    got = sampler(lambda x, t: wanted, noise, Process(1000), 8)
+def told(condition, guidance, away=None, similarity=None) -> Told:
+    away = torch.zeros_like(condition) if away is None else away
+    return Told(condition, away, torch.tensor(guidance), similarity)
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "logsnr"])
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 8])
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_a_perfect_denoiser_is_reached_from_any_noise(sampler, num_steps, spacing):
+    wanted, noise = torch.randn(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
+    calls = []
+
+    def denoise(x, t):
+        calls.append(t)
+        return wanted
+
+    got = SAMPLERS[sampler](denoise, noise, Process(1000), num_steps, spacing)
     torch.testing.assert_close(got, wanted)
+    assert len(calls) == (num_steps if sampler != "heun" else 2 * -(-num_steps // 2) - 1)
+
+
+def gaussian(process):
+    """The exact denoiser of data N(0, .25): x0^ = sqrt(a)*.25*x / (a*.25 + 1-a)."""
+
+    def denoise(x, t):
+        alpha_bar = float(process.alpha_bar_T[t])
+        return alpha_bar**0.5 * 0.25 * x / (alpha_bar * 0.25 + 1 - alpha_bar)
+
+    return denoise
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "dpmpp_2s", "unipc", "heun"])
+def test_second_order_comes_nearer_than_first_at_the_same_calls(sampler):
+    """The flow of a Gaussian ends at x/2 exactly (up to the first timestep's noise)."""
+    process, noise = Process(1000), torch.randn(500, dtype=torch.float64)
+    errors = {}
+    for kind in ("ddim", sampler):
+        got = SAMPLERS[kind](gaussian(process), noise, process, 21, "logsnr")
+        errors[kind] = float((got - noise / 2).abs().mean())
+    assert errors[sampler] < 0.7 * errors["ddim"]
 
 
 def test_guidance_mixes_conditional_and_unconditional(network):
@@ -73,7 +121,7 @@ def test_guidance_mixes_conditional_and_unconditional(network):
     x, condition = torch.randn(2, 2, 8, 8), torch.randn(2, 6)
 
     def at(g):
-        return guided(network, process, "x0", condition, torch.tensor(g))(x, 500)
+        return guided(network, process, "x0", told(condition, g))(x, 500)
 
     t = torch.full((2,), 500)
     plain = network(x, t, condition)
@@ -84,7 +132,45 @@ def test_guidance_mixes_conditional_and_unconditional(network):
     torch.testing.assert_close(at([1.0, 3.0]), mixed, atol=1e-5, rtol=1e-4)
 
 
+def test_guidance_leads_away_from_another_identity(network):
+    process, x = Process(1000), torch.randn(2, 2, 8, 8)
+    condition, other, t = torch.randn(2, 6), torch.randn(2, 6), torch.full((2,), 500)
+    got = guided(network, process, "x0", told(condition, [2.0, 2.0], other))(x, 500)
+    wanted, away = network(x, t, condition), network(x, t, other)
+    torch.testing.assert_close(got, 2 * wanted - away, atol=1e-5, rtol=1e-4)
+
+
+def test_guidance_acts_in_its_interval_alone(network):
+    process, x, condition = Process(1000), torch.randn(2, 2, 8, 8), torch.randn(2, 6)
+    inside = guided(network, process, "x0", told(condition, [3.0, 3.0]), (0.2, 0.6))
+    whole = guided(network, process, "x0", told(condition, [3.0, 3.0]))
+    plain = guided(network, process, "x0", told(condition, [1.0, 1.0]))
+    for t, same in ((100, plain), (500, whole), (900, plain)):
+        torch.testing.assert_close(inside(x, t), same(x, t), atol=1e-5, rtol=1e-4)
+
+
+def test_nobody_has_no_similarity():
+    seen = []
+
+    def network(x, t_B, identity_BD, similarity_B):
+        seen.append(similarity_B.tolist())
+        return x
+
+    condition, x = torch.ones(2, 6), torch.randn(2, 2, 8, 8)
+    similarity = torch.tensor([0.5, -0.2])
+    away = torch.stack([torch.zeros(6), torch.ones(6)])
+    for given in (None, away):
+        guided(network, Process(10), "x0", told(condition, [2.0, 2.0], given, similarity))(x, 5)
+    half, minus = pytest.approx(0.5), pytest.approx(-0.2)
+    assert seen == [[half, minus, 0, 0], [half, minus, 0, minus]]
+
+
 def test_timesteps_begin_at_the_noisiest():
-    assert trailing_timesteps(1000, 4) == [999, 749, 499, 249]
+    process = Process(1000)
+    assert spaced_timesteps(process, 4, "trailing") == [999, 749, 499, 249]
+    spaced = spaced_timesteps(process, 8, "logsnr")
+    assert spaced[0] == 999
+    assert sorted(set(spaced), reverse=True) == spaced
+    assert spaced_timesteps(Process(10), 10, "logsnr") == list(range(9, -1, -1))
     with pytest.raises(ValueError, match=r"sampler\.num_steps"):
-        trailing_timesteps(10, 11)
+        spaced_timesteps(Process(10), 11, "trailing")

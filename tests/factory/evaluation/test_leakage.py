@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from factory.config import AuditConfig
+from factory.config import AuditConfig, SourceConfig, load
 from factory.errors import LeakError
 from factory.evaluation.leakage import NOBODY, RealPeople, leakage, refuse_leaks
 from factory.evaluation.pixelhash import PixelHash
@@ -20,6 +20,7 @@ from factory.recognition.foreign import open_embedder
 from factory.release import build
 from factory.shards import layout
 from factory.sources import open_source
+from factory.sources.base import Subset
 from factory.store import LocalStore
 from factory.synthesis.inline import run_units
 
@@ -77,6 +78,7 @@ def test_the_largest_pairs_are_listed_first():
     audit = leakage(STRICT, [made([50, 20], [0, 1]), made([100], [2])], TWO, HASHES, {})
     assert [pair.row["identity"] for pair in audit.pairs] == [2, 1, 0]
     assert audit.pairs[0].cosine == pytest.approx(1)
+    assert [pair[:2] for pair in audit.lookalikes] == [(1, 2), (0, 2), (1, 3)]
 
 
 def test_one_person_is_no_yardstick():
@@ -165,3 +167,83 @@ PLANTS = {
     "recompress": lambda image: jpeg(image, 30),
     "relight": lambda image: np.asarray(ImageEnhance.Brightness(image).enhance(1.4)),
 }
+
+
+@pytest.fixture(scope="module")
+def lfw():
+    """Photographs of 300 people, and 100 strangers."""
+    if not LFW.is_file():
+        pytest.skip(f"needs {LFW}")
+    pytest.importorskip("dlib")
+    real = open_source(SourceConfig(kind="folder", path=str(LFW)))
+    others = open_source(SourceConfig(kind="folder", path=str(LFW.with_name("test112.tar"))))
+    strangers = [others[int(i)].image_HWC for i in np.linspace(0, len(others) - 1, 100)]
+    return Subset(real, 1500, 1800), np.stack(strangers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_real_faces_that_were_planted_are_found(lfw, tmp_path):
+    """By dlib, of 50 faces each: every copy, and 95 % of those mirrored, cropped, recompressed or
+    relit; of strangers at most 1 %."""
+    source, strangers = lfw
+    judge, hashed = open_embedder("dlib", torch.device("cpu"), "judge.checkpoint"), PixelHash()
+    real = real_faces(source, judge, str(tmp_path), 0.0)
+    plain, mirrored = (real_faces(source, PixelHash(m), str(tmp_path), 0.0) for m in (False, True))
+    hashes = RealFaces(
+        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
+        np.tile(plain.labels, 2),
+        np.tile(plain.places, 2),
+    )
+
+    def flagged(images: np.ndarray) -> float:
+        rows = [{"identity": i, "key": str(i)} for i in range(len(images))]
+        made = MadeFaces(0, rows, [judge.embed(images), hashed.embed(images)])
+        found = leakage(AuditConfig(), [made], real, hashes, {})
+        return found.figures["faces_or_near_copies"]
+
+    chosen = [
+        Image.fromarray(source[int(i)].image_HWC) for i in np.linspace(0, len(source) - 1, 50)
+    ]
+    shares = {name: flagged(np.stack([plant(c) for c in chosen])) for name, plant in PLANTS.items()}
+    shares["strangers"] = flagged(strangers)
+    print(json.dumps(shares))
+    assert shares["copy"] == 1.0
+    assert shares["strangers"] <= 0.01
+    assert all(share >= 0.95 for name, share in shares.items() if name != "strangers")
+
+
+@pytest.mark.slow
+def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch):
+    """The whole way: a generator that gives away photographs, and the starter's judge."""
+    source, _ = lfw
+    folder = tmp_path / "people"
+    for place in range(60):
+        face = source[place]
+        person = folder / str(face.label)
+        person.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face.image_HWC).save(person / f"{place}.png")
+
+    def give_away(self, shots, batch_size):
+        images = np.zeros((batch_size, 112, 112, 3), np.uint8)
+        for shot in shots:
+            images[shot.slot] = source[shot.identity * 4 + shot.image].image_HWC
+        return images
+
+    monkeypatch.setattr("factory.synthesis.generators.DiffusionGenerator.generate", give_away)
+    config = load(
+        Path("configs/demo.yaml"),
+        [
+            "source.kind=folder",
+            f"source.path={folder}",
+            "identities.num_virtual=10",
+            "plan.images_per_identity=4",
+            "filters.min_own_cosine=null",
+            "filters.min_identity_gap=null",
+            "fleet.runner=inline",
+            f"audit.vectors={tmp_path / 'vectors'}",
+            f"store.url={tmp_path / 'store'}",
+        ],
+    )
+    with pytest.raises(LeakError, match="40 of 40"):
+        build(config, run_units, say=lambda line: None)
