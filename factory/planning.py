@@ -6,7 +6,7 @@ import hashlib
 
 from factory.config import Config
 from factory.errors import Conflict, PlanError
-from factory.identities.files import OpenGalleries
+from factory.identities.files import OpenGalleries, open_here
 from factory.identities.plan import Plan, cut_units, first_difference
 from factory.preflight import Inputs
 from factory.shards import layout
@@ -30,7 +30,9 @@ def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
         )
 
 
-def write_plan(config: Config, inputs: Inputs, store: Store, open_galleries: OpenGalleries) -> Plan:
+def write_plan(
+    config: Config, inputs: Inputs, store: Store, open_galleries: OpenGalleries = open_here
+) -> Plan:
     """Decide who exists and what is made, and write it before anything is drawn.
 
     The plan comes last: a roster without one is what a dead driver left, and the same config

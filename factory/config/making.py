@@ -75,8 +75,8 @@ class PlanConfig:
 class SamplerConfig:
     """How a shot is drawn."""
 
-    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc", "heun"] = "dpmpp_2m"
-    """DDIM (eta 0), DPM-Solver++ 2M or 2S, UniPC-2 or Heun."""
+    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "dpmpp_2m"
+    """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
     num_steps: int = knob(15, low=1, high=1000)
     """Network calls an image; with guidance other than 1 each is of twice the size."""
     spacing: Literal["trailing", "logsnr"] = "trailing"

@@ -1,6 +1,6 @@
 """Samplers as pure functions of a denoiser, at a given number of network calls: DDIM (Song et al.
-2021, eta 0), DPM-Solver++ 2M and 2S (Lu et al. 2022, algorithms 2 and 1, midpoint form), UniPC-2
-with B2 (Zhao et al. 2023, algorithms 1-3) and Heun (Karras et al. 2022, algorithm 1).
+2021, eta 0), DPM-Solver++ 2M and 2S (Lu et al. 2022, algorithms 2 and 1, midpoint form) and UniPC-2
+with B2 (Zhao et al. 2023, algorithms 1-3).
 
 lambda = log(sqrt(a)/sqrt(1-a)) is half the log signal-to-noise ratio; the last step goes to lambda
 = infinity, so every sampler ends with an x0^ of the network.
@@ -109,31 +109,6 @@ def dpmpp_2s(
     return x
 
 
-def heun(
-    denoise: Denoiser,
-    noise: torch.Tensor,
-    process: Process,
-    num_steps: int,
-    spacing: str = "trailing",
-) -> torch.Tensor:
-    """Euler in sigma = sqrt(1-a)/sqrt(a), corrected by the slope at its end, two calls a step; with
-    an odd number of calls the last step is left uncorrected."""
-    scale, calls = _Scales(process), num_steps
-    timesteps = spaced_timesteps(process, -(-calls // 2), spacing)
-    sigma = [math.exp(-scale.lambdas[t]) for t in timesteps]
-    y = noise / scale.signal[timesteps[0]]
-    for i, t in enumerate(timesteps):
-        x0 = denoise(y * scale.signal[t], t)
-        if i + 1 == len(timesteps):
-            return x0
-        slope = (y - x0) / sigma[i]
-        ahead = y + (sigma[i + 1] - sigma[i]) * slope
-        after = timesteps[i + 1]
-        ahead_x0 = denoise(ahead * scale.signal[after], after)
-        y = y + (sigma[i + 1] - sigma[i]) * (slope + (ahead - ahead_x0) / sigma[i + 1]) / 2
-    return y
-
-
 def unipc(
     denoise: Denoiser,
     noise: torch.Tensor,
@@ -206,5 +181,4 @@ SAMPLERS = {
     "dpmpp_2m": dpmpp_2m,
     "dpmpp_2s": dpmpp_2s,
     "unipc": unipc,
-    "heun": heun,
 }

@@ -125,7 +125,7 @@ def test_identity_loss_is_equation_8(recipe):
     noise, nobody = torch.randn_like(x), torch.zeros(3, recognizer.dim)
     wanted = recognizer.unit_features(x)
     plain, weighted = (
-        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted)
+        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted, None)
         for w in (0.0, 0.5)
     )
     black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero

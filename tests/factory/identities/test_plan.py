@@ -13,23 +13,19 @@ from factory.identities.plan import Plan, cut_units, first_difference, first_rou
 from factory.identities.roster import Roster, build_roster, class_centres
 from factory.preflight import preflight
 from factory.recognition.embed import Recognizer
-from factory.records import Identity
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
+from tests.planned import SAMPLER, shots_of, virtual_people
 
 ASKED = {
     "release": {"seed": 3},
-    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
+    "sampler": SAMPLER,
     "plan": {"micro_batch": 3, "topup_batch": None},
 }
 
 
-def people(*num_shots: int) -> list[Identity]:
-    return [Identity(i, "virtual", "pca", 0, 0.1, 0.2, n) for i, n in enumerate(num_shots)]
-
-
 def test_units_never_split_an_identity():
-    units = cut_units(people(2, 2, 2, 5, 1), 2)
+    units = cut_units(virtual_people(2, 2, 2, 5, 1), 2)
     assert [(u.first_identity, u.num_identities, u.num_shots) for u in units] == [
         (0, 2, 4),
         (2, 2, 7),
@@ -38,18 +34,18 @@ def test_units_never_split_an_identity():
 
 
 def test_shots_fill_batches_in_order():
-    roster = Roster(people(2, 3), np.zeros((2, 4), np.float32))
+    roster = Roster(virtual_people(2, 3), np.zeros((2, 4), np.float32))
     shots = first_round(ASKED, cut_units(roster.identities, 2)[0], roster)
     assert [(s.batch, s.slot) for s in shots] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert [s.key for s in shots][2:4] == ["000001_0000", "000001_0001"]
     assert len({s.seed for s in shots}) == 5
-    again = place(ASKED, [(1, 0)], attempt=1)[0]
+    again = shots_of(ASKED, [(1, 0)], 1)[0]
     assert again.key == shots[2].key
     assert again.seed != shots[2].seed
 
 
 def test_plan_round_trip_and_tampering():
-    plan = Plan(ASKED, {"roster.parquet": "00"}, cut_units(people(2, 2), 1))
+    plan = Plan(ASKED, {"roster.parquet": "00"}, cut_units(virtual_people(2, 2), 1))
     data = plan.to_json()
     assert Plan.from_json(data) == plan
     with pytest.raises(PlanError, match="plan_hash"):
@@ -64,7 +60,7 @@ def test_first_difference_names_the_dotted_field():
 
 
 def test_roster_round_trip():
-    roster = Roster(people(1, 2), np.eye(2, dtype=np.float32))
+    roster = Roster(virtual_people(1, 2), np.eye(2, dtype=np.float32))
     again = Roster.read(roster.parquet(), roster.embeddings())
     assert again.identities == roster.identities
     assert np.array_equal(again.unit_ND, roster.unit_ND)
@@ -100,3 +96,25 @@ def test_real_people_are_filled_up_and_marked(release_config):
     assert roster.identities[2].name == "person_0"
     full = dataclasses.replace(config, plan=dataclasses.replace(config.plan, fill_to=IMAGES))
     assert len(build_roster(full, recognizer, open_source(config.source), 0.95).identities) == 2
+
+
+def test_shots_say_how_their_condition_is_bent():
+    unit = np.eye(3, dtype=np.float32)
+    unit[1] = np.array([0.96, 0.28, 0.0])
+    near = [dataclasses.replace(who, nearest_other_cosine=0.96) for who in virtual_people(40, 40)]
+    far = dataclasses.replace(virtual_people(1, 1, 40)[2], nearest_other_cosine=0.0)
+    roster = Roster([*near, far], unit)
+    bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
+    plan = ASKED | {"sampler": SAMPLER | bent}
+    shots = place(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
+    assert {s.away for s in shots[:40]} == {1}
+    assert {s.away for s in shots[40:80]} == {0}
+    lowest = np.sqrt(0.98), np.sqrt(0.98), np.sqrt(0.5)  # half the angle to the nearest other
+    for who, least in enumerate(lowest):
+        turns = [s.turn_cos for s in shots if s.identity == who]
+        assert least <= min(turns) < least + 0.1 * (1 - least)
+        assert max(turns) > 1 - 0.1 * (1 - least)
+    assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
+    assert place(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
+    plain = place(ASKED, [(0, 0)], roster, 0)[0]
+    assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)

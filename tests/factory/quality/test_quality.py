@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from factory.config import FiltersConfig, as_dict
-from factory.identities.plan import place
 from factory.quality import filters
 from factory.quality.scores import Scorer, sharpness
 from factory.records import Scores
 from tests.factory.identities.test_plan import ASKED
+from tests.planned import shots_of
 
 GOOD = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 
@@ -46,7 +46,7 @@ def test_reasons(change, limits, reason):
 
 def test_scores_of_axes():
     roster, real = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[1, 2]]
-    shots = place(ASKED, [(0, 0), (1, 0)], 0)
+    shots = shots_of(ASKED, [(0, 0), (1, 0)])
     unit = np.array([[0.8, 0.6, 0.0], [0.0, 1.0, 0.0]], np.float32)
     images = np.full((2, 8, 8, 3), 77, np.uint8)
     first, second = Scorer(roster, real, {1: 0}).score(shots, images, unit)
@@ -59,7 +59,7 @@ def test_scores_of_axes():
 
 def test_further_measures_are_scores_by_their_names():
     roster = np.eye(2, dtype=np.float32)
-    shots = place(ASKED, [(0, 0), (1, 0)], 0)
+    shots = shots_of(ASKED, [(0, 0), (1, 0)])
     images = np.stack([np.full((8, 8, 3), grey, np.uint8) for grey in (10, 20)])
     scorer = Scorer(roster, roster, {}, {"ser_fiq": lambda x: x.mean((1, 2, 3)) / 40})
     scores = scorer.score(shots, images, roster)
@@ -68,7 +68,7 @@ def test_further_measures_are_scores_by_their_names():
 
 def test_a_lonely_identity_has_no_other():
     roster = np.eye(1, 3, dtype=np.float32)
-    shots = place(ASKED, [(0, 0)], 0)
+    shots = shots_of(ASKED, [(0, 0)])
     score = Scorer(roster, roster, {}).score(shots, np.zeros((1, 8, 8, 3), np.uint8), roster)[0]
     assert (score.nearest_other, score.nearest_other_cosine) == (-1, -1.0)
 

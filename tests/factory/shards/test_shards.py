@@ -13,16 +13,17 @@ import pytest
 import webdataset
 
 from factory.errors import IntegrityError, PlanError
-from factory.identities.plan import Plan, cut_units, place
+from factory.identities.plan import Plan, cut_units
 from factory.records import Counts, Face, Failure, Identity, Scores, Timings
 from factory.shards import layout, manifest, writer
 from factory.shards.reader import iterate_kept, metadata_rows
 from factory.shards.verify import verify
 from factory.store import LocalStore
+from tests.planned import SAMPLER, shots_of
 
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
-    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
+    "sampler": SAMPLER,
     "plan": {"micro_batch": 3, "topup_batch": None, "fill_to": 0},
 }
 WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
@@ -36,7 +37,7 @@ PLAN = Plan(ASKED, ROSTER, cut_units(WHO, 2))
 def make_faces(brightness: int = 50) -> list[Face]:
     scores = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
     faces = []
-    for shot in place(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)], 0):
+    for shot in shots_of(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)]):
         image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
         faces.append(Face(shot, writer.encode_jpeg(image, 90), scores))
     return faces

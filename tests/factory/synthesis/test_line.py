@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from factory.errors import StoreError
-from factory.identities.plan import place
 from factory.records import Counts, Identity, Scores
 from factory.shards import layout
 from factory.store import LocalStore
 from factory.synthesis.line import Line, Made
+from tests.planned import SAMPLER, shots_of
 
 ASKED = {
     "release": {"seed": 3},
-    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0},
+    "sampler": SAMPLER,
     "plan": {"micro_batch": 4, "topup_batch": None},
 }
 WHO = [Identity(0, "virtual", "pca", 0, 0.1, 0.2, 4)]
@@ -44,7 +44,7 @@ class SlowStore(LocalStore):
 def send(line: Line, unit: int, beats: list[int] | None = None) -> None:
     """Make a unit of four faces and send it down the line."""
     beat = lambda: beats.append(unit) if beats is not None else None  # noqa: E731
-    shots = place(ASKED, [(0, i) for i in range(4)], 0)
+    shots = shots_of(ASKED, [(0, i) for i in range(4)])
     kept = [line.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
     line.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))

@@ -9,19 +9,23 @@ import pytest
 import torch
 
 from factory.errors import DeviceError, IntegrityError, PlanError
-from factory.identities.plan import Plan, cut_units, first_round, place
+from factory.identities.plan import Plan, cut_units, first_round
 from factory.identities.roster import Roster
 from factory.planning import write_plan
 from factory.preflight import preflight
 from factory.quality.scores import Scorer
 from factory.records import Identity
+from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.store import LocalStore, open_store
 from factory.synthesis.care import Care
-from factory.synthesis.generators import HalvingGenerator
+from factory.synthesis.generators import HalvingGenerator, turned
+from factory.synthesis.inline import run_units
 from factory.synthesis.line import Line
 from factory.synthesis.maker import ShardMaker
+from factory.synthesis.reproduce import reproduce
+from tests.planned import SAMPLER, shots_of
 
 LIMITS = {
     "min_own_cosine": 0.5,
@@ -33,7 +37,7 @@ LIMITS = {
 }
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
-    "sampler": {"kind": "ddim", "num_steps": 4, "guidance": 1.0, "jpeg_quality": 90},
+    "sampler": SAMPLER | {"jpeg_quality": 90},
     "plan": {"micro_batch": 3, "topup_batch": None, "max_rounds": 3, "fill_to": 0},
     "filters": LIMITS,
 }
@@ -174,7 +178,7 @@ def test_out_of_memory_with_a_single_slot_is_an_error():
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        HalvingGenerator(NoMemory()).generate(place(ASKED, [(0, 0)], 0), 8)
+        HalvingGenerator(NoMemory()).generate(shots_of(ASKED, [(0, 0)]), 8)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
     shots = first_round(plan.request, plan.units[0], roster)[:3]
     together = maker.draw(shots)
     alone = maker.draw([shots[1]])
-    strangers = place(plan.request, [(4, 0), (4, 1), (5, 0)], 7)
+    strangers = shots_of(plan.request, [(4, 0), (4, 1), (5, 0)], 7)
     among = maker.draw([strangers[0], shots[1], strangers[2]])
     for _, image, scores in (alone[0], among[1]):
         assert np.array_equal(together[1][1], image)
@@ -261,3 +265,30 @@ def test_noise_comes_from_the_seed_alone(real_maker):
     changed = maker.draw(other)
     assert not np.array_equal(changed[0][1], first[0][1])
     assert np.array_equal(changed[1][1], first[1][1])
+
+
+def test_a_turned_condition_keeps_its_length_and_angle():
+    unit = torch.nn.functional.normalize(torch.randn(64), dim=0)
+    stream = np.random.default_rng(0)
+    assert turned(unit, 1.0, stream) is unit
+    bent = turned(unit, 0.8, stream)
+    assert float(bent @ unit) == pytest.approx(0.8, abs=1e-5)
+    assert float(bent.norm()) == pytest.approx(1, abs=1e-5)
+    assert not torch.equal(bent, turned(unit, 0.8, stream))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["sampler.turn=true", "sampler.away=nearest", "sampler.kind=unipc", "sampler.spacing=logsnr"],
+)
+def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config, setting):
+    config = release_config(setting, "sampler.guidance=2", "sampler.num_steps=4")
+    build(config, run_units, say=lambda line: None)
+    store = open_store(config.store).below("tiny/releases/0.1.0")
+    rows = metadata_rows(store, 0)
+    name = setting.partition("=")[0].removeprefix("sampler.")
+    column = {"turn": "turn_cos", "kind": "sampler"}.get(name, name)
+    plain = {"turn_cos": 1.0, "away": -1, "sampler": "dpmpp_2m", "spacing": "trailing"}
+    assert all(row[column] != plain[column] for row in rows)
+    again = reproduce(config, store, rows[1]["key"])
+    assert again.jpeg == again.published

@@ -1,0 +1,102 @@
+"""CemiFace's condition and loss, and generators that begin with another's weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.diffusion.similarity import GRID, draw_similarities, similarity_loss
+from factory.diffusion.train import GeneratorLoss, begin_with, network_shape, train
+from factory.diffusion.uvit import Shape, UViT
+from factory.errors import CheckpointError, ConfigError
+from factory.preflight import preflight
+from factory.recognition.embed import Recognizer
+from tests.conftest import PX
+from tests.factory.diffusion.test_train import CPU, quiet, recipe  # noqa: F401
+
+
+def test_grid_is_the_papers():
+    assert len(GRID) == 51
+    torch.testing.assert_close(GRID[[0, 25, 50]], torch.tensor([-1.0, 0.0, 1.0]))
+    drawn = draw_similarities(5000, torch.Generator().manual_seed(0))
+    assert set(drawn.tolist()) == set(GRID.tolist())
+    assert float(drawn.mean()) == pytest.approx(0, abs=0.03)
+
+
+def test_loss_in_closed_form():
+    """s = .6: (1-g)*.16 + g*(m-.6)^2."""
+    identity, made = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
+    for m, g, wanted in ((1.0, 0.0, 0.16), (0.6, 1.0, 0.0), (0.1, 1.0, 0.25), (0.1, 0.5, 0.205)):
+        found = similarity_loss(made, identity, torch.tensor([m]), torch.tensor([g]))
+        assert found.tolist() == pytest.approx([wanted], abs=1e-6)
+
+
+def test_training_adds_the_loss_where_a_condition_is_given(recipe):  # noqa: F811
+    config = recipe("generator.space=pixels", "generator.similarity_tokens=2")
+    config = replace(config, generator=replace(config.generator, prediction="x0"))
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    torch.manual_seed(0)
+    model = GeneratorLoss(
+        config.generator, network_shape(config, 3, PX, recognizer.dim), lambda y: y, recognizer
+    )
+    x, t = torch.rand(3, 3, PX, PX) * 2 - 1, torch.tensor([10, 50, 90])
+    wanted, m = recognizer.unit_features(x), torch.tensor([0.2, -0.4, 0.0])
+    given = wanted * torch.tensor([[1.0], [1.0], [0.0]])
+    found = model(x, torch.randn_like(x), t, given, wanted, m)
+    black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero
+    aims = similarity_loss(black, wanted, m, t / config.generator.num_timesteps)
+    expected = x.square().mean() + config.generator.similarity_weight * aims[:2].sum() / 3
+    torch.testing.assert_close(found, expected)
+
+
+def test_similarity_reaches_the_drawing():
+    torch.manual_seed(0)
+    network = UViT(Shape(2, 8, 2, None, 32, 3, 2, 6, similarity_tokens=3)).eval()
+    torch.nn.init.normal_(network.final.weight, std=0.1)
+    x, t, who = torch.randn(2, 2, 8, 8), torch.full((2,), 5), torch.randn(2, 6)
+    low, high = (network(x, t, who, torch.full((2,), m)) for m in (-1.0, 1.0))
+    assert (low - high).abs().max() > 1e-3
+    alone = network(x[:1], t[:1], who[:1], torch.tensor([1.0]))
+    torch.testing.assert_close(alone, high[:1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
+    first = recipe("training.max_steps=2", f"training.out={tmp_path / 'first'}")
+    train(first, quiet)
+    settings = ("generator.similarity_tokens=2", f"generator.start={tmp_path / 'first'}")
+    train(recipe(*settings, "training.max_steps=1", "generator.lr=0"), quiet)
+    before = checkpoint.load(str(tmp_path / "first"), "generator", "k").tensors
+    after = checkpoint.load(str(tmp_path / "out"), "generator", "k")
+    assert after.config["shape"]["similarity_tokens"] == 2
+    assert set(before) < set(after.tensors)
+    for name, tensor in before.items():
+        torch.testing.assert_close(after.tensors[name], tensor)
+
+
+def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
+    story = checkpoint.read_story(str(weights / "generator"), "generator", "k")
+    wider = UViT(replace(Shape(**story["config"]["shape"]), width=64))
+    with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer's space"):
+        begin_with(wider, str(weights / "generator"), "0" * 64)
+    with pytest.raises(CheckpointError, match=r"generator\.start: .* of shape"):
+        begin_with(wider, str(weights / "generator"), story["lineage"]["recognizer"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (("sampler.similarity=[1.5]",), r"sampler\.similarity: got 1\.5; want cosines"),
+        (("sampler.similarity=[0.0]",), r"generator with 0 similarity tokens; want none"),
+        (
+            ("sampler.similarity=[0.0]", "filters.min_own_cosine=.4"),
+            r"filters\.min_own_cosine: got 0\.4 while sampler\.similarity asks for 0\.0",
+        ),
+        (("sampler.guidance_from=.5", "sampler.guidance_to=.5"), r"sampler\.guidance_from"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_refused(release_config, settings, says):
+    with pytest.raises(ConfigError, match=says):
+        preflight(release_config(*settings))
