@@ -10,7 +10,9 @@ import numpy as np
 from factory.config import Config
 from factory.distributed import pick_device
 from factory.evaluation.balance import balance
+from factory.evaluation.consistency import consistency, repeats
 from factory.evaluation.diversity import pose
+from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
 from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
@@ -46,7 +48,7 @@ def measure(
     """(figures by file stem of metrics/, what the report shows)."""
     roster, device = open_plan(store)[1], pick_device(config.compute)
     faces = sample_release(store, plan)
-    similar, strangers = {}, np.empty(0)
+    similar, properties, strangers = {}, {}, np.empty(0)
     for kind, name in (
         ("recognizer", config.recognizer.checkpoint),
         ("judge", config.judge.checkpoint),
@@ -54,14 +56,23 @@ def measure(
         if not name:
             continue
         embedder = open_embedder(name, device, f"{kind}.checkpoint")
-        made, real = _both(config, source, store, manifest, embedder)
-        similar[kind] = similarity(*made, *real)
+        made = _made(config, store, manifest, embedder)
+        real = _real(config, source, embedder)
+        some_made, some_real = evenly(*made), evenly(real.unit_ND, real.labels)
+        similar[kind] = similarity(*some_made, *some_real)
+        properties[kind] = {
+            "release": consistency(*made),
+            "source": consistency(real.unit_ND, real.labels),
+            "fidelity": fidelity(made[0], real.unit_ND),
+        }
         if kind == "recognizer":
-            strangers = pair_cosines(*real)[1]
+            strangers = pair_cosines(*some_real)[1]
+    properties["repeats"] = repeats(*_made(config, store, manifest, PixelHash()))
     audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
         "similarity": similar,
+        "properties": properties,
         "separability": separability(plan, roster, strangers),
         "leakage": audit.figures if audit else {"note": NO_JUDGE},
         "pose": pose(
@@ -105,16 +116,15 @@ def _group_accuracy(config: Config, source: FaceSource) -> float | None:
     return groups.accuracy if groups else None
 
 
-def _both(
-    config: Config, source: FaceSource, store: Store, manifest: Manifest, space: Space
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((vectors, labels) of kept faces, those of the source), both of evenly spaced identities."""
+def _made(
+    config: Config, store: Store, manifest: Manifest, space: Space
+) -> tuple[np.ndarray, np.ndarray]:
+    """(vectors [N, D] of all kept faces, 4*D bytes each, and their identities [N])."""
     units, labels = [], []
     for unit in made_faces(store, _dataset(config), manifest, [space]):
         units.append(unit.unit_by_space[0])
         labels += [row["identity"] for row in unit.rows]
-    real = _real(config, source, space)
-    return evenly(np.concatenate(units), np.array(labels)), evenly(real.unit_ND, real.labels)
+    return np.concatenate(units), np.array(labels)
 
 
 def _real(config: Config, source: FaceSource, space: Space) -> RealFaces:

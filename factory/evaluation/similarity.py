@@ -63,6 +63,7 @@ def similarity(
     return {
         "release": _pairs(made_ND, made_labels),
         "source": _pairs(real_MD, real_labels),
+        "overlap": _overlaps(made_ND, made_labels, real_MD, real_labels),
         "nearest_real": spread((made_ND @ real_MD.T).max(1)),
         "source_nearest_other_person": spread(_nearest_stranger(real_MD, real_labels)),
     }
@@ -84,6 +85,18 @@ def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "fdr": fisher_ratio(genuine, impostor),
         "genuine": spread(genuine),
         "impostor": spread(impostor),
+    }
+
+
+def _overlaps(
+    made_ND: np.ndarray, made_labels: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
+) -> dict[str, float]:
+    """Overlap of the release's histograms with the source's, where both have such pairs."""
+    pairs = zip(pair_cosines(made_ND, made_labels), pair_cosines(real_MD, real_labels), strict=True)
+    return {
+        kind: histogram_overlap(made, real)
+        for kind, (made, real) in zip(("genuine", "impostor"), pairs, strict=True)
+        if len(made) and len(real)
     }
 
 

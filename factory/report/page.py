@@ -44,6 +44,9 @@ def render_page(
             (jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)
             for made, real, pair in pictures.nearest
         ],
+        properties=_property_rows(metrics["properties"]),
+        fidelity=_fidelity_rows(metrics["properties"], similarity),
+        repeats=metrics["properties"]["repeats"],
         balance=_balance_rows(metrics["balance"]),
         group_accuracy=metrics["balance"].get("left_out_accuracy"),
         pose=_pose_line(metrics["pose"]),
@@ -106,6 +109,35 @@ def _similarity_rows(similarity: dict[str, Any]) -> list[list[str]]:
                 ]
             )
     return rows
+
+
+def _property_rows(properties: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for name in ("recognizer", "judge"):
+        for side in ("release", "source"):
+            seen = properties.get(name, {}).get(side)
+            if seen:
+                cells = [_mean(seen.get(key)) for key in ("within_class", "ccs", "nnccs")]
+                rows.append([name, side, *cells, _number(seen.get("ccs_minus_nnccs"))])
+    return rows
+
+
+def _fidelity_rows(properties: dict[str, Any], similarity: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for name, measured in similarity.items():
+        seen, overlap = properties[name]["fidelity"], measured["overlap"]
+        figures = [_number(seen.get(key)) for key in ("fid", "cmmd", "precision", "recall")]
+        shared = [_number(overlap.get(key)) for key in ("genuine", "impostor")]
+        rows.append([name, *figures, *shared])
+    return rows
+
+
+def _mean(seen: dict[str, float] | None) -> str:
+    return f"{seen['mean']:.3f} ± {seen['std']:.3f}" if seen else "n/a"
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _separability_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

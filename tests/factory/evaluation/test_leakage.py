@@ -237,6 +237,7 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
             "source.kind=folder",
             f"source.path={folder}",
             "identities.num_virtual=10",
+            "identities.max_cosine=.999",
             "plan.images_per_identity=4",
             "filters.min_own_cosine=null",
             "filters.min_identity_gap=null",

@@ -1,0 +1,101 @@
+"""Do made faces look like real ones, as sets? FID, CMMD, improved precision and recall (METHODS 7).
+
+All work on features of any network; the network is part of the figure's name. Shapes: N and M
+features of two sets, D their length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+BLOCK = 1024
+SIGMA = 10.0
+"""Width of CMMD's kernel (Jayasumana et al. 2024)."""
+NEIGHBOURS = 3
+"""k of improved precision and recall (Kynkaanniemi et al. 2019)."""
+MAX_FEATURES = 10_000
+"""Features of each set that are compared, evenly spaced ones beyond."""
+
+
+def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> dict[str, Any]:
+    """All figures of two sets of features; n/a with the reason where a set is too small."""
+    made_ND, real_MD = _evenly(made_ND), _evenly(real_MD)
+    least = NEIGHBOURS + 1
+    if min(len(made_ND), len(real_MD)) < least:
+        return {"note": f"n/a: needs {least} images in both sets"}
+    precision, recall = precision_recall(made_ND, real_MD)
+    return {
+        "num_made": len(made_ND),
+        "num_real": len(real_MD),
+        "fid": fid(made_ND, real_MD),
+        "cmmd": cmmd(made_ND, real_MD),
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def fid(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
+    """Frechet distance of two Gaussians (Heusel et al. 2017):
+    |m_a - m_b|^2 + tr(S_a) + tr(S_b) - 2*tr((S_a^1/2 S_b S_a^1/2)^1/2)."""
+    a_ND, b_MD = a_ND.astype(np.float64), b_MD.astype(np.float64)
+    mean = a_ND.mean(0) - b_MD.mean(0)
+    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a_ND, b_MD))
+    root_a = _root(cov_a)
+    shared = np.sqrt(np.linalg.eigvalsh(root_a @ cov_b @ root_a).clip(min=0)).sum()
+    return float(mean @ mean + np.trace(cov_a) + np.trace(cov_b) - 2 * shared)
+
+
+def cmmd(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
+    """1000*MMD^2 with the kernel exp(-|x-y|^2/(2*SIGMA^2)), all pairs counted."""
+    within = _mean_kernel(a_ND, a_ND) + _mean_kernel(b_MD, b_MD)
+    return 1000 * (within - 2 * _mean_kernel(a_ND, b_MD))
+
+
+def precision_recall(made_ND: np.ndarray, real_MD: np.ndarray) -> tuple[float, float]:
+    """(share of made features inside the real set's neighbourhoods, share of real ones inside the
+    made set's); a neighbourhood reaches to the k-th neighbour in the own set."""
+    return _inside(made_ND, real_MD), _inside(real_MD, made_ND)
+
+
+def _inside(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
+    radius_M = np.concatenate(
+        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBOURS, axis=1)[:, NEIGHBOURS]))
+    )
+    inside = _blocks(a_ND, b_MD, lambda d: (d <= radius_M).any(1))
+    return float(np.concatenate(list(inside)).mean())
+
+
+def _mean_kernel(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
+    sums = _blocks(a_ND, b_MD, lambda d: np.exp(-d / (2 * SIGMA**2)).sum(1))
+    return float(np.concatenate(list(sums)).sum() / (len(a_ND) * len(b_MD)))
+
+
+def _blocks(
+    a_ND: np.ndarray, b_MD: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]
+) -> list[np.ndarray]:
+    """`reduce` of squared distances [BLOCK, M] of each block of rows."""
+    same = a_ND.shape == b_MD.shape and np.array_equal(a_ND, b_MD)
+    a_ND, b_MD = a_ND.astype(np.float64), b_MD.astype(np.float64)
+    norm_M = np.square(b_MD).sum(1)
+    found = []
+    for start in range(0, len(a_ND), BLOCK):
+        part = a_ND[start : start + BLOCK]
+        squared = np.square(part).sum(1)[:, None] + norm_M - 2 * part @ b_MD.T
+        if same:
+            rows = np.arange(len(part))
+            squared[rows, start + rows] = 0.0  # exactly, where the expansion cancels
+        found.append(reduce(squared.clip(min=0)))
+    return found
+
+
+def _root(cov_DD: np.ndarray) -> np.ndarray:
+    """Symmetric square root of a covariance."""
+    values, vectors = np.linalg.eigh(cov_DD)
+    return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
+
+
+def _evenly(x_ND: np.ndarray) -> np.ndarray:
+    return x_ND[np.linspace(0, len(x_ND) - 1, min(len(x_ND), MAX_FEATURES)).astype(int)]
