@@ -12,7 +12,7 @@ from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
 from factory.identities.files import check_galleries
-from factory.identities.groups import read_labels
+from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
@@ -78,8 +78,9 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
     file = config.identities.attributes
     if not file:
         return None
-    if file.endswith(".onnx"):
-        return checkpoint.file_sha256(Path(file)) if Path(file).is_file() else None
+    if file.endswith(".onnx") and Path(file).is_file():
+        open_classifier(Path(file))
+        return checkpoint.file_sha256(Path(file))
     labels = read_labels(config.identities, source)
     return hashlib.sha256(planning.canonical(labels)).hexdigest()
 

@@ -24,6 +24,8 @@ class Identity:
     nearest_other_cosine: float
     num_shots: int
     """Images planned."""
+    nearest_other: int = -1
+    """Row of the roster that is nearest; -1 where there is no other."""
     name: str = ""
     """Name in the source, of a real identity."""
     group: str = ""

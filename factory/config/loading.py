@@ -96,10 +96,13 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 def _refuse_numbers_as_names(asked: Any) -> None:
     """YAML reads 1.10 as the number 1.1 and 007 as 7: two versions would become one."""
-    release = asked.get("release") if isinstance(asked, dict) else None
-    for name in ("dataset", "version"):
-        value = release.get(name) if isinstance(release, dict) else None
+    for section, name in (
+        ("release", "dataset"),
+        ("release", "version"),
+        ("identities", "extends"),
+    ):
+        values = asked.get(section) if isinstance(asked, dict) else None
+        value = values.get(name) if isinstance(values, dict) else None
         if isinstance(value, int | float):
-            raise ConfigError(
-                f"release.{name}: got the number {value}; quote it, as in release.{name}=\"'1.10'\""
-            )
+            key = f"{section}.{name}"
+            raise ConfigError(f"{key}: got the number {value}; quote it, as in {key}=\"'1.10'\"")

@@ -36,6 +36,13 @@ def check(config: Config) -> None:
         )
     _check_quotas(config.identities)
     _check_sampler(config)
+    if config.identities.extends is not None:
+        _check_version("identities.extends", config.identities.extends)
+    if "://" in config.audit.vectors:
+        raise ConfigError(
+            f"audit.vectors: got {config.audit.vectors!r}; want a local folder, because it holds "
+            "who the source's people are"
+        )
     if config.identities.extends == config.release.version:
         raise ConfigError(
             f"identities.extends: got {config.identities.extends!r}, this release's own version; "
@@ -79,6 +86,11 @@ def _check_sampler(config: Config) -> None:
             f"sampler.guidance_from: got {sampler.guidance_from}; want less than "
             f"sampler.guidance_to={sampler.guidance_to}"
         )
+    if sampler.away != "nobody" and sampler.guidance == 1:
+        raise ConfigError(
+            f"sampler.away: got {sampler.away!r} with sampler.guidance=1, which guides nowhere; "
+            "want a larger guidance, or 'nobody'"
+        )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
         raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")
@@ -87,6 +99,18 @@ def _check_sampler(config: Config) -> None:
             f"filters.min_own_cosine: got {least} while sampler.similarity asks for "
             f"{min(sampler.similarity)}; want a smaller one, or null"
         )
+    if min(sampler.similarity, default=1.0) <= 0 and config.filters.min_identity_gap is not None:
+        raise ConfigError(
+            f"filters.min_identity_gap: got {config.filters.min_identity_gap} while "
+            f"sampler.similarity asks for {min(sampler.similarity)}, where others may be nearer; "
+            "want null"
+        )
+
+
+def _check_version(key: str, version: str) -> None:
+    plain = version.replace(".", "")
+    if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
+        raise ConfigError(f"{key}: got {version!r}; want ASCII letters, digits and - _ .")
 
 
 def _check_quotas(identities: IdentitiesConfig) -> None:
@@ -98,9 +122,10 @@ def _check_quotas(identities: IdentitiesConfig) -> None:
             "identities.attributes: nothing given while identities.quotas asks for groups; want a "
             ".csv or .onnx that tells them"
         )
-    if min(quotas.values()) < 0 or abs(sum(quotas.values()) - 1) > 1e-6:
+    total = sum(quotas.values())
+    if min(quotas.values()) < 0 or not abs(total - 1) <= 1e-6:  # also refuses NaN
         raise ConfigError(
-            f"identities.quotas: got shares that add up to {sum(quotas.values()):g}; want shares "
+            f"identities.quotas: got shares that add up to {total:g}; want shares "
             "of at least 0 that add up to 1"
         )
 
@@ -143,12 +168,10 @@ def _check_ranges(section: Any, prefix: str) -> None:
 
 
 def _check_names(release: ReleaseConfig) -> None:
-    for name, value, extra in (
-        ("dataset", release.dataset, "-_"),
-        ("version", release.version, "-_."),
+    if not release.dataset or any(
+        not (c.isascii() and (c.isalnum() or c in "-_")) for c in release.dataset
     ):
-        plain = value.replace(".", "") if "." in extra else value
-        if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
-            raise ConfigError(
-                f"release.{name}: got {value!r}; want ASCII letters, digits and {' '.join(extra)}"
-            )
+        raise ConfigError(
+            f"release.dataset: got {release.dataset!r}; want ASCII letters, digits and - _"
+        )
+    _check_version("release.version", release.version)

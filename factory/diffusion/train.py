@@ -150,12 +150,16 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition)
 
+    lineage = {"recognizer": recognizer.sha256}
+    if autoencoder:
+        lineage["autoencoder"] = autoencoder.sha256
+
     # Network, engine
     torch.manual_seed(seed)
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
     if recipe.start:
-        begin_with(model.network, recipe.start, recognizer.sha256)
+        lineage["start"] = begin_with(model.network, recipe, lineage)
     if config.compute.compile:
         model.compile()
 
@@ -203,9 +207,6 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Write
     metrics: dict[str, Any] = {}
     if rank() == 0:
-        lineage = {"recognizer": recognizer.sha256}
-        if autoencoder:
-            lineage["autoencoder"] = autoencoder.sha256
         metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
         story = checkpoint.Checkpoint(
             kind="generator",
@@ -220,17 +221,25 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     return metrics
 
 
-def begin_with(network: UViT, name: str, recognizer_sha256: str) -> None:
-    """Take over the weights of another generator of the same space; layers that it lacks stay new.
+def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
+    """Take over the weights of recipe.start, whose sha256 is returned; layers it lacks stay new.
 
-    Raises CheckpointError when it was trained in another space, or has layers of another shape.
+    Raises CheckpointError when it was trained with other networks (`lineage`), to estimate
+    something else, or has layers of another shape.
     """
+    name = str(recipe.start)
     loaded = checkpoint.load(name, "generator", "generator.start")
-    if loaded.lineage.get("recognizer") != recognizer_sha256:
+    if loaded.lineage != lineage:
         raise CheckpointError(
-            f"generator.start: {name} was trained in another recognizer's space; use that "
-            "recognizer.checkpoint, or generator.start=null"
+            f"generator.start: {name} was trained with another recognizer or autoencoder; use "
+            "those, or generator.start=null"
         )
+    for key in ("prediction", "num_timesteps"):
+        if loaded.config[key] != getattr(recipe, key):
+            raise CheckpointError(
+                f"generator.{key}: got {getattr(recipe, key)} to begin with {name}, which was "
+                f"trained with {loaded.config[key]}; want the same"
+            )
     mine = network.state_dict()
     for tensor_name, tensor in loaded.tensors.items():
         if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
@@ -239,6 +248,7 @@ def begin_with(network: UViT, name: str, recognizer_sha256: str) -> None:
                 "generator has not; want the same space, width, depth and patch"
             )
     network.load_state_dict(mine | loaded.tensors)
+    return loaded.sha256
 
 
 def _check_gradients(recipe: GeneratorConfig, recognizer: Recognizer) -> None:

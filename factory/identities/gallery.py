@@ -96,17 +96,25 @@ class Gallery:
 
         The vectors that `without` names do not count, such as the query itself or its own person.
         """
+        return self.who_is_nearest(unit_MD, first=first, stop=stop, without=without)[0]
+
+    def who_is_nearest(
+        self,
+        unit_MD: np.ndarray,
+        *,
+        first: int = 0,
+        stop: int | None = None,
+        without: Ranges | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(what `nearest` gives, the first vector with that cosine, int64 [M]; -1 for nobody)."""
         stop = len(self) if stop is None else stop
-        parts = [
-            self._nearest(
-                unit_MD[part],
-                first,
-                stop,
-                None if without is None else (without[0][part], without[1][part]),
-            )
-            for part in self._parts(len(unit_MD))
-        ]
-        return np.concatenate([np.empty(0), *parts])
+        cosines, places = [np.empty(0)], [np.empty(0, np.int64)]
+        for part in self._parts(len(unit_MD)):
+            ranges = None if without is None else (without[0][part], without[1][part])
+            cosine_M, place_M = self._nearest(unit_MD[part], first, stop, ranges)
+            cosines.append(cosine_M)
+            places.append(place_M)
+        return np.concatenate(cosines), np.concatenate(places)
 
     def _parts(self, count: int) -> Iterator[slice]:
         for start in range(0, count, QUERIES):
@@ -154,7 +162,7 @@ class Gallery:
     @torch.inference_mode()
     def _nearest(
         self, unit_MD: np.ndarray, first: int, stop: int, without: Ranges | None
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         least_M = torch.full((len(unit_MD),), -torch.inf)  # the largest cosine is at least this
         band = self._search.band(LENGTH**2)
         kept = _Candidates()
@@ -176,10 +184,13 @@ class Gallery:
             if len(kept) > PAIRS_KEPT:
                 kept.forget(least_M.numpy())
         kept.forget(least_M.numpy())
-        best_M = np.full(len(unit_MD), -1.0)
+        best_M, place_M = np.full(len(unit_MD), -1.0), np.full(len(unit_MD), -1, np.int64)
         exact_P = exact_cosines(unit_MD, kept.row_P, self.unit_GD, kept.column_P)
-        np.maximum.at(best_M, kept.row_P, exact_P)
-        return best_M
+        order_P = np.lexsort((kept.column_P, -exact_P, kept.row_P))
+        row_R, first_R = np.unique(kept.row_P[order_P], return_index=True)
+        best_M[row_R] = exact_P[order_P][first_R]
+        place_M[row_R] = kept.column_P[order_P][first_R]
+        return best_M, place_M
 
     def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
         tile_TD = self.unit_GD[first : min(first + TILE, stop)]

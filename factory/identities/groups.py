@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,7 +21,7 @@ from factory.sources.base import iterate_faces
 RIDGE = 1e-2
 """Share of the mean squared singular value that is added to each, so that few people suffice."""
 PIXELS_MEAN = 127.5
-"""An .onnx classifier gets (RGB - 127.5) / 127.5, as insightface's attribute models do."""
+"""An .onnx classifier gets (RGB - 127.5) / 127.5, [1, 3, S, S], and gives a score a class."""
 
 
 class Groups:
@@ -40,6 +41,7 @@ class Groups:
         self._weight_GD = _fit(unit_ND - self._mean_D, wanted_N, len(self.names))
         self._prior_G = np.bincount(wanted_N) / len(wanted_N)
         self._shares_G = np.array([quotas.get(name, 0.0) for name in self.names])
+        self._given_G, self._order = np.zeros(len(self.names)), list[int]()
 
     def predict(self, unit_MD: np.ndarray) -> np.ndarray:
         """Group number of each vector, int64 [M]; the same in any block."""
@@ -53,15 +55,13 @@ class Groups:
         return np.bincount(wanted, minlength=len(self.names))
 
     def wanted(self, identities_M: np.ndarray) -> np.ndarray:
-        """Group number that the quotas give each identity, int64 [M]: at every point of the roster
-        the groups have their shares within one identity."""
-        last = int(identities_M.max(initial=-1)) + 1
-        given_G, order = np.zeros(len(self.names)), np.empty(last, np.int64)
-        for identity in range(last):
-            behind_G = self._shares_G * (identity + 1) - given_G
-            order[identity] = int(behind_G.argmax())
-            given_G[order[identity]] += 1
-        return np.asarray(order[identities_M])
+        """Group number that the quotas give each identity, int64 [M]: that of the group furthest
+        behind its share, so every beginning of a roster is within two identities of the shares."""
+        while len(self._order) <= identities_M.max(initial=-1):
+            behind_G = self._shares_G * (len(self._order) + 1) - self._given_G
+            self._order.append(int(behind_G.argmax()))
+            self._given_G[self._order[-1]] += 1
+        return np.array([self._order[i] for i in identities_M], np.int64)
 
 
 def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
@@ -74,8 +74,12 @@ def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
         raise PlanError(f"identities.attributes: no such file {str(path)!r}; want .csv or .onnx")
     if path.suffix == ".onnx":
         return _classified(path, source)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise PlanError(f"identities.attributes: {path} is not UTF-8 text ({error})") from None
+    else:
+        rows = csv.DictReader(lines)
         columns = list(rows.fieldnames or [])
         if len(columns) < 2 or asked.attribute not in columns[1:]:
             raise PlanError(
@@ -96,9 +100,8 @@ def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
 def _classified(path: Path, source: FaceSource) -> dict[str, str]:
     """The commonest class of everybody's images, as its number."""
     import cv2
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_classifier(path)
     entry = session.get_inputs()[0]
     side = entry.shape[-1] if isinstance(entry.shape[-1], int) else None
     votes: dict[int, list[int]] = {}
@@ -108,6 +111,32 @@ def _classified(path: Path, source: FaceSource) -> dict[str, str]:
         scores = session.run(None, {entry.name: x_1CHW})[0]
         votes.setdefault(face.label, []).append(int(np.asarray(scores).ravel().argmax()))
     return {source.names[label]: str(np.bincount(seen).argmax()) for label, seen in votes.items()}
+
+
+def open_classifier(path: Path) -> Any:
+    """A session of one thread (threads decide bits); raises PlanError for a file that is none."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise PlanError(
+            f"identities.attributes: onnxruntime is not installed ({error}); "
+            "pip install 'face-factory[eval]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # because onnxruntime has errors of its own
+        reason = str(error).strip().splitlines()[0]
+        raise PlanError(f"identities.attributes: {path} cannot be opened ({reason})") from None
+    shape = session.get_inputs()[0].shape
+    if len(shape) != 4 or shape[1] != 3:
+        raise PlanError(
+            f"identities.attributes: {path} takes {shape}; want a classifier of images [1, 3, S, S]"
+        )
+    return session
 
 
 def _fit(centred_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.ndarray:

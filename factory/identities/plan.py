@@ -128,12 +128,9 @@ def place(
 ) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
     sampler, size = plan["sampler"], batch_size(plan, attempt)
-    away = {}
-    if sampler["away"] == "nearest":
-        away = {identity: roster.nearest_other(identity) for identity in {who for who, _ in wanted}}
     shots = []
     for position, (identity, image) in enumerate(wanted):
-        stream = (plan["release"]["seed"], identity, image)
+        who, stream = roster.identities[identity], (plan["release"]["seed"], identity, image)
         shots.append(
             Shot(
                 key=f"{identity:06d}_{image:04d}",
@@ -149,8 +146,8 @@ def place(
                 spacing=sampler["spacing"],
                 guidance_from=sampler["guidance_from"],
                 guidance_to=sampler["guidance_to"],
-                away=away.get(identity, -1),
-                turn_cos=_turn_cos(sampler, roster.identities[identity], stream, attempt),
+                away=who.nearest_other if sampler["away"] == "nearest" else -1,
+                turn_cos=_turn_cos(sampler, who, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
             )
         )
@@ -160,10 +157,12 @@ def place(
 def _turn_cos(
     sampler: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int
 ) -> float:
-    """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest other / 2)) (IDperturb)."""
+    """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest / 2)) (IDperturb); the nearest
+    is another identity or, because no gate sees what a turn leads to, a real person."""
     if not sampler["turn"]:
         return 1.0
-    lowest = max(LEAST_TURN_COS, math.sqrt((1 + max(who.nearest_other_cosine, -1.0)) / 2))
+    nearest = max(who.nearest_other_cosine, who.nearest_real_cosine)
+    lowest = max(LEAST_TURN_COS, math.sqrt((1 + nearest) / 2))
     drawn = np.random.Generator(np.random.Philox(stream_seed(*stream, "turn", attempt))).random()
     return round(lowest + (1 - lowest) * float(drawn), 6)
 

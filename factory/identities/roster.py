@@ -44,14 +44,6 @@ class Roster:
         np.save(buffer, self.unit_ND.astype(np.float32), allow_pickle=False)
         return buffer.getvalue()
 
-    def nearest_other(self, identity: int) -> int:
-        """Row of the identity with the largest cosine to this one; -1 when it is alone."""
-        if len(self.unit_ND) < 2:
-            return -1
-        cosine_N = self.unit_ND @ self.unit_ND[identity]
-        cosine_N[identity] = -2.0
-        return int(cosine_N.argmax())
-
     @classmethod
     def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
         rows = pq.read_table(io.BytesIO(parquet)).to_pylist()
@@ -96,6 +88,7 @@ def build_roster(
             attempt=admitted.attempts[index],
             nearest_real_cosine=float(admitted.nearest_real[index]),
             nearest_other_cosine=float(admitted.nearest_other[index]),
+            nearest_other=int(admitted.nearest_place[index]),
             num_shots=config.plan.images_per_identity,
             group=named[index] if named else "",
         )
@@ -207,9 +200,9 @@ def _with_real(
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
-    nearest_other = everybody.nearest(unit_ND, without=itself(0, len(unit_ND))).round(6)
+    nearest_other, place = everybody.who_is_nearest(unit_ND, without=itself(0, len(unit_ND)))
     nearest_real = real.nearest(recognizer.unit_real, without=itself(0, len(real))).round(6)
-    identities = list(virtual.identities)
+    identities, num_virtual = list(virtual.identities), len(virtual.identities)
     for position, label in enumerate(short):
         identities.append(
             Identity(
@@ -218,7 +211,8 @@ def _with_real(
                 proposal="source",
                 attempt=0,
                 nearest_real_cosine=float(nearest_real[rows[source.names[label]]]),
-                nearest_other_cosine=float(nearest_other[len(virtual.identities) + position]),
+                nearest_other_cosine=round(float(nearest_other[num_virtual + position]), 6),
+                nearest_other=int(place[num_virtual + position]),
                 num_shots=int(fill_to - counts[label]),
                 name=source.names[label],
             )

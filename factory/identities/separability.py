@@ -28,12 +28,15 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Admission:
-    """Accepted vectors [N, D], the attempts each took, and exact nearest cosines [N]."""
+    """Accepted vectors [N, D], the attempts each took, and exact nearest cosines [N] to real people
+    and to others, those of earlier releases among them."""
 
     unit_ND: np.ndarray
     attempts: list[int]
     nearest_real: np.ndarray
     nearest_other: np.ndarray
+    nearest_place: np.ndarray
+    """Which of the accepted is nearest to each, int64 [N]; -1 for one alone."""
     num_products: int
     """Inner products that the gate itself took, without the certificate."""
 
@@ -54,9 +57,9 @@ def admit(
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
 
     Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
-    identity of an earlier release; with `groups` everybody is of the group that the quotas want in
-    his place. Draws are numbered after the earlier identities, so that a
-    release that extends another does not propose the same people again.
+    identity of an earlier release. With `groups` the shares of the quotas hold in every beginning
+    of a roster that is drawn, and in the whole of one that is taken from a pool. Draws are numbered
+    after earlier identities, so that a release does not propose the people it extends again.
     """
     check_unit(unit_real_RD, "real gallery")
     gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED, groups)
@@ -151,17 +154,28 @@ class Gate:
         """Who was admitted, after an exact pass over all pairs."""
         gate_products = self.num_products
         unit_ND = self._gallery.unit_GD[self._num_before :]
-        nearest_real, nearest_other = [np.empty(0)], [np.empty(0)]
+        real, other, place = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)]
         for start in range(0, len(unit_ND), BLOCK):
             part = unit_ND[start : start + BLOCK]
-            nearest_real.append(nearest_of(part, self._gallery, self._num_real, self._further))
             own = itself(self._num_before + start, len(part))
-            nearest_other.append(self._gallery.nearest(part, first=self._num_real, without=own))
-        found = [np.concatenate(parts) for parts in (nearest_real, nearest_other)]
-        worst = max((float(part.max()) for part in found if len(part)), default=-1.0)
+            real.append(nearest_of(part, self._gallery, self._num_real, self._further))
+            cosine_B, place_B = self._gallery.who_is_nearest(
+                part, first=self._num_before, without=own
+            )
+            earlier_B = self._gallery.nearest(part, first=self._num_real, stop=self._num_before)
+            other.append(np.maximum(cosine_B, earlier_B))
+            place.append(np.maximum(place_B - self._num_before, -1))
+        real_N, other_N = np.concatenate(real), np.concatenate(other)
+        worst = max(real_N.max(initial=-1.0), other_N.max(initial=-1.0))
         assert worst < self._max_cosine, "the gate admitted somebody too near"  # the certificate
-        real, other = (part.round(6) for part in found)
-        return Admission(unit_ND.copy(), self._attempts, real, other, gate_products)
+        return Admission(
+            unit_ND.copy(),
+            self._attempts,
+            real_N.round(6),
+            other_N.round(6),
+            np.concatenate(place),
+            gate_products,
+        )
 
     def _unfit(self, identities_M: np.ndarray, unit_MD: np.ndarray) -> np.ndarray:
         """Whether a candidate is of another group than is wanted, or too near to somebody who is

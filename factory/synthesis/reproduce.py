@@ -58,7 +58,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     workshop = open_workshop(config, store)
     plan = workshop.plan
     unit, row = _row(store, plan, key)
-    shot = Shot(**{field.name: row[field.name] for field in fields(Shot)})
+    shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
     size = batch_size(plan.request, shot.attempt)
     image = workshop.generator.generate([shot], size)[shot.slot]
     jpeg = encode_jpeg(image, int(plan.request["sampler"]["jpeg_quality"]))

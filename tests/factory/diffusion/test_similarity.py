@@ -79,10 +79,15 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
 def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
     story = checkpoint.read_story(str(weights / "generator"), "generator", "k")
     wider = UViT(replace(Shape(**story["config"]["shape"]), width=64))
-    with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer's space"):
-        begin_with(wider, str(weights / "generator"), "0" * 64)
+    asked = recipe(
+        f"generator.start={weights / 'generator'}", "generator.num_timesteps=100"
+    ).generator
+    with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
+        begin_with(wider, asked, {"recognizer": "0" * 64})
     with pytest.raises(CheckpointError, match=r"generator\.start: .* of shape"):
-        begin_with(wider, str(weights / "generator"), story["lineage"]["recognizer"])
+        begin_with(wider, asked, story["lineage"])
+    with pytest.raises(CheckpointError, match=r"generator\.num_timesteps: got 7 .* with 100"):
+        begin_with(wider, replace(asked, num_timesteps=7), story["lineage"])
 
 
 @pytest.mark.parametrize(

@@ -99,17 +99,31 @@ def test_real_people_are_filled_up_and_marked(release_config):
 
 
 def test_shots_say_how_their_condition_is_bent():
-    unit = np.eye(3, dtype=np.float32)
-    unit[1] = np.array([0.96, 0.28, 0.0])
-    near = [dataclasses.replace(who, nearest_other_cosine=0.96) for who in virtual_people(40, 40)]
-    far = dataclasses.replace(virtual_people(1, 1, 40)[2], nearest_other_cosine=0.0)
-    roster = Roster([*near, far], unit)
+    whose = [
+        {"other": 0.96, "real": 0.1},
+        {"other": 0.1, "real": 0.96},
+        {"other": 0.0, "real": 0.0},
+    ]
+    people = [
+        dataclasses.replace(
+            who,
+            nearest_other_cosine=near["other"],
+            nearest_real_cosine=near["real"],
+            nearest_other=(who.index + 1) % 3,
+        )
+        for who, near in zip(virtual_people(40, 40, 40), whose, strict=True)
+    ]
+    roster = Roster(people, np.eye(3, dtype=np.float32))
     bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
     plan = ASKED | {"sampler": SAMPLER | bent}
     shots = place(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
     assert {s.away for s in shots[:40]} == {1}
-    assert {s.away for s in shots[40:80]} == {0}
-    lowest = np.sqrt(0.98), np.sqrt(0.98), np.sqrt(0.5)  # half the angle to the nearest other
+    assert {s.away for s in shots[40:80]} == {2}
+    lowest = (
+        np.sqrt(0.98),
+        np.sqrt(0.98),
+        np.sqrt(0.5),
+    )  # half the angle to the nearest, real or not
     for who, least in enumerate(lowest):
         turns = [s.turn_cos for s in shots if s.identity == who]
         assert least <= min(turns) < least + 0.1 * (1 - least)

@@ -150,7 +150,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
         gallery.add(unit)
-        others = gallery.nearest(unit[4:9], first=2, without=itself(4, 5))
+        others, places = gallery.who_is_nearest(unit[4:9], first=2, without=itself(4, 5))
         some = gallery.nearest(unit[:3], first=30, stop=35)
         nobody = gallery.nearest(unit[:2], first=7, stop=7)
         near = gallery.too_near(unit, 0.5)
@@ -158,6 +158,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     np.testing.assert_allclose(some, exact[:3, 30:35].max(1), atol=1e-12)
     np.fill_diagonal(exact, -1)
     np.testing.assert_allclose(others, exact[4:9, 2:].max(1), atol=1e-12)
+    assert places.tolist() == (2 + exact[4:9, 2:].argmax(1)).tolist()
     assert nobody.tolist() == [-1.0, -1.0]
     assert near.all()  # everybody meets himself
 
@@ -169,6 +170,7 @@ def test_certificate_holds_and_is_exact():
     )
     assert (got.unit_ND @ real.T).max() < 0.7
     between = got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)
+    assert np.array_equal(got.nearest_place, between.argmax(1))
     assert between.max() < 0.7
     np.testing.assert_allclose(got.nearest_real, (got.unit_ND @ real.T).max(1), atol=1e-5)
     np.testing.assert_allclose(got.nearest_other, between.max(1), atol=1e-5)

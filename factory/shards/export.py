@@ -1,0 +1,178 @@
+"""A sealed release in the formats of other trainers: image folder, MXNet .rec, parquet of the hub.
+
+Files appear whole, so an export that was cut off goes on by the same call (a .rec begins again).
+Then all is read back and compared with the release: count, label and digest of every image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.errors import IntegrityError, StoreError
+from factory.identities.plan import Plan
+from factory.shards import layout
+from factory.shards.manifest import collect, plan_of
+from factory.shards.reader import metadata_rows
+from factory.store import Store
+
+Image = tuple[str, int, bytes]
+"""(key, identity, JPEG bytes)."""
+OnUnit = Callable[[int, int], None]
+FEATURES = {
+    "image": {"_type": "Image"},
+    "label": {"_type": "Value", "dtype": "int64"},
+    "key": {"_type": "Value", "dtype": "string"},
+}
+HUB = {b"huggingface": json.dumps({"info": {"features": FEATURES}}).encode()}
+"""What tells `datasets` that a column holds encoded images."""
+SCHEMA = pa.schema(
+    [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("label", pa.int64()),
+        ("key", pa.string()),
+    ],
+    metadata=HUB,
+)
+
+
+def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, all: None) -> int:
+    """Write the kept faces of a sealed release as `kind` (imagefolder, rec or parquet) below `out`,
+    read them back, and return how many there are.
+
+    `on_unit` hears (units read, units in all). Raises StoreError for a release that is not sealed,
+    IntegrityError when what is read back is not what the release holds.
+    """
+    if not store.exists(layout.SUCCESS):
+        raise StoreError(f"{store.url}: is not a sealed release; finish it first")
+    plan = plan_of(store)
+    assert plan is not None, "a sealed release has a plan"
+    out.mkdir(parents=True, exist_ok=True)
+    write, read = FORMATS[kind]
+    write(store, plan, out, on_unit)
+    expected = {row["key"]: (row["identity"], row["sha256"]) for row in _rows(store, plan)}
+    found = 0
+    for key, label, jpeg in read(out):
+        if expected.get(key) != (label, hashlib.sha256(jpeg).hexdigest()):
+            raise IntegrityError(f"{out}: {key} is not the release's; remove it and export again")
+        found += 1
+    if found != len(expected) or found != collect(store, plan).counts.kept:
+        raise IntegrityError(
+            f"{out}: holds {found} images, the release {len(expected)}; remove it, export again"
+        )
+    return found
+
+
+def _rows(store: Store, plan: Plan) -> Iterator[dict[str, object]]:
+    for unit in plan.units:
+        yield from metadata_rows(store, unit.index)
+
+
+def _unit(store: Store, unit: int) -> Iterator[Image]:
+    data = store.get(layout.tar(unit))
+    for row in metadata_rows(store, unit):
+        yield row["key"], row["identity"], data[row["offset"] : row["offset"] + row["size"]]
+
+
+def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
+    """<identity>/<key>.jpg."""
+    for done, unit in enumerate(plan.units, start=1):
+        for key, label, jpeg in _unit(store, unit.index):
+            file = out / f"{label:06d}" / f"{key}.jpg"
+            if file.is_file() and file.stat().st_size == len(jpeg):
+                continue
+            file.parent.mkdir(exist_ok=True)
+            _whole(file, jpeg)
+        on_unit(done, len(plan.units))
+
+
+def _read_folder(out: Path) -> Iterator[Image]:
+    for file in sorted(out.glob("*/*.jpg")):
+        yield file.stem, int(file.parent.name), file.read_bytes()
+
+
+def _write_parquet(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
+    """train-NNNNNN.parquet a unit, with the column types `datasets` reads as images."""
+    for done, unit in enumerate(plan.units, start=1):
+        file = out / f"train-{unit.index:06d}.parquet"
+        if not file.is_file():
+            rows = [
+                {"image": {"bytes": jpeg, "path": f"{key}.jpg"}, "label": label, "key": key}
+                for key, label, jpeg in _unit(store, unit.index)
+            ]
+            table = pa.Table.from_pylist(rows, schema=SCHEMA)
+            buffer = io.BytesIO()
+            pq.write_table(table, buffer, compression="none")  # because JPEGs do not shrink
+            _whole(file, buffer.getvalue())
+        on_unit(done, len(plan.units))
+
+
+def _read_parquet(out: Path) -> Iterator[Image]:
+    for file in sorted(out.glob("train-*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            yield row["key"], row["label"], row["image"]["bytes"]
+
+
+def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
+    """train.rec, train.idx, and train.lst (record, class, identity and key). Classes run from 0
+    without gaps, as trainers of this format want; identities without a kept face have none."""
+    from factory.sources.recordio import write_records
+
+    if (out / "train.lst").is_file():
+        return
+    rows = list(_rows(store, plan))
+    _, classes = np.unique([row["identity"] for row in rows], return_inverse=True)
+
+    def jpegs() -> Iterator[bytes]:
+        for done, unit in enumerate(plan.units, start=1):
+            for _, _, jpeg in _unit(store, unit.index):
+                yield jpeg
+            on_unit(done, len(plan.units))
+
+    unfinished = out / "unfinished.rec"
+    write_records(unfinished, classes, jpegs())
+    for suffix in (".rec", ".idx"):
+        unfinished.with_suffix(suffix).replace(out / f"train{suffix}")
+    lines = [
+        f"{number}\t{label}\t{row['identity']:06d}/{row['key']}.jpg\n"
+        for number, (label, row) in enumerate(zip(classes, rows, strict=True), start=1)
+    ]
+    _whole(out / "train.lst", "".join(lines).encode())
+
+
+def _read_records(out: Path) -> Iterator[Image]:
+    from factory.sources.recordio import RecordFile, read_index
+
+    file = RecordFile(out / "train.rec")
+    keys, offsets = read_index(file)
+    offset_of = dict(zip(keys.tolist(), offsets.tolist(), strict=True))
+    for line in (out / "train.lst").read_text().splitlines():
+        number, label, name = line.split("\t")
+        record = file.read(offset_of[int(number)])
+        if record.labels[0] != float(label):
+            raise IntegrityError(
+                f"{out}: record {number} has label {record.labels[0]}, not {label}"
+            )
+        identity, _, key = name.removesuffix(".jpg").partition("/")
+        yield key, int(identity), bytes(record.image)
+
+
+def _whole(file: Path, data: bytes) -> None:
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(file)
+
+
+FORMATS = {
+    "imagefolder": (_write_folder, _read_folder),
+    "parquet": (_write_parquet, _read_parquet),
+    "rec": (_write_records, _read_records),
+}

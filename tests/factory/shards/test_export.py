@@ -1,0 +1,95 @@
+"""Exports hold the release's images with their labels, in formats that others read."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from factory.config import SourceConfig, load
+from factory.errors import FactoryError, IntegrityError, StoreError
+from factory.release import build
+from factory.shards import layout
+from factory.shards.export import FORMATS, export
+from factory.sources import open_source
+from factory.store import LocalStore
+from factory.synthesis.inline import run_units
+from tests.conftest import PX, tiny_dotlist
+
+
+@pytest.fixture(scope="module")
+def released(people, weights, tmp_path_factory) -> LocalStore:
+    root = tmp_path_factory.mktemp("released")
+    (root / "release.yaml").write_text("{}\n")
+    config = load(root / "release.yaml", tiny_dotlist(people, weights, root / "store"))
+    build(config, run_units, say=lambda line: None)
+    return LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_what_is_read_back_is_the_release(released, tmp_path, kind):
+    heard = []
+    assert export(released, kind, tmp_path / kind, lambda *where: heard.append(where)) == 12
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / kind).rglob("*") if f.is_file()}
+    assert export(released, kind, tmp_path / kind) == 12
+    assert before == {f: f.stat().st_mtime_ns for f in (tmp_path / kind).rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["imagefolder", "parquet"])
+def test_an_export_that_was_cut_off_goes_on(released, tmp_path, kind):
+    class Killed(Exception):
+        pass
+
+    def die(done, total):
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        export(released, kind, tmp_path, die)
+    first = next(f for f in sorted(tmp_path.rglob("*")) if f.is_file())
+    written = first.stat().st_mtime_ns
+    assert export(released, kind, tmp_path) == 12
+    assert first.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("kind", "source_kind", "path"),
+    [("imagefolder", "folder", "."), ("rec", "recordio", "train.rec")],
+)
+def test_our_own_sources_read_exports(released, tmp_path, kind, source_kind, path):
+    export(released, kind, tmp_path)
+    config = SourceConfig(kind=source_kind, path=str(tmp_path / path), image_px=PX)
+    source = open_source(config)
+    assert len(source) == 12
+    assert np.bincount(source.labels).tolist() == [2] * 6
+    assert source[0].image_HWC.shape == (PX, PX, 3)
+
+
+def test_parquet_says_that_its_images_are_images(released, tmp_path):
+    export(released, "parquet", tmp_path)
+    schema = pq.read_schema(tmp_path / "train-000001.parquet")
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["image"] == {"_type": "Image"}
+    assert set(features) == set(schema.names)
+
+
+def test_what_was_changed_is_found(released, tmp_path):
+    export(released, "imagefolder", tmp_path)
+    file = next(tmp_path.glob("*/*.jpg"))
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(IntegrityError, match=f"{file.stem} is not the release's"):
+        export(released, "imagefolder", tmp_path)
+    file.unlink()
+    (tmp_path / "000000" / "stray.jpg").write_bytes(b"x")
+    with pytest.raises(FactoryError, match="stray is not the release's"):
+        export(released, "imagefolder", tmp_path)
+
+
+def test_only_sealed_releases_are_exported(tmp_path):
+    with pytest.raises(StoreError, match="is not a sealed release"):
+        export(LocalStore(tmp_path / "nothing"), "rec", tmp_path / "out")
