@@ -7,13 +7,16 @@ are those of one gallery, whatever the number of actors.
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import GetTimeoutError, RayError
 
 from cluster.runtime import connect
 from factory.config import Config
+from factory.errors import FactoryError, PlanError
 from factory.identities.files import gallery_files, open_here
 from factory.identities.gallery import FixedGallery, MappedGallery
 
@@ -22,7 +25,19 @@ class GalleryActor:
     """Rows first..stop-1 of some files, searched in a process of their own."""
 
     def __init__(self, ranges: list[tuple[str, int, int]]) -> None:
-        self._parts = [MappedGallery(*one) for one in ranges]
+        self._ranges = ranges
+        self._parts: list[MappedGallery] = []
+
+    def open(self, num_bytes: dict[str, int]) -> None:
+        """Map the files; raises PlanError for one that is not as on the driver's node."""
+        for file, expected in num_bytes.items():
+            found = Path(file).stat().st_size if Path(file).is_file() else None
+            if found != expected:
+                raise PlanError(
+                    f"identities.gallery: {file} has {found} bytes on this node and {expected} on "
+                    "the driver's; put it where all nodes see it"
+                )
+        self._parts = [MappedGallery(*one) for one in self._ranges]
 
     def too_near(self, unit_MD: np.ndarray, max_cosine: float) -> tuple[np.ndarray, int]:
         """(answers [M], inner products so far)."""
@@ -60,22 +75,45 @@ class ShardedGallery:
     def _ask(self, question: str, unit_MD: np.ndarray, *more: float) -> list[np.ndarray]:
         queries = ray.put(unit_MD)
         calls = [getattr(actor, question).remote(queries, *more) for actor in self._actors]
-        answers, products = zip(*ray.get(calls), strict=True)
+        answers, products = zip(*_answers(calls, None), strict=True)
         self.num_products = sum(products)
         return list(answers)
 
 
 def open_galleries(config: Config) -> list[FixedGallery]:
-    """What identities.gallery names, over fleet.gallery_actors actors; in this process for 0."""
-    files = gallery_files(config)
-    wanted = config.fleet.gallery_actors
-    if not files or not wanted:
+    """What identities.gallery names, over fleet.gallery_actors actors (at most as many as the
+    cluster has CPUs for); in this process for 0.
+
+    Raises PlanError when a node does not see the files, FactoryError when an actor dies.
+    """
+    files = [file.absolute() for file in gallery_files(config)]
+    sizes = [len(MappedGallery(str(file))) for file in files]
+    if not sum(sizes) or not config.fleet.gallery_actors:
         return open_here(config)
     connect(config.fleet)
-    sizes = [len(MappedGallery(str(file))) for file in files]
-    shares = [cut for cut in _cut([str(f.absolute()) for f in files], sizes, wanted) if cut]
-    cls = ray.remote(num_cpus=config.fleet.cpus_per_actor)(GalleryActor)
-    return [ShardedGallery([cls.remote(share) for share in shares], sum(sizes))]
+    cpus = config.fleet.cpus_per_actor
+    possible = int(ray.cluster_resources().get("CPU", 1) / cpus) if cpus else sum(sizes)
+    wanted = min(config.fleet.gallery_actors, max(possible, 1))
+    shares = [cut for cut in _cut([str(file) for file in files], sizes, wanted) if cut]
+    cls = ray.remote(num_cpus=cpus)(GalleryActor)
+    actors = [cls.remote(share) for share in shares]
+    num_bytes = {str(file): file.stat().st_size for file in files}
+    _answers([actor.open.remote(num_bytes) for actor in actors], config.fleet.deadline_s)
+    return [ShardedGallery(actors, sum(sizes))]
+
+
+def _answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
+    try:
+        return list(ray.get(calls, timeout=timeout_s))
+    except (RayError, GetTimeoutError) as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, FactoryError):
+            raise cause from None
+        reason = str(error).strip().splitlines()[0]
+        raise FactoryError(
+            f"fleet.gallery_actors: an actor died or did not start ({reason}); run again, with "
+            "fewer actors or fleet.gallery_actors=0"
+        ) from None
 
 
 def _cut(files: list[str], sizes: list[int], num_parts: int) -> list[list[tuple[str, int, int]]]:

@@ -19,6 +19,7 @@ from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
 from factory.store import open_store
+from factory.synthesis.opening import earlier_plans
 
 TOKENS = "similarity_tokens"
 BYTES_PER_PIXEL = 1.0
@@ -56,7 +57,7 @@ def preflight(config: Config) -> Inputs:
         "image_px": config.source.image_px,
     }
     request = planning.request(config, weights, described, max_cosine)
-    request["identities"]["gallery"] = check_galleries(config, _dim(stories))
+    request["identities"]["gallery"] = check_galleries(config, _dim(stories), weights["recognizer"])
     request["identities"]["attributes"] = _attributes(config, source)
     request["identities"]["extends"] = _extended(config, weights)
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
@@ -87,21 +88,16 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
 
 def _extended(config: Config, weights: dict[str, str]) -> dict[str, str] | None:
     """The version that this one extends and its plan, checked to be in the same space."""
-    version = config.identities.extends
-    if version is None:
-        return None
     dataset = open_store(config.store).below(config.release.dataset)
-    earlier = plan_of(dataset.below(f"releases/{version}"))
-    if earlier is None:
+    earlier = earlier_plans(dataset, config.identities.extends)
+    if not earlier:
+        return None
+    if earlier[0].request["weights"]["recognizer"] != weights["recognizer"]:
         raise PlanError(
-            f"identities.extends: {dataset.url} has no release {version!r}; want a sealed one"
+            f"identities.extends: {config.identities.extends!r} was made with another recognizer, "
+            "so its people cannot be compared; use that recognizer.checkpoint"
         )
-    if earlier.request["weights"]["recognizer"] != weights["recognizer"]:
-        raise PlanError(
-            f"identities.extends: {version!r} was made with another recognizer, so its people "
-            "cannot be compared; use that recognizer.checkpoint"
-        )
-    return {"version": version, "plan_hash": earlier.hash}
+    return {"version": str(config.identities.extends), "plan_hash": earlier[0].hash}
 
 
 def _check_space(config: Config, num_images: int) -> None:

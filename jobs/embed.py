@@ -24,7 +24,8 @@ def embed(config: Config, dry_run: bool) -> None:
     recognizer, source = open_recognizer(config), open_source(config.source)
     if not dry_run:
         faces = embedded(recognizer, source, config.source.max_corrupt_fraction)
-        print(f"wrote {path}: {write_gallery(path, (unit for unit, _ in faces))} images")
+        count = write_gallery(path, (unit_BD for unit_BD, _ in faces), recognizer.sha256)
+        print(f"wrote {path}: {count} images")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ class IdentitiesConfig:
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     gallery: str | None = None
-    """Further real people to stay away from: a .npy of unit vectors [R, D] by this recognizer,
-    float32 or float16, or a folder of such files, which jobs.embed writes; they are searched where
-    they lie, so they may be larger than memory. None: only the recognizer's and the source's."""
+    """Further real people to stay away from: a .npy of unit vectors [R, D], float32 or float16,
+    which jobs.embed writes with its .json, or a folder of such files; they are searched where they
+    lie, so they may be larger than memory. None: only the recognizer's and the source's."""
     attributes: str | None = None
     """Groups of the source's people: a .csv whose first column is their names, or an .onnx that
     classifies aligned faces. None: everybody is one group."""
@@ -34,7 +34,7 @@ class IdentitiesConfig:
     """Share of each group among virtual identities, together 1; empty: as it comes."""
     extends: str | None = None
     """Sealed version of this dataset that the release adds people to, who are apart from those in
-    it (and in what it extends itself). None: a release of its own."""
+    it (and in what it extends itself); labels begin at 0 again. None: a release of its own."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Gate: largest cosine to any real or accepted identity. None (auto): the recognizer's own
     cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint."""
@@ -135,12 +135,12 @@ class AuditConfig:
     max_leak_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Share of leaks among kept faces or class centres, or of near-copies, above which a release is
     not published."""
-    show_real: bool = True
-    """Show the 20 nearest pairs in the report, which shows real faces of the source; false lists
-    them without pictures."""
+    show_real: bool = False
+    """Show the nearest pairs in the report, real faces of the source beside made ones: only where
+    these may be published."""
     vectors: str = "runs/vectors"
-    """Folder where the source's embeddings are kept for the next time. They tell who is in it:
-    guard them as you guard the photographs."""
+    """Local folder where embeddings are kept for the next time. Those of the source tell who is in
+    it: guard them as you guard the photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)

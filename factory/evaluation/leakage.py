@@ -6,12 +6,13 @@ set itself: a leak is nearer to somebody than all but a share `leak_fpir` of the
 centres) are to another person of the same gallery. Copies are found alike in the space of a
 perceptual hash.
 
-Memory: 6*D bytes a real image or centre. Time: one inner product a face and gallery vector.
+Memory: about 20*D bytes a real image while galleries are filled, 10*D after. Time: one inner
+product a face and gallery vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,8 +38,10 @@ EQUAL = 1 - 1e-6
 
 @dataclass(frozen=True)
 class Pair:
-    """A kept face, by unit and metadata row, and the place in the source of who is nearest."""
+    """A kept face, by unit and metadata row, and the place in the source of who is nearest, in the
+    judge's space (faces) or among hashes (near_copies)."""
 
+    kind: str
     unit: int
     row: dict[str, Any]
     place: int
@@ -60,8 +63,14 @@ class _Kind:
     """Faces, classes or hashes: which are nearer to somebody real than all but `leak_fpir` of the
     strangers are."""
 
-    def __init__(self, cosines: np.ndarray, strangers: np.ndarray, leak_fpir: float) -> None:
-        self.cosines, self._num_strangers = cosines, len(strangers)
+    def __init__(
+        self,
+        names: Sequence[str] | Sequence[int],
+        cosines: np.ndarray,
+        strangers: np.ndarray,
+        leak_fpir: float,
+    ) -> None:
+        self._names, self.cosines, self._num_strangers = names, cosines, len(strangers)
         self._limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
         self.above = (cosines > self._limit) | (cosines >= EQUAL)
 
@@ -72,6 +81,7 @@ class _Kind:
             "limit_cosine": self._limit,
             "num_above": int(self.above.sum()),
             "fraction": float(self.above.mean()),
+            "above": [self._names[i] for i in np.flatnonzero(self.above)],
             "nearest": spread(self.cosines),
         }
 
@@ -134,53 +144,87 @@ def leakage(
         raise LeakError(
             "source: the audit needs at least two people to tell how near strangers are"
         )
-
-    def own_of(identity: int) -> int:
-        return own_label.get(identity, NOBODY)
-
     people, copies = RealPeople(real, centres=True), RealPeople(real_hashes, centres=False)
-    cosines, hashes, top, sums = [], [], list[tuple[Pair, np.ndarray]](), dict[int, np.ndarray]()
+    looks = [_Look("faces", people, own_label), _Look("near_copies", copies, own_label)]
+    sums: dict[int, np.ndarray] = {}
     for unit in made:
-        unit_ND, hash_NB = unit.unit_by_space
-        own_N = np.array([own_of(row["identity"]) for row in unit.rows])
-        cosine_N = people.nearest(unit_ND, own_N)
-        cosines.append(cosine_N)
-        hashes.append(copies.nearest(hash_NB, own_N))
-        for row, vector_D in zip(unit.rows, unit_ND, strict=True):
+        for look, unit_ND in zip(looks, unit.unit_by_space, strict=True):
+            look.at(unit.unit, unit.rows, unit_ND)
+        for row, vector_D in zip(unit.rows, unit.unit_by_space[0], strict=True):
             sums[row["identity"]] = sums.get(row["identity"], 0.0) + vector_D
-        top += [
-            (Pair(unit.unit, row, -1, float(cosine)), vector_D)
-            for row, cosine, vector_D in zip(unit.rows, cosine_N, unit_ND, strict=True)
-        ]
-        top = sorted(top, key=lambda found: -found[0].cosine)[:TOP]
     centre_CD = np.stack(list(sums.values()))
     centre_CD = (centre_CD / np.linalg.norm(centre_CD, axis=1, keepdims=True)).astype(np.float32)
-    own_C = np.array([own_of(identity) for identity in sums])
+    own_C = np.array([own_label.get(identity, NOBODY) for identity in sums])
     stranger_N = people.between_strangers(people.images)
-    faces = _Kind(np.concatenate(cosines), stranger_N, asked.leak_fpir)
+    faces = _Kind(looks[0].keys, looks[0].cosines, stranger_N, asked.leak_fpir)
     classes = _Kind(
-        people.nearest(centre_CD, own_C), people.between_strangers(people.centres), asked.leak_fpir
+        list(sums),
+        people.nearest(centre_CD, own_C),
+        people.between_strangers(people.centres),
+        asked.leak_fpir,
     )
     near_copies = _Kind(
-        np.concatenate(hashes), copies.between_strangers(copies.images), asked.leak_fpir
+        looks[1].keys,
+        looks[1].cosines,
+        copies.between_strangers(copies.images),
+        asked.leak_fpir,
     )
+    chosen = real.labels % -(-len(real.labels) // MAX_PAIRED) == 0
+    genuine, impostor = pair_cosines(real.unit_ND[chosen], real.labels[chosen])
+    pairs = [pair for look in looks for pair in look.nearest_pairs()]
     figures = {
         "leak_fpir": asked.leak_fpir,
         "max_leak_fraction": asked.max_leak_fraction,
         "source": {"num_images": len(real.labels), "num_people": len(people.centres)},
         "strangers": spread(stranger_N),
+        "same_person_median": float(np.median(genuine)) if len(genuine) else None,
         "faces": faces.figures(),
         "classes": classes.figures(),
         "near_copies": near_copies.figures(),
         "faces_or_near_copies": float((faces.above | near_copies.above).mean()),
-        "pairwise": _pairwise(real, faces.cosines),
+        "pairwise": _pairwise(impostor, faces.cosines),
+        "nearest_pairs": [
+            {"kind": pair.kind, "key": pair.row["key"], "cosine": pair.cosine} for pair in pairs
+        ],
     }
-    pairs = [
-        replace(pair, place=people.place_of_nearest(vector_D, own_of(pair.row["identity"])))
-        for pair, vector_D in top
-    ]
     lookalikes = people.lookalikes(people.images, stranger_N)
     return Audit(figures | {"summary": _summary(figures)}, pairs, lookalikes)
+
+
+class _Look:
+    """All kept faces in one space: their nearest cosines, and the nearest pairs."""
+
+    def __init__(self, kind: str, people: RealPeople, own_label: dict[int, int]) -> None:
+        self._kind, self._people, self._own_label = kind, people, own_label
+        self.keys: list[str] = []
+        self._cosines: list[np.ndarray] = []
+        self._top: list[tuple[Pair, np.ndarray]] = []
+
+    @property
+    def cosines(self) -> np.ndarray:
+        return np.concatenate(self._cosines)
+
+    def at(self, unit: int, rows: list[dict[str, Any]], unit_ND: np.ndarray) -> None:
+        """Look at the faces of a unit."""
+        own_N = np.array([self._own(row) for row in rows])
+        cosine_N = self._people.nearest(unit_ND, own_N)
+        self.keys += [row["key"] for row in rows]
+        self._cosines.append(cosine_N)
+        self._top += [
+            (Pair(self._kind, unit, row, -1, float(cosine)), vector_D)
+            for row, cosine, vector_D in zip(rows, cosine_N, unit_ND, strict=True)
+        ]
+        self._top = sorted(self._top, key=lambda found: -found[0].cosine)[:TOP]
+
+    def nearest_pairs(self) -> list[Pair]:
+        """The TOP pairs, the nearest first."""
+        return [
+            replace(pair, place=self._people.place_of_nearest(vector_D, self._own(pair.row)))
+            for pair, vector_D in self._top
+        ]
+
+    def _own(self, row: dict[str, Any]) -> int:
+        return self._own_label.get(row["identity"], NOBODY)
 
 
 def _summary(figures: dict[str, Any]) -> list[str]:
@@ -190,6 +234,12 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         seen = figures[kind]
         share = f"{seen['num_above']} of {seen['count']}"
         lines.append(f"{share} {name} (limit {seen['limit_cosine']:.3f})")
+    limit, median = figures["faces"]["limit_cosine"], figures["same_person_median"]
+    if median is not None and limit > median:
+        lines.append(
+            f"the limit is above the median cosine of one person's images ({median:.3f}): either "
+            "the source has people under two names, or this judge cannot tell its people"
+        )
     return lines
 
 
@@ -204,7 +254,7 @@ def refuse_leaks(figures: dict[str, Any]) -> None:
             raise LeakError(
                 f"audit.max_leak_fraction: {found['num_above']} of {found['count']} {NAMES[kind]} "
                 f"({found['fraction']:.2%}), more than {limit:.2%}; the release is not published, "
-                "look at metrics/leakage.json and at the pairs in report/index.html"
+                f"metrics/leakage.json names them at {kind}.above"
             )
 
 
@@ -226,12 +276,9 @@ def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:
     return (sums_PD / np.linalg.norm(sums_PD, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _pairwise(real: RealFaces, cosines: np.ndarray) -> dict[str, Any]:
+def _pairwise(impostor: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
     """Share of faces above the cosines that a share of stranger pairs exceeds: it decides nothing,
     because the nearest of thousands is near."""
-    stride = -(-len(real.labels) // MAX_PAIRED)
-    chosen = real.labels % stride == 0
-    _, impostor = pair_cosines(real.unit_ND[chosen], real.labels[chosen])
     if not len(impostor):
         return {"note": "n/a: needs images of two people"}
     limits = {f"{fmr:g}": cosine_at_fmr(impostor, fmr) for fmr in (1e-3, 1e-4)}

@@ -28,8 +28,8 @@ from factory.records import Manifest
 from factory.shards.reader import read_face
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
-from factory.store import Store, open_store
-from factory.synthesis.opening import open_plan
+from factory.store import Store
+from factory.synthesis.opening import open_plan, refuse_other_inputs
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
@@ -45,7 +45,11 @@ class Pictures:
 def measure(
     config: Config, source: FaceSource, store: Store, plan: Plan, manifest: Manifest
 ) -> tuple[dict[str, Any], Pictures]:
-    """(figures by file stem of metrics/, what the report shows)."""
+    """(figures by file stem of metrics/, what the report shows).
+
+    Raises IntegrityError when the source or the recognizer is not the one that was planned with.
+    """
+    refuse_other_inputs(config, plan, source)
     roster, device = open_plan(store)[1], pick_device(config.compute)
     faces = sample_release(store, plan)
     similar, properties, strangers = {}, {}, np.empty(0)
@@ -88,9 +92,16 @@ def measure(
 
 
 def audit_faces(
-    config: Config, source: FaceSource, store: Store, manifest: Manifest, roster: Roster
+    config: Config,
+    source: FaceSource,
+    store: Store,
+    manifest: Manifest,
+    roster: Roster,
+    *,
+    anew: bool = False,
 ) -> Audit | None:
-    """The audit for real faces by the config's judge; None without one."""
+    """The audit for real faces by the config's judge; None without one. `anew` embeds the release's
+    faces again, whatever audit.vectors holds of them."""
     if not config.judge.checkpoint:
         return None
     device = pick_device(config.compute)
@@ -103,7 +114,8 @@ def audit_faces(
     )
     label_of = {name: label for label, name in enumerate(source.names)}
     own_label = {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
-    made = made_faces(store, _dataset(config), manifest, [judge, PixelHash()])
+    kept = None if anew else config.audit.vectors
+    made = made_faces(store, manifest, [judge, PixelHash()], kept)
     return leakage(config.audit, made, _real(config, source, judge), hashes, own_label)
 
 
@@ -121,18 +133,14 @@ def _made(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(vectors [N, D] of all kept faces, 4*D bytes each, and their identities [N])."""
     units, labels = [], []
-    for unit in made_faces(store, _dataset(config), manifest, [space]):
+    for unit in made_faces(store, manifest, [space], config.audit.vectors):
         units.append(unit.unit_by_space[0])
         labels += [row["identity"] for row in unit.rows]
     return np.concatenate(units), np.array(labels)
 
 
 def _real(config: Config, source: FaceSource, space: Space) -> RealFaces:
-    return real_faces(source, space, config.audit.vectors, config.source.max_corrupt_fraction)
-
-
-def _dataset(config: Config) -> Store:
-    return open_store(config.store).below(config.release.dataset)
+    return real_faces(source, config.source, space, config.audit.vectors)
 
 
 def _pictures(

@@ -3,7 +3,6 @@ figures, and the same again from the vectors (METHODS 5, 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,15 @@ import numpy as np
 from factory.config import Config
 from factory.errors import IntegrityError
 from factory.evaluation.similarity import spread
-from factory.identities.gallery import FixedGallery, Gallery, itself
+from factory.identities.files import check_galleries, open_here
+from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, class_centres, open_recognizer
 from factory.identities.separability import nearest_of
 from factory.sources import FaceSource
-from factory.synthesis.opening import difference_from
+from factory.store import Store
+from factory.synthesis.opening import difference_from, earlier_vectors, refuse_other_inputs
 
 BLOCK = 4096
 AGREEMENT = 2e-6
@@ -55,29 +56,25 @@ def audit(
     plan: Plan,
     roster: Roster,
     source: FaceSource,
-    *,
-    further: Sequence[FixedGallery] = (),
-    unit_earlier_ED: np.ndarray | None = None,
+    dataset: Store,
 ) -> dict[str, float]:
-    """Compute the roster's cosines anew from its vectors, the recognizer, the source, the `further`
-    real people and the identities of earlier releases.
+    """Compute the roster's cosines anew from its vectors, the recognizer, the source, the people of
+    identities.gallery and the identities of earlier releases, in `dataset`.
 
     Raises IntegrityError for the first identity whose cosines are not those of the roster, or not
     below the gate. Returns the largest ones.
     """
-    if source.fingerprint != plan.request["source"]["fingerprint"]:
-        raise IntegrityError(
-            "source.path: holds other faces than the release was planned with; use that source"
-        )
+    refuse_other_inputs(config, plan, source)
     recognizer = open_recognizer(config)
+    planned = plan.request["identities"]
+    if check_galleries(config, recognizer.dim, recognizer.sha256) != planned["gallery"]:
+        raise IntegrityError(
+            "identities.gallery: is not what the release was planned with; use those files"
+        )
+    further = open_here(config)
+    unit_earlier_ED = earlier_vectors(dataset, (planned["extends"] or {}).get("version"))
     here = difference_from(plan, recognizer.device)
     agreement = {"other": AGREEMENT, "real": LOOSE_AGREEMENT if here else AGREEMENT}
-    planned = plan.request["weights"]["recognizer"]
-    if recognizer.sha256 != planned:
-        raise IntegrityError(
-            f"recognizer.checkpoint: has sha256 {recognizer.sha256[:12]}, the release was planned "
-            f"with {planned[:12]}; use that one"
-        )
     centres_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     virtual = [who for who in roster.identities if who.kind == "virtual"]
     unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)

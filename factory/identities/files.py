@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -40,8 +41,9 @@ def gallery_files(config: Config) -> list[Path]:
     return files
 
 
-def check_galleries(config: Config, dim: int) -> str | None:
-    """Digest of all files together; raises PlanError unless each holds unit vectors [R, dim]."""
+def check_galleries(config: Config, dim: int, recognizer_sha256: str) -> str | None:
+    """Digest of all files together; raises PlanError unless each holds unit vectors [R, dim] by
+    this recognizer, which the .json beside it says."""
     digest = hashlib.sha256()
     for file in gallery_files(config):
         unit_RD = _mapped(file)
@@ -55,27 +57,53 @@ def check_galleries(config: Config, dim: int) -> str | None:
                 f"identities.gallery: {file} has vectors of {unit_RD.shape[1]}, the recognizer "
                 f"embeds in {dim}; embed these people again by jobs.embed"
             )
+        if _recognizer_of(file) != recognizer_sha256:
+            raise PlanError(
+                f"identities.gallery: {file.with_suffix('.json')} does not name this recognizer "
+                f"({recognizer_sha256[:12]}...) as theirs; embed these people by jobs.embed"
+            )
         for start in range(0, len(unit_RD), ROWS):
             check_unit(unit_RD[start : start + ROWS], f"file {file} from row {start} on")
         digest.update(checkpoint.file_sha256(file).encode())
     return digest.hexdigest() if config.identities.gallery else None
 
 
-def write_gallery(path: str, parts: Iterable[np.ndarray]) -> int:
-    """Write unit vectors [B, D] as one float16 .npy, whole or not at all; returns how many.
+def write_gallery(path: str, parts: Iterable[np.ndarray], recognizer_sha256: str) -> int:
+    """Write unit vectors [B, D] part by part as one float16 .npy, whole or not at all, with the
+    .json that names their recognizer; returns how many.
 
     Raises PlanError for a file that is there already.
     """
     file = Path(path)
     if file.exists():
         raise PlanError(f"identities.gallery: {path} exists; name another file, or remove it")
-    unit_RD = np.concatenate([part.astype(np.float16) for part in parts])
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    count, dim = 0, 0
     with unfinished.open("wb") as target:
-        np.save(target, unit_RD, allow_pickle=False)
+        target.write(_header(count, dim))
+        for part in parts:
+            target.write(part.astype("<f2").tobytes())
+            count, dim = count + len(part), part.shape[1]
+        target.seek(0)
+        target.write(_header(count, dim))
+    file.with_suffix(".json").write_text(json.dumps({"recognizer": recognizer_sha256}) + "\n")
     unfinished.replace(file)
-    return len(unit_RD)
+    return count
+
+
+def _header(num_rows: int, dim: int) -> bytes:
+    """The head of a .npy of float16 [num_rows, dim], always of the same size."""
+    shape = f"({num_rows}, {dim})"
+    text = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
+
+
+def _recognizer_of(file: Path) -> str | None:
+    try:
+        return str(json.loads(file.with_suffix(".json").read_text())["recognizer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _mapped(file: Path) -> np.ndarray:

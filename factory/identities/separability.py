@@ -24,6 +24,8 @@ from factory.identities.proposals import Pool, Proposal
 from factory.identities.search import Search
 
 BLOCK = 4096
+AHEAD = 3
+"""Further proposals of a row in conflict that files are asked about at once."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,21 @@ class Gate:
             attempts[rows] += 1
             unit_BD[rows] = draw(rows)
 
+        conflicts = self._conflicts(unit_BD)
+        asked = self._asked_ahead(draw, identities, attempts, max_attempts, sorted(conflicts))
+
         def again(row: int) -> np.ndarray:
             """The next proposal for a row that is far from everybody before the block."""
             while True:
                 attempts[row] += 1
                 unit_1D = draw(np.array([row]))
-                if not self._unfit(identities[[row]], unit_1D)[0]:
+                unfit = asked.pop((row, int(attempts[row])), None)
+                if unfit is None:
+                    unfit = bool(self._unfit(identities[[row]], unit_1D)[0])
+                if not unfit:
                     return np.asarray(unit_1D[0])
 
-        self._settle(unit_BD, again)
+        self._settle(unit_BD, conflicts, again)
         self._accept(unit_BD, attempts)
 
     def take(self, pool: Pool, num_identities: int, block: int) -> None:
@@ -196,9 +204,38 @@ class Gate:
                 near_M[open_M] = part.too_near(unit_MD[open_M], self._max_cosine)
         return near_M
 
-    def _settle(self, unit_BD: np.ndarray, again: Callable[[int], np.ndarray]) -> None:
+    def _asked_ahead(
+        self,
+        draw: Callable[[np.ndarray], np.ndarray],
+        identities: np.ndarray,
+        attempts: np.ndarray,
+        max_attempts: int,
+        rows: list[int],
+    ) -> dict[tuple[int, int], bool]:
+        """Whether the next proposals of rows that will likely be drawn again are unfit, by (row,
+        attempt): a gallery in files is read once for all of them, not once for each."""
+        if not self._further or not rows:
+            return {}
+        asked: dict[tuple[int, int], bool] = {}
+        before = attempts.copy()
+        for ahead in range(1, AHEAD + 1):
+            attempts[rows] = before[rows] + ahead
+            if attempts[rows].max() >= max_attempts:
+                break
+            places = np.array(rows)
+            unfit = self._unfit(identities[places], draw(places))
+            tried = [(row, int(before[row]) + ahead) for row in rows]
+            asked |= dict(zip(tried, unfit.tolist(), strict=True))
+        attempts[:] = before
+        return asked
+
+    def _settle(
+        self,
+        unit_BD: np.ndarray,
+        earlier: dict[int, list[int]],
+        again: Callable[[int], np.ndarray],
+    ) -> None:
         """Go through a block in order; a row too near to an earlier one is drawn anew, in place."""
-        earlier = self._conflicts(unit_BD)
         changed: list[int] = []
         for row in range(len(unit_BD)):
             was_near = any(i not in changed for i in earlier.get(row, ()))

@@ -81,11 +81,6 @@ def commit(unit: int) -> str:
     return f"{COMMITS}{unit:06d}.json"
 
 
-def vectors(space_sha256: str, tar_sha256: str) -> str:
-    """Embeddings of a shard's faces, below the dataset and beside its releases."""
-    return f"vectors/{space_sha256[:12]}/{tar_sha256[:32]}.npy"
-
-
 def proof(unit: int, maker: str) -> str:
     """Where a maker that lost the race for a unit notes that it had the same bytes."""
     return f"{PROOFS}{unit:06d}-{maker}.json"

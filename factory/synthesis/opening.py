@@ -18,6 +18,7 @@ from factory.identities.plan import Plan, first_difference
 from factory.identities.roster import Roster
 from factory.recognition.embed import Recognizer
 from factory.shards import layout
+from factory.sources import FaceSource
 from factory.store import Store
 from factory.synthesis.generators import DiffusionGenerator
 
@@ -71,11 +72,31 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
     return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
 
 
-def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
-    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
-    for no version. Raises PlanError when one is not sealed, or is in another recognizer's space."""
-    found: list[np.ndarray] = []
-    recognizer = None
+def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
+    """Raise IntegrityError unless source and recognizer are those that the plan was made with."""
+    if source.fingerprint != plan.request["source"]["fingerprint"]:
+        raise IntegrityError(
+            "source.path: holds other faces than the release was planned with; use that source"
+        )
+    story = checkpoint.read_story(
+        config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
+    )
+    planned = plan.request["weights"]["recognizer"]
+    if story["sha256"] != planned:
+        raise IntegrityError(
+            f"recognizer.checkpoint: has sha256 {story['sha256'][:12]}, the release was planned "
+            f"with {planned[:12]}; use that one"
+        )
+
+
+def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
+    """Plans of a version and of those it extends, the newest first; none for no version.
+
+    Raises PlanError when one is missing, not sealed, in another recognizer's space, or not the one
+    that was extended.
+    """
+    plans: list[Plan] = []
+    promised = None
     while version is not None:
         store = dataset.below(f"releases/{version}")
         if not store.exists(layout.SUCCESS):
@@ -83,12 +104,27 @@ def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
                 f"identities.extends: {store.url} is not a sealed release; finish it first, or "
                 "extend another"
             )
-        plan, roster = open_plan(store)
-        if recognizer not in (None, plan.request["weights"]["recognizer"]):
+        plan = Plan.from_json(store.get(layout.PLAN))
+        weights = plan.request["weights"]["recognizer"]
+        if plans and weights != plans[0].request["weights"]["recognizer"]:
             raise PlanError(f"identities.extends: {store.url} has another recognizer's space")
-        recognizer = plan.request["weights"]["recognizer"]
-        found.insert(0, roster.unit_ND)
-        version = (plan.request["identities"]["extends"] or {}).get("version")
+        if promised not in (None, plan.hash):
+            raise PlanError(
+                f"identities.extends: {store.url} is not the release that was extended; restore it"
+            )
+        plans.append(plan)
+        extended = plan.request["identities"].get("extends") or {}
+        version, promised = extended.get("version"), extended.get("plan_hash")
+    return plans
+
+
+def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
+    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
+    for no version. Raises PlanError as `earlier_plans` does."""
+    found = []
+    for plan in earlier_plans(dataset, version):
+        store = dataset.below(f"releases/{plan.request['release']['version']}")
+        found.insert(0, open_plan(store)[1].unit_ND)
     return np.concatenate(found) if found else None
 
 

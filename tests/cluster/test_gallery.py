@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factory.errors import FactoryError, PlanError
 from factory.identities.gallery import Gallery
 from tests.factory.identities.test_separability import unit_rows
 
@@ -38,3 +39,26 @@ def test_any_number_of_actors_gives_the_same_answer(three_cpus, release_config, 
     assert np.array_equal(nearest, memory.nearest(queries))
     assert np.array_equal(near, memory.too_near(queries, 0.6))
     assert sum(part.num_products for part in galleries) >= 20 * 50
+
+
+def test_a_node_without_the_files_is_told(three_cpus, tmp_path):
+    import ray
+
+    from cluster.gallery import GalleryActor, _answers
+
+    np.save(tmp_path / "a.npy", unit_rows(0, 3, 8))
+    actor = ray.remote(num_cpus=1)(GalleryActor).remote([(str(tmp_path / "a.npy"), 0, 3)])
+    with pytest.raises(PlanError, match=r"identities\.gallery: .*b\.npy has None bytes"):
+        _answers([actor.open.remote({str(tmp_path / "b.npy"): 9})], 60)
+    ray.kill(actor)
+    with pytest.raises(FactoryError, match=r"fleet\.gallery_actors: an actor died"):
+        _answers([actor.nearest.remote(unit_rows(1, 2, 8))], 60)
+
+
+def test_more_actors_than_cpus_still_answer(three_cpus, release_config, tmp_path):
+    from cluster.gallery import open_galleries
+
+    real = unit_rows(0, 50, 8)
+    np.save(tmp_path / "a.npy", real)
+    config = release_config(f"identities.gallery={tmp_path / 'a.npy'}", "fleet.gallery_actors=99")
+    assert open_galleries(config)[0].nearest(real[:2]).tolist() == pytest.approx([1.0, 1.0])

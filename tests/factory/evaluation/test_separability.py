@@ -14,6 +14,7 @@ from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.preflight import preflight
 from factory.records import Identity
 from factory.sources import open_source
+from factory.store import LocalStore
 
 LIMIT = 0.99999
 
@@ -47,7 +48,8 @@ def planned(release_config):
 
 def test_an_audit_finds_what_the_gate_found(planned):
     config, plan, roster, source = planned
-    largest = audit(config, plan, roster, source)
+    store = LocalStore(config.store.url)
+    largest = audit(config, plan, roster, source, store)
     assert largest["real"] == pytest.approx(
         max(one.nearest_real_cosine for one in roster.identities), abs=2e-6
     )
@@ -58,28 +60,33 @@ def test_an_audit_finds_what_the_gate_found(planned):
 
 def test_an_audit_names_who_is_not_what_the_roster_says(planned):
     config, plan, roster, source = planned
+    store = LocalStore(config.store.url)
     unit_ND = roster.unit_ND.copy()
     unit_ND[3] = unit_ND[1]
     with pytest.raises(IntegrityError, match=r"identity 3: cosine to the nearest real .* 0\.32"):
-        audit(config, plan, dataclasses.replace(roster, unit_ND=unit_ND), source)
+        audit(config, plan, dataclasses.replace(roster, unit_ND=unit_ND), source, store)
     identities = list(roster.identities)
     identities[2] = dataclasses.replace(identities[2], nearest_real_cosine=0.0)
     with pytest.raises(
         IntegrityError, match=r"identity 2: .* real identity .* roster says 0\.0000"
     ):
-        audit(config, plan, dataclasses.replace(roster, identities=identities), source)
+        audit(config, plan, dataclasses.replace(roster, identities=identities), source, store)
 
 
 def test_an_audit_wants_the_source_of_the_plan(planned):
     config, plan, roster, _ = planned
+    store = LocalStore(config.store.url)
     other = open_source(dataclasses.replace(config.source, kind="starter", path=None))
     with pytest.raises(IntegrityError, match=r"source\.path: holds other faces"):
-        audit(config, plan, roster, other)
+        audit(config, plan, roster, other, store)
 
 
 def test_an_audit_wants_the_recognizer_of_the_plan(planned, weights):
     config, plan, roster, source = planned
+    store = LocalStore(config.store.url)
     judge = dataclasses.replace(config.recognizer, checkpoint=str(weights / "judge"))
     other = dataclasses.replace(config.judge, checkpoint=None)
     with pytest.raises(IntegrityError, match=r"recognizer\.checkpoint: has sha256 .* planned with"):
-        audit(dataclasses.replace(config, recognizer=judge, judge=other), plan, roster, source)
+        audit(
+            dataclasses.replace(config, recognizer=judge, judge=other), plan, roster, source, store
+        )

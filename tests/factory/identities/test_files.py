@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.checkpoint import read_story
 from factory.errors import ConfigError, PlanError
 from factory.identities import gallery as gallery_module
 from factory.identities.files import check_galleries, gallery_files, open_here, write_gallery
@@ -44,12 +47,16 @@ def test_the_gate_is_the_same_wherever_real_people_lie(tmp_path):
     real, further, earlier = unit_rows(0, 30, 16), unit_rows(1, 40, 16), unit_rows(2, 5, 16)
     proposal = PcaProposal(real, 10, seed=3)
     asked = {"num_identities": 20, "max_cosine": 0.65, "max_attempts": 900}
-    write_gallery(str(tmp_path / "a.npy"), [further[:9]])
+    write_gallery(str(tmp_path / "a.npy"), [further[:4], further[4:9]], "sha")
     np.save(tmp_path / "b.npy", further[9:].astype(np.float16))
     files = [MappedGallery(str(tmp_path / name)) for name in ("a.npy", "b.npy")]
-    stored = further.astype(np.float16).astype(np.float32)
-    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     apart = admit(proposal, real, **asked, further=files, unit_earlier_ED=earlier)
+    stored = np.concatenate([np.array(part.unit_GD, np.float32) for part in files])
+    memory = Gallery(16)
+    memory.add(stored)
+    whole = admit(proposal, real, **asked, further=[memory], unit_earlier_ED=earlier, block=7)
+    assert np.array_equal(apart.unit_ND, whole.unit_ND)
+    assert np.array_equal(apart.nearest_real, whole.nearest_real)
     for others in (real, further, earlier):
         assert (apart.unit_ND @ others.T).max() < 0.651
     found = np.concatenate([real, further]) @ apart.unit_ND.T
@@ -69,8 +76,11 @@ def test_draws_begin_after_earlier_identities():
     assert np.array_equal(got.unit_ND, proposal.draw(np.arange(4, 7), np.zeros(3, int)))
 
 
-def bad_gallery(path, rows) -> str:
+def gallery_of(config, path, rows) -> str:
+    """The setting for a gallery that claims to be by the config's recognizer."""
+    story = read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     np.save(path / "gallery.npy", rows)
+    (path / "gallery.json").write_text(json.dumps({"recognizer": story["sha256"]}))
     return f"identities.gallery={path / 'gallery.npy'}"
 
 
@@ -85,8 +95,9 @@ def bad_gallery(path, rows) -> str:
     ],
 )
 def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, says):
+    setting = gallery_of(release_config(), tmp_path, rows)
     with pytest.raises(PlanError, match=says):
-        build(release_config(bad_gallery(tmp_path, rows)), run_units, say=lambda line: None)
+        build(release_config(setting), run_units, say=lambda line: None)
 
 
 def test_a_gallery_that_is_missing_is_named(release_config, tmp_path):
@@ -96,20 +107,24 @@ def test_a_gallery_that_is_missing_is_named(release_config, tmp_path):
 
 def test_a_gallery_is_written_once(release_config, tmp_path):
     file = tmp_path / "some" / "people.npy"
-    assert write_gallery(str(file), [unit_rows(0, 3, DIM), unit_rows(1, 2, DIM)]) == 5
+    parts = [unit_rows(0, 3, DIM), unit_rows(1, 2, DIM)]
+    assert write_gallery(str(file), parts, "sha") == 5
+    np.testing.assert_allclose(np.load(file), np.concatenate(parts), atol=1e-3)
     config = release_config(f"identities.gallery={file.parent}")
-    assert len(check_galleries(config, DIM)) == 64
+    assert len(check_galleries(config, DIM, "sha")) == 64
+    with pytest.raises(PlanError, match=r"people\.json does not name this recognizer"):
+        check_galleries(config, DIM, "another")
     assert [len(part) for part in open_here(config)] == [5]
     with pytest.raises(PlanError, match="exists; name another file"):
-        write_gallery(str(file), [unit_rows(0, 3, DIM)])
+        write_gallery(str(file), parts, "sha")
 
 
 def test_a_release_keeps_away_from_a_gallery(release_config, tmp_path):
     """The gallery holds the first people a release without it would admit: they move on."""
     build(release_config(), run_units, say=lambda line: None)
     first = open_plan(store_of(release_config(), "0.1.0"))[1]
-    np.save(tmp_path / "watchlist.npy", first.unit_ND[:2])
-    settings = (f"identities.gallery={tmp_path / 'watchlist.npy'}", "release.version=0.2.0")
+    setting = gallery_of(release_config(), tmp_path, first.unit_ND[:2])
+    settings = (setting, "release.version=0.2.0")
     build(release_config(*settings), run_units, say=lambda line: None)
     second = open_plan(store_of(release_config(), "0.2.0"))[1]
     assert np.array_equal(second.unit_ND[:4], first.unit_ND[2:])
@@ -133,13 +148,28 @@ def test_a_release_extends_another(release_config):
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
-        (("identities.extends=0.0.9",), PlanError, "has no release '0.0.9'"),
+        (("identities.extends=0.0.9",), PlanError, r"0\.0\.9 is not a sealed release"),
+        (("identities.extends=../other/0.1",), ConfigError, "want ASCII letters, digits"),
         (("identities.extends=0.1.0",), ConfigError, "this release's own version"),
     ],
 )
 def test_what_cannot_be_extended_is_refused(release_config, settings, error, says):
     with pytest.raises(error, match=says):
         build(release_config(*settings), run_units, say=lambda line: None)
+
+
+def test_a_chain_with_another_link_is_refused(release_config):
+    config = release_config()
+    build(config, run_units, say=lambda line: None)
+    build(
+        release_config("identities.extends=0.1.0", "release.version=0.2.0"),
+        run_units,
+        say=lambda line: None,
+    )
+    shutil.rmtree(store_of(config, "0.1.0").root)
+    build(release_config("release.seed=5"), run_units, say=lambda line: None)
+    with pytest.raises(PlanError, match="is not the release that was extended"):
+        earlier_vectors(LocalStore(config.store.url).below("tiny"), "0.2.0")
 
 
 def test_an_unfinished_release_cannot_be_extended(release_config):
