@@ -27,6 +27,15 @@ BLOCK = tarfile.BLOCKSIZE
 STORY = ("identity", "kind", "image", "attempt", "seed", "guidance")
 """Fields of a sample's .json."""
 
+MADE = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    b'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/'
+    b'trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
+)
+"""XMP that says where an image comes from (IPTC's digital source types)."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -59,11 +68,11 @@ class Record:
 
 
 def encode_jpeg(image_HWC: np.ndarray, quality: int) -> bytes:
-    """JPEG of an RGB uint8 image, full chroma resolution."""
+    """JPEG of an RGB uint8 image, full chroma resolution, marked as made by a trained network."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0)
+    Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0, xmp=MADE)
     return buffer.getvalue()
 
 

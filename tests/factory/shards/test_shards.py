@@ -7,10 +7,12 @@ import hashlib
 import io
 import json
 import tarfile
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import webdataset
+from PIL import Image
 
 from factory.errors import IntegrityError, PlanError
 from factory.identities.plan import Plan, cut_units
@@ -55,6 +57,12 @@ def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, too
     made = writer.Contents(faces, list(rejected), list(failures), WHO)
     record = writer.Record(0, [], Timings(0.0, 1.0, 0.5, took_s))
     return writer.commit(store, (unit, PLAN.hash), made, counts, record)
+
+
+def test_every_jpeg_says_that_a_network_made_it():
+    packet = Image.open(io.BytesIO(make_faces()[0].jpeg)).info["xmp"]
+    assert b"digitalsourcetype/trainedAlgorithmicMedia" in packet
+    ElementTree.fromstring(packet)  # is well-formed
 
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):
