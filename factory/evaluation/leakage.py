@@ -74,6 +74,10 @@ class _Kind:
         self._limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
         self.above = (cosines > self._limit) | (cosines >= EQUAL)
 
+    def share_above(self, cosines: np.ndarray) -> float:
+        """Share of other cosines that are above the limit too."""
+        return float((cosines > self._limit).mean())
+
     def figures(self) -> dict[str, Any]:
         return {
             "count": len(self.cosines),
@@ -177,7 +181,7 @@ def leakage(
         "max_leak_fraction": asked.max_leak_fraction,
         "source": {"num_images": len(real.labels), "num_people": len(people.centres)},
         "strangers": spread(stranger_N),
-        "same_person_median": float(np.median(genuine)) if len(genuine) else None,
+        "same_person_above": faces.share_above(genuine) if len(genuine) else None,
         "faces": faces.figures(),
         "classes": classes.figures(),
         "near_copies": near_copies.figures(),
@@ -234,11 +238,11 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         seen = figures[kind]
         share = f"{seen['num_above']} of {seen['count']}"
         lines.append(f"{share} {name} (limit {seen['limit_cosine']:.3f})")
-    limit, median = figures["faces"]["limit_cosine"], figures["same_person_median"]
-    if median is not None and limit > median:
+    seen = figures["same_person_above"]
+    if seen is not None:
         lines.append(
-            f"the limit is above the median cosine of one person's images ({median:.3f}): either "
-            "the source has people under two names, or this judge cannot tell its people"
+            f"of pairs of one real person's images {seen:.0%} are above the faces' limit: so often "
+            "this judge would see that person in a face"
         )
     return lines
 

@@ -225,9 +225,10 @@ def test_a_limit_that_sees_nothing_is_pointed_out():
     twice = real([0, 10, 10, 110], [0, 0, 1, 1])
     figures = leakage(STRICT, [made([30], [0])], twice, HASHES, {}).figures
     assert figures["faces"]["limit_cosine"] == pytest.approx(1)
-    assert "people under two names" in figures["summary"][-1]
+    assert figures["same_person_above"] == 0
+    assert "0% are above the faces' limit" in figures["summary"][-1]
     plain = leakage(STRICT, [made([30], [0])], TWO, HASHES, {}).figures
-    assert len(plain["summary"]) == 3
+    assert plain["same_person_above"] == 1
 
 
 def jpeg(image: Image.Image, quality: int) -> np.ndarray:
