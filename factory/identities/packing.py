@@ -108,9 +108,10 @@ def _without_self(near_NK: np.ndarray) -> np.ndarray:
 
 
 def smallest_possible_cosine(num_points: int, dim: int) -> float:
-    """A bound no packing beats: caps of half the smallest angle round each point are disjoint, so
-    num_points times the share of such a cap is at most 1 (the cap-area bound). It is not reached in
-    general; for at most dim+1 points the simplex's -1/(n-1) is."""
+    """A bound no packing beats. For at most dim+1 points it is the simplex's -1/(n-1), which is
+    reached; for more 0 (Rankin 1955), which is reached up to 2*dim; and for many the cap-area bound:
+    caps of half the smallest angle round each point are disjoint, so num_points times the share of
+    such a cap is at most 1."""
     if num_points <= dim + 1:
         return -1.0 / max(num_points - 1, 1)
     angle = np.linspace(0.0, math.pi, 20_001)
@@ -118,7 +119,7 @@ def smallest_possible_cosine(num_points: int, dim: int) -> float:
     density = np.exp(logarithm - logarithm.max())
     share = np.cumsum(density) / density.sum()
     half = angle[np.searchsorted(share, 1.0 / num_points)]
-    return float(math.cos(2 * half))
+    return max(0.0, math.cos(2 * half))
 
 
 def nearest_of_random(num_points: int, dim: int, num_probes: int = 100) -> np.ndarray:

@@ -79,5 +79,8 @@ def test_few_points_and_doubles_are_left_in_peace():
 def test_the_bound_is_the_simplex_for_few_and_rises_with_many():
     assert smallest_possible_cosine(3, 2) == pytest.approx(-0.5)
     assert smallest_possible_cosine(12, 2) == pytest.approx(np.cos(2 * np.pi / 12), abs=1e-2)
-    many = [smallest_possible_cosine(n, 64) for n in (100, 10_000, 1_000_000)]
+    assert smallest_possible_cosine(5, 4) == pytest.approx(-0.25)
+    assert smallest_possible_cosine(8, 4) == 0.0  # the axes, both ways
+    many = [smallest_possible_cosine(n, 64) for n in (100, 10_000, 1_000_000, 10**12, 10**18)]
     assert many == sorted(many)
+    assert many[-1] > many[0] == 0.0
