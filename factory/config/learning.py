@@ -80,8 +80,9 @@ class TrainingConfig:
     max_steps: int | None = knob(None, low=1)
     """Stop after so many steps whatever the recipe says; None: the recipe decides."""
     verify_every: int | None = knob(None, low=1)
-    """Steps between verifications of a recognizer in training, on source.pairs where given, else on
-    the held-out people; None: only at the end."""
+    """Steps between looks at a training. A recognizer is verified on source.pairs where given, else
+    on the held-out people; a generator draws the same few people (sheets/). None: only at the end,
+    and no sheets."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.process import Process, draw_timesteps
+from factory.diffusion.sheet import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
@@ -126,6 +127,11 @@ class TrainingCache:
         rows = torch.from_numpy(chosen) + mirrored * (len(self._x_2N) // 2)
         return self._images(rows), self._unit_2ND[rows]
 
+    def some_people(self, count: int) -> torch.Tensor:
+        """Conditions of evenly spaced faces, [count, D]."""
+        rows = np.linspace(0, len(self._unit_2ND) // 2 - 1, count).astype(int)
+        return self._unit_2ND[rows]
+
     def _images(self, rows: torch.Tensor) -> torch.Tensor:
         return to_network(self._x_2N[rows]) if self._in_pixels else self._x_2N[rows]
 
@@ -203,6 +209,10 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         with engine.weights() as module:
             ema.update(module.network)  # type: ignore[arg-type]
         progress.record(torch.stack(losses).mean())
+        if (step + 1) % (config.training.verify_every or total + 1) == 0 and rank() == 0:
+            drawn = cache.some_people(PEOPLE)
+            sheet = sample_sheet(shape, ema.shadow, recipe, decode, drawn, engine.device)
+            save_png(progress.out / "sheets" / f"{step + 1:07d}.png", sheet)
 
     # Write
     metrics: dict[str, Any] = {}
@@ -219,6 +229,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         )
         checkpoint.save(progress.out, story)
     return metrics
+
+
+def save_png(path: Path, image_HWC: np.ndarray) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image_HWC).save(path)
 
 
 def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:

@@ -109,7 +109,7 @@ def _without_self(near_NK: np.ndarray) -> np.ndarray:
 
 def smallest_possible_cosine(num_points: int, dim: int) -> float:
     """A bound no packing beats. For at most dim+1 points it is the simplex's -1/(n-1), which is
-    reached; for more 0 (Rankin 1955), which is reached up to 2*dim; and for many the cap-area bound:
+    reached; for more 0 (Rankin 1955), which is reached up to 2*dim; for many the cap-area bound:
     caps of half the smallest angle round each point are disjoint, so num_points times the share of
     such a cap is at most 1."""
     if num_points <= dim + 1:

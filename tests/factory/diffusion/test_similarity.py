@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from factory import checkpoint
 from factory.diffusion.similarity import GRID, draw_similarities, similarity_loss
@@ -74,6 +75,17 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
     assert set(before) < set(after.tensors)
     for name, tensor in before.items():
         torch.testing.assert_close(after.tensors[name], tensor)
+
+
+@pytest.mark.parametrize("tokens", [0, 2])
+def test_sheets_show_how_far_a_training_is(recipe, tmp_path, tokens):  # noqa: F811
+    settings = ("training.max_steps=4", "training.verify_every=2")
+    train(recipe(*settings, f"generator.similarity_tokens={tokens}"), quiet)
+    sheets = sorted((tmp_path / "out" / "sheets").iterdir())
+    assert [sheet.name for sheet in sheets] == ["0000002.png", "0000004.png"]
+    with Image.open(sheets[0]) as first, Image.open(sheets[1]) as second:
+        assert first.size == (4 * PX, 6 * PX)
+        assert first.tobytes() != second.tobytes()
 
 
 def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
