@@ -75,9 +75,9 @@ class PlanConfig:
 class SamplerConfig:
     """How a shot is drawn."""
 
-    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "dpmpp_2m"
+    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "unipc"
     """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
-    num_steps: int = knob(15, low=1, high=1000)
+    num_steps: int = knob(12, low=1, high=1000)
     """Network calls an image; with guidance other than 1 each is of twice the size."""
     spacing: Literal["trailing", "logsnr"] = "trailing"
     """Timesteps equally spaced, or equally spaced in the log signal-to-noise ratio."""
