@@ -279,7 +279,12 @@ def test_a_turned_condition_keeps_its_length_and_angle():
 
 @pytest.mark.parametrize(
     "setting",
-    ["sampler.turn=true", "sampler.away=nearest", "sampler.kind=dpmpp_2s", "sampler.spacing=logsnr"],
+    [
+        "sampler.turn=true",
+        "sampler.away=nearest",
+        "sampler.kind=dpmpp_2s",
+        "sampler.spacing=logsnr",
+    ],
 )
 def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config, setting):
     config = release_config(setting, "sampler.guidance=2", "sampler.num_steps=4")
