@@ -41,38 +41,28 @@ def spaced_timesteps(process: Process, num_steps: int, spacing: str) -> list[int
 
 
 def ddim(
-    denoise: Denoiser,
-    noise: torch.Tensor,
-    process: Process,
-    num_steps: int,
-    spacing: str = "trailing",
+    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
 ) -> torch.Tensor:
     """First order, one call a step."""
     x, alpha_bar = noise, process.alpha_bar_T.tolist()
-    timesteps = spaced_timesteps(process, num_steps, spacing)
     for i, t in enumerate(timesteps):
         x0 = denoise(x, t)
         now = alpha_bar[t]
-        after = alpha_bar[timesteps[i + 1]] if i + 1 < num_steps else 1.0
+        after = alpha_bar[timesteps[i + 1]] if i + 1 < len(timesteps) else 1.0
         ratio = ((1 - after) / (1 - now)) ** 0.5
         x = (after**0.5 - ratio * now**0.5) * x0 + ratio * x
     return x
 
 
 def dpmpp_2m(
-    denoise: Denoiser,
-    noise: torch.Tensor,
-    process: Process,
-    num_steps: int,
-    spacing: str = "trailing",
+    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
 ) -> torch.Tensor:
     """Second order from the previous step's x0^, one call a step."""
     scale = _Scales(process)
     x, previous, previous_h = noise, None, 0.0
-    timesteps = spaced_timesteps(process, num_steps, spacing)
     for i, t in enumerate(timesteps):
         x0 = denoise(x, t)
-        if i + 1 == num_steps:
+        if i + 1 == len(timesteps):
             return x0
         h = scale.lambdas[timesteps[i + 1]] - scale.lambdas[t]
         slope = x0
@@ -84,15 +74,11 @@ def dpmpp_2m(
 
 
 def dpmpp_2s(
-    denoise: Denoiser,
-    noise: torch.Tensor,
-    process: Process,
-    num_steps: int,
-    spacing: str = "trailing",
+    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
 ) -> torch.Tensor:
     """Second order from a call halfway, two calls a step."""
     scale = _Scales(process)
-    x, timesteps = noise, spaced_timesteps(process, num_steps, spacing)
+    x, num_steps = noise, len(timesteps)
     for i in range(0, num_steps, 2):
         t, x0 = timesteps[i], denoise(x, timesteps[i])
         if i + 1 == num_steps:
@@ -110,20 +96,15 @@ def dpmpp_2s(
 
 
 def unipc(
-    denoise: Denoiser,
-    noise: torch.Tensor,
-    process: Process,
-    num_steps: int,
-    spacing: str = "trailing",
+    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
 ) -> torch.Tensor:
     """Second-order predictor, corrected at no cost by the next call, one call a step."""
     scale = _Scales(process)
-    timesteps = spaced_timesteps(process, num_steps, spacing)
     x, before = noise, noise
     found: list[torch.Tensor] = []
     for i, t in enumerate(timesteps):
         x0 = denoise(x, t)
-        if i + 1 == num_steps:
+        if i + 1 == len(timesteps):
             return x0
         if i:
             x = _corrected(scale, before, [*found, x0], timesteps[max(0, i - 2) : i + 1])
@@ -182,3 +163,16 @@ SAMPLERS = {
     "dpmpp_2s": dpmpp_2s,
     "unipc": unipc,
 }
+
+
+def sample(
+    kind: str,
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    process: Process,
+    num_steps: int,
+    spacing: str = "trailing",
+) -> torch.Tensor:
+    """x0 from `noise` [B, C, H, W] by one of SAMPLERS, at `num_steps` network calls."""
+    timesteps = spaced_timesteps(process, num_steps, spacing)
+    return SAMPLERS[kind](denoise, noise, process, timesteps)

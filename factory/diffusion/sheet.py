@@ -10,7 +10,7 @@ import torch
 from factory.config import GeneratorConfig
 from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS
+from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.optimization import torch_generator
 from factory.recognition.data import to_uint8
@@ -44,6 +44,6 @@ def sample_sheet(
     process = Process(recipe.num_timesteps)
     denoise = guided(network, process, recipe.prediction, told)
     num_steps = min(NUM_STEPS, recipe.num_timesteps)
-    images = to_uint8(decode(SAMPLERS["unipc"](denoise, noise, process, num_steps, "logsnr")))
+    images = to_uint8(decode(sample("unipc", denoise, noise, process, num_steps, "logsnr")))
     rows = np.split(images, len(unit_PD))
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

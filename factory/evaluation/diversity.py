@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from factory.evaluation.similarity import Faces
+from factory.config import SourceConfig
+from factory.evaluation.similarity import Faces, sample_source
+from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
 
 
-def pose(release: Faces, source: Faces, detector_path: str | None) -> dict[str, Any]:
-    """Standard deviation of yaw in degrees, overall and within identities, by five points."""
-    if not detector_path:
+def pose(release: Faces, source: FaceSource, asked: SourceConfig) -> dict[str, Any]:
+    """Standard deviation of yaw in degrees, overall and within identities, by five points. The
+    source, which `asked` opened, is decoded only where a detector looks at it."""
+    if not asked.detector:
         return {"note": "n/a: set source.detector to a YuNet .onnx to measure yaw"}
-    detector = YuNet(detector_path)
-    return {"release": _yaw(release, detector), "source": _yaw(source, detector)}
+    detector, real = YuNet(asked.detector), sample_source(source, asked.max_corrupt_fraction)
+    return {"release": _yaw(release, detector), "source": _yaw(real, detector)}
 
 
 def yaw_degrees(landmarks_52: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
 from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
-from factory.evaluation.similarity import Faces, evenly, sample_release, sample_source, similarity
+from factory.evaluation.similarity import Faces, evenly, sample_release, similarity
 from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
@@ -79,11 +79,7 @@ def measure(
         "properties": properties,
         "separability": separability(plan, roster, strangers),
         "leakage": audit.figures if audit else {"note": NO_JUDGE},
-        "pose": pose(
-            faces,
-            sample_source(source, config.source.max_corrupt_fraction),
-            config.source.detector,
-        ),
+        "pose": pose(faces, source, config.source),
         "balance": balance(plan, roster, _group_accuracy(config, source)),
         "throughput": throughput(manifest),
     }

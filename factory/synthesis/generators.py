@@ -14,7 +14,7 @@ from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS
+from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import autocast
 from factory.errors import CheckpointError
@@ -93,9 +93,8 @@ class DiffusionGenerator:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
         denoise = guided(self._network, self._process, self._prediction, told, interval)
-        sampler = SAMPLERS[like.sampler]
         with autocast(self._device, self._precision):
-            return sampler(denoise, noise, self._process, like.num_steps, like.spacing)
+            return sample(like.sampler, denoise, noise, self._process, like.num_steps, like.spacing)
 
 
 def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> torch.Tensor:

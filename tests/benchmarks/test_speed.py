@@ -14,7 +14,7 @@ import torch
 from factory.config import ComputeConfig, load
 from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS
+from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.engine import PlainEngine
 from tests.benchmarks.timing import fastest, report
@@ -89,7 +89,7 @@ def test_our_sampler_against_diffusers_loop():
     @torch.inference_mode()
     def ours() -> None:
         denoise = guided(network, process, "v", Told(condition, nobody, guidance))
-        SAMPLERS["dpmpp_2m"](denoise, noise, process, 15)
+        sample("dpmpp_2m", denoise, noise, process, 15)
 
     @torch.inference_mode()
     def theirs() -> None:

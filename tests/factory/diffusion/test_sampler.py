@@ -14,7 +14,7 @@ from diffusers import (
 from factory.diffusion import sampler
 from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
-from factory.diffusion.sampler import SAMPLERS, spaced_timesteps
+from factory.diffusion.sampler import SAMPLERS, sample, spaced_timesteps
 from factory.diffusion.uvit import Shape, UViT
 
 DIFFUSERS = {"x0": "sample", "v": "v_prediction", "epsilon": "epsilon"}
@@ -84,7 +84,7 @@ def test_agrees_with_diffusers(network, kind, prediction, num_steps, monkeypatch
             **COMMON,
         )
     denoise = guided(network, process, prediction, told(condition, [1.0, 1.0]))
-    ours = SAMPLERS[kind](denoise, noise, process, num_steps)
+    ours = sample(kind, denoise, noise, process, num_steps)
     theirs = reference(scheduler, network, noise, condition, num_steps)
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
@@ -105,7 +105,7 @@ def test_a_perfect_denoiser_is_reached_from_any_noise(kind, num_steps, spacing):
         calls.append(t)
         return wanted
 
-    got = SAMPLERS[kind](denoise, noise, Process(1000), num_steps, spacing)
+    got = sample(kind, denoise, noise, Process(1000), num_steps, spacing)
     torch.testing.assert_close(got, wanted)
     assert len(calls) == num_steps
 
@@ -126,7 +126,7 @@ def test_second_order_comes_nearer_than_first_at_the_same_calls(second):
     process, noise = Process(1000), torch.randn(500, dtype=torch.float64)
     errors = {}
     for kind in ("ddim", second):
-        got = SAMPLERS[kind](gaussian(process), noise, process, 21, "logsnr")
+        got = sample(kind, gaussian(process), noise, process, 21, "logsnr")
         errors[kind] = float((got - noise / 2).abs().mean())
     assert errors[second] < 0.7 * errors["ddim"]
 

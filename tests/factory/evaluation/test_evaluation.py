@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factory.config import SourceConfig
 from factory.evaluation.diversity import pose
 from factory.evaluation.similarity import BINS, Faces, similarity
 from factory.evaluation.throughput import throughput
@@ -52,9 +53,13 @@ def test_one_person_is_not_enough_for_pairs():
     assert "n/a" in similarity_of(one, one)["release"]["note"]
 
 
+class Unread:
+    """A source that nobody may decode."""
+
+
 def test_pose_says_what_it_needs():
     faces = Faces(flat(RED), np.array([0]))
-    assert "source.detector" in pose(faces, faces, None)["note"]
+    assert "source.detector" in pose(faces, Unread(), SourceConfig())["note"]
 
 
 def test_throughput_counts_from_first_shot_to_last_commit():
