@@ -6,7 +6,6 @@ Running it again is resuming it: every step looks at what is in the store and do
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,8 +94,7 @@ def evaluate_and_report(config: Config, source: FaceSource, release: Release) ->
 
     store, title = release.store, config.release.title
     metrics, pictures = measure(config, source, store, release.plan, release.manifest)
-    for name, content in metrics.items():
-        store.put(f"metrics/{name}.json", (json.dumps(content, indent=1) + "\n").encode())
+    manifest.put_metrics(store, metrics)
     store.put(layout.REPORT, render_page(title, release.plan, release.manifest, metrics, pictures))
     store.put(layout.CARD, render_card(title, release.plan, release.manifest, metrics, "other"))
     manifest.seal_extras(store)

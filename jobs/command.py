@@ -11,6 +11,9 @@ from typing import Any
 from factory.config import Config, absolute, load
 from factory.errors import ConfigError, FactoryError
 
+Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
+"""A training of the factory: config and log to metrics."""
+
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
     """Parse arguments, load the config, run `action(config, dry_run)`; exit 1 on a known error."""
@@ -29,11 +32,30 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
     )
 
 
-def train_here_or_on_a_gang(
-    train: Callable[[Config, Callable[[str], None]], dict[str, Any]], config: Config
-) -> None:
+def run_on_release(doc: str, action: Callable[[str, Config, bool], None]) -> None:
+    """As `run`, for jobs that take a sealed release before the config."""
+    parser = parser_of(doc)
+    parser.add_argument("release", help="folder or s3:// address of a sealed release")
+    parser.add_argument("config", help="YAML file, for instance configs/demo.yaml")
+    parser.add_argument("dotlist", nargs="*", metavar="section.key=value")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
+    given = parser.parse_args()
+    guarded(lambda: action(given.release, load(given.config, given.dotlist), given.dry_run))
+
+
+def train_and_print(train: Train, config: Config) -> None:
     """Run a training where compute.num_ranks says, and print its metrics from rank 0."""
-    from factory.distributed import rank, world_size
+    from factory.distributed import rank
+
+    metrics = train_where_asked(train, config)
+    if rank() == 0:
+        print(json.dumps(metrics, indent=2))
+        print("wrote", config.training.out)
+
+
+def train_where_asked(train: Train, config: Config) -> dict[str, Any]:
+    """Metrics of a training, here or on a gang of compute.num_ranks."""
+    from factory.distributed import world_size
 
     if config.compute.num_ranks and world_size() > 1:
         raise ConfigError(
@@ -42,12 +64,8 @@ def train_here_or_on_a_gang(
     if config.compute.num_ranks:
         from cluster.gang import run_gang
 
-        metrics = run_gang(train, absolute(config))
-    else:
-        metrics = train(config, print)
-    if rank() == 0:
-        print(json.dumps(metrics, indent=2))
-        print("wrote", config.training.out)
+        return run_gang(train, absolute(config))
+    return train(config, print)
 
 
 def guarded(action: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and surv
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run, train_here_or_on_a_gang
+from jobs.command import run, train_and_print
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:
@@ -21,7 +21,7 @@ def train_autoencoder(config: Config, dry_run: bool) -> None:
         faces, heldout = training_faces(config.source)
         print(faces.describe(heldout))
         return
-    train_here_or_on_a_gang(train, config)
+    train_and_print(train, config)
 
 
 if __name__ == "__main__":

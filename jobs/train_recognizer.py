@@ -10,7 +10,7 @@ With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and surv
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run, train_here_or_on_a_gang
+from jobs.command import run, train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
@@ -22,7 +22,7 @@ def train_recognizer(config: Config, dry_run: bool) -> None:
         crowd, heldout = open_crowd(config)
         print("\n".join([*crowd.lines, crowd.describe(heldout)]))
         return
-    train_here_or_on_a_gang(train, config)
+    train_and_print(train, config)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ file, then `section.key=value` arguments. Nothing heavy is imported here: a conf
 refused before torch, ray or faiss are touched.
 """
 
+from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AugmentConfig,
     AutoencoderConfig,
@@ -19,7 +20,6 @@ from factory.config.learning import (
 )
 from factory.config.loading import absolute, as_dict, load
 from factory.config.making import (
-    AuditConfig,
     FiltersConfig,
     FleetConfig,
     IdentitiesConfig,
@@ -37,6 +37,7 @@ __all__ = [
     "AutoencoderConfig",
     "ComputeConfig",
     "Config",
+    "FeaturesConfig",
     "FeedConfig",
     "FiltersConfig",
     "FleetConfig",
@@ -52,6 +53,7 @@ __all__ = [
     "SourceConfig",
     "StoreConfig",
     "TrainingConfig",
+    "UtilityConfig",
     "absolute",
     "as_dict",
     "load",

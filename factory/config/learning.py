@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 from factory.config.knob import knob
@@ -36,6 +37,11 @@ class SourceConfig:
     heldout: str | None = None
     """A source of the same kind with other people, for measuring only; takes the place of
     holdout_identities."""
+
+    @property
+    def name(self) -> str:
+        """What a benchmark is called: the file name of its pairs."""
+        return PurePath(self.pairs or "").stem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ from factory.errors import ConfigError
 
 PATHS = {
     "inquiry",
+    "inception",
+    "clip",
     "gallery",
     "attributes",
     "checkpoint",
@@ -55,9 +57,7 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
     except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:
         key = getattr(error, "full_key", None) or str(path)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
-        raise ConfigError(
-            f"{key}: {reason}; see factory/config/learning.py and making.py for keys and types"
-        ) from None
+        raise ConfigError(f"{key}: {reason}; see factory/config/ for keys and types") from None
 
 
 def absolute(config: Config) -> Config:

@@ -125,25 +125,6 @@ class FiltersConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditConfig:
-    """Do real people show in what was made? Measured in the judge's space (METHODS 6); nothing here
-    changes a byte of the data, it decides whether they are published."""
-
-    leak_fpir: float = knob(0.001, low=1e-6, high=0.5)
-    """Share of real people's own images that are nearer to another person than a made face may be
-    to anybody: sets the cosine from which a face counts as a leak."""
-    max_leak_fraction: float = knob(0.01, low=0.0, high=1.0)
-    """Share of leaks among kept faces or class centres, or of near-copies, above which a release is
-    not published."""
-    show_real: bool = False
-    """Show the nearest pairs in the report, real faces of the source beside made ones: only where
-    these may be published."""
-    vectors: str = "runs/vectors"
-    """Local folder where embeddings are kept for the next time. Those of the source tell who is in
-    it: guard them as you guard the photographs."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class FleetConfig:
     """Who works; nothing here changes a byte of the release."""
 

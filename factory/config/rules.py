@@ -24,6 +24,7 @@ def check(config: Config) -> None:
     _check_source(config.source, "source")
     for place, mixed in enumerate(config.feed.mix):
         _check_source(mixed.source, f"feed.mix[{place}].source")
+    _check_benchmarks(config.utility.benchmarks)
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
@@ -150,6 +151,21 @@ def _check_source(source: SourceConfig, key: str) -> None:
         raise ConfigError(
             f"{key}.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
         )
+
+
+def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
+    names = []
+    for place, benchmark in enumerate(benchmarks):
+        key = f"utility.benchmarks[{place}]"
+        if not benchmark.pairs:
+            raise ConfigError(f"{key}.pairs: nothing given; want LFW's pairs.txt or a .bin")
+        if not benchmark.pairs.endswith(".bin"):
+            _check_source(benchmark, key)
+        if benchmark.name in names:
+            raise ConfigError(
+                f"{key}.pairs: two benchmarks are called {benchmark.name!r}; want one"
+            )
+        names.append(benchmark.name)
 
 
 def _check_ranges(section: Any, prefix: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AutoencoderConfig,
     ComputeConfig,
@@ -15,7 +16,6 @@ from factory.config.learning import (
     TrainingConfig,
 )
 from factory.config.making import (
-    AuditConfig,
     FiltersConfig,
     FleetConfig,
     IdentitiesConfig,
@@ -45,6 +45,8 @@ class Config:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    utility: UtilityConfig = field(default_factory=UtilityConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)

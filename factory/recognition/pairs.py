@@ -94,8 +94,8 @@ def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
     """LFW's pairs.txt -> (pairs of keys NAME/NAME_0001, same-person flags, number of folds)."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = [line.split() for line in text.splitlines() if line.strip()]
-    if len(lines) < 2 or not lines[0][0].isdigit() or not int(lines[0][0]):
-        raise SourceError(f"{path} line 1: want the number of folds, then a pair a line")
+    if len(lines) < 2 or not lines[0][0].isdigit() or int(lines[0][0]) < 2:
+        raise SourceError(f"{path} line 1: want the number of folds, 2 at least; then pairs")
     pairs: list[tuple[str, str]] = []
     for number, fields in enumerate(lines[1:], start=2):
         numbers = fields[1:] if len(fields) == 3 else fields[1::2]

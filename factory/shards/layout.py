@@ -81,6 +81,10 @@ def commit(unit: int) -> str:
     return f"{COMMITS}{unit:06d}.json"
 
 
+def metrics(stem: str) -> str:
+    return f"metrics/{stem}.json"
+
+
 def proof(unit: int, maker: str) -> str:
     """Where a maker that lost the race for a unit notes that it had the same bytes."""
     return f"{PROOFS}{unit:06d}-{maker}.json"

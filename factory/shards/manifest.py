@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from typing import Any
 
 from factory.errors import IntegrityError, PlanError
 from factory.identities.plan import Plan
@@ -162,6 +163,20 @@ def _wids(manifest: Manifest) -> bytes:
         "shardlist": shardlist,
     }
     return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+
+def sealed_plan(store: Store) -> Plan:
+    """The plan of a sealed release; raises PlanError for one that is not."""
+    plan = plan_of(store)
+    if plan is None or not store.exists(layout.SUMS):
+        raise PlanError(f"{store.url}: is not a sealed release; run jobs.release first")
+    return plan
+
+
+def put_metrics(store: Store, metrics: dict[str, Any]) -> None:
+    """Write metrics/<stem>.json of a sealed release; `seal_extras` must follow."""
+    for stem, content in metrics.items():
+        store.put(layout.metrics(stem), (json.dumps(content, indent=1) + "\n").encode())
 
 
 def plan_of(store: Store) -> Plan | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from factory.errors import IntegrityError
 from factory.identities.plan import Plan
 from factory.shards import layout
-from factory.store import Store
+from factory.shards.manifest import collect
+from factory.store import LocalStore, Store
+from factory.store.base import digest
 
 
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
@@ -23,6 +27,27 @@ def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
     """JPEG bytes of one kept face of a unit, by its metadata row."""
     start = int(row["offset"])
     return b"".join(store.stream(layout.tar(unit), start, start + int(row["size"])))
+
+
+def local_copy(store: Store, plan: Plan, folder: str) -> Path:
+    """The shards of a sealed release as a folder of this machine: its own, or below `folder`, where
+    those are fetched that are not there. Raises IntegrityError for a shard with another digest."""
+    if isinstance(store, LocalStore):
+        return store.root
+    root = Path(folder) / plan.hash[:16]
+    for shard in collect(store, plan).shards:
+        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        path = root / tar.name
+        if path.exists() and path.stat().st_size == tar.size:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.writelines(store.stream(tar.name))
+        if digest([part.read_bytes()]) != tar.sha256:
+            raise IntegrityError(f"{store.url}/{tar.name}: does not have its sha256; restore it")
+        part.replace(path)
+    return root
 
 
 def iterate_kept(store: Store, plan: Plan) -> Iterator[tuple[dict[str, Any], bytes]]:

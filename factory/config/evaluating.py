@@ -1,0 +1,56 @@
+"""Knobs of what is asked of a finished release: does a real face show, and what does it teach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from factory.config.knob import knob
+from factory.config.learning import SourceConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """Do real people show in what was made? Measured in the judge's space (METHODS 6); nothing here
+    changes a byte of the data, it decides whether they are published."""
+
+    leak_fpir: float = knob(0.001, low=1e-6, high=0.5)
+    """Share of real people's own images that are nearer to another person than a made face may be
+    to anybody: sets the cosine from which a face counts as a leak."""
+    max_leak_fraction: float = knob(0.01, low=0.0, high=1.0)
+    """Share of leaks among kept faces or class centres, or of near-copies, above which a release is
+    not published."""
+    show_real: bool = False
+    """Show the nearest pairs in the report, real faces of the source beside made ones: only where
+    these may be published."""
+    vectors: str = "runs/vectors"
+    """Local folder where embeddings are kept for the next time. Those of the source tell who is in
+    it: guard them as you guard the photographs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+    """Further networks in whose features a release is compared with its source (FID, CMMD,
+    precision and recall); those of recognizer and judge always are. Nothing is ever fetched."""
+
+    inception: str | None = None
+    """Weights of the FID's Inception network as torch-fidelity has them
+    (weights-inception-2015-12-05-6726825d.pth); needs the extra `eval`. None: not compared."""
+    clip: str | None = None
+    """Folder of a CLIP image encoder as transformers has them, for instance
+    clip-vit-large-patch14-336; needs the extra `eval`. None: not compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtilityConfig:
+    """What a release teaches: the recognizer of this config is trained on the release, on the
+    source, and on both, and each is verified on the same benchmarks (jobs.utility)."""
+
+    benchmarks: list[SourceConfig] = field(default_factory=list)
+    """Where pairs come from: sources with their own `pairs` (LFW's pairs.txt, or a .bin)."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds; each set is learned once with each."""
+    release_weight: float = knob(1.0, low=1e-3)
+    """How often a made image comes beside a real one where both are learned."""
+    out: str = "runs/utility"
+    """Folder of the recognizers; the same command goes on in it, and what is learned from the
+    source alone serves every release."""

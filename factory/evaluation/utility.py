@@ -1,0 +1,149 @@
+"""What a release teaches: one recipe learns from it, from the source, and from both, with several
+seeds, and all are verified on the same benchmarks (METHODS 7, 9).
+
+The gap to real people's images is given in both conventions of the field, always against the
+baseline of the same run: points (real - made) and percent ((real - made)/made).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.config import Config, MixedSource, SourceConfig, as_dict
+from factory.distributed import pick_device
+from factory.errors import ConfigError, SourceError
+from factory.recognition.embed import Recognizer
+from factory.recognition.pairs import Pairs, open_pairs
+from factory.recognition.verification import verify_pairs
+
+Train = Callable[[Config], dict[str, Any]]
+"""Trains the recognizer of a config, here or on a gang, and returns its metrics."""
+Run = dict[str, Any]
+"""What one training gave: its seed, counts, and figures or the note n/a by benchmark."""
+
+
+def utility(
+    config: Config, release: Path, train: Train, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """metrics/utility.json: every training, means over seeds, and gaps to real.
+
+    `release` is a sealed release on this machine. Raises ConfigError without any benchmark; one
+    that cannot be read is n/a with the reason, and nothing else stops.
+    """
+    if not config.utility.benchmarks:
+        raise ConfigError("utility.benchmarks: got none; want pairs to verify the recognizers on")
+    benchmarks = {asked.name: _opened(asked) for asked in config.utility.benchmarks}
+    runs = {}
+    for name, asked in training_sets(config, release).items():
+        runs[name] = []
+        for seed in config.utility.seeds:
+            one = with_seed(asked, f"{config.utility.out}/{name}", seed)
+            say(f"{name}, seed {seed}: training in {one.training.out}")
+            runs[name].append(learn(one, benchmarks, train))
+            say(f"{name}, seed {seed}: {_line(runs[name][-1])}")
+    return {"recipe": as_dict(config.recognizer), "runs": runs, **summary(runs)}
+
+
+def training_sets(config: Config, release: Path) -> dict[str, Config]:
+    """Configs that train on the source alone, on the release alone, and on both."""
+    px = config.source.image_px
+    made = SourceConfig(kind="webdataset", path=str(release), image_px=px)
+    source = replace(config.source, pairs=None)
+    plain = replace(config, source=source, training=replace(config.training, verify_every=None))
+    beside = MixedSource(source=made, domain="made", weight=config.utility.release_weight)
+    return {
+        "real": plain,
+        "release": replace(plain, source=made, feed=replace(config.feed, mix=[])),
+        "both": replace(plain, feed=replace(config.feed, mix=[*config.feed.mix, beside])),
+    }
+
+
+def with_seed(config: Config, folder: str, seed: int) -> Config:
+    """The training with a seed, in a folder of its own: another recipe, another folder."""
+    what = [as_dict(config.source), as_dict(config.feed), as_dict(config.recognizer)]
+    digest = hashlib.sha256(json.dumps([*what, config.training.max_steps]).encode()).hexdigest()
+    out = f"{folder}-{digest[:10]}/seed-{seed}"
+    return replace(config, training=replace(config.training, out=out, seed=seed))
+
+
+def learn(config: Config, benchmarks: dict[str, Pairs | str], train: Train) -> Run:
+    """Train one recognizer, or go on, and verify it."""
+    trained = train(config)["train"]
+    recognizer = Recognizer.load(config.training.out, pick_device(config.compute))
+    figures = {
+        name: {"note": pairs} if isinstance(pairs, str) else verify_pairs(recognizer, pairs)
+        for name, pairs in benchmarks.items()
+    }
+    counts = {"images": trained["images"], "identities": trained["identities"]}
+    return {"seed": config.training.seed, **counts, "benchmarks": figures}
+
+
+def summary(runs: dict[str, list[Run]]) -> dict[str, Any]:
+    """Means and standard deviations over seeds, of each benchmark and of their average, and how far
+    each set is from the real one."""
+    sets = {}
+    for name, trained in runs.items():
+        seen = [
+            bench
+            for bench in trained[0]["benchmarks"]
+            if "accuracy" in trained[0]["benchmarks"][bench]
+        ]
+        by_bench = {
+            bench: {
+                key: spread([run["benchmarks"][bench][key] for run in trained])
+                for key in trained[0]["benchmarks"][bench]
+                if key == "accuracy" or key.startswith("tar_at_far")
+            }
+            for bench in seen
+        }
+        averages = [
+            float(np.mean([run["benchmarks"][bench]["accuracy"] for bench in seen]))
+            for run in trained
+            if seen
+        ]
+        sets[name] = {
+            "images": trained[0]["images"],
+            "identities": trained[0]["identities"],
+            "benchmarks": by_bench,
+            "average": spread(averages) if seen else None,
+        }
+    real = sets["real"]["average"]
+    gaps = {
+        name: gap_to_real(real["mean"], found["average"]["mean"])
+        for name, found in sets.items()
+        if real and name != "real"
+    }
+    return {"sets": sets, "gap_to_real": gaps}
+
+
+def gap_to_real(real: float, made: float) -> dict[str, float]:
+    """Accuracies as shares -> the gap in points of a percent, and in percent of the made one."""
+    return {"points": 100 * (real - made), "percent": 100 * (real - made) / made}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean and standard deviation (of a sample; 0 for one value)."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "std": deviation}
+
+
+def _opened(asked: SourceConfig) -> Pairs | str:
+    try:
+        return open_pairs(asked)
+    except SourceError as error:
+        return f"n/a: {error}"
+
+
+def _line(run: Run) -> str:
+    parts = [
+        f"{name} {seen['accuracy']:.4f}" if "accuracy" in seen else f"{name} {seen['note']}"
+        for name, seen in run["benchmarks"].items()
+    ]
+    return f"{run['images']} images of {run['identities']} people; " + ", ".join(parts)

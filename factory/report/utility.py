@@ -1,0 +1,71 @@
+"""What a release teaches beside what others have published (METHODS 9), as rows and lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = {"real": "source alone", "release": "this release alone", "both": "source and release"}
+
+PUBLISHED = (
+    ("CASIA-WebFace, real", "490K", "94.62 to 94.93"),
+    ("SynFace", "500K", "74.75"),
+    ("DigiFace (rendered)", "1.2M", "86.37"),
+    ("IDiff-Face", "10K x 50", "88.20"),
+    ("HyperFace", "500K", "89.50"),
+    ("DCFace", "500K", "89.56"),
+    ("DCFace", "1.2M", "91.21"),
+    ("ID3", "500K", "89.80"),
+    ("VIGFace v1", "60K x 20", "89.78"),
+    ("VIGFace (ICCV)", "10K x 50", "92.56"),
+    ("VIGFace (ICCV)", "60K x 20", "94.64"),
+    ("VIGFace (ICCV)", "120K x 50", "94.91"),
+    ("Arc2Face", "500K", "91.73"),
+    ("Arc2Face", "1.2M", "93.14"),
+    ("Vec2Face HSFace10K", "500K", "92.00"),
+    ("Vec2Face HSFace300K", "15M", "93.52"),
+    ("CemiFace", "500K", "92.30"),
+    ("CemiFace", "1.2M", "93.22"),
+    ("IDperturb", "10K x 50", "93.62"),
+    ("VFace10K", "10K people", "93.89"),
+    ("VFace300K", "300K people", "94.93"),
+    ("VariFace, size of CASIA", "490K", "94.05"),
+    ("VariFace, unconstrained", "", "95.67"),
+)
+"""(set, images or identities x images, accuracy in %), averaged over LFW, CFP-FP, AgeDB-30, CPLFW
+and CALFW. Protocols differ between papers."""
+
+
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """A row for each set: who, images, identities, accuracy of each benchmark, average, gaps."""
+    table = []
+    for name, seen in found["sets"].items():
+        gap = found["gap_to_real"].get(name)
+        table.append(
+            [
+                NAMES[name],
+                str(seen["images"]),
+                str(seen["identities"]),
+                *(percent(bench["accuracy"]) for bench in seen["benchmarks"].values()),
+                percent(seen["average"]) if seen["average"] else "n/a",
+                f"{gap['points']:+.2f}" if gap else "",
+                f"{gap['percent']:+.2f} %" if gap else "",
+            ]
+        )
+    return table
+
+
+def benches(found: dict[str, Any]) -> list[str]:
+    """Names of the benchmarks that gave figures."""
+    return list(found["sets"]["real"]["benchmarks"])
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The table as plain lines, for the terminal."""
+    seeds = len(found["runs"]["real"])
+    head = f"accuracy in % over {seeds} seeds ({', '.join(benches(found)) or 'no benchmark read'})"
+    return [head, *("  ".join(cell for cell in row if cell) for row in rows(found))]
+
+
+def percent(seen: dict[str, float]) -> str:
+    """Mean and deviation of a share, in percent."""
+    return f"{100 * seen['mean']:.2f} ± {100 * seen['std']:.2f}"
