@@ -88,15 +88,19 @@ def synthesize(
 
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:
-    """Measure the sealed release, write metrics/, report/ and the card."""
+    """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
     from factory.evaluation import measure
+    from factory.report.croissant import render_croissant
     from factory.report.page import render_card, render_page
 
-    store, title = release.store, config.release.title
-    metrics, pictures = measure(config, source, store, release.plan, release.manifest)
+    store, asked, made = release.store, config.release, (release.plan, release.manifest)
+    metrics, pictures = measure(config, source, store, *made)
     manifest.put_metrics(store, metrics)
-    store.put(layout.REPORT, render_page(title, release.plan, release.manifest, metrics, pictures))
-    store.put(layout.CARD, render_card(title, release.plan, release.manifest, metrics, "other"))
+    if taught := manifest.read_metrics(store, layout.UTILITY):
+        metrics[layout.UTILITY] = taught
+    store.put(layout.REPORT, render_page(asked.title, *made, metrics, pictures))
+    store.put(layout.CARD, render_card(asked, *made, metrics))
+    store.put(layout.CROISSANT, render_croissant(asked, *made, metrics))
     manifest.seal_extras(store)
     return metrics
 

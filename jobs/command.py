@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
-from typing import Any
 
-from factory.config import Config, absolute, load
-from factory.errors import ConfigError, FactoryError
-
-Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
-"""A training of the factory: config and log to metrics."""
+from factory.config import Config, load
+from factory.errors import FactoryError
 
 
 def run(doc: str, action: Callable[[Config, bool], None]) -> None:
@@ -41,31 +36,6 @@ def run_on_release(doc: str, action: Callable[[str, Config, bool], None]) -> Non
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
     given = parser.parse_args()
     guarded(lambda: action(given.release, load(given.config, given.dotlist), given.dry_run))
-
-
-def train_and_print(train: Train, config: Config) -> None:
-    """Run a training where compute.num_ranks says, and print its metrics from rank 0."""
-    from factory.distributed import rank
-
-    metrics = train_where_asked(train, config)
-    if rank() == 0:
-        print(json.dumps(metrics, indent=2))
-        print("wrote", config.training.out)
-
-
-def train_where_asked(train: Train, config: Config) -> dict[str, Any]:
-    """Metrics of a training, here or on a gang of compute.num_ranks."""
-    from factory.distributed import world_size
-
-    if config.compute.num_ranks and world_size() > 1:
-        raise ConfigError(
-            f"compute.num_ranks: got {config.compute.num_ranks} under torchrun; want null there"
-        )
-    if config.compute.num_ranks:
-        from cluster.gang import run_gang
-
-        return run_gang(train, absolute(config))
-    return train(config, print)
 
 
 def guarded(action: Callable[[], None]) -> None:

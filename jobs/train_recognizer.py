@@ -10,7 +10,8 @@ With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and surv
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run, train_and_print
+from jobs.command import run
+from jobs.training import train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from jobs.command import run_on_release, train_where_asked
+from jobs.command import run_on_release
+from jobs.training import train_where_asked
 
 
 def utility(url: str, config: Config, dry_run: bool) -> None:
     from factory.evaluation.utility import utility as measure
     from factory.recognition.train import check, train
     from factory.report.utility import lines
-    from factory.shards import manifest
+    from factory.shards import layout, manifest
     from factory.shards.reader import local_copy
     from factory.store import open_store
 
@@ -30,7 +31,7 @@ def utility(url: str, config: Config, dry_run: bool) -> None:
         return
     release = local_copy(store, plan, f"{config.utility.out}/releases")
     found = measure(config, release, lambda asked: train_where_asked(train, asked), print)
-    manifest.put_metrics(store, {"utility": found})
+    manifest.put_metrics(store, {layout.UTILITY: found})
     manifest.seal_extras(store)
     print(*lines(found), sep="\n")
 

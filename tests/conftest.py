@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -18,9 +21,27 @@ from factory.config import Config, StoreConfig, load
 from factory.diffusion.autoencoder import build
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.backbone import IResNet
+from factory.report import figures
+from factory.report.figures import Plot
 from tests import s3_server
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
+
+
+@contextmanager
+def no_plot(title: str, x: str) -> Iterator[Plot]:
+    """Instead of factory.report.figures.plot: half of a tiny build, and nothing that is sealed."""
+    drawn = Plot(MagicMock())
+    drawn.uri = "data:,"
+    yield drawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plots_are_only_drawn_where_tested():
+    """Only tests/factory/report has the real ones."""
+    before, figures.plot = figures.plot, no_plot
+    yield
+    figures.plot = before
 
 
 def draw_face(person: int, image: int, px: int = PX) -> np.ndarray:

@@ -22,6 +22,8 @@ class AuditConfig:
     show_real: bool = False
     """Show the nearest pairs in the report, real faces of the source beside made ones: only where
     these may be published."""
+    num_rejects: int = knob(4, low=0, high=32)
+    """Rejected faces of each reason that are drawn again for the report."""
     vectors: str = "runs/vectors"
     """Local folder where embeddings are kept for the next time. Those of the source tell who is in
     it: guard them as you guard the photographs."""
@@ -33,11 +35,11 @@ class FeaturesConfig:
     precision and recall); those of recognizer and judge always are. Nothing is ever fetched."""
 
     inception: str | None = None
-    """Weights of the FID's Inception network as torch-fidelity has them
-    (weights-inception-2015-12-05-6726825d.pth); needs the extra `eval`. None: not compared."""
+    """The FID's Inception as an .onnx, from RGB [N, 3, 299, 299] in [-1, 1] to pooled features
+    [N, 2048]; needs the extra `eval`. None: not compared."""
     clip: str | None = None
     """Folder of a CLIP image encoder as transformers has them, for instance
-    clip-vit-large-patch14-336; needs the extra `eval`. None: not compared."""
+    clip-vit-large-patch14-336. None: not compared."""
 
 
 @dataclass(frozen=True, kw_only=True)

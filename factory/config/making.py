@@ -211,3 +211,7 @@ class ReleaseConfig:
     """Share of quarantined shots above which the release fails."""
     title: str = "Synthetic faces"
     """Headline of report and card."""
+    license: str = "other"
+    """Licence in card and croissant.json: the hub's name of one, or an address."""
+    homepage: str = "./"
+    """Address of the dataset's page, in croissant.json."""

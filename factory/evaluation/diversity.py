@@ -1,4 +1,4 @@
-"""Rows must not be one picture eight times: how much pose there is in them."""
+"""Rows must not be one picture eight times: how much of pose and quality there is in them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,43 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
+from factory.evaluation.kept import Kept
 from factory.evaluation.similarity import Faces, sample_source
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
+
+SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
+
+
+def diversity(
+    kept: Kept, release: Faces, source: FaceSource, asked: SourceConfig
+) -> dict[str, Any]:
+    """metrics/diversity.json: spread of pose, beside the source's, and of scores in identities."""
+    return {
+        "pose": pose(release, source, asked),
+        "within_identity": {name: within_identity(kept, name) for name in SCORES},
+    }
+
+
+def within_identity(kept: Kept, score: str) -> dict[str, Any]:
+    """D_k, the standard deviation of a score within identity k, over identities with two images or
+    more: mean and standard deviation (METHODS 1 has it of SER-FIQ and CR-FIQA)."""
+    values_N = kept.scores[score]
+    if not len(values_N) or np.isnan(values_N).all():
+        return {"note": f"n/a: filters.min_{score} was off, so nobody measured it"}
+    _, class_N, counts_K = np.unique(kept.identities, return_inverse=True, return_counts=True)
+    mean_K = np.bincount(class_N, weights=values_N) / counts_K
+    variance_K = np.bincount(class_N, weights=np.square(values_N - mean_K[class_N])) / counts_K
+    several = counts_K > 1
+    if not several.any():
+        return {"note": "n/a: no identity has two images"}
+    deviation_K = np.sqrt(variance_K[several])
+    return {
+        "num_identities": int(several.sum()),
+        "mean": float(deviation_K.mean()),
+        "std": float(deviation_K.std()),
+        "of_all_images": float(values_N.std()),
+    }
 
 
 def pose(release: Faces, source: FaceSource, asked: SourceConfig) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from factory.config import Config
 from factory.distributed import pick_device
 from factory.evaluation.balance import balance
 from factory.evaluation.consistency import consistency, repeats
-from factory.evaluation.diversity import pose
+from factory.evaluation.diversity import diversity
+from factory.evaluation.features import open_networks
 from factory.evaluation.fidelity import fidelity
+from factory.evaluation.kept import kept_scores, rejected_shots
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
 from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
@@ -29,16 +31,19 @@ from factory.shards.reader import read_face
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
 from factory.store import Store
-from factory.synthesis.opening import open_plan, refuse_other_inputs
+from factory.synthesis.opening import open_plan, open_workshop, refuse_other_inputs
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the report shows: sampled faces; made faces and the real ones nearest to them."""
+    """What the report shows: sampled faces, all identities from best to worst, rejected faces by
+    reason, made faces and the real ones nearest to them."""
 
     faces: Faces
+    ranking: np.ndarray
+    rejects: dict[str, list[np.ndarray]]
     nearest: list[tuple[np.ndarray, np.ndarray, Pair]]
 
 
@@ -71,7 +76,14 @@ def measure(
         }
         if kind == "recognizer":
             strangers = pair_cosines(*some_real)[1]
+    properties["features"] = {
+        name: fidelity(
+            _made(config, store, manifest, network)[0], _real(config, source, network).unit_ND
+        )
+        for name, network in open_networks(config.features, device).items()
+    }
     properties["repeats"] = repeats(*_made(config, store, manifest, PixelHash()))
+    kept = kept_scores(store, plan)
     audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
@@ -79,12 +91,18 @@ def measure(
         "properties": properties,
         "separability": separability(plan, roster, strangers),
         "leakage": audit.figures if audit else {"note": NO_JUDGE},
-        "pose": pose(faces, source, config.source),
+        "diversity": diversity(kept, faces, source, config.source),
         "balance": balance(plan, roster, _group_accuracy(config, source)),
         "throughput": throughput(manifest),
     }
     pairs = audit.pairs if audit and config.audit.show_real else []
-    return metrics, Pictures(faces, _pictures(pairs, source, store))
+    pictures = Pictures(
+        faces,
+        kept.ranking(),
+        _rejects(config, store, plan),
+        _pictures(pairs, source, store),
+    )
+    return metrics, pictures
 
 
 def audit_faces(
@@ -137,6 +155,15 @@ def _made(
 
 def _real(config: Config, source: FaceSource, space: Space) -> RealFaces:
     return real_faces(source, config.source, space, config.audit.vectors)
+
+
+def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:
+    """A few rejected faces of each reason, drawn again; their pixels are kept nowhere."""
+    shots = rejected_shots(store, plan, config.audit.num_rejects)
+    if not any(shots.values()):
+        return {}
+    workshop = open_workshop(config, store)
+    return {reason: [workshop.draw(shot) for shot in some] for reason, some in shots.items()}
 
 
 def _pictures(

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from factory.identities.plan import Plan
-from factory.recognition.verification import auc, equal_error_rate, fisher_ratio, pair_cosines
+from factory.recognition.verification import (
+    auc,
+    equal_error_rate,
+    fisher_ratio,
+    pair_cosines,
+    roc,
+    tar_at_far,
+)
 from factory.shards.reader import iterate_kept
 from factory.sources import FaceSource
 from factory.sources.base import decode_image, iterate_faces
@@ -83,6 +90,9 @@ def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
         "fdr": fisher_ratio(genuine, impostor),
+        "fmr100": 1 - tar_at_far(genuine, impostor, 1e-2),
+        "fmr1000": 1 - tar_at_far(genuine, impostor, 1e-3),
+        "roc": roc(genuine, impostor),
         "genuine": spread(genuine),
         "impostor": spread(impostor),
     }

@@ -33,7 +33,8 @@ BATCH = 256
 
 
 class Space(Protocol):
-    """What gives images a place among others: an embedder, or a hash of pixels."""
+    """What gives images a place among others: an embedder, a hash of pixels, or a network of
+    features, which says `has_unit_length` where its vectors have not."""
 
     sha256: str
 
@@ -66,7 +67,7 @@ def real_faces(source: FaceSource, asked: SourceConfig, space: Space, folder: st
     what = [source.fingerprint, _stamps(asked), json.dumps(as_dict(asked)), space.sha256]
 
     make = functools.partial(_embed_source, source, space, asked.max_corrupt_fraction)
-    return RealFaces(**_kept(folder, what, make, None))
+    return RealFaces(**_kept(folder, what, make, None, _unit(space)))
 
 
 def made_faces(
@@ -87,7 +88,7 @@ def made_faces(
         for space in spaces:
             make = functools.partial(_embed_images, images, space)
             what = [tar.sha256, space.sha256]
-            found.append(_kept(folder, what, make, len(rows))["unit_ND"])
+            found.append(_kept(folder, what, make, len(rows), _unit(space))["unit_ND"])
         yield MadeFaces(shard.unit, rows, found)
 
 
@@ -100,21 +101,22 @@ def _kept(
     what: list[str],
     make: Callable[[], dict[str, np.ndarray]],
     count: int | None,
+    unit: bool,
 ) -> dict[str, np.ndarray]:
     """Arrays that `make` gives, or gave before; a file that cannot be read is made again. There are
-    `count` vectors, None: as many as labels."""
+    `count` vectors, None: as many as labels, of unit length where `unit` says so."""
     path = None
     if folder is not None:
         path = Path(folder) / f"{hashlib.sha256(' '.join(what).encode()).hexdigest()[:32]}.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
-            _check(found, count)
+            _check(found, count, unit)
             return found
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, IntegrityError):
             pass  # none, or half of one
     found = make()
-    _check(found, count)
+    _check(found, count, unit)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -124,12 +126,16 @@ def _kept(
     return found
 
 
-def _check(found: dict[str, np.ndarray], count: int | None) -> None:
-    """Raise IntegrityError unless there are so many vectors, all of unit length: one that is not a
-    number would hide every leak that it is compared with."""
+def _unit(space: Space) -> bool:
+    return getattr(space, "has_unit_length", True)
+
+
+def _check(found: dict[str, np.ndarray], count: int | None, unit: bool) -> None:
+    """Raise IntegrityError unless there are so many vectors, all finite and, where `unit` says so,
+    of unit length: one that is not a number would hide every leak that it is compared with."""
     unit_ND, count = found["unit_ND"], len(found["labels"]) if count is None else count
     length_N = np.linalg.norm(unit_ND.astype(np.float64), axis=1)
-    bad = np.flatnonzero(~(np.abs(length_N - 1) < 1e-3))
+    bad = np.flatnonzero(~(np.abs(length_N - 1) < 1e-3) if unit else ~np.isfinite(length_N))
     if len(unit_ND) != count or len(bad):
         raise IntegrityError(
             f"judge.checkpoint: gives {len(unit_ND)} vectors for {count} images, "

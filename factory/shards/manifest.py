@@ -121,15 +121,17 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
 
 
 def seal_extras(store: Store) -> None:
-    """SHA256SUMS.extra over commits, metrics, report and card; rewritten whenever they are.
+    """SHA256SUMS.extra over commits, metrics, report, card and croissant; rewritten whenever they
+    are.
 
     By compare-and-set, because two drivers may end at once and each may have rewritten a page after
     the other had hashed it: the later listing is made again.
     """
-    folders = (layout.COMMITS, layout.PROOFS, layout.QUARANTINE, "metrics/", "report/", layout.CARD)
+    folders = (layout.COMMITS, layout.PROOFS, layout.QUARANTINE, "metrics/", "report/")
     for _ in range(100):
         found = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
+        names += [name for name in (layout.CARD, layout.CROISSANT) if store.exists(name)]
         with ThreadPoolExecutor(READERS) as pool:
             listing = _listing(zip(pool.map(store.sha256, names), names, strict=True))
         if listing == found or store.swap(layout.EXTRA_SUMS, found, listing):
@@ -171,6 +173,12 @@ def sealed_plan(store: Store) -> Plan:
     if plan is None or not store.exists(layout.SUMS):
         raise PlanError(f"{store.url}: is not a sealed release; run jobs.release first")
     return plan
+
+
+def read_metrics(store: Store, stem: str) -> dict[str, Any] | None:
+    """What was measured before, or None."""
+    name = layout.metrics(stem)
+    return dict(json.loads(store.get(name))) if store.exists(name) else None
 
 
 def put_metrics(store: Store, metrics: dict[str, Any]) -> None:

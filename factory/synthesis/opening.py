@@ -14,9 +14,10 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import pick_device
 from factory.errors import IntegrityError, PlanError
 from factory.identities.fingerprint import sources_hash, stack_fingerprint
-from factory.identities.plan import Plan, first_difference
+from factory.identities.plan import Plan, batch_size, first_difference
 from factory.identities.roster import Roster
 from factory.recognition.embed import Recognizer
+from factory.records import Shot
 from factory.shards import layout
 from factory.sources import FaceSource
 from factory.store import Store
@@ -33,6 +34,11 @@ class Workshop:
     recognizer: Recognizer
     differences: str | None
     """First way in which this machine is not the one of the plan, or None: bytes will be equal."""
+
+    def draw(self, shot: Shot) -> np.ndarray:
+        """RGB uint8 [H, W, 3] of one shot, in its planned slot of a full batch."""
+        size = batch_size(self.plan.request, shot.attempt)
+        return self.generator.generate([shot], size)[shot.slot]
 
 
 def open_workshop(config: Config, store: Store) -> Workshop:

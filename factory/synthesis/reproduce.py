@@ -10,7 +10,7 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import PlanError
-from factory.identities.plan import Plan, batch_size
+from factory.identities.plan import Plan
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, read_face
@@ -59,9 +59,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     plan = workshop.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    size = batch_size(plan.request, shot.attempt)
-    image = workshop.generator.generate([shot], size)[shot.slot]
-    jpeg = encode_jpeg(image, int(plan.request["sampler"]["jpeg_quality"]))
+    jpeg = encode_jpeg(workshop.draw(shot), int(plan.request["sampler"]["jpeg_quality"]))
     published = read_face(store, unit, row)
     difference = np.abs(_decoded(jpeg) - _decoded(published)).max()
     return Reproduced(

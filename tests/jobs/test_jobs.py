@@ -94,17 +94,17 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
     assert layout.tar(1) in broken.stdout
 
 
-def test_report_needs_a_sealed_release_and_rewrites_only_extras(empty, people, weights, tmp_path):
+def test_evaluate_needs_a_sealed_release_and_rewrites_only_extras(empty, people, weights, tmp_path):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
     dotlist = tiny_dotlist(people, weights, store)
-    done = run("jobs.report", empty, *dotlist)
+    done = run("jobs.evaluate", str(release.root), empty, *dotlist)
     assert done.returncode == 1
-    assert "not sealed" in done.stderr
+    assert "is not a sealed release" in done.stderr
     assert run("jobs.release", empty, *dotlist).returncode == 0
     before = release.get(layout.SUMS)
     release.put(layout.REPORT, b"old")
-    done = run("jobs.report", empty, *dotlist)
+    done = run("jobs.evaluate", str(release.root), empty, *dotlist)
     assert done.returncode == 0, done.stderr
     assert b"<h1>" in release.get(layout.REPORT)
     assert release.get(layout.SUMS) == before

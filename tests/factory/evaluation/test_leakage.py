@@ -217,7 +217,7 @@ def test_pictures_of_real_faces_are_shown_where_asked_for(release_config):
     config = release_config("audit.show_real=true")
     build(config, run_units, say=lambda line: None)
     store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
-    assert store.get(layout.REPORT).decode().count("<img") == 3 + 24
+    assert store.get(layout.REPORT).decode().count("<img") == 10 + 24
 
 
 def test_a_limit_that_sees_nothing_is_pointed_out():

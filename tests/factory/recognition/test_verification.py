@@ -85,7 +85,7 @@ def test_pairs_over_a_source(people, tmp_path):
     figures = verify_pairs(ByColour(), pairs_over(faces, file))
     assert (figures["accuracy"], figures["auc"], figures["num_pairs"]) == (1.0, 1.0, 4)
     assert (figures["fmr100"], "tar_at_far_1e-1" in figures) == (0.0, False)  # two impostors only
-    file.write_text("1 1\nA 1 9\n")
+    file.write_text("2 1\nA 1 9\n")
     with pytest.raises(SourceError, match=r"source\.pairs: .*A_0009"):
         verify_pairs(ByColour(), pairs_over(faces, file))
 

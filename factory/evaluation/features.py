@@ -1,0 +1,122 @@
+"""Networks that were not trained on faces, in whose features sets of images are compared: the FID's
+Inception as an .onnx, and CLIP's image encoder (METHODS 7). Both are on disk; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from factory.config import FeaturesConfig
+from factory.errors import CheckpointError
+
+BATCH = 32
+
+
+class FeatureNetwork(Protocol):
+    """A Space whose vectors have any length."""
+
+    sha256: str
+    has_unit_length: bool
+
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """RGB uint8 [N, H, W, 3] -> float32 features [N, D]."""
+        ...
+
+
+def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
+    """The networks a config names; raises CheckpointError for one that cannot be opened."""
+    networks: dict[str, FeatureNetwork] = {}
+    if config.inception:
+        networks["inception"] = OnnxFeatures(config.inception)
+    if config.clip:
+        networks["clip"] = ClipFeatures(config.clip, device)
+    return networks
+
+
+class OnnxFeatures:
+    """An .onnx from float32 RGB [N, 3, S, S] in [-1, 1] to features [N, D]; S is its own."""
+
+    has_unit_length = False
+
+    def __init__(self, path: str) -> None:
+        key = "features.inception"
+        if not Path(path).is_file():
+            raise CheckpointError(f"{key}: no such file {path!r}; want an .onnx that is on disk")
+        try:
+            import onnxruntime
+        except ImportError:
+            raise CheckpointError(
+                f"{key}: needs onnxruntime; pip install 'face-factory[eval]'"
+            ) from None
+        self.sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        try:
+            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # because onnxruntime's own are no public classes
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{key}: {path} is not a readable .onnx ({reason})") from None
+        (self._input,) = self._session.get_inputs()[:1]
+        shape = self._input.shape
+        if len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int):
+            raise CheckpointError(f"{key}: {path} takes {shape}; want [N, 3, S, S]")
+        self._px = shape[2]
+
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        found = []
+        for start in range(0, len(images_NHWC), BATCH):
+            x_BHWC = _resized(images_NHWC[start : start + BATCH], self._px, cv2.INTER_LINEAR)
+            x_BCHW = (x_BHWC / 127.5 - 1).transpose(0, 3, 1, 2)
+            output = self._session.run(None, {self._input.name: x_BCHW.astype(np.float32)})[0]
+            found.append(output.reshape(len(x_BHWC), -1))
+        return np.concatenate(found).astype(np.float32)
+
+
+class ClipFeatures:
+    """CLIP's projected image embedding, of unit length for CMMD (Jayasumana et al. 2024)."""
+
+    has_unit_length = True
+    MEAN = (0.48145466, 0.4578275, 0.40821073)
+    STD = (0.26862954, 0.26130258, 0.27577711)
+
+    def __init__(self, folder: str, device: torch.device) -> None:
+        from transformers import CLIPVisionModelWithProjection
+
+        key = "features.clip"
+        weights = Path(folder) / "model.safetensors"
+        if not weights.is_file():
+            raise CheckpointError(
+                f"{key}: {folder!r} has no model.safetensors; want the folder of a CLIP model"
+            )
+        try:
+            model: Any = CLIPVisionModelWithProjection.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{key}: {folder} is not a CLIP model ({reason})") from None
+        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._px, self._device = int(model.config.image_size), device
+
+    @torch.inference_mode()
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        mean, std = np.float32(self.MEAN), np.float32(self.STD)
+        found = []
+        for start in range(0, len(images_NHWC), BATCH):
+            x_BHWC = _resized(images_NHWC[start : start + BATCH], self._px, cv2.INTER_CUBIC) / 255
+            x_BCHW = torch.from_numpy(((x_BHWC.clip(0, 1) - mean) / std).transpose(0, 3, 1, 2))
+            features_BD = self._model(x_BCHW.contiguous().to(self._device)).image_embeds
+            found.append(torch.nn.functional.normalize(features_BD.float()).cpu().numpy())
+        return np.concatenate(found)
+
+
+def _resized(images_NHWC: np.ndarray, px: int, how: int) -> np.ndarray:
+    """float32 [N, px, px, 3], values 0 to 255 (cubic ones may overshoot)."""
+    return np.stack(
+        [cv2.resize(image.astype(np.float32), (px, px), interpolation=how) for image in images_NHWC]
+    )

@@ -1,0 +1,131 @@
+"""croissant.json: the dataset as machines read it (Croissant 1.1 and its responsible-AI part).
+
+Its record set `faces` joins each JPEG with its label by key, straight from the tars. mlcroissant
+1.1 keeps what it unpacks under the tar's name below the release, so that two releases are mistaken
+for each other in one cache: give each its own CROISSANT_CACHE.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+from factory.config import ReleaseConfig
+from factory.identities.plan import Plan
+from factory.records import Manifest
+from factory.report.statements import statements
+from factory.shards import layout
+
+VERSION = "http://mlcommons.org/croissant/1.1"
+KEY = r"^([^.]+)"
+"""Key of a sample in the name of its file; applied twice it gives the same."""
+
+
+def render_croissant(
+    asked: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: dict[str, Any]
+) -> bytes:
+    """croissant.json of a sealed release."""
+    import mlcroissant as mlc
+
+    context = mlc.Context(conforms_to=VERSION)
+    said = statements(plan, metrics)
+    finished_at = max(shard.timings.finished_at for shard in manifest.shards)
+    metadata = mlc.Metadata(
+        ctx=context,
+        name=manifest.dataset,
+        description=f"{asked.title}. {said.collection}",
+        version=manifest.version,
+        license=[asked.license],
+        url=asked.homepage,
+        date_published=datetime.datetime.fromtimestamp(finished_at, datetime.UTC),
+        cite_as=f"{manifest.dataset} {manifest.version}, plan {manifest.plan_hash}",
+        keywords=["face recognition", "synthetic"],
+        distribution=_distribution(mlc, context, manifest),
+        record_sets=_record_sets(mlc, context),
+        data_collection=said.collection,
+        data_collection_type=["Synthetic"],
+        data_annotation_protocol=[said.labels],
+        data_manipulation_protocol=said.filtering,
+        data_biases=[said.biases],
+        data_use_cases=[said.uses],
+        data_limitations=[said.limits],
+        personal_sensitive_information=[said.privacy],
+        data_release_maintenance_plan=said.maintenance,
+    )
+    return (json.dumps(metadata.to_json(), indent=1, default=str) + "\n").encode()
+
+
+def _distribution(mlc: Any, context: Any, manifest: Manifest) -> list[Any]:
+    tars = []
+    for shard in manifest.shards:
+        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        tars.append(
+            mlc.FileObject(
+                ctx=context,
+                id=tar.name,
+                name=tar.name,
+                content_url=tar.name,
+                content_size=f"{tar.size} B",
+                encoding_formats=["application/x-tar"],
+                sha256=tar.sha256,
+            )
+        )
+    inside = [tar.id for tar in tars]
+    kinds = (("images", "image/jpeg", "*.jpg"), ("labels", "text/plain", "*.cls"))
+    return tars + [
+        mlc.FileSet(
+            ctx=context,
+            id=name,
+            name=name,
+            contained_in=inside,
+            encoding_formats=[encoding],
+            includes=[pattern],
+        )
+        for name, encoding, pattern in kinds
+    ]
+
+
+def _record_sets(mlc: Any, context: Any) -> list[Any]:
+    """`identities`: key and label of each sample; `faces`: key, image and label."""
+
+    def field(record: str, name: str, text: str, kind: Any, source: Any, refers: Any = None) -> Any:
+        return mlc.Field(
+            ctx=context,
+            id=f"{record}/{name}",
+            name=name,
+            description=text,
+            data_types=[kind],
+            source=source,
+            references=refers,
+        )
+
+    def file(file_set: str, extracted: str) -> Any:
+        only_key = [mlc.Transform(ctx=context, regex=KEY)] if extracted == "filename" else []
+        extract = mlc.Extract(ctx=context, file_property=extracted)
+        return mlc.Source(ctx=context, file_set=file_set, extract=extract, transforms=only_key)
+
+    def other(name: str) -> Any:
+        return mlc.Source(ctx=context, field=name)
+
+    key, label = "IIIIII_JJJJ: identity and image", "The identity that was drawn"
+    text, whole, picture = mlc.DataType.TEXT, mlc.DataType.INTEGER, mlc.DataType.IMAGE_OBJECT
+    labels = [
+        field("identities", "key", key, text, file("labels", "filename")),
+        field("identities", "identity", label, whole, file("labels", "content")),
+    ]
+    faces = [
+        field("faces", "key", key, text, file("images", "filename"), other("identities/key")),
+        field(
+            "faces",
+            "image",
+            "RGB, aligned to the ArcFace template",
+            picture,
+            file("images", "content"),
+        ),
+        field("faces", "identity", label, whole, other("identities/identity")),
+    ]
+    return [
+        mlc.RecordSet(ctx=context, id=name, name=name, key=[f"{name}/key"], fields=fields)
+        for name, fields in (("identities", labels), ("faces", faces))
+    ]

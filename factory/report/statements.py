@@ -1,0 +1,94 @@
+"""What card and croissant say of a release in words, from what was measured: one text for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from factory.identities.plan import Plan
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Sentences without markup."""
+
+    collection: str
+    privacy: str
+    uses: str
+    limits: str
+    biases: str
+    filtering: str
+    labels: str
+    maintenance: str
+
+
+def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
+    """All sentences of a release."""
+    asked = plan.request
+    return Statements(
+        collection=(
+            "No image was collected. Every image was drawn by a diffusion model from an embedding; "
+            f"the model and the recognizer behind it learned from a source of "
+            f"{asked['source']['num_images']} images of {asked['source']['num_identities']} "
+            "people, none of which is part of this dataset."
+        ),
+        privacy=privacy(asked["release"]["allow_real"], metrics),
+        uses=(
+            "Training and testing face recognition, and research on synthetic data. Not for "
+            "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
+            "test on real people of the groups that it will meet."
+        ),
+        limits=(
+            "Pose, light, age and accessories vary no more than where the generator learned them; "
+            "images of an identity are alike by a recognizer's measure, not by a person's record; "
+            "errors of that recognizer are errors of the labels. See metrics/ for how far the "
+            "images are from their source."
+        ),
+        biases=biases(metrics["balance"]),
+        filtering=(
+            "Faces were kept where they passed "
+            + (_filters(asked["filters"]) or "no filter")
+            + "; rejects/ lists every other one with its reason."
+        ),
+        labels="The label is the identity that an image was drawn for; nobody annotated anything.",
+        maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def privacy(allow_real: bool, metrics: dict[str, Any]) -> str:
+    """Who is in it, and what was done to find out."""
+    if allow_real:
+        return (
+            "This release holds images of real people (identities of kind real in roster.parquet), "
+            "made under the maker's right to augment their photographs."
+        )
+    apart, leaks = metrics["separability"], metrics["leakage"]
+    said = (
+        "Nobody in it exists: every identity passed a gate that keeps its cosine to every person "
+        "the networks learned from, and to every other identity, below "
+        f"{apart['max_cosine']:.3f}."
+    )
+    if "note" in leaks:
+        return f"{said} No independent recognizer has looked at its faces ({leaks['note']})."
+    return (
+        f"{said} An independent recognizer looked at every face: {leaks['faces']['num_above']} of "
+        f"{leaks['faces']['count']} are nearer to somebody real than all but "
+        f"{leaks['leak_fpir']:.2%} of real strangers are to each other, "
+        f"{leaks['near_copies']['num_above']} are near-copies of an image of the source."
+    )
+
+
+def biases(balance: dict[str, Any]) -> str:
+    """Shares of groups, where somebody told them."""
+    groups = balance.get("groups")
+    if not groups:
+        return (
+            "Groups were not told apart (identities.attributes was not given): the balance of the "
+            "source is carried over, unmeasured."
+        )
+    shares = ", ".join(f"{name} {seen['share']:.1%}" for name, seen in groups.items())
+    return f"Shares of virtual identities by group, read off embeddings: {shares}."
+
+
+def _filters(asked: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {limit:g}" for name, limit in asked.items() if limit is not None)
