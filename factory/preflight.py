@@ -116,6 +116,8 @@ def _check_space(config: Config, num_images: int) -> None:
 
 def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """(sha256, checkpoint.json) of every network a release uses, after checking that they fit."""
+    from factory.evaluation.features import check_networks
+
     named = {"recognizer": config.recognizer.checkpoint, "generator": config.generator.checkpoint}
     stories = {
         kind: checkpoint.read_story(name, kind, f"{kind}.checkpoint")
@@ -143,6 +145,7 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
             f"recognizer.checkpoint: embeds in {dim} values; the generator takes {wanted_dim}"
         )
     _check_side("recognizer", config, stories["recognizer"])
+    check_networks(config.features)
     if config.judge.checkpoint:
         judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
         if "config" in judge:

@@ -5,6 +5,7 @@ file, then `section.key=value` arguments. Nothing heavy is imported here: a conf
 refused before torch, ray or faiss are touched.
 """
 
+from factory.config.claims import ArmConfig, ClaimConfig, load_claim
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AugmentConfig,
@@ -32,9 +33,11 @@ from factory.config.making import (
 from factory.config.whole import Config
 
 __all__ = [
+    "ArmConfig",
     "AuditConfig",
     "AugmentConfig",
     "AutoencoderConfig",
+    "ClaimConfig",
     "ComputeConfig",
     "Config",
     "FeaturesConfig",
@@ -57,4 +60,5 @@ __all__ = [
     "absolute",
     "as_dict",
     "load",
+    "load_claim",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from factory.config.whole import Config
 from factory.errors import ConfigError
 
+Schema = TypeVar("Schema")
 PATHS = {
     "inquiry",
     "inception",
@@ -35,6 +36,11 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
 
     Raises ConfigError with one line that names the dotted key, what it got and what it wants.
     """
+    return typed(Config, path, dotlist or [])
+
+
+def typed(schema: type[Schema], path: str | Path, dotlist: list[str]) -> Schema:
+    """A YAML file and arguments as an object of a dataclass; raises ConfigError as `load` does."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -44,14 +50,14 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
         raise ConfigError(
             f"{path}: no such config file; want a YAML file such as configs/demo.yaml"
         )
-    for item in dotlist or []:
+    for item in dotlist:
         if "=" not in item:
             raise ConfigError(f"argument {item!r}: want section.key=value")
     try:
-        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist or []))
+        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist))
         _refuse_numbers_as_names(OmegaConf.to_container(asked))
-        merged = OmegaConf.merge(OmegaConf.structured(Config), asked)
-        return cast(Config, OmegaConf.to_object(merged))
+        merged = OmegaConf.merge(OmegaConf.structured(schema), asked)
+        return cast(Schema, OmegaConf.to_object(merged))
     except ConfigError:
         raise
     except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:

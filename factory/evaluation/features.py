@@ -16,6 +16,7 @@ from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
 
 BATCH = 32
+CLIP_WEIGHTS = "model.safetensors"
 
 
 class FeatureNetwork(Protocol):
@@ -29,8 +30,21 @@ class FeatureNetwork(Protocol):
         ...
 
 
+def check_networks(config: FeaturesConfig) -> None:
+    """Raise CheckpointError unless the files that a config names are there."""
+    if config.inception and not Path(config.inception).is_file():
+        raise CheckpointError(
+            f"features.inception: no such file {config.inception!r}; want an .onnx that is on disk"
+        )
+    if config.clip and not (Path(config.clip) / CLIP_WEIGHTS).is_file():
+        raise CheckpointError(
+            f"features.clip: {config.clip!r} has no {CLIP_WEIGHTS}; want the folder of a CLIP model"
+        )
+
+
 def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
     """The networks a config names; raises CheckpointError for one that cannot be opened."""
+    check_networks(config)
     networks: dict[str, FeatureNetwork] = {}
     if config.inception:
         networks["inception"] = OnnxFeatures(config.inception)
@@ -46,8 +60,6 @@ class OnnxFeatures:
 
     def __init__(self, path: str) -> None:
         key = "features.inception"
-        if not Path(path).is_file():
-            raise CheckpointError(f"{key}: no such file {path!r}; want an .onnx that is on disk")
         try:
             import onnxruntime
         except ImportError:
@@ -86,26 +98,20 @@ class ClipFeatures:
     def __init__(self, folder: str, device: torch.device) -> None:
         from transformers import CLIPVisionModelWithProjection
 
-        key = "features.clip"
-        weights = Path(folder) / "model.safetensors"
-        if not weights.is_file():
-            raise CheckpointError(
-                f"{key}: {folder!r} has no model.safetensors; want the folder of a CLIP model"
-            )
         try:
             model: Any = CLIPVisionModelWithProjection.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{key}: {folder} is not a CLIP model ({reason})") from None
-        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+            raise CheckpointError(f"features.clip: {folder} is no CLIP model ({reason})") from None
+        self.sha256 = hashlib.sha256((Path(folder) / CLIP_WEIGHTS).read_bytes()).hexdigest()
         self._model = model.eval().requires_grad_(False).to(device)
         self._px, self._device = int(model.config.image_size), device
 
     @torch.inference_mode()
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        mean, std = np.float32(self.MEAN), np.float32(self.STD)
+        mean, std = np.array(self.MEAN, np.float32), np.array(self.STD, np.float32)
         found = []
         for start in range(0, len(images_NHWC), BATCH):
             x_BHWC = _resized(images_NHWC[start : start + BATCH], self._px, cv2.INTER_CUBIC) / 255

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from factory.config import Config
 from factory.distributed import pick_device
@@ -23,7 +25,7 @@ from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, learn_groups
-from factory.recognition.embed import Recognizer
+from factory.recognition.embed import Embedder
 from factory.recognition.foreign import open_embedder
 from factory.recognition.verification import pair_cosines
 from factory.records import Manifest
@@ -56,34 +58,27 @@ def measure(
     """
     refuse_other_inputs(config, plan, source)
     roster, device = open_plan(store)[1], pick_device(config.compute)
-    faces = sample_release(store, plan)
-    similar, properties, strangers = {}, {}, np.empty(0)
-    for kind, name in (
-        ("recognizer", config.recognizer.checkpoint),
-        ("judge", config.judge.checkpoint),
-    ):
-        if not name:
-            continue
-        embedder = open_embedder(name, device, f"{kind}.checkpoint")
-        made = _made(config, store, manifest, embedder)
-        real = _real(config, source, embedder)
-        some_made, some_real = evenly(*made), evenly(real.unit_ND, real.labels)
-        similar[kind] = similarity(*some_made, *some_real)
-        properties[kind] = {
-            "release": consistency(*made),
-            "source": consistency(real.unit_ND, real.labels),
-            "fidelity": fidelity(made[0], real.unit_ND),
+    faces, kept = sample_release(store, plan), kept_scores(store, plan)
+    recognizers = _recognizers(config, device)
+    networks = open_networks(config.features, device)
+    spaces = recognizers | networks | {"hash": PixelHash()}
+    made = _made(config, store, manifest, spaces)
+    real = _real(config, source, spaces)
+    labels = made["labels"]
+    similar, properties = {}, {}
+    for name in recognizers:
+        some_made = evenly(made[name], labels)
+        some_real = evenly(real[name].unit_ND, real[name].labels)
+        similar[name] = similarity(*some_made, *some_real)
+        properties[name] = {
+            "release": consistency(made[name], labels),
+            "source": consistency(real[name].unit_ND, real[name].labels),
+            "fidelity": fidelity(made[name], real[name].unit_ND),
         }
-        if kind == "recognizer":
-            strangers = pair_cosines(*some_real)[1]
-    properties["features"] = {
-        name: fidelity(
-            _made(config, store, manifest, network)[0], _real(config, source, network).unit_ND
-        )
-        for name, network in open_networks(config.features, device).items()
-    }
-    properties["repeats"] = repeats(*_made(config, store, manifest, PixelHash()))
-    kept = kept_scores(store, plan)
+    properties["features"] = {name: fidelity(made[name], real[name].unit_ND) for name in networks}
+    properties["repeats"] = repeats(made["hash"], labels)
+    conditioning = real["recognizer"]
+    strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
     audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
@@ -92,7 +87,7 @@ def measure(
         "separability": separability(plan, roster, strangers),
         "leakage": audit.figures if audit else {"note": NO_JUDGE},
         "diversity": diversity(kept, faces, source, config.source),
-        "balance": balance(plan, roster, _group_accuracy(config, source)),
+        "balance": balance(plan, roster, _group_accuracy(config, source, conditioning)),
         "throughput": throughput(manifest),
     }
     pairs = audit.pairs if audit and config.audit.show_real else []
@@ -120,7 +115,9 @@ def audit_faces(
         return None
     device = pick_device(config.compute)
     judge = open_embedder(config.judge.checkpoint, device, "judge.checkpoint")
-    plain, mirrored = _real(config, source, PixelHash()), _real(config, source, PixelHash(True))
+    spaces = {"judge": judge, "plain": PixelHash(), "mirrored": PixelHash(True)}
+    real = _real(config, source, spaces)
+    plain, mirrored = real["plain"], real["mirrored"]
     hashes = RealFaces(
         np.concatenate([plain.unit_ND, mirrored.unit_ND]),
         np.concatenate([plain.labels, mirrored.labels]),
@@ -130,31 +127,39 @@ def audit_faces(
     own_label = {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
     kept = None if anew else config.audit.vectors
     made = made_faces(store, manifest, [judge, PixelHash()], kept)
-    return leakage(config.audit, made, _real(config, source, judge), hashes, own_label)
+    return leakage(config.audit, made, real["judge"], hashes, own_label)
 
 
-def _group_accuracy(config: Config, source: FaceSource) -> float | None:
-    if not config.identities.attributes:
-        return None
-    recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
-    real = _real(config, source, recognizer)
+def _recognizers(config: Config, device: torch.device) -> dict[str, Embedder]:
+    """Who conditions, and who judges where somebody does."""
+    named = {"recognizer": config.recognizer.checkpoint, "judge": config.judge.checkpoint}
+    return {
+        kind: open_embedder(name, device, f"{kind}.checkpoint")
+        for kind, name in named.items()
+        if name
+    }
+
+
+def _group_accuracy(config: Config, source: FaceSource, real: RealFaces) -> float | None:
     groups = learn_groups(config, source, unit_means(real.unit_ND, real.labels))
     return groups.accuracy if groups else None
 
 
 def _made(
-    config: Config, store: Store, manifest: Manifest, space: Space
-) -> tuple[np.ndarray, np.ndarray]:
-    """(vectors [N, D] of all kept faces, 4*D bytes each, and their identities [N])."""
-    units, labels = [], []
-    for unit in made_faces(store, manifest, [space], config.audit.vectors):
-        units.append(unit.unit_by_space[0])
-        labels += [row["identity"] for row in unit.rows]
-    return np.concatenate(units), np.array(labels)
+    config: Config, store: Store, manifest: Manifest, spaces: Mapping[str, Space]
+) -> dict[str, np.ndarray]:
+    """Vectors [N, D] of all kept faces by space, 4*D bytes each, and their "labels" [N]."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*spaces, "labels")}
+    for unit in made_faces(store, manifest, list(spaces.values()), config.audit.vectors):
+        for name, vectors in zip(spaces, unit.unit_by_space, strict=True):
+            found[name].append(vectors)
+        found["labels"].append(np.array([row["identity"] for row in unit.rows]))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _real(config: Config, source: FaceSource, space: Space) -> RealFaces:
-    return real_faces(source, config.source, space, config.audit.vectors)
+def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> dict[str, RealFaces]:
+    found = real_faces(source, config.source, list(spaces.values()), config.audit.vectors)
+    return dict(zip(spaces, found, strict=True))
 
 
 def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:

@@ -40,7 +40,7 @@ def utility(
     if not config.utility.benchmarks:
         raise ConfigError("utility.benchmarks: got none; want pairs to verify the recognizers on")
     benchmarks = {asked.name: _opened(asked) for asked in config.utility.benchmarks}
-    runs = {}
+    runs: dict[str, list[Run]] = {}
     for name, asked in training_sets(config, release).items():
         runs[name] = []
         for seed in config.utility.seeds:

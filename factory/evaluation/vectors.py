@@ -5,16 +5,16 @@ A source's embeddings tell who its people are: they never enter a release or a b
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -61,13 +61,22 @@ class MadeFaces:
     unit_by_space: list[np.ndarray]
 
 
-def real_faces(source: FaceSource, asked: SourceConfig, space: Space, folder: str) -> RealFaces:
-    """All readable faces of the source that `asked` opened. Embedded once, then read from `folder`,
-    where a name is the digest of source, files, settings and space."""
-    what = [source.fingerprint, _stamps(asked), json.dumps(as_dict(asked)), space.sha256]
-
-    make = functools.partial(_embed_source, source, space, asked.max_corrupt_fraction)
-    return RealFaces(**_kept(folder, what, make, None, _unit(space)))
+def real_faces(
+    source: FaceSource, asked: SourceConfig, spaces: Sequence[Space], folder: str
+) -> list[RealFaces]:
+    """All readable faces of the source that `asked` opened, in each space. Embedded once, in one
+    pass, then read from `folder`, where a name is the digest of source, files, settings, space."""
+    what = [source.fingerprint, _stamps(asked), json.dumps(as_dict(asked))]
+    paths = [_path(folder, [*what, space.sha256]) for space in spaces]
+    found = [_read(path, None, _unit(s)) for path, s in zip(paths, spaces, strict=True)]
+    missing = [place for place, arrays in enumerate(found) if arrays is None]
+    if missing:
+        fresh = _embed_source(source, [spaces[at] for at in missing], asked.max_corrupt_fraction)
+        for at, arrays in zip(missing, fresh, strict=True):
+            _check(arrays, None, _unit(spaces[at]))
+            _write(paths[at], arrays)
+            found[at] = arrays
+    return [RealFaces(**arrays) for arrays in found if arrays is not None]
 
 
 def made_faces(
@@ -78,59 +87,91 @@ def made_faces(
 
     Raises IntegrityError for a shard that does not have the digest of its commit record.
     """
+    for unit in one_ahead(_units(store, manifest, spaces, folder)):
+        for at, space in enumerate(spaces):
+            if unit.found[at] is None:
+                assert unit.images_NHWC is not None
+                arrays = {"unit_ND": space.embed(unit.images_NHWC)}
+                _check(arrays, len(unit.rows), _unit(space))
+                _write(unit.paths[at], arrays)
+                unit.found[at] = arrays
+        vectors = [arrays["unit_ND"] for arrays in unit.found if arrays is not None]
+        yield MadeFaces(unit.number, unit.rows, vectors)
+
+
+Arrays = dict[str, np.ndarray]
+Item = TypeVar("Item")
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each made by a thread while the one before it is used."""
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, source, end)
+            yield cast(Item, item)
+
+
+@dataclass
+class _Unit:
+    """A shard on its way: what is known of it in each space, its images where something is not."""
+
+    number: int
+    rows: list[dict[str, Any]]
+    paths: list[Path | None]
+    found: list[Arrays | None]
+    images_NHWC: np.ndarray | None
+
+
+def _units(
+    store: Store, manifest: Manifest, spaces: Sequence[Space], folder: str | None
+) -> Iterator[_Unit]:
     for shard in manifest.shards:
         rows = metadata_rows(store, shard.unit)
         if not rows:
             continue
         tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
-        images = functools.cache(functools.partial(_images, store, tar.name, tar.sha256, rows))
-        found = []
-        for space in spaces:
-            make = functools.partial(_embed_images, images, space)
-            what = [tar.sha256, space.sha256]
-            found.append(_kept(folder, what, make, len(rows), _unit(space))["unit_ND"])
-        yield MadeFaces(shard.unit, rows, found)
+        paths = [_path(folder, [tar.sha256, space.sha256]) for space in spaces]
+        found = [_read(path, len(rows), _unit(s)) for path, s in zip(paths, spaces, strict=True)]
+        images = _images(store, tar.name, tar.sha256, rows) if None in found else None
+        yield _Unit(shard.unit, rows, paths, found, images)
 
 
-def _embed_images(images: Callable[[], np.ndarray], space: Space) -> dict[str, np.ndarray]:
-    return {"unit_ND": space.embed(images())}
+def _path(folder: str | None, what: list[str]) -> Path | None:
+    if folder is None:
+        return None
+    return Path(folder) / f"{hashlib.sha256(' '.join(what).encode()).hexdigest()[:32]}.npz"
 
 
-def _kept(
-    folder: str | None,
-    what: list[str],
-    make: Callable[[], dict[str, np.ndarray]],
-    count: int | None,
-    unit: bool,
-) -> dict[str, np.ndarray]:
-    """Arrays that `make` gives, or gave before; a file that cannot be read is made again. There are
-    `count` vectors, None: as many as labels, of unit length where `unit` says so."""
-    path = None
-    if folder is not None:
-        path = Path(folder) / f"{hashlib.sha256(' '.join(what).encode()).hexdigest()[:32]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
-            _check(found, count, unit)
-            return found
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, IntegrityError):
-            pass  # none, or half of one
-    found = make()
-    _check(found, count, unit)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        with part.open("wb") as file:
-            np.savez(file, **found)
-        part.replace(path)
-    return found
+def _read(path: Path | None, count: int | None, unit: bool) -> Arrays | None:
+    """Arrays that were kept; None where there are none, or half of them."""
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        _check(found, count, unit)
+        return found
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, IntegrityError):
+        return None
+
+
+def _write(path: Path | None, arrays: Arrays) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)
 
 
 def _unit(space: Space) -> bool:
     return getattr(space, "has_unit_length", True)
 
 
-def _check(found: dict[str, np.ndarray], count: int | None, unit: bool) -> None:
+def _check(found: Arrays, count: int | None, unit: bool) -> None:
     """Raise IntegrityError unless there are so many vectors, all finite and, where `unit` says so,
     of unit length: one that is not a number would hide every leak that it is compared with."""
     unit_ND, count = found["unit_ND"], len(found["labels"]) if count is None else count
@@ -151,17 +192,22 @@ def _stamps(asked: SourceConfig) -> str:
 
 
 def _embed_source(
-    source: FaceSource, space: Space, max_corrupt_fraction: float
-) -> dict[str, np.ndarray]:
+    source: FaceSource, spaces: Sequence[Space], max_corrupt_fraction: float
+) -> list[Arrays]:
+    """Vectors, labels and places of all readable faces in each space."""
     place_of = {key: place for place, key in enumerate(source.keys)}
     faces = iterate_faces(source, max_corrupt_fraction, [])
-    units, labels, places = [], [], []
-    while batch := list(itertools.islice(faces, BATCH)):
-        units.append(space.embed(np.stack([face.image_HWC for face in batch])))
+    batches = iter(lambda: list(itertools.islice(faces, BATCH)), [])
+    units: list[list[np.ndarray]] = [[] for _ in spaces]
+    labels, places = [], []
+    for batch in one_ahead(batches):
+        images_NHWC = np.stack([face.image_HWC for face in batch])
+        for space, parts in zip(spaces, units, strict=True):
+            parts.append(space.embed(images_NHWC).astype(np.float32))
         labels += [face.label for face in batch]
         places += [place_of[face.key] for face in batch]
-    vectors = np.concatenate(units).astype(np.float32)
-    return {"unit_ND": vectors, "labels": np.array(labels), "places": np.array(places)}
+    shared = {"labels": np.array(labels), "places": np.array(places)}
+    return [{"unit_ND": np.concatenate(parts), **shared} for parts in units]
 
 
 def _images(store: Store, tar: str, sha256: str, rows: list[dict[str, Any]]) -> np.ndarray:

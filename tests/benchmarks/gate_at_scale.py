@@ -3,9 +3,9 @@
     python -m tests.benchmarks.gate_at_scale --identities 300000 --real 100000 --prefix 30000
 
 Prints JSON: accepted, share drawn again, seconds of gate and certificate, peak memory, inner
-products, seconds over the arithmetic floor, and whether a plain loop admits the same first ones. The
-floor is the same products at the rate of this machine's large bfloat16 products, measured between
-blocks all along: the machine's rate changes by half within minutes.
+products, seconds over the arithmetic floor, and whether a plain loop admits the same first ones.
+The floor is the same products at the rate of this machine's large bfloat16 products, measured
+between blocks all along: the machine's rate changes by half within minutes.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def released(release_config):
 def test_vectors_are_embedded_once(released):
     config, store, manifest, never = released
     source = open_source(config.source)
-    assert len(real_faces(source, config.source, never, config.audit.vectors).labels) == 12
+    assert len(real_faces(source, config.source, [never], config.audit.vectors)[0].labels) == 12
     kept = made_faces(store, manifest, [never], config.audit.vectors)
     assert sum(len(unit.rows) for unit in kept) == 12
     with pytest.raises(AssertionError, match="embedded again"):
@@ -170,11 +170,11 @@ def test_changed_settings_and_broken_files_are_embedded_again(released):
     source = open_source(config.source)
     other = replace(config.source, max_pixels=10**6)
     with pytest.raises(AssertionError, match="embedded again"):
-        real_faces(source, other, never, config.audit.vectors)
+        real_faces(source, other, [never], config.audit.vectors)
     for file in Path(config.audit.vectors).iterdir():
         file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(AssertionError, match="embedded again"):
-        real_faces(source, config.source, never, config.audit.vectors)
+        real_faces(source, config.source, [never], config.audit.vectors)
     with pytest.raises(AssertionError, match="embedded again"):
         list(made_faces(store, manifest, [never], config.audit.vectors))
 
@@ -266,9 +266,9 @@ def test_real_faces_that_were_planted_are_found(lfw, tmp_path):
     source, strangers = lfw
     judge, hashed = open_embedder("dlib", torch.device("cpu"), "judge.checkpoint"), PixelHash()
     asked = SourceConfig(kind="folder", path=str(LFW))
-    real = real_faces(source, asked, judge, str(tmp_path))
+    (real,) = real_faces(source, asked, [judge], str(tmp_path))
     plain, mirrored = (
-        real_faces(source, asked, PixelHash(m), str(tmp_path)) for m in (False, True)
+        real_faces(source, asked, [PixelHash(m)], str(tmp_path))[0] for m in (False, True)
     )
     hashes = RealFaces(
         np.concatenate([plain.unit_ND, mirrored.unit_ND]),

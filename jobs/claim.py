@@ -1,0 +1,51 @@
+"""Does a published finding hold here, in small? One file is one finding.
+
+    python -m jobs.claim configs/claims/packing.yaml
+    python -m jobs.claim configs/claims/*.yaml [out=runs/claims]
+
+Makes the releases and trainings of all arms and seeds, goes on where it stopped, prints the verdict
+by the rule in factory/claims.py, and writes it to OUT/CLAIM.json. What is not built is "not yet".
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from factory.config import Config
+from jobs.command import guarded, parser_of
+from jobs.training import train_where_asked
+
+
+def build(config: Config) -> Path:
+    from factory.release import build as build_release
+    from factory.shards import layout
+    from factory.synthesis.inline import run_units
+
+    if config.fleet.runner == "ray":
+        from cluster.fleet import run_units
+    build_release(config, run_units)
+    prefix = layout.prefix(config.release.dataset, config.release.version)
+    return Path(config.store.url) / prefix
+
+
+def claim(files: list[str], dotlist: list[str]) -> None:
+    from factory.claims import examine, line
+    from factory.config import load_claim
+    from factory.recognition.train import train
+
+    claims = {Path(file).stem: load_claim(file, dotlist) for file in files}
+    for name, asked in claims.items():
+        found = examine(name, asked, lambda one: train_where_asked(train, one), build, print)
+        out = Path(asked.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(line(found))
+
+
+if __name__ == "__main__":
+    parser = parser_of(__doc__)
+    parser.add_argument("claims", nargs="+", help="YAML files and changes as key=value")
+    given = parser.parse_args().claims
+    changes = [item for item in given if "=" in item]
+    guarded(lambda: claim([item for item in given if "=" not in item], changes))
