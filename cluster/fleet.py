@@ -18,7 +18,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.runtime import connect, node_is_alive, num_actors
+from cluster.metrics import FleetMetrics
+from cluster.runtime import connect, node_is_alive, num_actors, room_for_actors, share_of_actor
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.records import Shard
@@ -27,6 +28,8 @@ from factory.synthesis.inline import Draining, OnDone, OpenMaker, never
 
 ON_THE_LINE = 2
 """Units that an actor may have drawn and not committed, beside those it is called for."""
+GROW_S = 5.0
+"""How often the driver looks whether nodes have joined."""
 WAIT_S = 1.0
 """Longest wait for a result before the driver looks at deadlines and draining."""
 
@@ -60,7 +63,10 @@ class MakerActor:
         self._worker, self._logbook = worker, logbook
         self._node = ray.get_runtime_context().get_node_id()
         self._unit: int | None = None
-        self._maker = open_maker()
+        try:
+            self._maker = open_maker()
+        except FactoryError as error:  # weights, code, bucket: something this node has not
+            raise FactoryError(f"node {ray.util.get_node_ip_address()}: {error}") from error
 
     def ready(self) -> list[Shard]:
         """Returns once the maker is open."""
@@ -138,15 +144,23 @@ class Fleet:
         self._queue = deque(units)
         self._care: dict[int, Care] = {}
         self._numbers = itertools.count()
-        self._looked = time.monotonic()
+        self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
-        count, gpus, cpus = num_actors(config, len(units))
+        self._metrics = FleetMetrics()
+        self._share = share_of_actor(config)
+        count = num_actors(config, self._share, len(units))
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
         self._logbook = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(Logbook).remote()
+        gpus, cpus = self._share
         self._actor_class = ray.remote(
-            num_gpus=gpus, num_cpus=cpus, max_restarts=0, max_task_retries=0, max_concurrency=1
+            num_gpus=gpus,
+            num_cpus=cpus,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=1,
+            scheduling_strategy="SPREAD",
         )(MakerActor)
         self._workers = [self._hire() for _ in range(count)]
 
@@ -156,6 +170,7 @@ class Fleet:
             while True:
                 if draining():
                     self._queue.clear()
+                self._grow()
                 self._lease()
                 if not self._queue and not any(worker.held for worker in self._workers):
                     return
@@ -169,6 +184,19 @@ class Fleet:
     def _hire(self) -> Worker:
         number = next(self._numbers)
         return Worker(number, self._actor_class.remote(self._open_maker, number, self._logbook))
+
+    def _grow(self) -> None:
+        """Hire for nodes that have joined; those that leave take their actors along, whose
+        successors wait for room."""
+        now = time.monotonic()
+        if now - self._grew < GROW_S:
+            return
+        self._grew = now
+        left = len(self._queue) + sum(len(worker.held) for worker in self._workers)
+        room = room_for_actors(self._share, min(self._config.num_workers or left, left))
+        self._workers += [self._hire() for _ in range(room - len(self._workers))]
+        ready = sum(worker.ready for worker in self._workers)
+        self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
         """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
@@ -211,6 +239,7 @@ class Fleet:
         for shard in shards:
             self._deaths_in_a_row = 0
             self._care.pop(shard.unit, None)
+            self._metrics.committed(shard)
             on_done(shard)
 
     def _watch_deadlines(self, on_done: OnDone) -> None:
@@ -245,6 +274,7 @@ class Fleet:
         self._stop_if_hopeless(error)
         self._queue.extendleft(reversed(worker.held))
         worker.stop()
+        self._metrics.died()
         self._logbook.forget.remote(worker.number)
         self._workers[self._workers.index(worker)] = self._hire()
 

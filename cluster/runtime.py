@@ -40,23 +40,47 @@ def connect(fleet: FleetConfig) -> None:
         signal.signal(signal.SIGTERM, on_sigterm)  # because ray.init puts its own in its place
 
 
-def num_actors(fleet: FleetConfig, num_units: int) -> tuple[int, float, float]:
-    """(actors, GPUs each, CPUs each): one per GPU, else one per CPU share."""
+Share = tuple[float, float]
+"""(GPUs, CPUs) of an actor."""
+
+
+def share_of_actor(fleet: FleetConfig) -> Share:
+    """What an actor is given: a part of a GPU where the cluster has some, or is asked to get some
+    (fleet.autoscale); else CPUs."""
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    if fleet.gpus_per_actor and (gpus or fleet.autoscale):
+        return fleet.gpus_per_actor, 0.0
+    return 0.0, fleet.cpus_per_actor
+
+
+def room_for_actors(share: Share, at_most: int) -> int:
+    """How many actors of that share the cluster holds now, whoever uses it; at most `at_most`."""
     resources = ray.cluster_resources()
-    gpus = resources.get("GPU", 0.0)
-    if gpus and fleet.gpus_per_actor:
-        share, possible = (fleet.gpus_per_actor, 0.0), int(gpus / fleet.gpus_per_actor)
-    else:
-        cpus = resources.get("CPU", 1.0)
-        share = (0.0, fleet.cpus_per_actor)
-        possible = int(cpus / fleet.cpus_per_actor) if fleet.cpus_per_actor else num_units
-    if possible < 1:
+    for part, name in zip(share, ("GPU", "CPU"), strict=True):
+        if part:
+            return min(at_most, int(resources.get(name, 0.0) / part + 1e-9))
+    return at_most
+
+
+def num_actors(fleet: FleetConfig, share: Share, num_units: int) -> int:
+    """Actors to have now: as many as there is room for and work, no more than fleet.num_workers;
+    those at once where an autoscaler shall make room (fleet.autoscale).
+
+    Raises FactoryError with room for fewer than fleet.min_workers.
+    """
+    at_most = min(fleet.num_workers or num_units, num_units)
+    if fleet.autoscale:
+        return at_most
+    room = room_for_actors(share, at_most)
+    if room < min(fleet.min_workers, at_most):
+        resources = ray.cluster_resources()
         raise FactoryError(
-            f"fleet: the cluster has {gpus:g} GPUs and {resources.get('CPU', 0):g} CPUs, too few "
-            "for one actor; lower fleet.gpus_per_actor or fleet.cpus_per_actor"
+            f"fleet.min_workers: the cluster has {resources.get('GPU', 0):g} GPUs and "
+            f"{resources.get('CPU', 0):g} CPUs, room for {room} actors of {share[0]:g} GPUs and "
+            f"{share[1]:g} CPUs, want {fleet.min_workers}; add nodes, or lower it, "
+            "fleet.gpus_per_actor or fleet.cpus_per_actor"
         )
-    wanted = fleet.num_workers or possible
-    return max(1, min(wanted, possible, num_units)), *share
+    return room
 
 
 def node_is_alive(node: str) -> bool:

@@ -131,7 +131,12 @@ class FleetConfig:
     runner: Literal["ray", "inline"] = "ray"
     """ray: actors; inline: the same plan in this process, for debugging."""
     num_workers: int | None = knob(None, low=1)
-    """Actors; None: one per GPU, else one per cpus_per_actor of the machine."""
+    """Actors at most; None: one per GPU, else one per cpus_per_actor, also of nodes that join."""
+    min_workers: int = knob(1, low=1)
+    """Actors that must find room when work starts; nodes may leave later."""
+    autoscale: bool = False
+    """Ask for num_workers actors at once, whether there is room for them or not, so that the
+    cluster's autoscaler adds nodes; where gpus_per_actor is not 0 they want GPUs."""
     gpus_per_actor: float = knob(1.0, low=0.0, high=8.0)
     """GPUs an actor is given where the cluster has GPUs (fractions share one)."""
     cpus_per_actor: float = knob(1.0, low=0.0)

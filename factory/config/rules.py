@@ -13,7 +13,7 @@ from factory.errors import ConfigError
 
 if TYPE_CHECKING:
     from factory.config.learning import SourceConfig
-    from factory.config.making import IdentitiesConfig, ReleaseConfig
+    from factory.config.making import FleetConfig, IdentitiesConfig, ReleaseConfig
     from factory.config.whole import Config
 
 
@@ -25,6 +25,7 @@ def check(config: Config) -> None:
     for place, mixed in enumerate(config.feed.mix):
         _check_source(mixed.source, f"feed.mix[{place}].source")
     _check_benchmarks(config.utility.benchmarks)
+    _check_fleet(config.fleet)
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
@@ -105,6 +106,19 @@ def _check_sampler(config: Config) -> None:
             f"filters.min_identity_gap: got {config.filters.min_identity_gap} while "
             f"sampler.similarity asks for {min(sampler.similarity)}, where others may be nearer; "
             "want null"
+        )
+
+
+def _check_fleet(fleet: FleetConfig) -> None:
+    if fleet.autoscale and fleet.num_workers is None:
+        raise ConfigError(
+            "fleet.num_workers: nothing given while fleet.autoscale is true; want how many actors "
+            "to ask for"
+        )
+    if fleet.num_workers is not None and fleet.min_workers > fleet.num_workers:
+        raise ConfigError(
+            f"fleet.min_workers: got {fleet.min_workers}; want at most "
+            f"fleet.num_workers={fleet.num_workers}"
         )
 
 

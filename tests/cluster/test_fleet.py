@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import re
 import signal
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from cluster import runtime
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.records import Counts, Shard, Shot, Timings
@@ -18,6 +22,8 @@ from factory.shards import layout
 from factory.store import LocalStore
 from factory.synthesis import inline
 from factory.synthesis.care import Care, ids, silent
+
+DEPLOY = Path(__file__).parent.parent.parent / "cluster/deploy"
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -169,10 +175,72 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
     assert sums[0] == sums[1]
 
 
-def test_too_few_resources_are_refused(fleet):
-    from cluster.runtime import num_actors
+def test_nodes_that_join_get_actors(fleet, tmp_path, monkeypatch):
+    room = {"now": 1}
+    for place in (fleet, runtime):
+        monkeypatch.setattr(place, "room_for_actors", lambda share, most: min(most, room["now"]))
+    monkeypatch.setattr(fleet, "GROW_S", 0.1)
+    done: list[Shard] = []
 
-    assert num_actors(FleetConfig(num_workers=8), 100) == (3, 0.0, 1.0)
-    assert num_actors(FleetConfig(), 2) == (2, 0.0, 1.0)
-    with pytest.raises(FactoryError, match="too few for one actor"):
-        num_actors(FleetConfig(cpus_per_actor=64), 10)
+    def join(shard: Shard) -> None:
+        done.append(shard)
+        room["now"] = 3
+
+    open_maker = functools.partial(FakeMaker, tmp_path, pause=0.3)
+    fleet.run_units(FleetConfig(), open_maker, range(60), join)
+    assert sorted(shard.unit for shard in done) == list(range(60))
+    makers = {(tmp_path / f"{unit}.txt").read_text() for unit in range(60)}
+    assert len(makers) == 3
+
+
+class Unopened:
+    def __init__(self) -> None:
+        raise FactoryError("generator.checkpoint: no checkpoint here")
+
+
+def test_a_node_that_lacks_something_is_named(fleet):
+    with pytest.raises(FactoryError, match=r"node [0-9.]+: generator\.checkpoint: no checkpoint"):
+        fleet.run_units(FleetConfig(num_workers=1), Unopened, range(2), print)
+
+
+def test_an_operator_sees_the_counts(fleet, tmp_path):
+    """On the Prometheus endpoint of the driver's node, a few seconds later."""
+    import ray
+
+    run(fleet, tmp_path, range(6), workers=1, poison=("2_5",))
+    (node,) = ray.nodes()
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    seen: dict[str, float] = {}
+    deadline = time.monotonic() + 60
+    while seen.get("ray_factory_shards_total", 0) < 6 and time.monotonic() < deadline:
+        time.sleep(1)
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        for line in lines:
+            if line.startswith("ray_factory_"):
+                name, value = line.partition("{")[0], float(line.rpartition(" ")[2])
+                seen[name] = max(value, seen.get(name, 0.0))
+    assert seen["ray_factory_shards_total"] >= 6
+    assert seen["ray_factory_shots_total"] >= 48
+    assert seen["ray_factory_quarantined_total"] >= 1
+    assert seen["ray_factory_deaths_total"] >= 1
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    drawn = set(re.findall(r"ray_factory_\w+", json.dumps(dashboard)))
+    assert drawn <= {*seen, "ray_factory_rejected_total"}, (
+        "the dashboard asks for what is not there"
+    )
+
+
+def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
+    share = (0.0, 1.0)
+    assert runtime.share_of_actor(FleetConfig()) == share
+    assert runtime.num_actors(FleetConfig(num_workers=8), share, 100) == 3
+    assert runtime.num_actors(FleetConfig(), share, 2) == 2
+    asked = FleetConfig(num_workers=8, autoscale=True)
+    assert runtime.share_of_actor(asked) == (1.0, 0.0)  # where there is no GPU yet
+    assert runtime.num_actors(asked, (1.0, 0.0), 100) == 8
+    with pytest.raises(FactoryError, match=r"fleet\.min_workers: .* room for 0 actors"):
+        runtime.num_actors(FleetConfig(), (0.0, 64.0), 10)
+    with pytest.raises(FactoryError, match="room for 3 actors of 0 GPUs and 1 CPUs, want 4"):
+        runtime.num_actors(FleetConfig(min_workers=4), share, 10)
+    assert runtime.num_actors(FleetConfig(min_workers=4), share, 2) == 2
