@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shlex
 import time
@@ -23,15 +24,11 @@ from factory.store import Store
 
 ROOT = Path(__file__).parent.parent
 EXCLUDES = (
-    "/.*",
-    "/tests",
-    "/runs",
-    "/build",
-    "*.egg-info",
-    "__pycache__",
-    "*.pyc",
-    "cluster/deploy",
+    *("/.git", "/.github", "/.ci", "/.venv", "/.hypothesis"),
+    *("/.mypy_cache", "/.pytest_cache", "/.ruff_cache"),
+    *("/tests", "/runs", "/build", "/cluster/deploy", "*.egg-info", "__pycache__", "*.pyc"),
 )
+"""What nodes need not have, as .gitignore spells it. Not "/.*": that is the whole tree to Ray."""
 PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_HUB_OFFLINE")
 """Environment of the submitter that jobs get. Credentials never are: whoever sees the dashboard
 sees a job's environment. Nodes have theirs from an instance role or a secret."""
@@ -84,6 +81,7 @@ def connect_to_jobs(address: str) -> Client:
     RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH is sent. Raises FactoryError where nothing answers."""
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.ERROR)  # because it tells of every file it packs
     try:
         client = JobSubmissionClient(address)
         client.list_jobs()

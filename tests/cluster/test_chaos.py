@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from factory.release import build
@@ -24,86 +28,144 @@ from tests.conftest import tiny_dotlist
 
 ROOT = Path(__file__).parent.parent.parent
 PREFIX = layout.prefix("tiny", "0.1.0")
+DEMO_SAYS = ["identities.proposal=prototypes", "sampler.kind=ddim", "plan.topup_batch=null"]
+"""Back to defaults from what configs/demo.yaml says, which tiny networks cannot do."""
 WORK = ["identities.num_virtual=24", "plan.images_per_identity=20", "sampler.num_steps=30"]
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def makers() -> list[int]:
-    """Process ids of all maker actors on this machine."""
-    pids = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                title = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.startswith(b"ray::MakerActor"):
-                pids.append(int(folder.name))
-    return sorted(pids)
+class Nodes:
+    """Ray nodes as an operator starts them: `ray start`, own ports, a token, pids that are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        token.chmod(0o600)
+        binaries = Path(sys.executable).parent
+        self.environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "PYTHONWARNINGS": "ignore",
+        }
+        self._ray, self._log = str(binaries / "ray"), (folder / "nodes.log").open("ab")
+        self._gcs, self._jobs = free_ports(2)
+        self.jobs = f"http://127.0.0.1:{self._jobs}"
+        self._started: list[subprocess.Popen] = []
+
+    def head(self) -> None:
+        ports = [f"--port={self._gcs}", f"--dashboard-port={self._jobs}"]
+        self._start("--head", *ports, "--dashboard-host=127.0.0.1", "--num-cpus=0")
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._jobs)) == 0:
+                    return
+            assert time.monotonic() < deadline, "no head after a minute"
+            time.sleep(0.5)
+
+    def join(self) -> subprocess.Popen:
+        return self._start(f"--address=127.0.0.1:{self._gcs}", "--num-cpus=1", "--num-gpus=1")
+
+    def kill(self, node: subprocess.Popen) -> None:
+        """Everything that the node started, at once."""
+        family = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        node.wait()
+
+    def end(self) -> None:
+        for node in reversed(self._started):
+            if node.poll() is None:
+                self.kill(node)
+        self._log.close()
+
+    def _start(self, *arguments: str) -> subprocess.Popen:
+        command = [self._ray, "start", "--block", "--disable-usage-stats", *arguments]
+        node = subprocess.Popen(
+            command, env=self.environment, stdout=self._log, stderr=self._log, cwd="/"
+        )
+        self._started.append(node)
+        return node
 
 
-class Driver:
-    """`python -m jobs.release` as a process of its own."""
-
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", "jobs.release", *arguments]
-        self.log = log.open("ab")
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.log, stderr=self.log)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+def free_ports(count: int) -> list[int]:
+    """Ports outside of the range in which Ray's workers listen (STACK)."""
+    found, rng = [], random.Random()
+    while len(found) < count:
+        port = rng.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return found
 
 
 @pytest.fixture
-def cluster():
-    from ray.cluster_utils import Cluster
-
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1})
-    for _ in range(2):
-        started.add_node(num_cpus=1, num_gpus=1)
+def nodes(tmp_path, s3_endpoint):
+    """Three workers and a head without work; they have the bucket's credentials."""
+    started = Nodes(tmp_path)
+    started.head()
     yield started
-    started.shutdown()
+    started.end()
+
+
+def pids_of(*words: str) -> list[int]:
+    """Processes whose command line holds all the words."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if all(word in line for word in words):
+            found.append(process.pid)
+    return sorted(found)
 
 
 @pytest.mark.s3
-def test_actors_a_node_and_the_driver_are_killed(
-    cluster, people, weights, s3_config, release_config, tmp_path
+def test_a_submitted_release_outlives_actors_a_node_and_its_driver(
+    nodes, people, weights, s3_config, release_config, tmp_path
 ):
-    quiet = release_config(f"store.url={tmp_path / 'quiet'}", *WORK)
+    quiet = release_config(*DEMO_SAYS, f"store.url={tmp_path / 'quiet'}", *WORK)
     build(quiet, inline.run_units, say=lambda line: None)
     wanted = open_store(quiet.store).below(PREFIX).get(layout.SUMS)
 
     bucket = s3_config()
     named = {"url": bucket.url, "endpoint_url": bucket.endpoint_url, "path_style": "true"}
-    (tmp_path / "c.yaml").write_text("{}\n")
-    arguments = [str(tmp_path / "c.yaml"), *tiny_dotlist(people, weights, tmp_path), *WORK]
+    arguments = ["configs/demo.yaml", *tiny_dotlist(people, weights, tmp_path), *DEMO_SAYS, *WORK]
     arguments += [f"store.{key}={value}" for key, value in named.items()]
-    arguments += ["fleet.runner=ray", f"fleet.address={cluster.address}", "fleet.num_workers=3"]
+    arguments += ["fleet.runner=ray", "--address", nodes.jobs]
     release, log = open_store(bucket).below(PREFIX), tmp_path / "log"
-    started, chance = time.monotonic(), random.Random(0)
+    started = time.monotonic()
+
+    def submit() -> subprocess.Popen:
+        command = [sys.executable, "-W", "ignore", "-m", "jobs.submit", *arguments]
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=nodes.environment, stdout=out, stderr=out
+            )
 
     def wait_for(commits: int) -> None:
         while len(release.list(layout.COMMITS)) < commits:
-            assert time.monotonic() - started < 300, log.read_text()
-            assert driver.process.poll() is None, log.read_text()
+            assert time.monotonic() - started < 400, log.read_text()
+            assert submitter.poll() is None, log.read_text()
             time.sleep(0.2)
 
-    driver = Driver(arguments, log)
+    leaving = nodes.join()
+    nodes.join()
+    submitter = submit()
     wait_for(1)
-    for pid in makers()[:2]:
+    for pid in pids_of("ray::MakerActor")[:1]:
         os.kill(pid, signal.SIGKILL)
-    cluster.remove_node(chance.choice(sorted(cluster.worker_nodes, key=str)), allow_graceful=False)
-    cluster.add_node(num_cpus=1, num_gpus=1)
+    nodes.kill(leaving)
+    nodes.join()
+    wait_for(4)
+    submitter.kill()  # who submits may leave; the job stays
+    submitter = submit()
     wait_for(5)
-    driver.kill()
-    assert not release.exists(layout.SUCCESS)
-    driver = Driver(arguments, log)
-    wait_for(7)
-    for pid in makers()[-1:]:
+    for pid in pids_of("jobs.release", bucket.url):
         os.kill(pid, signal.SIGKILL)
-    assert driver.process.wait(300) == 0, log.read_text()
+    assert submitter.wait(400) == 0, log.read_text()
     chaos_s = time.monotonic() - started
 
     assert release.get(layout.SUMS) == wanted
@@ -112,6 +174,10 @@ def test_actors_a_node_and_the_driver_are_killed(
     status = StatusReader(release).read()
     assert len(status.shards) == 12
     assert any(shard.attempt for shard in status.shards)  # some were begun again
+    said = log.read_text()
+    assert "which runs already" in said
+    assert "its driver was lost; again" in said
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in said
     print(json.dumps({"chaos_s": round(chaos_s, 1)}))
 
 

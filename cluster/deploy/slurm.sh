@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# A Ray cluster inside a SLURM allocation, and one release on it:
+#   sbatch --nodes=8 --gpus-per-node=8 --cpus-per-task=64 cluster/deploy/slurm.sh configs/demo.yaml \
+#     store.url=s3://faces/made
+# Nodes share nothing but the working folder. A job that is requeued goes on from what is committed.
+#SBATCH --job-name=face-factory
+#SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
+#SBATCH --requeue
+#SBATCH --signal=B:TERM@120
+set -euo pipefail
+
+if [ $# -lt 1 ]; then
+  echo "usage: sbatch [...] cluster/deploy/slurm.sh CONFIG [section.key=value ...]" >&2
+  exit 2
+fi
+: "${SLURM_JOB_NODELIST:?run this by sbatch}"
+
+port=$((20000 + SLURM_JOB_ID % 10000))  # Ray's workers listen on 10002 to 19999
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address="$head:$port"
+token=$(mktemp "${PWD}/.ray-token-XXXXXX")
+trap 'rm -f "$token"' EXIT
+chmod 600 "$token"
+head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$token"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token" RAY_USAGE_STATS_ENABLED=0
+
+srun --nodes=1 --ntasks=1 --nodelist="$head" \
+  ray start --head --port="$port" --dashboard-host=127.0.0.1 --block &
+until ray status --address "$address" > /dev/null 2>&1; do sleep 2; done
+if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
+  srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
+    ray start --address="$address" --block &
+fi
+
+# SIGTERM, two minutes before the end of the allocation, finishes the shards in hand.
+RAY_ADDRESS="$address" python -m jobs.release "$@" &
+driver=$!
+trap 'kill -TERM "$driver"' TERM
+code=0
+wait "$driver" || code=$?
+if kill -0 "$driver" 2> /dev/null; then  # because a trapped signal ends the first wait
+  code=0
+  wait "$driver" || code=$?
+fi
+exit "$code"

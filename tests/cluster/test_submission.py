@@ -1,0 +1,127 @@
+"""What is submitted, what comes back, and when a driver is started again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cluster import submission
+from factory.config import load
+from factory.errors import FactoryError
+from factory.store import LocalStore
+
+DEMO = str(submission.ROOT / "configs/demo.yaml")
+Attempt = tuple[str, int | None]
+"""(final status, exit code of the driver)."""
+
+
+@dataclass
+class FakeServer:
+    """Runs each submission to the next of its endings, two looks after it began."""
+
+    endings: list[Attempt]
+    jobs: dict[str, list] = field(default_factory=dict)
+    asked: list[dict] = field(default_factory=list)
+
+    def submit_job(self, **asked):
+        self.asked.append(asked)
+        self.jobs[asked["submission_id"]] = [0, self.endings.pop(0)]
+        return asked["submission_id"]
+
+    def list_jobs(self):
+        return [SimpleNamespace(submission_id=None, status="RUNNING")] + [
+            SimpleNamespace(submission_id=name, status=ending[0] if looks > 1 else "RUNNING")
+            for name, (looks, ending) in self.jobs.items()
+        ]
+
+    def get_job_info(self, job_id):
+        job = self.jobs[job_id]
+        job[0] += 1
+        status, code = job[1] if job[0] > 1 else ("RUNNING", None)
+        return SimpleNamespace(status=status, driver_exit_code=code)
+
+    def get_job_logs(self, job_id):
+        return "planned\nhalf a li" if self.jobs[job_id][0] < 2 else "planned\nhalf a line\ndone"
+
+
+def asked(*dotlist: str):
+    config = load(DEMO, list(dotlist))
+    return submission.request(config, "release", DEMO, list(dotlist))
+
+
+def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
+    said: list[str] = []
+    return submission.run(server, asked(), attempts, said.append, poll_s=0), said
+
+
+def test_the_command_is_that_of_a_person_and_quoted():
+    found = asked("release.title=Two words", "store.url=s3://faces/made")
+    assert found.entrypoint == (
+        "python -m jobs.release configs/demo.yaml 'release.title=Two words' store.url=s3://faces/made"
+    )
+    assert found.name.startswith("demo-0.1.0-")
+    assert asked().name != asked("release.seed=1").name
+    assert asked().name == asked().name
+
+
+def test_code_goes_along_and_credentials_do_not(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:8333")
+    environment = asked().runtime_env
+    assert environment["env_vars"]["AWS_ENDPOINT_URL"] == "http://store:8333"
+    assert "hush" not in json.dumps(environment)
+    assert (Path(environment["working_dir"]) / "jobs/release.py").is_file()
+    assert {"/.git", "/tests", "/runs"} <= set(environment["excludes"])
+
+
+def test_each_line_of_the_log_comes_once_and_the_exit_code_is_the_drivers():
+    code, said = submit(FakeServer([("SUCCEEDED", 0)]))
+    assert code == 0
+    assert said[1:] == ["planned", "half a line", "done"]
+    code, _ = submit(FakeServer([("FAILED", 1)]))
+    assert code == 1
+
+
+def test_a_lost_driver_is_started_again_up_to_a_limit():
+    server = FakeServer([("FAILED", None), ("FAILED", 137), ("SUCCEEDED", 0)])
+    code, said = submit(server)
+    assert code == 0
+    name = asked().name
+    assert [job["submission_id"] for job in server.asked] == [f"{name}-{i}" for i in range(3)]
+    assert sum("its driver was lost; again" in line for line in said) == 2
+    code, said = submit(FakeServer([("FAILED", None)] * 3))
+    assert code == 1
+    assert said[-1].endswith("its driver was lost")
+
+
+def test_a_driver_that_says_no_is_not_asked_again():
+    server = FakeServer([("FAILED", 1), ("SUCCEEDED", 0)])
+    assert submit(server)[0] == 1
+    assert len(server.asked) == 1
+    assert submit(FakeServer([("STOPPED", None)]))[0] == 130
+
+
+def test_who_submits_again_joins_what_runs():
+    server = FakeServer([("SUCCEEDED", 0), ("SUCCEEDED", 0)])
+    running = asked().attempt(4)
+    server.jobs[running] = [0, ("SUCCEEDED", 0)]
+    code, said = submit(server)
+    assert code == 0
+    assert not server.asked
+    assert said[0] == f"following {running}, which runs already"
+    assert submit(server)[0] == 0  # it has ended: the next number
+    assert server.asked[0]["submission_id"] == asked().attempt(5)
+
+
+def test_what_cannot_go_along_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text("{}\n")
+    with pytest.raises(FactoryError, match="would not go to the cluster"):
+        submission.request(load(DEMO), "release", str(tmp_path / "mine.yaml"), [])
+    with pytest.raises(FactoryError, match=r"store\.url: got the folder"):
+        submission.refuse_local_store(LocalStore(tmp_path))
+    with pytest.raises(FactoryError, match="no Ray job server answers"):
+        submission.connect_to_jobs("http://127.0.0.1:9")
