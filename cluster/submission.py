@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from factory.config import Config, as_dict
+from factory.config import Config, PipelineConfig, as_dict
 from factory.errors import FactoryError
 from factory.store import Store
 
@@ -57,9 +57,11 @@ class Request:
         return f"{self.name}-{number}"
 
 
-def request(config: Config, job: str, file: str, dotlist: Sequence[str]) -> Request:
-    """`python -m jobs.<job> FILE DOTLIST` on a cluster. Raises FactoryError for a config outside
-    the working tree, which would not go along."""
+def request(
+    name: str, config: Config | PipelineConfig, job: str, file: str, dotlist: Sequence[str]
+) -> Request:
+    """`python -m jobs.<job> FILE DOTLIST` on a cluster, called after `name` and the config. Raises
+    FactoryError for a config outside the working tree, which would not go along."""
     path = Path(file).absolute()
     if not path.is_relative_to(ROOT):
         raise FactoryError(
@@ -71,7 +73,7 @@ def request(config: Config, job: str, file: str, dotlist: Sequence[str]) -> Requ
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return Request(
         shlex.join(command),
-        f"{config.release.dataset}-{config.release.version}-{digest}",
+        f"{name}-{digest}",
         {"working_dir": str(ROOT), "excludes": list(EXCLUDES), "env_vars": environment},
     )
 

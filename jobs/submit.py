@@ -15,7 +15,7 @@ import json
 import os
 import sys
 
-from factory.config import load
+from factory.config import Config, PipelineConfig, load, load_pipeline
 from jobs.command import guarded, parser_of
 
 JOBS = ("release", "pipeline", "train_recognizer", "train_autoencoder", "train_generator")
@@ -25,8 +25,13 @@ def submit(given: argparse.Namespace) -> None:
     from cluster import submission
     from factory.store import open_store
 
-    config = load(given.config, given.dotlist)
-    asked = submission.request(config, given.job, given.config, given.dotlist)
+    if given.job == "pipeline":
+        config: Config | PipelineConfig = load_pipeline(given.config, given.dotlist)
+        name = config.name
+    else:
+        config = load(given.config, given.dotlist)
+        name = f"{config.release.dataset}-{config.release.version}"
+    asked = submission.request(name, config, given.job, given.config, given.dotlist)
     if not given.shared_folder:
         submission.refuse_local_store(open_store(config.store))
     if given.dry_run:

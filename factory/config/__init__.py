@@ -30,6 +30,7 @@ from factory.config.making import (
     SamplerConfig,
     StoreConfig,
 )
+from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.whole import Config
 
 __all__ = [
@@ -48,12 +49,14 @@ __all__ = [
     "IdentitiesConfig",
     "JudgeConfig",
     "MixedSource",
+    "PipelineConfig",
     "PlanConfig",
     "PricesConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "SamplerConfig",
     "SourceConfig",
+    "StageConfig",
     "StoreConfig",
     "TrainingConfig",
     "UtilityConfig",
@@ -61,4 +64,5 @@ __all__ = [
     "as_dict",
     "load",
     "load_claim",
+    "load_pipeline",
 ]

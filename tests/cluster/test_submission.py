@@ -50,7 +50,7 @@ class FakeServer:
 
 def asked(*dotlist: str):
     config = load(DEMO, list(dotlist))
-    return submission.request(config, "release", DEMO, list(dotlist))
+    return submission.request("demo-0.1.0", config, "release", DEMO, list(dotlist))
 
 
 def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
@@ -120,7 +120,7 @@ def test_who_submits_again_joins_what_runs():
 def test_what_cannot_go_along_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_text("{}\n")
     with pytest.raises(FactoryError, match="would not go to the cluster"):
-        submission.request(load(DEMO), "release", str(tmp_path / "mine.yaml"), [])
+        submission.request("demo", load(DEMO), "release", str(tmp_path / "mine.yaml"), [])
     with pytest.raises(FactoryError, match=r"store\.url: got the folder"):
         submission.refuse_local_store(LocalStore(tmp_path))
     with pytest.raises(FactoryError, match="no Ray job server answers"):

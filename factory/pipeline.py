@@ -1,0 +1,164 @@
+"""From nothing to a measured release: each stage is run once and kept by fingerprint.
+
+A stage's fingerprint covers its job, its config, the faces it reads and the artefacts it names;
+where things lie and who works does not count. What a stage made is recorded in the store when it is
+whole, weights are kept there too, so another machine goes on from them. A stage that fails leaves
+the others' artefacts as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from factory import checkpoint
+from factory.config import Config, PipelineConfig, StageConfig, as_dict, load
+from factory.config.pipeline import names_in
+from factory.errors import CheckpointError, IntegrityError
+from factory.shards import layout
+from factory.sources import open_source
+from factory.store import Store, open_store
+
+Runner = Callable[[Config, str], None]
+"""Runs a job on a config; the text is the address of the release that it measures, or empty."""
+KIND = {f"train_{kind}": kind for kind in ("recognizer", "autoencoder", "generator")}
+MEASURED = {"utility": "utility", "evaluate": "similarity"}
+"""Stem of the metrics that tell whether a stage has been run."""
+WEIGHTS = ("weights.safetensors", "checkpoint.json")
+NOT_COUNTED = ("fleet", "store", "prices")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a stage made: a folder or address that later stages name, and the digest of it."""
+
+    place: str
+    digest: str
+
+
+def run(
+    pipeline: PipelineConfig, runners: Mapping[str, Runner], say: Callable[[str], None] = print
+) -> dict[str, Artefact]:
+    """Run every stage that is not made yet; artefacts by stage."""
+    records = open_store(pipeline.store).below(f"pipelines/{pipeline.name}")
+    made: dict[str, Artefact] = {}
+    for stage in pipeline.stages:
+        config, release = settled(stage, pipeline, made)
+        fingerprint = fingerprint_of(stage, made)
+        artefact = standing(stage, config, release, records, fingerprint)
+        if artefact:
+            say(f"{stage.name}: made before, in {artefact.place}")
+        else:
+            say(f"{stage.name}: {stage.job} {stage.config}")
+            runners[stage.job](config, release)
+            artefact = look(stage, config, release)
+            if artefact is None:
+                raise IntegrityError(f"{stage.name}: {stage.job} ended and left nothing")
+            keep(stage, artefact, records, fingerprint)
+        made[stage.name] = artefact
+    return made
+
+
+def settled(
+    stage: StageConfig, pipeline: PipelineConfig, made: Mapping[str, Artefact]
+) -> tuple[Config, str]:
+    """(config of a stage, release that it measures), with places for names."""
+    places = {name: artefact.place for name, artefact in made.items()}
+    config = load(stage.config, [_filled(change, places) for change in stage.set])
+    release = _filled(stage.release, places) if stage.job in MEASURED else ""
+    return replace(config, store=pipeline.store), release
+
+
+def fingerprint_of(stage: StageConfig, made: Mapping[str, Artefact]) -> str:
+    """sha256 of all that decides what a stage makes; artefacts stand in it by their digests."""
+    digests = {name: artefact.digest for name, artefact in made.items()}
+    config = load(stage.config, [_filled(change, digests) for change in stage.set])
+    asked = {name: part for name, part in as_dict(config).items() if name not in NOT_COUNTED}
+    asked["training"].pop("out")
+    asked["audit"].pop("vectors")
+    asked["utility"].pop("out")
+    body = {
+        "job": stage.job,
+        "config": asked,
+        "faces": open_source(config.source).fingerprint,
+        "release": _filled(stage.release, digests) if stage.job in MEASURED else "",
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def standing(
+    stage: StageConfig, config: Config, release: str, records: Store, fingerprint: str
+) -> Artefact | None:
+    """What the stage made before by the same fingerprint, fetched from the store where it is not
+    here; None where it must be run."""
+    name = f"{stage.name}.json"
+    if not records.exists(name):
+        return None
+    record = json.loads(records.get(name))
+    if record["fingerprint"] != fingerprint:
+        return None
+    artefact = look(stage, config, release)
+    if artefact and artefact.digest == record["digest"]:
+        return artefact
+    if stage.job in KIND:
+        return _fetch(stage, config, records, record)
+    return None
+
+
+def look(stage: StageConfig, config: Config, release: str) -> Artefact | None:
+    """What there is now of a stage's artefact."""
+    if stage.job in KIND:
+        out, kind = config.training.out, KIND[stage.job]
+        try:
+            return Artefact(out, checkpoint.read_story(out, kind, "training.out")["sha256"])
+        except CheckpointError:
+            return None
+    if stage.job in MEASURED:
+        store, name = (
+            open_store(replace(config.store, url=release)),
+            layout.metrics(MEASURED[stage.job]),
+        )
+    else:
+        prefix = layout.prefix(config.release.dataset, config.release.version)
+        store, name = open_store(config.store).below(prefix), layout.SUMS
+        if not store.exists(layout.SUCCESS):
+            return None
+    return Artefact(store.url, store.sha256(name)) if store.exists(name) else None
+
+
+def keep(stage: StageConfig, artefact: Artefact, records: Store, fingerprint: str) -> None:
+    """Put weights into the store, then the record that they are whole."""
+    if stage.job in KIND:
+        for name in WEIGHTS:
+            records.put(
+                _kept(stage, artefact.digest, name), Path(artefact.place, name).read_bytes()
+            )
+    record: dict[str, Any] = {"fingerprint": fingerprint, "digest": artefact.digest}
+    records.put(f"{stage.name}.json", (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _fetch(
+    stage: StageConfig, config: Config, records: Store, record: dict[str, Any]
+) -> Artefact | None:
+    names = {name: _kept(stage, record["digest"], name) for name in WEIGHTS}
+    if not all(records.exists(kept) for kept in names.values()):
+        return None
+    out = Path(config.training.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, kept in names.items():
+        checkpoint.replace(out / name, records.get(kept))
+    return look(stage, config, "")
+
+
+def _kept(stage: StageConfig, digest: str, name: str) -> str:
+    return f"{stage.name}/{digest[:16]}/{name}"
+
+
+def _filled(text: str, places: Mapping[str, str]) -> str:
+    for name in names_in(text):
+        text = text.replace("{" + name + "}", places[name])
+    return text

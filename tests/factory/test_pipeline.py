@@ -1,0 +1,161 @@
+"""A lineage in small: made once, skipped the second time, made again where something changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from factory.config import load_pipeline
+from factory.errors import ConfigError, FactoryError
+from factory.pipeline import fingerprint_of, run
+from factory.shards import layout
+from factory.shards.verify import verify
+from factory.store import LocalStore
+from jobs.evaluate import evaluate
+from jobs.release import release
+from jobs.train_autoencoder import train_autoencoder
+from jobs.train_generator import train_generator
+from jobs.train_recognizer import train_recognizer
+from tests.conftest import tiny_dotlist
+
+
+def runners(calls: list[str]):
+    def noted(name, action):
+        def call(config, url):
+            calls.append(name)
+            action(config, url)
+
+        return call
+
+    return {
+        "train_recognizer": noted("recognizer", lambda c, _: train_recognizer(c, False)),
+        "train_autoencoder": noted("autoencoder", lambda c, _: train_autoencoder(c, False)),
+        "train_generator": noted("generator", lambda c, _: train_generator(c, False)),
+        "release": noted("release", lambda c, _: release(c, False)),
+        "evaluate": noted("evaluation", lambda c, url: evaluate(url, c, False)),
+    }
+
+
+@pytest.fixture
+def lineage(people, weights, tmp_path):
+    """A pipeline file of one-step trainings of tiny networks, a release and its measurement."""
+    (tmp_path / "empty.yaml").write_text("{}\n")
+    tiny = [
+        item for item in tiny_dotlist(people, weights, tmp_path / "unused") if "store" not in item
+    ]
+    tiny = [item for item in tiny if not item.startswith(("recognizer", "autoenc", "generator"))]
+    named = ["recognizer.checkpoint={recognizer}", "autoencoder.checkpoint={autoencoder}"]
+    learn = ["training.max_steps=1", "compute.precision=fp32"]
+    small = ["recognizer.backbone=iresnet_mini", "recognizer.embedding_dim=16"]
+    small += ["recognizer.num_virtual=40", "recognizer.batch_size=4"]
+    coder = ["autoencoder.widths=[16,16]", "autoencoder.latent_channels=4"]
+    coder += ["autoencoder.batch_size=4"]
+    made = [*named, "generator.checkpoint={generator}", "identities.max_cosine=1.0"]
+    drawer = ["generator.width=32", "generator.depth=3", "generator.num_heads=2"]
+    drawer += ["generator.batch_size=4", "generator.num_timesteps=100"]
+
+    def stage(name: str, job: str, *changes: str) -> dict:
+        out = [f"training.out={tmp_path / name}"] if job.startswith("train") else []
+        return {
+            "name": name,
+            "job": job,
+            "config": str(tmp_path / "empty.yaml"),
+            "set": [*tiny, *changes, *out],
+        }
+
+    stages = [
+        stage("recognizer", "train_recognizer", *learn, *small),
+        stage("autoencoder", "train_autoencoder", *learn, *coder, named[0]),
+        stage("generator", "train_generator", *learn, *drawer, *named),
+        stage("release", "release", *made),
+        stage("evaluation", "evaluate", *made),
+    ]
+    file = tmp_path / "pipeline.yaml"
+
+    def write(**changes: list[str]) -> str:
+        changed = [{**s, "set": s["set"] + changes.get(s["name"], [])} for s in stages]
+        body = {"name": "tiny", "store": {"url": str(tmp_path / "store"), "min_free_bytes": 0}}
+        file.write_text(yaml.safe_dump({**body, "stages": changed}))
+        return str(file)
+
+    return write
+
+
+ALL = ["recognizer", "autoencoder", "generator", "release", "evaluation"]
+
+
+def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path):
+    calls: list[str] = []
+    said: list[str] = []
+    made = run(load_pipeline(lineage()), runners(calls), said.append)
+    assert calls == ALL
+    finished = LocalStore(made["release"].place)
+    assert finished.exists(layout.SUCCESS)
+    assert verify(finished) == []
+
+    calls.clear()
+    assert run(load_pipeline(lineage()), runners(calls), said.append) == made
+    assert calls == []
+    assert said[-1].startswith("evaluation: made before")
+
+    for lost in ("recognizer", "generator"):  # as on another machine: the store has the weights
+        shutil.rmtree(tmp_path / lost)
+    assert run(load_pipeline(lineage()), runners(calls), said.append) == made
+    assert calls == []
+
+
+def test_a_change_makes_again_what_rests_on_it(lineage, tmp_path):
+    calls: list[str] = []
+    first = run(load_pipeline(lineage()), runners(calls))
+    calls.clear()
+    newer = [f"training.out={tmp_path / 'newer'}", "training.seed=7"]
+    other = {name: ["release.version=0.2.0"] for name in ("release", "evaluation")}
+    second = run(load_pipeline(lineage(generator=newer, **other)), runners(calls))
+    assert calls == ["generator", "release", "evaluation"]
+    assert second["recognizer"] == first["recognizer"]
+    assert second["generator"].digest != first["generator"].digest
+
+
+def test_a_failed_stage_leaves_the_others_whole(lineage):
+    calls: list[str] = []
+    with pytest.raises(FactoryError, match="source"):
+        run(load_pipeline(lineage(release=["source.path=/none"])), runners(calls))
+    assert calls == ALL[:3]
+    calls.clear()
+    run(load_pipeline(lineage()), runners(calls))
+    assert calls == ALL[3:]
+
+
+def test_where_things_lie_and_who_works_does_not_count(lineage, tmp_path):
+    def prints(**changes):
+        return fingerprint_of(load_pipeline(lineage(**changes)).stages[0], {})
+
+    same = [f"training.out={tmp_path / 'elsewhere'}", "fleet.num_workers=7"]
+    assert prints() == prints(recognizer=same)
+    assert prints() != prints(recognizer=["training.seed=1"])
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("[]", "stages: got none"),
+        ("[{name: a b}]", r"stages\[0\]\.name: got 'a b'"),
+        ("[{name: a}, {name: a}]", r"stages\[1\]\.name: got 'a'"),
+        ("[{name: a, config: none.yaml}]", r"stages\[0\]\.config: no such file"),
+        ("[{name: a, set: ['x.y={b}']}]", r"stages\[0\]: 'x.y=\{b\}' names 'b'"),
+        ("[{name: a, job: evaluate}]", r"names 'release'; want one of the stages before"),
+        ("[{name: a, job: cook}]", "job"),
+    ],
+)
+def test_a_pipeline_is_checked_before_anything_runs(tmp_path, stages, message):
+    (tmp_path / "p.yaml").write_text(f"stages: {stages}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(tmp_path / "p.yaml")
+
+
+def test_the_committed_pipeline_can_be_read(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent.parent.parent)
+    assert [stage.name for stage in load_pipeline("configs/pipeline/mini.yaml").stages] == ALL
