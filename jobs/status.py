@@ -1,6 +1,6 @@
 """How far a release is, from its store alone: done, rate, time left, kept share, failures.
 
-python -m jobs.status s3://bucket/prefix/demo/releases/0.1.0 [--watch 10]
+python -m jobs.status s3://bucket/prefix/demo/releases/0.1.0 [--watch 10] [--actor-hour 0.9]
 """
 
 from __future__ import annotations
@@ -16,26 +16,16 @@ if TYPE_CHECKING:
     from factory.shards.status import Status
 
 
-def table(url: str, status: Status) -> Table:
+def table(url: str, status: Status, actor_hour: float | None) -> Table:
     from rich.table import Table
 
-    counts, rate, left_s = status.counts, status.shots_per_s, status.left_s
     rows = Table(title=url, show_header=False, title_justify="left")
-    rows.add_row("sealed", "yes" if status.sealed else "no")
-    rows.add_row("shards", f"{len(status.shards)} of {status.num_units}")
-    rows.add_row("shots", f"{counts.planned} of {status.planned}, and {counts.topups} top-ups")
-    rows.add_row("kept", f"{counts.kept} ({counts.kept_share:.1%}), {counts.shortfall} missing")
-    for reason, number in counts.reasons.items():
-        rows.add_row(f"rejected: {reason}", str(number))
-    rows.add_row("quarantined", str(counts.quarantined))
-    rows.add_row("begun again", f"{sum(shard.attempt > 0 for shard in status.shards)} shards")
-    rows.add_row("made twice, same bytes", f"{status.num_proofs} times")
-    rows.add_row("rate", "unknown" if rate is None else f"{rate:.2f} shots/s")
-    rows.add_row("time left", "unknown" if left_s is None else f"{left_s / 60:.1f} min")
+    for name, value in status.rows(time.time(), actor_hour):
+        rows.add_row(name, value, style="bold red" if name == "alarm" else None)
     return rows
 
 
-def watch(url: str, seconds: float | None) -> None:
+def watch(url: str, seconds: float | None, actor_hour: float | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -44,16 +34,19 @@ def watch(url: str, seconds: float | None) -> None:
 
     reader = StatusReader(open_url(url))
     status = reader.read()
-    with Live(table(url, status), console=Console(width=100), auto_refresh=False) as live:
+    with Live(
+        table(url, status, actor_hour), console=Console(width=100), auto_refresh=False
+    ) as live:
         while seconds and not status.sealed:
             time.sleep(seconds)
             status = reader.read()
-            live.update(table(url, status), refresh=True)
+            live.update(table(url, status, actor_hour), refresh=True)
 
 
 if __name__ == "__main__":
     parser = parser_of(__doc__)
     parser.add_argument("release", help="folder or s3:// address of a release")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="again until it is sealed")
-    arguments = parser.parse_args()
-    guarded(lambda: watch(arguments.release, arguments.watch))
+    parser.add_argument("--actor-hour", type=float, metavar="PRICE", help="of an actor's hour")
+    given = parser.parse_args()
+    guarded(lambda: watch(given.release, given.watch, given.actor_hour))

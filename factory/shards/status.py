@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,6 +18,10 @@ READERS = 16
 """Commit records read at once."""
 WINDOW = 50
 """The rate is that of the last so many commits."""
+STALLED, STALLED_S = 5, 120.0
+"""Stalled: nothing came for so many times as long as a unit takes, and for so many seconds."""
+LEAST_KEPT = 0.3
+"""Share of kept shots below which something is wrong."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,50 @@ class Status:
         if rate is None or not done.planned:
             return None
         return (self.planned - done.planned) * done.shots / done.planned / rate
+
+    @property
+    def actor_hours(self) -> float:
+        """Hours that makers were at work on committed units."""
+        return sum(shard.timings.total_s for shard in self.shards) / 3600
+
+    def alarms(self, now: float) -> list[str]:
+        """What an operator should look at: nobody commits any more, or hardly anything is kept."""
+        if self.sealed or not self.shards:
+            return []
+        latest = sorted(self.shards, key=lambda shard: shard.timings.finished_at)[-WINDOW:]
+        usual_s = statistics.median(s.timings.finished_at - s.timings.started_at for s in latest)
+        silent_s = now - latest[-1].timings.finished_at
+        found = []
+        if len(self.shards) < self.num_units and silent_s > max(STALLED * usual_s, STALLED_S):
+            found.append(
+                f"no shard for {silent_s / 60:.1f} min, where one takes {usual_s / 60:.1f}: look "
+                "at the driver and its actors"
+            )
+        kept = total_counts(latest).kept_share
+        if kept < LEAST_KEPT:
+            found.append(
+                f"only {kept:.0%} of the last shots were kept: look at rejects/, and at the filters"
+            )
+        return found
+
+    def rows(self, now: float, actor_hour: float | None) -> list[tuple[str, str]]:
+        """All of it in words; with the price of an actor's hour, what was spent."""
+        counts, rate, left_s = self.counts, self.shots_per_s, self.left_s
+        rows = [
+            ("sealed", "yes" if self.sealed else "no"),
+            ("shards", f"{len(self.shards)} of {self.num_units}"),
+            ("shots", f"{counts.planned} of {self.planned}, and {counts.topups} top-ups"),
+            ("kept", f"{counts.kept} ({counts.kept_share:.1%}), {counts.shortfall} missing"),
+            *((f"rejected: {reason}", str(number)) for reason, number in counts.reasons.items()),
+            ("quarantined", str(counts.quarantined)),
+            ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),
+            ("made twice, same bytes", f"{self.num_proofs} times"),
+            ("rate", "unknown" if rate is None else f"{rate:.2f} shots/s"),
+            ("time left", "unknown" if left_s is None else f"{left_s / 60:.1f} min"),
+        ]
+        if actor_hour is not None:
+            rows.append(("cost so far", f"{self.actor_hours * actor_hour:.2f}, makers at work"))
+        return rows + [("alarm", alarm) for alarm in self.alarms(now)]
 
 
 @dataclass

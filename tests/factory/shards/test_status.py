@@ -53,6 +53,22 @@ def test_counts_rate_and_time_left(store):
     assert StatusReader(store).read().sealed
 
 
+def test_alarms_when_nobody_commits_or_hardly_anything_is_kept(store):
+    store.put(layout.PLAN, PLAN.to_json())
+    assert StatusReader(store).read().alarms(1e9) == []  # nothing is known yet
+    commit(store, 0, 100.0, 140.0, Counts(10, 0, 10, 0, 0))
+    status = StatusReader(store).read()
+    assert status.actor_hours == pytest.approx(2 / 3600)
+    assert status.alarms(140.0 + 5 * 40) == []
+    (stalled,) = status.alarms(140.0 + 5 * 40 + 1)
+    assert stalled.startswith("no shard for 3.4 min, where one takes 0.7")
+    commit(store, 1, 140.0, 180.0, Counts(10, 30, 1, 39, 0, {"too_dark": 39}))
+    (rejected,) = StatusReader(store).read().alarms(180.0)
+    assert rejected.startswith("only 22% of the last shots were kept")
+    store.put(layout.SUCCESS, b"")
+    assert StatusReader(store).read().alarms(1e9) == []
+
+
 def test_a_folder_without_a_release_is_refused(store):
     with pytest.raises(PlanError, match="no release was begun here"):
         StatusReader(store).read()
