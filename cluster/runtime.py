@@ -25,6 +25,7 @@ def connect(fleet: FleetConfig) -> None:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         else:
             ray.init(
+                address="local",  # because a dead `ray start` may have left its address behind
                 include_dashboard=False,
                 logging_level=logging.ERROR,
                 log_to_driver=False,

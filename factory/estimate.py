@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from factory.capacity import Forecast, Work, simulate
 from factory.config import Config
 from factory.identities.plan import Plan
 from factory.preflight import Inputs
@@ -63,6 +64,33 @@ def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
         cost=hours * prices.actor_hour if priced else None,  # type: ignore[operator]
         cost_per_month=num_bytes / 1e9 * prices.gb_month if stored else None,  # type: ignore[operator]
     )
+
+
+def on_a_cluster(found: Estimate, config: Config) -> Forecast | None:
+    """The release on config.cluster, by the model of capacity.py; None without nodes or rates."""
+    rates, cluster = found.rates, config.cluster
+    if not (cluster.num_nodes and rates.faces_per_s and found.shots_with_topups and found.units):
+        return None
+    work = Work(
+        found.units,
+        found.shots_with_topups / found.units / rates.faces_per_s,
+        (found.num_bytes or 0.0) / found.units,
+    )
+    share = config.fleet.gpus_per_actor or 1.0
+    return simulate(cluster, max(1, int(cluster.gpus_per_node / share)), work)
+
+
+def describe_forecast(seen: Forecast, config: Config) -> list[str]:
+    """Lines for a person."""
+    price = config.prices.node_hour
+    cost = "unknown; set prices.node_hour" if price is None else f"{seen.node_hours * price:.2f}"
+    return [
+        f"cluster      {config.cluster.num_nodes} nodes x {config.cluster.gpus_per_node} GPUs: "
+        f"{seen.hours:.3g} hours, {seen.node_hours:.3g} node-hours",
+        f"             actors idle {seen.idle_share:.1%}, driver busy {seen.driver_share:.1%}, "
+        f"{seen.preemptions} preemptions, {seen.lost_share:.2%} drawn for nothing",
+        f"             cost of nodes {cost}",
+    ]
 
 
 def describe_estimate(found: Estimate, config: Config) -> list[str]:

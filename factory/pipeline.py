@@ -29,7 +29,7 @@ KIND = {f"train_{kind}": kind for kind in ("recognizer", "autoencoder", "generat
 MEASURED = {"utility": "utility", "evaluate": "similarity"}
 """Stem of the metrics that tell whether a stage has been run."""
 WEIGHTS = ("weights.safetensors", "checkpoint.json")
-NOT_COUNTED = ("fleet", "store", "prices")
+NOT_COUNTED = ("fleet", "store", "cluster", "prices")
 
 
 @dataclass(frozen=True)

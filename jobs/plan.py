@@ -1,6 +1,7 @@
 """What a release would take: units, shots, bytes, hours and cost. Nothing is written.
 
 python -m jobs.plan configs/demo.yaml prices.actor_hour=0.05 prices.gb_month=0.023
+python -m jobs.plan configs/demo.yaml cluster.num_nodes=64 cluster.gpus_per_node=8
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from jobs.command import run
 
 
 def plan(config: Config, dry_run: bool) -> None:
-    from factory.estimate import describe_estimate, estimate
+    from factory.estimate import describe_estimate, describe_forecast, estimate, on_a_cluster
     from factory.planning import describe, refuse_other_plan
     from factory.preflight import preflight
     from factory.shards import layout, manifest
@@ -26,7 +27,11 @@ def plan(config: Config, dry_run: bool) -> None:
         refuse_other_plan(standing, inputs, store)
     print(f"release      {store.url} ({'begun' if standing else 'not begun'})")
     print(f"identities   {describe(config, inputs)}")
-    print("\n".join(describe_estimate(estimate(config, inputs, dataset), config)))
+    found = estimate(config, inputs, dataset)
+    print("\n".join(describe_estimate(found, config)))
+    seen = on_a_cluster(found, config)
+    if seen:
+        print("\n".join(describe_forecast(seen, config)))
 
 
 if __name__ == "__main__":

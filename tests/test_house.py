@@ -17,7 +17,7 @@ TIERS = [
     {"identities", "diffusion", "editing", "quality"},
     {"shards", "synthesis"},
     {"evaluation", "report"},
-    {"release", "preflight", "planning", "estimate", "claims", "pipeline"},
+    {"release", "preflight", "planning", "estimate", "capacity", "claims", "pipeline"},
 ]
 HEAVY = ("ray", "torch", "diffusers", "deepspeed", "faiss", "boto3", "numpy", "pyarrow")
 

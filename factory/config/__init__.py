@@ -21,6 +21,7 @@ from factory.config.learning import (
 )
 from factory.config.loading import absolute, as_dict, load
 from factory.config.making import (
+    ClusterConfig,
     FiltersConfig,
     FleetConfig,
     IdentitiesConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "AugmentConfig",
     "AutoencoderConfig",
     "ClaimConfig",
+    "ClusterConfig",
     "ComputeConfig",
     "Config",
     "FeaturesConfig",

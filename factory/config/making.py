@@ -185,6 +185,26 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """A cluster that `jobs.plan` pretends to have; nothing here changes what is made or where."""
+
+    num_nodes: int | None = knob(None, low=1, high=100_000)
+    """Nodes; None: only one actor's hours are reckoned."""
+    gpus_per_node: int = knob(1, low=1)
+    """GPUs of a node, shared by actors of fleet.gpus_per_actor."""
+    open_s: float = knob(30.0, low=0.0)
+    """Seconds until a new actor has opened its networks."""
+    node_start_s: float = knob(180.0, low=0.0)
+    """Seconds until a preempted node is replaced."""
+    preemptions_per_day: float = knob(0.0, low=0.0)
+    """How often a node is taken away a day, on average."""
+    upload_bytes_per_s: float = knob(100e6, low=1.0)
+    """Rate of a node to the store."""
+    driver_s: float = knob(0.003, low=0.0)
+    """Seconds of the driver for a unit; 3.0 ms were measured (tests/benchmarks/test_protocol)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PricesConfig:
     """What `jobs.plan` reckons with; nothing here changes a byte of the release."""
 
@@ -196,6 +216,8 @@ class PricesConfig:
     """Bytes of a stored face with its labels; None: as measured in the dataset's last release."""
     actor_hour: float | None = knob(None, low=0.0)
     """Price of an actor's hour, in any currency; None: no cost is reckoned."""
+    node_hour: float | None = knob(None, low=0.0)
+    """Price of a node's hour, for cluster.num_nodes."""
     gb_month: float | None = knob(None, low=0.0)
     """Price of a stored gigabyte (1e9 bytes) a month, in the same currency."""
 

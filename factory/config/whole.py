@@ -16,6 +16,7 @@ from factory.config.learning import (
     TrainingConfig,
 )
 from factory.config.making import (
+    ClusterConfig,
     FiltersConfig,
     FleetConfig,
     IdentitiesConfig,
@@ -49,6 +50,7 @@ class Config:
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
 

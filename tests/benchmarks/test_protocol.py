@@ -113,7 +113,7 @@ def test_driver_cost_of_a_unit():
 
     from cluster import fleet
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     done = itertools.count()
     peaks: list[int] = []
 

@@ -12,6 +12,6 @@ def three_cpus():
     import ray
 
     os.environ["PYTHONWARNINGS"] = "ignore"
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

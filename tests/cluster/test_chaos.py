@@ -6,10 +6,12 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -54,10 +56,12 @@ class Nodes:
         self._gcs, self._jobs = free_ports(2)
         self.jobs = f"http://127.0.0.1:{self._jobs}"
         self._started: list[subprocess.Popen] = []
+        self._folder = tempfile.mkdtemp(prefix="r")  # short, because sockets lie in it
 
     def head(self) -> None:
-        ports = [f"--port={self._gcs}", f"--dashboard-port={self._jobs}"]
-        self._start("--head", *ports, "--dashboard-host=127.0.0.1", "--num-cpus=0")
+        places = [f"--port={self._gcs}", f"--dashboard-port={self._jobs}"]
+        places += ["--dashboard-host=127.0.0.1", f"--temp-dir={self._folder}"]
+        self._start("--head", "--num-cpus=0", *places)
         deadline = time.monotonic() + 60
         while True:
             with socket.socket() as probe:
@@ -82,6 +86,7 @@ class Nodes:
             if node.poll() is None:
                 self.kill(node)
         self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, *arguments: str) -> subprocess.Popen:
         command = [self._ray, "start", "--block", "--disable-usage-stats", *arguments]
@@ -193,7 +198,7 @@ def test_one_two_and_five_shuffled_workers_give_the_same_bytes(release_config, s
         fleet.run_units(config, open_maker, order, on_done, draining)
 
     sums: list[bytes] = []
-    ray.init(num_cpus=5, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=5, include_dashboard=False, log_to_driver=False)
     try:
         for count in (1, 2, 5):
             config = release_config(f"fleet.num_workers={count}", "identities.num_virtual=20")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from cluster import runtime
-from factory.config import FleetConfig
+from factory.capacity import Work, simulate
+from factory.config import ClusterConfig, FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.records import Counts, Shard, Shot, Timings
 from factory.release import build
@@ -244,3 +245,24 @@ def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
     with pytest.raises(FactoryError, match="room for 3 actors of 0 GPUs and 1 CPUs, want 4"):
         runtime.num_actors(FleetConfig(min_workers=4), share, 10)
     assert runtime.num_actors(FleetConfig(min_workers=4), share, 2) == 2
+
+
+@pytest.mark.slow
+def test_the_capacity_model_foretells_a_fleet_of_sleepers(fleet, tmp_path):
+    """Within 15 %: the seconds that 57 more units take on three actors."""
+    pause = 0.8
+
+    def run_s(count: int) -> float:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        started = time.monotonic()
+        assert len(run(fleet, folder, range(count), workers=3, pause=pause)) == count
+        return time.monotonic() - started
+
+    def model_s(count: int) -> float:
+        asked = ClusterConfig(num_nodes=3, open_s=0.0)
+        return simulate(asked, 1, Work(count, pause, 0.0)).hours * 3600
+
+    measured, foretold = run_s(60) - run_s(3), model_s(60) - model_s(3)
+    print(json.dumps({"measured_s": round(measured, 2), "foretold_s": round(foretold, 2)}))
+    assert measured == pytest.approx(foretold, rel=0.15)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from factory.estimate import describe_estimate, estimate
+from factory.estimate import (
+    describe_estimate,
+    describe_forecast,
+    estimate,
+    on_a_cluster,
+)
 from factory.preflight import preflight
 from factory.release import build
 from factory.store import open_store
@@ -50,3 +55,12 @@ def test_rates_of_the_last_release_serve_the_next(release_config):
     assert found.cost > 0
     done = reckon(release_config())
     assert (done.units, done.shots) == (3, 12)
+
+
+def test_a_cluster_that_is_only_thought_of(release_config):
+    known = ["prices.faces_per_s=1", "prices.kept_share=1", "prices.face_bytes=1000"]
+    config = release_config(*known, "cluster.num_nodes=2", "cluster.open_s=0", "prices.node_hour=3")
+    seen = on_a_cluster(reckon(config), config)
+    assert seen.hours * 3600 == pytest.approx(8, abs=0.1)  # 3 units of 4 shots on 2 nodes
+    assert any("2 nodes x 1 GPUs" in line for line in describe_forecast(seen, config))
+    assert on_a_cluster(reckon(release_config(*known)), release_config(*known)) is None
