@@ -40,25 +40,25 @@ class Scorer:
     ) -> list[Scores]:
         """Scores of faces, row by row: shots, images and unit embeddings belong together."""
         unit = torch.from_numpy(unit_BD)
-        to_roster_BN = unit @ self._roster_ND.T
-        to_real_BM = unit @ self._real_MD.T
-        measured = {name: measure(images_BHWC) for name, measure in self._measures.items()}
-        scores = []
+        to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
+        rows, identities = torch.arange(len(shots)), torch.tensor([s.identity for s in shots])
+        own_B = to_roster_BN[rows, identities]
+        to_roster_BN[rows, identities] = -2.0
+        other_B, nearest_B = to_roster_BN.max(1)
         for row, shot in enumerate(shots):
             if shot.identity in self._own_real:
                 to_real_BM[row, self._own_real[shot.identity]] = -1.0
-            own = float(to_roster_BN[row, shot.identity])
-            others_N = to_roster_BN[row].clone()
-            others_N[shot.identity] = -2.0
-            nearest = int(others_N.argmax()) if len(others_N) > 1 else -1
+        real_B = to_real_BM.max(1).values
+        measured = {name: measure(images_BHWC) for name, measure in self._measures.items()}
+        alone = len(self._roster_ND) == 1
+        scores = []
+        for row in range(len(shots)):
             scores.append(
                 Scores(
-                    own_cosine=round(own, 5),
-                    nearest_other=nearest,
-                    nearest_other_cosine=round(float(others_N[nearest]), 5)
-                    if nearest >= 0
-                    else -1.0,
-                    nearest_real_cosine=round(float(to_real_BM[row].max()), 5),
+                    own_cosine=round(float(own_B[row]), 5),
+                    nearest_other=-1 if alone else int(nearest_B[row]),
+                    nearest_other_cosine=-1.0 if alone else round(float(other_B[row]), 5),
+                    nearest_real_cosine=round(float(real_B[row]), 5),
                     sharpness=round(sharpness(images_BHWC[row]), 3),
                     brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),
                     **{name: round(float(value[row]), 5) for name, value in measured.items()},
