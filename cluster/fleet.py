@@ -63,6 +63,7 @@ class MakerActor:
         self._worker, self._logbook = worker, logbook
         self._node = ray.get_runtime_context().get_node_id()
         self._unit: int | None = None
+        self._note(())  # so that a node that goes meanwhile is not blamed on us
         try:
             self._maker = open_maker()
         except FactoryError as error:  # weights, code, bucket: something this node has not

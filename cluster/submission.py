@@ -1,4 +1,4 @@
-"""A job on a cluster: the working tree goes along, the log comes back, a lost driver is replaced.
+"""A job on a cluster: the working tree goes along, the log comes back, a dead driver is replaced.
 
 A submitted job runs once (Ray retries nothing), so the submitter counts attempts. An attempt's
 name is that of the config and its number: who submits the same config again while it runs follows
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from factory.config import Config, PipelineConfig, as_dict
 from factory.errors import FactoryError
 from factory.store import Store
 
@@ -26,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 EXCLUDES = (
     *("/.git", "/.github", "/.ci", "/.venv", "/.hypothesis"),
     *("/.mypy_cache", "/.pytest_cache", "/.ruff_cache"),
+    *("/.env*", "/.ray-token*", "/.aws", "*.pem", "*.key"),
     *("/tests", "/runs", "/build", "/cluster/deploy", "*.egg-info", "__pycache__", "*.pyc"),
 )
 """What nodes need not have, as .gitignore spells it. Not "/.*": that is the whole tree to Ray."""
@@ -33,6 +33,8 @@ PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_HUB_OFF
 """Environment of the submitter that jobs get. Credentials never are: whoever sees the dashboard
 sees a job's environment. Nodes have theirs from an instance role or a secret."""
 POLL_S = 2.0
+PATIENCE_S = 300.0
+"""How long a job server may be out of reach before the submitter gives up."""
 DONE = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -47,35 +49,50 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What is submitted: the command that the driver runs, and what names it."""
+    """What is submitted: the command that the driver runs, what names it, what it needs."""
 
     entrypoint: str
     name: str
     runtime_env: dict[str, Any]
+    num_gpus: float = 0.0
 
     def attempt(self, number: int) -> str:
         return f"{self.name}-{number}"
 
 
 def request(
-    name: str, config: Config | PipelineConfig, job: str, file: str, dotlist: Sequence[str]
+    name: str,
+    job: str,
+    configs: dict[str, Any],
+    dotlist: Sequence[str] = (),
+    num_gpus: float = 0.0,
 ) -> Request:
-    """`python -m jobs.<job> FILE DOTLIST` on a cluster, called after `name` and the config. Raises
-    FactoryError for a config outside the working tree, which would not go along."""
-    path = Path(file).absolute()
-    if not path.is_relative_to(ROOT):
-        raise FactoryError(
-            f"{file}: is not below {ROOT}, so it would not go to the cluster; copy it into configs/"
-        )
-    command = ["python", "-m", f"jobs.{job}", path.relative_to(ROOT).as_posix(), *dotlist]
-    asked = json.dumps([job, as_dict(config)], sort_keys=True, default=str)
-    digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
+    """`python -m jobs.<job> FILE DOTLIST` on a cluster, called after `name` and all settings.
+
+    `configs` are the settings of each file that is read there, the job's own first. Raises
+    FactoryError for a file that would not go along. With `num_gpus` the driver is placed where that
+    is free, so that a plan is made on a machine like those of the actors.
+    """
+    files = [_in_the_tree(file) for file in configs]
+    settings = json.dumps([job, list(configs.values())], sort_keys=True, default=str)
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return Request(
-        shlex.join(command),
+        shlex.join(["python", "-m", f"jobs.{job}", files[0], *dotlist]),
         f"{name}-{digest}",
         {"working_dir": str(ROOT), "excludes": list(EXCLUDES), "env_vars": environment},
+        num_gpus,
     )
+
+
+def _in_the_tree(file: str) -> str:
+    path = Path(file).absolute()
+    if not path.is_relative_to(ROOT / "configs"):
+        raise FactoryError(
+            f"{file}: is not below {ROOT / 'configs'}, so it would not go to the cluster; copy it "
+            "there"
+        )
+    return path.relative_to(ROOT).as_posix()
 
 
 def connect_to_jobs(address: str) -> Client:
@@ -103,24 +120,37 @@ def run(
     out: Callable[[str], None] = print,
     poll_s: float = POLL_S,
 ) -> int:
-    """Submit, or join the attempt that runs, follow its log, and begin again while drivers are
-    lost; the exit code of the last driver."""
-    number, running = standing(client, asked)
+    """Submit, or join the attempt that runs, follow its log, and begin again while drivers die; the
+    exit code of the last driver."""
+    if max_attempts < 1:
+        raise FactoryError(f"--attempts: got {max_attempts}; want at least 1")
     for tried in range(1, max_attempts + 1):
+        number, running = standing(client, asked)
         name = asked.attempt(number)
-        if running:
-            out(f"following {name}, which runs already")
-        else:
-            client.submit_job(
-                entrypoint=asked.entrypoint, submission_id=name, runtime_env=asked.runtime_env
-            )
-            out(f"submitted {name}")
+        running = running or not _submitted(client, asked, name)
+        out(f"following {name}, which runs already" if running else f"submitted {name}")
         code = follow(client, name, out, poll_s)
         if code is not None:
             return code
-        out(f"{name}: its driver was lost" + ("; again" if tried < max_attempts else ""))
-        number, running = number + 1, False
+        out(f"{name}: its driver died" + ("; again" if tried < max_attempts else ""))
     return 1
+
+
+def _submitted(client: Client, asked: Request, name: str) -> bool:
+    """False where somebody else has submitted it in this moment."""
+    try:
+        client.submit_job(
+            entrypoint=asked.entrypoint,
+            submission_id=name,
+            runtime_env=asked.runtime_env,
+            entrypoint_num_gpus=asked.num_gpus or None,
+        )
+    except (RuntimeError, ValueError) as error:
+        if name in {job.submission_id for job in client.list_jobs()}:
+            return False
+        reason = str(error).strip().splitlines()[-1]
+        raise FactoryError(f"{name}: the cluster did not take it ({reason})") from None
+    return True
 
 
 def standing(client: Client, asked: Request) -> tuple[int, bool]:
@@ -138,18 +168,30 @@ def standing(client: Client, asked: Request) -> tuple[int, bool]:
 
 def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float) -> int | None:
     """Print the log of a job as it comes, until it ends; its driver's exit code, None where the
-    driver was killed or lost with its node."""
-    seen = 0
+    driver was killed or never started. Raises FactoryError when no server answers for long."""
+    seen, answered = 0, time.monotonic()
     while True:
-        job = client.get_job_info(name)
+        try:
+            job, log = client.get_job_info(name), client.get_job_logs(name)
+        except (ConnectionError, RuntimeError) as error:
+            if time.monotonic() - answered > PATIENCE_S:
+                raise FactoryError(
+                    f"{name}: no job server for {PATIENCE_S:.0f} s ({error}); the job may live on, "
+                    "the same command joins it"
+                ) from None
+            time.sleep(poll_s)
+            continue
+        answered = time.monotonic()
         ended = _status(job) in DONE
-        log = client.get_job_logs(name)
         whole = len(log) if ended else log.rfind("\n") + 1
         for line in log[seen:whole].splitlines():
             out(line)
         seen = max(seen, whole)
         if ended:
-            return _exit_code(job)
+            code = _exit_code(job)
+            if code is None and job.message:
+                out(str(job.message).strip().splitlines()[-1])
+            return code
         time.sleep(poll_s)
 
 

@@ -2,7 +2,8 @@
 
 The rule: at every seed the better arm must win, and on average by `min_difference`, for the finding
 to hold; where it loses at every seed it is refuted; anything else is undecided. The effect size is
-Cohen's d, the mean difference over the pooled deviation of both arms.
+Cohen's d, the mean difference over the pooled deviation of both arms; there is none where an arm is
+the same at every seed, which is said.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from factory.config import ArmConfig, ClaimConfig, Config, load
+from factory.distributed import kept_threads
 from factory.errors import ConfigError
 from factory.evaluation.separability import separability
 from factory.identities.plan import Plan
@@ -85,7 +87,8 @@ def measure(
 def roster(config: Config) -> dict[str, Any]:
     """What separability says of the people that a config admits; nothing is drawn or written."""
     inputs = preflight(config)
-    admitted = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
+    with kept_threads():
+        admitted = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
     return separability(Plan(inputs.request, {}, []), admitted, np.empty(0))
 
 
@@ -96,7 +99,9 @@ def judge(
     sign = 1 if larger_is_better else -1
     differences = sign * (np.array(better) - np.array(worse))
     mean = float(differences.mean())
-    pooled = float(np.sqrt((np.var(better, ddof=1) + np.var(worse, ddof=1)) / 2))
+    deviations = np.std(better, ddof=1), np.std(worse, ddof=1)
+    pooled = float(np.sqrt(np.square(deviations).mean()))
+    varies = min(deviations) > 0
     if (differences > 0).all() and mean >= min_difference:
         verdict = "holds"
     else:
@@ -107,7 +112,8 @@ def judge(
         "min_difference": min_difference,
         "differences": differences.tolist(),
         "mean_difference": mean,
-        "effect_size": mean / pooled if pooled else None,
+        "effect_size": mean / pooled if varies else None,
+        "remark": "" if varies else "an arm does not depend on the seed: it was measured once",
     }
 
 
@@ -119,5 +125,6 @@ def line(found: dict[str, Any]) -> str:
     return (
         f"{found['verdict']:10} {found['finding']} ({found['better']} against {found['worse']}: "
         f"{found['mean_difference']:+.4f} of {found['figure']} over {len(found['seeds'])} seeds, "
-        f"effect size {'n/a' if size is None else f'{size:.1f}'})"
+        + (found["remark"] if size is None else f"effect size {size:.1f}")
+        + ")"
     )

@@ -8,6 +8,8 @@ gradient is either whole on each rank or a part that must be summed.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +25,16 @@ def rank() -> int:
 
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextmanager
+def kept_threads() -> Iterator[None]:
+    """torch's threads are afterwards as many as before: what a plan fixes is the plan's alone."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(config: ComputeConfig) -> torch.device:

@@ -17,6 +17,7 @@ from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, PipelineConfig, StageConfig, as_dict, load
+from factory.config.loading import PATHS
 from factory.config.pipeline import names_in
 from factory.errors import CheckpointError, IntegrityError
 from factory.shards import layout
@@ -30,6 +31,16 @@ MEASURED = {"utility": "utility", "evaluate": "similarity"}
 """Stem of the metrics that tell whether a stage has been run."""
 WEIGHTS = ("weights.safetensors", "checkpoint.json")
 NOT_COUNTED = ("fleet", "store", "cluster", "prices")
+MACHINERY = (
+    *(("training", key) for key in ("out", "save_every_s", "log_every", "verify_every")),
+    *(("compute", key) for key in ("num_ranks", "max_restarts", "num_threads")),
+    ("compute", "activation_checkpointing"),
+    ("feed", "num_workers"),
+    ("audit", "vectors"),
+    ("utility", "out"),
+)
+"""Where things lie and who works."""
+SMALL_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def run(
     made: dict[str, Artefact] = {}
     for stage in pipeline.stages:
         config, release = settled(stage, pipeline, made)
-        fingerprint = fingerprint_of(stage, made)
+        fingerprint = fingerprint_of(stage, made, config)
         artefact = standing(stage, config, release, records, fingerprint)
         if artefact:
             say(f"{stage.name}: made before, in {artefact.place}")
@@ -73,21 +84,44 @@ def settled(
     return replace(config, store=pipeline.store), release
 
 
-def fingerprint_of(stage: StageConfig, made: Mapping[str, Artefact]) -> str:
-    """sha256 of all that decides what a stage makes; artefacts stand in it by their digests."""
+def fingerprint_of(stage: StageConfig, made: Mapping[str, Artefact], config: Config) -> str:
+    """sha256 of all that decides what a stage makes. Artefacts stand in it by their digests, files
+    by what they hold; `config` is the stage's own, with places for names."""
     digests = {name: artefact.digest for name, artefact in made.items()}
-    config = load(stage.config, [_filled(change, digests) for change in stage.set])
-    asked = {name: part for name, part in as_dict(config).items() if name not in NOT_COUNTED}
-    asked["training"].pop("out")
-    asked["audit"].pop("vectors")
-    asked["utility"].pop("out")
+    named = load(stage.config, [_filled(change, digests) for change in stage.set])
+    asked = _counted(as_dict(named))
+    for section, key in MACHINERY:
+        asked[section].pop(key)
     body = {
         "job": stage.job,
-        "config": asked,
+        "config": {name: part for name, part in asked.items() if name not in NOT_COUNTED},
         "faces": open_source(config.source).fingerprint,
         "release": _filled(stage.release, digests) if stage.job in MEASURED else "",
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _counted(value: Any, key: str = "") -> Any:
+    """Settings with the contents of files in place of their paths."""
+    if isinstance(value, dict):
+        return {name: _counted(part, name) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_counted(part, key) for part in value]
+    if key in PATHS and isinstance(value, str) and Path(value).exists():
+        return _contents(Path(value))
+    return value
+
+
+def _contents(path: Path) -> str:
+    """What tells a file or folder from another: a checkpoint's digest, the bytes of what is small,
+    else names and sizes."""
+    if (path / "checkpoint.json").is_file():
+        return str(json.loads((path / "checkpoint.json").read_text()).get("sha256"))
+    if path.is_file() and path.stat().st_size <= SMALL_BYTES:
+        return checkpoint.file_sha256(path)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    listing = [f"{f.relative_to(path)} {f.stat().st_size}" for f in files if f.is_file()]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
 
 
 def standing(
@@ -144,13 +178,22 @@ def keep(stage: StageConfig, artefact: Artefact, records: Store, fingerprint: st
 def _fetch(
     stage: StageConfig, config: Config, records: Store, record: dict[str, Any]
 ) -> Artefact | None:
+    """Weights from the store; raises CheckpointError where others lie in their place."""
     names = {name: _kept(stage, record["digest"], name) for name in WEIGHTS}
     if not all(records.exists(kept) for kept in names.values()):
         return None
     out = Path(config.training.out)
+    if (out / "checkpoint.json").exists() or (out / "resume").exists():
+        raise CheckpointError(
+            f"{stage.name}: {out} holds another training than the one the pipeline made before; "
+            "give the stage another training.out, or move that folder"
+        )
+    contents = {name: records.get(kept) for name, kept in names.items()}
+    if hashlib.sha256(contents[WEIGHTS[0]]).hexdigest() != record["digest"]:
+        raise IntegrityError(f"{records.url}/{names[WEIGHTS[0]]}: does not have its sha256")
     out.mkdir(parents=True, exist_ok=True)
-    for name, kept in names.items():
-        checkpoint.replace(out / name, records.get(kept))
+    for name, content in contents.items():
+        checkpoint.replace(out / name, content)
     return look(stage, config, "")
 
 

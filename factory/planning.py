@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from factory.config import Config
+from factory.distributed import kept_threads
 from factory.errors import Conflict, PlanError
 from factory.identities.files import OpenGalleries, open_here
 from factory.identities.plan import Plan, cut_units, first_difference
@@ -42,14 +43,15 @@ def write_plan(
     from factory.synthesis.opening import earlier_vectors
 
     dataset = open_store(config.store).below(config.release.dataset)
-    roster = build_roster(
-        config,
-        open_recognizer(config),
-        inputs.source,
-        inputs.max_cosine,
-        further=open_galleries(config),
-        unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
-    )
+    with kept_threads():
+        roster = build_roster(
+            config,
+            open_recognizer(config),
+            inputs.source,
+            inputs.max_cosine,
+            further=open_galleries(config),
+            unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
+        )
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     plan = Plan(

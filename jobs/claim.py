@@ -14,19 +14,15 @@ from pathlib import Path
 
 from factory.config import Config
 from jobs.command import guarded, parser_of
+from jobs.release import release
 from jobs.training import train_where_asked
 
 
 def build(config: Config) -> Path:
-    from factory.release import build as build_release
     from factory.shards import layout
-    from factory.synthesis.inline import run_units
 
-    if config.fleet.runner == "ray":
-        from cluster.fleet import run_units
-    build_release(config, run_units)
-    prefix = layout.prefix(config.release.dataset, config.release.version)
-    return Path(config.store.url) / prefix
+    release(config, False)  # into a folder of the claim's own
+    return Path(config.store.url, layout.prefix(config.release.dataset, config.release.version))
 
 
 def claim(files: list[str], dotlist: list[str]) -> None:

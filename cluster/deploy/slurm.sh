@@ -2,7 +2,7 @@
 # A Ray cluster inside a SLURM allocation, and one release on it:
 #   sbatch --nodes=8 --gpus-per-node=8 --cpus-per-task=64 cluster/deploy/slurm.sh configs/demo.yaml \
 #     store.url=s3://faces/made
-# Nodes share nothing but the working folder. A job that is requeued goes on from what is committed.
+# Nodes share the working folder and $HOME. A job that is requeued goes on from what is committed.
 #SBATCH --job-name=face-factory
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
@@ -19,15 +19,19 @@ fi
 port=$((20000 + SLURM_JOB_ID % 10000))  # Ray's workers listen on 10002 to 19999
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address="$head:$port"
-token=$(mktemp "${PWD}/.ray-token-XXXXXX")
+mkdir -p "$HOME/.cache"  # which all nodes see, and which goes into no package
+token=$(mktemp "$HOME/.cache/ray-token-XXXXXX")
 trap 'rm -f "$token"' EXIT
-chmod 600 "$token"
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token" RAY_USAGE_STATS_ENABLED=0
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
   ray start --head --port="$port" --dashboard-host=127.0.0.1 --block &
-until ray status --address "$address" > /dev/null 2>&1; do sleep 2; done
+head_pid=$!
+until ray status --address "$address" > /dev/null 2>&1; do
+  kill -0 "$head_pid" 2> /dev/null || { echo "the head on $head did not start" >&2; exit 1; }
+  sleep 2
+done
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
     ray start --address="$address" --block &

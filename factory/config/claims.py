@@ -68,6 +68,9 @@ def load_claim(path: str | Path, dotlist: list[str] | None = None) -> ClaimConfi
                 )
         if len(claim.seeds) < 2:
             raise ConfigError(f"seeds: got {len(claim.seeds)}; want at least two")
+    for name, arm in claim.arms.items():
+        if arm.release is None and any("{release}" in change for change in arm.set):
+            raise ConfigError(f"arms.{name}.set: names {{release}}, but the arm has no release")
     if not claim.finding:
         raise ConfigError("finding: nothing given; want the claim in one sentence")
     return claim

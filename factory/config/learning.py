@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Literal
 
@@ -35,8 +35,15 @@ class SourceConfig:
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""
     heldout: str | None = None
-    """A source of the same kind with other people, for measuring only; takes the place of
-    holdout_identities."""
+    """A source with other people, for measuring only; takes the place of holdout_identities."""
+    heldout_kind: Literal["folder", "webdataset", "recordio"] | None = None
+    """Kind of that source; None: the same kind."""
+
+    @property
+    def other(self) -> SourceConfig:
+        """The source of `heldout`."""
+        kind = self.heldout_kind or self.kind
+        return replace(self, kind=kind, path=self.heldout, heldout=None, holdout_identities=0)
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ def within_identity(kept: Kept, score: str) -> dict[str, Any]:
     """D_k, the standard deviation of a score within identity k, over identities with two images or
     more: mean and standard deviation (METHODS 1 has it of SER-FIQ and CR-FIQA)."""
     values_N = kept.scores[score]
-    if not len(values_N) or np.isnan(values_N).all():
+    if not len(values_N) or np.isnan(values_N).any():
         return {"note": f"n/a: filters.min_{score} was off, so nobody measured it"}
     _, class_N, counts_K = np.unique(kept.identities, return_inverse=True, return_counts=True)
     mean_K = np.bincount(class_N, weights=values_N) / counts_K
@@ -74,6 +74,8 @@ def _yaw(faces: Faces, detector: YuNet) -> dict[str, Any]:
         if points is not None:
             yaw.append(yaw_degrees(points))
             labels.append(faces.labels[index])
+    if not yaw:
+        return {"num_images": len(chosen), "note": "n/a: no face was found in any image"}
     values, owners = np.array(yaw), np.array(labels)
     within = [values[owners == owner].std() for owner in np.unique(owners)]
     return {

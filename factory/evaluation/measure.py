@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from factory import checkpoint
 from factory.config import Config
-from factory.distributed import pick_device
+from factory.distributed import kept_threads, pick_device
 from factory.evaluation.balance import balance
 from factory.evaluation.consistency import consistency, repeats
 from factory.evaluation.diversity import diversity
@@ -25,6 +26,7 @@ from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, learn_groups
+from factory.quality.filters import NEAR_REAL
 from factory.recognition.embed import Embedder
 from factory.recognition.foreign import open_embedder
 from factory.recognition.verification import pair_cosines
@@ -63,7 +65,7 @@ def measure(
     networks = open_networks(config.features, device)
     spaces = recognizers | networks | {"hash": PixelHash()}
     made = _made(config, store, manifest, spaces)
-    real = _real(config, source, spaces)
+    real = _real(config, source, spaces | {"mirrored": PixelHash(True)})  # the audit's, too
     labels = made["labels"]
     similar, properties = {}, {}
     for name in recognizers:
@@ -82,6 +84,7 @@ def measure(
     audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
         "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
+        "learned_from": _learned_from(config),
         "similarity": similar,
         "properties": properties,
         "separability": separability(plan, roster, strangers),
@@ -130,6 +133,14 @@ def audit_faces(
     return leakage(config.audit, made, real["judge"], hashes, own_label)
 
 
+def _learned_from(config: Config) -> dict[str, Any]:
+    """How many images of how many people the recognizer learned from, by its own checkpoint."""
+    name = config.recognizer.checkpoint
+    story = checkpoint.read_story(name, "recognizer", "recognizer.checkpoint")
+    trained = story["metrics"].get("train", {})
+    return {key: trained[key] for key in ("images", "identities") if key in trained}
+
+
 def _recognizers(config: Config, device: torch.device) -> dict[str, Embedder]:
     """Who conditions, and who judges where somebody does."""
     named = {"recognizer": config.recognizer.checkpoint, "judge": config.judge.checkpoint}
@@ -163,12 +174,16 @@ def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> di
 
 
 def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:
-    """A few rejected faces of each reason, drawn again; their pixels are kept nowhere."""
+    """A few rejected faces of each reason, drawn again; their pixels are kept nowhere. Those that
+    were too near to a real person stay unseen unless real people may be shown."""
     shots = rejected_shots(store, plan, config.audit.num_rejects)
+    if not config.audit.show_real:
+        shots.pop(NEAR_REAL, None)
     if not any(shots.values()):
         return {}
-    workshop = open_workshop(config, store)
-    return {reason: [workshop.draw(shot) for shot in some] for reason, some in shots.items()}
+    with kept_threads():
+        workshop = open_workshop(config, store)
+        return {reason: [workshop.draw(shot) for shot in some] for reason, some in shots.items()}
 
 
 def _pictures(

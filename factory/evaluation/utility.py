@@ -39,7 +39,9 @@ def utility(
     """
     if not config.utility.benchmarks:
         raise ConfigError("utility.benchmarks: got none; want pairs to verify the recognizers on")
-    benchmarks = {asked.name: _opened(asked) for asked in config.utility.benchmarks}
+    benchmarks = {asked.name: _opened(asked, say) for asked in config.utility.benchmarks}
+    if all(isinstance(found, str) for found in benchmarks.values()):
+        raise ConfigError("utility.benchmarks: none can be read (see above); nothing is trained")
     runs: dict[str, list[Run]] = {}
     for name, asked in training_sets(config, release).items():
         runs[name] = []
@@ -134,11 +136,12 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "std": deviation}
 
 
-def _opened(asked: SourceConfig) -> Pairs | str:
+def _opened(asked: SourceConfig, say: Callable[[str], None]) -> Pairs | str:
     try:
         return open_pairs(asked)
     except SourceError as error:
-        return f"n/a: {error}"
+        say(f"benchmark {asked.name}: {error}")
+        return "n/a: could not be read"  # without the path, because it is published
 
 
 def _line(run: Run) -> str:

@@ -179,8 +179,9 @@ def _check(found: Arrays, count: int | None, unit: bool) -> None:
     bad = np.flatnonzero(~(np.abs(length_N - 1) < 1e-3) if unit else ~np.isfinite(length_N))
     if len(unit_ND) != count or len(bad):
         raise IntegrityError(
-            f"judge.checkpoint: gives {len(unit_ND)} vectors for {count} images, "
-            f"{len(bad)} of them not of unit length; want another judge, or mend these images"
+            f"a network that looks at faces gives {len(unit_ND)} vectors for {count} images, "
+            f"{len(bad)} of them not {'of unit length' if unit else 'finite'}; want another "
+            "recognizer, judge or features, or mend these images"
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -252,8 +252,7 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     if rank() or (first == num_people and not config.heldout):
         heldout = FaceSet.nobody()  # rank 0 alone measures
     elif config.heldout:
-        other = open_source(replace(config, path=config.heldout))
-        heldout = read_faces(other, config.max_corrupt_fraction)
+        heldout = read_faces(open_source(config.other), config.max_corrupt_fraction)
     else:
         heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
     return Subset(source, 0, num_people if config.heldout else first), heldout

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def open_pairs(config: SourceConfig) -> Pairs:
         return read_bin(config.pairs, config.image_px, config.max_pixels)
     if not Path(config.pairs).is_file():
         raise SourceError(f"source.pairs: no such file {config.pairs!r}; want pairs.txt or a .bin")
-    where = replace(config, path=config.heldout or config.path)
+    where = config.other if config.heldout else config
     return pairs_over(read_faces(open_source(where), config.max_corrupt_fraction), config.pairs)
 
 

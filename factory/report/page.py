@@ -10,6 +10,7 @@ import numpy as np
 
 from factory.config import ReleaseConfig
 from factory.evaluation.measure import Pictures
+from factory.evaluation.similarity import MAX_FACES
 from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
@@ -42,6 +43,8 @@ def render_page(
             for name, owners in ranked.items()
             if owners
         ],
+        sampled=len(np.unique(faces.labels)) < len(pictures.ranking),
+        max_faces=MAX_FACES,
         verdicts=verdicts,
         shots=max(counts.shots, 1),
         rejects=[

@@ -26,12 +26,7 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
     """All sentences of a release."""
     asked = plan.request
     return Statements(
-        collection=(
-            "No image was collected. Every image was drawn by a diffusion model from an embedding; "
-            f"the model and the recognizer behind it learned from a source of "
-            f"{asked['source']['num_images']} images of {asked['source']['num_identities']} "
-            "people, none of which is part of this dataset."
-        ),
+        collection=collection(asked["source"], metrics["learned_from"]),
         privacy=privacy(asked["release"]["allow_real"], metrics),
         uses=(
             "Training and testing face recognition, and research on synthetic data. Not for "
@@ -52,6 +47,20 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
         ),
         labels="The label is the identity that an image was drawn for; nobody annotated anything.",
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def collection(source: dict[str, Any], learned_from: dict[str, Any]) -> str:
+    """How the images came to be, and from whose the networks learned."""
+    learned = "images of people"
+    if learned_from:
+        learned = f"{learned_from['images']} images of {learned_from['identities']} people"
+    return (
+        "No image was collected for it: every one was drawn by a diffusion model from an "
+        f"embedding. The recognizer of these embeddings learned from {learned}. The dataset was "
+        "planned and measured beside "
+        f"{source['num_images']} images of {source['num_identities']} people, "
+        "which are not part of it."
     )
 
 

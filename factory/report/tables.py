@@ -190,6 +190,9 @@ def pose_line(pose: dict[str, Any]) -> str:
     if "note" in pose:
         return "Yaw: " + str(pose["note"]) + "."
     made, real = pose["release"], pose["source"]
+    for side, seen in (("release", made), ("source", real)):
+        if "note" in seen:
+            return f"Yaw of the {side}: {seen['note']}."
     return (
         f"Yaw within an identity: standard deviation {made['yaw_std_within_identity_deg']:.1f}° "
         f"in the release, {real['yaw_std_within_identity_deg']:.1f}° in the source "

@@ -31,7 +31,8 @@ def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
 
 def local_copy(store: Store, plan: Plan, folder: str) -> Path:
     """The shards of a sealed release as a folder of this machine: its own, or below `folder`, where
-    those are fetched that are not there. Raises IntegrityError for a shard with another digest."""
+    those are fetched that are not there whole. Raises IntegrityError where one that comes has not
+    its digest; what lies here already is for `verify` to check."""
     if isinstance(store, LocalStore):
         return store.root
     root = Path(folder) / plan.hash[:16]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +108,7 @@ def training_faces(config: SourceConfig) -> tuple[FaceSet, FaceSet]:
     faces = read_faces(open_source(config), config.max_corrupt_fraction)
     if config.heldout is None:
         return faces.split(config.holdout_identities)
-    other = replace(config, path=config.heldout)
-    return faces, read_faces(open_source(other), config.max_corrupt_fraction)
+    return faces, read_faces(open_source(config.other), config.max_corrupt_fraction)
 
 
 def _from_folder(root: Path, config: SourceConfig) -> IndexedSource:

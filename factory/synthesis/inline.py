@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Protocol
 
-import torch
-
 from factory.config import FleetConfig
+from factory.distributed import kept_threads
 from factory.records import Shard
 from factory.synthesis.care import Care, Note, silent
 
@@ -50,9 +50,7 @@ def run_units(
     draining: Draining = never,
 ) -> None:
     """Make `units` in order. `fleet` is not used; the signature is every runner's."""
-    threads = torch.get_num_threads()
-    maker = open_maker()
-    try:
+    with kept_threads(), closing(open_maker()) as maker:
         for unit in units:
             if draining():
                 break
@@ -60,6 +58,3 @@ def run_units(
                 on_done(shard)
         for shard in maker.flush():
             on_done(shard)
-    finally:
-        maker.close()
-        torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from cluster import submission
-from factory.config import load
+from factory.config import as_dict, load
 from factory.errors import FactoryError
 from factory.store import LocalStore
 
@@ -28,6 +28,8 @@ class FakeServer:
     asked: list[dict] = field(default_factory=list)
 
     def submit_job(self, **asked):
+        if asked["submission_id"] in self.jobs:
+            raise RuntimeError("Job with submission_id already exists")
         self.asked.append(asked)
         self.jobs[asked["submission_id"]] = [0, self.endings.pop(0)]
         return asked["submission_id"]
@@ -42,15 +44,15 @@ class FakeServer:
         job = self.jobs[job_id]
         job[0] += 1
         status, code = job[1] if job[0] > 1 else ("RUNNING", None)
-        return SimpleNamespace(status=status, driver_exit_code=code)
+        return SimpleNamespace(status=status, driver_exit_code=code, message="told\nwhy")
 
     def get_job_logs(self, job_id):
         return "planned\nhalf a li" if self.jobs[job_id][0] < 2 else "planned\nhalf a line\ndone"
 
 
 def asked(*dotlist: str):
-    config = load(DEMO, list(dotlist))
-    return submission.request("demo-0.1.0", config, "release", DEMO, list(dotlist))
+    settings = {DEMO: as_dict(load(DEMO, list(dotlist)))}
+    return submission.request("demo-0.1.0", "release", settings, list(dotlist))
 
 
 def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
@@ -75,7 +77,7 @@ def test_code_goes_along_and_credentials_do_not(monkeypatch):
     assert environment["env_vars"]["AWS_ENDPOINT_URL"] == "http://store:8333"
     assert "hush" not in json.dumps(environment)
     assert (Path(environment["working_dir"]) / "jobs/release.py").is_file()
-    assert {"/.git", "/tests", "/runs"} <= set(environment["excludes"])
+    assert {"/.git", "/.env*", "/.ray-token*", "/tests", "/runs"} <= set(environment["excludes"])
 
 
 def test_each_line_of_the_log_comes_once_and_the_exit_code_is_the_drivers():
@@ -92,10 +94,10 @@ def test_a_lost_driver_is_started_again_up_to_a_limit():
     assert code == 0
     name = asked().name
     assert [job["submission_id"] for job in server.asked] == [f"{name}-{i}" for i in range(3)]
-    assert sum("its driver was lost; again" in line for line in said) == 2
+    assert sum("its driver died; again" in line for line in said) == 2
     code, said = submit(FakeServer([("FAILED", None)] * 3))
     assert code == 1
-    assert said[-1].endswith("its driver was lost")
+    assert said[-2:] == ["why", f"{asked().attempt(2)}: its driver died"]
 
 
 def test_a_driver_that_says_no_is_not_asked_again():
@@ -117,10 +119,62 @@ def test_who_submits_again_joins_what_runs():
     assert server.asked[0]["submission_id"] == asked().attempt(5)
 
 
+def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
+    server = FakeServer([("SUCCEEDED", 0)])
+    first = asked().attempt(0)
+    server.jobs[first] = [0, ("SUCCEEDED", 0)]
+    monkeypatch.setattr(submission, "standing", lambda client, asked: (0, False))  # a stale look
+    code, said = submit(server)
+    assert (code, server.asked) == (0, [])
+    assert said[0] == f"following {first}, which runs already"
+
+
+def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):
+    server = FakeServer([("SUCCEEDED", 0)])
+    look, misses = server.get_job_info, iter([ConnectionError("gone"), RuntimeError("500")])
+
+    def flaky(job_id):
+        for error in misses:
+            raise error
+        return look(job_id)
+
+    server.get_job_info = flaky
+    assert submit(server)[0] == 0
+
+    def gone(job_id):
+        raise ConnectionError("gone")
+
+    silent = FakeServer([("SUCCEEDED", 0)])
+    silent.get_job_info = gone
+    monkeypatch.setattr(submission, "PATIENCE_S", 0.01)
+    with pytest.raises(FactoryError, match=r"no job server .* the same command joins it"):
+        submission.run(silent, asked(), 1, print, poll_s=0.02)
+
+
+def test_what_the_cluster_does_not_take_is_one_line():
+    class Full(FakeServer):
+        def submit_job(self, **asked):
+            raise RuntimeError("trace\nPackage size exceeds 512 MiB")
+
+    with pytest.raises(FactoryError, match=r"did not take it .Package size"):
+        submit(Full([]))
+    with pytest.raises(FactoryError, match="--attempts: got 0"):
+        submit(FakeServer([]), attempts=0)
+
+
+def test_a_stages_config_is_part_of_a_pipelines_name():
+    one, other = (
+        submission.request("mini", "pipeline", {DEMO: {}, f"{DEMO}.2": text}) for text in "ab"
+    )
+    assert one.name != other.name
+
+
 def test_what_cannot_go_along_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_text("{}\n")
     with pytest.raises(FactoryError, match="would not go to the cluster"):
-        submission.request("demo", load(DEMO), "release", str(tmp_path / "mine.yaml"), [])
+        submission.request("demo", "release", {str(tmp_path / "mine.yaml"): {}})
+    with pytest.raises(FactoryError, match="would not go to the cluster"):
+        submission.request("demo", "pipeline", {DEMO: {}, str(submission.ROOT / "runs/x.yaml"): {}})
     with pytest.raises(FactoryError, match=r"store\.url: got the folder"):
         submission.refuse_local_store(LocalStore(tmp_path))
     with pytest.raises(FactoryError, match="no Ray job server answers"):

@@ -10,6 +10,7 @@ import pytest
 from factory.claims import examine, judge, line, roster
 from factory.config import ArmConfig, ClaimConfig, load, load_claim
 from factory.errors import ConfigError
+from factory.sources import open_source
 
 ROOT = Path(__file__).parent.parent.parent
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
@@ -31,11 +32,12 @@ def test_the_rule(better, worse, larger, verdict):
 
 
 def test_the_effect_size_is_cohens_d():
-    found = judge([2.0, 4.0], [1.0, 1.0], True, 0.0)
-    assert found["differences"] == [1.0, 3.0]
-    assert found["mean_difference"] == 2.0
-    assert found["effect_size"] == pytest.approx(2.0)  # deviations sqrt(2) and 0: pooled 1
-    assert judge([2.0, 2.0], [1.0, 1.0], True, 0.0)["effect_size"] is None
+    found = judge([2.0, 4.0], [0.0, 2.0], True, 0.0)
+    assert found["differences"] == [2.0, 2.0]
+    assert found["effect_size"] == pytest.approx(2.0 / 2**0.5)
+    once = judge([2.0, 2.0], [0.0, 1.0], True, 0.0)
+    assert once["effect_size"] is None
+    assert "measured once" in once["remark"]
 
 
 @pytest.fixture
@@ -109,7 +111,12 @@ def test_a_roster_is_decided_without_writing(release_config, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "finding: nothing given|better: got ''"),
+        ("{not_yet: x}", "finding: nothing given"),
+        ("{finding: x}", "better: got ''; want one of the arms .there are none"),
+        (
+            "{finding: x, better: a, worse: a, arms: {a: {set: ['source.path={release}']}}}",
+            "arms.a.set: .* has no release",
+        ),
         (
             "{finding: x, better: a, worse: b, arms: {a: {}}}",
             "worse: got 'b'; want one of the arms a",
@@ -131,6 +138,9 @@ def test_committed_claims_can_be_read_with_all_they_name(file, monkeypatch):
     claim = load_claim(file)
     assert claim.published
     for arm in claim.arms.values():
-        load(arm.config, [change.replace("{release}", "made") for change in arm.set])
+        asked = load(arm.config, [change.replace("{release}", "made") for change in arm.set])
+        heldout = asked.source.other
+        if claim.measures == "training" and Path(heldout.path or "").is_file():
+            assert len(open_source(heldout))
         if arm.release:
             load(arm.release, list(arm.release_set))

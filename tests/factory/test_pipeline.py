@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from factory.config import load_pipeline
-from factory.errors import ConfigError, FactoryError
-from factory.pipeline import fingerprint_of, run
+from factory.errors import CheckpointError, ConfigError, FactoryError
+from factory.pipeline import fingerprint_of, run, settled
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import LocalStore
@@ -19,7 +19,7 @@ from jobs.release import release
 from jobs.train_autoencoder import train_autoencoder
 from jobs.train_generator import train_generator
 from jobs.train_recognizer import train_recognizer
-from tests.conftest import tiny_dotlist
+from tests.conftest import PX, tiny_dotlist
 
 
 def runners(calls: list[str]):
@@ -129,13 +129,51 @@ def test_a_failed_stage_leaves_the_others_whole(lineage):
     assert calls == ALL[3:]
 
 
-def test_where_things_lie_and_who_works_does_not_count(lineage, tmp_path):
-    def prints(**changes):
-        return fingerprint_of(load_pipeline(lineage(**changes)).stages[0], {})
+def test_where_things_lie_and_who_works_does_not_count(lineage, people, weights, tmp_path):
+    def prints(*changes: str) -> str:
+        pipeline = load_pipeline(lineage(recognizer=list(changes)))
+        return fingerprint_of(pipeline.stages[0], {}, settled(pipeline.stages[0], pipeline, {})[0])
 
-    same = [f"training.out={tmp_path / 'elsewhere'}", "fleet.num_workers=7"]
-    assert prints() == prints(recognizer=same)
-    assert prints() != prints(recognizer=["training.seed=1"])
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(people, elsewhere)
+    machinery = [f"training.out={tmp_path / 'x'}", "fleet.num_workers=7", "feed.num_workers=1"]
+    assert prints() == prints(*machinery, f"source.path={elsewhere}")
+    assert prints() != prints("training.seed=1")
+    (elsewhere / "person_0" / "0.png").write_bytes(b"another")
+    assert prints() != prints(f"source.path={elsewhere}")
+    judge = tmp_path / "judge"
+    shutil.copytree(weights / "judge", judge)
+    before = prints(f"judge.checkpoint={judge}")
+    assert before == prints()  # the same weights at another place
+    shutil.copytree(weights / "recognizer", judge, dirs_exist_ok=True)
+    assert prints(f"judge.checkpoint={judge}") != before
+
+
+def test_a_stage_may_learn_from_a_release_before_it(lineage, tmp_path):
+    file = lineage(release=[])
+    body = yaml.safe_load(Path(file).read_text())
+    learn = body["stages"][0]["set"]
+    made = [
+        *(item for item in learn if not item.startswith(("source", "training.out"))),
+        *("source.kind=webdataset", "source.path={release}", f"source.image_px={PX}"),
+        f"training.out={tmp_path / 'pupil'}",
+    ]
+    body["stages"].append({**body["stages"][0], "name": "pupil", "set": made})
+    Path(file).write_text(yaml.safe_dump(body))
+    calls: list[str] = []
+    run(load_pipeline(file), runners(calls))
+    assert calls == [*ALL, "recognizer"]
+    calls.clear()
+    run(load_pipeline(file), runners(calls))
+    assert calls == []
+
+
+def test_other_weights_are_not_overwritten(lineage, weights, tmp_path):
+    run(load_pipeline(lineage()), runners([]))
+    shutil.rmtree(tmp_path / "recognizer")
+    shutil.copytree(weights / "judge", tmp_path / "recognizer")
+    with pytest.raises(CheckpointError, match=r"recognizer: .* holds another training"):
+        run(load_pipeline(lineage()), runners([]))
 
 
 @pytest.mark.parametrize(

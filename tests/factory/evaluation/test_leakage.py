@@ -190,7 +190,9 @@ def test_a_judge_that_gives_no_numbers_is_refused(released):
             unit[1] = np.nan
             return unit
 
-    with pytest.raises(IntegrityError, match=r"judge\.checkpoint: .* 1 of them not of unit length"):
+    with pytest.raises(
+        IntegrityError, match=r"looks at faces gives .* 1 of them not of unit length"
+    ):
         list(made_faces(store, manifest, [Broken()], None))
 
 

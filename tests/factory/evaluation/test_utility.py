@@ -103,7 +103,8 @@ def test_three_sets_two_seeds_and_again(config, release):
     counts = {name: (seen["images"], seen["identities"]) for name, seen in found["sets"].items()}
     both = (2 * PEOPLE * IMAGES, 2 * PEOPLE)
     assert counts == {"real": (12, 4), "release": (12, 4), "both": both}
-    assert "no file" in found["runs"]["real"][0]["benchmarks"]["lost"]["note"]
+    assert found["runs"]["real"][0]["benchmarks"]["lost"] == {"note": "n/a: could not be read"}
+    assert any("lost.bin is no file" in line for line in said)
     assert benches(found) == ["few"]
     assert len(rows(found)) == 3
     assert len(lines(found)) == 4
@@ -130,6 +131,13 @@ def test_needs_a_benchmark(config, tmp_path):
     bare = replace(config, utility=replace(config.utility, benchmarks=[]))
     with pytest.raises(ConfigError, match=r"utility\.benchmarks: got none"):
         utility(bare, tmp_path, train, print)
+
+
+def test_nothing_is_trained_where_no_benchmark_can_be_read(config, release):
+    (_, lost) = config.utility.benchmarks
+    blind = replace(config, utility=replace(config.utility, benchmarks=[lost]))
+    with pytest.raises(ConfigError, match="none can be read"):
+        utility(blind, release, lambda asked: pytest.fail("trained"), lambda line: None)
 
 
 @pytest.mark.parametrize(

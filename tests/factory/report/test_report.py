@@ -15,6 +15,7 @@ import yaml
 from factory.config import load
 from factory.evaluation.kept import Kept
 from factory.evaluation.similarity import Faces
+from factory.records import Counts, Manifest, Shard, Timings
 from factory.release import Release, build, evaluate_and_report
 from factory.report import figures, sheets
 from factory.report.page import size_category
@@ -243,3 +244,21 @@ def test_privacy_says_what_is_known_and_no_more():
     assert "No independent recognizer" in privacy(False, apart | {"leakage": {"note": "n/a"}})
     assert "unmeasured" in biases({"note": "n/a"})
     assert "men 60.0%" in biases({"groups": {"men": {"share": 0.6}, "women": {"share": 0.4}}})
+
+
+def test_plots_of_what_could_not_be_measured(plots):
+    """One identity with one image: no pairs, no classes to compare, nobody virtual."""
+    nothing = {"note": "n/a"}
+    spread = {"histogram": [0.0] * 79 + [1.0]}
+    measured = {"release": nothing, "source": nothing, "nearest_real": spread}
+    measured |= {"source_nearest_other_person": spread}
+    apart = {"nearest_real": nothing, "nearest_other": nothing, "max_cosine": 0.5}
+    once = Shard(0, "h", [], Counts(1, 0, 1, 0, 0), Timings(5.0, 5.0, 0.0, 0.0))
+    for uri in (
+        figures.cosines("by nobody", measured),
+        figures.rocs({"recognizer": measured}),
+        figures.separation(apart),
+        figures.consistency({"recognizer": {"release": {}, "source": {}}}),
+        figures.throughput(Manifest("d", "v", "h", [once])),
+    ):
+        assert uri.startswith("data:image/svg+xml;base64,")
