@@ -239,6 +239,6 @@ class ReleaseConfig:
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"
-    """Licence in card and croissant.json: the hub's name of one, or an address."""
+    """Licence in card and croissant.json, by the name that the hub has for it."""
     homepage: str = "./"
     """Address of the dataset's page, in croissant.json."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,8 @@ def test_images_install_the_tested_set_and_run_as_nobody(name):
 
 def test_the_slurm_script_is_clean_and_says_how_it_is_used():
     script = str(DEPLOY / "slurm.sh")
-    checked = subprocess.run(["shellcheck", script], capture_output=True, text=True, timeout=60)
+    shellcheck = str(Path(sys.executable).parent / "shellcheck")
+    checked = subprocess.run([shellcheck, script], capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout
     bare = subprocess.run(["bash", script], capture_output=True, text=True, timeout=60)
     assert bare.returncode == 2
