@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.metrics import FleetMetrics
-from cluster.runtime import connect, node_is_alive, num_actors, room_for_actors, share_of_actor
+from cluster.runtime import connect, first_actors, node_is_alive, room_for_actors
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.records import Shard
@@ -148,8 +148,7 @@ class Fleet:
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
         self._metrics = FleetMetrics()
-        self._share = share_of_actor(config)
-        count = num_actors(config, self._share, len(units))
+        self._share, count = first_actors(config, len(units))
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 
 import ray
 
@@ -17,7 +18,7 @@ def connect(fleet: FleetConfig) -> None:
     """Join fleet.address or RAY_ADDRESS, else start a local Ray without a dashboard."""
     if ray.is_initialized():
         return
-    address = fleet.address or os.environ.get("RAY_ADDRESS")
+    address = _address(fleet)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
@@ -39,6 +40,10 @@ def connect(fleet: FleetConfig) -> None:
         ) from error
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # because ray.init puts its own in its place
+
+
+def _address(fleet: FleetConfig) -> str | None:
+    return fleet.address or os.environ.get("RAY_ADDRESS")
 
 
 Share = tuple[float, float]
@@ -63,25 +68,32 @@ def room_for_actors(share: Share, at_most: int) -> int:
     return at_most
 
 
-def num_actors(fleet: FleetConfig, share: Share, num_units: int) -> int:
-    """Actors to have now: as many as there is room for and work, no more than fleet.num_workers;
-    those at once where an autoscaler shall make room (fleet.autoscale).
+def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Share, int]:
+    """Each actor's share, and how many to have now: as many as there is room for and work, no more
+    than fleet.num_workers; those at once where an autoscaler shall make room (fleet.autoscale).
 
-    Raises FactoryError with room for fewer than fleet.min_workers.
+    On a cluster, waits up to fleet.join_timeout_s for the nodes that fleet.min_workers need.
+    Raises FactoryError with room for fewer.
     """
     at_most = min(fleet.num_workers or num_units, num_units)
     if fleet.autoscale:
-        return at_most
-    room = room_for_actors(share, at_most)
-    if room < min(fleet.min_workers, at_most):
-        resources = ray.cluster_resources()
-        raise FactoryError(
-            f"fleet.min_workers: the cluster has {resources.get('GPU', 0):g} GPUs and "
-            f"{resources.get('CPU', 0):g} CPUs, room for {room} actors of {share[0]:g} GPUs and "
-            f"{share[1]:g} CPUs, want {fleet.min_workers}; add nodes, or lower it, "
-            "fleet.gpus_per_actor or fleet.cpus_per_actor"
-        )
-    return room
+        return share_of_actor(fleet), at_most
+    deadline = time.monotonic() + (fleet.join_timeout_s if _address(fleet) else 0.0)
+    while True:
+        share = share_of_actor(fleet)  # again, because the first node to join may bring GPUs
+        room = room_for_actors(share, at_most)
+        if room >= min(fleet.min_workers, at_most):
+            return share, room
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.5)
+    resources = ray.cluster_resources()
+    raise FactoryError(
+        f"fleet.min_workers: the cluster has {resources.get('GPU', 0):g} GPUs and "
+        f"{resources.get('CPU', 0):g} CPUs, room for {room} actors of {share[0]:g} GPUs and "
+        f"{share[1]:g} CPUs, want {fleet.min_workers}; add nodes, or lower it, "
+        "fleet.gpus_per_actor or fleet.cpus_per_actor"
+    )
 
 
 def node_is_alive(node: str) -> bool:

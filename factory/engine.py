@@ -11,6 +11,7 @@ what DeepSpeed's universal checkpoints are for, without their offline conversion
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -247,6 +248,13 @@ def join(compute: ComputeConfig) -> None:
     on_gpu = pick_device(compute).type == "cuda"
     backend = "nccl" if on_gpu else "gloo"
     deepspeed.init_distributed(dist_backend=backend, verbose=False, timeout=PATIENCE)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End the group while the interpreter still stands: its threads may abort the process else."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _run_under_autocast(module: torch.nn.Module, device: torch.device, precision: str) -> None:

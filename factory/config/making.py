@@ -134,6 +134,8 @@ class FleetConfig:
     """Actors at most; None: one per GPU, else one per cpus_per_actor, also of nodes that join."""
     min_workers: int = knob(1, low=1)
     """Actors that must find room when work starts; nodes may leave later."""
+    join_timeout_s: float = knob(120.0, low=0.0)
+    """How long the start waits on a cluster for nodes that give room for min_workers."""
     autoscale: bool = False
     """Ask for num_workers actors at once, whether there is room for them or not, so that the
     cluster's autoscaler adds nodes; where gpus_per_actor is not 0 they want GPUs."""

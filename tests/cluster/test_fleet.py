@@ -234,17 +234,31 @@ def test_an_operator_sees_the_counts(fleet, tmp_path):
 
 def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
     share = (0.0, 1.0)
-    assert runtime.share_of_actor(FleetConfig()) == share
-    assert runtime.num_actors(FleetConfig(num_workers=8), share, 100) == 3
-    assert runtime.num_actors(FleetConfig(), share, 2) == 2
+    assert runtime.first_actors(FleetConfig(num_workers=8), 100) == (share, 3)
+    assert runtime.first_actors(FleetConfig(), 2) == (share, 2)
     asked = FleetConfig(num_workers=8, autoscale=True)
-    assert runtime.share_of_actor(asked) == (1.0, 0.0)  # where there is no GPU yet
-    assert runtime.num_actors(asked, (1.0, 0.0), 100) == 8
+    assert runtime.first_actors(asked, 100) == ((1.0, 0.0), 8)  # where there is no GPU yet
     with pytest.raises(FactoryError, match=r"fleet\.min_workers: .* room for 0 actors"):
-        runtime.num_actors(FleetConfig(), (0.0, 64.0), 10)
+        runtime.first_actors(FleetConfig(cpus_per_actor=64), 10)
     with pytest.raises(FactoryError, match="room for 3 actors of 0 GPUs and 1 CPUs, want 4"):
-        runtime.num_actors(FleetConfig(min_workers=4), share, 10)
-    assert runtime.num_actors(FleetConfig(min_workers=4), share, 2) == 2
+        runtime.first_actors(FleetConfig(min_workers=4), 10)
+    assert runtime.first_actors(FleetConfig(min_workers=4), 2) == (share, 2)
+
+
+def test_a_start_waits_for_nodes_to_join_a_cluster(monkeypatch):
+    looks = [{}, {"CPU": 1.0}, {"CPU": 1.0, "GPU": 2.0}]
+    slept: list[float] = []
+    monkeypatch.setattr(runtime.ray, "cluster_resources", lambda: looks[min(len(slept), 2)])
+    monkeypatch.setattr(runtime.time, "sleep", slept.append)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert runtime.first_actors(FleetConfig(min_workers=2), 10) == ((1.0, 0.0), 2)
+    assert len(slept) == 2
+    monkeypatch.setattr(runtime.ray, "cluster_resources", dict)
+    with pytest.raises(FactoryError, match="room for 0 actors"):
+        runtime.first_actors(FleetConfig(join_timeout_s=0.0), 10)
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(FactoryError, match="room for 0 actors"):  # a local Ray has what it has
+        runtime.first_actors(FleetConfig(), 10)
 
 
 @pytest.mark.slow
