@@ -25,8 +25,6 @@ PAIRS_AT_ONCE = 1 << 16
 """Pairs whose cosines are computed exactly in one go: 24*D bytes each."""
 NEAR_ROWS = 512
 """Rows of a block that are compared at once with those before them."""
-PAIRS_KEPT = 1 << 22
-"""Candidate pairs after which those that have been overtaken are forgotten."""
 
 
 class FixedGallery(Protocol):
@@ -163,34 +161,36 @@ class Gallery:
     def _nearest(
         self, unit_MD: np.ndarray, first: int, stop: int, without: Ranges | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        least_M = torch.full((len(unit_MD),), -torch.inf)  # the largest cosine is at least this
-        band = self._search.band(LENGTH**2)
-        kept = _Candidates()
-        for start in range(first, stop, TILE):
+        """Every tile once for its largest cosine, then again for the few queries whose largest of
+        all it may hold."""
+        starts, band = range(first, stop, TILE), self._search.band(LENGTH**2)
+        top_MK = torch.full((len(unit_MD), len(starts)), -torch.inf)
+        for tile, start in enumerate(starts):
             cosine_MT = self._cosines(unit_MD, start, stop)
-            if without is not None:
-                _leave_out(cosine_MT, start, without)
-            top_M = cosine_MT.amax(1).float().cpu()
-            least_M = torch.maximum(least_M, top_M - band)
-            rows = (top_M + band >= least_M).nonzero()[:, 0]
-            approximate = cosine_MT[rows.to(cosine_MT.device)].float().cpu()
-            row_P, column_P = _pairs(approximate + band >= least_M[rows].unsqueeze(1))
-            upper_P = approximate[row_P, column_P].numpy() + band
-            row_P, column_P = rows.numpy()[row_P], column_P + start
-            if without is not None:
+            _leave_out(cosine_MT, start, without)
+            top_MK[:, tile] = cosine_MT.amax(1).float().cpu()
+        best_M, place_M = np.full(len(unit_MD), -np.inf), np.full(len(unit_MD), -1, np.int64)
+        if not len(starts):
+            return np.full(len(unit_MD), -1.0), place_M
+        least_M = top_MK.amax(1) - band  # the largest cosine is at least this
+        for tile, start in enumerate(starts):
+            rows = (top_MK[:, tile] + band >= least_M).nonzero()[:, 0].numpy()
+            if not len(rows):
+                continue
+            cosine_RT = self._cosines(unit_MD[rows], start, stop)
+            _leave_out(cosine_RT, start, without and (without[0][rows], without[1][rows]))
+            row_P, column_P = _pairs(cosine_RT.float().cpu() + band >= least_M[rows].unsqueeze(1))
+            row_P, column_P = rows[row_P], column_P + start
+            if without:
                 counts_P = (column_P < without[0][row_P]) | (column_P >= without[1][row_P])
-                row_P, column_P, upper_P = row_P[counts_P], column_P[counts_P], upper_P[counts_P]
-            kept.add(row_P, column_P, upper_P)
-            if len(kept) > PAIRS_KEPT:
-                kept.forget(least_M.numpy())
-        kept.forget(least_M.numpy())
-        best_M, place_M = np.full(len(unit_MD), -1.0), np.full(len(unit_MD), -1, np.int64)
-        exact_P = exact_cosines(unit_MD, kept.row_P, self.unit_GD, kept.column_P)
-        order_P = np.lexsort((kept.column_P, -exact_P, kept.row_P))
-        row_R, first_R = np.unique(kept.row_P[order_P], return_index=True)
-        best_M[row_R] = exact_P[order_P][first_R]
-        place_M[row_R] = kept.column_P[order_P][first_R]
-        return best_M, place_M
+                row_P, column_P = row_P[counts_P], column_P[counts_P]
+            exact_P = exact_cosines(unit_MD, row_P, self.unit_GD, column_P)
+            order_P = np.lexsort((column_P, -exact_P, row_P))
+            row_R, first_R = np.unique(row_P[order_P], return_index=True)
+            exact_R, column_R = exact_P[order_P][first_R], column_P[order_P][first_R]
+            nearer = exact_R > best_M[row_R]
+            best_M[row_R[nearer]], place_M[row_R[nearer]] = exact_R[nearer], column_R[nearer]
+        return np.where(place_M < 0, -1.0, best_M), place_M
 
     def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
         tile_TD = self.unit_GD[first : min(first + TILE, stop)]
@@ -230,28 +230,6 @@ class MappedGallery(Gallery):
         return search.cosines(np.ascontiguousarray(unit_MD, np.float32), tile_TD, 0)
 
 
-class _Candidates:
-    """Pairs that may hold a query's largest cosine, with upper bounds of it."""
-
-    def __init__(self) -> None:
-        self.row_P, self.column_P = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._upper_P = np.empty(0, np.float32)
-
-    def __len__(self) -> int:
-        return len(self.row_P)
-
-    def add(self, row_P: np.ndarray, column_P: np.ndarray, upper_P: np.ndarray) -> None:
-        self.row_P = np.concatenate([self.row_P, row_P])
-        self.column_P = np.concatenate([self.column_P, column_P])
-        self._upper_P = np.concatenate([self._upper_P, upper_P])
-
-    def forget(self, least_M: np.ndarray) -> None:
-        """Drop the pairs that cannot reach what their query is known to reach."""
-        alive = self._upper_P >= least_M[self.row_P]
-        self.row_P, self.column_P = self.row_P[alive], self.column_P[alive]
-        self._upper_P = self._upper_P[alive]
-
-
 def exact_cosines(
     a_MD: np.ndarray, row_P: np.ndarray, b_GD: np.ndarray, column_P: np.ndarray
 ) -> np.ndarray:
@@ -269,8 +247,10 @@ def _pairs(mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return row_P, column_P
 
 
-def _leave_out(cosine_MT: torch.Tensor, start: int, without: Ranges) -> None:
+def _leave_out(cosine_MT: torch.Tensor, start: int, without: Ranges | None) -> None:
     """Put -2 where a query meets a vector that does not count; the tile begins at `start`."""
+    if without is None:
+        return
     first_M, stop_M = without[0] - start, without[1] - start
     rows = np.flatnonzero((stop_M > 0) & (first_M < cosine_MT.shape[1]))
     if len(rows):
