@@ -98,7 +98,7 @@ def weights(tmp_path_factory) -> Path:
     save_recognizer(root / "judge", seed=2)
     torch.manual_seed(3)
     unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
-    network = build((16, 16), 4)
+    network = build((16, 16), 4, 2)
     autoencoder = save(
         root / "autoencoder",
         "autoencoder",

@@ -25,6 +25,8 @@ class SourceConfig:
     """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
     image_px: int = knob(112, low=16, high=1024)
     """Side of the aligned square image, pixels."""
+    resize: bool = False
+    """Square images of another size without landmarks are aligned faces too, and are scaled."""
     max_pixels: int = knob(50_000_000, low=1)
     """Images with more pixels than this are counted as corrupt, never decoded."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
@@ -218,7 +220,10 @@ class AutoencoderConfig:
     checkpoint: str = "starter:autoencoder"
     """Checkpoint folder, used when generator.space is latents."""
     widths: tuple[int, ...] = (32, 64, 128)
-    """Channels at 1/2, 1/4, 1/8 of the image side."""
+    """Channels at 1/2, 1/4, 1/8 of the image side; with block=1 at 1, 1/2, 1/4..."""
+    block: int = knob(2, low=1, high=8)
+    """Side of the pixel blocks that are stacked as channels first. 1: none, for the autoencoder of
+    a text-to-image pipeline (jobs.train_text_to_image)."""
     latent_channels: int = knob(8, low=1, high=64)
     """Channels of a latent pixel."""
     kl_weight: float = knob(1e-4, low=0.0)

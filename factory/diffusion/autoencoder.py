@@ -1,7 +1,8 @@
-"""Pixels to small latents and back: diffusers' AutoencoderKL on 2x2 pixel blocks (Rombach et al.
-2022; space-to-depth first, because convolutions at full resolution are what a CPU cannot afford).
+"""Pixels to small latents and back: diffusers' AutoencoderKL (Rombach et al. 2022) on 2x2 pixel
+blocks, because convolutions at full resolution are what a CPU can least afford; or on pixels, as
+text-to-image pipelines hold one.
 
-Shapes: B batch, images [B, 3, px, px] in [-1, 1], latents [B, L, h, w] with h = px/2^len(widths).
+Shapes: B batch, images [B, 3, px, px] in [-1, 1], latents [B, L, h, w] with h = px/factor.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ from factory.progress import Log, Progress
 from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
 from factory.sources import FaceSet, training_faces
+from factory.sources.alignment import scaled
 
 
-def build(widths: tuple[int, ...], latent_channels: int) -> nn.Module:
-    """The network: an AutoencoderKL of 12 channels (2x2 RGB blocks)."""
+def build(widths: tuple[int, ...], latent_channels: int, block: int) -> nn.Module:
+    """The network: an AutoencoderKL of the 3*block^2 channels of RGB blocks."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        in_channels=12,
-        out_channels=12,
+        in_channels=3 * block**2,
+        out_channels=3 * block**2,
         down_block_types=("DownEncoderBlock2D",) * len(widths),
         up_block_types=("UpDecoderBlock2D",) * len(widths),
         block_out_channels=tuple(widths),
@@ -51,12 +53,15 @@ class Autoencoder:
     def __init__(self, loaded: checkpoint.Checkpoint, device: torch.device, precision: str) -> None:
         self.sha256 = loaded.sha256
         self.channels = int(loaded.config["latent_channels"])
-        self.factor = 2 ** len(loaded.config["widths"])
+        self.widths = tuple(loaded.config["widths"])
+        self.block = int(loaded.config.get("block", 2))
+        self.factor = self.block * 2 ** (len(self.widths) - 1)
         self._device, self._precision = device, precision
-        self.network = build(tuple(loaded.config["widths"]), self.channels)
+        self.network = build(self.widths, self.channels, self.block)
         tensors = dict(loaded.tensors)
-        self._mean = tensors.pop("latent_mean").view(1, -1, 1, 1).to(device)
-        self._std = tensors.pop("latent_std").view(1, -1, 1, 1).to(device)
+        self.mean, self.std = tensors.pop("latent_mean"), tensors.pop("latent_std")
+        self._mean = self.mean.view(1, -1, 1, 1).to(device)
+        self._std = self.std.view(1, -1, 1, 1).to(device)
         self.network.load_state_dict(tensors)
         self.network.eval().requires_grad_(False)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -74,7 +79,7 @@ class Autoencoder:
         for start in range(0, len(images_NHWC), batch_size):
             x_BCHW = to_network(images_NHWC[start : start + batch_size]).to(self._device)
             with autocast(self._device, self._precision):
-                moments = self.network.encoder(_blocks(x_BCHW))  # type: ignore[operator]
+                moments = self.network.encoder(_blocks(x_BCHW, self.block))  # type: ignore[operator]
             mean = moments.float()[:, : self.channels]
             parts.append(((mean - self._mean) / self._std).cpu())
         return torch.cat(parts)
@@ -83,7 +88,7 @@ class Autoencoder:
         """Images in [-1, 1] of normalized latents; differentiable."""
         with autocast(self._device, self._precision):
             blocks = self.network.decoder(z_BLHW * self._std + self._mean)  # type: ignore[operator]
-        return F.pixel_shuffle(blocks.float(), 2)
+        return F.pixel_shuffle(blocks.float(), self.block)
 
 
 class AutoencoderLoss(nn.Module):
@@ -91,16 +96,19 @@ class AutoencoderLoss(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, recognizer: Recognizer) -> None:
         super().__init__()
-        self.network = build(config.widths, config.latent_channels)
+        self.network = build(config.widths, config.latent_channels, config.block)
         self._config = config
         self._frozen = [recognizer.backbone]  # a list hides it from parameters()
+        self._seen_px = recognizer.image_px
 
     def forward(self, x_BCHW: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        moments = self.network.encoder(_blocks(x_BCHW)).float()  # type: ignore[operator]
+        blocks = _blocks(x_BCHW, self._config.block)
+        moments = self.network.encoder(blocks).float()  # type: ignore[operator]
         mean, log_variance = moments.chunk(2, 1)
         log_variance = log_variance.clamp(-20, 10)
         z = mean + noise * (0.5 * log_variance).exp()
-        y_BCHW = F.pixel_shuffle(self.network.decoder(z).float(), 2)  # type: ignore[operator]
+        decoded = self.network.decoder(z).float()  # type: ignore[operator]
+        y_BCHW = F.pixel_shuffle(decoded, self._config.block)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         loss = (y_BCHW - x_BCHW).abs().mean() + self._config.kl_weight * kl
         if self._config.perceptual_weight:
@@ -108,7 +116,9 @@ class AutoencoderLoss(nn.Module):
         return loss
 
     def _perceptual(self, y_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> torch.Tensor:
-        backbone = self._frozen[0]
+        backbone, size = self._frozen[0], (self._seen_px, self._seen_px)
+        if y_BCHW.shape[2:] != size:
+            y_BCHW, x_BCHW = (F.interpolate(i, size, mode="bilinear") for i in (y_BCHW, x_BCHW))
         mine = backbone.feature_maps(y_BCHW)
         with torch.no_grad():
             wanted = backbone.feature_maps(x_BCHW)
@@ -152,7 +162,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     order = Order(seed, len(faces), recipe.batch_size)
     local = micro_batch(order.batch_size, compute, "autoencoder.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
-    side = config.source.image_px // 2 ** len(recipe.widths)
+    side = config.source.image_px // (recipe.block * 2 ** (len(recipe.widths) - 1))
     for step in progress.steps(total, order.batch_size, engine.save):
         chosen = order.rank_batch(step, rank(), world_size())
         draw = torch_generator(seed, "step", step, rank())
@@ -182,7 +192,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         story = checkpoint.Checkpoint(
             kind="autoencoder",
             tensors=network | unit,
-            config={"widths": list(recipe.widths), "latent_channels": recipe.latent_channels},
+            config={
+                "widths": list(recipe.widths),
+                "latent_channels": recipe.latent_channels,
+                "block": recipe.block,
+            },
             step=total,
             metrics={},
             lineage={"recognizer": recognizer.sha256},
@@ -205,7 +219,8 @@ def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: FaceSet) ->
     z = autoencoder.encode(images).to(recognizer.device)
     again = np.concatenate([to_uint8(autoencoder.decode(part)) for part in z.split(64)])
     error = np.square(images.astype(np.float32) - again.astype(np.float32)).mean((1, 2, 3))
-    cosine = (recognizer.embed(images) * recognizer.embed(again)).sum(1)
+    before, after = (np.stack([scaled(i, recognizer.image_px) for i in s]) for s in (images, again))
+    cosine = (recognizer.embed(before) * recognizer.embed(after)).sum(1)
     return {
         "num_images": len(images),
         "psnr_db": float((10 * np.log10(255**2 / error)).mean()),
@@ -214,5 +229,5 @@ def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: FaceSet) ->
     }
 
 
-def _blocks(x_BCHW: torch.Tensor) -> torch.Tensor:
-    return F.pixel_unshuffle(x_BCHW, 2).contiguous(memory_format=torch.channels_last)
+def _blocks(x_BCHW: torch.Tensor, block: int) -> torch.Tensor:
+    return F.pixel_unshuffle(x_BCHW, block).contiguous(memory_format=torch.channels_last)

@@ -49,6 +49,14 @@ def align(image_HWC: np.ndarray, landmarks_52: np.ndarray, image_px: int) -> np.
     return np.asarray(cv2.warpAffine(image_HWC, matrix, size, flags=cv2.INTER_LINEAR))
 
 
+def scaled(image_HWC: np.ndarray, image_px: int) -> np.ndarray:
+    """A square RGB uint8 image at another size, [px, px, 3]."""
+    import cv2
+
+    how = cv2.INTER_AREA if image_px < len(image_HWC) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image_HWC, (image_px, image_px), interpolation=how))
+
+
 class YuNet:
     """Five points of the most confident face, by OpenCV's YuNet (Wu et al. 2023)."""
 

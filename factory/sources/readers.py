@@ -13,7 +13,7 @@ import numpy as np
 
 from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources.alignment import YuNet, align, read_landmarks
+from factory.sources.alignment import YuNet, align, read_landmarks, scaled
 from factory.sources.base import (
     CorruptImageError,
     FaceSet,
@@ -74,11 +74,14 @@ class IndexedSource:
         return SourceFace(image, int(self.labels[index]), entry.key, landmarks)
 
     def _align(self, image: np.ndarray, landmarks: np.ndarray | None, key: str) -> np.ndarray:
-        px = self._config.image_px
+        px, (height, width) = self._config.image_px, image.shape[:2]
+        if landmarks is None and self._config.resize and height == width:
+            return scaled(image, px)
         if landmarks is None and self._detector is None:
             raise SourceError(
-                f"source.image_px: {key} is {image.shape[1]}x{image.shape[0]}, not {px}x{px}, and "
-                "has no landmarks; set source.landmarks or source.detector to align it"
+                f"source.image_px: {key} is {width}x{height}, not {px}x{px}, and has no landmarks; "
+                "set source.landmarks or source.detector to align it, or source.resize=true for "
+                "aligned faces of another size"
             )
         if landmarks is None and self._detector is not None:
             landmarks = self._detector.landmarks(image)
