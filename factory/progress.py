@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +24,14 @@ from factory.config import (
     AutoencoderConfig,
     GeneratorConfig,
     RecognizerConfig,
+    TextToImageConfig,
     TrainingConfig,
 )
 from factory.distributed import all_agree, first_rank_says, mean_over_ranks, rank, wait_for_all
 from factory.errors import CheckpointError, ConfigError
 
 Log = Callable[[str], None]
-Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig
+Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig | TextToImageConfig
 LOSSES_KEPT = 200
 """Losses whose mean a log line and the final metrics give."""
 
@@ -47,11 +49,13 @@ class Progress:
         """`data` is a fingerprint of what is learned from."""
         self._training, self._log = training, log
         self.out = Path(training.out)
-        what = (dataclasses.replace(recipe, checkpoint=""), training.seed, data)
+        named = {} if isinstance(recipe, TextToImageConfig) else {"checkpoint": ""}
+        what = (dataclasses.replace(recipe, **named), training.seed, data)
         self.recipe = hashlib.sha256(repr(what).encode()).hexdigest()
         self.first_step, self._seconds_before = 0, 0.0
         self._recent: list[float] = []
-        self._section = type(recipe).__name__.removesuffix("Config").lower()
+        name = type(recipe).__name__.removesuffix("Config")
+        self._section = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         self.folder = latest_state(self.out)
         if not all_agree(int(self.folder.name.removeprefix("step-")) if self.folder else -1):
             raise CheckpointError(

@@ -6,6 +6,7 @@ refused before torch, ray or faiss are touched.
 """
 
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
+from factory.config.editing import BoothConfig, TextToImageConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AugmentConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "AuditConfig",
     "AugmentConfig",
     "AutoencoderConfig",
+    "BoothConfig",
     "ClaimConfig",
     "ClusterConfig",
     "ComputeConfig",
@@ -60,6 +62,7 @@ __all__ = [
     "SourceConfig",
     "StageConfig",
     "StoreConfig",
+    "TextToImageConfig",
     "TrainingConfig",
     "UtilityConfig",
     "absolute",

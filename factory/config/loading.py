@@ -27,6 +27,8 @@ PATHS = {
     "start",
     "url",
     "vectors",
+    "base",
+    "genders",
 }
 """Fields that name files."""
 
@@ -89,7 +91,9 @@ def absolute(config: Config) -> Config:
 
 
 def _is_model_name(field: str, value: str | None) -> bool:
-    """Whether a checkpoint is named as insightface packs and dlib are, not by its folder."""
+    """Whether a model is named as insightface packs, dlib and the hub do, not by its folder."""
+    if field == "base":
+        return bool(value) and not Path(str(value)).exists()
     if field != "checkpoint" or not value:
         return False
     return "/" not in value and not Path(value).exists()

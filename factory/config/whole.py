@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from factory.config.editing import BoothConfig, TextToImageConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AutoencoderConfig,
@@ -41,6 +42,8 @@ class Config:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    text_to_image: TextToImageConfig = field(default_factory=TextToImageConfig)
+    booth: BoothConfig = field(default_factory=BoothConfig)
     identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)

@@ -72,13 +72,17 @@ class YuNet:
 
     def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
         """[5, 2] pixels (x, y) in an RGB uint8 image, or None where no face is found."""
+        best = self.best(image_HWC)
+        return None if best is None else best[4:14].reshape(5, 2)
+
+    def best(self, image_HWC: np.ndarray) -> np.ndarray | None:
+        """Box (x, y, width, height), five points and score of the most confident face, [15]."""
         height, width = image_HWC.shape[:2]
         self._detector.setInputSize((width, height))
         _, faces = self._detector.detect(np.ascontiguousarray(image_HWC[:, :, ::-1]))
         if faces is None or len(faces) == 0:
             return None
-        best = faces[int(np.argmax(faces[:, 14]))]
-        return best[4:14].reshape(5, 2).astype(np.float64)
+        return np.asarray(faces[int(np.argmax(faces[:, 14]))], np.float64)
 
 
 def read_landmarks(path: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Pretrained text-to-image models, personalised: LoRAs with identity objectives (ID-Booth)."""

@@ -1,0 +1,85 @@
+"""Captions of images from tables that describe them."""
+
+from __future__ import annotations
+
+import csv
+import string
+from pathlib import Path
+
+import numpy as np
+
+from factory.config import TextToImageConfig
+from factory.errors import SourceError
+
+TURNED_DEG = 12.0
+"""Yaw from which on a face looks left or right."""
+
+
+class Captions:
+    """For every image how its caption begins and the phrases it may go on with."""
+
+    def __init__(self, config: TextToImageConfig, keys: list[str], names: list[str]) -> None:
+        """`keys` and `names` are those of the images and of their people, in order.
+
+        Raises SourceError for a table or a phrase that does not fit them.
+        """
+        self._config = config
+        rows: list[dict[str, str]] = [{} for _ in keys]
+        for file in config.tables:
+            _describe(file, keys, names, rows)
+        self.phrases = [[_filled(phrase, row) for phrase in config.phrases] for row in rows]
+
+    def everything(self) -> list[str]:
+        """Every caption in full, to learn a vocabulary from."""
+        return [self._joined(phrases) for phrases in self.phrases]
+
+    def draw(self, rows: np.ndarray, mirrored: np.ndarray, rng: np.random.Generator) -> list[str]:
+        """A caption of each row, some phrases and some captions left out; a mirrored face that
+        looked left looks right."""
+        config, found = self._config, []
+        for row, flipped in zip(rows, mirrored, strict=True):
+            phrases = [p for p in self.phrases[row] if rng.random() >= config.phrase_dropout]
+            text = self._joined([_swapped(p) for p in phrases] if flipped else phrases)
+            found.append("" if rng.random() < config.caption_dropout else text)
+        return found
+
+    def _joined(self, phrases: list[str]) -> str:
+        return ", ".join([self._config.caption, *phrases])
+
+
+def _describe(file: str, keys: list[str], names: list[str], rows: list[dict[str, str]]) -> None:
+    """Add a table's columns to the rows."""
+    if not Path(file).is_file():
+        raise SourceError(f"text_to_image.tables: no file {file!r}; want a CSV with a header")
+    with open(file, newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        columns = list(reader.fieldnames or [])
+        by = "key" if "key" in columns else columns[0] if columns else ""
+        table = {line[by]: line for line in reader}
+    for wanted, row in zip(keys if by == "key" else names, rows, strict=True):
+        if wanted not in table:
+            raise SourceError(
+                f"text_to_image.tables: {file} has no row for {wanted!r} (column {by!r}); add it"
+            )
+        row.update(table[wanted])
+
+
+def _filled(phrase: str, row: dict[str, str]) -> str:
+    if "{direction}" in phrase and "yaw_deg" in row:
+        yaw = float(row["yaw_deg"])
+        side = "left" if yaw < 0 else "right"
+        row = row | {"direction": side if abs(yaw) > TURNED_DEG else "ahead"}
+    wanted = {name for _, name, _, _ in string.Formatter().parse(phrase) if name}
+    missing = sorted(wanted - set(row))
+    if missing:
+        raise SourceError(
+            f"text_to_image.phrases: {phrase!r} wants a column {missing[0]!r}; the tables have "
+            f"{', '.join(sorted(row)) or 'none'}"
+        )
+    return phrase.format(**row)
+
+
+def _swapped(phrase: str) -> str:
+    """left for right in words."""
+    other = {"left": "right", "right": "left"}
+    return " ".join(other.get(word, word) for word in phrase.split(" "))

@@ -1,0 +1,118 @@
+"""Low-rank matrices of a U-Net, exchanged in place (Hu et al. 2022; peft).
+
+The base is opened once; a person's matrices are a few tensors that are copied over the last
+person's. Files are those of diffusers: `pipeline.load_lora_weights(file)` takes them anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import nn
+
+from factory.config import BoothConfig
+from factory.errors import CheckpointError
+
+PREFIX = "unet."
+METADATA = "lora_adapter_metadata"
+"""Where diffusers looks for rank and alpha in a safetensors header."""
+BASE = "base_sha256"
+"""Where ours says beside them which base a LoRA belongs to."""
+
+
+class Lora:
+    """The matrices in a U-Net, in float32; all others stay frozen."""
+
+    def __init__(self, unet: nn.Module, booth: BoothConfig, base_sha256: str) -> None:
+        from peft import LoraConfig
+
+        self._base_sha256, self._rank = base_sha256, booth.rank
+        self._asked = {
+            "r": booth.rank,
+            "lora_alpha": booth.alpha,
+            "target_modules": sorted(booth.modules),
+        }
+        unet.requires_grad_(False)
+        asked = LoraConfig(init_lora_weights="gaussian", **self._asked)
+        try:
+            unet.add_adapter(asked)  # type: ignore[operator]
+        except ValueError:
+            raise CheckpointError(
+                f"booth.modules: the U-Net has no layer called {' or '.join(booth.modules)}"
+            ) from None
+        self._named = {
+            _file_name(name): parameter
+            for name, parameter in unet.named_parameters()
+            if parameter.requires_grad
+        }
+        for parameter in self._named.values():
+            parameter.data = parameter.data.float()
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self._named.values())
+
+    @torch.no_grad()
+    def reset(self, draw: torch.Generator) -> None:
+        """Begin anew: A ~ N(0, 1/rank), B = 0, which leaves the base as it is."""
+        for name, parameter in self._named.items():
+            if "lora_A" in name:
+                new = torch.randn(parameter.shape, generator=draw) / self._rank
+                parameter.copy_(new)
+            else:
+                parameter.zero_()
+
+    @torch.no_grad()
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put these matrices in the place of those that are there."""
+        for name, parameter in self._named.items():
+            parameter.copy_(tensors[name])
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {name: p.detach().cpu().clone() for name, p in self._named.items()}
+
+    def to_bytes(self) -> bytes:
+        """A .safetensors file as diffusers reads and writes them; equal matrices, equal bytes
+        (so with one entry of metadata, because safetensors shuffles several)."""
+        from safetensors.torch import save
+
+        adapter = {f"{PREFIX}{key}": value for key, value in self._asked.items()}
+        said = json.dumps(adapter | {BASE: self._base_sha256}, sort_keys=True)
+        return save(self.tensors(), metadata={METADATA: said})
+
+    def from_bytes(self, data: bytes, name: str) -> dict[str, torch.Tensor]:
+        """The matrices of a file; raises CheckpointError unless they belong here."""
+        from safetensors.torch import load
+
+        try:
+            said, tensors = _header(data), load(data)
+        except Exception:  # because safetensors raises its own class for each kind of damage
+            raise CheckpointError(f"{name}: is not a .safetensors file; restore it") from None
+        base = json.loads(said.get(METADATA, "{}")).get(BASE)
+        if base not in (None, self._base_sha256):
+            raise CheckpointError(
+                f"{name}: is a LoRA of the base {base[:12]}, booth.base is "
+                f"{self._base_sha256[:12]}; use that base"
+            )
+        wrong = [
+            key
+            for key, parameter in self._named.items()
+            if key not in tensors or tensors[key].shape != parameter.shape
+        ]
+        if wrong:
+            raise CheckpointError(
+                f"{name}: has no {wrong[0]} of shape {tuple(self._named[wrong[0]].shape)}; want "
+                "the booth.rank, booth.modules and base that it was trained with"
+            )
+        return tensors
+
+
+def _file_name(parameter: str) -> str:
+    """down_blocks.0.to_q.lora_A.default.weight -> unet.down_blocks.0.to_q.lora_A.weight."""
+    return PREFIX + parameter.replace(".default.", ".")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    size = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))

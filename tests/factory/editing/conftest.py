@@ -1,0 +1,45 @@
+"""A text-to-image pipeline of a second: untrained, 32 px, saved as diffusers saves them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from factory.config import BoothConfig
+from factory.editing.booth import Booth, draw_prior
+from factory.editing.crop import FaceCrop
+from factory.editing.text_to_image import TextToImage
+from factory.recognition.embed import Recognizer
+from tests.conftest import PX
+from tests.text_to_image import save_base
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory):
+    return save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def base(base_folder):
+    return TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+
+
+@pytest.fixture
+def recognizer(weights):
+    return Recognizer.load(str(weights / "recognizer"), CPU)
+
+
+@pytest.fixture
+def open_booth(base, recognizer):
+    """Function of BoothConfig fields -> a Booth with four prior images."""
+
+    def make(crop=None, seed=0, **fields):
+        asked = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
+        config = BoothConfig(**(asked | fields))
+        booth = Booth(config, base, recognizer, crop or FaceCrop("whole", None, PX), seed)
+        booth.know_prior(draw_prior(base, config, "ddim", seed))
+        return booth
+
+    return make

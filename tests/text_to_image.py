@@ -1,0 +1,35 @@
+"""A tiny text-to-image pipeline, for tests of what personalises one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from factory.checkpoint import Checkpoint
+from factory.config import TextToImageConfig
+from factory.diffusion.autoencoder import Autoencoder, build
+from factory.editing.miniature import TextToImageLoss, learn_tokenizer, pipeline_of
+
+TINY = TextToImageConfig(
+    widths=(32, 32), text_width=32, text_layers=1, max_tokens=16, vocabulary=530
+)
+
+
+def tiny_autoencoder() -> Autoencoder:
+    """Untrained, with latents that need normalizing: 32 px to 16x16x4."""
+    torch.manual_seed(5)
+    unit = {"latent_mean": torch.linspace(-1, 1, 4), "latent_std": torch.linspace(0.5, 2, 4)}
+    tensors = dict(build((16, 16), 4, 1).state_dict()) | unit
+    shape = {"widths": [16, 16], "latent_channels": 4, "block": 1}
+    story = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
+    return Autoencoder(story, torch.device("cpu"), "fp32")
+
+
+def save_base(folder: Path) -> Path:
+    """The folder of an untrained Stable Diffusion pipeline for images of 32 px."""
+    tokenizer = learn_tokenizer(["photo of a person, left", "photo of a person, right"], TINY)
+    torch.manual_seed(6)
+    model = TextToImageLoss(TINY, tokenizer.vocab_size, (4, 16, 16))
+    pipeline_of(model, tokenizer, tiny_autoencoder()).save_pretrained(folder)
+    return folder
