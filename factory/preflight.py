@@ -13,12 +13,14 @@ from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
 from factory.identities.files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
+from factory.identities.prompts import prompt_knobs
 from factory.identities.roster import inquiry_source
 from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
 from factory.store import open_store
+from factory.synthesis.loras import open_loras
 from factory.synthesis.opening import earlier_plans
 
 TOKENS = "similarity_tokens"
@@ -38,11 +40,11 @@ class Inputs:
 def preflight(config: Config) -> Inputs:
     """Check a release's config against the world; raises FactoryError with one clear line."""
     weights, stories = check_weights(config)
-    steps, known = config.sampler.num_steps, int(stories["generator"]["config"]["num_timesteps"])
-    if steps > known:
-        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
-    _check_similarity(config, int(stories["generator"]["config"]["shape"].get(TOKENS, 0)))
     source = open_source(config.source)
+    if config.booth.loras:
+        _check_people(config, source)
+    else:
+        _check_generator(config, stories["generator"]["config"])
     max_cosine = _max_cosine(config, stories["recognizer"])
     _check_pool(config, stories["recognizer"])
     check_quality(config, stories["recognizer"]["config"])
@@ -62,7 +64,27 @@ def preflight(config: Config) -> Inputs:
     request["identities"]["extends"] = _extended(config, weights)
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
+    if config.booth.loras:
+        request["booth"] = prompt_knobs(config.booth, list(source.names))
     return Inputs(request, source, max_cosine)
+
+
+def _check_people(config: Config, source: FaceSource) -> None:
+    """Raise PlanError unless everybody in the source has a LoRA."""
+    people = set(open_loras(config).people)
+    without = [str(name) for name in source.names if name not in people]
+    if without:
+        raise PlanError(
+            f"booth.loras: {config.booth.loras} has no LoRA of {without[0]!r} ({len(without)} of "
+            f"{len(source.names)} people of the source); train it on this source"
+        )
+
+
+def _check_generator(config: Config, generator: dict[str, Any]) -> None:
+    steps, known = config.sampler.num_steps, int(generator["num_timesteps"])
+    if steps > known:
+        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    _check_similarity(config, int(generator["shape"].get(TOKENS, 0)))
 
 
 def _check_similarity(config: Config, tokens: int) -> None:
@@ -118,12 +140,35 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
     """(sha256, checkpoint.json) of every network a release uses, after checking that they fit."""
     from factory.evaluation.features import check_networks
 
-    named = {"recognizer": config.recognizer.checkpoint, "generator": config.generator.checkpoint}
-    stories = {
-        kind: checkpoint.read_story(name, kind, f"{kind}.checkpoint")
-        for kind, name in named.items()
-    }
-    generator = stories["generator"]
+    name = config.recognizer.checkpoint
+    stories = {"recognizer": checkpoint.read_story(name, "recognizer", "recognizer.checkpoint")}
+    _check_digest("recognizer", name, stories["recognizer"]["sha256"])
+    _check_side("recognizer", config, stories["recognizer"])
+    weights: dict[str, str] = {}
+    if config.booth.loras:
+        learned = open_loras(config)
+        weights = {"base": learned.plan.request["weights"]["base"], "loras": learned.sha256}
+    else:
+        _add_generator(config, stories)
+    check_networks(config.features)
+    if config.judge.checkpoint:
+        judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
+        if "config" in judge:
+            _check_digest("judge", config.judge.checkpoint, judge["sha256"])
+            _check_side("judge", config, judge)
+        if judge["sha256"] == stories["recognizer"]["sha256"]:
+            raise CheckpointError(
+                "judge.checkpoint: has the weights of the recognizer that conditions; want another "
+                "recognizer, or judge.checkpoint=null"
+            )
+    return weights | {kind: story["sha256"] for kind, story in stories.items()}, stories
+
+
+def _add_generator(config: Config, stories: dict[str, dict[str, Any]]) -> None:
+    """The generator's story and that of its autoencoder, after checking that they fit."""
+    named = {"generator": config.generator.checkpoint}
+    generator = checkpoint.read_story(named["generator"], "generator", "generator.checkpoint")
+    stories["generator"] = generator
     if generator["config"]["space"] == "latents":
         named["autoencoder"] = config.autoencoder.checkpoint
         stories["autoencoder"] = checkpoint.read_story(
@@ -144,19 +189,6 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
         raise CheckpointError(
             f"recognizer.checkpoint: embeds in {dim} values; the generator takes {wanted_dim}"
         )
-    _check_side("recognizer", config, stories["recognizer"])
-    check_networks(config.features)
-    if config.judge.checkpoint:
-        judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
-        if "config" in judge:
-            _check_digest("judge", config.judge.checkpoint, judge["sha256"])
-            _check_side("judge", config, judge)
-        if judge["sha256"] == stories["recognizer"]["sha256"]:
-            raise CheckpointError(
-                "judge.checkpoint: has the weights of the recognizer that conditions; want another "
-                "recognizer, or judge.checkpoint=null"
-            )
-    return {kind: story["sha256"] for kind, story in stories.items()}, stories
 
 
 def _dim(stories: dict[str, dict[str, Any]]) -> int:

@@ -66,6 +66,8 @@ class Shot:
     """Cosine of the angle by which the condition is turned (IDperturb)."""
     similarity: float | None = None
     """m that the generator is told (CemiFace)."""
+    prompt: str = ""
+    """What a text-to-image model is asked for (ID-Booth)."""
 
 
 @dataclass(frozen=True)

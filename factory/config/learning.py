@@ -27,6 +27,9 @@ class SourceConfig:
     """Side of the aligned square image, pixels."""
     resize: bool = False
     """Square images of another size without landmarks are aligned faces too, and are scaled."""
+    zoom: float = knob(1.0, low=0.1, high=1.0)
+    """Size of the face in an image that is aligned: 1 is the ArcFace crop that recognizers want, .5
+    shows twice as much around it."""
     max_pixels: int = knob(50_000_000, low=1)
     """Images with more pixels than this are counted as corrupt, never decoded."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)

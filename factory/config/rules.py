@@ -38,6 +38,8 @@ def check(config: Config) -> None:
         )
     _check_quotas(config.identities)
     _check_sampler(config)
+    if config.booth.loras is not None:
+        _check_booth(config)
     if config.identities.extends is not None:
         _check_version("identities.extends", config.identities.extends)
     if "://" in config.audit.vectors:
@@ -109,6 +111,27 @@ def _check_sampler(config: Config) -> None:
         )
 
 
+def _check_booth(config: Config) -> None:
+    """A set of LoRAs draws the source's people and nobody else, as diffusers' samplers can."""
+    _check_name("booth.loras", str(config.booth.loras))
+    sampler = config.sampler
+    cannot = {
+        "sampler.spacing": (sampler.spacing, "trailing"),
+        "sampler.guidance_from": (sampler.guidance_from, 0.0),
+        "sampler.guidance_to": (sampler.guidance_to, 1.0),
+        "sampler.away": (sampler.away, "nobody"),
+        "sampler.turn": (sampler.turn, False),
+        "sampler.similarity": (tuple(sampler.similarity), ()),
+        "identities.num_virtual": (config.identities.num_virtual, 0),
+    }
+    for name, (found, wanted) in cannot.items():
+        if found != wanted:
+            raise ConfigError(
+                f"{name}: got {found!r} with booth.loras, which draws the source's people by a "
+                f"text-to-image model; want {wanted!r}"
+            )
+
+
 def _check_fleet(fleet: FleetConfig) -> None:
     if fleet.autoscale and fleet.num_workers is None:
         raise ConfigError(
@@ -120,6 +143,11 @@ def _check_fleet(fleet: FleetConfig) -> None:
             f"fleet.min_workers: got {fleet.min_workers}; want at most "
             f"fleet.num_workers={fleet.num_workers}"
         )
+
+
+def _check_name(key: str, name: str) -> None:
+    if not name or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in name):
+        raise ConfigError(f"{key}: got {name!r}; want ASCII letters, digits and - _")
 
 
 def _check_version(key: str, version: str) -> None:
@@ -198,10 +226,5 @@ def _check_ranges(section: Any, prefix: str) -> None:
 
 
 def _check_names(release: ReleaseConfig) -> None:
-    if not release.dataset or any(
-        not (c.isascii() and (c.isalnum() or c in "-_")) for c in release.dataset
-    ):
-        raise ConfigError(
-            f"release.dataset: got {release.dataset!r}; want ASCII letters, digits and - _"
-        )
+    _check_name("release.dataset", release.dataset)
     _check_version("release.version", release.version)

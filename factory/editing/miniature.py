@@ -19,10 +19,12 @@ import torch
 from torch import nn
 
 from factory.checkpoint import replace
-from factory.config import Config, TextToImageConfig
+from factory.config import BoothConfig, Config, TextToImageConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.editing.captions import Captions
+from factory.editing.measure import LEAST_FACES, LEAST_ROUND_TRIP, measure_base
+from factory.editing.text_to_image import locate
 from factory.engine import join, start_engine
 from factory.errors import CheckpointError
 from factory.optimization import EMA, Order, linear_decay, num_steps, torch_generator
@@ -113,13 +115,26 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     model.networks.load_state_dict(ema.shadow)
     folder = progress.out / "pipeline"
     pipeline_of(model, tokenizer, autoencoder).save_pretrained(folder)
-    from factory.editing.measure import measure_base
-
     metrics = measure_base(config, folder, captions, heldout if len(heldout) else faces)
     metrics |= {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
     story = {"step": total, "autoencoder": autoencoder.sha256, "metrics": metrics}
     replace(folder / STORY, (json.dumps(story, indent=2) + "\n").encode())
     return metrics
+
+
+def refuse_poor_base(booth: BoothConfig) -> None:
+    """Raise CheckpointError for a pipeline trained here whose figures say that no person can be
+    learned on it; nothing is known of others."""
+    story = locate(booth) / STORY
+    if not story.is_file():
+        return
+    metrics = json.loads(story.read_text())["metrics"]
+    for name, least in (("round_trip_cosine", LEAST_ROUND_TRIP), ("face_share", LEAST_FACES)):
+        if metrics.get(name, 1.0) < least:
+            raise CheckpointError(
+                f"booth.base: {booth.base} has a {name} of {metrics[name]:.3f}; want at least "
+                f"{least}, train it for longer"
+            )
 
 
 class TextToImageLoss(nn.Module):

@@ -9,6 +9,7 @@ Shapes: B batch, L tokens, z [B, C, h, w] latents, images [B, 3, px, px] in [-1,
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,15 @@ def digest(booth: BoothConfig) -> str:
             if file.suffix in (".safetensors", ".json", ".txt"):
                 whole.update(f"{file_sha256(file)} {file.relative_to(folder)}\n".encode())
     return whole.hexdigest()
+
+
+def image_px_of(booth: BoothConfig) -> int:
+    """Side of a base's images, from the JSONs in its folder."""
+    folder = locate(booth)
+    unet, vae = (
+        json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae")
+    )
+    return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
 
 
 def _from_hub(name: str, family: str) -> Path:

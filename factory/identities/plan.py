@@ -17,6 +17,7 @@ import numpy as np
 from factory.config import Config, as_dict
 from factory.errors import PlanError
 from factory.identities.fingerprint import sources_hash, stack_fingerprint
+from factory.identities.prompts import prompt_of
 from factory.optimization import stream_seed
 from factory.records import Identity, Shot, Unit
 
@@ -149,6 +150,7 @@ def place(
                 away=who.nearest_other if sampler["away"] == "nearest" else -1,
                 turn_cos=_turn_cos(sampler, who, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
+                prompt=prompt_of(plan["booth"], who, stream, attempt) if "booth" in plan else "",
             )
         )
     return shots

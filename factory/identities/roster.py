@@ -97,7 +97,9 @@ def build_roster(
     virtual = Roster(identities, admitted.unit_ND)
     if not config.plan.fill_to:
         return virtual
-    return _with_real(virtual, config.plan.fill_to, recognizer, source, counts_N)
+    known = None if config.booth.loras else _prototypes(recognizer, source)
+    unit_SD = centres_ND if known is None else recognizer.unit_real[known]
+    return _with_real(virtual, config.plan.fill_to, recognizer, source, counts_N, unit_SD)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -178,10 +180,8 @@ def _proposal(
         return Pool("packing", pack(start_ND, real_ND, max_cosine, how))
 
 
-def _with_real(
-    virtual: Roster, fill_to: int, recognizer: Recognizer, source: FaceSource, counts: np.ndarray
-) -> Roster:
-    """Append the source's people that have fewer than `fill_to` images, by their prototypes."""
+def _prototypes(recognizer: Recognizer, source: FaceSource) -> list[int]:
+    """Rows of the source's people among the recognizer's prototypes; raises PlanError."""
     rows = {name: row for row, name in enumerate(recognizer.real_names)}
     unknown = [name for name in source.names if name not in rows]
     if unknown:
@@ -189,19 +189,33 @@ def _with_real(
             f"plan.fill_to: the recognizer has no prototype of {unknown[0]!r} ({len(unknown)} "
             "people of the source); train it on this source"
         )
+    return [rows[name] for name in source.names]
+
+
+def _with_real(
+    virtual: Roster,
+    fill_to: int,
+    recognizer: Recognizer,
+    source: FaceSource,
+    counts: np.ndarray,
+    unit_SD: np.ndarray,
+) -> Roster:
+    """Append the source's people that have fewer than `fill_to` images, as their vectors in
+    `unit_SD`: prototypes for a generator that was conditioned on them, else class centres."""
     short = [label for label in range(len(source.names)) if counts[label] < fill_to]
     if not short and not virtual.identities:
         raise PlanError(
             f"plan.fill_to: everybody in the source has {fill_to} images already, so there is "
             "nothing to make; want a larger plan.fill_to or identities.num_virtual"
         )
-    unit_real_KD = recognizer.unit_real[[rows[source.names[label]] for label in short]]
-    unit_ND = np.concatenate([virtual.unit_ND, unit_real_KD])
+    unit_ND = np.concatenate([virtual.unit_ND, unit_SD[short]])
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
     nearest_other, place = everybody.who_is_nearest(unit_ND, without=itself(0, len(unit_ND)))
-    nearest_real = real.nearest(recognizer.unit_real, without=itself(0, len(real))).round(6)
+    row = {name: place for place, name in enumerate(recognizer.real_names)}
+    own = np.array([row.get(source.names[label], len(real)) for label in short])
+    nearest_real = real.nearest(unit_SD[short], without=(own, own + 1)).round(6)
     identities, num_virtual = list(virtual.identities), len(virtual.identities)
     for position, label in enumerate(short):
         identities.append(
@@ -210,7 +224,7 @@ def _with_real(
                 kind="real",
                 proposal="source",
                 attempt=0,
-                nearest_real_cosine=float(nearest_real[rows[source.names[label]]]),
+                nearest_real_cosine=float(nearest_real[position]),
                 nearest_other_cosine=round(float(nearest_other[num_virtual + position]), 6),
                 nearest_other=int(place[num_virtual + position]),
                 num_shots=int(fill_to - counts[label]),

@@ -38,6 +38,7 @@ SHOT_AND_SCORES = [
     ("away", pa.int64()),
     ("turn_cos", pa.float64()),
     ("similarity", pa.float64()),
+    ("prompt", pa.string()),
     ("own_cosine", pa.float64()),
     ("nearest_other", pa.int64()),
     ("nearest_other_cosine", pa.float64()),
@@ -62,6 +63,24 @@ REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
 def prefix(dataset: str, version: str) -> str:
     """Folder of a release below the store."""
     return f"{dataset}/releases/{version}"
+
+
+def loras(dataset: str, name: str) -> str:
+    """Folder of a set of LoRAs below the store."""
+    return f"{dataset}/loras/{name}"
+
+
+def lora(unit: int) -> str:
+    return f"loras/{unit:06d}.safetensors"
+
+
+def lora_story(unit: int) -> str:
+    return f"loras/{unit:06d}.json"
+
+
+def priors(digest: str) -> str:
+    """Prior images of a base, below the dataset."""
+    return f"priors/{digest[:16]}.npy"
 
 
 def tar(unit: int) -> str:

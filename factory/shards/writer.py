@@ -107,14 +107,9 @@ def commit(
     counts: Counts,
     record: Record,
 ) -> Shard:
-    """Write the files of unit `key` = (index, plan hash), then its commit record; returns the
-    record that stands.
-
-    Losing the race against another maker of the same unit is fine when the digests agree, and noted
-    as a proof of determinism; other digests raise IntegrityError, because the same plan must give
-    the same bytes.
-    """
-    unit, plan_hash = key
+    """Write the faces of unit `key` = (index, plan hash), then its commit record; returns the
+    record that stands, as `commit_files` does."""
+    unit, _ = key
     if not counts.adds_up() or counts.kept != len(made.kept):
         raise IntegrityError(f"unit {unit}: {counts} does not add up to the shots that were made")
     data, rows = pack(made.kept, made.identities)
@@ -124,12 +119,31 @@ def commit(
         layout.metadata(unit): to_parquet(rows, layout.METADATA_SCHEMA),
         layout.rejects(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
+    return commit_files(store, key, contents, made.failures, counts, record)
+
+
+def commit_files(
+    store: Store,
+    key: tuple[int, str],
+    contents: dict[str, bytes],
+    failures: list[Failure],
+    counts: Counts,
+    record: Record,
+) -> Shard:
+    """Write the files of unit `key` = (index, plan hash), then its commit record; returns the
+    record that stands.
+
+    Losing the race against another maker of the same unit is fine when the digests agree, and noted
+    as a proof of determinism; other digests raise IntegrityError, because the same plan must give
+    the same bytes.
+    """
+    unit, plan_hash = key
     files = [
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
     if not store.exists(layout.commit(unit)):
-        _write_quarantine(store, unit, made.failures)
+        _write_quarantine(store, unit, failures)
     try:
         for file, content in zip(files, contents.values(), strict=True):
             store.put_once(file.name, content, file.sha256)

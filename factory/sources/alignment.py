@@ -40,13 +40,20 @@ def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.nda
     return np.column_stack([matrix, target_mean - matrix @ mean])
 
 
-def align(image_HWC: np.ndarray, landmarks_52: np.ndarray, image_px: int) -> np.ndarray:
-    """Warp an RGB uint8 image so that its five points fall on the template, [px, px, 3]."""
+def align(
+    image_HWC: np.ndarray, landmarks_52: np.ndarray, image_px: int, zoom: float = 1.0
+) -> np.ndarray:
+    """Warp an RGB uint8 image so that its five points fall on the template, [px, px, 3]; `zoom`
+    below 1 makes the template smaller about its middle, and the image's edge goes on."""
     import cv2
 
-    matrix = similarity_transform(landmarks_52, TEMPLATE_52 * (image_px / 112))
-    size = (image_px, image_px)
-    return np.asarray(cv2.warpAffine(image_HWC, matrix, size, flags=cv2.INTER_LINEAR))
+    template_52 = TEMPLATE_52 if zoom == 1 else 56 + zoom * (TEMPLATE_52 - 56)
+    matrix = similarity_transform(landmarks_52, template_52 * (image_px / 112))
+    edge = cv2.BORDER_CONSTANT if zoom == 1 else cv2.BORDER_REPLICATE
+    warped = cv2.warpAffine(
+        image_HWC, matrix, (image_px, image_px), flags=cv2.INTER_LINEAR, borderMode=edge
+    )
+    return np.asarray(warped)
 
 
 def scaled(image_HWC: np.ndarray, image_px: int) -> np.ndarray:

@@ -89,7 +89,7 @@ class IndexedSource:
             raise CorruptImageError(f"{key}: no face found")
         if not np.isfinite(landmarks).all() or np.ptp(landmarks, axis=0).max() == 0:
             raise CorruptImageError(f"{key}: its landmarks are not five points")
-        return align(image, landmarks, px)
+        return align(image, landmarks, px, self._config.zoom)
 
 
 def open_source(config: SourceConfig) -> FaceSource:

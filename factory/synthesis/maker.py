@@ -93,7 +93,7 @@ class ShardMaker:
         """A maker in an open workshop."""
         plan, roster, recognizer = workshop.plan, workshop.roster, workshop.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
-        own_real = {who.index: row[who.name] for who in roster.identities if who.kind == "real"}
+        own_real = {who.index: row[who.name] for who in roster.identities if who.name in row}
         known = {"cr_fiqa": recognizer.cr_fiqa, "ser_fiq": recognizer.ser_fiq}
         limits = plan.request["filters"]
         asked = {n: known[n] for n in known if limits.get(f"min_{n}") is not None}

@@ -21,7 +21,7 @@ from factory.records import Shot
 from factory.shards import layout
 from factory.sources import FaceSource
 from factory.store import Store
-from factory.synthesis.generators import DiffusionGenerator
+from factory.synthesis.generators import DiffusionGenerator, Generator
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Workshop:
 
     plan: Plan
     roster: Roster
-    generator: DiffusionGenerator
+    generator: Generator
     recognizer: Recognizer
     differences: str | None
     """First way in which this machine is not the one of the plan, or None: bytes will be equal."""
@@ -48,23 +48,53 @@ def open_workshop(config: Config, store: Store) -> Workshop:
     """
     plan, roster = open_plan(store)
     torch.set_num_threads(int(plan.request["plan"]["num_threads"]))  # because it decides bytes
-    device, precision = pick_device(config.compute), config.compute.precision
+    device = pick_device(config.compute)
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    weights = {"recognizer": recognizer.sha256}
+    opened = _personalised if config.booth.loras else _diffusion
+    generator = opened(config, plan, roster, device, weights)
+    wrong = first_difference(weights, plan.request["weights"])
+    if wrong:
+        raise IntegrityError(f"weights.{wrong}; use the checkpoints the release was planned with")
+    return Workshop(plan, roster, generator, recognizer, difference_from(plan, device))
+
+
+def _diffusion(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """The generator in VIGFace's space; adds what it opens to `weights`."""
+    precision = config.compute.precision
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
-    weights = {"recognizer": recognizer.sha256, "generator": loaded.sha256}
+    weights["generator"] = loaded.sha256
     autoencoder = None
     if loaded.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         weights["autoencoder"] = autoencoder.sha256
-    wrong = first_difference(weights, plan.request["weights"])
-    if wrong:
-        raise IntegrityError(f"weights.{wrong}; use the checkpoints the release was planned with")
-    return Workshop(
-        plan,
-        roster,
-        DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision),
-        recognizer,
-        difference_from(plan, device),
+    return DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision)
+
+
+def _personalised(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
+    from factory.editing.text_to_image import TextToImage
+    from factory.sources.alignment import YuNet
+    from factory.synthesis.loras import open_loras
+    from factory.synthesis.personalised import BoothGenerator
+
+    learned = open_loras(config)
+    base = TextToImage(config.booth, device, config.compute.precision)
+    weights |= {"base": base.sha256, "loras": learned.sha256}
+    unit = {name: index for index, name in enumerate(learned.people)}
+    detector = config.source.detector if config.booth.crop != "whole" else None
+    return BoothGenerator(
+        learned.fitting(config.booth),
+        base,
+        learned.store,
+        {who.index: unit[who.name] for who in roster.identities},
+        plan.request["booth"]["negative_prompt"],
+        YuNet(detector) if detector else None,
+        config.source.image_px,
     )
 
 

@@ -1,0 +1,31 @@
+"""Train a LoRA of a text-to-image model for every person of the source (ID-Booth).
+
+    python -m jobs.finetune_booth configs/booth/mini.yaml [section.key=value ...]
+
+A fleet of actors, one person at a time each; every LoRA is committed once to
+<store>/<dataset>/loras/<booth.loras>, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+
+from factory.config import Config
+from jobs.command import run
+
+
+def finetune_booth(config: Config, dry_run: bool) -> None:
+    from factory.synthesis.loras import finetune
+
+    if config.fleet.runner == "inline":
+        from factory.synthesis.inline import run_units
+    else:
+        from cluster.fleet import run_units
+
+    means = finetune(config, run_units, dry_run=dry_run)
+    if means:
+        print(json.dumps(means, indent=2))
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", finetune_booth)

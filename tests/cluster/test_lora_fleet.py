@@ -1,0 +1,64 @@
+"""LoRAs on Ray actors: one is killed while it trains, and the files are those of a quiet run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from factory.shards import layout
+from factory.store import open_store
+from factory.synthesis import inline
+from factory.synthesis.loras import finetune
+from tests.conftest import PEOPLE
+from tests.text_to_image import save_base
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+SMALL = "steps=40 num_prior=2 prior_steps=2 crop=whole rank=2 alpha=2".split()
+
+
+def lora_files(config) -> dict[str, bytes]:
+    store = open_store(config.store).below(layout.loras("tiny", config.booth.loras))
+    return {layout.lora(unit): store.get(layout.lora(unit)) for unit in range(PEOPLE)}
+
+
+def kill_one_actor(stop: threading.Event) -> None:
+    """SIGKILL the first actor that is busy, once."""
+    while not stop.wait(0.2):
+        for process in psutil.process_iter(["cmdline", "cpu_times"]):
+            if any("MakerActor.make" in part for part in process.info["cmdline"] or []):
+                time.sleep(0.5)  # into the training
+                os.kill(process.pid, signal.SIGKILL)
+                return
+
+
+def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
+    import ray
+
+    from cluster import fleet
+
+    booth = [f"booth.{item}" for item in SMALL] + [f"booth.base={save_base(tmp_path / 'base')}"]
+    asked = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]
+    quiet = release_config(*asked, "booth.loras=quiet")
+    finetune(quiet, inline.run_units, say=lambda line: None)
+
+    config = release_config(*asked, "booth.loras=chaos", "fleet.num_workers=2")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    stop = threading.Event()
+    killer = threading.Thread(target=kill_one_actor, args=(stop,))
+    killer.start()
+    try:
+        finetune(config, fleet.run_units, say=lambda line: None)
+    finally:
+        stop.set()
+        killer.join()
+        ray.shutdown()
+    assert lora_files(config) == lora_files(quiet)
+    store = open_store(config.store).below(layout.loras("tiny", "chaos"))
+    from factory.shards.writer import read_commit
+
+    assert any(read_commit(store, unit).attempt for unit in range(PEOPLE))  # somebody began again
