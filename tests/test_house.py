@@ -17,7 +17,16 @@ TIERS = [
     {"identities", "diffusion", "editing", "quality"},
     {"shards", "synthesis"},
     {"evaluation", "report"},
-    {"release", "preflight", "planning", "estimate", "capacity", "claims", "pipeline"},
+    {
+        "release",
+        "preflight",
+        "planning",
+        "estimate",
+        "capacity",
+        "claims",
+        "pipeline",
+        "comparison",
+    },
 ]
 HEAVY = ("ray", "torch", "diffusers", "deepspeed", "faiss", "boto3", "numpy", "pyarrow")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,20 +17,27 @@ TINY = TextToImageConfig(
 )
 
 
-def tiny_autoencoder() -> Autoencoder:
-    """Untrained, with latents that need normalizing: 32 px to 16x16x4."""
+def tiny_autoencoder(widths: tuple[int, ...] = (16, 16)) -> Autoencoder:
+    """Untrained, with latents of 4 channels that need normalizing."""
     torch.manual_seed(5)
     unit = {"latent_mean": torch.linspace(-1, 1, 4), "latent_std": torch.linspace(0.5, 2, 4)}
-    tensors = dict(build((16, 16), 4, 1).state_dict()) | unit
-    shape = {"widths": [16, 16], "latent_channels": 4, "block": 1}
+    tensors = dict(build(widths, 4, 1).state_dict()) | unit
+    shape = {"widths": list(widths), "latent_channels": 4, "block": 1}
     story = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
     return Autoencoder(story, torch.device("cpu"), "fp32")
 
 
-def save_base(folder: Path) -> Path:
-    """The folder of an untrained Stable Diffusion pipeline for images of 32 px."""
+def save_base(
+    folder: Path,
+    px: int = 32,
+    widths: tuple[int, ...] = (32, 32),
+    vae: tuple[int, ...] = (16, 16),
+) -> Path:
+    """The folder of an untrained Stable Diffusion pipeline for images of `px` pixels."""
     tokenizer = learn_tokenizer(["photo of a person, left", "photo of a person, right"], TINY)
     torch.manual_seed(6)
-    model = TextToImageLoss(TINY, tokenizer.vocab_size, (4, 16, 16))
-    pipeline_of(model, tokenizer, tiny_autoencoder()).save_pretrained(folder)
+    recipe = replace(TINY, widths=widths)
+    side = px // 2 ** (len(vae) - 1)
+    model = TextToImageLoss(recipe, tokenizer.vocab_size, (4, side, side))
+    pipeline_of(model, tokenizer, tiny_autoencoder(vae)).save_pretrained(folder)
     return folder

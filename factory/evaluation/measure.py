@@ -21,7 +21,13 @@ from factory.evaluation.kept import kept_scores, rejected_shots
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
 from factory.evaluation.pixelhash import PixelHash
 from factory.evaluation.separability import separability
-from factory.evaluation.similarity import Faces, evenly, sample_release, similarity
+from factory.evaluation.similarity import (
+    Faces,
+    evenly,
+    sample_release,
+    similarity,
+    with_source,
+)
 from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
@@ -66,12 +72,17 @@ def measure(
     spaces = recognizers | networks | {"hash": PixelHash()}
     made = _made(config, store, manifest, spaces)
     real = _real(config, source, spaces | {"mirrored": PixelHash(True)})  # the audit's, too
-    labels = made["labels"]
+    labels, own_label = made["labels"], _own_labels(source, roster)
     similar, properties = {}, {}
     for name in recognizers:
         some_made = evenly(made[name], labels)
         some_real = evenly(real[name].unit_ND, real[name].labels)
         similar[name] = similarity(*some_made, *some_real)
+        if own_label:  # real people who are drawn
+            drawn = np.isin(labels, list(own_label))
+            people_N = np.array([own_label[label] for label in labels[drawn].tolist()])
+            mine = evenly(made[name][drawn], people_N)
+            similar[name]["with_source"] = with_source(*mine, *some_real)
         properties[name] = {
             "release": consistency(made[name], labels),
             "source": consistency(real[name].unit_ND, real[name].labels),
@@ -126,11 +137,15 @@ def audit_faces(
         np.concatenate([plain.labels, mirrored.labels]),
         np.concatenate([plain.places, mirrored.places]),
     )
-    label_of = {name: label for label, name in enumerate(source.names)}
-    own_label = {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
     kept = None if anew else config.audit.vectors
     made = made_faces(store, manifest, [judge, PixelHash()], kept)
-    return leakage(config.audit, made, real["judge"], hashes, own_label)
+    return leakage(config.audit, made, real["judge"], hashes, _own_labels(source, roster))
+
+
+def _own_labels(source: FaceSource, roster: Roster) -> dict[int, int]:
+    """Labels in the source of the roster's real people, by identity."""
+    label_of = {name: label for label, name in enumerate(source.names)}
+    return {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
 
 
 def _learned_from(config: Config) -> dict[str, Any]:

@@ -76,6 +76,16 @@ def similarity(
     }
 
 
+def with_source(
+    made_ND: np.ndarray, people_N: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
+) -> dict[str, Any]:
+    """Made images of real people against photographs of them and of others; `people_N` are labels
+    of the source."""
+    cosines = made_ND @ real_MD.T
+    same = people_N[:, None] == real_labels[None]
+    return _figures(cosines[same], cosines[~same])
+
+
 def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two normalized histograms of cosines (METHODS 1)."""
     first, second = (np.histogram(values, BINS)[0] / len(values) for values in (a, b))
@@ -83,7 +93,10 @@ def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    genuine, impostor = pair_cosines(unit_ND, labels)
+    return _figures(*pair_cosines(unit_ND, labels))
+
+
+def _figures(genuine: np.ndarray, impostor: np.ndarray) -> dict[str, Any]:
     if not len(genuine) or not len(impostor):
         return {"note": "n/a: needs two identities, and two images of one"}
     return {

@@ -184,7 +184,12 @@ def read_metrics(store: Store, stem: str) -> dict[str, Any] | None:
 def put_metrics(store: Store, metrics: dict[str, Any]) -> None:
     """Write metrics/<stem>.json of a sealed release; `seal_extras` must follow."""
     for stem, content in metrics.items():
-        store.put(layout.metrics(stem), (json.dumps(content, indent=1) + "\n").encode())
+        put_json(store, layout.metrics(stem), content)
+
+
+def put_json(store: Store, name: str, content: dict[str, Any]) -> None:
+    """Write figures as they are written everywhere."""
+    store.put(name, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def plan_of(store: Store) -> Plan | None:
