@@ -156,6 +156,7 @@ class Booth:
         """Means of the last hundred steps, and how often the identity term was left out."""
         asked = self._config
         found: dict[str, Any] = {"num_images": num_images, "no_face": no_face, "steps": asked.steps}
+        found["prompts_cut"] = self._base.too_long
         if last:
             table = np.array(last)
             found |= {"error": table[:, 0].mean(), "prior_error": table[:, 1].mean()}

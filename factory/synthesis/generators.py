@@ -121,7 +121,8 @@ class HalvingGenerator:
 
     @property
     def remarks(self) -> list[str]:
-        return [f"batches drawn in {self._parts} parts for want of memory"][: self._parts - 1]
+        parts = [f"batches drawn in {self._parts} parts for want of memory"][: self._parts - 1]
+        return [*parts, *getattr(self._generator, "remarks", [])]
 
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         started = time.perf_counter()

@@ -48,6 +48,12 @@ class BoothGenerator:
         self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.words([prompt]))
         self._worn: int | None = None
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a commit record should tell of the prompts."""
+        cut = self._base.too_long
+        return [f"{cut} prompts were longer than the text encoder reads, and cut"] if cut else []
+
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         """RGB uint8 [batch_size, px, px, 3]; rows past the shots are padding."""
         px = self._face_px

@@ -15,6 +15,7 @@ from factory.shards import layout
 from factory.shards.manifest import committed_units
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
+from factory.shards.writer import read_commit
 from factory.store import open_store
 from factory.synthesis import inline, loras
 from factory.synthesis.loras import finetune
@@ -164,6 +165,8 @@ def test_a_release_is_drawn_by_them(booth_config, tmp_path):
     prompts = {row["prompt"] for row in rows}
     assert len(prompts) > 2
     assert all("portrait photo of sks person" in prompt for prompt in prompts)
+    shards = [read_commit(release, unit) for unit in units]
+    assert any("longer than the text encoder reads" in line for s in shards for line in s.remarks)
 
     # the same bytes whichever way batches fall, and other people look otherwise
     other = replace(config, release=replace(config.release, version="0.2.0"))
