@@ -10,6 +10,7 @@ from factory.editing.crop import FaceCrop
 from factory.editing.objectives import weight_of_time
 from factory.editing.text_to_image import TextToImage
 from factory.errors import SourceError
+from factory.recognition.embed import Recognizer
 from tests.conftest import IMAGES, PX, draw_face
 
 PHOTOGRAPHS = np.stack([draw_face(0, image) for image in range(IMAGES)])
@@ -114,3 +115,32 @@ def test_gradient_checkpointing_learns_the_same(recognizer, base_folder):
 
     plain, checkpointed = trained(False), trained(True)
     assert all(torch.allclose(plain[name], checkpointed[name], atol=1e-6) for name in plain)
+
+
+def trained_in(precision: str, recognizer, base_folder, device: str = "cpu"):
+    config = BoothConfig(base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole")
+    base = TextToImage(config, torch.device(device), precision)
+    booth = Booth(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
+    booth.know_prior(draw_prior(base, config, "ddim", 0))
+    return booth, booth.train("anna", PHOTOGRAPHS)
+
+
+def test_bf16_learns_nearly_the_same_with_matrices_in_float32(recognizer, base_folder):
+    exact = trained_in("fp32", recognizer, base_folder)[1]
+    booth, metrics = trained_in("bf16", recognizer, base_folder)
+    assert metrics["error"] == pytest.approx(exact["error"], rel=0.05)
+    assert {tensor.dtype for tensor in booth.lora.tensors().values()} == {torch.float32}
+    assert {p.dtype for p in booth._base.unet.parameters() if not p.requires_grad} == {
+        torch.bfloat16
+    }
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_learns_nearly_the_same(weights, base_folder, precision):
+    on_cpu = Recognizer.load(str(weights / "recognizer"), torch.device("cpu"))
+    on_gpu = Recognizer.load(str(weights / "recognizer"), torch.device("cuda"))
+    exact = trained_in("fp32", on_cpu, base_folder)[1]
+    found = trained_in(precision, on_gpu, base_folder, "cuda")[1]
+    assert found["error"] == pytest.approx(exact["error"], rel=0.1)
