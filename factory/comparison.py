@@ -1,5 +1,8 @@
 """The three objectives and the bare base side by side, as ID-Booth's tables have them (METHODS 3).
 
+All that is drawn is measured: filters are off, because one that wants a likeness would measure each
+row by those who have it.
+
 Every row is a set of LoRAs and, for each set of prompts, a release of its own: all are made by the
 same code as any other, kept, and found again when the same command is given.
 """
@@ -7,10 +10,10 @@ same code as any other, kept, and found again when the same command is given.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from factory.config import Config
+from factory.config import Config, FiltersConfig
 from factory.errors import ConfigError
 from factory.release import build
 from factory.shards import layout, manifest
@@ -36,9 +39,16 @@ SETS = ("fid", "cmmd", "precision", "recall")
 def compare(
     config: Config, run_units: RunUnits, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Figures by row and prompts, written to <dataset>/comparison-<version>.json."""
+    """Figures by row and prompts, written to <dataset>-comparison/comparison-<version>.json; the
+    dataset's own releases and its latest.json stay as they are."""
     if not config.booth.loras:
         raise ConfigError("booth.loras: nothing given; want a name that the rows' sets begin with")
+    config = replace(
+        config,
+        filters=FiltersConfig(**{f.name: None for f in fields(FiltersConfig)}),
+        plan=replace(config.plan, max_rounds=1),
+        release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
+    )
     table: dict[str, Any] = {}
     for row, changes in ROWS.items():
         learning = replace(config.booth, loras=f"{config.booth.loras}-{row}", **changes)
@@ -74,7 +84,9 @@ def figures(config: Config) -> dict[str, Any]:
         for kind in ("genuine", "impostor"):
             if kind in pairs:
                 found[side][kind] = [pairs[kind]["mean"], pairs[kind]["std"]]
-    fidelity = properties[by]["fidelity"]
+    fidelity = properties[by]["fidelity"]  # by this network's features, not Inception's
+    num_images = similarity[by].get("with_source", {}).get("genuine", {}).get("count")
+    found["num_pairs_with_source"] = num_images
     return found | {key: fidelity[key] for key in SETS if key in fidelity}
 
 

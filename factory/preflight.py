@@ -20,7 +20,7 @@ from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
 from factory.store import open_store
-from factory.synthesis.loras import open_loras
+from factory.synthesis.loras import cropping, open_loras
 from factory.synthesis.opening import earlier_plans
 
 TOKENS = "similarity_tokens"
@@ -65,13 +65,13 @@ def preflight(config: Config) -> Inputs:
     if config.identities.inquiry:  # the plan names what the faces are, not where they lie
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     if config.booth.loras:
-        request["booth"] = prompt_knobs(config.booth, list(source.names))
+        request["booth"] = prompt_knobs(config.booth, list(source.names)) | cropping(config)
     return Inputs(request, source, max_cosine)
 
 
 def _check_people(config: Config, source: FaceSource) -> None:
     """Raise PlanError unless everybody in the source has a LoRA."""
-    people = set(open_loras(config).people)
+    people = open_loras(config).unit_of
     without = [str(name) for name in source.names if name not in people]
     if without:
         raise PlanError(

@@ -3,7 +3,7 @@
     python -m jobs.compare_booth configs/booth/mini.yaml [section.key=value ...]
 
 Trains a set of LoRAs for each row and makes a release for each of two sets of prompts; what is made
-already is found again. The figures go to <store>/<dataset>/comparison-<version>.json.
+already is found again. The figures go to <store>/<dataset>-comparison/comparison-<version>.json.
 """
 
 from __future__ import annotations

@@ -62,6 +62,15 @@ def check(config: Config) -> None:
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
             "recognizer.num_virtual=0; want some virtual prototypes, or 'batch'"
         )
+    if any(width <= 0 or width % 32 for width in config.text_to_image.widths):
+        raise ConfigError(
+            f"text_to_image.widths: got {list(config.text_to_image.widths)}; want multiples of 32"
+        )
+    if config.text_to_image.text_width % 32:
+        raise ConfigError(
+            f"text_to_image.text_width: got {config.text_to_image.text_width}; want a multiple of "
+            "32"
+        )
     widths = config.autoencoder.widths
     if not widths or any(width <= 0 or width % 16 for width in widths):
         raise ConfigError(

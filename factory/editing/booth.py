@@ -57,7 +57,7 @@ class Booth:
         self._crop, self._seed = crop, seed
         self.lora = Lora(base.unet, config, base.sha256)
         if config.gradient_checkpointing:
-            base.unet.enable_gradient_checkpointing()  # type: ignore[operator]
+            base.keep_less()
         self._words = base.words([config.instance_prompt, config.prior_prompt])
         self._prior: Known | None = None
 
@@ -93,8 +93,8 @@ class Booth:
         optimizer = torch.optim.AdamW(
             self.lora.parameters(), config.lr, weight_decay=config.weight_decay
         )
-        last: list[list[float]] = []
-        no_face = 0
+        last: list[tuple[float, float, float | None]] = []
+        no_face = untold = 0
         for step in range(config.steps):
             draw = torch_generator(self._seed, "booth", name, step)
             photograph = int(torch.randint(len(mine.moments), (1,), generator=draw))
@@ -110,8 +110,11 @@ class Booth:
             loss = error_B[0] + config.prior_weight * error_B[1]
 
             # Identity
-            told = mine.unit_ND[photograph].any() and prior.unit_ND[other].any()
+            told = bool(mine.unit_ND[photograph].any())
+            if config.objective == "idbooth":
+                told = told and bool(prior.unit_ND[other].any())
             identity = None
+            untold += not told and config.objective != "dreambooth"
             if config.objective != "dreambooth" and told:
                 z0 = base.z0(estimate[:1], z_t[:1], t_B[:1])
                 with_whom = (mine.unit_ND[[photograph]], prior.unit_ND[[other]])
@@ -120,15 +123,19 @@ class Booth:
             if identity is not None:
                 loss = loss + config.identity_weight * identity
 
+            if not bool(loss.isfinite()):
+                raise FloatingPointError(f"{name}: the loss is not a number at step {step}")
             loss.backward()
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * cosine_decay(step / config.steps)
             optimizer.step()
             optimizer.zero_grad()
-            shown = float("nan") if identity is None else float(identity.detach())
-            last = [*last[-99:], [*error_B.tolist(), shown]]
+            shown = None if identity is None else float(identity.detach())
+            errors = error_B.detach().tolist()
+            last = [*last[-99:], (errors[0], errors[1], shown)]
             beat()
-        return self._metrics(last, no_face, len(images_NHWC))
+        counts = {"num_images": len(images_NHWC), "no_face": no_face, "untold": untold}
+        return counts | self._metrics(last)
 
     def _identity(
         self,
@@ -152,17 +159,14 @@ class Booth:
         face = self._crop(image_CHW)
         return None if face is None else self._recognizer.unit_features(face[None])[0].float()
 
-    def _metrics(self, last: list[list[float]], no_face: int, num_images: int) -> dict[str, Any]:
-        """Means of the last hundred steps, and how often the identity term was left out."""
-        asked = self._config
-        found: dict[str, Any] = {"num_images": num_images, "no_face": no_face, "steps": asked.steps}
-        found["prompts_cut"] = self._base.too_long
-        if last:
-            table = np.array(last)
-            found |= {"error": table[:, 0].mean(), "prior_error": table[:, 1].mean()}
-            shown = table[~np.isnan(table[:, 2]), 2]
-            found["identity"] = shown.mean() if len(shown) else None
-        return {k: v if v is None or isinstance(v, int) else float(v) for k, v in found.items()}
+    def _metrics(self, last: list[tuple[float, float, float | None]]) -> dict[str, Any]:
+        """Means of the last hundred steps. Beside them stand how often an estimate showed no face,
+        and how often the photograph or the prior image had none (untold)."""
+        found: dict[str, Any] = {"steps": self._config.steps, "prompts_cut": self._base.too_long}
+        for place, name in enumerate(("error", "prior_error", "identity")):
+            values = [row[place] for row in last if row[place] is not None]
+            found[name] = float(np.mean(values)) if values else None  # type: ignore[arg-type]
+        return found
 
 
 def draw_prior(base: TextToImage, config: BoothConfig, sampler: str, seed: int) -> np.ndarray:

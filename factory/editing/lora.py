@@ -35,13 +35,12 @@ class Lora:
             "target_modules": sorted(booth.modules),
         }
         unet.requires_grad_(False)
+        layers = [name for name, _ in unet.named_modules()]
+        for module in booth.modules or ("",):
+            if not module or not any(f".{name}".endswith(f".{module}") for name in layers):
+                raise CheckpointError(f"booth.modules: the U-Net has no layer called {module!r}")
         asked = LoraConfig(init_lora_weights="gaussian", **self._asked)
-        try:
-            unet.add_adapter(asked)  # type: ignore[operator]
-        except ValueError:
-            raise CheckpointError(
-                f"booth.modules: the U-Net has no layer called {' or '.join(booth.modules)}"
-            ) from None
+        unet.add_adapter(asked)  # type: ignore[operator]
         self._named = {
             _file_name(name): parameter
             for name, parameter in unet.named_parameters()
@@ -86,10 +85,10 @@ class Lora:
         from safetensors.torch import load
 
         try:
-            said, tensors = _header(data), load(data)
+            said, tensors = json.loads(_header(data).get(METADATA, "{}")), load(data)
         except Exception:  # because safetensors raises its own class for each kind of damage
             raise CheckpointError(f"{name}: is not a .safetensors file; restore it") from None
-        base = json.loads(said.get(METADATA, "{}")).get(BASE)
+        base = said.get(BASE)
         if base not in (None, self._base_sha256):
             raise CheckpointError(
                 f"{name}: is a LoRA of the base {base[:12]}, booth.base is "

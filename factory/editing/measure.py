@@ -70,6 +70,8 @@ def _save_sheet(path: Path, images_NHWC: np.ndarray) -> None:
     from PIL import Image
 
     columns = 8
-    rows = [images_NHWC[i : i + columns] for i in range(0, len(images_NHWC) // 8 * 8, columns)]
+    blank = np.zeros((-len(images_NHWC) % columns, *images_NHWC.shape[1:]), np.uint8)
+    padded = np.concatenate([images_NHWC, blank])
+    rows = [padded[i : i + columns] for i in range(0, len(padded), columns)]
     sheet = np.concatenate([np.concatenate(list(row), 1) for row in rows])
     Image.fromarray(sheet).save(path)

@@ -172,7 +172,7 @@ def build_text_encoder(recipe: TextToImageConfig, vocab_size: int) -> nn.Module:
             intermediate_size=4 * recipe.text_width,
             projection_dim=recipe.text_width,
             num_hidden_layers=recipe.text_layers,
-            num_attention_heads=max(1, recipe.text_width // 64),
+            num_attention_heads=recipe.text_width // 32,
             max_position_embeddings=recipe.max_tokens,
             bos_token_id=vocab_size - 2,
             eos_token_id=vocab_size - 1,

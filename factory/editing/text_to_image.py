@@ -36,6 +36,8 @@ PARTS = {
         "vae",
     ),
 }
+DECODED = 4
+"""Images decoded at once: decoding needs far more memory than denoising."""
 WEIGHTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 
 
@@ -80,7 +82,12 @@ class TextToImage:
         self.scheduler = self.pipeline.scheduler
         self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
         self._alphas = self.scheduler.alphas_cumprod.to(device)
-        self._predicts_v = self.scheduler.config.prediction_type == "v_prediction"
+        prediction = self.scheduler.config.prediction_type
+        if prediction not in ("epsilon", "v_prediction"):
+            raise CheckpointError(
+                f"booth.base: its U-Net estimates {prediction!r}; want epsilon or v_prediction"
+            )
+        self._predicts_v = prediction == "v_prediction"
         self.side = int(self.unet.config.sample_size)
         self.channels = int(self.unet.config.in_channels)
         self.image_px = self.side * int(self.pipeline.vae_scale_factor)
@@ -172,14 +179,21 @@ class TextToImage:
         with autocast(self.device, self._precision):
             z = self.pipeline(
                 **told,
-                latents=noise.to(self.device, words.text_BLD.dtype),
+                latents=noise.to(self.device),  # in float32, which many small steps need
                 height=self.image_px,
                 width=self.image_px,
                 num_inference_steps=steps,
                 guidance_scale=guide,
                 output_type="latent",
             ).images
-        return to_uint8(self.decode(z))
+        if not bool(z.isfinite().all()):
+            raise FloatingPointError("sampling gave NaN or infinity")
+        return np.concatenate([to_uint8(self.decode(part)) for part in z.split(DECODED)])
+
+    def keep_less(self) -> None:
+        """Compute parts of U-Net and decoder again in the backward pass instead of keeping them."""
+        for part in (self.unet, self._vae):
+            part.enable_gradient_checkpointing()  # type: ignore[operator]
 
     def _signal(self, t_B: torch.Tensor) -> torch.Tensor:
         return self._alphas[t_B].view(-1, 1, 1, 1)
@@ -286,4 +300,7 @@ def _sampler(kind: str, base: Any) -> Any:
         "dpmpp_2s": diffusers.DPMSolverSinglestepScheduler,
         "unipc": diffusers.UniPCMultistepScheduler,
     }
-    return classes[kind].from_config(base.config, timestep_spacing="trailing")
+    told: dict[str, Any] = {"timestep_spacing": "trailing"}
+    if kind == "ddim":  # its defaults are of pixels, where Stable Diffusion says nothing
+        told |= {"clip_sample": False, "set_alpha_to_one": False}
+    return classes[kind].from_config(base.config, **told)

@@ -24,7 +24,16 @@ LISTS = {
 
 def prompt_knobs(booth: BoothConfig, names: list[str]) -> dict[str, Any]:
     """What a plan keeps of the prompts; raises ConfigError or SourceError for what cannot be."""
-    blanks = {name for _, name, _, _ in string.Formatter().parse(booth.template) if name}
+    try:
+        parsed = list(string.Formatter().parse(booth.template))
+    except ValueError:
+        parsed = [("", "", "!", None)]  # a brace that is not closed
+    if any(name == "" or form or conversion for _, name, form, conversion in parsed):
+        raise ConfigError(
+            f"booth.template: got {booth.template!r}; want blanks such as {{view}}, nothing else "
+            "in braces"
+        )
+    blanks = {name for _, name, _, _ in parsed if name}
     unknown = sorted(blanks - {"gender", *LISTS})
     if unknown:
         raise ConfigError(

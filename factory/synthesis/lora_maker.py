@@ -41,8 +41,11 @@ BEAT_S = 5.0
 class LoraMaker:
     """Trains people on one device: an actor's maker, as ShardMaker is."""
 
-    def __init__(self, plan: Plan, booth: Booth, source: FaceSource, store: Store) -> None:
+    def __init__(
+        self, plan: Plan, booth: Booth, source: FaceSource, store: Store, prior_sha256: str
+    ) -> None:
         self._plan, self._booth, self._source, self._store = plan, booth, source, store
+        self._prior_sha256 = prior_sha256
 
     @classmethod
     def open(cls, config: Config, prefix: str) -> LoraMaker:
@@ -60,9 +63,9 @@ class LoraMaker:
         crop = face_crop(config, recognizer.image_px)
         booth = Booth(asked, base, recognizer, crop, config.release.seed)
         dataset = open_store(config.store).below(config.release.dataset)
-        prior = np.load(io.BytesIO(dataset.get(prior_name(plan))), allow_pickle=False)
-        booth.know_prior(prior)
-        return cls(plan, booth, source, store)
+        prior = dataset.get(prior_name(plan))
+        booth.know_prior(np.load(io.BytesIO(prior), allow_pickle=False))
+        return cls(plan, booth, source, store, hashlib.sha256(prior).hexdigest())
 
     def make(self, unit: int, care: Care | None = None, note: Note = silent) -> list[Shard]:
         """Train one person and commit; a person whose training raises is quarantined."""
@@ -108,11 +111,12 @@ class LoraMaker:
             "name": name,
             "sha256": hashlib.sha256(data).hexdigest(),
             "weights": self._plan.request["weights"],
+            "prior_sha256": self._prior_sha256,
             "plan_hash": self._plan.hash,
             "booth": self._plan.request["booth"],
             "metrics": metrics,
         }
-        told = (json.dumps(story, indent=1, sort_keys=True) + "\n").encode()
+        told = (json.dumps(story, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
         return {layout.lora(unit): data, layout.lora_story(unit): told}
 
     def _readable(self, rows: np.ndarray) -> Iterator[np.ndarray]:

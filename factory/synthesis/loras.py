@@ -120,6 +120,15 @@ def check(config: Config) -> Plan:
     return plan
 
 
+def cropping(config: Config) -> dict[str, str | None]:
+    """How faces are cut from what a base draws: kind, and digest of the detector."""
+    detector = config.source.detector if config.booth.crop != "whole" else None
+    if detector and not Path(detector).is_file():
+        raise ConfigError(f"source.detector: no file {detector!r}; want YuNet's .onnx")
+    digest_of = checkpoint.file_sha256(Path(detector)) if detector else None
+    return {"crop": config.booth.crop, "detector": digest_of}
+
+
 @dataclass(frozen=True)
 class LoraSet:
     """A finished set: where it lies, its plan, and a digest of all its files."""
@@ -127,10 +136,8 @@ class LoraSet:
     store: Store
     plan: Plan
     sha256: str
-
-    @property
-    def people(self) -> list[str]:
-        return list(self.plan.request["source"]["people"])
+    unit_of: dict[str, int]
+    """Which unit is a person's; those who were quarantined have none."""
 
     def fitting(self, booth: BoothConfig) -> BoothConfig:
         """The config with the shape of this set's matrices."""
@@ -158,17 +165,17 @@ def open_loras(config: Config) -> LoraSet:
         )
     shards = manifest.collect(store, plan).shards
     files = [(file.name, file.sha256) for shard in shards for file in shard.files]
-    return LoraSet(store, plan, hashlib.sha256(canonical(files)).hexdigest())
+    people = plan.request["source"]["people"]
+    units = {people[shard.unit]: shard.unit for shard in shards if shard.counts.kept}
+    return LoraSet(store, plan, hashlib.sha256(canonical(files)).hexdigest(), units)
 
 
 def plan_of(config: Config, source: FaceSource) -> Plan:
     """All that decides a byte of a LoRA: weights, people, recipe, machine."""
-    booth, detector = config.booth, config.source.detector
+    booth = config.booth
     recognizer = checkpoint.read_story(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
-    if detector and not Path(detector).is_file():
-        raise ConfigError(f"source.detector: no file {detector!r}; want YuNet's .onnx")
     request = {
         "release": {"dataset": config.release.dataset, "version": booth.loras},
         "seed": config.release.seed,
@@ -176,7 +183,7 @@ def plan_of(config: Config, source: FaceSource) -> Plan:
         "weights": {
             "base": digest(booth),
             "recognizer": recognizer["sha256"],
-            "detector": checkpoint.file_sha256(Path(detector)) if detector else None,
+            "detector": cropping(config)["detector"],
         },
         "booth": {name: as_dict(booth)[name] for name in LEARNED},
         "sampler": config.sampler.kind,
@@ -194,8 +201,7 @@ def plan_of(config: Config, source: FaceSource) -> Plan:
 
 def photographs(config: Config) -> SourceConfig:
     """The source as a base learns it: at its size, with what booth.zoom shows around the face."""
-    px = image_px_of(config.booth)
-    return replace(config.source, image_px=px, zoom=config.booth.zoom, resize=True)
+    return replace(config.source, image_px=image_px_of(config.booth), zoom=config.booth.zoom)
 
 
 def face_crop(config: Config, face_px: int) -> FaceCrop:
@@ -217,6 +223,8 @@ def put_prior(config: Config, plan: Plan, dataset: Store, say: Say) -> None:
     images = draw_prior(base, config.booth, config.sampler.kind, config.release.seed)
     np.save(buffer, images, allow_pickle=False)
     dataset.put_once(name, buffer.getvalue())
+    if base.device.type == "cuda":
+        torch.cuda.empty_cache()  # because an actor will want this GPU
 
 
 def prior_name(plan: Plan) -> str:

@@ -79,19 +79,21 @@ def _personalised(
     """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
     from factory.editing.text_to_image import TextToImage
     from factory.sources.alignment import YuNet
-    from factory.synthesis.loras import open_loras
+    from factory.synthesis.loras import cropping, open_loras
     from factory.synthesis.personalised import BoothGenerator
 
-    learned = open_loras(config)
+    learned, here = open_loras(config), cropping(config)
+    wrong = first_difference(here, {key: plan.request["booth"][key] for key in here})
+    if wrong:
+        raise IntegrityError(f"booth.{wrong}; use what the release was planned with")
     base = TextToImage(config.booth, device, config.compute.precision)
     weights |= {"base": base.sha256, "loras": learned.sha256}
-    unit = {name: index for index, name in enumerate(learned.people)}
     detector = config.source.detector if config.booth.crop != "whole" else None
     return BoothGenerator(
         learned.fitting(config.booth),
         base,
         learned.store,
-        {who.index: unit[who.name] for who in roster.identities},
+        {who.index: learned.unit_of[who.name] for who in roster.identities},
         plan.request["booth"]["negative_prompt"],
         YuNet(detector) if detector else None,
         config.source.image_px,

@@ -47,12 +47,16 @@ class BoothGenerator:
         self._matrices = lru_cache(config.lora_cache)(self._read)
         self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.words([prompt]))
         self._worn: int | None = None
+        self._faceless = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell of the prompts."""
-        cut = self._base.too_long
-        return [f"{cut} prompts were longer than the text encoder reads, and cut"] if cut else []
+        found = {
+            "prompts were longer than the text encoder reads, and cut": self._base.too_long,
+            "images so far showed no face, and were taken whole": self._faceless,
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
 
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         """RGB uint8 [batch_size, px, px, 3]; rows past the shots are padding."""
@@ -95,4 +99,5 @@ class BoothGenerator:
             landmarks_52 = self._detector.landmarks(seen)
             if landmarks_52 is not None:
                 return align(image_HWC, landmarks_52 * len(image_HWC) / len(seen), self._face_px)
+            self._faceless += 1
         return scaled(image_HWC, self._face_px)

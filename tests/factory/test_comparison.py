@@ -36,8 +36,8 @@ def test_rows_are_made_once_and_say_how_alike_people_are(two_rows, release_confi
     said_again: list[str] = []
     assert comparison.compare(config, inline.run_units, say=said_again.append) == table
     assert sum("nothing to do" in line for line in said_again) == 2
-    dataset = open_store(config.store).below("tiny")
-    assert dataset.exists("comparison-0.1.0.json")
+    assert open_store(config.store).below("tiny-comparison").exists("comparison-0.1.0.json")
+    assert not open_store(config.store).below("tiny").list("")  # the user's own are left alone
 
 
 def test_made_faces_against_photographs_of_the_same_people():

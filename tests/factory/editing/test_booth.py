@@ -83,6 +83,7 @@ def test_no_face_in_an_estimate_leaves_the_term_out_and_counts(open_booth):
     booth = open_booth(crop=NoFace(after=num_known + 1))
     metrics = booth.train("anna", PHOTOGRAPHS)
     assert metrics["no_face"] == 3  # of four steps
+    assert metrics["untold"] == 0
     assert metrics["identity"] is not None
     assert any(tensor.abs().sum() for name, tensor in booth.lora.tensors().items() if "_B" in name)
 
@@ -91,6 +92,25 @@ def test_a_person_without_a_face_is_named(open_booth):
     booth = open_booth(crop=NoFace(after=4))
     with pytest.raises(SourceError, match="no face is found in the images of 'anna'"):
         booth.train("anna", PHOTOGRAPHS)
+
+
+def test_priors_without_a_face_matter_to_the_triplet_alone(open_booth):
+    class FacesOnlyLater:
+        """Nobody in the four prior images, somebody in all others."""
+
+        def __init__(self) -> None:
+            self._seen = 0
+
+        def __call__(self, image_CHW):
+            self._seen += 1
+            return image_CHW if self._seen > 4 else None
+
+    assert open_booth(crop=FacesOnlyLater()).train("anna", PHOTOGRAPHS)["untold"] == 4
+
+
+def test_a_training_that_diverges_raises(open_booth):
+    with pytest.raises(FloatingPointError, match="anna: the loss is not a number at step"):
+        open_booth(lr=1e30).train("anna", PHOTOGRAPHS)
 
 
 def test_the_identity_term_by_hand(open_booth):

@@ -43,5 +43,8 @@ def test_genders_come_from_a_table(tmp_path):
 def test_blanks_that_cannot_be_filled_are_named():
     with pytest.raises(ConfigError, match=r"booth\.template: has a blank \{hat\}"):
         prompt_knobs(BoothConfig(template="photo of sks person {hat}"), [])
+    for broken in ("{view", "a {} b", "{view!z}", "{view:d}"):
+        with pytest.raises(ConfigError, match=r"booth\.template: got .* want blanks such as"):
+            prompt_knobs(BoothConfig(template=broken), [])
     with pytest.raises(ConfigError, match=r"booth\.views: is empty"):
         prompt_knobs(BoothConfig(views=()), [])
