@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from factory.config import BoothConfig
+from factory.distributed import kept_threads
 from factory.editing.booth import Booth, draw_prior
 from factory.editing.crop import FaceCrop
 from factory.editing.text_to_image import TextToImage
@@ -14,6 +15,14 @@ from tests.conftest import PX
 from tests.text_to_image import save_base
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As makers work (plan.num_threads): several add gradients up in any order."""
+    with kept_threads():
+        torch.set_num_threads(1)
+        yield
 
 
 @pytest.fixture(scope="session")

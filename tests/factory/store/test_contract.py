@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 
 import pytest
 
 from factory.errors import ConfigError, Conflict
 from factory.store import LocalStore, open_store, open_url
+from tests import s3_server
 
 
 @pytest.fixture(
@@ -105,6 +107,7 @@ def test_a_probe_finds_conditions_kept_and_leaves_nothing(store):
 
 
 def race(config, gate, data, results):
+    os.environ.update(s3_server.CREDENTIALS)
     store = open_store(config)
     gate.wait()
     try:
@@ -129,7 +132,8 @@ def test_a_race_of_sixteen_has_one_winner(kind, request, tmp_path):
     else:
         fields = {"multipart_min_bytes": 1} if kind == "parts" else {}
         config = request.getfixturevalue("s3_config")(**fields)
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")  # libraries' threads do not outlive a fork
+    context.set_forkserver_preload([__name__])
     results, gate = context.Queue(), context.Barrier(16)
     racers = [
         context.Process(target=race, args=(config, gate, bytes([i]) * 100_000, results))
