@@ -56,12 +56,11 @@ class Nodes:
         self._gcs, self._jobs = free_ports(2)
         self.jobs = f"http://127.0.0.1:{self._jobs}"
         self._started: list[subprocess.Popen] = []
-        self._folder = tempfile.mkdtemp(prefix="r")  # short, because sockets lie in it
+        self._folders: list[str] = []
 
     def head(self) -> None:
         places = [f"--port={self._gcs}", f"--dashboard-port={self._jobs}"]
-        places += ["--dashboard-host=127.0.0.1", f"--temp-dir={self._folder}"]
-        self._start("--head", "--num-cpus=0", *places)
+        self._start("--head", "--num-cpus=0", "--dashboard-host=127.0.0.1", *places)
         deadline = time.monotonic() + 60
         while True:
             with socket.socket() as probe:
@@ -97,10 +96,15 @@ class Nodes:
             if node.poll() is None:
                 self.kill(node)
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, *arguments: str) -> subprocess.Popen:
+        """With a folder of its own: a node that joins unpacks the working tree anew, away under the
+        actors of a node that shares it."""
+        self._folders.append(tempfile.mkdtemp(prefix="r"))  # short, because sockets lie in it
         command = [self._ray, "start", "--block", "--disable-usage-stats", *arguments]
+        command.append(f"--temp-dir={self._folders[-1]}")
         node = subprocess.Popen(
             command, env=self.environment, stdout=self._log, stderr=self._log, cwd="/"
         )
