@@ -18,8 +18,8 @@ from factory.errors import ConfigError
 from factory.release import build
 from factory.shards import layout, manifest
 from factory.store import open_store
+from factory.synthesis.finetuning import finetune
 from factory.synthesis.inline import RunUnits
-from factory.synthesis.loras import finetune
 
 ROWS: dict[str, dict[str, Any]] = {
     "base": {"objective": "dreambooth", "steps": 0},

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,9 +22,8 @@ import torch
 
 from factory.config import ComputeConfig
 from factory.distributed import autocast, pick_device, rank, world_size
+from factory.optimization import EMA, MakeOptimizer
 
-MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
-"""From parameters to an optimizer; its learning rate is set at every step."""
 STATE = "engine.pt"
 PATIENCE = timedelta(hours=2)
 """How long ranks wait for each other, for instance while rank 0 measures."""
@@ -233,6 +232,36 @@ def channels_last(module: torch.nn.Module) -> torch.nn.Module:
     if world_size() > 1:
         return module
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class Averaged:
+    """An engine and the moving average of one part of its module: they step, save and resume
+    together."""
+
+    def __init__(self, engine: Engine, part: str, decay: float, resume: Path | None) -> None:
+        """`part` is the attribute of the module that is averaged."""
+        self._engine, self._part = engine, part
+        with engine.weights() as module:
+            self._ema = EMA(getattr(module, part), decay)
+        if resume:
+            self._ema.load(resume)
+
+    @property
+    def shadow(self) -> dict[str, torch.Tensor]:
+        """The averaged weights in float32, by name."""
+        return self._ema.shadow
+
+    def step(self, lr: float) -> None:
+        """Update the weights, then their average."""
+        self._engine.step(lr)
+        with self._engine.weights() as module:
+            self._ema.update(getattr(module, self._part))
+
+    def save(self, folder: Path) -> None:
+        """Write both states into a folder that exists; every rank calls it."""
+        self._engine.save(folder)
+        if rank() == 0:
+            self._ema.save(folder)
 
 
 def join(compute: ComputeConfig) -> None:

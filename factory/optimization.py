@@ -6,11 +6,14 @@ All of it is a pure function of (seed, step), so a resumed training goes on exac
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+
+MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+"""From parameters to an optimizer; its learning rate is set at every step."""
 
 
 def stream_seed(*parts: int | str) -> int:
@@ -83,6 +86,13 @@ def cosine_decay(progress: float) -> float:
 def linear_decay(progress: float, share: float) -> float:
     """Factor on the learning rate: 1, then linearly to 0 over the last `share` of the training."""
     return 1.0 if share == 0 else min(1.0, max(0.0, (1 - progress) / share))
+
+
+def adamw(lr: float, weight_decay: float) -> MakeOptimizer:
+    """AdamW as diffusion models are trained with it: betas .9 and .99."""
+    return lambda parameters: torch.optim.AdamW(
+        parameters, lr, (0.9, 0.99), weight_decay=weight_decay
+    )
 
 
 class EMA:

@@ -49,7 +49,7 @@ class Progress:
         """`data` is a fingerprint of what is learned from."""
         self._training, self._log = training, log
         self.out = Path(training.out)
-        named = {} if isinstance(recipe, TextToImageConfig) else {"checkpoint": ""}
+        named = {"checkpoint": ""} if hasattr(recipe, "checkpoint") else {}
         what = (dataclasses.replace(recipe, **named), training.seed, data)
         self.recipe = hashlib.sha256(repr(what).encode()).hexdigest()
         self.first_step, self._seconds_before = 0, 0.0

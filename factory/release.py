@@ -20,9 +20,8 @@ from factory.report.summary import summary
 from factory.shards import layout, manifest
 from factory.sources import FaceSource
 from factory.store import Store, open_store
-from factory.synthesis.draining import draining_on_sigterm
 from factory.synthesis.inline import RunUnits
-from factory.synthesis.progress import Progress
+from factory.synthesis.running import make_missing
 
 Say = Callable[[str], None]
 
@@ -76,15 +75,8 @@ def synthesize(
     """Make every unit that has no commit record yet."""
     from factory.synthesis.maker import ShardMaker
 
-    done = manifest.committed_units(store)
-    missing = [unit.index for unit in plan.units if unit.index not in done]
-    if done:
-        say(f"resuming: {len(done)} of {len(plan.units)} shards are committed")
-    if missing:
-        allowed = config.release.max_failed_fraction
-        with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
-            open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
-            run_units(config.fleet, open_maker, missing, progress.shard_done, draining)
+    open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
+    make_missing(config, plan, store, open_maker, run_units, say)
 
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:

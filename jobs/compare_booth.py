@@ -14,7 +14,7 @@ from jobs.command import run
 
 def compare_booth(config: Config, dry_run: bool) -> None:
     from factory.comparison import ROWS, compare, lines
-    from factory.synthesis.loras import check
+    from factory.synthesis.finetuning import check
 
     if dry_run:
         plan = check(config)

@@ -15,7 +15,7 @@ from jobs.command import run
 
 
 def finetune_booth(config: Config, dry_run: bool) -> None:
-    from factory.synthesis.loras import finetune
+    from factory.synthesis.finetuning import finetune
 
     if config.fleet.runner == "inline":
         from factory.synthesis.inline import run_units

@@ -9,20 +9,13 @@ from __future__ import annotations
 
 from factory.config import Config
 from jobs.command import run
-from jobs.training import train_and_print
+from jobs.training import train_on_faces
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:
-    from factory.checkpoint import read_story
     from factory.diffusion.autoencoder import train
-    from factory.sources import training_faces
 
-    read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
-    if dry_run:
-        faces, heldout = training_faces(config.source)
-        print(faces.describe(heldout))
-        return
-    train_and_print(train, config)
+    train_on_faces(train, config, dry_run, "recognizer")
 
 
 if __name__ == "__main__":

@@ -11,22 +11,14 @@ from __future__ import annotations
 
 from factory.config import Config
 from jobs.command import run
-from jobs.training import train_and_print
+from jobs.training import train_on_faces
 
 
 def train_generator(config: Config, dry_run: bool) -> None:
-    from factory.checkpoint import read_story
     from factory.diffusion.train import train
-    from factory.sources import training_faces
 
-    read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
-    if config.generator.space == "latents":
-        read_story(config.autoencoder.checkpoint, "autoencoder", "autoencoder.checkpoint")
-    if dry_run:
-        faces, heldout = training_faces(config.source)
-        print(faces.describe(heldout))
-        return
-    train_and_print(train, config)
+    latents = ["autoencoder"] if config.generator.space == "latents" else []
+    train_on_faces(train, config, dry_run, "recognizer", *latents)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from factory.config import AutoencoderConfig, Config
 from factory.distributed import autocast, micro_batch, pick_device, rank, world_size
 from factory.engine import channels_last, join, start_engine
 from factory.errors import ConfigError
-from factory.optimization import Order, cosine_decay, num_steps, torch_generator
+from factory.optimization import Order, adamw, cosine_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
@@ -153,10 +153,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if compute.compile:
         model.compile()
 
-    def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, recipe.lr, (0.9, 0.99), weight_decay=0.0)
-
-    engine = start_engine(model, adamw, compute, grad_clip=1.0, resume=progress.folder)
+    optimizer = adamw(recipe.lr, weight_decay=0.0)
+    engine = start_engine(model, optimizer, compute, grad_clip=1.0, resume=progress.folder)
 
     # Steps
     order = Order(seed, len(faces), recipe.batch_size)

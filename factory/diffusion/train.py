@@ -19,9 +19,9 @@ from factory.diffusion.sheet import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
-from factory.engine import join, start_engine
+from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError, ConfigError
-from factory.optimization import EMA, Order, linear_decay, num_steps, torch_generator
+from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.recognition.data import to_network
 from factory.recognition.embed import Recognizer
@@ -168,29 +168,17 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         lineage["start"] = begin_with(model.network, recipe, lineage)
     if config.compute.compile:
         model.compile()
-
-    def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters, recipe.lr, (0.9, 0.99), weight_decay=recipe.weight_decay
-        )
-
-    compute = config.compute
-    engine = start_engine(model, adamw, compute, grad_clip=recipe.grad_clip, resume=progress.folder)
-    with engine.weights() as module:
-        ema = EMA(module.network, recipe.ema)  # type: ignore[arg-type]
-    if progress.folder:
-        ema.load(progress.folder)
-
-    def save(folder: Path) -> None:
-        engine.save(folder)
-        if rank() == 0:
-            ema.save(folder)
+    compute, optimizer = config.compute, adamw(recipe.lr, recipe.weight_decay)
+    engine = start_engine(
+        model, optimizer, compute, grad_clip=recipe.grad_clip, resume=progress.folder
+    )
+    averaged = Averaged(engine, "network", recipe.ema, progress.folder)
 
     # Steps
     order = Order(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "generator.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
-    for step in progress.steps(total, order.batch_size, save):
+    for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
         draw = torch_generator(seed, "step", step, rank())
         losses = []
@@ -205,13 +193,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             engine.backward(loss)
             losses.append(loss.detach())
         warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-        engine.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
-        with engine.weights() as module:
-            ema.update(module.network)  # type: ignore[arg-type]
+        averaged.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
         progress.record(torch.stack(losses).mean())
         if (step + 1) % (config.training.verify_every or total + 1) == 0 and rank() == 0:
             drawn = cache.some_people(PEOPLE)
-            sheet = sample_sheet(shape, ema.shadow, recipe, decode, drawn, engine.device)
+            sheet = sample_sheet(shape, averaged.shadow, recipe, decode, drawn, engine.device)
             save_png(progress.out / "sheets" / f"{step + 1:07d}.png", sheet)
 
     # Write
@@ -220,7 +206,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
         story = checkpoint.Checkpoint(
             kind="generator",
-            tensors={n: t.cpu() for n, t in ema.shadow.items()},
+            tensors={n: t.cpu() for n, t in averaged.shadow.items()},
             config=_story_config(recipe, shape),
             step=total,
             metrics=metrics,

@@ -13,10 +13,15 @@ import torch
 from torch.nn import functional as F
 
 from factory.recognition.data import to_uint8
-from factory.sources.alignment import TEMPLATE_52, YuNet, scaled, similarity_transform
+from factory.sources.alignment import TEMPLATE_52, YuNet, similarity_transform
 
 DETECT_PX = 224
-"""Small images are enlarged to this before a face is looked for."""
+"""Images are looked at in at least this size (YuNet's enlarge_to)."""
+
+
+def open_detector(path: str) -> YuNet:
+    """The detector that looks at what a text-to-image model draws."""
+    return YuNet(path, enlarge_to=DETECT_PX)
 
 
 class FaceCrop:
@@ -32,7 +37,7 @@ class FaceCrop:
         """[3, face_px, face_px] of an image in [-1, 1], in [-1, 1]."""
         found = None
         if self._detector is not None and self._kind != "whole":
-            found = self._found(to_uint8(image_CHW[None].detach())[0])
+            found = self._detector.best(to_uint8(image_CHW[None].detach())[0])
             if found is None:
                 return None
         image_CHW = image_CHW.clamp(-1, 1)
@@ -45,15 +50,6 @@ class FaceCrop:
         return F.interpolate(
             image_CHW[None], (self._face_px,) * 2, mode="bilinear", antialias=True
         )[0]
-
-    def _found(self, image_HWC: np.ndarray) -> np.ndarray | None:
-        """x, y, width, height of the box and five points, in pixels of the image."""
-        assert self._detector is not None
-        scale = max(1.0, DETECT_PX / len(image_HWC))
-        if scale > 1:
-            image_HWC = scaled(image_HWC, DETECT_PX)
-        best = self._detector.best(image_HWC)
-        return None if best is None else best[:14] / scale
 
 
 def aligned(image_CHW: torch.Tensor, points_52: np.ndarray, face_px: int) -> torch.Tensor:

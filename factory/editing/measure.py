@@ -8,53 +8,63 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.config import Config
+from factory.config import BoothConfig, Config
 from factory.distributed import pick_device
 from factory.editing.captions import Captions
-from factory.editing.crop import FaceCrop
+from factory.editing.crop import FaceCrop, open_detector
 from factory.editing.text_to_image import TextToImage
+from factory.errors import ConfigError
 from factory.optimization import stream_seed
 from factory.recognition.data import to_network, to_uint8
 from factory.recognition.embed import Recognizer
 from factory.sources import FaceSet
-from factory.sources.alignment import YuNet, scaled
+from factory.sources.alignment import scaled
 
 LEAST_ROUND_TRIP, LEAST_FACES = 0.8, 0.9
 """What a base must reach: cosine of faces before and after its autoencoder, by the judge; share of
 samples in which the detector finds a face."""
-BATCH = 16
+BATCH, STEPS = 16, 30
 
 
-def measure_base(
-    config: Config, folder: Path, captions: Captions, faces: FaceSet
-) -> dict[str, Any]:
-    """Both figures, and sheet.png beside the pipeline: samples of full captions."""
-    device, booth = pick_device(config.compute), config.booth
-    base = TextToImage(
-        booth.__class__(base=str(folder), family="sd"), device, config.compute.precision
-    )
-    judge = Recognizer.load(config.judge.checkpoint or "", device, "judge.checkpoint")
-    metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, judge, faces)}
+class Examiner:
+    """A judge and a detector. Raises FactoryError where one that is named is not there."""
 
-    # Samples of captions of people who are known, and of nobody
-    recipe = config.text_to_image
-    texts = captions.everything()
-    places = np.linspace(0, len(texts) - 1, recipe.num_samples // 2).astype(int)
-    prompts = [texts[place] for place in places]
-    prompts += [recipe.caption] * (recipe.num_samples - len(prompts))
-    images = []
-    for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
-        noise = base.noise([stream_seed("sample", start + i) for i in range(len(part))])
-        words, away = base.words(part), base.words([""] * len(part))
-        images.append(base.draw(words, away, noise, "ddim", 30, booth.prior_guidance))
-    drawn = np.concatenate(images)
-    _save_sheet(folder.parent / "sheet.png", drawn)
-    if config.source.detector:
-        crop = FaceCrop("landmarks", YuNet(config.source.detector), judge.image_px)
-        found = [crop(to_network(image[None])[0]) is not None for image in drawn]
-        metrics["face_share"] = float(np.mean(found))
-    return metrics | {"num_samples": len(drawn)}
+    def __init__(self, config: Config) -> None:
+        self._compute, self._recipe = config.compute, config.text_to_image
+        self._guidance = config.booth.prior_guidance
+        if not config.judge.checkpoint:
+            raise ConfigError(
+                "judge.checkpoint: nothing given; want a recognizer that looks at faces"
+            )
+        device, detector = pick_device(config.compute), config.source.detector
+        self._judge = Recognizer.load(config.judge.checkpoint, device, "judge.checkpoint")
+        px = self._judge.image_px
+        self._crop = FaceCrop("landmarks", open_detector(detector), px) if detector else None
+
+    def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
+        """Figures of the pipeline in `folder`, and sheet.png beside it: captions of people who were
+        learned, then of anybody. No face_share without source.detector."""
+        booth, precision = BoothConfig(base=str(folder)), self._compute.precision
+        base = TextToImage(booth, pick_device(self._compute), precision)
+        metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, self._judge, faces)}
+        drawn = self._samples(base, captions)
+        _save_sheet(folder.parent / "sheet.png", drawn)
+        if self._crop:
+            found = [self._crop(to_network(image[None])[0]) is not None for image in drawn]
+            metrics["face_share"] = float(np.mean(found))
+        return metrics | {"num_samples": len(drawn)}
+
+    def _samples(self, base: TextToImage, captions: Captions) -> np.ndarray:
+        count, texts = self._recipe.num_samples, captions.everything()
+        prompts = [texts[i] for i in np.linspace(0, len(texts) - 1, count // 2).astype(int)]
+        prompts += [self._recipe.caption] * (count - len(prompts))
+        images = []
+        for start in range(0, count, BATCH):
+            part = prompts[start : start + BATCH]
+            noise = base.noise([stream_seed("sample", start + i) for i in range(len(part))])
+            words, away = base.words(part), base.words([""] * len(part))
+            images.append(base.draw(words, away, noise, "ddim", STEPS, self._guidance))
+        return np.concatenate(images)
 
 
 def _round_trip(base: TextToImage, judge: Recognizer, faces: FaceSet) -> float:

@@ -11,7 +11,6 @@ import json
 import re
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,11 @@ from factory.config import BoothConfig, Config, TextToImageConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.editing.captions import Captions
-from factory.editing.measure import LEAST_FACES, LEAST_ROUND_TRIP, measure_base
+from factory.editing.measure import LEAST_FACES, LEAST_ROUND_TRIP, Examiner
 from factory.editing.text_to_image import locate
-from factory.engine import join, start_engine
+from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError
-from factory.optimization import EMA, Order, linear_decay, num_steps, torch_generator
+from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
 from factory.sources import training_faces
 
@@ -54,6 +53,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             "autoencoder.checkpoint: works on pixel blocks, which no text-to-image pipeline does; "
             "train one with autoencoder.block=1"
         )
+    examiner = Examiner(config)  # whose networks had better be missed now than at the end
     names = [faces.names[label] for label in faces.labels]
     captions = Captions(recipe, faces.keys, names)
     data = f"{faces.fingerprint} {config.source.image_px} {autoencoder.sha256}"
@@ -70,25 +70,15 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if compute.compile:
         model.compile()
 
-    def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, recipe.lr, (0.9, 0.99), weight_decay=0.01)
-
-    engine = start_engine(model, adamw, compute, grad_clip=1.0, resume=progress.folder)
-    with engine.weights() as module:
-        ema = EMA(module.networks, recipe.ema)  # type: ignore[arg-type]
-    if progress.folder:
-        ema.load(progress.folder)
-
-    def save(folder: Path) -> None:
-        engine.save(folder)
-        if rank() == 0:
-            ema.save(folder)
+    optimizer = adamw(recipe.lr, weight_decay=0.01)
+    engine = start_engine(model, optimizer, compute, grad_clip=1.0, resume=progress.folder)
+    averaged = Averaged(engine, "networks", recipe.ema, progress.folder)
 
     # Steps
     order = Order(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "text_to_image.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
-    for step in progress.steps(total, order.batch_size, save):
+    for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
         draw = torch_generator(seed, "step", step, rank())
         words = np.random.default_rng(draw.initial_seed())
@@ -104,18 +94,17 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             engine.backward(loss)
             losses.append(loss.detach())
         warm = min(1.0, (step + 1) / WARMUP)
-        engine.step(recipe.lr * warm * linear_decay(step / total, DECAY_SHARE))
-        with engine.weights() as module:
-            ema.update(module.networks)  # type: ignore[arg-type]
+        averaged.step(recipe.lr * warm * linear_decay(step / total, DECAY_SHARE))
         progress.record(torch.stack(losses).mean())
 
     # Write and measure
     if rank() != 0:
         return {}
-    model.networks.load_state_dict(ema.shadow)
+    final = TextToImageLoss(recipe, tokenizer.vocab_size, tuple(z_2N.shape[2:]))
+    final.networks.load_state_dict(averaged.shadow)
     folder = progress.out / "pipeline"
-    pipeline_of(model, tokenizer, autoencoder).save_pretrained(folder)
-    metrics = measure_base(config, folder, captions, heldout if len(heldout) else faces)
+    pipeline_of(final, tokenizer, autoencoder).save_pretrained(folder)
+    metrics = examiner.measure(folder, captions, heldout if len(heldout) else faces)
     metrics |= {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
     story = {"step": total, "autoencoder": autoencoder.sha256, "metrics": metrics}
     replace(folder / STORY, (json.dumps(story, indent=2) + "\n").encode())
@@ -130,7 +119,12 @@ def refuse_poor_base(booth: BoothConfig) -> None:
         return
     metrics = json.loads(story.read_text())["metrics"]
     for name, least in (("round_trip_cosine", LEAST_ROUND_TRIP), ("face_share", LEAST_FACES)):
-        if metrics.get(name, 1.0) < least:
+        if name not in metrics:
+            raise CheckpointError(
+                f"booth.base: {name} of {booth.base} was not measured; train it with "
+                "source.detector"
+            )
+        if metrics[name] < least:
             raise CheckpointError(
                 f"booth.base: {booth.base} has a {name} of {metrics[name]:.3f}; want at least "
                 f"{least}, train it for longer"
@@ -288,10 +282,10 @@ def plain_autoencoder(autoencoder: Autoencoder) -> nn.Module:
     asked |= {"use_quant_conv": True, "use_post_quant_conv": True, "scaling_factor": 1.0}
     plain = AutoencoderKL(**asked)
     plain.load_state_dict(autoencoder.network.state_dict(), strict=False)
-    mean, std, none = autoencoder.mean, autoencoder.std, torch.zeros_like(autoencoder.mean)
+    mean, std = autoencoder.mean, autoencoder.std
     scale = torch.cat([1 / std, torch.ones_like(std)])
     plain.quant_conv.weight.copy_(torch.diag(scale)[:, :, None, None])
     plain.quant_conv.bias.copy_(torch.cat([-mean / std, -2 * std.log()]))  # of a log variance
     plain.post_quant_conv.weight.copy_(torch.diag(std)[:, :, None, None])
-    plain.post_quant_conv.bias.copy_(mean + none)
+    plain.post_quant_conv.bias.copy_(mean)
     return plain

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,8 @@ class TextToImage:
         for name in WEIGHTS:
             part = getattr(self.pipeline, name, None)
             if part is not None:
-                dtype = (
-                    torch.float32 if name == "vae" else half
-                )  # because SD-XL's decoder overflows
+                # SD-XL's decoder overflows in half precision
+                dtype = torch.float32 if name == "vae" else half
                 part.requires_grad_(False).eval().to(device, dtype)
         self.scheduler = self.pipeline.scheduler
         self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
@@ -228,12 +228,21 @@ def locate(booth: BoothConfig) -> Path:
 
 def digest(booth: BoothConfig) -> str:
     """sha256 of all files of the pipeline's parts and their names."""
-    folder, whole = locate(booth), hashlib.sha256()
-    for part in PARTS[booth.family]:
-        for file in sorted(path for path in (folder / part).rglob("*") if path.is_file()):
-            if file.suffix in (".safetensors", ".json", ".txt"):
-                whole.update(f"{file_sha256(file)} {file.relative_to(folder)}\n".encode())
-    return whole.hexdigest()
+    folder = locate(booth)
+    files = [
+        (file, file.stat().st_mtime_ns)
+        for part in PARTS[booth.family]
+        for file in sorted((folder / part).rglob("*"))
+        if file.suffix in (".safetensors", ".json", ".txt")
+    ]
+    return _digest(folder, tuple(files))
+
+
+@lru_cache(8)
+def _digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> str:
+    """Once for a process and each state of the files: a base may have ten gigabytes."""
+    lines = (f"{file_sha256(file)} {file.relative_to(folder)}\n" for file, _ in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def image_px_of(booth: BoothConfig) -> int:

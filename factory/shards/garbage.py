@@ -65,11 +65,7 @@ def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
         return [Garbage(e, "roster without a plan") for e in entries if e.name in begun]
     done = committed_units(store)
     open_units = [unit.index for unit in plan.units if unit.index not in done]
-    units = {
-        name: unit
-        for unit in open_units
-        for name in (layout.tar(unit), layout.metadata(unit), layout.rejects(unit))
-    }
+    units = {name: unit for unit in open_units for name in layout.files_of(unit)}
     return [
         Garbage(entry, "unit without commit record", unit=units[entry.name])
         for entry in entries

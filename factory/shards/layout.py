@@ -83,6 +83,11 @@ def priors(digest: str) -> str:
     return f"priors/{digest[:16]}.npy"
 
 
+def files_of(unit: int) -> tuple[str, ...]:
+    """Every name that a unit's files may have: of a shard, and of a LoRA."""
+    return tar(unit), metadata(unit), rejects(unit), lora(unit), lora_story(unit)
+
+
 def tar(unit: int) -> str:
     return f"data/train-{unit:06d}.tar"
 

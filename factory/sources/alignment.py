@@ -67,7 +67,9 @@ def scaled(image_HWC: np.ndarray, image_px: int) -> np.ndarray:
 class YuNet:
     """Five points of the most confident face, by OpenCV's YuNet (Wu et al. 2023)."""
 
-    def __init__(self, model_path: str, min_score: float = 0.6) -> None:
+    def __init__(self, model_path: str, min_score: float = 0.6, enlarge_to: int = 0) -> None:
+        """Images smaller than `enlarge_to` pixels are looked at enlarged: it finds small faces
+        with little confidence."""
         import cv2
 
         if not Path(model_path).is_file():
@@ -75,6 +77,7 @@ class YuNet:
                 f"source.detector: no file {model_path!r}; want YuNet's .onnx "
                 "(face_detection_yunet of the OpenCV zoo)"
             )
+        self._enlarge_to = enlarge_to
         self._detector = cv2.FaceDetectorYN.create(model_path, "", (320, 320), min_score)
 
     def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
@@ -84,12 +87,23 @@ class YuNet:
 
     def best(self, image_HWC: np.ndarray) -> np.ndarray | None:
         """Box (x, y, width, height), five points and score of the most confident face, [15]."""
+        scale = max(1.0, self._enlarge_to / min(image_HWC.shape[:2]))
+        if scale > 1:
+            image_HWC = _enlarged(image_HWC, scale)
         height, width = image_HWC.shape[:2]
         self._detector.setInputSize((width, height))
         _, faces = self._detector.detect(np.ascontiguousarray(image_HWC[:, :, ::-1]))
         if faces is None or len(faces) == 0:
             return None
-        return np.asarray(faces[int(np.argmax(faces[:, 14]))], np.float64)
+        best = np.asarray(faces[int(np.argmax(faces[:, 14]))], np.float64)
+        best[:14] /= scale
+        return best
+
+
+def _enlarged(image_HWC: np.ndarray, scale: float) -> np.ndarray:
+    import cv2
+
+    return np.asarray(cv2.resize(image_HWC, None, fx=scale, fy=scale))
 
 
 def read_landmarks(path: str) -> dict[str, np.ndarray]:

@@ -77,8 +77,8 @@ def _personalised(
     config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
 ) -> Generator:
     """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
+    from factory.editing.crop import open_detector
     from factory.editing.text_to_image import TextToImage
-    from factory.sources.alignment import YuNet
     from factory.synthesis.loras import cropping, open_loras
     from factory.synthesis.personalised import BoothGenerator
 
@@ -95,7 +95,7 @@ def _personalised(
         learned.store,
         {who.index: learned.unit_of[who.name] for who in roster.identities},
         plan.request["booth"]["negative_prompt"],
-        YuNet(detector) if detector else None,
+        open_detector(detector) if detector else None,
         config.source.image_px,
     )
 

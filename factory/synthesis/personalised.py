@@ -16,7 +16,6 @@ from factory.shards import layout
 from factory.sources.alignment import YuNet, align, scaled
 from factory.store import Store
 
-DETECT_PX = 224
 WORDS_KEPT = 256
 """Prompts whose encoding is kept."""
 
@@ -95,9 +94,8 @@ class BoothGenerator:
         """The aligned face in an image; the whole of it where none is found, for the filters to
         reject."""
         if self._detector is not None:
-            seen = scaled(image_HWC, DETECT_PX) if len(image_HWC) < DETECT_PX else image_HWC
-            landmarks_52 = self._detector.landmarks(seen)
+            landmarks_52 = self._detector.landmarks(image_HWC)
             if landmarks_52 is not None:
-                return align(image_HWC, landmarks_52 * len(image_HWC) / len(seen), self._face_px)
+                return align(image_HWC, landmarks_52, self._face_px)
             self._faceless += 1
         return scaled(image_HWC, self._face_px)

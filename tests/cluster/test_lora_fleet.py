@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from factory.shards import layout
+from factory.shards.writer import read_commit
 from factory.store import open_store
 from factory.synthesis import inline
-from factory.synthesis.loras import finetune
+from factory.synthesis.finetuning import finetune
 from tests.conftest import PEOPLE
 from tests.text_to_image import save_base
 
@@ -59,6 +60,4 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
         ray.shutdown()
     assert lora_files(config) == lora_files(quiet)
     store = open_store(config.store).below(layout.loras("tiny", "chaos"))
-    from factory.shards.writer import read_commit
-
     assert any(read_commit(store, unit).attempt for unit in range(PEOPLE))  # somebody began again

@@ -54,10 +54,9 @@ def test_a_box_is_cut_at_the_edge():
 
 
 @pytest.mark.parametrize("kind", ["landmarks", "box"])
-def test_no_face_is_none_and_small_images_are_enlarged_for_the_detector(kind):
+def test_no_face_is_none_and_a_face_that_fills_the_image_is_all_of_it(kind):
     image = to_network(smooth_image(56)[None])[0]
     assert FaceCrop(kind, FoundAt(None), 32)(image) is None
-    found = np.concatenate([[0, 0, 224, 224], (TEMPLATE_52 * 2).ravel(), [1.0]])
+    found = np.concatenate([[0, 0, 56, 56], (TEMPLATE_52 / 2).ravel(), [1.0]])
     whole = FaceCrop("whole", None, 56)(image)
-    face = FaceCrop(kind, FoundAt(found), 56)(image)  # found in the image at 224 px: all of it
-    assert (face - whole).abs().mean() < 0.02
+    assert (FaceCrop(kind, FoundAt(found), 56)(image) - whole).abs().mean() < 0.02

@@ -67,3 +67,36 @@ def test_yaw_is_zero_ahead_and_grows_with_the_nose():
     turned[2, 0] += 10
     assert yaw_degrees(symmetric) == pytest.approx(0)
     assert 20 < yaw_degrees(turned) < 40
+
+
+def test_a_small_image_is_looked_at_enlarged_and_answered_in_its_own_pixels(tmp_path, monkeypatch):
+    import cv2
+
+    class Finds:
+        """The middle of whatever it is given, as a box and five points."""
+
+        def setInputSize(self, size):
+            self.size = size
+
+        def detect(self, image):
+            sizes.append(self.size)
+            return 1, np.full((1, 15), self.size[0] / 2)
+
+    sizes = []
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Finds())
+    model = tmp_path / "yunet.onnx"
+    model.touch()
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert (YuNet(str(model), enlarge_to=224).landmarks(image) == 32).all()
+    assert (YuNet(str(model)).landmarks(image) == 32).all()
+    assert sizes == [(224, 224), (64, 64)]
+
+
+def test_zoom_shows_more_around_the_same_middle():
+    near = align(np.full((300, 300, 3), 200, np.uint8), TEMPLATE_52 + 90, 112)
+    assert (near == 200).all()
+    image = np.zeros((300, 300, 3), np.uint8)
+    image[90:202, 90:202] = 255  # the crop of zoom 1, exactly
+    wide = align(image, TEMPLATE_52 + 90, 112, zoom=0.5)
+    assert (wide > 127).mean() == pytest.approx(0.25, abs=0.02)
+    assert wide[50:62, 50:62].min() == 255

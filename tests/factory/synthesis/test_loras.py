@@ -17,8 +17,8 @@ from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.store import open_store
-from factory.synthesis import inline, loras
-from factory.synthesis.loras import finetune
+from factory.synthesis import finetuning, inline
+from factory.synthesis.finetuning import finetune
 from tests.conftest import IMAGES, PEOPLE
 from tests.text_to_image import save_base
 
@@ -135,8 +135,12 @@ def test_other_settings_and_bad_input_are_refused(booth_config, people, base_fol
         train(replace(booth_config(), booth=replace(booth_config().booth, loras=None)))
     poor = tmp_path / "poor"
     shutil.copytree(base_folder, poor)
-    (poor / "miniature.json").write_text('{"metrics": {"face_share": 0.72}}')
+    measured = {"round_trip_cosine": 0.9, "face_share": 0.72}
+    (poor / "miniature.json").write_text(json.dumps({"metrics": measured}))
     with pytest.raises(CheckpointError, match=r"has a face_share of 0\.720; want at least 0\.9"):
+        train(booth_config(f"booth.base={poor}"))
+    (poor / "miniature.json").write_text('{"metrics": {"round_trip_cosine": 0.9}}')
+    with pytest.raises(CheckpointError, match=r"face_share of .* was not measured"):
         train(booth_config(f"booth.base={poor}"))
 
 
@@ -145,7 +149,7 @@ def test_somebody_without_a_face_is_named_before_anything_is_trained(booth_confi
         def __call__(self, image_CHW):
             return None
 
-    monkeypatch.setattr(loras, "face_crop", lambda config, face_px: Nobody())
+    monkeypatch.setattr(finetuning, "face_crop", lambda config, face_px: Nobody())
     with pytest.raises(SourceError, match=r"of 'person_0' \(4 of 4 people\)"):
         train(booth_config())
 

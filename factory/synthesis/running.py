@@ -1,0 +1,32 @@
+"""The units of a plan that have no commit record yet, made by any runner: releases and LoRAs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from factory.config import Config
+from factory.identities.plan import Plan
+from factory.shards import manifest
+from factory.store import Store
+from factory.synthesis.draining import draining_on_sigterm
+from factory.synthesis.inline import OpenMaker, RunUnits
+from factory.synthesis.progress import Progress
+
+
+def make_missing(
+    config: Config,
+    plan: Plan,
+    store: Store,
+    open_maker: OpenMaker,
+    run_units: RunUnits,
+    say: Callable[[str], None],
+) -> None:
+    """Make them with progress and draining; `store` is that of the plan."""
+    done = manifest.committed_units(store)
+    missing = [unit.index for unit in plan.units if unit.index not in done]
+    if done:
+        say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
+    if missing:
+        allowed = config.release.max_failed_fraction
+        with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
+            run_units(config.fleet, open_maker, missing, progress.shard_done, draining)
