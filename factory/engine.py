@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -280,8 +282,25 @@ def join(compute: ComputeConfig) -> None:
     atexit.register(_leave)
 
 
+def end_rank(status: int = 0) -> None:
+    """End this process at once where it has joined other ranks; a single process goes on.
+
+    The interpreter's own end aborts a rank now and then ("terminate called without an active
+    exception"): DeepSpeed keeps process groups alive, and their threads ask for an interpreter that
+    is being taken down. A status other than 0 waits for nobody, because the others may be gone.
+    """
+    if world_size() == 1 or not torch.distributed.is_initialized():
+        return
+    if status == 0:
+        torch.distributed.barrier()  # so that nobody's last answer is cut off
+        _leave()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _leave() -> None:
-    """End the group while the interpreter still stands: its threads may abort the process else."""
+    """Leave the group while the interpreter still stands."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

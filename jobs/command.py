@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -40,9 +41,22 @@ def run_on_release(doc: str, action: Callable[[str, Config, bool], None]) -> Non
 
 def guarded(action: Callable[[], None]) -> None:
     """Run `action`; an error meant for the user becomes one line on stderr and exit code 1."""
+    message = ""
     try:
         action()
     except FactoryError as error:
-        sys.exit(f"error: {error}")
+        message = f"error: {error}"
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+        message = "stopped; the same command goes on from here"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _end_rank(message)
+    if message:
+        sys.exit(message)
+
+
+def _end_rank(message: str) -> None:
+    from factory.engine import end_rank
+
+    if message:
+        print(message, file=sys.stderr)
+    end_rank(int(bool(message)))

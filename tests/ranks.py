@@ -50,12 +50,13 @@ def run_ranks(
 
 def main() -> None:
     from factory.config import ComputeConfig
-    from factory.engine import join
+    from factory.engine import end_rank, join
 
     module, _, name = sys.argv[1].partition(":")
     join(ComputeConfig(device="cpu"))
     answer = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
     print(ANSWER + json.dumps(answer), flush=True)
+    end_rank()
 
 
 if __name__ == "__main__":
