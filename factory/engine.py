@@ -282,21 +282,23 @@ def join(compute: ComputeConfig) -> None:
     atexit.register(_leave)
 
 
-def end_rank(status: int = 0) -> None:
+def end_rank(error: str = "") -> None:
     """End this process at once where it has joined other ranks; a single process goes on.
 
     The interpreter's own end aborts a rank now and then ("terminate called without an active
     exception"): DeepSpeed keeps process groups alive, and their threads ask for an interpreter that
-    is being taken down. A status other than 0 waits for nobody, because the others may be gone.
+    is being taken down. With an error, told on stderr, nobody is waited for: they may be gone.
     """
     if world_size() == 1 or not torch.distributed.is_initialized():
         return
-    if status == 0:
+    if error:
+        print(error, file=sys.stderr)
+    else:
         torch.distributed.barrier()  # so that nobody's last answer is cut off
         _leave()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(int(bool(error)))
 
 
 def _leave() -> None:

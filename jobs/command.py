@@ -49,14 +49,8 @@ def guarded(action: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         message = "stopped; the same command goes on from here"
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _end_rank(message)
+        from factory.engine import end_rank
+
+        end_rank(message)
     if message:
         sys.exit(message)
-
-
-def _end_rank(message: str) -> None:
-    from factory.engine import end_rank
-
-    if message:
-        print(message, file=sys.stderr)
-    end_rank(int(bool(message)))

@@ -2,18 +2,23 @@
 
     python -m jobs.compare_booth configs/booth/mini.yaml [section.key=value ...]
 
-Trains a set of LoRAs for each row and makes a release for each of two sets of prompts; what is made
-already is found again. The figures go to <store>/<dataset>-comparison/comparison-<version>.json.
+Trains a set of LoRAs for each row, makes a release for each of two sets of prompts, and trains
+recognizers on each where utility.benchmarks names pairs; what is made already is found again. The
+figures go to <store>/<dataset>-comparison/comparison-<version>.json.
 """
 
 from __future__ import annotations
 
+import functools
+
 from factory.config import Config
 from jobs.command import run
+from jobs.training import train_where_asked
 
 
 def compare_booth(config: Config, dry_run: bool) -> None:
     from factory.comparison import ROWS, compare, lines
+    from factory.recognition.train import train
     from factory.synthesis.finetuning import check
 
     if dry_run:
@@ -25,7 +30,8 @@ def compare_booth(config: Config, dry_run: bool) -> None:
     else:
         from cluster.fleet import run_units
 
-    print("\n".join(lines(compare(config, run_units))))
+    train_one = functools.partial(train_where_asked, train)
+    print("\n".join(lines(compare(config, run_units, train_one))))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from factory.config import Config, StoreConfig, load
 from factory.diffusion.autoencoder import build
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.backbone import IResNet
+from factory.recognition.quality import QualityHead
 from factory.report import figures
 from factory.report.figures import Plot
 from tests import s3_server
@@ -126,7 +127,7 @@ def weights(tmp_path_factory) -> Path:
     return root
 
 
-def save_recognizer(folder: Path, seed: int) -> str:
+def save_recognizer(folder: Path, seed: int, quality_head: bool = False) -> str:
     torch.manual_seed(seed)
     backbone = {
         f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()
@@ -143,6 +144,10 @@ def save_recognizer(folder: Path, seed: int) -> str:
         "num_virtual": 40,
         "real_names": [f"person_{i}" for i in range(PEOPLE)],
     }
+    if quality_head:
+        config["quality_head"] = True
+        head = QualityHead(DIM).state_dict()
+        prototypes |= {f"quality.{n}": t for n, t in head.items()}
     metrics = {"heldout": {"cosine_at_fmr_1e-3": 0.9}}
     return save(folder, "recognizer", backbone | prototypes, config, {}, metrics)
 

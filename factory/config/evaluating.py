@@ -40,6 +40,11 @@ class FeaturesConfig:
     clip: str | None = None
     """Folder of a CLIP image encoder as transformers has them, for instance
     clip-vit-large-patch14-336. None: not compared."""
+    quality: str | None = None
+    """Checkpoint of a recognizer with a CR-FIQA head (recognizer.quality_weight), whose score of
+    made and of real faces is given side by side. None: not scored."""
+    beside: list[SourceConfig] = field(default_factory=list)
+    """Further sets of real faces that a release is compared with, beside its source."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ class SourceConfig:
     """Images with more pixels than this are counted as corrupt, never decoded."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Share of unreadable images above which the source is refused."""
+    num_identities: int | None = knob(None, low=1)
+    """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)
     """The last so many identities are never trained on; accuracy is measured on them."""
     pairs: str | None = None
@@ -49,6 +51,11 @@ class SourceConfig:
         """The source of `heldout`."""
         kind = self.heldout_kind or self.kind
         return replace(self, kind=kind, path=self.heldout, heldout=None, holdout_identities=0)
+
+    @property
+    def stem(self) -> str:
+        """What a set of faces is called: the file name of its path."""
+        return PurePath(self.path or self.kind).stem
 
     @property
     def name(self) -> str:

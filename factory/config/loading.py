@@ -14,6 +14,7 @@ PATHS = {
     "inquiry",
     "inception",
     "clip",
+    "quality",
     "gallery",
     "attributes",
     "checkpoint",

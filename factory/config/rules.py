@@ -25,6 +25,7 @@ def check(config: Config) -> None:
     for place, mixed in enumerate(config.feed.mix):
         _check_source(mixed.source, f"feed.mix[{place}].source")
     _check_benchmarks(config.utility.benchmarks)
+    _check_beside(config.features.beside)
     _check_fleet(config.fleet)
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
@@ -217,6 +218,16 @@ def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
                 f"{key}.pairs: two benchmarks are called {benchmark.name!r}; want one"
             )
         names.append(benchmark.name)
+
+
+def _check_beside(sets: list[SourceConfig]) -> None:
+    names = [asked.stem for asked in sets]
+    for place, asked in enumerate(sets):
+        _check_source(asked, f"features.beside[{place}]")
+        if names.index(asked.stem) != place:
+            raise ConfigError(
+                f"features.beside[{place}].path: two sets are called {asked.stem!r}; want one"
+            )
 
 
 def _check_ranges(section: Any, prefix: str) -> None:

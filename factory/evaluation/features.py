@@ -1,5 +1,6 @@
-"""Networks that were not trained on faces, in whose features sets of images are compared: the FID's
-Inception as an .onnx, and CLIP's image encoder (METHODS 7). Both are on disk; nothing is fetched.
+"""Networks beside the recognizers that look at sets of images: the FID's Inception as an .onnx and
+CLIP's image encoder, in whose features they are compared, and CR-FIQA's head (METHODS 7). All are
+on disk; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import cv2
 import numpy as np
 import torch
 
+from factory.checkpoint import read_story
 from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
+from factory.recognition.embed import Recognizer
+from factory.sources import open_source
 
 BATCH = 32
 CLIP_WEIGHTS = "model.safetensors"
@@ -31,7 +35,16 @@ class FeatureNetwork(Protocol):
 
 
 def check_networks(config: FeaturesConfig) -> None:
-    """Raise CheckpointError unless the files that a config names are there."""
+    """Raise CheckpointError or SourceError unless the files that a config names are there."""
+    for asked in config.beside:
+        open_source(asked)
+    if config.quality:
+        story = read_story(config.quality, "recognizer", "features.quality")
+        if not story["config"].get("quality_head"):
+            raise CheckpointError(
+                f"features.quality: {config.quality} has no quality head; train it with "
+                "recognizer.quality_weight=10"
+            )
     if config.inception and not Path(config.inception).is_file():
         raise CheckpointError(
             f"features.inception: no such file {config.inception!r}; want an .onnx that is on disk"
@@ -51,6 +64,26 @@ def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, Fea
     if config.clip:
         networks["clip"] = ClipFeatures(config.clip, device)
     return networks
+
+
+def open_quality(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
+    """The CR-FIQA head a config names."""
+    return {"quality": QualityScores(config.quality, device)} if config.quality else {}
+
+
+class QualityScores:
+    """CR-FIQA as a space of one dimension: its scores are made, and kept, as vectors are."""
+
+    has_unit_length = False
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self._recognizer = Recognizer.load(name, device, "features.quality")
+        self.sha256 = f"cr_fiqa {self._recognizer.sha256}"
+
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        starts = range(0, len(images_NHWC), BATCH)
+        parts = [self._recognizer.cr_fiqa(images_NHWC[i : i + BATCH]) for i in starts]
+        return np.concatenate(parts).astype(np.float32)[:, None]
 
 
 class OnnxFeatures:

@@ -13,9 +13,10 @@ from factory import checkpoint
 from factory.config import Config
 from factory.distributed import kept_threads, pick_device
 from factory.evaluation.balance import balance
+from factory.evaluation.beside import beside, quality
 from factory.evaluation.consistency import consistency, repeats
 from factory.evaluation.diversity import diversity
-from factory.evaluation.features import open_networks
+from factory.evaluation.features import open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.kept import kept_scores, rejected_shots
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
@@ -69,7 +70,8 @@ def measure(
     faces, kept = sample_release(store, plan), kept_scores(store, plan)
     recognizers = _recognizers(config, device)
     networks = open_networks(config.features, device)
-    spaces = recognizers | networks | {"hash": PixelHash()}
+    scored = open_quality(config.features, device)
+    spaces = recognizers | networks | scored | {"hash": PixelHash()}
     made = _made(config, store, manifest, spaces)
     real = _real(config, source, spaces | {"mirrored": PixelHash(True)})  # the audit's, too
     labels, own_label = made["labels"], _own_labels(source, roster)
@@ -89,6 +91,8 @@ def measure(
             "fidelity": fidelity(made[name], real[name].unit_ND),
         }
     properties["features"] = {name: fidelity(made[name], real[name].unit_ND) for name in networks}
+    properties["quality"] = quality(made, real["quality"].unit_ND if scored else None)
+    properties["beside"] = beside(config, made, recognizers | networks | scored)
     properties["repeats"] = repeats(made["hash"], labels)
     conditioning = real["recognizer"]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]

@@ -25,6 +25,8 @@ from factory.recognition.verification import verify_pairs
 
 Train = Callable[[Config], dict[str, Any]]
 """Trains the recognizer of a config, here or on a gang, and returns its metrics."""
+Benchmarks = dict[str, Pairs | str]
+"""Pairs by name, or why they cannot be read."""
 Run = dict[str, Any]
 """What one training gave: its seed, counts, and figures or the note n/a by benchmark."""
 
@@ -37,20 +39,40 @@ def utility(
     `release` is a sealed release on this machine. Raises ConfigError without any benchmark; one
     that cannot be read is n/a with the reason, and nothing else stops.
     """
+    benchmarks = open_benchmarks(config, say)
+    runs = {
+        name: learn_with_seeds(config, name, asked, benchmarks, train, say)
+        for name, asked in training_sets(config, release).items()
+    }
+    return {"recipe": as_dict(config.recognizer), "runs": runs, **summary(runs)}
+
+
+def open_benchmarks(config: Config, say: Callable[[str], None]) -> Benchmarks:
+    """utility.benchmarks by name; raises ConfigError where there are none that can be read."""
     if not config.utility.benchmarks:
         raise ConfigError("utility.benchmarks: got none; want pairs to verify the recognizers on")
     benchmarks = {asked.name: _opened(asked, say) for asked in config.utility.benchmarks}
     if all(isinstance(found, str) for found in benchmarks.values()):
         raise ConfigError("utility.benchmarks: none can be read (see above); nothing is trained")
-    runs: dict[str, list[Run]] = {}
-    for name, asked in training_sets(config, release).items():
-        runs[name] = []
-        for seed in config.utility.seeds:
-            one = with_seed(asked, f"{config.utility.out}/{name}", seed)
-            say(f"{name}, seed {seed}: training in {one.training.out}")
-            runs[name].append(learn(one, benchmarks, train))
-            say(f"{name}, seed {seed}: {_line(runs[name][-1])}")
-    return {"recipe": as_dict(config.recognizer), "runs": runs, **summary(runs)}
+    return benchmarks
+
+
+def learn_with_seeds(
+    config: Config,
+    name: str,
+    asked: Config,
+    benchmarks: Benchmarks,
+    train: Train,
+    say: Callable[[str], None],
+) -> list[Run]:
+    """The set called `name`, which `asked` trains on, learned once with each of utility.seeds."""
+    runs: list[Run] = []
+    for seed in config.utility.seeds:
+        one = with_seed(asked, f"{config.utility.out}/{name}", seed)
+        say(f"{name}, seed {seed}: training in {one.training.out}")
+        runs.append(learn(one, benchmarks, train))
+        say(f"{name}, seed {seed}: {_line(runs[-1])}")
+    return runs
 
 
 def training_sets(config: Config, release: Path) -> dict[str, Config]:
@@ -75,7 +97,7 @@ def with_seed(config: Config, folder: str, seed: int) -> Config:
     return replace(config, training=replace(config.training, out=out, seed=seed))
 
 
-def learn(config: Config, benchmarks: dict[str, Pairs | str], train: Train) -> Run:
+def learn(config: Config, benchmarks: Benchmarks, train: Train) -> Run:
     """Train one recognizer, or go on, and verify it."""
     trained = train(config)["train"]
     recognizer = Recognizer.load(config.training.out, pick_device(config.compute))
@@ -105,16 +127,11 @@ def summary(runs: dict[str, list[Run]]) -> dict[str, Any]:
             }
             for bench in seen
         }
-        averages = [
-            float(np.mean([run["benchmarks"][bench]["accuracy"] for bench in seen]))
-            for run in trained
-            if seen
-        ]
         sets[name] = {
             "images": trained[0]["images"],
             "identities": trained[0]["identities"],
             "benchmarks": by_bench,
-            "average": spread(averages) if seen else None,
+            "average": average_accuracy(trained),
         }
     real = sets["real"]["average"]
     gaps = {
@@ -123,6 +140,16 @@ def summary(runs: dict[str, list[Run]]) -> dict[str, Any]:
         if real and name != "real"
     }
     return {"sets": sets, "gap_to_real": gaps}
+
+
+def average_accuracy(trained: list[Run]) -> dict[str, float] | None:
+    """Mean and deviation over seeds of the accuracy averaged over benchmarks; None without any."""
+    seen = [b for b, found in trained[0]["benchmarks"].items() if "accuracy" in found]
+    if not seen:
+        return None
+    return spread(
+        [float(np.mean([run["benchmarks"][b]["accuracy"] for b in seen])) for run in trained]
+    )
 
 
 def gap_to_real(real: float, made: float) -> dict[str, float]:

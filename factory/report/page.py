@@ -59,6 +59,7 @@ def render_page(
         consistency_plot=figures.consistency(properties),
         consistency=tables.consistency(properties),
         fidelity=tables.fidelity(properties, similarity),
+        quality=tables.quality(properties),
         repeats=properties["repeats"],
         diversity=tables.diversity(metrics["diversity"]),
         pose=tables.pose_line(metrics["diversity"]["pose"]),

@@ -8,6 +8,9 @@ from factory.evaluation.leakage import NAMES
 from factory.identities.plan import Plan
 from factory.records import Manifest
 
+SETS = ("fid", "cmmd", "precision", "recall")
+"""Figures of two sets of features, in their order in tables."""
+
 
 def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     """What is in it, counted."""
@@ -67,11 +70,23 @@ def fidelity(properties: dict[str, Any], measured_by: dict[str, Any]) -> list[li
     rows = []
     seen_by = {name: properties[name]["fidelity"] for name in measured_by} | properties["features"]
     for name, seen in seen_by.items():
-        figures = [number(seen.get(key)) for key in ("fid", "cmmd", "precision", "recall")]
+        figures = [number(seen.get(key)) for key in SETS]
         overlap = measured_by.get(name, {}).get("overlap", {})
         shared = [number(overlap.get(key)) for key in ("genuine", "impostor")]
         rows.append([name, *figures, *shared])
+    for other, sets in properties.get("beside", {}).items():
+        for name in seen_by:
+            figures = [number(sets[name].get(key)) for key in SETS]
+            rows.append([f"{name}, against {other}", *figures, "", ""])
     return rows
+
+
+def quality(properties: dict[str, Any]) -> list[list[str]]:
+    """A row for each set: its CR-FIQA scores; none where no head was given."""
+    seen = dict(properties.get("quality", {}))
+    others = properties.get("beside", {})
+    seen |= {name: sets["quality"] for name, sets in others.items() if "quality" in sets}
+    return [[name, mean(scores)] for name, scores in seen.items()]
 
 
 def diversity(found: dict[str, Any]) -> list[list[str]]:

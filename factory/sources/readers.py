@@ -19,6 +19,7 @@ from factory.sources.base import (
     FaceSet,
     FaceSource,
     SourceFace,
+    Subset,
     decode_image,
     read_faces,
 )
@@ -93,7 +94,15 @@ class IndexedSource:
 
 
 def open_source(config: SourceConfig) -> FaceSource:
-    """The source a config names; raises SourceError when it is missing or holds no image."""
+    """The source a config names, or its first source.num_identities; raises SourceError when it is
+    missing or holds no image."""
+    source = _whole(config)
+    if config.num_identities is None or config.num_identities >= len(source.names):
+        return source
+    return Subset(source, 0, config.num_identities)
+
+
+def _whole(config: SourceConfig) -> FaceSource:
     if config.kind == "starter":
         return _from_tar(STARTER_PACK, config)
     path = Path(config.path or "")

@@ -10,11 +10,19 @@ import torch
 
 from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
-from factory.evaluation.features import ClipFeatures, OnnxFeatures, open_networks
+from factory.evaluation.features import (
+    ClipFeatures,
+    OnnxFeatures,
+    check_networks,
+    open_networks,
+)
+from factory.recognition.embed import Recognizer
 from factory.release import build
 from factory.shards import layout
+from factory.sources import open_source, read_faces
 from factory.store import LocalStore
 from factory.synthesis.inline import run_units
+from tests.conftest import IMAGES, PX, save_recognizer
 
 CPU = torch.device("cpu")
 
@@ -100,6 +108,33 @@ def test_a_release_is_compared_in_them(release_config, means, clip):
     assert min(seen["fid"] for seen in found.values()) > 0
     page = store.get(layout.REPORT).decode()
     assert "<td>inception</td>" in page
+
+
+def test_quality_and_a_further_set_stand_beside_the_source(release_config, people, tmp_path):
+    head = save_recognizer(tmp_path / "head", seed=3, quality_head=True)
+    few = f"kind: folder, path: {people}, image_px: {PX}, num_identities: 2"
+    config = release_config(f"features.quality={tmp_path / 'head'}", f"features.beside=[{{{few}}}]")
+    build(config, run_units, say=lambda line: None)
+    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    found = json.loads(store.get("metrics/properties.json"))
+    recognizer = Recognizer.load(str(tmp_path / "head"), CPU)
+    assert recognizer.sha256 == head
+    source = read_faces(open_source(config.source), 0).images_NHWC
+    scores = recognizer.cr_fiqa(source)
+    wanted = {"mean": pytest.approx(scores.mean(), abs=1e-5), "std": pytest.approx(scores.std())}
+    assert found["quality"]["source"] == wanted
+    other = found["beside"][people.name]
+    assert other["num_images"] == 2 * IMAGES
+    assert other["quality"]["mean"] == pytest.approx(scores[: 2 * IMAGES].mean(), abs=1e-5)
+    assert other["judge"]["num_real"] == 2 * IMAGES
+    page = store.get(layout.REPORT).decode()
+    assert f"judge, against {people.name}" in page
+    assert "<th>CR-FIQA</th>" in page
+
+
+def test_a_recognizer_without_a_head_gives_no_quality(weights):
+    with pytest.raises(CheckpointError, match=r"features\.quality: .* has no quality head"):
+        check_networks(FeaturesConfig(quality=str(weights / "recognizer")))
 
 
 @pytest.mark.parametrize(

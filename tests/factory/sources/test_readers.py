@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,3 +189,12 @@ def test_a_file_that_vanishes_is_a_corrupt_image(tmp_path):
     (tmp_path / "p" / "1.png").unlink()
     with pytest.raises(SourceError, match="p/1: cannot be read"):
         source[0]
+
+
+def test_the_first_identities_alone(people):
+    config = SourceConfig(kind="folder", path=str(people), image_px=PX, num_identities=2)
+    some, everybody = open_source(config), open_source(replace(config, num_identities=None))
+    assert list(some.names) == list(everybody.names)[:2]
+    assert some.keys == everybody.keys[: 2 * IMAGES]
+    assert some.fingerprint != everybody.fingerprint
+    assert open_source(replace(config, num_identities=100)).fingerprint == everybody.fingerprint
