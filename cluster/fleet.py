@@ -24,6 +24,7 @@ from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.records import Shard
 from factory.synthesis.care import Care, ShotId
+from factory.synthesis.events import Events
 from factory.synthesis.inline import Draining, OnDone, OpenMaker, never
 
 ON_THE_LINE = 2
@@ -147,7 +148,7 @@ class Fleet:
         self._numbers = itertools.count()
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
-        self._metrics = FleetMetrics()
+        self._metrics, self._events = FleetMetrics(), Events(config.events)
         self._share, count = first_actors(config, len(units))
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
@@ -206,7 +207,9 @@ class Fleet:
             if not free:
                 break
             worker = min(free, key=lambda candidate: len(candidate.calls))
-            worker.lease(self._queue.popleft(), care)
+            unit = self._queue.popleft()
+            worker.lease(unit, care)
+            self._events.tell("leased", unit=unit, worker=worker.number, attempt=care.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
@@ -263,6 +266,15 @@ class Fleet:
         for ref, shards in worker.results_left():
             self._count(worker, ref, shards, on_done)
         node, in_hand, shots = ray.get(self._logbook.read.remote(worker.number))
+        self._events.tell(
+            "lost",
+            worker=worker.number,
+            node=node,
+            units=list(worker.held),
+            unit_in_hand=in_hand,
+            shots_in_hand=[list(shot) for shot in shots],
+            error=_last_line(error),
+        )
         self._care |= {unit: care.begun_again() for unit, care in worker.held.items()}
         if node_is_alive(node):
             self._deaths_in_a_row += 1

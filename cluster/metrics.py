@@ -25,6 +25,8 @@ class FleetMetrics:
                 ("sampling_seconds_total", "seconds in generators"),
                 ("busy_seconds_total", "seconds between first shot and last verdict of units"),
                 ("written_bytes_total", "bytes of committed files"),
+                ("upload_seconds_total", "seconds in which files were written to the store"),
+                ("retries_total", "requests to the store that were made again"),
             )
         }
         self._rejected = Counter("factory_rejected_total", "by reason", ("reason",))
@@ -48,6 +50,8 @@ class FleetMetrics:
             ("sampling_seconds_total", timings.sampling_s),
             ("busy_seconds_total", timings.total_s),
             ("written_bytes_total", sum(file.size for file in shard.files)),
+            ("upload_seconds_total", timings.upload_s),
+            ("retries_total", timings.retries),
         ):
             if value > 0:  # because a counter refuses 0
                 self._counters[name].inc(value)

@@ -12,14 +12,18 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from factory.errors import CheckpointError
+from factory.store import open_url
+from factory.store.cache import fetched
 
 STARTER = Path(__file__).parent / "starter"
+WEIGHTS, STORY = "weights.safetensors", "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,24 @@ class Checkpoint:
 
 
 def folder(name: str) -> Path:
-    """The folder a config names: a path, or starter:NAME for weights in the package."""
+    """The folder a config names: a path, starter:NAME for weights in the package, or s3://... for a
+    folder in a bucket, which each machine fetches once."""
+    if name.startswith("s3://"):
+        return _from_bucket(name)
     return STARTER / name.removeprefix("starter:") if name.startswith("starter:") else Path(name)
+
+
+@lru_cache
+def _from_bucket(url: str) -> Path:
+    """The bucket's endpoint and credentials are those of the AWS chain (AWS_ENDPOINT_URL)."""
+    store = open_url(url)
+    try:
+        story = store.get(STORY)
+        digests = {STORY: hashlib.sha256(story).hexdigest()}
+        digests[WEIGHTS] = str(json.loads(story)["sha256"])
+        return fetched(store, digests)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        raise CheckpointError(f"{url}: holds no checkpoint; want {WEIGHTS} and {STORY}") from None
 
 
 def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
@@ -62,8 +82,8 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "lineage": checkpoint.lineage,
     }
     path.mkdir(parents=True, exist_ok=True)
-    replace(path / "weights.safetensors", data)
-    replace(path / "checkpoint.json", (json.dumps(story, indent=2) + "\n").encode())
+    replace(path / WEIGHTS, data)
+    replace(path / STORY, (json.dumps(story, indent=2) + "\n").encode())
     return sha256
 
 
@@ -75,7 +95,7 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
     from safetensors.torch import load as from_bytes
 
     story = read_story(name, kind, key)
-    data = (folder(name) / "weights.safetensors").read_bytes()
+    data = (folder(name) / WEIGHTS).read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != story["sha256"]:
         raise CheckpointError(
@@ -97,13 +117,13 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
 def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
     """checkpoint.json of a folder, without its weights; raises CheckpointError."""
     where = folder(name)
-    if not (where / "checkpoint.json").is_file() or not (where / "weights.safetensors").is_file():
+    if not (where / STORY).is_file() or not (where / WEIGHTS).is_file():
         raise CheckpointError(
             f"{key}: no checkpoint in {str(where)!r}; want weights.safetensors and "
             f"checkpoint.json, as `python -m jobs.train_{kind}` writes them"
         )
     try:
-        story = json.loads((where / "checkpoint.json").read_text())
+        story = json.loads((where / STORY).read_text())
         complete = all(
             k in story for k in ("kind", "sha256", "step", "config", "metrics", "lineage")
         )
@@ -132,7 +152,7 @@ def pack(names: dict[str, str], out: Path) -> dict[str, int]:
         packed[loaded.sha256] = save(
             target, dataclasses.replace(loaded, lineage=lineage), bf16=True
         )
-        sizes[role] = (target / "weights.safetensors").stat().st_size
+        sizes[role] = (target / WEIGHTS).stat().st_size
     return sizes
 
 

@@ -11,6 +11,7 @@ from factory.identities.files import OpenGalleries, open_here
 from factory.identities.plan import Plan, cut_units, first_difference
 from factory.preflight import Inputs
 from factory.shards import layout
+from factory.shards.manifest import plan_of
 from factory.store import Store, open_store
 
 
@@ -41,6 +42,7 @@ def write_plan(
     """
     from factory.identities.roster import build_roster, open_recognizer
     from factory.synthesis.opening import earlier_vectors
+    from factory.synthesis.tuning import tuned_micro_batch
 
     dataset = open_store(config.store).below(config.release.dataset)
     with kept_threads():
@@ -52,16 +54,23 @@ def write_plan(
             further=open_galleries(config),
             unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
         )
+    request = inputs.request
+    if request["plan"]["micro_batch"] is None:
+        request = request | {"plan": request["plan"] | {"micro_batch": tuned_micro_batch(config)}}
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    plan = Plan(
-        inputs.request, digests, cut_units(roster.identities, config.plan.identities_per_unit)
-    )
+    plan = Plan(request, digests, cut_units(roster.identities, config.plan.identities_per_unit))
     try:
         for name, content in contents.items():
             store.put_once(name, content)
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
+        standing = plan_of(store)
+        if standing and config.plan.micro_batch is None:  # another driver tried out at one moment
+            tuned = standing.request["plan"]["micro_batch"]
+            request = request | {"plan": request["plan"] | {"micro_batch": tuned}}
+            if not first_difference(request, standing.request):
+                return standing
         raise PlanError(
             f"release.version: {error}; it was begun with other settings and never planned, choose "
             "another version or remove its folder"

@@ -19,7 +19,7 @@ from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
-from factory.store import open_store
+from factory.store import Store, open_store
 from factory.synthesis.loras import cropping, open_loras
 from factory.synthesis.opening import earlier_plans
 
@@ -59,6 +59,9 @@ def preflight(config: Config) -> Inputs:
         "image_px": config.source.image_px,
     }
     request = planning.request(config, weights, described, max_cosine)
+    standing = _standing(config)
+    if standing and config.plan.micro_batch is None:  # it was tried out when the plan was written
+        request["plan"]["micro_batch"] = standing.request["plan"]["micro_batch"]
     request["identities"]["gallery"] = check_galleries(config, _dim(stories), weights["recognizer"])
     request["identities"]["attributes"] = _attributes(config, source)
     request["identities"]["extends"] = _extended(config, weights)
@@ -126,14 +129,23 @@ def _check_space(config: Config, num_images: int) -> None:
     """Raise StoreError unless the images of the units that are missing fit."""
     store = open_store(config.store)
     store.preflight(0, 0)
-    release = store.below(layout.prefix(config.release.dataset, config.release.version))
-    plan = plan_of(release)
+    plan = _standing(config)
     if plan:
-        done = committed_units(release)
+        done = committed_units(_release(config))
         num_images = sum(unit.num_shots for unit in plan.units if unit.index not in done)
     planned_bytes = int(num_images * config.source.image_px**2 * BYTES_PER_PIXEL)
     if num_images:
         store.preflight(planned_bytes, config.store.min_free_bytes)
+
+
+def _release(config: Config) -> Store:
+    prefix = layout.prefix(config.release.dataset, config.release.version)
+    return open_store(config.store).below(prefix)
+
+
+def _standing(config: Config) -> planning.Plan | None:
+    """The plan of a release that was begun."""
+    return plan_of(_release(config))
 
 
 def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:

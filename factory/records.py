@@ -175,6 +175,10 @@ class Timings:
     """Seconds in the generator."""
     total_s: float
     """Seconds until all its shots were judged; encoding and uploading overlap the next unit."""
+    upload_s: float = 0.0
+    """Seconds in which its files were written to the store."""
+    retries: int = 0
+    """Requests to the store that had to be made again meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ PATHS = {
     "vectors",
     "base",
     "genders",
+    "events",
 }
 """Fields that name files."""
 

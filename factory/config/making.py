@@ -60,8 +60,9 @@ class PlanConfig:
     """Kept plus source images wanted of a real identity; 0 leaves real people alone."""
     identities_per_unit: int = knob(10, low=1)
     """Identities in a work unit, that is in a shard."""
-    micro_batch: int = knob(16, low=1)
-    """Shots sampled together; every batch of a unit's first round has this shape."""
+    micro_batch: int | None = knob(16, low=1)
+    """Shots sampled together; every batch of a unit's first round has this shape. None: the
+    smallest that draws at nearly the best rate, tried out where the plan is written, kept in it."""
     topup_batch: int | None = knob(None, low=1)
     """Shape of the batches of later rounds; None: as micro_batch. A unit's top-ups are few and
     padded to whole batches, so a small one wastes less; a GPU may still prefer large ones."""
@@ -157,6 +158,9 @@ class FleetConfig:
     """Images an actor may hold that are not committed yet; a slow store slows sampling down."""
     gallery_actors: int = knob(0, low=0)
     """Ray actors that search identities.gallery, each a part of it; 0: the driver alone."""
+    events: str | None = None
+    """File of the driver's machine to which a line of JSON is added for whatever happens to a unit
+    (leased, committed, lost, with worker, node and shots in hand); None: no such file."""
     address: str | None = None
     """Ray cluster; None: the one in RAY_ADDRESS, else a local Ray."""
 

@@ -134,6 +134,11 @@ def _check_booth(config: Config) -> None:
         "sampler.similarity": (tuple(sampler.similarity), ()),
         "identities.num_virtual": (config.identities.num_virtual, 0),
     }
+    if config.plan.micro_batch is None:
+        raise ConfigError(
+            "plan.micro_batch: got null with booth.loras; want a number, best a divisor of the "
+            "images of each person"
+        )
     for name, (found, wanted) in cannot.items():
         if found != wanted:
             raise ConfigError(

@@ -12,7 +12,7 @@ import json
 import tarfile
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,7 @@ def commit_files(
     ]
     if not store.exists(layout.commit(unit)):
         _write_quarantine(store, unit, failures)
+    begun, retries = time.perf_counter(), store.num_retries
     try:
         for file, content in zip(files, contents.values(), strict=True):
             store.put_once(file.name, content, file.sha256)
@@ -154,7 +155,12 @@ def commit_files(
             f"nobody works on it, `jobs.gc {store.url} --older-than-hours 0 --delete` removes what "
             "was not committed"
         ) from None
-    shard = Shard(unit, plan_hash, files, counts, record.timings, record.attempt, record.remarks)
+    timings = replace(
+        record.timings,
+        upload_s=round(time.perf_counter() - begun, 6),
+        retries=store.num_retries - retries,
+    )
+    shard = Shard(unit, plan_hash, files, counts, timings, record.attempt, record.remarks)
     try:
         store.put_once(layout.commit(unit), _to_json(shard))
     except Conflict:

@@ -31,6 +31,11 @@ class Store(Protocol):
 
     url: str
 
+    @property
+    def num_retries(self) -> int:
+        """Requests of this process so far that had to be made again."""
+        ...
+
     def get(self, name: str) -> bytes:
         """All bytes of `name`; raises FileNotFoundError."""
         ...

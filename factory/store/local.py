@@ -18,6 +18,8 @@ from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
 class LocalStore:
     """A folder on one filesystem, safe under several drivers on one machine."""
 
+    num_retries = 0
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.url = str(root)

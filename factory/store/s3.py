@@ -53,16 +53,21 @@ class Clients:
     def __init__(self, config: StoreConfig) -> None:
         self._config = config
         self._made: dict[tuple[int, int], Any] = {}
+        self.num_retries = 0
 
     def trying(self, attempts: int) -> Any:
         """The client that tries a request so often."""
         key = (os.getpid(), attempts)
         if key not in self._made:
             self._made[key] = _client(self._config, attempts)
+            self._made[key].meta.events.register("after-call.s3", self._count)
         return self._made[key]
 
+    def _count(self, parsed: dict[str, Any], **_: Any) -> None:
+        self.num_retries += int(parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"_config": self._config, "_made": {}}
+        return {"_config": self._config, "_made": {}, "num_retries": 0}
 
 
 class S3Store:
@@ -82,6 +87,10 @@ class S3Store:
         clients = Clients(config)
         clients.trying(config.max_attempts)
         return cls(clients, config, config.url)
+
+    @property
+    def num_retries(self) -> int:
+        return self._clients.num_retries
 
     @property
     def _patient(self) -> Any:
@@ -129,6 +138,7 @@ class S3Store:
                     yield block
             except broken as error:
                 failures += 1
+                self._clients.num_retries += 1
                 if failures >= self._config.max_attempts:
                     raise StoreError(
                         f"{self._address(name)}: reading broke off ({error})"
@@ -310,6 +320,7 @@ class S3Store:
             try:
                 return attempt()
             except _Unsettled:
+                self._clients.num_retries += 1
                 _pause(failures)
         raise StoreError(
             f"{self._address(name)}: still 409 after {self._config.max_attempts} tries; find out "

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from factory.config import Config
 from factory.identities.plan import Plan
+from factory.records import Shard
 from factory.shards import manifest
 from factory.store import Store
 from factory.synthesis.draining import draining_on_sigterm
+from factory.synthesis.events import Events
 from factory.synthesis.inline import OpenMaker, RunUnits
 from factory.synthesis.progress import Progress
 
@@ -27,6 +29,11 @@ def make_missing(
     if done:
         say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
     if missing:
-        allowed = config.release.max_failed_fraction
+        allowed, events = config.release.max_failed_fraction, Events(config.fleet.events)
         with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
-            run_units(config.fleet, open_maker, missing, progress.shard_done, draining)
+
+            def on_done(shard: Shard) -> None:
+                events.committed(shard)
+                progress.shard_done(shard)
+
+            run_units(config.fleet, open_maker, missing, on_done, draining)

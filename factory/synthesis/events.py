@@ -1,0 +1,43 @@
+"""What happens to units, as lines of JSON: who has them, what was in hand when an actor died, what
+was committed (fleet.events)."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from factory.records import Shard
+
+
+class Events:
+    """Appends to a file of the driver's machine; without one, says nothing."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = Path(path) if path else None
+        if self._path:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    def tell(self, event: str, **what: Any) -> None:
+        """A line of time, event and what belongs to it: unit, worker, node, shots, error."""
+        if self._path is None:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._path.open("a") as file:
+            file.write(json.dumps({"time": now, "event": event, **what}) + "\n")
+
+    def committed(self, shard: Shard) -> None:
+        counts, timings = shard.counts, shard.timings
+        self.tell(
+            "committed",
+            unit=shard.unit,
+            attempt=shard.attempt,
+            shots=counts.shots,
+            kept=counts.kept,
+            reasons=counts.reasons,
+            quarantined=counts.quarantined,
+            seconds=round(timings.total_s, 3),
+            upload_s=round(timings.upload_s, 3),
+            retries=timings.retries,
+        )

@@ -1,0 +1,84 @@
+"""The micro-batch that suits a device, found by trying (plan.micro_batch=null).
+
+It decides bytes, so it is measured once, where the plan is written, and stands in the plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
+from factory.distributed import kept_threads, pick_device
+from factory.records import Shot
+from factory.synthesis.generators import DiffusionGenerator, Generator
+
+LARGEST = 512
+ENOUGH = 0.95
+"""Share of the best rate that the smallest batch must reach: a larger one pads more top-ups."""
+LEAST_GAIN = 1.05
+"""A doubled batch that gains less than this is the last that is tried."""
+STEPS = 4
+"""Network calls of a trial; every call costs the same."""
+
+
+def tuned_micro_batch(config: Config) -> int:
+    """The smallest batch of 1, 2, 4... that the config's generator draws at nearly its best rate on
+    this machine."""
+    with kept_threads():
+        torch.set_num_threads(config.plan.num_threads)
+        generator = _generator(config)
+        shots = _shots(config)
+        return best_size(lambda size: _seconds(generator, shots[:size], size))
+
+
+def best_size(seconds_of: Callable[[int], float]) -> int:
+    """The smallest size that reaches ENOUGH of the best rate; sizes double until one gains too
+    little or does not fit into memory."""
+    rates: dict[int, float] = {}
+    size = 1
+    while size <= LARGEST:
+        try:
+            rates[size] = size / seconds_of(size)
+        except torch.OutOfMemoryError:
+            break
+        if size > 1 and rates[size] < LEAST_GAIN * rates[size // 2]:
+            break
+        size *= 2
+    best = max(rates.values())
+    return min(size for size, rate in rates.items() if rate >= ENOUGH * best)
+
+
+def _generator(config: Config) -> Generator:
+    """The config's diffusion generator, over a roster of one."""
+    device, precision = pick_device(config.compute), config.compute.precision
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    autoencoder = None
+    if loaded.config["space"] == "latents":
+        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+    dim = int(loaded.config["shape"]["embedding_dim"])
+    somebody_1D = np.full((1, dim), dim**-0.5, np.float32)
+    return DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
+
+
+def _shots(config: Config) -> list[Shot]:
+    asked = config.sampler
+    steps = min(STEPS, asked.num_steps)
+    like = (asked.kind, steps, asked.guidance, 0)
+    more = {"spacing": asked.spacing, "similarity": next(iter(asked.similarity), None)}
+    return [Shot(f"{i}", 0, i, 0, i, *like, i, **more) for i in range(LARGEST)]  # type: ignore[arg-type]
+
+
+def _seconds(generator: Generator, shots: list[Shot], size: int) -> float:
+    """The better of two draws, after one that warms up."""
+    found = []
+    for _ in range(3):
+        started = time.perf_counter()
+        generator.generate(shots, size)
+        found.append(time.perf_counter() - started)
+    return min(found[1:])

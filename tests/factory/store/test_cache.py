@@ -1,0 +1,92 @@
+"""Files of a bucket on a machine: fetched once, whole or not at all, and only the right bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+
+import pytest
+
+from factory import checkpoint
+from factory.errors import CheckpointError, IntegrityError
+from factory.store import LocalStore
+from factory.store.cache import cache_root, fetched
+
+
+class Counting(LocalStore):
+    """A folder that counts what is read from it, slowly enough that readers meet."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def stream(self, name, start=0, stop=None):
+        self.reads.append(name)
+        threading.Event().wait(0.05)
+        yield from super().stream(name, start, stop)
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = Counting(tmp_path / "bucket")
+    store.put("weights.safetensors", b"w" * 1000)
+    return store
+
+
+def digests(data: bytes) -> dict[str, str]:
+    return {"weights.safetensors": hashlib.sha256(data).hexdigest()}
+
+
+def test_many_readers_fetch_once(bucket):
+    found = []
+    readers = [
+        threading.Thread(target=lambda: found.append(fetched(bucket, digests(b"w" * 1000))))
+        for _ in range(8)
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert bucket.reads == ["weights.safetensors"]
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert (found[0] / "weights.safetensors").read_bytes() == b"w" * 1000
+
+
+def test_other_bytes_are_refused_and_leave_nothing(bucket):
+    with pytest.raises(IntegrityError, match=r"weights\.safetensors: has sha256"):
+        fetched(bucket, digests(b"other"))
+    assert [file.name for file in cache_root().rglob("*") if file.is_file()] == [".lock"]
+
+
+def test_a_reader_that_died_is_followed_by_another(bucket):
+    folder = fetched(bucket, digests(b"w" * 1000))
+    (folder / "weights.safetensors").rename(folder / ".weights.safetensors.part")
+    assert (fetched(bucket, digests(b"w" * 1000)) / "weights.safetensors").exists()
+
+
+@pytest.fixture
+def in_a_bucket(weights, monkeypatch, tmp_path):
+    """The recognizer's checkpoint behind s3://models/recognizer, in a folder instead of a bucket."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stores = {"s3://models/recognizer": Counting(weights / "recognizer")}
+    empty = LocalStore(tmp_path / "nothing")
+    monkeypatch.setattr(checkpoint, "open_url", lambda url: stores.get(url, empty))
+    checkpoint._from_bucket.cache_clear()
+    yield stores["s3://models/recognizer"]
+    checkpoint._from_bucket.cache_clear()
+
+
+def test_weights_are_named_by_their_address(in_a_bucket, weights):
+    there = checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
+    here = checkpoint.load(str(weights / "recognizer"), "recognizer", "recognizer.checkpoint")
+    assert there.sha256 == here.sha256
+    checkpoint._from_bucket.cache_clear()  # as another process of this machine
+    checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
+    assert in_a_bucket.reads.count("weights.safetensors") == 1
+
+
+def test_an_address_without_a_checkpoint(in_a_bucket):
+    with pytest.raises(CheckpointError, match=r"s3://models/none: holds no checkpoint"):
+        checkpoint.load("s3://models/none", "recognizer", "recognizer.checkpoint")

@@ -1,0 +1,60 @@
+"""The micro-batch that is tried out: which size is taken, and that the plan keeps it."""
+
+import pytest
+import torch
+
+from factory.errors import ConfigError
+from factory.release import build
+from factory.shards.manifest import plan_of
+from factory.store import open_store
+from factory.synthesis import tuning
+from factory.synthesis.inline import run_units
+
+
+@pytest.mark.parametrize(
+    ("cost", "wanted"),
+    [
+        (lambda size: 1.0 + size, 16),  # a fixed cost a batch: 32 gains less than a twentieth
+        (lambda size: float(size), 1),  # a batch gains nothing
+        (lambda size: size ** (1 / 2), 512),  # larger is always better
+        (lambda size: max(size, 8) / 8, 8),  # a device of eight lanes
+    ],
+)
+def test_the_smallest_size_near_the_best_rate(cost, wanted):
+    assert tuning.best_size(cost) == wanted
+
+
+def test_memory_ends_the_trials():
+    def cost(size: int) -> float:
+        if size > 4:
+            raise torch.OutOfMemoryError
+        return 1.0
+
+    assert tuning.best_size(cost) == 4
+
+
+def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
+    tried = []
+    monkeypatch.setattr(tuning, "best_size", lambda seconds_of: tried.append(seconds_of(2)) or 2)
+    config = release_config("plan.micro_batch=null")
+    said: list[str] = []
+    build(config, run_units, say=said.append)
+    plan = plan_of(open_store(config.store).below("tiny/releases/0.1.0"))
+    assert plan is not None
+    assert plan.request["plan"]["micro_batch"] == 2
+    assert len(tried) == 1
+    assert tried[0] > 0
+    build(config, run_units, say=said.append)  # the same plan, not tried again
+    assert len(tried) == 1
+    assert "nothing to do" in said[-1]
+
+
+def test_personalised_models_want_a_number(release_config):
+    with pytest.raises(ConfigError, match=r"plan\.micro_batch: got null with booth\.loras"):
+        release_config(
+            "plan.micro_batch=null",
+            "booth.loras=all",
+            "identities.num_virtual=0",
+            "plan.fill_to=3",
+            "release.allow_real=true",
+        )
