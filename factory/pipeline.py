@@ -1,5 +1,8 @@
 """From nothing to a measured release: each stage is run once and kept by fingerprint.
 
+Where the store is a bucket of the AWS chain (with its endpoint in AWS_ENDPOINT_URL, if any), later
+stages read weights from it, and each node fetches them once: no folder need be shared.
+
 A stage's fingerprint covers its job, its config, the faces it reads and the artefacts it names;
 where things lie and who works does not count. What a stage made is recorded in the store when it is
 whole, weights are kept there too, so another machine goes on from them. A stage that fails leaves
@@ -41,6 +44,8 @@ MACHINERY = (
 )
 """Where things lie and who works."""
 SMALL_BYTES = 256 << 20
+RECORDS = "pipelines"
+"""Folder of the records and weights of all pipelines in the store."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def run(
     pipeline: PipelineConfig, runners: Mapping[str, Runner], say: Callable[[str], None] = print
 ) -> dict[str, Artefact]:
     """Run every stage that is not made yet; artefacts by stage."""
-    records = open_store(pipeline.store).below(f"pipelines/{pipeline.name}")
+    records = open_store(pipeline.store).below(f"{RECORDS}/{pipeline.name}")
     made: dict[str, Artefact] = {}
     for stage in pipeline.stages:
         config, release = settled(stage, pipeline, made)
@@ -78,10 +83,21 @@ def settled(
     stage: StageConfig, pipeline: PipelineConfig, made: Mapping[str, Artefact]
 ) -> tuple[Config, str]:
     """(config of a stage, release that it measures), with places for names."""
-    places = {name: artefact.place for name, artefact in made.items()}
+    places = {name: place_for_all(name, artefact, pipeline) for name, artefact in made.items()}
     config = load(stage.config, [_filled(change, places) for change in stage.set])
     release = _filled(stage.release, places) if stage.job in MEASURED else ""
     return replace(config, store=pipeline.store), release
+
+
+def place_for_all(name: str, artefact: Artefact, pipeline: PipelineConfig) -> str:
+    """Where any node finds what a stage made: weights in the bucket where that can be told by its
+    address alone, else where they lie."""
+    stage = next(stage for stage in pipeline.stages if stage.name == name)
+    store = pipeline.store
+    if stage.job in KIND and store.url.startswith("s3://") and store.endpoint_url is None:
+        kept = _kept(stage, artefact.digest, "").rstrip("/")
+        return f"{store.url.rstrip('/')}/{RECORDS}/{pipeline.name}/{kept}"
+    return artefact.place
 
 
 def fingerprint_of(stage: StageConfig, made: Mapping[str, Artefact], config: Config) -> str:

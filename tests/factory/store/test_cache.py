@@ -68,7 +68,7 @@ def test_a_reader_that_died_is_followed_by_another(bucket):
 
 @pytest.fixture
 def in_a_bucket(weights, monkeypatch, tmp_path):
-    """The recognizer's checkpoint behind s3://models/recognizer, in a folder instead of a bucket."""
+    """The recognizer behind s3://models/recognizer, in a folder instead of a bucket."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     stores = {"s3://models/recognizer": Counting(weights / "recognizer")}
     empty = LocalStore(tmp_path / "nothing")
