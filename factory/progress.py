@@ -74,6 +74,7 @@ class Progress:
         self._started = time.monotonic()
         self._losses: list[torch.Tensor] = []
         self._unlogged: list[float] = []
+        self._more: Callable[[], dict[str, Any]] = dict
         if rank() == 0:
             self._cut_history()
 
@@ -108,6 +109,10 @@ class Progress:
         """Keep the loss of a step on its device until it is logged or saved."""
         self._losses.append(loss.detach())
 
+    def also_log(self, figures: Callable[[], dict[str, Any]]) -> None:
+        """Further figures for history.jsonl, asked for on all ranks whenever losses are logged."""
+        self._more = figures
+
     def note(self, step: int, **figures: Any) -> None:
         """Add a line to history.jsonl (rank 0 writes)."""
         if rank() == 0:
@@ -125,7 +130,7 @@ class Progress:
         rate = (step - self.first_step) * batch_size / (time.monotonic() - self._started)
         mean = sum(self._unlogged) / len(self._unlogged)
         self._unlogged.clear()
-        self.note(step, loss=mean, images_per_s=round(rate, 1))
+        self.note(step, loss=mean, images_per_s=round(rate, 1), **self._more())
         self.say(f"step {step}/{total} loss {self.final_loss:.4f} {rate:.0f} images/s")
 
     def _take_losses(self, step: int) -> None:

@@ -277,6 +277,9 @@ class GeneratorConfig:
     """Training timesteps T of the cosine schedule."""
     condition_dropout: float = knob(0.1, low=0.0, high=1.0)
     """Share of samples whose condition is zeroed, for classifier-free guidance."""
+    identity_dropout: float = knob(0.0, low=0.0, high=0.9)
+    """Dropout on the projected identity while training (IDiff-Face: .25): a network that cannot
+    read the whole of it varies more."""
     identity_weight: float = knob(0.0, low=0.0)
     """lambda of the identity loss ||E(x0^) - E(x)||^2 (VIGFace eq 8)."""
     identity_batch: int | None = knob(None, low=1)

@@ -14,6 +14,7 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.levels import ErrorByLevel
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.sheet import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
@@ -52,13 +53,16 @@ class GeneratorLoss(nn.Module):
         condition_BD: torch.Tensor,
         identity_BD: torch.Tensor,
         m_B: torch.Tensor,
-    ) -> torch.Tensor:
-        """`condition_BD` and `m_B` drive the network (zero rows are dropped conditions);
+        dropout_BW: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(loss, denoising error of each sample [B], without gradient).
+
+        `condition_BD` and `m_B` drive the network (zero rows are dropped conditions);
         `identity_BD` is what the losses compare with, in the first identity_batch samples."""
         config = self._config
         told = bool(config.similarity_tokens)
         x_t = self.process.add_noise(x_BCHW, noise, t_B)
-        output = self.network(x_t, t_B, condition_BD, m_B if told else None)
+        output = self.network(x_t, t_B, condition_BD, m_B if told else None, dropout_BW)
         target = self.process.target(x_BCHW, noise, t_B, config.prediction)
         error_B = (output - target).square().mean((1, 2, 3))
         weight_B = self.process.loss_weight(t_B, config.loss_weighting, config.prediction)
@@ -76,7 +80,7 @@ class GeneratorLoss(nn.Module):
                 aim_I = similarity_loss(unit_ID, identity_ID, m_B[first], g_I)
                 given_I = condition_BD[first].any(1)  # a dropped condition has nothing to obey
                 loss = loss + config.similarity_weight * (aim_I * given_I).mean()
-        return loss
+        return loss, error_B.detach()
 
 
 def network_shape(config: Config, channels: int, side: int, embedding_dim: int) -> Shape:
@@ -175,6 +179,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     averaged = Averaged(engine, "network", recipe.ema, progress.folder)
 
     # Steps
+    by_level = ErrorByLevel(recipe.num_timesteps)
+    progress.also_log(by_level.take)
     order = Order(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "generator.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
@@ -188,9 +194,12 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
             kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
             m_B = draw_similarities(len(x), draw) * kept_B
-            batch = (x, noise, t_B, unit_BD * kept_B[:, None], unit_BD, m_B)
-            loss = engine(*(tensor.to(engine.device, non_blocking=True) for tensor in batch))
+            batch = [x, noise, t_B, unit_BD * kept_B[:, None], unit_BD, m_B]
+            if recipe.identity_dropout:
+                batch.append(dropout((len(x), recipe.width), recipe.identity_dropout, draw))
+            loss, error_B = engine(*(part.to(engine.device, non_blocking=True) for part in batch))
             engine.backward(loss)
+            by_level.add(t_B, error_B)
             losses.append(loss.detach())
         warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
         averaged.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
@@ -252,6 +261,11 @@ def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) 
             )
     network.load_state_dict(mine | loaded.tensors)
     return loaded.sha256
+
+
+def dropout(shape: tuple[int, int], share: float, draw: torch.Generator) -> torch.Tensor:
+    """Factors that drop a share of the values and keep their mean: 0 or 1/(1 - share)."""
+    return (torch.rand(shape, generator=draw) >= share) / (1 - share)
 
 
 def _check_gradients(recipe: GeneratorConfig, recognizer: Recognizer) -> None:

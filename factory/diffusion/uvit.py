@@ -38,7 +38,8 @@ class Shape:
 
 class UViT(nn.Module):
     """(x_BCHW, timesteps [B], unit condition [B, D], zero for none, similarity [B] where the shape
-    has tokens for it) -> prediction [B, C, H, W]."""
+    has tokens for it) -> prediction [B, C, H, W]. In training the projected condition may be
+    multiplied by `dropout_BW` (IDiff-Face)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -82,9 +83,13 @@ class UViT(nn.Module):
         t_B: torch.Tensor,
         condition_BD: torch.Tensor,
         similarity_B: torch.Tensor | None = None,
+        dropout_BW: torch.Tensor | None = None,
     ) -> torch.Tensor:
         scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
-        drive_BW = self.time(_sinusoid(t_B, self.shape.width)) + self.identity(scaled_BD)
+        identity_BW = self.identity(scaled_BD)
+        if dropout_BW is not None:
+            identity_BW = identity_BW * dropout_BW
+        drive_BW = self.time(_sinusoid(t_B, self.shape.width)) + identity_BW
         extra_BKW = None
         if self.shape.similarity_tokens:
             assert similarity_B is not None, "this network is conditioned on a similarity"

@@ -80,12 +80,12 @@ class Clocked:
         return self._proposal.draw(identities, attempts)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_packing_against_rejection_in_the_same_time():
-    """Largest cosine among 5,000 drawn people over that of packed ones, and the share of them that
+    """Largest cosine among 20,000 drawn people over that of packed ones, and the share of them that
     redrawing could admit below the packed one's in the time that packing took."""
-    proposal, real = crowd(5_000, DIM, seed=0)
-    everybody = np.arange(5_000)
+    proposal, real = crowd(20_000, DIM, seed=0)
+    everybody = np.arange(20_000)
     start = proposal.draw(everybody, np.zeros_like(everybody))
     begun = time.perf_counter()
     packed = pack(start, real, 0.95, Packing())

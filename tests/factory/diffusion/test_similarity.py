@@ -46,7 +46,8 @@ def test_training_adds_the_loss_where_a_condition_is_given(recipe):  # noqa: F81
     x, t = torch.rand(3, 3, PX, PX) * 2 - 1, torch.tensor([10, 50, 90])
     wanted, m = recognizer.unit_features(x), torch.tensor([0.2, -0.4, 0.0])
     given = wanted * torch.tensor([[1.0], [1.0], [0.0]])
-    found = model(x, torch.randn_like(x), t, given, wanted, m)
+    found, errors_B = model(x, torch.randn_like(x), t, given, wanted, m)
+    torch.testing.assert_close(errors_B, x.square().mean((1, 2, 3)))
     black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero
     aims = similarity_loss(black, wanted, m, t / config.generator.num_timesteps)
     expected = x.square().mean() + config.generator.similarity_weight * aims[:2].sum() / 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,15 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.train import GeneratorLoss, TrainingCache, network_shape, train
+from factory.diffusion.levels import ErrorByLevel
+from factory.diffusion.train import (
+    GeneratorLoss,
+    TrainingCache,
+    dropout,
+    network_shape,
+    train,
+)
+from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
 from factory.sources import open_source, read_faces
@@ -103,6 +113,51 @@ def test_resume_gives_the_same_weights(recipe, tmp_path):
     assert weights(6) == weights(2, 4, 6)
 
 
+def test_resume_is_exact_with_dropout_on_the_identity(recipe, tmp_path):
+    def weights(name, *parts):
+        for steps in parts:
+            settings = [f"training.out={tmp_path / name}", f"training.max_steps={steps}"]
+            train(recipe("generator.identity_dropout=.25", "generator.decay_share=0", *settings))
+        return (tmp_path / name / "weights.safetensors").read_bytes()
+
+    assert weights("whole", 4) == weights("parts", 2, 4)
+
+
+def test_dropout_keeps_the_mean():
+    factors = dropout((500, 100), 0.25, torch.Generator().manual_seed(0))
+    assert factors.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert float(factors.mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_dropout_reaches_the_identity_alone():
+    torch.manual_seed(0)
+    network = UViT(Shape(2, 8, 2, None, 32, 3, 2, 6))
+    torch.nn.init.normal_(network.final.weight, std=0.1)
+    x, t, who = torch.randn(2, 2, 8, 8), torch.full((2,), 5), torch.randn(2, 6)
+    whole, again = network(x, t, who), network(x, t, who, None, torch.ones(2, 32))
+    torch.testing.assert_close(whole, again)
+    blind = network(x, t, who, None, torch.zeros(2, 32))
+    torch.testing.assert_close(blind, network(x, t, who.flip(0), None, torch.zeros(2, 32)))
+    assert (blind - whole).abs().max() > 1e-3
+
+
+def test_errors_stand_in_the_history_by_noise_level(recipe, tmp_path):
+    train(recipe("training.max_steps=6", "training.log_every=3"), quiet)
+    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    found = [json.loads(line)["error_by_level"] for line in lines]
+    assert [len(levels) for levels in found] == [5, 5]
+    assert any(error is not None and error > 0 for error in found[0])
+
+
+def test_errors_by_level_are_means_since_the_last_look():
+    levels = ErrorByLevel(100)
+    assert levels.take() == {}
+    levels.add(torch.tensor([0, 19, 20, 99]), torch.tensor([1.0, 3.0, 5.0, 7.0]))
+    levels.add(torch.tensor([98]), torch.tensor([8.0]))
+    assert levels.take() == {"error_by_level": [2.0, 5.0, None, None, 7.5]}
+    assert levels.take() == {}
+
+
 def loss_of(config, recognizer, decode, x, identity_weight):
     changed = recipe_with(config, identity_weight)
     torch.manual_seed(0)
@@ -125,7 +180,7 @@ def test_identity_loss_is_equation_8(recipe):
     noise, nobody = torch.randn_like(x), torch.zeros(3, recognizer.dim)
     wanted = recognizer.unit_features(x)
     plain, weighted = (
-        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted, None)
+        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted, None)[0]
         for w in (0.0, 0.5)
     )
     black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero
