@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,3 +138,67 @@ def test_training_step_against_a_bare_loop():
 
     ours_s, plain_s = fastest(ours, plain, repeats=8)
     report("training_step_vs_bare", plain_s / ours_s, 0.95, ours_s=ours_s, plain_s=plain_s)
+
+
+@pytest.mark.timeout(900)
+def test_training_on_cached_embeddings_against_computing_them():
+    """A step of the demo's generator on cached latents and embeddings: seconds of the same step
+    that encodes and embeds its batch over ours."""
+    from factory.diffusion.autoencoder import Autoencoder
+    from factory.diffusion.train import TrainingCache
+    from factory.recognition.data import to_network
+    from factory.recognition.embed import Recognizer
+    from factory.sources import open_source, read_faces
+
+    config, cpu = load(DEMO, ["source.num_identities=8"]), torch.device("cpu")
+    faces = read_faces(open_source(config.source), 0.0)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, cpu)
+    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, cpu, "bf16")
+    cache = TrainingCache(faces, recognizer, autoencoder, "image")
+    engine = PlainEngine(Loss(), torch.optim.AdamW, ComputeConfig(device="cpu"), grad_clip=1.0)
+    chosen, draw = np.arange(32), torch.Generator().manual_seed(0)
+    t = torch.randint(0, 1000, (len(chosen),), generator=draw)
+
+    def step(x, unit) -> None:
+        engine.backward(engine(x, t, unit))
+        engine.step(lr=1e-4)
+
+    def ours() -> None:
+        step(*cache.batch(chosen, draw))
+
+    def plain() -> None:
+        images = faces.images_NHWC[chosen]
+        unit = recognizer.unit_features(to_network(images)).detach()
+        step(autoencoder.encode(images), unit)
+
+    ours_s, plain_s = fastest(ours, plain, repeats=5)
+    report("cached_vs_computed", plain_s / ours_s, 1.2, ours_s=ours_s, plain_s=plain_s)
+
+
+@pytest.mark.timeout(900)
+def test_the_default_sampler_against_50_steps_of_ddim():
+    """Shots a second of the demo's generator with its sampler, decoding included, over guided DDIM
+    at 50 calls (factory/diffusion/README.md has how alike their images are)."""
+    from factory import checkpoint
+    from factory.diffusion.autoencoder import Autoencoder
+    from factory.records import Shot
+    from factory.synthesis.generators import DiffusionGenerator
+
+    config, cpu = load(DEMO), torch.device("cpu")
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, cpu, "bf16")
+    somebody = torch.nn.functional.normalize(torch.randn(1, 256)).numpy()
+    generator = DiffusionGenerator(loaded, autoencoder, somebody, cpu, "bf16")
+    asked, size = config.sampler, int(config.plan.micro_batch or 8)
+
+    def drawn(kind: str, steps: int) -> None:
+        shots = [
+            Shot(f"{i}", 0, i, 0, i, kind, steps, asked.guidance, 0, i, spacing=asked.spacing)
+            for i in range(size)
+        ]
+        generator.generate(shots, size)
+
+    ours_s, ddim_s = fastest(
+        lambda: drawn(asked.kind, asked.num_steps), lambda: drawn("ddim", 50), repeats=5
+    )
+    report("default_vs_ddim50", ddim_s / ours_s, 3.0, ours_s=ours_s, ddim_s=ddim_s)
