@@ -322,7 +322,8 @@ def run_units(
 
 
 def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _cause(error: RayTaskError) -> Exception:

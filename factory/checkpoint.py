@@ -50,14 +50,25 @@ def folder(name: str) -> Path:
 @lru_cache
 def _from_bucket(url: str) -> Path:
     """The bucket's endpoint and credentials are those of the AWS chain (AWS_ENDPOINT_URL)."""
+    store, story = open_url(url), _story_in_bucket(url)
+    digests = {STORY: hashlib.sha256(story).hexdigest(), WEIGHTS: json.loads(story)["sha256"]}
+    return fetched(store, digests)
+
+
+def digest_in_bucket(url: str) -> str:
+    """sha256 of the weights at an address, by the checkpoint.json beside them."""
+    return str(json.loads(_story_in_bucket(url))["sha256"])
+
+
+def _story_in_bucket(url: str) -> bytes:
     store = open_url(url)
     try:
         story = store.get(STORY)
-        digests = {STORY: hashlib.sha256(story).hexdigest()}
-        digests[WEIGHTS] = str(json.loads(story)["sha256"])
-        return fetched(store, digests)
+        if not store.exists(WEIGHTS) or not isinstance(json.loads(story)["sha256"], str):
+            raise KeyError(WEIGHTS)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         raise CheckpointError(f"{url}: holds no checkpoint; want {WEIGHTS} and {STORY}") from None
+    return story
 
 
 def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:

@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from factory.config import Config, FiltersConfig
-from factory.errors import ConfigError
+from factory.errors import ConfigError, PlanError
 from factory.evaluation.utility import (
     Train,
     average_accuracy,
@@ -103,6 +103,7 @@ def figures(config: Config, which: str) -> dict[str, Any]:
     """What a release's metrics say of it ("release") or of the photographs ("source"), by the judge
     where there is one."""
     store = _store_of(config)
+    _refuse_stale(config, store)
     similarity = manifest.read_metrics(store, "similarity") or {}
     properties = manifest.read_metrics(store, "properties") or {}
     by = "judge" if "judge" in similarity else "recognizer"
@@ -132,6 +133,18 @@ def lines(table: dict[str, Any]) -> list[str]:
         cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
         text.append(f"{name:24}" + "".join(f"{cell:>10}" for cell in cells))
     return text
+
+
+def _refuse_stale(config: Config, store: Store) -> None:
+    """Raise PlanError for a release made before features.* asked for what the table shows."""
+    properties = manifest.read_metrics(store, "properties") or {}
+    wanted = {asked.stem for asked in config.features.beside}
+    scored = bool(properties.get("quality")) == bool(config.features.quality)
+    if not scored or set(properties.get("beside", {})) != wanted:
+        raise PlanError(
+            f"features: {store.url} was measured with others; measure it again by "
+            f"`python -m jobs.evaluate {store.url} CONFIG`, or choose another release.version"
+        )
 
 
 def _store_of(config: Config) -> Store:

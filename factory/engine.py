@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import torch
 
 from factory.config import ComputeConfig
-from factory.distributed import autocast, pick_device, rank, world_size
+from factory.distributed import autocast, pick_device, rank, wait_for_all, world_size
 from factory.optimization import EMA, MakeOptimizer
 
 STATE = "engine.pt"
@@ -294,7 +294,7 @@ def end_rank(error: str = "") -> None:
     if error:
         print(error, file=sys.stderr)
     else:
-        torch.distributed.barrier()  # so that nobody's last answer is cut off
+        wait_for_all()  # so that nobody's last answer is cut off
         _leave()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -123,6 +123,8 @@ def _counted(value: Any, key: str = "") -> Any:
         return {name: _counted(part, name) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_counted(part, key) for part in value]
+    if key == "checkpoint" and str(value).startswith("s3://"):
+        return checkpoint.digest_in_bucket(value)
     if key in PATHS and isinstance(value, str) and Path(value).exists():
         return _contents(Path(value))
     return value

@@ -63,16 +63,20 @@ def write_plan(
     try:
         for name, content in contents.items():
             store.put_once(name, content)
+    except Conflict as error:
+        raise _begun_otherwise(error) from None
+    try:
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
         standing = plan_of(store)
-        if standing and config.plan.micro_batch is None:  # another driver tried out at one moment
-            tuned = standing.request["plan"]["micro_batch"]
-            request = request | {"plan": request["plan"] | {"micro_batch": tuned}}
-            if not first_difference(request, standing.request):
-                return standing
-        raise PlanError(
-            f"release.version: {error}; it was begun with other settings and never planned, choose "
-            "another version or remove its folder"
-        ) from None
+        if standing and plan.is_tuned_otherwise(standing) and config.plan.micro_batch is None:
+            return standing  # another driver tried out at the same moment
+        raise _begun_otherwise(error) from None
     return plan
+
+
+def _begun_otherwise(error: Conflict) -> PlanError:
+    return PlanError(
+        f"release.version: {error}; it was begun with other settings, choose another version or "
+        "remove its folder"
+    )

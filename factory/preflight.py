@@ -162,7 +162,7 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
         weights = {"base": learned.plan.request["weights"]["base"], "loras": learned.sha256}
     else:
         _add_generator(config, stories)
-    check_networks(config.features)
+    check_networks(config.features, config.source.image_px)
     if config.judge.checkpoint:
         judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
         if "config" in judge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from factory.config import Config, load
@@ -40,15 +41,17 @@ def run_on_release(doc: str, action: Callable[[str, Config, bool], None]) -> Non
 
 
 def guarded(action: Callable[[], None]) -> None:
-    """Run `action`; an error meant for the user becomes one line on stderr and exit code 1."""
-    message = ""
+    """Run `action`; an error meant for the user becomes one line on stderr, and any exit code 1."""
+    message, ranks = "", int(os.environ.get("WORLD_SIZE", "1"))
     try:
         action()
     except FactoryError as error:
         message = f"error: {error}"
     except KeyboardInterrupt:
         message = "stopped; the same command goes on from here"
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    except Exception:
+        message = traceback.format_exc()
+    if ranks > 1:
         from factory.engine import end_rank
 
         end_rank(message)

@@ -50,13 +50,16 @@ def run_ranks(
 
 def main() -> None:
     from factory.config import ComputeConfig
-    from factory.engine import end_rank, join
+    from factory.engine import join
+    from jobs.command import guarded
 
-    module, _, name = sys.argv[1].partition(":")
-    join(ComputeConfig(device="cpu"))
-    answer = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
-    print(ANSWER + json.dumps(answer), flush=True)
-    end_rank()
+    def answer() -> None:
+        module, _, name = sys.argv[1].partition(":")
+        join(ComputeConfig(device="cpu"))
+        found = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
+        print(ANSWER + json.dumps(found), flush=True)
+
+    guarded(answer)  # which ends a rank as a job does
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class SourceConfig:
     def other(self) -> SourceConfig:
         """The source of `heldout`."""
         kind = self.heldout_kind or self.kind
-        return replace(self, kind=kind, path=self.heldout, heldout=None, holdout_identities=0)
+        other = replace(self, kind=kind, path=self.heldout, heldout=None)
+        return replace(other, holdout_identities=0, num_identities=None)
 
     @property
     def stem(self) -> str:

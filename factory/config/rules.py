@@ -25,7 +25,7 @@ def check(config: Config) -> None:
     for place, mixed in enumerate(config.feed.mix):
         _check_source(mixed.source, f"feed.mix[{place}].source")
     _check_benchmarks(config.utility.benchmarks)
-    _check_beside(config.features.beside)
+    _check_beside(config.features.beside, config.source.image_px)
     _check_fleet(config.fleet)
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
@@ -225,14 +225,20 @@ def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
         names.append(benchmark.name)
 
 
-def _check_beside(sets: list[SourceConfig]) -> None:
-    names = [asked.stem for asked in sets]
+def _check_beside(sets: list[SourceConfig], image_px: int) -> None:
+    taken = ["source", "release"]
     for place, asked in enumerate(sets):
-        _check_source(asked, f"features.beside[{place}]")
-        if names.index(asked.stem) != place:
+        key = f"features.beside[{place}]"
+        _check_source(asked, key)
+        if asked.image_px != image_px:
             raise ConfigError(
-                f"features.beside[{place}].path: two sets are called {asked.stem!r}; want one"
+                f"{key}.image_px: got {asked.image_px}; want source.image_px={image_px}"
             )
+        if asked.stem in taken:
+            raise ConfigError(
+                f"{key}.path: another set is called {asked.stem!r} already; want another file name"
+            )
+        taken.append(asked.stem)
 
 
 def _check_ranges(section: Any, prefix: str) -> None:

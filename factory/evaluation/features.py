@@ -34,8 +34,9 @@ class FeatureNetwork(Protocol):
         ...
 
 
-def check_networks(config: FeaturesConfig) -> None:
-    """Raise CheckpointError or SourceError unless the files that a config names are there."""
+def check_networks(config: FeaturesConfig, image_px: int) -> None:
+    """Raise CheckpointError or SourceError unless the files that a config names are there, and see
+    images of `image_px`."""
     for asked in config.beside:
         open_source(asked)
     if config.quality:
@@ -45,6 +46,15 @@ def check_networks(config: FeaturesConfig) -> None:
                 f"features.quality: {config.quality} has no quality head; train it with "
                 "recognizer.quality_weight=10"
             )
+        if story["config"]["image_px"] != image_px:
+            raise CheckpointError(
+                f"features.quality: sees images of {story['config']['image_px']} px; "
+                f"source.image_px is {image_px}"
+            )
+    _check_files(config)
+
+
+def _check_files(config: FeaturesConfig) -> None:
     if config.inception and not Path(config.inception).is_file():
         raise CheckpointError(
             f"features.inception: no such file {config.inception!r}; want an .onnx that is on disk"
@@ -57,7 +67,7 @@ def check_networks(config: FeaturesConfig) -> None:
 
 def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
     """The networks a config names; raises CheckpointError for one that cannot be opened."""
-    check_networks(config)
+    _check_files(config)
     networks: dict[str, FeatureNetwork] = {}
     if config.inception:
         networks["inception"] = OnnxFeatures(config.inception)

@@ -46,6 +46,12 @@ class Plan:
     def num_shots(self) -> int:
         return sum(unit.num_shots for unit in self.units)
 
+    def is_tuned_otherwise(self, other: Plan) -> bool:
+        """Whether nothing but plan.micro_batch differs."""
+        batch = other.request["plan"]["micro_batch"]
+        mine = self.request | {"plan": self.request["plan"] | {"micro_batch": batch}}
+        return Plan(mine, self.roster_sha256, self.units).hash == other.hash
+
     def to_json(self) -> bytes:
         body = {
             "plan_hash": self.hash,

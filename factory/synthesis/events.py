@@ -4,6 +4,7 @@ was committed (fleet.events)."""
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from factory.records import Shard
 
 
 class Events:
-    """Appends to a file of the driver's machine; without one, says nothing."""
+    """Appends to a file of the driver's machine; without one, says nothing. Each line tells the
+    process, since several runs may share a file."""
 
     def __init__(self, path: str | None) -> None:
         self._path = Path(path) if path else None
@@ -25,12 +27,13 @@ class Events:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._path.open("a") as file:
-            file.write(json.dumps({"time": now, "event": event, **what}) + "\n")
+            file.write(json.dumps({"time": now, "pid": os.getpid(), "event": event, **what}) + "\n")
 
     def committed(self, shard: Shard) -> None:
         counts, timings = shard.counts, shard.timings
         self.tell(
             "committed",
+            plan=shard.plan_hash[:12],
             unit=shard.unit,
             attempt=shard.attempt,
             shots=counts.shots,

@@ -15,6 +15,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import kept_threads, pick_device
+from factory.errors import DeviceError
 from factory.records import Shot
 from factory.synthesis.generators import DiffusionGenerator, Generator
 
@@ -23,26 +24,42 @@ ENOUGH = 0.95
 """Share of the best rate that the smallest batch must reach: a larger one pads more top-ups."""
 LEAST_GAIN = 1.05
 """A doubled batch that gains less than this is the last that is tried."""
+HEADROOM = 0.8
+"""Share of an actor's memory that the trials may take."""
 STEPS = 4
 """Network calls of a trial; every call costs the same."""
 
 
 def tuned_micro_batch(config: Config) -> int:
     """The smallest batch of 1, 2, 4... that the config's generator draws at nearly its best rate on
-    this machine."""
-    with kept_threads():
-        torch.set_num_threads(config.plan.num_threads)
-        generator = _generator(config)
-        shots = _shots(config)
-        return best_size(lambda size: _seconds(generator, shots[:size], size))
+    this machine; none is larger than a unit, whose batches would be padding.
+
+    On a GPU the trials have an actor's share of the memory, less what its recognizer may want, and
+    leave none of it behind. Raises DeviceError where one shot does not fit.
+    """
+    shots = _shots(config, config.plan.images_per_identity * config.plan.identities_per_unit)
+    on_gpu = pick_device(config.compute).type == "cuda"
+    if on_gpu:
+        share = min(1.0, config.fleet.gpus_per_actor or 1.0)
+        torch.cuda.set_per_process_memory_fraction(HEADROOM * share)
+    try:
+        with kept_threads():
+            torch.set_num_threads(config.plan.num_threads)
+            generator = _generator(config)
+            return best_size(lambda size: _seconds(generator, shots[:size], size), len(shots))
+    finally:
+        generator = None
+        if on_gpu:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+            torch.cuda.empty_cache()  # because an actor will want this GPU
 
 
-def best_size(seconds_of: Callable[[int], float]) -> int:
+def best_size(seconds_of: Callable[[int], float], largest: int = LARGEST) -> int:
     """The smallest size that reaches ENOUGH of the best rate; sizes double until one gains too
-    little or does not fit into memory."""
+    little, does not fit into memory, or would be larger than `largest`."""
     rates: dict[int, float] = {}
     size = 1
-    while size <= LARGEST:
+    while size <= largest:
         try:
             rates[size] = size / seconds_of(size)
         except torch.OutOfMemoryError:
@@ -50,6 +67,8 @@ def best_size(seconds_of: Callable[[int], float]) -> int:
         if size > 1 and rates[size] < LEAST_GAIN * rates[size // 2]:
             break
         size *= 2
+    if not rates:
+        raise DeviceError("plan.micro_batch: not even one shot fits into this device's memory")
     best = max(rates.values())
     return min(size for size, rate in rates.items() if rate >= ENOUGH * best)
 
@@ -66,12 +85,12 @@ def _generator(config: Config) -> Generator:
     return DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
 
 
-def _shots(config: Config) -> list[Shot]:
+def _shots(config: Config, count: int) -> list[Shot]:
     asked = config.sampler
     steps = min(STEPS, asked.num_steps)
     like = (asked.kind, steps, asked.guidance, 0)
     more = {"spacing": asked.spacing, "similarity": next(iter(asked.similarity), None)}
-    return [Shot(f"{i}", 0, i, 0, i, *like, i, **more) for i in range(LARGEST)]  # type: ignore[arg-type]
+    return [Shot(f"{i}", 0, i, 0, i, *like, i, **more) for i in range(min(count, LARGEST))]  # type: ignore[arg-type]
 
 
 def _seconds(generator: Generator, shots: list[Shot], size: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -46,6 +48,20 @@ def test_two_ranks():
         assert (seen["mean"], seen["max"], seen["first"]) == (1.5, 2.0, True)
         summed = {"rows": 2 * 3.0, "parts": 3.0}  # rows: times the ranks an engine divides by
         assert seen["gradients"] == summed | {"whole": rank + 1.0}
+
+
+def one_gives_up() -> None:
+    if distributed.rank() == 1:
+        raise ConfigError("nobody: here")
+    gather_rows(torch.zeros(1))  # which never ends with an answer
+
+
+def test_a_rank_that_fails_ends_at_once_and_says_why():
+    started = time.monotonic()
+    with pytest.raises(AssertionError, match=r"rank 1: error: nobody: here") as failed:
+        run_ranks(f"{__name__}:one_gives_up", 2)
+    assert "rank 0: Traceback" in str(failed.value)  # it lost the other, and ended too
+    assert time.monotonic() - started < 60
 
 
 def test_one_process_needs_nobody(monkeypatch):

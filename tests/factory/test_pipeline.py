@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from factory import checkpoint
 from factory.config import load_pipeline
 from factory.errors import CheckpointError, ConfigError, FactoryError
-from factory.pipeline import fingerprint_of, run, settled
+from factory.pipeline import Artefact, fingerprint_of, place_for_all, run, settled
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import LocalStore
@@ -105,6 +107,35 @@ def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path)
         shutil.rmtree(tmp_path / lost)
     assert run(load_pipeline(lineage()), runners(calls), said.append) == made
     assert calls == []
+
+
+def test_weights_in_a_bucket_count_by_what_they_are(lineage, monkeypatch):
+    held = {"sha256": "a" * 64}
+    monkeypatch.setattr(checkpoint, "digest_in_bucket", lambda url: held["sha256"])
+    pipeline = load_pipeline(lineage(recognizer=["judge.checkpoint=s3://models/judge"]))
+    stage = pipeline.stages[0]
+
+    def fingerprint() -> str:
+        return fingerprint_of(stage, {}, settled(stage, pipeline, {})[0])
+
+    before = fingerprint()
+    assert fingerprint() == before
+    held["sha256"] = "b" * 64  # others were put in their place
+    assert fingerprint() != before
+
+
+def test_later_stages_read_weights_from_a_bucket_that_an_address_tells(lineage):
+    pipeline = load_pipeline(lineage())
+    made = {"recognizer": Artefact("runs/r", "d" * 64), "release": Artefact("s3://b/x", "e" * 64)}
+
+    def places(**store: str | None) -> list[str]:
+        asked = replace(pipeline, store=replace(pipeline.store, **store))
+        return [place_for_all(name, artefact, asked) for name, artefact in made.items()]
+
+    address = "s3://faces/made/pipelines/tiny/recognizer/dddddddddddddddd"
+    assert places(url="s3://faces/made/") == [address, "s3://b/x"]
+    assert places(url="s3://faces/made", endpoint_url="http://h") == ["runs/r", "s3://b/x"]
+    assert places() == ["runs/r", "s3://b/x"]
 
 
 def test_a_change_makes_again_what_rests_on_it(lineage, tmp_path):

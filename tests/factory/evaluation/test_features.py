@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from factory.config import FeaturesConfig
-from factory.errors import CheckpointError
+from factory.errors import CheckpointError, ConfigError
 from factory.evaluation.features import (
     ClipFeatures,
     OnnxFeatures,
@@ -134,7 +134,29 @@ def test_quality_and_a_further_set_stand_beside_the_source(release_config, peopl
 
 def test_a_recognizer_without_a_head_gives_no_quality(weights):
     with pytest.raises(CheckpointError, match=r"features\.quality: .* has no quality head"):
-        check_networks(FeaturesConfig(quality=str(weights / "recognizer")))
+        check_networks(FeaturesConfig(quality=str(weights / "recognizer")), PX)
+
+
+def test_quality_of_images_of_another_size(tmp_path):
+    save_recognizer(tmp_path / "head", seed=3, quality_head=True)
+    with pytest.raises(CheckpointError, match=r"features\.quality: sees images of \d+ px; source"):
+        check_networks(FeaturesConfig(quality=str(tmp_path / "head")), PX + 1)
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        (
+            "kind: folder, path: x/source.tar, image_px: 32",
+            r"\[0\]\.path: another set is called 's",
+        ),
+        ("kind: starter, image_px: 64", r"\[0\]\.image_px: got 64; want source\.image_px"),
+    ],
+)
+def test_further_sets_are_checked_with_the_config(release_config, beside, message):
+    beside = beside.replace("32", str(PX))
+    with pytest.raises(ConfigError, match=r"features\.beside" + message):
+        release_config(f"features.beside=[{{{beside}}}]")
 
 
 @pytest.mark.parametrize(

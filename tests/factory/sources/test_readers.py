@@ -197,4 +197,5 @@ def test_the_first_identities_alone(people):
     assert list(some.names) == list(everybody.names)[:2]
     assert some.keys == everybody.keys[: 2 * IMAGES]
     assert some.fingerprint != everybody.fingerprint
+    assert replace(config, heldout=str(people)).other.num_identities is None
     assert open_source(replace(config, num_identities=100)).fingerprint == everybody.fingerprint

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from factory import checkpoint
-from factory.errors import CheckpointError, IntegrityError
+from factory.errors import CheckpointError, IntegrityError, StoreError
 from factory.store import LocalStore
 from factory.store.cache import cache_root, fetched
 
@@ -64,6 +64,21 @@ def test_a_reader_that_died_is_followed_by_another(bucket):
     folder = fetched(bucket, digests(b"w" * 1000))
     (folder / "weights.safetensors").rename(folder / ".weights.safetensors.part")
     assert (fetched(bucket, digests(b"w" * 1000)) / "weights.safetensors").exists()
+
+
+def test_a_damaged_copy_is_fetched_again(bucket):
+    folder = fetched(bucket, digests(b"w" * 1000))
+    (folder / "weights.safetensors").write_bytes(b"w" * 10)
+    fetched(bucket, digests(b"w" * 1000))
+    assert (folder / "weights.safetensors").read_bytes() == b"w" * 1000
+    assert len(bucket.reads) == 2
+
+
+def test_a_place_that_cannot_be_written_is_named(bucket, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"cannot be kept there .*XDG_CACHE_HOME"):
+        fetched(bucket, digests(b"w" * 1000))
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def test_a_put_survives_faults_and_creates_once(faulty, fault, fields):
     with faulty("PUT", [fault, fault], **fields) as (store, faults):
         store.put_once("x", b"data" * 1000)
         assert faults.done == [fault, fault]
+        assert store.num_retries >= 2
         assert store.get("x") == b"data" * 1000
         with pytest.raises(Conflict):
             store.put_once("x", b"other")
@@ -78,8 +79,10 @@ def test_a_read_that_breaks_off_goes_on_where_it_was(faulty, fault):
     with faulty("GET", [None, fault, fault]) as (store, faults):
         store.put_once("big", data)
         assert store.get("big") == data
+        assert store.num_retries == 0
         assert store.get("big") == data
         assert faults.done == [fault, fault]
+        assert store.num_retries == 2
 
 
 def test_a_server_that_stays_down_is_given_up_with_one_line(faulty):

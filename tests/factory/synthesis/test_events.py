@@ -1,6 +1,7 @@
 """Lines of what happened to units."""
 
 import json
+import os
 
 from factory.config import FleetConfig
 from factory.records import Counts, Shard, Timings
@@ -20,6 +21,7 @@ def test_a_line_for_each_event(tmp_path):
     events.committed(Shard(5, "h", [], counts, Timings(0.0, 9.0, 7.0, 8.0, 0.5, 2), attempt=1))
     lost, committed = lines(tmp_path / "logs" / "events.jsonl")
     assert lost.pop("time").endswith("+00:00")
+    assert lost.pop("pid") == os.getpid()
     assert lost == {"event": "lost", "worker": 3, "shots_in_hand": [[7, 0, 1]]}
     assert committed["unit"] == 5
     assert committed["reasons"] == {"blurred": 3}
@@ -36,4 +38,5 @@ def test_a_release_tells_of_every_unit(release_config, tmp_path):
     file = tmp_path / "events.jsonl"
     build(release_config(f"fleet.events={file}"), run_units, say=lambda line: None)
     assert sorted(line["unit"] for line in lines(file)) == [0, 1, 2]
-    assert all(line["upload_s"] >= 0 for line in lines(file))
+    assert all(line["upload_s"] > 0 for line in lines(file))
+    assert len({line["plan"] for line in lines(file)}) == 1

@@ -1,9 +1,13 @@
 """The micro-batch that is tried out: which size is taken, and that the plan keeps it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from factory.errors import ConfigError
+from factory.errors import ConfigError, DeviceError, PlanError
+from factory.planning import write_plan
+from factory.preflight import preflight
 from factory.release import build
 from factory.shards.manifest import plan_of
 from factory.store import open_store
@@ -33,9 +37,34 @@ def test_memory_ends_the_trials():
     assert tuning.best_size(cost) == 4
 
 
+def test_no_batch_is_larger_than_a_unit():
+    assert tuning.best_size(lambda size: size**0.5, largest=20) == 16
+
+
+def test_a_device_on_which_nothing_fits():
+    def cost(size: int) -> float:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(DeviceError, match=r"plan\.micro_batch: not even one shot fits"):
+        tuning.best_size(cost)
+
+
+def test_two_drivers_that_tried_out_at_one_moment_make_one_plan(release_config, monkeypatch):
+    config = release_config("plan.micro_batch=null")
+    store = open_store(config.store).below("tiny/releases/0.1.0")
+    inputs = preflight(config)
+    monkeypatch.setattr(tuning, "best_size", lambda seconds_of, largest: 2)
+    first = write_plan(config, inputs, store)
+    monkeypatch.setattr(tuning, "best_size", lambda seconds_of, largest: 4)
+    assert write_plan(config, inputs, store) == first
+    asked = inputs.request | {"filters": inputs.request["filters"] | {"min_own_cosine": 0.5}}
+    with pytest.raises(PlanError, match="begun with other settings"):
+        write_plan(config, replace(inputs, request=asked), store)
+
+
 def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
     tried = []
-    monkeypatch.setattr(tuning, "best_size", lambda seconds_of: tried.append(seconds_of(2)) or 2)
+    monkeypatch.setattr(tuning, "best_size", lambda f, largest: tried.append(f(2)) or 2)
     config = release_config("plan.micro_batch=null")
     said: list[str] = []
     build(config, run_units, say=said.append)
