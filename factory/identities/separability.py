@@ -179,8 +179,8 @@ class Gate:
         return Admission(
             unit_ND.copy(),
             self._attempts,
-            real_N.round(6),
-            other_N.round(6),
+            _six_decimals(real_N),
+            _six_decimals(other_N),
             np.concatenate(place),
             gate_products,
         )
@@ -281,6 +281,11 @@ def nearest_of(
     """Largest cosine to a real person: the gallery's first `num_real`, or one of the others."""
     found = [gallery.nearest(unit_MD, stop=num_real), *(part.nearest(unit_MD) for part in further)]
     return np.asarray(np.max(found, axis=0))
+
+
+def _six_decimals(cosine_N: np.ndarray) -> np.ndarray:
+    """Cut off, not rounded: what is below the gate must not be written as the gate itself."""
+    return np.asarray((np.floor(cosine_N * 1e6) / 1e6).round(6))
 
 
 def check_unit(unit_ND: np.ndarray, what: str) -> None:

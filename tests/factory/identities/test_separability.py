@@ -220,3 +220,14 @@ def test_pca_draws_depend_on_identity_and_attempt_alone():
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
     with pytest.raises(PlanError, match="at least 3"):
         PcaProposal(centres[:2], 5, 0)
+
+
+def test_a_certificate_never_names_the_gate_itself():
+    angle = np.arccos(0.6 - 2e-7)
+    unit = np.zeros((2, 8), np.float32)
+    unit[0, 0], unit[1, 0], unit[1, 1] = 1, np.cos(angle), np.sin(angle)
+    found = admit(
+        Pool("prototypes", unit), unit[:0], num_identities=2, max_cosine=0.6, max_attempts=1
+    )
+    assert (found.nearest_other < 0.6).all()
+    assert found.nearest_other.tolist() == [0.599999, 0.599999]
