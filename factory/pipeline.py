@@ -35,7 +35,7 @@ MEASURED = {"utility": "utility", "evaluate": "similarity"}
 WEIGHTS = ("weights.safetensors", "checkpoint.json")
 NOT_COUNTED = ("fleet", "store", "cluster", "prices")
 MACHINERY = (
-    *(("training", key) for key in ("out", "save_every_s", "log_every", "verify_every")),
+    *(("training", key) for key in ("out", "cache", "save_every_s", "log_every", "verify_every")),
     *(("compute", key) for key in ("num_ranks", "max_restarts", "num_threads")),
     ("compute", "activation_checkpointing"),
     ("feed", "num_workers"),

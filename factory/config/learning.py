@@ -97,6 +97,9 @@ class TrainingConfig:
 
     out: str = "runs/training"
     """Folder of the checkpoint; training again in the same folder resumes."""
+    cache: str | None = None
+    """Folder, of all ranks, where a generator's training keeps what does not change: latents and
+    embeddings of the source, in files that are made once. None: each process makes its own."""
     seed: int = knob(0, low=0)
     """Seed of weights, order and augmentation."""
     save_every_s: float = knob(300.0, low=0.0)

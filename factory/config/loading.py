@@ -31,6 +31,7 @@ PATHS = {
     "base",
     "genders",
     "events",
+    "cache",
 }
 """Fields that name files."""
 

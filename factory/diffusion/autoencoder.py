@@ -72,6 +72,11 @@ class Autoencoder:
         loaded = checkpoint.load(name, "autoencoder", "autoencoder.checkpoint")
         return cls(loaded, device, precision)
 
+    @property
+    def story(self) -> str:
+        """What decides a latent: the weights and the precision."""
+        return f"{self.sha256} {self._precision} {self._device.type}"
+
     @torch.inference_mode()
     def encode(self, images_NHWC: np.ndarray, batch_size: int = 64) -> torch.Tensor:
         """Normalized latent means [N, L, h, w] of RGB uint8 images, on the CPU."""

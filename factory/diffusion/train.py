@@ -14,6 +14,7 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.cache import TrainingCache
 from factory.diffusion.levels import ErrorByLevel
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.sheet import PEOPLE, sample_sheet
@@ -24,9 +25,8 @@ from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError, ConfigError
 from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
 from factory.progress import Log, Progress
-from factory.recognition.data import to_network
 from factory.recognition.embed import Recognizer
-from factory.sources import FaceSet, training_faces
+from factory.sources import training_faces
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
 """From the space that is denoised to images in [-1, 1]."""
@@ -99,47 +99,6 @@ def network_shape(config: Config, channels: int, side: int, embedding_dim: int) 
     )
 
 
-class TrainingCache:
-    """What does not change while training: images or latents, and conditions, of both mirrors.
-
-    `x_2N` [2N, C, h, w] holds the N faces, then their mirrors; `unit_2ND` their embeddings, or
-    twice the class prototypes.
-    """
-
-    def __init__(
-        self, faces: FaceSet, recognizer: Recognizer, autoencoder: Autoencoder | None, kind: str
-    ) -> None:
-        both = (faces.images_NHWC, np.ascontiguousarray(faces.images_NHWC[:, :, ::-1]))
-        if autoencoder:
-            self._x_2N = torch.cat([autoencoder.encode(images) for images in both])
-        else:
-            self._x_2N = torch.from_numpy(np.concatenate(both))
-        if kind == "image":
-            unit = np.concatenate([recognizer.embed(images) for images in both])
-        else:
-            unit = np.tile(_prototypes_of(faces, recognizer), (2, 1))
-        self._unit_2ND = torch.from_numpy(unit)
-        self._in_pixels = autoencoder is None
-        first = self._images(torch.tensor([0]))
-        self.channels, self.side = int(first.shape[1]), int(first.shape[2])
-
-    def batch(
-        self, chosen: np.ndarray, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x [B, C, h, w], unit condition [B, D]) of the chosen faces, half of them mirrored."""
-        mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-        rows = torch.from_numpy(chosen) + mirrored * (len(self._x_2N) // 2)
-        return self._images(rows), self._unit_2ND[rows]
-
-    def some_people(self, count: int) -> torch.Tensor:
-        """Conditions of evenly spaced faces, [count, D]."""
-        rows = np.linspace(0, len(self._unit_2ND) // 2 - 1, count).astype(int)
-        return self._unit_2ND[rows]
-
-    def _images(self, rows: torch.Tensor) -> torch.Tensor:
-        return to_network(self._x_2N[rows]) if self._in_pixels else self._x_2N[rows]
-
-
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
     recipe, seed = config.generator, config.training.seed
@@ -158,7 +117,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     data = " ".join([faces.fingerprint, str(config.source.image_px), *parents])
     progress = Progress(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
-    cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition)
+    cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition, config.training.cache)
 
     lineage = {"recognizer": recognizer.sha256}
     if autoencoder:
@@ -287,18 +246,6 @@ def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:
         "condition": recipe.condition,
         "identity_weight": recipe.identity_weight,
     }
-
-
-def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:
-    index = {name: i for i, name in enumerate(recognizer.real_names)}
-    missing = [name for name in faces.names if name not in index]
-    if missing:
-        raise CheckpointError(
-            f"generator.condition: the recognizer has no prototype of {missing[0]!r} "
-            f"({len(missing)} people); train it on this source or use generator.condition=image"
-        )
-    rows = np.array([index[name] for name in faces.names])
-    return np.asarray(recognizer.unit_real[rows[faces.labels]])
 
 
 def _identity(x: torch.Tensor) -> torch.Tensor:

@@ -145,7 +145,7 @@ def test_training_on_cached_embeddings_against_computing_them():
     """A step of the demo's generator on cached latents and embeddings: seconds of the same step
     that encodes and embeds its batch over ours."""
     from factory.diffusion.autoencoder import Autoencoder
-    from factory.diffusion.train import TrainingCache
+    from factory.diffusion.cache import TrainingCache
     from factory.recognition.data import to_network
     from factory.recognition.embed import Recognizer
     from factory.sources import open_source, read_faces

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,15 +12,8 @@ from factory.config import load
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.levels import ErrorByLevel
-from factory.diffusion.train import (
-    GeneratorLoss,
-    TrainingCache,
-    dropout,
-    network_shape,
-    train,
-)
+from factory.diffusion.train import GeneratorLoss, dropout, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
-from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
 from factory.sources import open_source, read_faces
 from tests.conftest import PX
@@ -187,30 +179,3 @@ def test_identity_loss_is_equation_8(recipe):
     distance = (black - wanted).square().sum(1).mean()
     torch.testing.assert_close(plain, x.square().mean())
     torch.testing.assert_close(weighted - plain, 0.5 * distance)
-
-
-def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
-    config = recipe("generator.space=pixels")
-    faces = faces_of(config)
-    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
-    cache = TrainingCache(faces, recognizer, None, "image")
-    x, unit = cache.batch(np.arange(len(faces)), torch.Generator().manual_seed(0))
-    from factory.recognition.data import to_uint8
-
-    for row, image in enumerate(to_uint8(x)):
-        mirrored = not np.array_equal(image, faces.images_NHWC[row])
-        assert not mirrored or np.array_equal(image, faces.images_NHWC[row, :, ::-1])
-        own = recognizer.embed(image[None])[0]
-        np.testing.assert_allclose(unit[row].numpy(), own, atol=1e-4)
-
-
-def test_prototype_condition_needs_known_people(recipe, weights):
-    config = recipe()
-    faces = faces_of(config)
-    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
-    cache = TrainingCache(faces, recognizer, None, "prototype")
-    _, unit = cache.batch(np.array([0, 4]), torch.Generator())
-    np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[faces.labels[[0, 4]]])
-    recognizer.real_names = ["somebody else"]
-    with pytest.raises(CheckpointError, match=r"generator\.condition"):
-        TrainingCache(faces, recognizer, None, "prototype")
