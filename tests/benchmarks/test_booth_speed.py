@@ -24,7 +24,8 @@ from tests.text_to_image import save_base
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
-STEPS = 8
+STEPS = 40
+"""Of a LoRA's thousands: enough that what is made once is not most of the work."""
 PHOTOGRAPHS = np.stack([draw_face(0, image, 64) for image in range(4)])
 PRIOR = np.stack([draw_face(1, image, 64) for image in range(4)])
 
@@ -79,10 +80,10 @@ def plain_loop(booth: Booth) -> list[float]:
     return np.mean(losses, 0).tolist()
 
 
-@pytest.mark.parametrize(("objective", "floor"), [("dreambooth", 1.3), ("idbooth", 1.1)])
+@pytest.mark.parametrize(("objective", "floor"), [("dreambooth", 1.3), ("idbooth", 1.3)])
 def test_what_caches_are_worth(folder, objective, floor):
     """An identity term decodes and goes back through the decoder at every step, beside which
-    encoding is little: no cache can take that away."""
+    encoding is little."""
     booth = open_booth(folder, objective)
     metrics = booth.train("anna", PHOTOGRAPHS)
     mine = [metrics["error"], metrics["prior_error"], metrics["identity"] or 0.0]
