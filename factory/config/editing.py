@@ -118,3 +118,68 @@ class BoothConfig:
     """Keep less of the U-Net's forward pass and compute it again: slower, less memory."""
     lora_cache: int = knob(32, low=1)
     """LoRAs that an actor keeps in memory."""
+
+
+KINDS = ("mask", "sunglasses", "glasses", "hat", "bangs", "scarf", "hand", "blocks", "background")
+"""Regions that can be redrawn; background is all but the face."""
+SPARING = ("hat", "bangs", "scarf", "background")
+"""Those that leave something to redraw when the face is spared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditingConfig:
+    """Faces that exist, edited: accessories, hair, clothes or background redrawn or painted, or the
+    whole image changed as classic augmentation does (Mask-ControlNet)."""
+
+    editor: Literal["uvit", "controlnet", "drawn", "classic"] | None = None
+    """For a release: what edits the faces of the source. uvit: the generator's own network, shown
+    what stays (jobs.train_editor); controlnet: an adapter and a ControlNet on booth.base
+    (jobs.train_controlnet); drawn: occluders painted without a network; classic: turned, mirrored,
+    cropped, noisy. None: people are drawn from embeddings."""
+    checkpoint: str = "runs/editing/editor"
+    """Folder of the editor, for uvit and controlnet."""
+    kinds: tuple[str, ...] = KINDS
+    """What is redrawn, one kind drawn for each image; repeated values come more often."""
+    shares: tuple[float, ...] = (0.2,)
+    """Share of the face that is hidden, one drawn for each image; at 0 the face is spared."""
+    ratio: int = knob(1, low=1, high=1000)
+    """Edited images wanted of each image of the source."""
+    soft_px: float = knob(1.5, low=0.5, high=64.0)
+    """Width of a region's edge, pixels."""
+    points: Literal["template", "detector"] = "template"
+    """Where the five points of an aligned face lie: where alignment puts them, or found again by
+    source.detector; a face in which it finds none is not edited."""
+    segmenter: Literal["landmarks", "onnx", "sam"] = "landmarks"
+    """What tells the face from the rest: an oval about the five points, an ONNX network, or a
+    Segment Anything model."""
+    segmenter_path: str | None = None
+    """The .onnx, or the folder of a SAM as transformers saves it."""
+    grounding: str | None = None
+    """Folder of a GroundingDINO as transformers saves it, which finds the boxes that SAM is asked
+    about; None: the box about the five points."""
+    grounding_text: str = "a face."
+    """What it looks for."""
+    template: str = "photo of a person{edit}"
+    """Prompt for controlnet; {edit} is what the region shows, ", wearing sunglasses"."""
+    condition: Literal["inference", "printed"] = "inference"
+    """What the ControlNet learns from: (mask, image without the region), as it is used, or the
+    paper's (image of the object alone, whole image), which teaches copying."""
+    drawn: float = knob(0.5, low=0.0, high=1.0)
+    """Share of training images that get a painted occluder, to be learned from what is beside it;
+    the others are learned as they are, region by region."""
+    largest_share: float = knob(0.6, low=0.05, high=0.9)
+    """Largest share of the face that a region hides in training; it is reached over the first half
+    of the steps (curriculum)."""
+    epochs: float = knob(10.0, low=0.0)
+    """Passes over the source; each image or its mirror."""
+    batch_size: int = knob(64, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(4e-4, low=0.0)
+    """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
+    identity_dropout: float = knob(0.2, low=0.0, high=1.0)
+    """Share of training images for which the editor is not told whose face it is (uvit), or what is
+    to be seen (controlnet), for classifier-free guidance."""
+    region_weight: float = knob(4.0, low=0.0)
+    """Weight of the error in the region, beside 1 everywhere."""
+    ema: float = knob(0.998, low=0.0, high=0.99999)
+    """Decay of the weights' moving average that is written."""

@@ -32,6 +32,8 @@ PATHS = {
     "genders",
     "events",
     "cache",
+    "segmenter_path",
+    "grounding",
 }
 """Fields that name files."""
 

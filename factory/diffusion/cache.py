@@ -75,7 +75,11 @@ class TrainingCache:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(x [B, C, h, w], unit condition [B, D]) of the chosen faces, half of them mirrored."""
         mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-        places = np.stack([mirrored.long().numpy(), chosen], 1)
+        return self.rows(mirrored.long().numpy(), chosen)
+
+    def rows(self, mirrored: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1."""
+        places = np.stack([mirrored, chosen], 1)
         return self._images(places), self._gathered(1, places)
 
     def some_people(self, count: int) -> torch.Tensor:

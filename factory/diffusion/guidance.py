@@ -16,18 +16,21 @@ from factory.diffusion.process import Process
 from factory.diffusion.sampler import Denoiser
 
 Network = Callable[..., torch.Tensor]
-"""(x_t [B, C, H, W], timesteps [B], identity [B, D], similarity [B] or None) -> prediction."""
+"""(x_t [B, C, H, W], timesteps [B], identity [B, D], similarity [B] or None, and where there is an
+image to see seen_BSHW=) -> prediction."""
 
 
 @dataclass(frozen=True)
 class Told:
     """What a batch is drawn from: identities [B, D], whom guidance leads away from [B, D] (zero:
-    nobody), its strength [B], and similarities [B] for a network that takes them."""
+    nobody), its strength [B], and for networks that take them similarities [B] and an image to see
+    [B, S, px, px], which nobody sees as well."""
 
     identity_BD: torch.Tensor
     away_BD: torch.Tensor
     guidance_B: torch.Tensor
     similarity_B: torch.Tensor | None = None
+    seen_BSHW: torch.Tensor | None = None
 
 
 def guided(
@@ -55,7 +58,11 @@ def guided(
         x_t = x_t if plain else torch.cat([x_t, x_t])
         t_B = torch.full((len(x_t),), t, device=x_t.device)
         similarity_B = None if similarities is None else similarities[: len(x_t)]
-        output = network(x_t, t_B, identities[: len(x_t)], similarity_B)
+        seen = {}
+        if told.seen_BSHW is not None:
+            copies = len(x_t) // len(told.seen_BSHW)
+            seen = {"seen_BSHW": torch.cat([told.seen_BSHW] * copies)}
+        output = network(x_t, t_B, identities[: len(x_t)], similarity_B, **seen)
         x0 = process.x0(output, x_t, t_B, prediction)
         if plain:
             return x0

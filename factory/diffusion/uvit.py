@@ -5,8 +5,13 @@ With similarity tokens it is also told how alike the image shall be to the ident
 joined with the identity to further keys and values of every attention (CemiFace, section 3.2), and
 here to the drive too.
 
+With seen channels it is also shown an image of its own size in pixels, whatever the space: what of
+a photograph stays, and where something is to be drawn (the twin of Mask-ControlNet). They enter
+through a layer that begins at zero, so that a network that begins with another's weights draws as
+that did.
+
 Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, K similarity tokens, W width,
-D embedding.
+D embedding, S seen channels.
 """
 
 from __future__ import annotations
@@ -34,12 +39,14 @@ class Shape:
     num_heads: int
     embedding_dim: int
     similarity_tokens: int = 0
+    seen_channels: int = 0
+    seen_px: int = 0
 
 
 class UViT(nn.Module):
     """(x_BCHW, timesteps [B], unit condition [B, D], zero for none, similarity [B] where the shape
-    has tokens for it) -> prediction [B, C, H, W]. In training the projected condition may be
-    multiplied by `dropout_BW` (IDiff-Face)."""
+    has tokens for it, seen [B, S, px, px] where it has channels) -> prediction [B, C, H, W]. In
+    training the projected condition may be multiplied by `dropout_BW` (IDiff-Face)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -67,6 +74,15 @@ class UViT(nn.Module):
             self.joined_drive = nn.Linear(shape.similarity_tokens * width, width)
             nn.init.zeros_(self.joined_drive.weight)
             nn.init.zeros_(self.joined_drive.bias)
+        if shape.seen_channels:
+            if not shape.seen_px or shape.seen_px % grid:
+                raise ConfigError(
+                    f"source.image_px: got {shape.seen_px}; want a multiple of the {grid} patches "
+                    "along a side of the generator"
+                )
+            self.seen = nn.Linear(shape.seen_channels * (shape.seen_px // grid) ** 2, width)
+            nn.init.zeros_(self.seen.weight)
+            nn.init.zeros_(self.seen.bias)
         half = shape.depth // 2
         self.down = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
         self.middle = Block(width, shape.num_heads)
@@ -84,6 +100,7 @@ class UViT(nn.Module):
         condition_BD: torch.Tensor,
         similarity_B: torch.Tensor | None = None,
         dropout_BW: torch.Tensor | None = None,
+        seen_BSHW: torch.Tensor | None = None,
     ) -> torch.Tensor:
         scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
         identity_BW = self.identity(scaled_BD)
@@ -98,6 +115,11 @@ class UViT(nn.Module):
             extra_BKW = joined_BV.unflatten(1, (self.shape.similarity_tokens, -1))
         drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
         x_BNW = self.embed(self._to_patches(x_BCHW)) + self.position_1NW
+        if self.shape.seen_channels:
+            assert seen_BSHW is not None, "this network is shown an image"
+            grid = self.shape.side // self.shape.patch
+            patches_BVGG = F.pixel_unshuffle(seen_BSHW, self.shape.seen_px // grid)
+            x_BNW = x_BNW + self.seen(patches_BVGG.flatten(2).transpose(1, 2))
         skips = []
         for block in self.down:
             x_BNW = block(x_BNW, drive_B6W, extra_BKW)

@@ -63,7 +63,10 @@ class DiffusionGenerator:
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         noise, told = self.inputs(shots, batch_size)
-        x0 = self.sample(noise, told, shots[0])
+        return self.decoded(self.sample(noise, told, shots[0]), shots)
+
+    def decoded(self, x0: torch.Tensor, shots: list[Shot]) -> np.ndarray:
+        """RGB uint8 of a batch; raises FloatingPointError for a shot that came to nothing."""
         for shot in shots:
             if not bool(x0[shot.slot].isfinite().all()):
                 raise FloatingPointError(f"{shot.key}: sampling gave NaN or infinity")

@@ -1,0 +1,101 @@
+"""What an editor learns from: faces with a region to redraw, and what shall come out there.
+
+Some get a painted occluder, the others are learned as they are: what hid nothing is redrawn as the
+face, hair or background that it was.
+
+Shapes: N faces of a source, B a batch, px the side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from factory.config import EditingConfig, SourceConfig
+from factory.config.editing import SPARING
+from factory.editing.drawing import NUM_PAINTS, draw_over
+from factory.editing.regions import NUM_DRAWS, regions
+from factory.sources import FaceSet
+from factory.sources.alignment import TEMPLATE_52, YuNet
+
+AS_IS = "as_is"
+"""The kind of a region that is redrawn as it was."""
+LEAST_SHARE = 0.05
+SPARED = 0.2
+"""Share of regions that spare the face, where a kind can."""
+DETECT_PX = 224
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch: what shall come out (uint8 [B, px, px, 3]), where (alpha), and of which kind."""
+
+    images_BHWC: np.ndarray
+    alpha_BHW: np.ndarray
+    kinds: list[str]
+    painted_B: np.ndarray
+    """Rows whose images are not those of the source."""
+
+
+class ExampleMaker:
+    """Draws regions and occluders for faces of a source."""
+
+    def __init__(self, faces: FaceSet, recipe: EditingConfig, source: SourceConfig) -> None:
+        self._recipe, self._images = recipe, faces.images_NHWC
+        self._points_N52 = points_of(self._images, detector_of(recipe, source))
+        self._kinds = list(dict.fromkeys(recipe.kinds))
+
+    def batch(
+        self, chosen: np.ndarray, mirrored_B: np.ndarray, rng: np.random.Generator, way: float
+    ) -> Examples:
+        """Examples of the faces `chosen`; `way` is how far the training is, from 0 to 1."""
+        recipe, count = self._recipe, len(chosen)
+        images, points = self._images[chosen].copy(), self._points_N52[chosen].copy()
+        images[mirrored_B] = images[mirrored_B, :, ::-1]
+        points[mirrored_B] = mirrored(points[mirrored_B], images.shape[1])
+        kinds = [self._kinds[place] for place in rng.integers(len(self._kinds), size=count)]
+        largest = recipe.largest_share * min(1.0, 0.4 + 1.2 * way)
+        shares = LEAST_SHARE + (max(largest, LEAST_SHARE) - LEAST_SHARE) * rng.random(count)
+        spared = np.array([k in SPARING for k in kinds]) & (rng.random(count) < SPARED)
+        shares[spared | np.array([k == "background" for k in kinds])] = 0
+        draws = rng.random((count, NUM_DRAWS))
+        found = regions(
+            points, kinds, shares.tolist(), draws, images.shape[1], soft_px=recipe.soft_px
+        )
+        painted_B = (rng.random(count) < recipe.drawn) & found.usable_N
+        painted_B &= np.array([kind != "background" for kind in kinds])
+        paints = rng.random((count, NUM_PAINTS))
+        if painted_B.any():
+            named = [kind for kind, painted in zip(kinds, painted_B, strict=True) if painted]
+            images[painted_B] = draw_over(
+                images[painted_B], found.rows(painted_B), named, paints[painted_B]
+            )
+        told = [
+            kind if painted or kind == "background" else AS_IS
+            for kind, painted in zip(kinds, painted_B, strict=True)
+        ]
+        return Examples(images, found.alpha_NHW, told, painted_B)
+
+
+def points_of(images_NHWC: np.ndarray, detector: YuNet | None) -> np.ndarray:
+    """Five points [N, 5, 2] of aligned faces; NaN where a detector finds none."""
+    template_52 = TEMPLATE_52 * (images_NHWC.shape[1] / 112)
+    if detector is None:
+        return np.repeat(template_52[None], len(images_NHWC), 0)
+    nowhere = np.full((5, 2), np.nan)
+    found = (detector.landmarks(image) for image in images_NHWC)
+    return np.stack([nowhere if points is None else points for points in found])
+
+
+def detector_of(recipe: EditingConfig, source: SourceConfig) -> YuNet | None:
+    """The detector that finds points again in aligned faces, where editing.points wants it."""
+    if recipe.points == "template":
+        return None
+    return YuNet(str(source.detector), enlarge_to=DETECT_PX)
+
+
+def mirrored(points_N52: np.ndarray, image_px: int) -> np.ndarray:
+    """Five points in the mirror images."""
+    swapped = points_N52[:, [1, 0, 2, 4, 3]]
+    return np.stack([image_px - 1 - swapped[..., 0], swapped[..., 1]], -1)

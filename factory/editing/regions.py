@@ -1,0 +1,314 @@
+"""Where an edit goes: soft masks of occluders, hair and background, placed from five points
+(Mask-ControlNet, METHODS 4).
+
+A kind of region is a field over the face: it grows as the level rises, so the level that occludes
+a wanted share of the face is that quantile of the field over the face. No search, and all faces of
+a kind at once.
+
+Shapes: N faces, HW pixels. Coordinates of a face: x right and y down from between the eyes, in eye
+distances of a face that looks ahead; y is scaled so that the mouth lies at MOUTH_Y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MOUTH_Y = 1.154
+"""Mouth below the eyes in eye distances, in the ArcFace template."""
+OVAL_MIDDLE_Y, OVAL_RX, OVAL_RY = 0.45, 1.13, 1.48
+"""The face from hairline to chin, in a face's own coordinates."""
+NUM_DRAWS = 24
+"""Random numbers in [0, 1) that shape a region."""
+LEAST_EYES = 0.08
+"""Least distance of the eyes, as a share of the image's side, that a region is placed by."""
+AROUND = 0.1
+"""Share of the face by which a region that spares the face is sized before the face is cut out."""
+NEVER = np.float32(1e6)
+"""Level of what a kind never covers."""
+
+LEAST_WIDTH = 0.85
+"""A turned head is at least so wide for its height, in units of one that looks ahead."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Where pixels lie in the coordinates of their faces, and what shapes the regions there."""
+
+    x: np.ndarray
+    y: np.ndarray
+    eye: np.ndarray
+    """Distance of an eye from the middle [N, 1, 1]: .5, less in a turned head."""
+    turn: np.ndarray
+    """How far the nose lies to a side [N, 1, 1]."""
+    u: np.ndarray
+    """Random numbers in [0, 1), [NUM_DRAWS, N, 1, 1]."""
+
+    def rows(self, chosen: np.ndarray) -> Faces:
+        parts = (part[chosen] for part in (self.x, self.y, self.eye, self.turn))
+        return Faces(*parts, self.u[:, chosen])
+
+
+Field = Callable[[Faces], tuple[np.ndarray, np.ndarray]]
+"""(levels [N, H, W], signed distance to where the kind ends whatever its level, negative inside),
+in eye distances."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Soft masks of edits, and what they hide."""
+
+    alpha_NHW: np.ndarray
+    """float32 in [0, 1]: 1 is redrawn, 0 stays as it is, to the bit."""
+    face_NHW: np.ndarray
+    """Soft mask of the face, from hairline to chin."""
+    shares_N: np.ndarray
+    """Share of the face that is hidden."""
+    usable_N: np.ndarray
+    """Whether the five points are those of a face; where not, alpha is 0."""
+
+    def rows(self, chosen: np.ndarray) -> Regions:
+        """Those of some of the faces."""
+        parts = (self.alpha_NHW, self.face_NHW, self.shares_N, self.usable_N)
+        return Regions(*(part[chosen] for part in parts))
+
+
+def regions(
+    points_N52: np.ndarray,
+    kinds: Sequence[str],
+    shares: Sequence[float],
+    draws_NK: np.ndarray,
+    image_px: int,
+    *,
+    soft_px: float = 1.5,
+    face_NHW: np.ndarray | None = None,
+) -> Regions:
+    """Regions of `kinds` that hide `shares` of the face; 0 spares the face wholly.
+
+    `points_N52` are five points in pixels (NaN: none found), `draws_NK` numbers in [0, 1) that give
+    each region its own shape, `soft_px` the width of its edge. `face_NHW` are masks of the faces by
+    a segmenter; else the face is an oval.
+    """
+    frames = Frames(points_N52, image_px)
+    faces = frames.faces(draws_NK)
+    sharp = frames.wide_px[:, None, None] / np.float32(soft_px)
+    if face_NHW is None:
+        face_NHW = _edge(_oval(faces), sharp)
+    face_NHW = face_NHW * frames.usable_N[:, None, None]
+    alpha_NHW = np.zeros_like(faces.x)
+    for kind in dict.fromkeys(kinds):
+        rows = np.array([k == kind for k in kinds]) & frames.usable_N
+        if rows.any():
+            wanted = np.asarray(shares, np.float32)[rows]
+            levels, limits = FIELDS[kind](faces.rows(rows))
+            alpha_NHW[rows] = _grown(levels, limits, face_NHW[rows], wanted, sharp[rows])
+    hidden_N, whole_N = (alpha_NHW * face_NHW).sum((1, 2)), face_NHW.sum((1, 2))
+    usable_N = frames.usable_N & (whole_N > 0)
+    return Regions(alpha_NHW, face_NHW, hidden_N / np.maximum(whole_N, 1), usable_N)
+
+
+def five_of(points_P2: np.ndarray) -> np.ndarray:
+    """Five points [5, 2] of 5, 68 (iBUG) or 468 and more (MediaPipe's mesh); ValueError else."""
+    groups = {
+        5: ([0], [1], [2], [3], [4]),
+        68: ([*range(36, 42)], [*range(42, 48)], [30], [48], [54]),
+        468: ([33, 133], [362, 263], [1], [61], [291]),
+    }
+    count = len(points_P2)
+    chosen = groups.get(468 if count >= 468 else count)
+    if chosen is None:
+        raise ValueError(f"landmarks: got {count} points a face; want 5, 68, or at least 468")
+    return np.stack([points_P2[group].mean(0) for group in chosen])
+
+
+class Frames:
+    """Coordinate frames of N faces, from their five points."""
+
+    def __init__(self, points_N52: np.ndarray, image_px: int) -> None:
+        points = np.asarray(points_N52, np.float32)
+        self._px = image_px
+        left, right, nose, mouth = points[:, 0], points[:, 1], points[:, 2], points[:, 3:].mean(1)
+        self._middle_N2 = (left + right) / 2
+        across = right - left
+        with np.errstate(invalid="ignore"):
+            eyes_px = np.linalg.norm(across, axis=1)
+            self._right_N2 = across / np.maximum(eyes_px, 1e-6)[:, None]
+            self._down_N2 = np.stack([-self._right_N2[:, 1], self._right_N2[:, 0]], 1)
+            below_px = ((mouth - self._middle_N2) * self._down_N2).sum(1)
+            aside_px = ((nose - self._middle_N2) * self._right_N2).sum(1)
+            self.tall_px = below_px / MOUTH_Y
+            self.wide_px = np.maximum(eyes_px, LEAST_WIDTH * self.tall_px)
+            found = np.isfinite(points).all((1, 2)) & (eyes_px >= LEAST_EYES * image_px)
+            found &= (points > -image_px).all((1, 2)) & (points < 2 * image_px).all((1, 2))
+            self.usable_N = found & (below_px > 0.4 * eyes_px) & (below_px < 4 * eyes_px)
+        for values in (self._middle_N2, self._right_N2, self._down_N2, self.tall_px, self.wide_px):
+            values[~self.usable_N] = 1
+        self._eye_N = np.where(self.usable_N, eyes_px / 2 / self.wide_px, 0.5)
+        self._turn_N = np.where(self.usable_N, aside_px / self.wide_px, 0)
+
+    def faces(self, draws_NK: np.ndarray) -> Faces:
+        """Every pixel's middle in the faces' own coordinates."""
+        axis = np.arange(self._px, dtype=np.float32)
+        along = axis[None, None] - self._middle_N2[:, 0, None, None]
+        down = axis[None, :, None] - self._middle_N2[:, 1, None, None]
+        x, y = (
+            along * way_N2[:, 0, None, None] + down * way_N2[:, 1, None, None]
+            for way_N2 in (self._right_N2, self._down_N2)
+        )
+        return Faces(
+            x / self.wide_px[:, None, None],
+            y / self.tall_px[:, None, None],
+            self._eye_N.astype(np.float32)[:, None, None],
+            self._turn_N.astype(np.float32)[:, None, None],
+            np.ascontiguousarray(draws_NK.T, np.float32)[:, :, None, None],
+        )
+
+
+def _grown(
+    levels_NHW: np.ndarray,
+    limits_NHW: np.ndarray,
+    face_NHW: np.ndarray,
+    shares_N: np.ndarray,
+    sharp_N11: np.ndarray,
+) -> np.ndarray:
+    """Soft masks at the levels that hide the wanted shares; every other pixel is looked at."""
+    inside = limits_NHW <= 0
+    some = (slice(None), slice(None, None, 2), slice(None, None, 2))
+    in_face = face_NHW[some] > 0.5
+    seen = np.where(in_face & inside[some], levels_NHW[some], NEVER)
+    ordered = np.sort(seen.reshape(len(seen), -1), axis=1)
+    spared_N = shares_N == 0
+    asked_N = np.where(spared_N, AROUND, shares_N)
+    place_N = np.round(asked_N * in_face.sum((1, 2))).astype(int).clip(0, ordered.shape[1] - 1)
+    level_N11 = np.minimum(ordered[np.arange(len(ordered)), place_N], NEVER / 2)[:, None, None]
+    alpha = _edge(levels_NHW - level_N11, sharp_N11) * _edge(limits_NHW, sharp_N11)
+    alpha *= ~(spared_N[:, None, None] & (face_NHW > 0))
+    return alpha
+
+
+def _edge(distance: np.ndarray, sharp: np.ndarray) -> np.ndarray:
+    """1 inside, 0 outside, a ramp between."""
+    return np.clip(np.float32(0.5) - distance * sharp, 0, 1)
+
+
+def _oval(faces: Faces, wider: float = 0.0) -> np.ndarray:
+    """Signed distance to the outline of the face, which follows the nose where a head is turned."""
+    x, y = faces.x - 0.35 * faces.turn, faces.y - OVAL_MIDDLE_Y
+    rx, ry = OVAL_RX + wider, OVAL_RY + wider
+    return (np.sqrt((x / rx) ** 2 + (y / ry) ** 2) - 1) * rx
+
+
+def _medical_mask(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """From the chin upward, highest on the nose."""
+    x, u = faces.x - faces.turn, faces.u
+    top = (0.05 + 0.25 * u[0]) * x**2 + (0.1 * u[1] - 0.05) * x
+    return top - faces.y, _oval(faces, 0.06)
+
+
+def _lenses(faces: Faces, rx: float, ry: float) -> np.ndarray:
+    """Signed distance to two rounded lenses."""
+    u = faces.u
+    power = 2 + 2 * u[0]
+    wide, tall = rx * (0.9 + 0.2 * u[1]), ry * (0.85 + 0.3 * u[2])
+    across = np.abs(np.abs(faces.x) - faces.eye) / wide
+    up = np.abs(faces.y - 0.1 * u[3]) / tall
+    return ((across**power + up**power) ** (1 / power) - 1) * np.minimum(wide, tall)
+
+
+def _bars(faces: Faces) -> np.ndarray:
+    """Distance to the bridge and the temples: a line at the height of the eyes, to the ears."""
+    off = np.abs(faces.y - (0.1 * faces.u[3] - 0.1))
+    return np.maximum(off, np.abs(faces.x - 0.35 * faces.turn) - 1.15)
+
+
+def _sunglasses(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    levels = np.minimum(_lenses(faces, 0.4, 0.28), _bars(faces) - 0.05)
+    return levels, _everywhere(faces)
+
+
+def _glasses(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """Rims only; they get thicker."""
+    lenses = _lenses(faces, 0.43, 0.33)
+    levels = np.minimum(np.abs(lenses), np.maximum(_bars(faces), 0.02 - lenses))
+    return levels, _everywhere(faces)
+
+
+def _hat(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """From above, with a brim that bends, rounded where the image shows its top."""
+    x, y, u = faces.x - 0.35 * faces.turn, faces.y, faces.u
+    brim = (0.3 * u[0] - 0.1) * x**2 + (0.2 * u[1] - 0.1) * x
+    dome = np.sqrt((x / (1.25 + 0.15 * u[2])) ** 2 + (np.minimum(y, 0) / (1.7 + 0.4 * u[3])) ** 2)
+    return y - brim, dome - 1
+
+
+def _bangs(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """From above, in strands."""
+    x, y, u = faces.x - 0.35 * faces.turn, faces.y, faces.u
+    ends = sum(
+        (0.03 + 0.08 * u[i]) * np.sin((3 + 5 * i + 4 * u[i + 4]) * x + 6.3 * u[i + 8])
+        for i in range(4)
+    )
+    part = (0.5 * u[12] - 0.25) * x - 0.25 * np.abs(x - (u[13] - 0.5)) * u[14]
+    top = np.sqrt((x / (1.05 + 0.1 * u[15])) ** 2 + (np.minimum(y, 0) / 1.8) ** 2)
+    return y - ends - part, top - 1
+
+
+def _scarf(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """From below, as wide as the image."""
+    x, u = faces.x, faces.u
+    waves = 0.06 * np.sin((2 + 3 * u[0]) * x + 6.3 * u[1]) + (0.3 * u[2] - 0.15) * x
+    return waves + 0.1 * u[3] * x**2 - faces.y, _everywhere(faces)
+
+
+def _hand(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """Four fingers and the arm behind them, from a side or from below."""
+    u = faces.u
+    angle = np.sign(u[1] - np.float32(0.5)) * (0.2 + 1.2 * u[0])  # 0 comes straight from below
+    sin, cos = np.sin(angle), np.cos(angle)
+    x, y = faces.x, faces.y - 0.6
+    along = -(x * sin + y * cos)  # grows with the way that the hand goes
+    across = x * cos - y * sin - (0.5 * u[2] - 0.25)
+    width = 0.16 + 0.04 * u[3]
+    tips = np.zeros_like(x)
+    for finger, length in enumerate((0.4, 0.62, 0.6, 0.42)):
+        off = (across - (finger - 1.5) * 2 * width) / width
+        tip = np.sqrt(np.maximum(1 - off**2, 0)) * width + length + 0.1 * u[4 + finger]
+        tips = np.where(np.abs(off) < 0.94, np.maximum(tips, tip), tips)
+    return along - tips, np.abs(across) - 4 * width
+
+
+def _blocks(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """Two or three rectangles anywhere on the face."""
+    levels = np.full_like(faces.x, NEVER)
+    for block in range(3):
+        v = faces.u[5 * block : 5 * block + 5]
+        beside = np.abs(faces.x - 1.6 * (v[0] - 0.5)) - (0.15 + 0.35 * v[2])
+        above = np.abs(faces.y - (2.2 * v[1] - 0.65)) - (0.15 + 0.35 * v[3])
+        apart = np.where((block == 2) & (v[4] < 0.5), NEVER, 0)
+        levels = np.minimum(levels, np.maximum(beside, above) + apart)
+    return levels, _everywhere(faces)
+
+
+def _background(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """All but the face."""
+    return np.zeros_like(faces.x), -_oval(faces)
+
+
+def _everywhere(faces: Faces) -> np.ndarray:
+    return np.full_like(faces.x, -1)
+
+
+FIELDS: dict[str, Field] = {
+    "mask": _medical_mask,
+    "sunglasses": _sunglasses,
+    "glasses": _glasses,
+    "hat": _hat,
+    "bangs": _bangs,
+    "scarf": _scarf,
+    "hand": _hand,
+    "blocks": _blocks,
+    "background": _background,
+}
+"""Every region by its name in editing.kinds."""
