@@ -129,6 +129,9 @@ def _size(config: Config, inputs: Inputs, plan: Plan | None) -> tuple[int, int]:
         return len(plan.units), plan.num_shots
     real = len(inputs.source.names) if config.plan.fill_to else 0
     people = config.identities.num_virtual + real
+    if config.editing.editor:
+        people, images = len(inputs.source.names), config.editing.ratio * len(inputs.source)
+        return -(-people // config.plan.identities_per_unit), images
     shots = config.identities.num_virtual * config.plan.images_per_identity
     return -(-people // config.plan.identities_per_unit), shots + real * config.plan.fill_to
 

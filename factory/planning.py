@@ -17,6 +17,11 @@ from factory.store import Store, open_store
 
 def describe(config: Config, inputs: Inputs) -> str:
     """What a plan of this config holds, in words."""
+    if config.editing.editor:
+        return (
+            f"{config.editing.ratio} edits (editing.editor={config.editing.editor}) of each of "
+            f"{len(inputs.source)} images of {len(inputs.source.names)} people"
+        )
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
     return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"

@@ -11,6 +11,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
+from factory.identities.edits import edit_knobs
 from factory.identities.files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
 from factory.identities.prompts import prompt_knobs
@@ -19,7 +20,9 @@ from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
+from factory.sources.webdataset import release_of
 from factory.store import Store, open_store
+from factory.synthesis.editors import check_editor, detector_sha256
 from factory.synthesis.loras import cropping, open_loras
 from factory.synthesis.opening import earlier_plans
 
@@ -43,6 +46,8 @@ def preflight(config: Config) -> Inputs:
     source = open_source(config.source)
     if config.booth.loras:
         _check_people(config, source)
+    elif config.editing.editor:
+        _check_originals(config)
     else:
         _check_generator(config, stories["generator"]["config"])
     max_cosine = _max_cosine(config, stories["recognizer"])
@@ -50,6 +55,8 @@ def preflight(config: Config) -> Inputs:
     check_quality(config, stories["recognizer"]["config"])
     images = config.identities.num_virtual * config.plan.images_per_identity
     images += config.plan.fill_to * len(source.names)
+    if config.editing.editor:
+        images = config.editing.ratio * len(source)
     _check_space(config, images)
     described = {
         "kind": config.source.kind,
@@ -57,6 +64,7 @@ def preflight(config: Config) -> Inputs:
         "num_images": len(source),
         "num_identities": len(source.names),
         "image_px": config.source.image_px,
+        "release": release_of(config.source),
     }
     request = planning.request(config, weights, described, max_cosine)
     standing = _standing(config)
@@ -69,6 +77,11 @@ def preflight(config: Config) -> Inputs:
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     if config.booth.loras:
         request["booth"] = prompt_knobs(config.booth, list(source.names)) | cropping(config)
+    if config.editing.editor:
+        more = {"detector": detector_sha256(config)}
+        if config.editing.editor == "controlnet":
+            more["negative_prompt"] = config.booth.negative_prompt
+        request["editing"] = edit_knobs(config.editing) | more
     return Inputs(request, source, max_cosine)
 
 
@@ -80,6 +93,16 @@ def _check_people(config: Config, source: FaceSource) -> None:
         raise PlanError(
             f"booth.loras: {config.booth.loras} has no LoRA of {without[0]!r} ({len(without)} of "
             f"{len(source.names)} people of the source); train it on this source"
+        )
+
+
+def _check_originals(config: Config) -> None:
+    """Raise ConfigError for real people in the source whom nobody has allowed to draw."""
+    origin = release_of(config.source)
+    if (origin is None or origin["holds_real_identities"]) and not config.release.allow_real:
+        raise ConfigError(
+            "release.allow_real: got false with editing.editor while the source is not a release "
+            "of people who do not exist; images of real people need release.allow_real=true"
         )
 
 
@@ -160,6 +183,8 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
     if config.booth.loras:
         learned = open_loras(config)
         weights = {"base": learned.plan.request["weights"]["base"], "loras": learned.sha256}
+    elif config.editing.editor:
+        weights = check_editor(config, stories)
     else:
         _add_generator(config, stories)
     check_networks(config.features, config.source.image_px)

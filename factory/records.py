@@ -15,7 +15,7 @@ class Identity:
 
     index: int
     kind: str
-    """virtual or real."""
+    """virtual; real: of the source; edited: of a release whose people are virtual themselves."""
     proposal: str
     attempt: int
     """Proposals refused before this one."""
@@ -27,9 +27,11 @@ class Identity:
     nearest_other: int = -1
     """Row of the roster that is nearest; -1 where there is no other."""
     name: str = ""
-    """Name in the source, of a real identity."""
+    """Name in the source, of an identity that comes from there."""
     group: str = ""
     """By identities.attributes, where given."""
+    originals: tuple[str, ...] = ()
+    """Keys of the source's images that are edited."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,13 @@ class Shot:
     similarity: float | None = None
     """m that the generator is told (CemiFace)."""
     prompt: str = ""
-    """What a text-to-image model is asked for (ID-Booth)."""
+    """What a text-to-image model is asked for (ID-Booth, Mask-ControlNet)."""
+    original: str = ""
+    """Key of the source's image that is edited."""
+    edit: str = ""
+    """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
+    occlusion: float | None = None
+    """Share of the face that the region shall hide."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,20 @@ class Scores:
     """Quality by the recognizer's head (CR-FIQA), where filters.min_cr_fiqa asks for it."""
     ser_fiq: float | None = None
     """Agreement of dropout passes (SER-FIQ), where filters.min_ser_fiq asks for it."""
+    original_cosine: float | None = None
+    """To the image that was edited."""
+    visible_cosine: float | None = None
+    """To what stays visible of it, the region greyed."""
+    occluded: float | None = None
+    """Share of the face that the region hides; None where none could be placed."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A made image: its JPEG and scores."""
+    """A made image: its JPEG or PNG, and its scores."""
 
     shot: Shot
-    jpeg: bytes
+    encoded: bytes
     scores: Scores
 
 

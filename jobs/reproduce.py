@@ -20,7 +20,7 @@ def reproduce(config: Config, key: str, out: str | None) -> None:
     prefix = layout.prefix(config.release.dataset, config.release.version)
     made = make_again(config, open_store(config.store).below(prefix), key)
     if out:
-        Path(out).write_bytes(made.jpeg)
+        Path(out).write_bytes(made.encoded)
     if not made.as_recorded:
         sys.exit(f"error: {key}: the published image does not have the sha256 of its metadata row")
     for remark in made.remarks:

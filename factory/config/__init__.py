@@ -30,6 +30,7 @@ from factory.config.making import (
     PricesConfig,
     ReleaseConfig,
     SamplerConfig,
+    ShardsConfig,
     StoreConfig,
 )
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
@@ -60,6 +61,7 @@ __all__ = [
     "RecognizerConfig",
     "ReleaseConfig",
     "SamplerConfig",
+    "ShardsConfig",
     "SourceConfig",
     "StageConfig",
     "StoreConfig",

@@ -161,6 +161,9 @@ class EditingConfig:
     """What it looks for."""
     template: str = "photo of a person{edit}"
     """Prompt for controlnet; {edit} is what the region shows, ", wearing sunglasses"."""
+    captioner: str | None = None
+    """Folder of a BLIP as transformers saves it, which says what is in the training images of a
+    ControlNet; None: text_to_image.tables do."""
     condition: Literal["inference", "printed"] = "inference"
     """What the ControlNet learns from: (mask, image without the region), as it is used, or the
     paper's (image of the object alone, whole image), which teaches copying."""

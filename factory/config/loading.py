@@ -34,6 +34,7 @@ PATHS = {
     "cache",
     "segmenter_path",
     "grounding",
+    "captioner",
 }
 """Fields that name files."""
 

@@ -97,8 +97,6 @@ class SamplerConfig:
     similarity: tuple[float, ...] = ()
     """Similarities m to the identity (CemiFace), one drawn for each shot: (0.0,) is a fixed one,
     repeated values come more often. Only for a generator with similarity tokens, which needs it."""
-    jpeg_quality: int = knob(95, low=1, high=100)
-    """Quality of the stored JPEG."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +121,21 @@ class FiltersConfig:
     min_ser_fiq: float | None = knob(None, low=0.0, high=1.0)
     """Agreement of 100 dropout passes (SER-FIQ); the recognizer must have been trained with
     recognizer.dropout."""
+    min_original_cosine: float | None = knob(None, low=-1.0, high=1.0)
+    """Of an edited face to the image it was, by the conditioning recognizer."""
+    min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)
+    """Of an edited face to what stays visible of that image, the region greyed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsConfig:
+    """How faces are stored."""
+
+    image_format: Literal["jpeg", "png"] = "jpeg"
+    """png keeps every bit, at about six times the size: then what an edit leaves alone is the
+    original's, to the bit."""
+    jpeg_quality: int = knob(95, low=1, high=100)
+    """Quality of a JPEG."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +252,7 @@ class ReleaseConfig:
     seed: int = knob(0, low=0)
     """Root of every random number of the release."""
     allow_real: bool = False
-    """Images of real people may be made (only with plan.fill_to)."""
+    """Images of real people may be made (plan.fill_to, booth.loras, editing.editor)."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Share of quarantined shots above which the release fails."""
     title: str = "Synthetic faces"

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from factory.config.edit_rules import check_editing, check_kinds
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def check(config: Config) -> None:
     _check_sampler(config)
     if config.booth.loras is not None:
         _check_booth(config)
+    check_kinds(config)
     if config.identities.extends is not None:
         _check_version("identities.extends", config.identities.extends)
     if "://" in config.audit.vectors:
@@ -53,11 +55,15 @@ def check(config: Config) -> None:
             f"identities.extends: got {config.identities.extends!r}, this release's own version; "
             "want an earlier one"
         )
-    if config.identities.num_virtual == 0 and not config.plan.fill_to:
+    if config.editing.editor is not None:
+        check_editing(config)
+    elif config.identities.num_virtual == 0 and not config.plan.fill_to:
         raise ConfigError(
             "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
             "want at least one of them positive"
         )
+    else:
+        _check_nothing_edited(config)
     if config.recognizer.virtual_per_step != "batch" and not config.recognizer.num_virtual:
         raise ConfigError(
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
@@ -144,6 +150,15 @@ def _check_booth(config: Config) -> None:
             raise ConfigError(
                 f"{name}: got {found!r} with booth.loras, which draws the source's people by a "
                 f"text-to-image model; want {wanted!r}"
+            )
+
+
+def _check_nothing_edited(config: Config) -> None:
+    for name in ("min_original_cosine", "min_visible_cosine"):
+        if getattr(config.filters, name) is not None:
+            raise ConfigError(
+                f"filters.{name}: got {getattr(config.filters, name)} while editing.editor is "
+                "null, so there is no original; want null, or an editor"
             )
 
 

@@ -25,6 +25,7 @@ from factory.config.making import (
     PricesConfig,
     ReleaseConfig,
     SamplerConfig,
+    ShardsConfig,
     StoreConfig,
 )
 from factory.config.rules import check
@@ -49,6 +50,7 @@ class Config:
     plan: PlanConfig = field(default_factory=PlanConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)

@@ -80,9 +80,9 @@ class UViT(nn.Module):
                     f"source.image_px: got {shape.seen_px}; want a multiple of the {grid} patches "
                     "along a side of the generator"
                 )
-            self.seen = nn.Linear(shape.seen_channels * (shape.seen_px // grid) ** 2, width)
+            values_seen = shape.seen_channels * (shape.seen_px // grid) ** 2
+            self.seen = nn.Linear(values_seen, width, bias=False)
             nn.init.zeros_(self.seen.weight)
-            nn.init.zeros_(self.seen.bias)
         half = shape.depth // 2
         self.down = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
         self.middle = Block(width, shape.num_heads)

@@ -1,4 +1,4 @@
-"""Captions of images from tables that describe them."""
+"""Captions of images, from tables that describe them or by a network that looks (BLIP)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import string
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from factory.config import TextToImageConfig
-from factory.errors import SourceError
+from factory.errors import CheckpointError, SourceError
 
 TURNED_DEG = 12.0
 """Yaw from which on a face looks left or right."""
@@ -45,6 +46,37 @@ class Captions:
 
     def _joined(self, phrases: list[str]) -> str:
         return ", ".join([self._config.caption, *phrases])
+
+
+class Captioner:
+    """BLIP (Li et al. 2022) from a local folder."""
+
+    def __init__(self, folder: str, device: torch.device) -> None:
+        """Raises CheckpointError for a folder that holds none."""
+        from transformers import BlipForConditionalGeneration, BlipProcessor
+
+        try:
+            self._reader = BlipProcessor.from_pretrained(folder, local_files_only=True)
+            model = BlipForConditionalGeneration.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"editing.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
+                "folder of one, as transformers saves it, with .safetensors"
+            ) from None
+        self._model, self._device = model.eval().to(device), device
+
+    @torch.no_grad()
+    def of(self, images_NHWC: np.ndarray, batch_size: int = 16) -> list[str]:
+        """A sentence for each RGB uint8 image."""
+        texts: list[str] = []
+        for start in range(0, len(images_NHWC), batch_size):
+            batch = list(images_NHWC[start : start + batch_size])
+            pixels = self._reader(images=batch, return_tensors="pt").pixel_values
+            ids = self._model.generate(pixel_values=pixels.to(self._device), max_new_tokens=24)
+            texts += self._reader.batch_decode(ids, skip_special_tokens=True)
+        return [text.strip() for text in texts]
 
 
 def _describe(file: str, keys: list[str], names: list[str], rows: list[dict[str, str]]) -> None:

@@ -142,18 +142,40 @@ class TextToImage:
             return a.sqrt() * z_t - (1 - a).sqrt() * estimate
         return (z_t - (1 - a).sqrt() * estimate) / a.sqrt()
 
-    def estimate(self, z_t: torch.Tensor, t_B: torch.Tensor, words: Words) -> torch.Tensor:
-        """The U-Net's answer in float32; differentiable in its LoRA."""
-        told = {}
-        if words.pooled_BP is not None:
-            size = (self.image_px, self.image_px)
-            ids = torch.tensor([[*size, 0, 0, *size]], device=z_t.device, dtype=torch.float32)
-            told = {"text_embeds": words.pooled_BP, "time_ids": ids.repeat(len(z_t), 1)}
+    def estimate(
+        self, z_t: torch.Tensor, t_B: torch.Tensor, words: Words, **residuals: Any
+    ) -> torch.Tensor:
+        """The U-Net's answer in float32; differentiable in its LoRA, and in a ControlNet's
+        residuals."""
         with autocast(self.device, self._precision):
             answer = self.unet(
-                z_t, t_B, words.text_BLD, added_cond_kwargs=told or None, return_dict=False
+                z_t,
+                t_B,
+                words.text_BLD,
+                added_cond_kwargs=self.told(words),
+                return_dict=False,
+                **residuals,
             )[0]
         return torch.as_tensor(answer).float()
+
+    def told(self, words: Words) -> dict[str, torch.Tensor] | None:
+        """What SD-XL is told beside the words: their pooled form, and sizes."""
+        if words.pooled_BP is None:
+            return None
+        size = (self.image_px, self.image_px)
+        ids = torch.tensor([[*size, 0, 0, *size]], device=self.device, dtype=torch.float32)
+        return {"text_embeds": words.pooled_BP, "time_ids": ids.repeat(len(words.pooled_BP), 1)}
+
+    def sampler(self, kind: str, num_steps: int) -> Any:
+        """diffusers' scheduler of that kind, set to so many U-Net calls."""
+        scheduler = _sampler(kind, self.scheduler)
+        scheduler.set_timesteps(num_steps, device=self.device)
+        return scheduler
+
+    def latents(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean latents of images in [-1, 1]; differentiable."""
+        mean = self._vae.encode(images.float()).latent_dist.mean
+        return torch.as_tensor(mean * self._vae.config.scaling_factor)
 
     def noise(self, seeds: list[int]) -> torch.Tensor:
         """Latents to begin with [B, C, h, w], by Philox from each seed."""

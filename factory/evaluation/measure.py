@@ -147,9 +147,9 @@ def audit_faces(
 
 
 def _own_labels(source: FaceSource, roster: Roster) -> dict[int, int]:
-    """Labels in the source of the roster's real people, by identity."""
+    """Labels in the source of those of the roster who come from there, by identity."""
     label_of = {name: label for label, name in enumerate(source.names)}
-    return {who.index: label_of[who.name] for who in roster.identities if who.kind == "real"}
+    return {who.index: label_of[who.name] for who in roster.identities if who.name}
 
 
 def _learned_from(config: Config) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from factory.config import Config, as_dict
 from factory.errors import PlanError
+from factory.identities.edits import Edit, edit_of
 from factory.identities.fingerprint import sources_hash, stack_fingerprint
 from factory.identities.prompts import prompt_of
 from factory.optimization import stream_seed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from factory.identities.roster import Roster
 
 
+NO_EDIT = Edit("", "", None, "")
 LEAST_TURN_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
 
@@ -88,6 +90,7 @@ def request(
         "plan": as_dict(config.plan),
         "sampler": as_dict(config.sampler),
         "filters": as_dict(config.filters),
+        "shards": as_dict(config.shards),
         "compute": compute,
         "release": {
             "dataset": config.release.dataset,
@@ -138,6 +141,7 @@ def place(
     shots = []
     for position, (identity, image) in enumerate(wanted):
         who, stream = roster.identities[identity], (plan["release"]["seed"], identity, image)
+        edit = edit_of(plan["editing"], who, stream, attempt) if "editing" in plan else NO_EDIT
         shots.append(
             Shot(
                 key=f"{identity:06d}_{image:04d}",
@@ -156,10 +160,19 @@ def place(
                 away=who.nearest_other if sampler["away"] == "nearest" else -1,
                 turn_cos=_turn_cos(sampler, who, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
-                prompt=prompt_of(plan["booth"], who, stream, attempt) if "booth" in plan else "",
+                prompt=_prompt(plan, who, stream, attempt, edit),
+                original=edit.original,
+                edit=edit.kind,
+                occlusion=edit.share,
             )
         )
     return shots
+
+
+def _prompt(
+    plan: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int, edit: Edit
+) -> str:
+    return prompt_of(plan["booth"], who, stream, attempt) if "booth" in plan else edit.prompt
 
 
 def _turn_cos(

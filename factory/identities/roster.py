@@ -24,7 +24,8 @@ from factory.identities.separability import admit
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
 from factory.sources import FaceSource, open_source
-from factory.sources.base import check_everybody_seen, iterate_faces
+from factory.sources.base import SourceFace, check_everybody_seen, iterate_faces
+from factory.sources.webdataset import release_of
 
 BATCH = 64
 
@@ -37,7 +38,11 @@ class Roster:
     unit_ND: np.ndarray
 
     def parquet(self) -> bytes:
-        return to_parquet([asdict(identity) for identity in self.identities])
+        rows = [asdict(identity) for identity in self.identities]
+        for row in rows:
+            if not row["originals"]:  # a column of empty lists has no type
+                del row["originals"]
+        return to_parquet(rows)
 
     def embeddings(self) -> bytes:
         buffer = io.BytesIO()
@@ -48,6 +53,8 @@ class Roster:
     def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
         rows = pq.read_table(io.BytesIO(parquet)).to_pylist()
         unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
+        for row in rows:
+            row["originals"] = tuple(row.get("originals") or ())
         return cls([Identity(**row) for row in rows], unit_ND)
 
 
@@ -60,12 +67,17 @@ def build_roster(
     further: Sequence[FixedGallery] = (),
     unit_earlier_ED: np.ndarray | None = None,
 ) -> Roster:
-    """Virtual identities first, then real ones with plan.fill_to; labels are row numbers.
+    """Virtual identities first, then real ones with plan.fill_to; or those of the source who are
+    edited; labels are row numbers.
 
     The gate's gallery holds the recognizer's real prototypes, the source's class centres and the
     `further` real people; identities of earlier releases are others, as those of this one are.
     """
-    centres_ND, counts_N = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    centres_ND, keys = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    if config.editing.editor:
+        nobody = Roster([], np.empty((0, recognizer.dim), np.float32))
+        edited = _edited(config, keys)
+        return _with_source(nobody, edited, recognizer, source, centres_ND)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centres_ND)
@@ -99,7 +111,13 @@ def build_roster(
         return virtual
     known = None if config.booth.loras else _prototypes(recognizer, source)
     unit_SD = centres_ND if known is None else recognizer.unit_real[known]
-    return _with_real(virtual, config.plan.fill_to, recognizer, source, counts_N, unit_SD)
+    short = _short(config.plan.fill_to, keys)
+    if not short and not virtual.identities:
+        raise PlanError(
+            f"plan.fill_to: everybody in the source has {config.plan.fill_to} images already, so "
+            "there is nothing to make; want a larger plan.fill_to or identities.num_virtual"
+        )
+    return _with_source(virtual, short, recognizer, source, unit_SD)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -112,26 +130,27 @@ def open_recognizer(config: Config) -> Recognizer:
 
 def class_centres(
     recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(unit mean embedding of every identity [N, D], its readable images [N]), in one pass."""
+) -> tuple[np.ndarray, list[list[str]]]:
+    """(unit mean embedding of every identity [N, D], keys of its readable images), in one pass."""
     sums = np.zeros((len(source.names), recognizer.dim))
-    counts = np.zeros(len(source.names), dtype=np.int64)
-    for unit_BD, labels in embedded(recognizer, source, max_corrupt_fraction):
-        np.add.at(sums, labels, unit_BD)
-        np.add.at(counts, labels, 1)
-    check_everybody_seen(source, np.flatnonzero(counts))
+    keys: list[list[str]] = [[] for _ in source.names]
+    for unit_BD, faces in embedded(recognizer, source, max_corrupt_fraction):
+        np.add.at(sums, [face.label for face in faces], unit_BD)
+        for face in faces:
+            keys[face.label].append(face.key)
+    check_everybody_seen(source, np.array([label for label, own in enumerate(keys) if own]))
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / norms).astype(np.float32), counts
+    return (sums / norms).astype(np.float32), keys
 
 
 def embedded(
     recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
-) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """(unit embeddings [B, D], labels) of all readable faces of a source, in order."""
+) -> Iterator[tuple[np.ndarray, list[SourceFace]]]:
+    """(unit embeddings [B, D], faces) of all readable faces of a source, in order."""
     faces = iterate_faces(source, max_corrupt_fraction, [])
     while batch := list(itertools.islice(faces, BATCH)):
         images = np.stack([face.image_HWC for face in batch])
-        yield recognizer.embed(images), [face.label for face in batch]
+        yield recognizer.embed(images), batch
 
 
 def inquiry_source(config: Config) -> FaceSource:
@@ -192,43 +211,65 @@ def _prototypes(recognizer: Recognizer, source: FaceSource) -> list[int]:
     return [rows[name] for name in source.names]
 
 
-def _with_real(
+@dataclass(frozen=True)
+class FromSource:
+    """Somebody of the source of whom images are made."""
+
+    label: int
+    kind: str
+    num_shots: int
+    originals: tuple[str, ...] = ()
+
+
+def _short(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
+    """Those with fewer than `fill_to` images, to be filled up."""
+    return [
+        FromSource(label, "real", fill_to - len(own))
+        for label, own in enumerate(keys)
+        if len(own) < fill_to
+    ]
+
+
+def _edited(config: Config, keys: list[list[str]]) -> list[FromSource]:
+    """Everybody, editing.ratio images of each of theirs."""
+    origin = release_of(config.source)
+    kind = "real" if origin is None or origin["holds_real_identities"] else "edited"
+    ratio = config.editing.ratio
+    return [FromSource(label, kind, ratio * len(own), tuple(own)) for label, own in enumerate(keys)]
+
+
+def _with_source(
     virtual: Roster,
-    fill_to: int,
+    wanted: list[FromSource],
     recognizer: Recognizer,
     source: FaceSource,
-    counts: np.ndarray,
     unit_SD: np.ndarray,
 ) -> Roster:
-    """Append the source's people that have fewer than `fill_to` images, as their vectors in
-    `unit_SD`: prototypes for a generator that was conditioned on them, else class centres."""
-    short = [label for label in range(len(source.names)) if counts[label] < fill_to]
-    if not short and not virtual.identities:
-        raise PlanError(
-            f"plan.fill_to: everybody in the source has {fill_to} images already, so there is "
-            "nothing to make; want a larger plan.fill_to or identities.num_virtual"
-        )
-    unit_ND = np.concatenate([virtual.unit_ND, unit_SD[short]])
+    """Append people of the source, as their vectors in `unit_SD`: prototypes for a generator that
+    was conditioned on them, else class centres."""
+    labels = [who.label for who in wanted]
+    unit_ND = np.concatenate([virtual.unit_ND, unit_SD[labels]])
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
     nearest_other, place = everybody.who_is_nearest(unit_ND, without=itself(0, len(unit_ND)))
     row = {name: place for place, name in enumerate(recognizer.real_names)}
-    own = np.array([row.get(source.names[label], len(real)) for label in short])
-    nearest_real = real.nearest(unit_SD[short], without=(own, own + 1)).round(6)
+    own = np.array([row.get(source.names[label], len(real)) for label in labels])
+    nearest_real = real.nearest(unit_SD[labels], without=(own, own + 1)).round(6)
     identities, num_virtual = list(virtual.identities), len(virtual.identities)
-    for position, label in enumerate(short):
+    for position, who in enumerate(wanted):
         identities.append(
             Identity(
                 index=len(identities),
-                kind="real",
+                kind=who.kind,
                 proposal="source",
                 attempt=0,
                 nearest_real_cosine=float(nearest_real[position]),
                 nearest_other_cosine=round(float(nearest_other[num_virtual + position]), 6),
                 nearest_other=int(place[num_virtual + position]),
-                num_shots=int(fill_to - counts[label]),
-                name=source.names[label],
+                num_shots=who.num_shots,
+                name=source.names[who.label],
+                originals=who.originals,
             )
         )
     return Roster(identities, unit_ND)

@@ -15,6 +15,9 @@ TOO_DARK = "too_dark"
 TOO_BRIGHT = "too_bright"
 LOW_QUALITY = "low_quality"
 UNSTABLE = "unstable"
+NO_REGION = "no_region"
+UNLIKE_ORIGINAL = "unlike_original"
+UNLIKE_VISIBLE = "unlike_visible"
 
 
 class Filter(Protocol):
@@ -23,8 +26,12 @@ class Filter(Protocol):
     def __call__(self, scores: Scores) -> Verdict: ...
 
 
-def build_filters(limits: dict[str, Any]) -> list[Filter]:
-    """The filters a plan's `filters` section switches on, in their fixed order."""
+def build_filters(limits: dict[str, Any], *, needs_region: bool = False) -> list[Filter]:
+    """The filters a plan's `filters` section switches on, in their fixed order; before them, where
+    faces are edited in a region, that one could be placed."""
+    first: list[Filter] = []
+    if needs_region:
+        first = [_rule(NO_REGION, lambda s, _: s.occluded is not None, 0.0)]
     rules: list[tuple[str, str, Any]] = [
         (LOW_OWN_COSINE, "min_own_cosine", lambda s, limit: s.own_cosine >= limit),
         (
@@ -38,8 +45,10 @@ def build_filters(limits: dict[str, Any]) -> list[Filter]:
         (TOO_BRIGHT, "max_brightness", lambda s, limit: s.brightness <= limit),
         (LOW_QUALITY, "min_cr_fiqa", lambda s, limit: s.cr_fiqa >= limit),
         (UNSTABLE, "min_ser_fiq", lambda s, limit: s.ser_fiq >= limit),
+        (UNLIKE_ORIGINAL, "min_original_cosine", lambda s, limit: s.original_cosine >= limit),
+        (UNLIKE_VISIBLE, "min_visible_cosine", lambda s, limit: s.visible_cosine >= limit),
     ]
-    return [
+    return first + [
         _rule(reason, passes, limits[key])
         for reason, key, passes in rules
         if limits.get(key) is not None

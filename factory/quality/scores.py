@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,15 +13,16 @@ from factory.records import Scores, Shot
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
-Measure = Callable[[np.ndarray], np.ndarray]
-"""Images uint8 [B, H, W, 3] to a score each [B]."""
+Measure = Callable[[list[Shot], np.ndarray, np.ndarray], np.ndarray]
+"""Shots, their images uint8 [B, H, W, 3] and unit embeddings [B, D] to a score each [B], NaN for
+none."""
 
 
 class Scorer:
     """Cosines to the roster and to real people, sharpness and brightness.
 
     `own_real` gives the row of the real gallery that a real identity of the roster is itself;
-    `measures` are further scores by name, functions of images.
+    `measures` are further scores by name.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Scorer:
             if shot.identity in self._own_real:
                 to_real_BM[row, self._own_real[shot.identity]] = -1.0
         real_B = to_real_BM.max(1).values
-        measured = {name: measure(images_BHWC) for name, measure in self._measures.items()}
+        measured = {
+            name: measure(shots, images_BHWC, unit_BD) for name, measure in self._measures.items()
+        }
         alone = len(self._roster_ND) == 1
         scores = []
         for row in range(len(shots)):
@@ -61,10 +65,14 @@ class Scorer:
                     nearest_real_cosine=round(float(real_B[row]), 5),
                     sharpness=round(sharpness(images_BHWC[row]), 3),
                     brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),
-                    **{name: round(float(value[row]), 5) for name, value in measured.items()},
+                    **{name: _rounded(value[row]) for name, value in measured.items()},
                 )
             )
         return scores
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 5)
 
 
 def sharpness(image_HWC: np.ndarray) -> float:

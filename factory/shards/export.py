@@ -22,10 +22,11 @@ from factory.identities.plan import Plan
 from factory.shards import layout
 from factory.shards.manifest import collect, plan_of
 from factory.shards.reader import metadata_rows
+from factory.shards.writer import SUFFIXES, suffix_of
 from factory.store import Store
 
 Image = tuple[str, int, bytes]
-"""(key, identity, JPEG bytes)."""
+"""(key, identity, JPEG or PNG bytes)."""
 OnUnit = Callable[[int, int], None]
 FEATURES = {
     "image": {"_type": "Image"},
@@ -60,8 +61,8 @@ def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, al
     write(store, plan, out, on_unit)
     expected = {row["key"]: (row["identity"], row["sha256"]) for row in _rows(store, plan)}
     found = 0
-    for key, label, jpeg in read(out):
-        if expected.get(key) != (label, hashlib.sha256(jpeg).hexdigest()):
+    for key, label, encoded in read(out):
+        if expected.get(key) != (label, hashlib.sha256(encoded).hexdigest()):
             raise IntegrityError(f"{out}: {key} is not the release's; remove it and export again")
         found += 1
     if found != len(expected) or found != collect(store, plan).counts.kept:
@@ -83,19 +84,19 @@ def _unit(store: Store, unit: int) -> Iterator[Image]:
 
 
 def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
-    """<identity>/<key>.jpg."""
+    """<identity>/<key>.jpg (or .png)."""
     for done, unit in enumerate(plan.units, start=1):
-        for key, label, jpeg in _unit(store, unit.index):
-            file = out / f"{label:06d}" / f"{key}.jpg"
-            if file.is_file() and file.stat().st_size == len(jpeg):
+        for key, label, encoded in _unit(store, unit.index):
+            file = out / f"{label:06d}" / f"{key}{suffix_of(encoded)}"
+            if file.is_file() and file.stat().st_size == len(encoded):
                 continue
             file.parent.mkdir(exist_ok=True)
-            _whole(file, jpeg)
+            _whole(file, encoded)
         on_unit(done, len(plan.units))
 
 
 def _read_folder(out: Path) -> Iterator[Image]:
-    for file in sorted(out.glob("*/*.jpg")):
+    for file in sorted(file for end in SUFFIXES.values() for file in out.glob(f"*/*{end}")):
         yield file.stem, int(file.parent.name), file.read_bytes()
 
 
@@ -105,12 +106,16 @@ def _write_parquet(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
         file = out / f"train-{unit.index:06d}.parquet"
         if not file.is_file():
             rows = [
-                {"image": {"bytes": jpeg, "path": f"{key}.jpg"}, "label": label, "key": key}
-                for key, label, jpeg in _unit(store, unit.index)
+                {
+                    "image": {"bytes": encoded, "path": key + suffix_of(encoded)},
+                    "label": label,
+                    "key": key,
+                }
+                for key, label, encoded in _unit(store, unit.index)
             ]
             table = pa.Table.from_pylist(rows, schema=SCHEMA)
             buffer = io.BytesIO()
-            pq.write_table(table, buffer, compression="none")  # because JPEGs do not shrink
+            pq.write_table(table, buffer, compression="none")  # because images do not shrink
             _whole(file, buffer.getvalue())
         on_unit(done, len(plan.units))
 
@@ -131,14 +136,14 @@ def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
     rows = list(_rows(store, plan))
     _, classes = np.unique([row["identity"] for row in rows], return_inverse=True)
 
-    def jpegs() -> Iterator[bytes]:
+    def images() -> Iterator[bytes]:
         for done, unit in enumerate(plan.units, start=1):
-            for _, _, jpeg in _unit(store, unit.index):
-                yield jpeg
+            for _, _, encoded in _unit(store, unit.index):
+                yield encoded
             on_unit(done, len(plan.units))
 
     unfinished = out / "unfinished.rec"
-    write_records(unfinished, classes, jpegs())
+    write_records(unfinished, classes, images())
     for suffix in (".rec", ".idx"):
         unfinished.with_suffix(suffix).replace(out / f"train{suffix}")
     lines = [

@@ -39,6 +39,9 @@ SHOT_AND_SCORES = [
     ("turn_cos", pa.float64()),
     ("similarity", pa.float64()),
     ("prompt", pa.string()),
+    ("original", pa.string()),
+    ("edit", pa.string()),
+    ("occlusion", pa.float64()),
     ("own_cosine", pa.float64()),
     ("nearest_other", pa.int64()),
     ("nearest_other_cosine", pa.float64()),
@@ -47,6 +50,9 @@ SHOT_AND_SCORES = [
     ("brightness", pa.float64()),
     ("cr_fiqa", pa.float64()),
     ("ser_fiq", pa.float64()),
+    ("original_cosine", pa.float64()),
+    ("visible_cosine", pa.float64()),
+    ("occluded", pa.float64()),
 ]
 METADATA_SCHEMA = pa.schema(
     [

@@ -103,7 +103,8 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
 def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
     """index/manifest.json: digests and counts, no times; says whether real people are in it."""
     body = {
-        "holds_real_identities": bool(plan.request["plan"]["fill_to"]),
+        "holds_real_identities": _holds_real(plan.request),
+        "augments": plan.request["source"].get("release") if _edits(plan.request) else None,
         "dataset": manifest.dataset,
         "version": manifest.version,
         "plan_hash": manifest.plan_hash,
@@ -118,6 +119,19 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
         ],
     }
     return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _edits(request: dict[str, Any]) -> bool:
+    return "editing" in request
+
+
+def _holds_real(request: dict[str, Any]) -> bool:
+    """Whether real people may be in a release: filled up, or edited where they are not those of a
+    release that holds none."""
+    if _edits(request):
+        origin = request["source"]["release"]
+        return origin is None or bool(origin["holds_real_identities"])
+    return bool(request["plan"]["fill_to"])
 
 
 def seal_extras(store: Store) -> None:

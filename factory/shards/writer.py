@@ -26,16 +26,20 @@ from factory.store import Store
 BLOCK = tarfile.BLOCKSIZE
 STORY = ("identity", "kind", "image", "attempt", "seed", "guidance")
 """Fields of a sample's .json."""
+EDITS = ("original", "edit", "occluded")
+"""Further ones of an edited image."""
 
-MADE = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" '
-    b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    b'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/'
-    b'trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/'
+    '{}"/></rdf:RDF></x:xmpmeta>'
 )
-"""XMP that says where an image comes from (IPTC's digital source types)."""
+"""Says where an image comes from (IPTC's digital source types)."""
+MADE, EDITED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 
 
 @dataclass(frozen=True)
@@ -68,19 +72,45 @@ class Record:
     timings: Timings
 
 
-def encode_jpeg(image_HWC: np.ndarray, quality: int) -> bytes:
-    """JPEG of an RGB uint8 image, full chroma resolution, marked as made by a trained network."""
-    from PIL import Image
+@dataclass(frozen=True)
+class Encoding:
+    """How images become bytes: image_format, and the quality of a JPEG."""
 
-    buffer = io.BytesIO()
-    Image.fromarray(image_HWC).save(buffer, "JPEG", quality=quality, subsampling=0, xmp=MADE)
-    return buffer.getvalue()
+    image_format: str
+    jpeg_quality: int
+
+    @classmethod
+    def of(cls, plan_request: dict[str, Any]) -> Encoding:
+        """What a plan asks for."""
+        asked = plan_request["shards"]
+        return cls(str(asked["image_format"]), int(asked["jpeg_quality"]))
+
+    def encode(self, image_HWC: np.ndarray, edited: bool = False) -> bytes:
+        """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is."""
+        from PIL import Image, PngImagePlugin
+
+        xmp, buffer = XMP.format(EDITED if edited else MADE), io.BytesIO()
+        image = Image.fromarray(image_HWC)
+        if self.image_format == "jpeg":
+            quality = self.jpeg_quality
+            image.save(buffer, "JPEG", quality=quality, subsampling=0, xmp=xmp.encode())
+        else:
+            info = PngImagePlugin.PngInfo()
+            info.add_itxt("XML:com.adobe.xmp", xmp)
+            image.save(buffer, "PNG", pnginfo=info)
+        return buffer.getvalue()
+
+
+def suffix_of(encoded: bytes) -> str:
+    """File suffix of an encoded image, by its first byte."""
+    return SUFFIXES["jpeg" if encoded[:1] == b"\xff" else "png"]
 
 
 def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
-    Every sample has the members .jpg, .cls and .json; a row holds offset and size of the JPEG.
+    Every sample has the members .jpg (or .png), .cls and .json; a row holds offset and size of the
+    image.
     """
     buffer = io.BytesIO()
     rows = []
@@ -88,13 +118,13 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
         for face in faces:
             row = _row(face) | {
                 "kind": identities[face.shot.identity].kind,
-                "sha256": hashlib.sha256(face.jpeg).hexdigest(),
+                "sha256": hashlib.sha256(face.encoded).hexdigest(),
                 "offset": tar.offset + BLOCK,
-                "size": len(face.jpeg),
+                "size": len(face.encoded),
             }
             rows.append(row)
-            story = {k: row[k] for k in STORY}
-            _add(tar, face.shot.key + ".jpg", face.jpeg)
+            story = {k: row[k] for k in STORY + (EDITS if face.shot.original else ())}
+            _add(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
             _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
             _add(tar, face.shot.key + ".json", json.dumps(story, sort_keys=True).encode())
     return buffer.getvalue(), rows

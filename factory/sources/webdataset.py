@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
+from factory.config import SourceConfig
 from factory.errors import IntegrityError, SourceError
 from factory.optimization import stream_seed
 from factory.sources.base import decode_image
@@ -74,6 +75,18 @@ def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
             entries.append(entry)
             identities.append(labels[stem])
     return entries, identities
+
+
+def release_of(source: SourceConfig) -> dict[str, Any] | None:
+    """Which release a source is: dataset, version, plan hash, digest of its SHA256SUMS, and whether
+    it holds real people; None for any other source."""
+    root = Path(source.path or "")
+    if source.kind != "webdataset" or not (root / "_SUCCESS").is_file():
+        return None
+    body = json.loads((root / "index" / "manifest.json").read_bytes())
+    told = {key: body[key] for key in ("dataset", "version", "plan_hash", "holds_real_identities")}
+    sums = (root / "SHA256SUMS").read_bytes()
+    return told | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
 
 
 def _label(entry: Entry) -> str:

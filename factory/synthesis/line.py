@@ -77,10 +77,10 @@ class Line:
     """An encoder thread and an uploader thread, fed by one sampler."""
 
     def __init__(
-        self, store: Store, identities: list[Identity], jpeg_quality: int, max_bytes: int
+        self, store: Store, identities: list[Identity], encoding: writer.Encoding, max_bytes: int
     ) -> None:
         self.budget = Budget(max_bytes)
-        self._store, self._identities, self._quality = store, identities, jpeg_quality
+        self._store, self._identities, self._encoding = store, identities, encoding
         self._encoder = ThreadPoolExecutor(1, "encode")
         self._uploader = ThreadPoolExecutor(1, "upload")
         self._pending: deque[Future[Shard]] = deque()
@@ -123,8 +123,9 @@ class Line:
 
     def _encode(self, shot: Shot, image_HWC: np.ndarray, scores: Scores) -> Face:
         try:
-            face = Face(shot, writer.encode_jpeg(image_HWC, self._quality), scores)
-            self.budget.give(image_HWC.nbytes - len(face.jpeg))
+            encoded = self._encoding.encode(image_HWC, edited=bool(shot.original))
+            face = Face(shot, encoded, scores)
+            self.budget.give(image_HWC.nbytes - len(encoded))
             return face
         finally:
             self.budget.moving(-1)
@@ -138,7 +139,7 @@ class Line:
             record = writer.Record(made.attempt, made.remarks, timings)
             return writer.commit(self._store, made.key, contents, made.counts, record)
         finally:
-            self.budget.give(sum(len(face.jpeg) for face in faces))
+            self.budget.give(sum(len(face.encoded) for face in faces))
             self.budget.moving(-1)
 
 

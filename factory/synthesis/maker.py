@@ -17,15 +17,17 @@ import torch
 
 from factory.config import Config
 from factory.errors import DeviceError, FactoryError, IntegrityError, PlanError
+from factory.identities.edits import CLASSIC
 from factory.identities.plan import Plan, batch_size, first_round, place
 from factory.identities.roster import Roster
 from factory.quality.filters import build_filters, judge
-from factory.quality.scores import Scorer
+from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot
 from factory.shards import writer
 from factory.store import Store, open_store
 from factory.synthesis.care import Care, Note, ids, silent
+from factory.synthesis.editors import Editor
 from factory.synthesis.generators import Generator, HalvingGenerator
 from factory.synthesis.line import Line, Made, without_pixels
 from factory.synthesis.opening import Workshop, open_workshop
@@ -74,7 +76,9 @@ class ShardMaker:
         self._plan, self._roster, self._line = plan, roster, line
         self._generator = HalvingGenerator(generator)
         self._embedder, self._scorer = embedder, scorer
-        self._filters = build_filters(plan.request["filters"])
+        editor = plan.request.get("editing", {}).get("editor")
+        needs_region = editor not in (None, CLASSIC)
+        self._filters = build_filters(plan.request["filters"], needs_region=needs_region)
 
     @classmethod
     def open(cls, config: Config, release: str) -> ShardMaker:
@@ -94,12 +98,17 @@ class ShardMaker:
         plan, roster, recognizer = workshop.plan, workshop.roster, workshop.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
         own_real = {who.index: row[who.name] for who in roster.identities if who.name in row}
-        known = {"cr_fiqa": recognizer.cr_fiqa, "ser_fiq": recognizer.ser_fiq}
+        known: dict[str, Measure] = {
+            "cr_fiqa": lambda shots, images, unit: recognizer.cr_fiqa(images),
+            "ser_fiq": lambda shots, images, unit: recognizer.ser_fiq(images),
+        }
         limits = plan.request["filters"]
         asked = {n: known[n] for n in known if limits.get(f"min_{n}") is not None}
+        if isinstance(workshop.generator, Editor):
+            asked |= workshop.generator.measures(recognizer)
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, asked)
-        quality = int(plan.request["sampler"]["jpeg_quality"])
-        line = Line(store, roster.identities, quality, max_line_bytes)
+        encoding = writer.Encoding.of(plan.request)
+        line = Line(store, roster.identities, encoding, max_line_bytes)
         return cls(plan, roster, workshop.generator, recognizer, scorer, line)
 
     def make(self, unit_index: int, care: Care | None = None, note: Note = silent) -> list[Shard]:

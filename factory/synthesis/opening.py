@@ -51,7 +51,9 @@ def open_workshop(config: Config, store: Store) -> Workshop:
     device = pick_device(config.compute)
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     weights = {"recognizer": recognizer.sha256}
-    opened = _personalised if config.booth.loras else _diffusion
+    opened = _diffusion
+    if config.booth.loras or config.editing.editor:
+        opened = _personalised if config.booth.loras else _editing
     generator = opened(config, plan, roster, device, weights)
     wrong = first_difference(weights, plan.request["weights"])
     if wrong:
@@ -98,6 +100,15 @@ def _personalised(
         open_detector(detector) if detector else None,
         config.source.image_px,
     )
+
+
+def _editing(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """An editor of the source's faces; adds its networks to `weights`."""
+    from factory.synthesis.editors import open_editor
+
+    return open_editor(config, plan.request, device, weights)
 
 
 def open_plan(store: Store) -> tuple[Plan, Roster]:

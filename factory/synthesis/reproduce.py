@@ -14,7 +14,7 @@ from factory.identities.plan import Plan
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, read_face
-from factory.shards.writer import encode_jpeg, read_commit
+from factory.shards.writer import Encoding, read_commit
 from factory.store import Store
 from factory.synthesis.opening import open_workshop
 
@@ -24,7 +24,7 @@ class Reproduced:
     """One image, made again."""
 
     shot: Shot
-    jpeg: bytes
+    encoded: bytes
     published: bytes
     sha256_recorded: str
     """What the metadata row says of the published image."""
@@ -43,7 +43,7 @@ class Reproduced:
 
     @property
     def equal(self) -> bool:
-        return self.as_recorded and self.jpeg == self.published
+        return self.as_recorded and self.encoded == self.published
 
 
 def reproduce(config: Config, store: Store, key: str) -> Reproduced:
@@ -59,12 +59,12 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     plan = workshop.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    jpeg = encode_jpeg(workshop.draw(shot), int(plan.request["sampler"]["jpeg_quality"]))
+    encoded = Encoding.of(plan.request).encode(workshop.draw(shot), edited=bool(shot.original))
     published = read_face(store, unit, row)
-    difference = np.abs(_decoded(jpeg) - _decoded(published)).max()
+    difference = np.abs(_decoded(encoded) - _decoded(published)).max()
     return Reproduced(
         shot,
-        jpeg,
+        encoded,
         published,
         row["sha256"],
         int(difference),
@@ -87,8 +87,8 @@ def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, object]]:
     )
 
 
-def _decoded(jpeg: bytes) -> np.ndarray:
+def _decoded(encoded: bytes) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+    with Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
         return np.asarray(image.convert("RGB")).astype(np.int16)

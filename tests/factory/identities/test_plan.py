@@ -79,8 +79,9 @@ def test_class_centres_are_unit_means(release_config):
     config = release_config()
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     source = open_source(config.source)
-    centres, counts = class_centres(recognizer, source, 0.0)
-    assert counts.tolist() == [IMAGES] * PEOPLE
+    centres, keys = class_centres(recognizer, source, 0.0)
+    assert [len(own) for own in keys] == [IMAGES] * PEOPLE
+    assert keys[0][0] == source[0].key
     own = recognizer.embed(np.stack([source[i].image_HWC for i in range(IMAGES)])).mean(0)
     np.testing.assert_allclose(centres[0], own / np.linalg.norm(own), atol=1e-5)
 

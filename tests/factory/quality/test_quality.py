@@ -61,7 +61,7 @@ def test_further_measures_are_scores_by_their_names():
     roster = np.eye(2, dtype=np.float32)
     shots = shots_of(ASKED, [(0, 0), (1, 0)])
     images = np.stack([np.full((8, 8, 3), grey, np.uint8) for grey in (10, 20)])
-    scorer = Scorer(roster, roster, {}, {"ser_fiq": lambda x: x.mean((1, 2, 3)) / 40})
+    scorer = Scorer(roster, roster, {}, {"ser_fiq": lambda _, x, __: x.mean((1, 2, 3)) / 40})
     scores = scorer.score(shots, images, roster)
     assert [(s.cr_fiqa, s.ser_fiq) for s in scores] == [(None, 0.25), (None, 0.5)]
 

@@ -1,0 +1,77 @@
+"""What a config must satisfy that edits faces (editing.*), or learns to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from factory.config.editing import KINDS, SPARING
+from factory.errors import ConfigError
+
+if TYPE_CHECKING:
+    from factory.config.whole import Config
+
+
+def check_kinds(config: Config) -> None:
+    """Kinds, shares, and what points and segmenters need; raises ConfigError."""
+    editing = config.editing
+    unknown = [kind for kind in editing.kinds if kind not in KINDS]
+    if unknown or not editing.kinds:
+        found = repr(unknown[0]) if unknown else "none"
+        raise ConfigError(f"editing.kinds: got {found}; want some of {', '.join(KINDS)}")
+    wrong = [share for share in editing.shares if not 0 <= share <= 0.9]
+    if wrong or not editing.shares:
+        found = str(wrong[0]) if wrong else "none"
+        raise ConfigError(
+            f"editing.shares: got {found}; want shares of the face from 0 to .9, because an edit "
+            "that hides all of a face leaves nobody"
+        )
+    for share in editing.shares:
+        able = SPARING if share == 0 else tuple(k for k in KINDS if k != "background")
+        if not set(able) & set(editing.kinds):
+            raise ConfigError(
+                f"editing.shares: got {share:g} with editing.kinds={list(editing.kinds)}, none of "
+                f"which can; want one of {', '.join(able)}"
+            )
+    if editing.points == "detector" and not config.source.detector:
+        raise ConfigError(
+            "source.detector: nothing given while editing.points=detector; want YuNet's .onnx"
+        )
+    if editing.segmenter != "landmarks" and not editing.segmenter_path:
+        raise ConfigError(
+            f"editing.segmenter_path: nothing given for editing.segmenter={editing.segmenter}; "
+            "want the network"
+        )
+
+
+def check_editing(config: Config) -> None:
+    """Nobody is proposed, and samplers do what editors can; raises ConfigError."""
+    sampler = config.sampler
+    cannot = {
+        "identities.num_virtual": (config.identities.num_virtual, 0),
+        "plan.fill_to": (config.plan.fill_to, 0),
+        "booth.loras": (config.booth.loras, None),
+        "sampler.away": (sampler.away, "nobody"),
+        "sampler.turn": (sampler.turn, False),
+        "sampler.similarity": (tuple(sampler.similarity), ()),
+    }
+    if config.editing.editor == "controlnet":
+        cannot |= {
+            "sampler.spacing": (sampler.spacing, "trailing"),
+            "sampler.guidance_from": (sampler.guidance_from, 0.0),
+            "sampler.guidance_to": (sampler.guidance_to, 1.0),
+        }
+    for name, (found, wanted) in cannot.items():
+        if found != wanted:
+            raise ConfigError(
+                f"{name}: got {found!r} with editing.editor={config.editing.editor}, which edits "
+                f"the source's faces; want {wanted!r}"
+            )
+    if config.plan.micro_batch is None:
+        raise ConfigError("plan.micro_batch: got null with editing.editor; want a number")
+    if config.editing.editor == "classic":
+        for name in ("min_visible_cosine",):
+            if getattr(config.filters, name) is not None:
+                raise ConfigError(
+                    f"filters.{name}: got {getattr(config.filters, name)} with "
+                    "editing.editor=classic, which has no regions; want null"
+                )

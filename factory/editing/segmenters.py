@@ -1,0 +1,181 @@
+"""Where the face is in an image, by a network: what a region's share is counted in, and what the
+paper's training form takes for the object.
+
+The default needs none (an oval about five points, regions.py). Networks are read from a local path;
+nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from factory.checkpoint import file_sha256
+from factory.config import EditingConfig
+from factory.errors import CheckpointError
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+AROUND_POINTS = 0.9
+"""Margin of the box about five points, in its own size: a face reaches so much further."""
+LEAST_BOX = 0.3
+"""Least score of a GroundingDINO box."""
+
+
+class Segmenter(Protocol):
+    """Says where faces are."""
+
+    def faces(self, images_NHWC: np.ndarray, points_N52: np.ndarray) -> np.ndarray:
+        """Soft masks float32 [N, H, W] in [0, 1] of RGB uint8 images; points in pixels, NaN where
+        there are none."""
+        ...
+
+
+class OnnxSegmenter:
+    """Any network from RGB float32 [N, 3, H, W], ImageNet's mean and deviation, to one logit a
+    pixel [N, 1, H', W'], or to two or more classes, of which all but the first are the face."""
+
+    def __init__(self, path: str) -> None:
+        import onnxruntime
+
+        try:
+            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # because onnxruntime's errors share no public class
+            raise CheckpointError(
+                f"editing.segmenter_path: {path} is not a network that onnxruntime reads "
+                f"({type(error).__name__})"
+            ) from None
+        self._input = self._session.get_inputs()[0].name
+
+    def faces(self, images_NHWC: np.ndarray, points_N52: np.ndarray) -> np.ndarray:
+        normal = (images_NHWC.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+        told = np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+        logits = torch.from_numpy(self._session.run(None, {self._input: told})[0])
+        if logits.ndim != 4 or len(logits) != len(images_NHWC):
+            raise CheckpointError(
+                f"editing.segmenter_path: gave {list(logits.shape)}; want one mask an image, "
+                "[N, classes, H, W]"
+            )
+        mask = logits.sigmoid() if logits.shape[1] == 1 else 1 - logits.softmax(1)[:, :1]
+        return _at_size(mask, images_NHWC.shape[1])
+
+
+class SamSegmenter:
+    """Segment Anything (Kirillov et al. 2023), asked about a box: that of GroundingDINO (Liu et al.
+    2023) where its folder is given, else the one about the five points."""
+
+    def __init__(self, folder: str, boxes: GroundingDino | None, device: torch.device) -> None:
+        from transformers import SamModel
+
+        self._model = _pretrained(SamModel, folder, "editing.segmenter_path").eval().to(device)
+        self._boxes, self._device = boxes, device
+        self._px = int(self._model.config.vision_config.image_size)
+
+    @torch.no_grad()
+    def faces(self, images_NHWC: np.ndarray, points_N52: np.ndarray) -> np.ndarray:
+        side = images_NHWC.shape[1]
+        boxes_N4 = boxes_about(points_N52, side)
+        if self._boxes is not None:
+            boxes_N4 = self._boxes.boxes(images_NHWC, boxes_N4)
+        pixels = _normal(images_NHWC, self._px).to(self._device)
+        told = torch.from_numpy(boxes_N4 * (self._px / side)).float()[:, None]
+        answer = self._model(
+            pixel_values=pixels, input_boxes=told.to(self._device), multimask_output=False
+        )
+        return _at_size(answer.pred_masks[:, 0].sigmoid(), side)
+
+
+class GroundingDino:
+    """Boxes of what a text names."""
+
+    def __init__(self, folder: str, text: str, device: torch.device) -> None:
+        from transformers import AutoTokenizer, GroundingDinoForObjectDetection
+
+        self._model = _pretrained(GroundingDinoForObjectDetection, folder, "editing.grounding")
+        self._model.eval().to(device)
+        self._words = AutoTokenizer.from_pretrained(folder, local_files_only=True)(
+            [text], return_tensors="pt"
+        ).to(device)
+        self._device = device
+
+    @torch.no_grad()
+    def boxes(self, images_NHWC: np.ndarray, otherwise_N4: np.ndarray) -> np.ndarray:
+        """The best box of each image (left, top, right, bottom in pixels), or the one given."""
+        found, side = otherwise_N4.copy(), images_NHWC.shape[1]
+        for row, image in enumerate(images_NHWC):
+            pixels = _normal(image[None], max(side, 224)).to(self._device)
+            answer = self._model(pixel_values=pixels, **self._words)
+            scores = answer.logits[0].sigmoid().max(1).values
+            best = int(scores.argmax())
+            if float(scores[best]) >= LEAST_BOX:
+                x, y, width, height = answer.pred_boxes[0, best].tolist()
+                edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+                found[row] = np.clip(edges, 0, 1) * side
+        return found
+
+
+def boxes_about(points_N52: np.ndarray, side: int) -> np.ndarray:
+    """Boxes of faces about their five points [N, 4]; the whole image where there are none."""
+    low, high = points_N52.min(1), points_N52.max(1)
+    margin = AROUND_POINTS * (high - low)
+    boxes_N4 = np.concatenate([low - margin, high + margin], 1).clip(0, side)
+    boxes_N4[~np.isfinite(points_N52).all((1, 2))] = (0, 0, side, side)
+    return boxes_N4
+
+
+def open_segmenter(asked: EditingConfig, device: torch.device) -> Segmenter | None:
+    """The network that editing.segmenter names; None for landmarks, whose oval regions.py draws."""
+    if asked.segmenter == "landmarks":
+        return None
+    path = str(asked.segmenter_path)
+    if asked.segmenter == "onnx":
+        return OnnxSegmenter(path)
+    boxes = (
+        GroundingDino(asked.grounding, asked.grounding_text, device) if asked.grounding else None
+    )
+    return SamSegmenter(path, boxes, device)
+
+
+def segmenter_sha256(asked: EditingConfig) -> str | None:
+    """Digest of the segmenter's weights; raises CheckpointError for a path that holds none."""
+    if asked.segmenter == "landmarks":
+        return None
+    files = _weights(str(asked.segmenter_path), "editing.segmenter_path")
+    if asked.grounding:
+        files += _weights(asked.grounding, "editing.grounding")
+    return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
+
+
+def _weights(path: str, key: str) -> list[Path]:
+    root = Path(path)
+    files = [root] if root.is_file() else sorted(root.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{key}: {path} holds no .safetensors, and is no .onnx; want weights")
+    return files
+
+
+def _pretrained(model: Any, folder: str, key: str) -> Any:
+    try:
+        return model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{key}: {folder} holds no {model.__name__} ({type(error).__name__}); want its folder, "
+            "as transformers saves it, with .safetensors"
+        ) from None
+
+
+def _normal(images_NHWC: np.ndarray, px: int) -> torch.Tensor:
+    """[N, 3, px, px] with ImageNet's mean and deviation."""
+    normal = (images_NHWC.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+    images = torch.from_numpy(np.ascontiguousarray(normal.transpose(0, 3, 1, 2)))
+    return F.interpolate(images, (px, px), mode="bilinear", antialias=True)
+
+
+def _at_size(mask_N1HW: torch.Tensor, side: int) -> np.ndarray:
+    mask = F.interpolate(mask_N1HW.float().cpu(), (side, side), mode="bilinear")
+    return np.asarray(mask[:, 0].clamp(0, 1))
