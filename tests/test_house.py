@@ -26,6 +26,7 @@ TIERS = [
         "claims",
         "pipeline",
         "comparison",
+        "edit_comparison",
     },
 ]
 HEAVY = ("ray", "torch", "diffusers", "deepspeed", "faiss", "boto3", "numpy", "pyarrow")

@@ -144,6 +144,10 @@ class EditingConfig:
     """Share of the face that is hidden, one drawn for each image; at 0 the face is spared."""
     ratio: int = knob(1, low=1, high=1000)
     """Edited images wanted of each image of the source."""
+    ratios: tuple[int, ...] = (1, 2, 4)
+    """Ratios that jobs.compare_edits sets side by side."""
+    probes: int = knob(2, low=1)
+    """Images of each person that it keeps aside, to test on."""
     soft_px: float = knob(1.5, low=0.5, high=64.0)
     """Width of a region's edge, pixels."""
     points: Literal["template", "detector"] = "template"

@@ -1,0 +1,38 @@
+"""Recognizers trained on originals, and with classic, painted and redrawn copies, side by side.
+
+    python -m jobs.compare_edits configs/editing/compare.yaml [section.key=value ...]
+
+Makes a release for each editor and each of editing.ratios, trains a recognizer on each with each
+of utility.seeds, and tests all on clean and on occluded faces; what is made already is found again.
+The figures go to <store>/<dataset>-comparison/edits-<version>.json.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from factory.config import Config
+from jobs.command import run
+from jobs.training import train_where_asked
+
+
+def compare_edits(config: Config, dry_run: bool) -> None:
+    from factory.edit_comparison import check, compare, lines
+    from factory.recognition.train import train
+
+    check(config)
+    if dry_run:
+        rows = 1 + 3 * len(config.editing.ratios)
+        print(f"checked; {rows} sets would be learned with {len(config.utility.seeds)} seeds each")
+        return
+    if config.fleet.runner == "inline":
+        from factory.synthesis.inline import run_units
+    else:
+        from cluster.fleet import run_units
+
+    train_one = functools.partial(train_where_asked, train)
+    print("\n".join(lines(compare(config, run_units, train_one))))
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", compare_edits)

@@ -1,0 +1,303 @@
+"""A release of edited faces: what is outside a region comes back to the bit, and a row says what
+was edited."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from factory import checkpoint
+from factory.config import load
+from factory.diffusion.uvit import UViT
+from factory.editing.controlnet import MaskControlNet
+from factory.editing.text_to_image import TextToImage
+from factory.editing.twin import CHANNELS, begin_with, shape_of
+from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
+from factory.identities.edits import edit_of, kinds_for
+from factory.preflight import preflight
+from factory.records import Identity
+from factory.release import build
+from factory.shards import layout
+from factory.shards.export import export
+from factory.shards.reader import metadata_rows
+from factory.shards.verify import verify
+from factory.sources import open_source
+from factory.store import open_store
+from factory.synthesis.inline import run_units
+from factory.synthesis.opening import open_plan, open_workshop
+from factory.synthesis.reproduce import reproduce
+from tests.conftest import DIM, IMAGES, PEOPLE, PX, save, tiny_dotlist
+from tests.text_to_image import save_base
+
+EDITED = [
+    "editing.editor=drawn",
+    "editing.shares=[0.0,0.2,0.4]",
+    "identities.num_virtual=0",
+    "identities.max_cosine=0.9",
+    "release.allow_real=true",
+    "shards.image_format=png",
+    "plan.micro_batch=4",
+]
+
+
+@pytest.fixture
+def editing(people, weights, tmp_path):
+    """Function of extra dotlist items -> the config of a tiny augmented release."""
+
+    def make(*dotlist):
+        file = tmp_path / "editing.yaml"
+        file.write_text("{}\n")
+        base = tiny_dotlist(people, weights, tmp_path / "store")
+        return load(file, [*base, *EDITED, *dotlist])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def twin(weights, tmp_path_factory):
+    """An untrained editor whose eyes are open."""
+    start = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
+    shape = shape_of(start, PX)
+    network = UViT(shape)
+    begin_with(network, start)
+    torch.manual_seed(0)
+    network.seen.weight.data.normal_(std=0.2)
+    config = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
+    lineage = dict(start.lineage) | {"generator": start.sha256}
+    folder = tmp_path_factory.mktemp("editor")
+    config |= {"shape": vars(shape), "channels": list(CHANNELS)}
+    save(folder, "editor", network.state_dict(), config, lineage)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def controlnet(tmp_path_factory):
+    """(folder of a base, of an untrained ControlNet on it)."""
+    from factory.config import BoothConfig
+
+    base_folder = save_base(tmp_path_factory.mktemp("base"))
+    base = TextToImage(BoothConfig(base=str(base_folder)), torch.device("cpu"), "fp32")
+    torch.manual_seed(1)
+    made = MaskControlNet.on(base)
+    folder = tmp_path_factory.mktemp("controlnet")
+    save(folder, "controlnet", made.state_dict(), {"image_px": 32}, {"base": base.sha256})
+    return base_folder, folder
+
+
+def released(config):
+    build(config, run_units, say=lambda line: None)
+    store = open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    assert verify(store) == []
+    rows = [row for unit in open_plan(store)[0].units for row in metadata_rows(store, unit.index)]
+    return store, rows
+
+
+def pixels(store, row):
+    unit = row["identity"] // 2
+    data = store.get(layout.tar(unit))[row["offset"] : row["offset"] + row["size"]]
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize("editor", ["drawn", "uvit", "controlnet"])
+def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
+    editing, twin, controlnet, editor
+):
+    more = [f"editing.editor={editor}"]
+    if editor == "uvit":
+        more.append(f"editing.checkpoint={twin}")
+    if editor == "controlnet":
+        more += [f"booth.base={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+        more.append("compute.precision=fp32")
+    config = editing(*more)
+    store, rows = released(config)
+    assert len(rows) == PEOPLE * IMAGES
+    source = open_source(config.source)
+    place = {key: i for i, key in enumerate(source.keys)}
+    workshop = open_workshop(config, store)
+    shots = {shot.key: shot for shot in _shots(workshop, rows)}
+    changed = 0
+    for row in rows:
+        original = source[place[row["original"]]].image_HWC
+        kept = pixels(store, row)
+        alpha = workshop.generator.edits([shots[row["key"]]], 4).found.alpha_NHW[row["slot"]]
+        assert (kept[alpha == 0] == original[alpha == 0]).all()
+        changed += int((kept != original).any())
+        assert abs(row["occluded"] - row["occlusion"]) <= 0.03
+    assert changed == len(rows)
+
+
+def _shots(workshop, rows):
+    from dataclasses import fields
+
+    from factory.records import Shot
+
+    return [Shot(**{f.name: row[f.name] for f in fields(Shot)}) for row in rows]
+
+
+def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
+    store, rows = released(editing("editing.ratio=2"))
+    assert len(rows) == 2 * PEOPLE * IMAGES
+    by_original = {row["original"] for row in rows}
+    assert by_original == set(open_source(editing().source).keys)
+    assert all(row["original"].startswith(f"person_{row['identity']}") for row in rows)
+    for row in rows:
+        assert row["kind"] == "real"
+        assert -1 <= row["visible_cosine"] <= 1.00001
+        assert row["edit"] in kinds_for(list(editing().editing.kinds), row["occlusion"])
+    body = json.loads(store.get(layout.MANIFEST))
+    assert body["holds_real_identities"] is True
+    assert body["augments"] is None
+
+
+def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
+    config = editing()
+    store, rows = released(config)
+    again = reproduce(config, store, rows[3]["key"])
+    assert again.equal
+    assert again.encoded[:4] == b"\x89PNG"
+    assert b"compositeWithTrainedAlgorithmicMedia" in again.encoded
+    assert export(store, "imagefolder", tmp_path / "out") == len(rows)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == len(rows)
+
+
+def test_classic_augmentation_is_a_release_as_well(editing):
+    _, rows = released(editing("editing.editor=classic", "shards.image_format=jpeg"))
+    assert {row["edit"] for row in rows} == {"classic"}
+    assert {row["occluded"] for row in rows} == {None}
+    assert all(row["original_cosine"] is not None for row in rows)
+
+
+def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, tmp_path):
+    first = release_config("shards.image_format=png")
+    build(first, run_units, say=lambda line: None)
+    folder = tmp_path / "store" / layout.prefix("tiny", "0.1.0")
+    config = editing(
+        "source.kind=webdataset",
+        f"source.path={folder}",
+        "release.allow_real=false",
+        "release.dataset=more",
+    )
+    build(config, run_units, say=lambda line: None)
+    store = open_store(config.store).below(layout.prefix("more", "0.1.0"))
+    body = json.loads(store.get(layout.MANIFEST))
+    origin = json.loads((folder / layout.MANIFEST).read_text())
+    assert body["holds_real_identities"] is False
+    assert body["augments"]["plan_hash"] == origin["plan_hash"]
+    assert {who.kind for who in open_plan(store)[1].identities} == {"edited"}
+    assert verify(store) == []
+
+
+def test_a_face_without_landmarks_is_rejected_whole(editing, tmp_path):
+    """Blobs have no faces in them, so a detector finds none."""
+    import cv2
+
+    if not hasattr(cv2, "FaceDetectorYN"):
+        pytest.skip("needs OpenCV's FaceDetectorYN")
+    config = editing()
+    store, _ = released(config)
+    workshop = open_workshop(config, store)
+    shots = _shots(workshop, metadata_rows(store, 0))[:1]
+    editor = workshop.generator
+    image, _ = editor._originals.look(shots[0].original)
+    editor._originals.look = lambda key: (image, np.full((5, 2), np.nan))
+    drawn = editor.generate(shots, 4)
+    assert (drawn[shots[0].slot] == image).all()
+    hidden = editor.measures(workshop.recognizer)["occluded"](shots, drawn, np.zeros((1, DIM)))
+    assert np.isnan(hidden).all()
+
+
+def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
+    config = editing("filters.min_original_cosine=0.9999", "plan.max_rounds=1")
+    with pytest.raises(PlanError, match="unlike_original"):
+        build(config, run_units, say=lambda line: None)
+
+
+def test_edits_take_the_originals_in_turn():
+    who = Identity(0, "real", "source", 0, 0.1, 0.1, 4, originals=("a", "b"))
+    knobs = {"editor": "drawn", "kinds": ["mask", "hat"], "shares": [0.0], "template": ""}
+    found = [edit_of(knobs, who, (0, 0, image), 0) for image in range(4)]
+    assert [edit.original for edit in found] == ["a", "b", "a", "b"]
+    assert {edit.kind for edit in found} == {"hat"}  # a mask cannot spare the face
+    knobs |= {"shares": [0.2], "editor": "controlnet", "template": "a person{edit}"}
+    drawn = [
+        edit_of(knobs, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
+    ]
+    assert {edit.kind for edit in drawn} == {"mask", "hat"}
+    assert {edit.prompt for edit in drawn} == {
+        "a person, wearing a medical mask",
+        "a person, wearing a hat",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dotlist", "match"),
+    [
+        (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
+        (["editing.shares=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
+        (["editing.shares=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
+        (["editing.points=detector"], r"source\.detector: nothing given"),
+        (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
+        (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
+        (["sampler.turn=true"], r"sampler\.turn: got True with editing\.editor"),
+        (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
+        (["editing.editor=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
+        (["editing.editor=null", "filters.min_original_cosine=0", "identities.num_virtual=2"],
+         r"filters\.min_original_cosine: got 0"),
+    ],
+)  # fmt: skip
+def test_bad_configs_are_refused_by_name(editing, dotlist, match):
+    with pytest.raises(ConfigError, match=match):
+        editing(*dotlist)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, controlnet, weights):
+    with pytest.raises(ConfigError, match=r"release\.allow_real: got false with editing\.editor"):
+        preflight(editing("release.allow_real=false"))
+    with pytest.raises(CheckpointError, match=r"editing\.checkpoint: no checkpoint in"):
+        preflight(editing("editing.editor=uvit", "editing.checkpoint=/nowhere"))
+    with pytest.raises(CheckpointError, match="holds a editor; want a controlnet"):
+        preflight(
+            editing(
+                "editing.editor=controlnet",
+                f"booth.base={controlnet[0]}",
+                f"editing.checkpoint={twin}",
+            )
+        )
+    with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: has sha256"):
+        preflight(
+            editing(
+                "editing.editor=uvit",
+                f"editing.checkpoint={twin}",
+                f"recognizer.checkpoint={weights / 'judge'}",
+                "judge.checkpoint=null",
+            )
+        )
+
+
+def test_a_controlnet_of_another_base_is_refused(editing, controlnet, tmp_path):
+    other = save_base(tmp_path / "other", widths=(32, 64))
+    with pytest.raises(CheckpointError, match="was trained on a base with sha256"):
+        preflight(
+            editing(
+                "editing.editor=controlnet",
+                f"booth.base={other}",
+                f"editing.checkpoint={controlnet[1]}",
+            )
+        )
+
+
+def test_a_source_that_changed_is_refused(editing, people, tmp_path):
+    import shutil
+
+    config = editing()
+    store, _ = released(config)
+    copy = tmp_path / "copy"
+    shutil.copytree(people, copy)
+    (copy / "person_0" / "0.png").rename(copy / "person_0" / "9.png")
+    with pytest.raises(IntegrityError, match=r"source\.path: is not what the release was planned"):
+        open_workshop(editing(f"source.path={copy}"), store)
