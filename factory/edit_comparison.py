@@ -233,7 +233,7 @@ def _learn(
     runs = []
     for seed in config.utility.seeds:
         folder = f"{config.utility.out}/{name.replace(' ', '-').replace(':', '-')}"
-        one = with_seed(replace(asked, editing=type(config.editing)()), folder, seed)
+        one = with_seed(asked, folder, seed)
         say(f"{name}, seed {seed}: training in {one.training.out}")
         train(one)
         recognizer = Recognizer.load(one.training.out, pick_device(one.compute))

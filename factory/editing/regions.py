@@ -26,6 +26,8 @@ LEAST_EYES = 0.08
 """Least distance of the eyes, as a share of the image's side, that a region is placed by."""
 AROUND = 0.1
 """Share of the face by which a region that spares the face is sized before the face is cut out."""
+BLOCK = 16
+"""Faces that are looked at together: more would not stay in a core's cache."""
 NEVER = np.float32(1e6)
 """Level of what a kind never covers."""
 
@@ -46,14 +48,10 @@ class Faces:
     u: np.ndarray
     """Random numbers in [0, 1), [NUM_DRAWS, N, 1, 1]."""
 
-    def rows(self, chosen: np.ndarray) -> Faces:
-        parts = (part[chosen] for part in (self.x, self.y, self.eye, self.turn))
-        return Faces(*parts, self.u[:, chosen])
-
 
 Field = Callable[[Faces], tuple[np.ndarray, np.ndarray]]
-"""(levels [N, H, W], signed distance to where the kind ends whatever its level, negative inside),
-in eye distances."""
+"""(levels [N, H, W], signed distance to where the kind ends whatever its level, negative inside,
+or [N, 1, 1] where it ends nowhere), in eye distances."""
 
 
 @dataclass(frozen=True)
@@ -91,20 +89,22 @@ def regions(
     each region its own shape, `soft_px` the width of its edge. `face_NHW` are masks of the faces by
     a segmenter; else the face is an oval.
     """
+    count = len(points_N52)
     frames = Frames(points_N52, image_px)
-    faces = frames.faces(draws_NK)
-    sharp = frames.wide_px[:, None, None] / np.float32(soft_px)
-    if face_NHW is None:
-        face_NHW = _edge(_oval(faces), sharp)
-    face_NHW = face_NHW * frames.usable_N[:, None, None]
-    alpha_NHW = np.zeros_like(faces.x)
+    alpha_NHW = np.zeros((count, image_px, image_px), np.float32)
+    known_NHW, face_NHW = face_NHW, np.zeros_like(alpha_NHW)
+    named, wanted_N = np.array(kinds, object), np.asarray(shares, np.float32)
     for kind in dict.fromkeys(kinds):
-        rows = np.array([k == kind for k in kinds]) & frames.usable_N
-        if rows.any():
-            wanted = np.asarray(shares, np.float32)[rows]
-            levels, limits = FIELDS[kind](faces.rows(rows))
-            alpha_NHW[rows] = _grown(levels, limits, face_NHW[rows], wanted, sharp[rows])
-    hidden_N, whole_N = (alpha_NHW * face_NHW).sum((1, 2)), face_NHW.sum((1, 2))
+        places = np.flatnonzero((named == kind) & frames.usable_N)
+        for rows in np.split(places, range(BLOCK, len(places), BLOCK)):
+            faces = frames.faces(rows, draws_NK)
+            sharp = frames.wide_px[rows, None, None] / np.float32(soft_px)
+            face = _edge(_oval(faces), sharp) if known_NHW is None else known_NHW[rows]
+            levels, limits = FIELDS[kind](faces)
+            alpha_NHW[rows] = _grown(levels, limits, face, wanted_N[rows], sharp)
+            face_NHW[rows] = face
+    hidden_N = np.einsum("nhw,nhw->n", alpha_NHW, face_NHW)
+    whole_N = face_NHW.sum((1, 2))
     usable_N = frames.usable_N & (whole_N > 0)
     return Regions(alpha_NHW, face_NHW, hidden_N / np.maximum(whole_N, 1), usable_N)
 
@@ -148,21 +148,24 @@ class Frames:
         self._eye_N = np.where(self.usable_N, eyes_px / 2 / self.wide_px, 0.5)
         self._turn_N = np.where(self.usable_N, aside_px / self.wide_px, 0)
 
-    def faces(self, draws_NK: np.ndarray) -> Faces:
-        """Every pixel's middle in the faces' own coordinates."""
+    def faces(self, rows: np.ndarray, draws_NK: np.ndarray) -> Faces:
+        """Every pixel's middle in the own coordinates of some of the faces."""
         axis = np.arange(self._px, dtype=np.float32)
-        along = axis[None, None] - self._middle_N2[:, 0, None, None]
-        down = axis[None, :, None] - self._middle_N2[:, 1, None, None]
+        along_N1W = (axis - self._middle_N2[rows, :1])[:, None, :]
+        down_NH1 = (axis - self._middle_N2[rows, 1:])[:, :, None]
         x, y = (
-            along * way_N2[:, 0, None, None] + down * way_N2[:, 1, None, None]
-            for way_N2 in (self._right_N2, self._down_N2)
+            along_N1W * way_N2[:, :1, None] + down_NH1 * way_N2[:, 1:, None]
+            for way_N2 in (
+                self._right_N2[rows] / self.wide_px[rows, None],
+                self._down_N2[rows] / self.tall_px[rows, None],
+            )
         )
         return Faces(
-            x / self.wide_px[:, None, None],
-            y / self.tall_px[:, None, None],
-            self._eye_N.astype(np.float32)[:, None, None],
-            self._turn_N.astype(np.float32)[:, None, None],
-            np.ascontiguousarray(draws_NK.T, np.float32)[:, :, None, None],
+            x,
+            y,
+            self._eye_N.astype(np.float32)[rows, None, None],
+            self._turn_N.astype(np.float32)[rows, None, None],
+            np.ascontiguousarray(draws_NK[rows].T, np.float32)[:, :, None, None],
         )
 
 
@@ -174,30 +177,38 @@ def _grown(
     sharp_N11: np.ndarray,
 ) -> np.ndarray:
     """Soft masks at the levels that hide the wanted shares; every other pixel is looked at."""
-    inside = limits_NHW <= 0
     some = (slice(None), slice(None, None, 2), slice(None, None, 2))
     in_face = face_NHW[some] > 0.5
-    seen = np.where(in_face & inside[some], levels_NHW[some], NEVER)
-    ordered = np.sort(seen.reshape(len(seen), -1), axis=1)
+    within = in_face & (limits_NHW[:, ::2, ::2] <= 0)
+    seen = np.where(within, levels_NHW[some], NEVER).reshape(len(in_face), -1)
     spared_N = shares_N == 0
     asked_N = np.where(spared_N, AROUND, shares_N)
-    place_N = np.round(asked_N * in_face.sum((1, 2))).astype(int).clip(0, ordered.shape[1] - 1)
+    place_N = np.round(asked_N * in_face.sum((1, 2))).astype(int).clip(0, seen.shape[1] - 1)
+    ordered = np.partition(seen, np.unique(place_N), axis=1)
     level_N11 = np.minimum(ordered[np.arange(len(ordered)), place_N], NEVER / 2)[:, None, None]
-    alpha = _edge(levels_NHW - level_N11, sharp_N11) * _edge(limits_NHW, sharp_N11)
-    alpha *= ~(spared_N[:, None, None] & (face_NHW > 0))
+    alpha = _edge(levels_NHW - level_N11, sharp_N11)
+    if limits_NHW.size > len(limits_NHW):  # else it ends nowhere
+        alpha *= _edge(limits_NHW, sharp_N11)
+    if spared_N.any():
+        alpha[spared_N] *= face_NHW[spared_N] == 0
     return alpha
 
 
 def _edge(distance: np.ndarray, sharp: np.ndarray) -> np.ndarray:
     """1 inside, 0 outside, a ramp between."""
-    return np.clip(np.float32(0.5) - distance * sharp, 0, 1)
+    ramp = distance * -sharp
+    ramp += np.float32(0.5)
+    return np.clip(ramp, 0, 1, out=ramp)
 
 
 def _oval(faces: Faces, wider: float = 0.0) -> np.ndarray:
     """Signed distance to the outline of the face, which follows the nose where a head is turned."""
-    x, y = faces.x - 0.35 * faces.turn, faces.y - OVAL_MIDDLE_Y
-    rx, ry = OVAL_RX + wider, OVAL_RY + wider
-    return (np.sqrt((x / rx) ** 2 + (y / ry) ** 2) - 1) * rx
+    rx, ry = np.float32(OVAL_RX + wider), np.float32(OVAL_RY + wider)
+    x, y = faces.x - 0.35 * faces.turn, faces.y * (rx / ry) - np.float32(OVAL_MIDDLE_Y) * (rx / ry)
+    x *= x
+    y *= y
+    x += y
+    return np.sqrt(x, out=x) - rx
 
 
 def _medical_mask(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
@@ -297,7 +308,7 @@ def _background(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _everywhere(faces: Faces) -> np.ndarray:
-    return np.full_like(faces.x, -1)
+    return np.full((len(faces.x), 1, 1), -1, np.float32)
 
 
 FIELDS: dict[str, Field] = {

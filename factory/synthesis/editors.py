@@ -18,6 +18,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.guidance import Told
 from factory.editing.controlnet import MaskControlNet, condition, redraw, refuse_other_base, resized
 from factory.editing.drawing import NUM_PAINTS, blend, classic, draw_over
 from factory.editing.examples import detector_of, points_of
@@ -158,12 +159,20 @@ class TwinPaint:
         self._drawer, self._embedder = drawer, embedder
 
     def __call__(self, edits: Edits) -> np.ndarray:
+        noise, told = self.inputs(edits)
+        return self._drawer.decoded(self.sample(noise, told, edits.shots[0]), edits.shots)
+
+    def inputs(self, edits: Edits) -> tuple[torch.Tensor, Told]:
+        """(noise, what the network is told): each face's own embedding, and what stays of it."""
         here = [replace(shot, identity=0) for shot in edits.shots]
         noise, told = self._drawer.inputs(here, len(edits.kinds))
         unit_BD = torch.from_numpy(self._embedder.embed(edits.images_BHWC)).to(noise.device)
         shown = seen(edits.images_BHWC, edits.found.alpha_NHW, edits.kinds).to(noise.device)
-        told = replace(told, identity_BD=unit_BD, seen_BSHW=shown)
-        return self._drawer.decoded(self._drawer.sample(noise, told, here[0]), here)
+        return noise, replace(told, identity_BD=unit_BD, seen_BSHW=shown)
+
+    def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:
+        """The bare sampling loop."""
+        return self._drawer.sample(noise, told, like)
 
 
 class ControlNetPaint:

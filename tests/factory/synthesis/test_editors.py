@@ -5,22 +5,19 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from factory import checkpoint
 from factory.config import load
-from factory.diffusion.uvit import UViT
-from factory.editing.controlnet import MaskControlNet
-from factory.editing.text_to_image import TextToImage
-from factory.editing.twin import CHANNELS, begin_with, shape_of
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.identities.edits import edit_of, kinds_for
 from factory.preflight import preflight
-from factory.records import Identity
+from factory.quality.filters import build_filters, judge
+from factory.records import Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
@@ -31,7 +28,8 @@ from factory.store import open_store
 from factory.synthesis.inline import run_units
 from factory.synthesis.opening import open_plan, open_workshop
 from factory.synthesis.reproduce import reproduce
-from tests.conftest import DIM, IMAGES, PEOPLE, PX, save, tiny_dotlist
+from tests.conftest import DIM, IMAGES, PEOPLE, tiny_dotlist
+from tests.editors import save_controlnet, save_twin
 from tests.text_to_image import save_base
 
 EDITED = [
@@ -60,33 +58,14 @@ def editing(people, weights, tmp_path):
 
 @pytest.fixture(scope="session")
 def twin(weights, tmp_path_factory):
-    """An untrained editor whose eyes are open."""
-    start = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
-    shape = shape_of(start, PX)
-    network = UViT(shape)
-    begin_with(network, start)
-    torch.manual_seed(0)
-    network.seen.weight.data.normal_(std=0.2)
-    config = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
-    lineage = dict(start.lineage) | {"generator": start.sha256}
-    folder = tmp_path_factory.mktemp("editor")
-    config |= {"shape": vars(shape), "channels": list(CHANNELS)}
-    save(folder, "editor", network.state_dict(), config, lineage)
-    return folder
+    return save_twin(tmp_path_factory.mktemp("editor"), weights)
 
 
 @pytest.fixture(scope="session")
 def controlnet(tmp_path_factory):
-    """(folder of a base, of an untrained ControlNet on it)."""
-    from factory.config import BoothConfig
-
-    base_folder = save_base(tmp_path_factory.mktemp("base"))
-    base = TextToImage(BoothConfig(base=str(base_folder)), torch.device("cpu"), "fp32")
-    torch.manual_seed(1)
-    made = MaskControlNet.on(base)
-    folder = tmp_path_factory.mktemp("controlnet")
-    save(folder, "controlnet", made.state_dict(), {"image_px": 32}, {"base": base.sha256})
-    return base_folder, folder
+    """(folder of a base, of a ControlNet on it)."""
+    base = save_base(tmp_path_factory.mktemp("base"))
+    return base, save_controlnet(tmp_path_factory.mktemp("controlnet"), base)
 
 
 def released(config):
@@ -119,7 +98,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     source = open_source(config.source)
     place = {key: i for i, key in enumerate(source.keys)}
     workshop = open_workshop(config, store)
-    shots = {shot.key: shot for shot in _shots(workshop, rows)}
+    shots = {shot.key: shot for shot in shots_of_rows(rows)}
     changed = 0
     for row in rows:
         original = source[place[row["original"]]].image_HWC
@@ -131,11 +110,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     assert changed == len(rows)
 
 
-def _shots(workshop, rows):
-    from dataclasses import fields
-
-    from factory.records import Shot
-
+def shots_of_rows(rows):
     return [Shot(**{f.name: row[f.name] for f in fields(Shot)}) for row in rows]
 
 
@@ -192,16 +167,11 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     assert verify(store) == []
 
 
-def test_a_face_without_landmarks_is_rejected_whole(editing, tmp_path):
-    """Blobs have no faces in them, so a detector finds none."""
-    import cv2
-
-    if not hasattr(cv2, "FaceDetectorYN"):
-        pytest.skip("needs OpenCV's FaceDetectorYN")
+def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     config = editing()
     store, _ = released(config)
     workshop = open_workshop(config, store)
-    shots = _shots(workshop, metadata_rows(store, 0))[:1]
+    shots = shots_of_rows(metadata_rows(store, 0))[:1]
     editor = workshop.generator
     image, _ = editor._originals.look(shots[0].original)
     editor._originals.look = lambda key: (image, np.full((5, 2), np.nan))
@@ -209,6 +179,10 @@ def test_a_face_without_landmarks_is_rejected_whole(editing, tmp_path):
     assert (drawn[shots[0].slot] == image).all()
     hidden = editor.measures(workshop.recognizer)["occluded"](shots, drawn, np.zeros((1, DIM)))
     assert np.isnan(hidden).all()
+    scores = Scores(1.0, -1, -1.0, -1.0, 1.0, 100.0, original_cosine=1.0, occluded=None)
+    limits = build_filters({}, needs_region=True)
+    assert judge(scores, limits) == Verdict(False, "no_region")
+    assert judge(replace(scores, occluded=0.2), limits).keep
 
 
 def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
@@ -292,8 +266,6 @@ def test_a_controlnet_of_another_base_is_refused(editing, controlnet, tmp_path):
 
 
 def test_a_source_that_changed_is_refused(editing, people, tmp_path):
-    import shutil
-
     config = editing()
     store, _ = released(config)
     copy = tmp_path / "copy"

@@ -1,0 +1,41 @@
+"""Untrained editors, for tests of what they edit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from factory import checkpoint
+from factory.config import BoothConfig
+from factory.diffusion.uvit import UViT
+from factory.editing.controlnet import MaskControlNet
+from factory.editing.text_to_image import TextToImage
+from factory.editing.twin import CHANNELS, begin_with, shape_of
+from tests.conftest import PX, save
+
+
+def save_twin(folder: Path, weights: Path) -> Path:
+    """The twin of the tiny generator, with its eyes open."""
+    start = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
+    shape = shape_of(start, PX)
+    network = UViT(shape)
+    begin_with(network, start)
+    torch.manual_seed(0)
+    network.seen.weight.data.normal_(std=0.2)
+    config = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
+    config |= {"shape": asdict(shape), "channels": list(CHANNELS)}
+    lineage = start.lineage | {"generator": start.sha256}
+    save(folder, "editor", network.state_dict(), config, lineage)
+    return folder
+
+
+def save_controlnet(folder: Path, base_folder: Path) -> Path:
+    """A new Mask-ControlNet, whose base has never seen it."""
+    booth = BoothConfig(base=str(base_folder))
+    base = TextToImage(booth, torch.device("cpu"), "fp32")
+    torch.manual_seed(1)
+    tensors = MaskControlNet.on(base).state_dict()
+    save(folder, "controlnet", tensors, {"image_px": 32}, {"base": base.sha256})
+    return folder
