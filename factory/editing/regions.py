@@ -26,7 +26,7 @@ LEAST_EYES = 0.08
 """Least distance of the eyes, as a share of the image's side, that a region is placed by."""
 AROUND = 0.1
 """Share of the face by which a region that spares the face is sized before the face is cut out."""
-BLOCK = 16
+BLOCK = 4
 """Faces that are looked at together: more would not stay in a core's cache."""
 NEVER = np.float32(1e6)
 """Level of what a kind never covers."""
