@@ -96,7 +96,8 @@ def regions(
     named, wanted_N = np.array(kinds, object), np.asarray(shares, np.float32)
     for kind in dict.fromkeys(kinds):
         places = np.flatnonzero((named == kind) & frames.usable_N)
-        for rows in np.split(places, range(BLOCK, len(places), BLOCK)):
+        for start in range(0, len(places), BLOCK):
+            rows = places[start : start + BLOCK]
             faces = frames.faces(rows, draws_NK)
             sharp = frames.wide_px[rows, None, None] / np.float32(soft_px)
             face = _edge(_oval(faces), sharp) if known_NHW is None else known_NHW[rows]

@@ -16,6 +16,7 @@ from factory.evaluation.balance import balance
 from factory.evaluation.beside import beside, quality
 from factory.evaluation.consistency import consistency, repeats
 from factory.evaluation.diversity import diversity
+from factory.evaluation.edits import EditPictures, edits
 from factory.evaluation.features import open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.kept import kept_scores, rejected_shots
@@ -50,12 +51,13 @@ NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 @dataclass(frozen=True)
 class Pictures:
     """What the report shows: sampled faces, all identities from best to worst, rejected faces by
-    reason, made faces and the real ones nearest to them."""
+    reason, made faces and the real ones nearest to them, and edits by kind."""
 
     faces: Faces
     ranking: np.ndarray
     rejects: dict[str, list[np.ndarray]]
     nearest: list[tuple[np.ndarray, np.ndarray, Pair]]
+    edits: EditPictures | None = None
 
 
 def measure(
@@ -108,12 +110,16 @@ def measure(
         "balance": balance(plan, roster, _group_accuracy(config, source, conditioning)),
         "throughput": throughput(manifest),
     }
+    edited = None
+    if "editing" in plan.request:
+        metrics["edits"], edited = edits(store, plan, source, config.audit.show_real)
     pairs = audit.pairs if audit and config.audit.show_real else []
     pictures = Pictures(
         faces,
         kept.ranking(),
         _rejects(config, store, plan),
         _pictures(pairs, source, store),
+        edited,
     )
     return metrics, pictures
 

@@ -16,6 +16,7 @@ from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report.statements import statements
 from factory.shards import layout
+from factory.shards.writer import SUFFIXES
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 KEY = r"^([^.]+)"
@@ -41,7 +42,7 @@ def render_croissant(
         date_published=datetime.datetime.fromtimestamp(finished_at, datetime.UTC),
         cite_as=f"{manifest.dataset} {manifest.version}, plan {manifest.plan_hash}",
         keywords=["face recognition", "synthetic"],
-        distribution=_distribution(mlc, context, manifest),
+        distribution=_distribution(mlc, context, plan, manifest),
         record_sets=_record_sets(mlc, context),
         data_collection=said.collection,
         data_collection_type=["Synthetic"],
@@ -56,7 +57,7 @@ def render_croissant(
     return (json.dumps(metadata.to_json(), indent=1, default=str) + "\n").encode()
 
 
-def _distribution(mlc: Any, context: Any, manifest: Manifest) -> list[Any]:
+def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> list[Any]:
     tars = []
     for shard in manifest.shards:
         tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
@@ -72,7 +73,9 @@ def _distribution(mlc: Any, context: Any, manifest: Manifest) -> list[Any]:
             )
         )
     inside = [tar.id for tar in tars]
-    kinds = (("images", "image/jpeg", "*.jpg"), ("labels", "text/plain", "*.cls"))
+    image_format = plan.request["shards"]["image_format"]
+    pattern = "*" + SUFFIXES[image_format]
+    kinds = (("images", f"image/{image_format}", pattern), ("labels", "text/plain", "*.cls"))
     return tars + [
         mlc.FileSet(
             ctx=context,

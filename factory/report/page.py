@@ -15,6 +15,7 @@ from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
 from factory.report.statements import statements
+from factory.shards.writer import SUFFIXES
 
 TEMPLATES = Path(__file__).parent
 SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4
@@ -63,6 +64,8 @@ def render_page(
         repeats=properties["repeats"],
         diversity=tables.diversity(metrics["diversity"]),
         pose=tables.pose_line(metrics["diversity"]["pose"]),
+        edits=tables.edits(metrics["edits"]) if "edits" in metrics else None,
+        edit_sheets=sheets.edits(pictures.edits) if pictures.edits else [],
         separation_plot=figures.separation(metrics["separability"]),
         separability=tables.separability(metrics["separability"]),
         leakage=tables.leakage(metrics["leakage"]),
@@ -94,6 +97,7 @@ def render_card(
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
         said=statements(plan, metrics),
+        suffix=SUFFIXES[plan.request["shards"]["image_format"]],
         taught=metrics.get("utility") and utility.rows(metrics["utility"]),
         benches=metrics.get("utility") and utility.benches(metrics["utility"]),
         weights=plan.request["weights"],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from factory.evaluation.edits import EditPictures
 from factory.evaluation.similarity import Faces
 
 GAP_PX = 2
@@ -38,6 +39,16 @@ def identities(faces: Faces, owners: Sequence[int], max_columns: int) -> str:
         for owner in owners
     ]
     return jpeg_uri(tiled(rows, max_columns))
+
+
+def edits(shown: EditPictures) -> list[tuple[str, str]]:
+    """(kind, sheet) of edits: originals above what was made of them, or the latter alone."""
+    found = []
+    for kind, pairs in shown.by_kind.items():
+        originals = [original for original, _ in pairs if original is not None]
+        rows = [originals] if originals else []
+        found.append((kind, jpeg_uri(tiled([*rows, [made for _, made in pairs]], len(pairs)))))
+    return found
 
 
 def tiled(rows: Sequence[Sequence[np.ndarray]], max_columns: int) -> np.ndarray:

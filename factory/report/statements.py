@@ -26,8 +26,12 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
     """All sentences of a release."""
     asked = plan.request
     return Statements(
-        collection=collection(asked["source"], metrics["learned_from"]),
-        privacy=privacy(asked["release"]["allow_real"], metrics),
+        collection=(
+            edited_collection(asked["source"], asked["editing"])
+            if "editing" in asked
+            else collection(asked["source"], metrics["learned_from"])
+        ),
+        privacy=privacy(asked, metrics),
         uses=(
             "Training and testing face recognition, and research on synthetic data. Not for "
             "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
@@ -45,7 +49,11 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
             + (_filters(asked["filters"]) or "no filter")
             + "; rejects/ lists every other one with its reason."
         ),
-        labels="The label is the identity that an image was drawn for; nobody annotated anything.",
+        labels=(
+            "The label is that of the image that was edited."
+            if "editing" in asked
+            else "The label is the identity that an image was drawn for; nobody annotated anything."
+        ),
         maintenance="A version is never edited; corrections appear under a new one.",
     )
 
@@ -64,9 +72,28 @@ def collection(source: dict[str, Any], learned_from: dict[str, Any]) -> str:
     )
 
 
-def privacy(allow_real: bool, metrics: dict[str, Any]) -> str:
+def edited_collection(source: dict[str, Any], editing: dict[str, Any]) -> str:
+    """Of which images these are edits, and how they were made."""
+    origin = source["release"]
+    whose = f"the {source['num_images']} images of {source['num_identities']} people of its source"
+    if origin:
+        whose += f" (release {origin['dataset']} {origin['version']})"
+    how = {
+        "classic": "turned, mirrored, cropped and made noisy as a whole",
+        "drawn": "with an occluder painted over a region",
+    }.get(editing["editor"], "with a region redrawn by a diffusion model")
+    kept = "" if editing["editor"] == "classic" else " and the region, outside of which it stays"
+    return f"Every image is an edit of one of {whose}, {how}; metadata/ names the original{kept}."
+
+
+def privacy(asked: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Who is in it, and what was done to find out."""
-    if allow_real:
+    if "editing" in asked and not asked["release"]["allow_real"]:
+        return (
+            "Its people are those of the release that it edits, which holds nobody real: see that "
+            "release for how this was made sure."
+        )
+    if asked["release"]["allow_real"]:
         return (
             "This release holds images of real people (identities of kind real in roster.parquet), "
             "made under the maker's right to augment their photographs."

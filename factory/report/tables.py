@@ -16,11 +16,11 @@ def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     """What is in it, counted."""
     counts = manifest.counts
     identities = sum(unit.num_identities for unit in plan.units)
-    real = identities - plan.request["identities"]["num_virtual"]
+    from_source = identities - plan.request["identities"]["num_virtual"]
     size = sum(file.size for shard in manifest.shards for file in shard.files)
     return [
-        ("virtual identities", identities - real),
-        ("real identities", real),
+        ("virtual identities", identities - from_source),
+        ("identities of the source", from_source),
         ("kept faces", counts.kept),
         ("planned faces", counts.planned),
         ("shots, top-ups included", counts.shots),
@@ -87,6 +87,15 @@ def quality(properties: dict[str, Any]) -> list[list[str]]:
     others = properties.get("beside", {})
     seen |= {name: sets["quality"] for name, sets in others.items() if "quality" in sets}
     return [[name, mean(scores)] for name, scores in seen.items()]
+
+
+def edits(found: dict[str, Any]) -> list[list[Any]]:
+    """A row for each kind and share: how many, the share hidden, and what is left of the face."""
+    keys = ("occluded", "original_cosine", "visible_cosine")
+    return [
+        [name, seen["count"], *("" if seen[key] is None else number(seen[key]) for key in keys)]
+        for name, seen in found.items()
+    ]
 
 
 def diversity(found: dict[str, Any]) -> list[list[str]]:

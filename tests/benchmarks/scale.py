@@ -30,6 +30,7 @@ from factory.quality.scores import Scorer
 from factory.records import Identity
 from factory.shards import layout, manifest
 from factory.shards.verify import verify
+from factory.shards.writer import Encoding
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore
 from factory.synthesis.line import Line
@@ -88,7 +89,7 @@ def open_maker(root: str) -> ShardMaker:
     plan = Plan.from_json(store.get(layout.PLAN))
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     real = np.load(Path(root) / "real.npy")
-    line = Line(store, roster.identities, 95, 256 << 20)
+    line = Line(store, roster.identities, Encoding("jpeg", 95), 256 << 20)
     scorer = Scorer(roster.unit_ND, real, {})
     return ShardMaker(plan, roster, Painter(), Reader(roster.unit_ND), scorer, line)
 

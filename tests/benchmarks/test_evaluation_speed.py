@@ -41,7 +41,7 @@ def sealed_release(store: LocalStore, images: list[np.ndarray]) -> Manifest:
     units = [Unit(i, i * EACH, EACH, EACH * IMAGES) for i in range(UNITS)]
     plan = Plan(PLANNED, {}, units)
     store.put(layout.PLAN, plan.to_json())
-    jpegs = [writer.encode_jpeg(image, 95) for image in images]
+    jpegs = [writer.Encoding("jpeg", 95).encode(image) for image in images]
     for unit in units:
         first = unit.first_identity
         wanted = [(i, j) for i in range(first, first + EACH) for j in range(IMAGES)]

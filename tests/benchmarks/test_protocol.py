@@ -80,14 +80,14 @@ def test_packing_a_shard_against_tarwriter(tmp_path):
                 sink.write(
                     {
                         "__key__": face.shot.key,
-                        "jpg": face.jpeg,
+                        "jpg": face.encoded,
                         "cls": str(face.shot.identity).encode(),
                         "json": json.dumps(story).encode(),
                     }
                 )
 
     ours_s, theirs_s = fastest(ours, theirs, repeats=8)
-    size = sum(len(face.jpeg) for face in faces) / 1e6
+    size = sum(len(face.encoded) for face in faces) / 1e6
     report("pack_vs_tarwriter", theirs_s / ours_s, 1.0, ours_mb_s=size / ours_s)
 
 
@@ -140,7 +140,7 @@ def write_release(store: LocalStore, num_shards: int, each: int) -> list[str]:
     """A sealed release of real-looking JPEGs; paths of its tars."""
     rng = np.random.default_rng(0)
     base = np.kron(rng.integers(0, 255, (8, 14, 14, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
-    jpegs = [writer.encode_jpeg(image, 95) for image in base]
+    jpegs = [writer.Encoding("jpeg", 95).encode(image) for image in base]
     identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, each) for i in range(num_shards)]
     lines, entries, paths = [], [], []
     for unit in range(num_shards):
@@ -188,7 +188,7 @@ def test_recordio_against_bare_decoding(tmp_path: Path):
     from factory.sources.recordio import RecordSource, write_records
 
     pack = open_source(SourceConfig())
-    jpegs = [writer.encode_jpeg(pack[index].image_HWC, 95) for index in range(2000)]
+    jpegs = [writer.Encoding("jpeg", 95).encode(pack[index].image_HWC) for index in range(2000)]
     write_records(tmp_path / "x.rec", np.arange(2000) // 10, jpegs)
     source = RecordSource(SourceConfig(kind="recordio", path=str(tmp_path / "x.rec")))
     order = np.random.default_rng(0).permutation(2000).tolist()

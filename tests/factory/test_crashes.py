@@ -189,8 +189,8 @@ def test_a_maker_with_other_bytes_stops_the_release(on, monkeypatch):
     release = release_of(config)
     for name in (layout.SUCCESS, layout.SUMS, layout.commit(1)):
         release.delete(name)
-    real = writer.encode_jpeg
-    monkeypatch.setattr(writer, "encode_jpeg", lambda image, quality: real(image, 50))
+    poor = writer.Encoding("jpeg", 50)
+    monkeypatch.setattr(writer.Encoding, "of", lambda request: poor)
     with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
         make(config)
     assert not release.exists(layout.commit(1))

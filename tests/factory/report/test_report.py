@@ -240,8 +240,10 @@ def test_sizes_as_the_hub_names_them(count, name):
 
 def test_privacy_says_what_is_known_and_no_more():
     apart = {"separability": {"max_cosine": 0.5}}
-    assert "holds images of real people" in privacy(True, apart)
-    assert "No independent recognizer" in privacy(False, apart | {"leakage": {"note": "n/a"}})
+    assert "holds images of real people" in privacy({"release": {"allow_real": True}}, apart)
+    assert "No independent recognizer" in privacy(
+        {"release": {"allow_real": False}}, apart | {"leakage": {"note": "n/a"}}
+    )
     assert "unmeasured" in biases({"note": "n/a"})
     assert "men 60.0%" in biases({"groups": {"men": {"share": 0.6}, "women": {"share": 0.4}}})
 

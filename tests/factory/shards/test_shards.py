@@ -41,7 +41,7 @@ def make_faces(brightness: int = 50) -> list[Face]:
     faces = []
     for shot in shots_of(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)]):
         image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
-        faces.append(Face(shot, writer.encode_jpeg(image, 90), scores))
+        faces.append(Face(shot, writer.Encoding("jpeg", 90).encode(image), scores))
     return faces
 
 
@@ -60,9 +60,19 @@ def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, too
 
 
 def test_every_jpeg_says_that_a_network_made_it():
-    packet = Image.open(io.BytesIO(make_faces()[0].jpeg)).info["xmp"]
+    packet = Image.open(io.BytesIO(make_faces()[0].encoded)).info["xmp"]
     assert b"digitalsourcetype/trainedAlgorithmicMedia" in packet
     ElementTree.fromstring(packet)  # is well-formed
+
+
+def test_a_png_keeps_every_bit_and_says_that_it_was_edited():
+    image = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    encoded = writer.Encoding("png", 95).encode(image, edited=True)
+    found = Image.open(io.BytesIO(encoded))
+    assert (np.asarray(found) == image).all()
+    packet = found.info["XML:com.adobe.xmp"]
+    assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in packet
+    assert writer.suffix_of(encoded) == ".png"
 
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):
@@ -70,7 +80,7 @@ def test_rows_point_at_the_jpeg_in_the_tar(store):
     data = store.get(layout.tar(0))
     for row, face in zip(metadata_rows(store, 0), make_faces(), strict=True):
         piece = data[row["offset"] : row["offset"] + row["size"]]
-        assert piece == face.jpeg
+        assert piece == face.encoded
         assert row["sha256"] == hashlib.sha256(piece).hexdigest()
         assert (row["key"], row["seed"]) == (face.shot.key, face.shot.seed)
     assert [file.name for file in shard.files] == [

@@ -129,6 +129,26 @@ def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
     assert body["augments"] is None
 
 
+def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
+    config = editing("audit.show_real=true", "editing.kinds=[mask,hat]")
+    store, rows = released(config)
+    figures = json.loads(store.get(layout.metrics("edits")))
+    assert sum(seen["count"] for seen in figures.values()) == len(rows)
+    for name, seen in figures.items():
+        kind, share = name.split()
+        mine = [r for r in rows if r["edit"] == kind and r["occlusion"] == float(share)]
+        assert seen["occluded"] == pytest.approx(np.mean([r["occluded"] for r in mine]))
+    page = store.get(layout.REPORT).decode()
+    assert "What was edited" in page
+    assert page.count('alt="mask"') == 1
+    card = store.get(layout.CARD).decode()
+    assert "Every image is an edit of one of the 12 images of 4 people" in card
+    assert "`.png`" in card
+    croissant = store.get(layout.CROISSANT).decode()
+    assert "image/png" in croissant
+    assert "*.png" in croissant
+
+
 def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
     config = editing()
     store, rows = released(config)
@@ -164,6 +184,9 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     assert body["holds_real_identities"] is False
     assert body["augments"]["plan_hash"] == origin["plan_hash"]
     assert {who.kind for who in open_plan(store)[1].identities} == {"edited"}
+    card = store.get(layout.CARD).decode()
+    assert "(release tiny 0.1.0)" in card
+    assert "holds nobody real" in card
     assert verify(store) == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from factory.errors import StoreError
 from factory.records import Counts, Identity, Scores
 from factory.shards import layout
+from factory.shards.writer import Encoding
 from factory.store import LocalStore
 from factory.synthesis.line import Line, Made
 from tests.planned import SAMPLER, shots_of
@@ -51,7 +52,7 @@ def send(line: Line, unit: int, beats: list[int] | None = None) -> None:
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):
-    line = Line(LocalStore(tmp_path), WHO, 90, 1 << 30)
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1 << 30)
     for unit in range(5):
         send(line, unit)
     assert [shard.unit for shard in line.drain(lambda: None)] == list(range(5))
@@ -61,7 +62,7 @@ def test_units_are_committed_in_the_background_and_in_order(tmp_path):
 
 def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
     store, limit = SlowStore(tmp_path), 6 * IMAGE.nbytes
-    line = Line(store, WHO, 90, limit)
+    line = Line(store, WHO, Encoding("jpeg", 90), limit)
     sent: list[int] = []
 
     def sampler() -> None:
@@ -91,7 +92,7 @@ def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
 
 def test_sampling_goes_on_while_a_unit_is_uploaded(tmp_path):
     store = SlowStore(tmp_path)
-    line = Line(store, WHO, 90, 1 << 30)
+    line = Line(store, WHO, Encoding("jpeg", 90), 1 << 30)
     send(line, 0)
     assert store.waiting.wait(30)
     send(line, 1)  # does not block
@@ -102,7 +103,7 @@ def test_sampling_goes_on_while_a_unit_is_uploaded(tmp_path):
 
 
 def test_a_unit_larger_than_the_budget_passes_alone(tmp_path):
-    line = Line(LocalStore(tmp_path), WHO, 90, 1)
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1)
     for unit in range(3):
         send(line, unit)
     assert [shard.unit for shard in line.drain(lambda: None)] == [0, 1, 2]
@@ -114,7 +115,7 @@ def test_a_failing_upload_surfaces_and_frees_the_sampler(tmp_path, monkeypatch):
         raise StoreError("disk full")
 
     monkeypatch.setattr(LocalStore, "put_once", full)
-    line = Line(LocalStore(tmp_path), WHO, 90, 5 * IMAGE.nbytes)
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 5 * IMAGE.nbytes)
     for unit in range(3):
         send(line, unit)
     with pytest.raises(StoreError, match="disk full"):

@@ -18,6 +18,7 @@ from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
+from factory.shards.writer import Encoding
 from factory.store import LocalStore, open_store
 from factory.synthesis.care import Care
 from factory.synthesis.generators import HalvingGenerator, turned
@@ -37,7 +38,8 @@ LIMITS = {
 }
 ASKED = {
     "release": {"seed": 3, "dataset": "tiny", "version": "1"},
-    "sampler": SAMPLER | {"jpeg_quality": 90},
+    "sampler": SAMPLER,
+    "shards": {"image_format": "jpeg", "jpeg_quality": 90},
     "plan": {"micro_batch": 3, "topup_batch": None, "max_rounds": 3, "fill_to": 0},
     "filters": LIMITS,
 }
@@ -85,7 +87,7 @@ def make(tmp_path):
         plan = Plan(ASKED | {"plan": shape}, {}, cut_units(identities, 2))
         store = LocalStore(tmp_path / "store")
         scorer = Scorer(roster.unit_ND, np.eye(1, 4, 2, dtype=np.float32), {})
-        line = Line(store, identities, 90, max_line_bytes)
+        line = Line(store, identities, Encoding("jpeg", 90), max_line_bytes)
         maker = ShardMaker(plan, roster, generator, embedder, scorer, line)
         try:
             (shard,) = [*maker.make(0, care), *maker.flush()]
@@ -296,4 +298,4 @@ def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config,
     plain = {"turn_cos": 1.0, "away": -1, "sampler": "unipc", "spacing": "trailing"}
     assert all(row[column] != plain[column] for row in rows)
     again = reproduce(config, store, rows[1]["key"])
-    assert again.jpeg == again.published
+    assert again.encoded == again.published
