@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from factory.config.editing import KINDS, SPARING
 from factory.errors import ConfigError
@@ -46,7 +46,7 @@ def check_kinds(config: Config) -> None:
 def check_editing(config: Config) -> None:
     """Nobody is proposed, and samplers do what editors can; raises ConfigError."""
     sampler = config.sampler
-    cannot = {
+    cannot: dict[str, tuple[Any, Any]] = {
         "identities.num_virtual": (config.identities.num_virtual, 0),
         "plan.fill_to": (config.plan.fill_to, 0),
         "booth.loras": (config.booth.loras, None),
@@ -66,12 +66,17 @@ def check_editing(config: Config) -> None:
                 f"{name}: got {found!r} with editing.editor={config.editing.editor}, which edits "
                 f"the source's faces; want {wanted!r}"
             )
+    if config.editing.editor in ("uvit", "controlnet") and not config.editing.checkpoint:
+        raise ConfigError(
+            f"editing.checkpoint: nothing given for editing.editor={config.editing.editor}; want "
+            "the folder that jobs.train_editor or jobs.train_controlnet wrote"
+        )
     if config.plan.micro_batch is None:
         raise ConfigError("plan.micro_batch: got null with editing.editor; want a number")
     if config.editing.editor == "classic":
-        for name in ("min_visible_cosine",):
-            if getattr(config.filters, name) is not None:
-                raise ConfigError(
-                    f"filters.{name}: got {getattr(config.filters, name)} with "
-                    "editing.editor=classic, which has no regions; want null"
-                )
+        least = config.filters.min_visible_cosine
+        if least is not None:
+            raise ConfigError(
+                f"filters.min_visible_cosine: got {least} with editing.editor=classic, which has "
+                "no regions; want null"
+            )

@@ -136,7 +136,7 @@ class EditingConfig:
     what stays (jobs.train_editor); controlnet: an adapter and a ControlNet on booth.base
     (jobs.train_controlnet); drawn: occluders painted without a network; classic: turned, mirrored,
     cropped, noisy. None: people are drawn from embeddings."""
-    checkpoint: str = "runs/editing/editor"
+    checkpoint: str | None = None
     """Folder of the editor, for uvit and controlnet."""
     kinds: tuple[str, ...] = KINDS
     """What is redrawn, one kind drawn for each image; repeated values come more often."""

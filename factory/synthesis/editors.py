@@ -253,16 +253,16 @@ def check_editor(config: Config, stories: dict[str, dict[str, Any]]) -> dict[str
     what their checkpoints say. Raises CheckpointError."""
     asked, weights = config.editing, {}
     if asked.editor == "uvit":
-        story = checkpoint.read_story(asked.checkpoint, "editor", "editing.checkpoint")
+        story = checkpoint.read_story(str(asked.checkpoint), "editor", "editing.checkpoint")
         _check_twin(config, story, stories["recognizer"]["sha256"])
         weights["editor"] = story["sha256"]
         if story["config"]["space"] == "latents":
             weights["autoencoder"] = story["lineage"]["autoencoder"]
     elif asked.editor == "controlnet":
         image_px_of(config.booth)
-        story = checkpoint.read_story(asked.checkpoint, "controlnet", "editing.checkpoint")
+        story = checkpoint.read_story(str(asked.checkpoint), "controlnet", "editing.checkpoint")
         base = digest(config.booth)
-        refuse_other_base(asked.checkpoint, story["lineage"], base)
+        refuse_other_base(str(asked.checkpoint), story["lineage"], base)
         weights |= {"editor": story["sha256"], "base": base}
     if sha256 := segmenter_sha256(asked):
         weights["segmenter"] = sha256
@@ -287,10 +287,10 @@ def _paint(
         return drawn_paint
     if asked.editor == "controlnet":
         base = TextToImage(config.booth, device, precision)
-        control, weights["editor"] = MaskControlNet.load(asked.checkpoint, base)
+        control, weights["editor"] = MaskControlNet.load(str(asked.checkpoint), base)
         weights["base"] = base.sha256
         return ControlNetPaint(base, control, request["editing"]["negative_prompt"], precision)
-    loaded = checkpoint.load(asked.checkpoint, "editor", "editing.checkpoint")
+    loaded = checkpoint.load(str(asked.checkpoint), "editor", "editing.checkpoint")
     weights["editor"], autoencoder = loaded.sha256, None
     if loaded.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)

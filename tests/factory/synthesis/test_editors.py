@@ -237,6 +237,7 @@ def test_edits_take_the_originals_in_turn():
         (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
         (["editing.shares=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
         (["editing.shares=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
+        (["editing.editor=uvit"], r"editing\.checkpoint: nothing given for editing\.editor=uvit"),
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
