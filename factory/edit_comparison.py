@@ -22,7 +22,7 @@ from factory.config import Config, MixedSource, SourceConfig
 from factory.config.editing import KINDS
 from factory.distributed import pick_device
 from factory.editing.drawing import NUM_PAINTS, draw_over
-from factory.editing.examples import detector_of, points_of
+from factory.editing.examples import detector_of
 from factory.editing.regions import NUM_DRAWS, regions
 from factory.errors import ConfigError, SourceError
 from factory.evaluation.utility import Train, spread, with_seed
@@ -32,6 +32,7 @@ from factory.release import build
 from factory.shards import layout, manifest
 from factory.shards.reader import local_copy
 from factory.sources import FaceSet, training_faces
+from factory.sources.alignment import points_of
 from factory.store import open_store
 from factory.synthesis.inline import RunUnits
 

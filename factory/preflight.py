@@ -20,6 +20,7 @@ from factory.recognition.foreign import describe_embedder
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.sources import FaceSource, open_source
+from factory.sources.pose import learned_range
 from factory.sources.webdataset import release_of
 from factory.store import Store, open_store
 from factory.synthesis.editors import check_editor, detector_sha256
@@ -77,6 +78,8 @@ def preflight(config: Config) -> Inputs:
         request["identities"]["inquiry"] = inquiry_source(config).fingerprint
     if config.booth.loras:
         request["booth"] = prompt_knobs(config.booth, list(source.names)) | cropping(config)
+    elif not config.editing.editor and (pose := stories["generator"]["config"].get("pose")):
+        request["pose"] = {"bins": pose["bins"]}
     if config.editing.editor:
         more = {"detector": detector_sha256(config)}
         if config.editing.editor == "controlnet":
@@ -111,6 +114,7 @@ def _check_generator(config: Config, generator: dict[str, Any]) -> None:
     if steps > known:
         raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
     _check_similarity(config, int(generator["shape"].get(TOKENS, 0)))
+    _check_pose(config, generator.get("pose"))
 
 
 def _check_similarity(config: Config, tokens: int) -> None:
@@ -120,6 +124,25 @@ def _check_similarity(config: Config, tokens: int) -> None:
             f"sampler.similarity: got {list(config.sampler.similarity)} for a generator with "
             f"{tokens} similarity tokens; want {wanted}, or another generator.checkpoint"
         )
+
+
+def _check_pose(config: Config, learned: dict[str, Any] | None) -> None:
+    """Raise ConfigError for a pose that the generator cannot draw."""
+    for axis, name in enumerate(("yaw", "pitch")):
+        asked = getattr(config.sampler, name)
+        if asked and learned is None:
+            raise ConfigError(
+                f"sampler.{name}: got {list(asked)} for a generator that is shown no points; want "
+                "none, or a generator trained with generator.pose=true"
+            )
+        if asked and learned is not None:
+            low, high = learned_range(learned["bins"], axis)
+            outside = [value for value in asked if not low <= value <= high]
+            if outside:
+                raise ConfigError(
+                    f"sampler.{name}: got {outside[0]:g} degrees; the generator learned from "
+                    f"{low:g} to {high:g}"
+                )
 
 
 def _attributes(config: Config, source: FaceSource) -> str | None:

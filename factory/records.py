@@ -68,6 +68,10 @@ class Shot:
     """Cosine of the angle by which the condition is turned (IDperturb)."""
     similarity: float | None = None
     """m that the generator is told (CemiFace)."""
+    yaw: float | None = None
+    """Degrees, for a generator that is shown five points (VIGFace, ICCV version)."""
+    pitch: float | None = None
+    """Degrees."""
     prompt: str = ""
     """What a text-to-image model is asked for (ID-Booth, Mask-ControlNet)."""
     original: str = ""

@@ -294,6 +294,9 @@ class GeneratorConfig:
     is then told m by sampler.similarity. 0: no such condition."""
     similarity_weight: float = knob(0.05, low=0.0)
     """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m."""
+    pose: bool = False
+    """Show the network an image of the five points, by which sampling chooses the pose (VIGFace,
+    ICCV version); needs source.detector, which finds them in the aligned faces."""
     start: str | None = None
     """Generator checkpoint whose weights training begins with; None: from nothing."""
     condition: Literal["image", "prototype"] = "image"

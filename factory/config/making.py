@@ -94,6 +94,11 @@ class SamplerConfig:
     turn: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     (IDperturb): more variety within an identity, at no cost."""
+    yaw: tuple[float, ...] = ()
+    """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; (): as often as
+    in what it learned from."""
+    pitch: tuple[float, ...] = ()
+    """Pitch in degrees, likewise."""
     similarity: tuple[float, ...] = ()
     """Similarities m to the identity (CemiFace), one drawn for each shot: (0.0,) is a fixed one,
     repeated values come more often. Only for a generator with similarity tokens, which needs it."""

@@ -70,13 +70,6 @@ class TrainingCache:
         first = self._images(np.array([[0, 0]]))
         self.channels, self.side = int(first.shape[1]), int(first.shape[2])
 
-    def batch(
-        self, chosen: np.ndarray, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x [B, C, h, w], unit condition [B, D]) of the chosen faces, half of them mirrored."""
-        mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-        return self.rows(mirrored.long().numpy(), chosen)
-
     def rows(self, mirrored: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1."""
         places = np.stack([mirrored, chosen], 1)

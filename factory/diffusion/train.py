@@ -15,7 +15,9 @@ from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.cache import TrainingCache
+from factory.diffusion.heads import Heads
 from factory.diffusion.levels import ErrorByLevel
+from factory.diffusion.pose import CHANNELS
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.sheet import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
@@ -54,6 +56,7 @@ class GeneratorLoss(nn.Module):
         identity_BD: torch.Tensor,
         m_B: torch.Tensor,
         dropout_BW: torch.Tensor | None = None,
+        seen_BSHW: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(loss, denoising error of each sample [B], without gradient).
 
@@ -62,7 +65,7 @@ class GeneratorLoss(nn.Module):
         config = self._config
         told = bool(config.similarity_tokens)
         x_t = self.process.add_noise(x_BCHW, noise, t_B)
-        output = self.network(x_t, t_B, condition_BD, m_B if told else None, dropout_BW)
+        output = self.network(x_t, t_B, condition_BD, m_B if told else None, dropout_BW, seen_BSHW)
         target = self.process.target(x_BCHW, noise, t_B, config.prediction)
         error_B = (output - target).square().mean((1, 2, 3))
         weight_B = self.process.loss_weight(t_B, config.loss_weighting, config.prediction)
@@ -96,6 +99,8 @@ def network_shape(config: Config, channels: int, side: int, embedding_dim: int) 
         num_heads=recipe.num_heads,
         embedding_dim=embedding_dim,
         similarity_tokens=recipe.similarity_tokens,
+        seen_channels=CHANNELS if recipe.pose else 0,
+        seen_px=config.source.image_px if recipe.pose else 0,
     )
 
 
@@ -118,6 +123,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     progress = Progress(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition, config.training.cache)
+    heads = Heads(faces, config) if recipe.pose else None
 
     lineage = {"recognizer": recognizer.sha256}
     if autoencoder:
@@ -148,15 +154,17 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         draw = torch_generator(seed, "step", step, rank())
         losses = []
         for part in np.split(chosen, compute.accumulate):
-            x, unit_BD = cache.batch(part, draw)
+            mirrored = (torch.rand(len(part), generator=draw) < 0.5).long().numpy()
+            x, unit_BD = cache.rows(mirrored, part)
             noise = torch.randn(x.shape, generator=draw)
             t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, draw)
             kept_B = torch.rand(len(x), generator=draw) >= recipe.condition_dropout
             m_B = draw_similarities(len(x), draw) * kept_B
-            batch = [x, noise, t_B, unit_BD * kept_B[:, None], unit_BD, m_B]
-            if recipe.identity_dropout:
-                batch.append(dropout((len(x), recipe.width), recipe.identity_dropout, draw))
-            loss, error_B = engine(*(part.to(engine.device, non_blocking=True) for part in batch))
+            batch: list[torch.Tensor | None] = [x, noise, t_B, unit_BD * kept_B[:, None], unit_BD]
+            lost = recipe.identity_dropout
+            batch += [m_B, dropout((len(x), recipe.width), lost, draw) if lost else None]
+            batch.append(heads.images(mirrored, part) if heads else None)
+            loss, error_B = engine(*(_on(engine.device, tensor) for tensor in batch))
             engine.backward(loss)
             by_level.add(t_B, error_B)
             losses.append(loss.detach())
@@ -175,7 +183,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         story = checkpoint.Checkpoint(
             kind="generator",
             tensors={n: t.cpu() for n, t in averaged.shadow.items()},
-            config=_story_config(recipe, shape),
+            config=_story_config(recipe, shape) | (heads.story() if heads else {}),
             step=total,
             metrics=metrics,
             lineage=lineage,
@@ -246,6 +254,10 @@ def _story_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:
         "condition": recipe.condition,
         "identity_weight": recipe.identity_weight,
     }
+
+
+def _on(device: torch.device, tensor: torch.Tensor | None) -> torch.Tensor | None:
+    return None if tensor is None else tensor.to(device, non_blocking=True)
 
 
 def _identity(x: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from factory.recognition.data import to_uint8
-from factory.sources.alignment import TEMPLATE_52, YuNet, similarity_transform
-
-DETECT_PX = 224
-"""Images are looked at in at least this size (YuNet's enlarge_to)."""
+from factory.sources.alignment import DETECT_PX, TEMPLATE_52, YuNet, similarity_transform
 
 
 def open_detector(path: str) -> YuNet:

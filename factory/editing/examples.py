@@ -17,14 +17,13 @@ from factory.config.editing import SPARING
 from factory.editing.drawing import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
 from factory.sources import FaceSet
-from factory.sources.alignment import TEMPLATE_52, YuNet
+from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
 
 AS_IS = "as_is"
 """The kind of a region that is redrawn as it was."""
 LEAST_SHARE = 0.05
 SPARED = 0.2
 """Share of regions that spare the face, where a kind can."""
-DETECT_PX = 224
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ExampleMaker:
         recipe, count = self._recipe, len(chosen)
         images, points = self._images[chosen].copy(), self._points_N52[chosen].copy()
         images[mirrored_B] = images[mirrored_B, :, ::-1]
-        points[mirrored_B] = mirrored(points[mirrored_B], images.shape[1])
+        points[mirrored_B] = mirrored_points(points[mirrored_B], images.shape[1])
         kinds = [self._kinds[place] for place in rng.integers(len(self._kinds), size=count)]
         largest = recipe.largest_share * min(1.0, 0.4 + 1.2 * way)
         shares = LEAST_SHARE + (max(largest, LEAST_SHARE) - LEAST_SHARE) * rng.random(count)
@@ -78,24 +77,8 @@ class ExampleMaker:
         return Examples(images, found.alpha_NHW, told, painted_B)
 
 
-def points_of(images_NHWC: np.ndarray, detector: YuNet | None) -> np.ndarray:
-    """Five points [N, 5, 2] of aligned faces; NaN where a detector finds none."""
-    template_52 = TEMPLATE_52 * (images_NHWC.shape[1] / 112)
-    if detector is None:
-        return np.repeat(template_52[None], len(images_NHWC), 0)
-    nowhere = np.full((5, 2), np.nan)
-    found = (detector.landmarks(image) for image in images_NHWC)
-    return np.stack([nowhere if points is None else points for points in found])
-
-
 def detector_of(recipe: EditingConfig, source: SourceConfig) -> YuNet | None:
     """The detector that finds points again in aligned faces, where editing.points wants it."""
     if recipe.points == "template":
         return None
     return YuNet(str(source.detector), enlarge_to=DETECT_PX)
-
-
-def mirrored(points_N52: np.ndarray, image_px: int) -> np.ndarray:
-    """Five points in the mirror images."""
-    swapped = points_N52[:, [1, 0, 2, 4, 3]]
-    return np.stack([image_px - 1 - swapped[..., 0], swapped[..., 1]], -1)

@@ -11,6 +11,7 @@ from factory.evaluation.kept import Kept
 from factory.evaluation.similarity import Faces, sample_source
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
+from factory.sources.pose import yaw_degrees
 
 SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
 
@@ -53,16 +54,6 @@ def pose(release: Faces, source: FaceSource, asked: SourceConfig) -> dict[str, A
         return {"note": "n/a: set source.detector to a YuNet .onnx to measure yaw"}
     detector, real = YuNet(asked.detector), sample_source(source, asked.max_corrupt_fraction)
     return {"release": _yaw(release, detector), "source": _yaw(real, detector)}
-
-
-def yaw_degrees(landmarks_52: np.ndarray) -> float:
-    """Yaw of a head from five points: the nose's offset from the middle of eyes and mouth, taken
-    as the sine of the yaw at a nose depth of the half eye distance. An estimate, for comparing."""
-    left, right, nose, mouth_left, mouth_right = landmarks_52
-    across = ((right - left) + (mouth_right - mouth_left)) / 2
-    middle = (left + right + mouth_left + mouth_right) / 4
-    offset = float((nose - middle) @ across / (across @ across + 1e-9))
-    return float(np.degrees(np.arctan(2 * offset)))
 
 
 def _yaw(faces: Faces, detector: YuNet) -> dict[str, Any]:

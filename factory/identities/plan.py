@@ -21,6 +21,7 @@ from factory.identities.fingerprint import sources_hash, stack_fingerprint
 from factory.identities.prompts import prompt_of
 from factory.optimization import stream_seed
 from factory.records import Identity, Shot, Unit
+from factory.sources.pose import draw_pose
 
 if TYPE_CHECKING:
     from factory.identities.roster import Roster
@@ -141,6 +142,7 @@ def place(
     shots = []
     for position, (identity, image) in enumerate(wanted):
         who, stream = roster.identities[identity], (plan["release"]["seed"], identity, image)
+        yaw, pitch = _pose(plan, stream, attempt)
         edit = edit_of(plan["editing"], who, stream, attempt) if "editing" in plan else NO_EDIT
         shots.append(
             Shot(
@@ -160,6 +162,8 @@ def place(
                 away=who.nearest_other if sampler["away"] == "nearest" else -1,
                 turn_cos=_turn_cos(sampler, who, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
+                yaw=yaw,
+                pitch=pitch,
                 prompt=_prompt(plan, who, stream, attempt, edit),
                 original=edit.original,
                 edit=edit.kind,
@@ -195,6 +199,20 @@ def _similarity(
     if not values:
         return None
     return float(values[stream_seed(*stream, "similarity", attempt) % len(values)])
+
+
+def _pose(
+    plan: dict[str, Any], stream: tuple[int, int, int], attempt: int
+) -> tuple[float | None, float | None]:
+    """Yaw and pitch: from the lists where given, else as often as in what the generator learned."""
+    if "pose" not in plan:
+        return None, None
+    rng = np.random.Generator(np.random.Philox(stream_seed(*stream, "pose", attempt)))
+    yaw, pitch = draw_pose(plan["pose"]["bins"], rng)
+    asked = plan["sampler"]
+    yaw = float(asked["yaw"][rng.integers(len(asked["yaw"]))]) if asked["yaw"] else yaw
+    pitch = float(asked["pitch"][rng.integers(len(asked["pitch"]))]) if asked["pitch"] else pitch
+    return yaw, pitch
 
 
 def batch_size(plan: dict[str, Any], attempt: int) -> int:

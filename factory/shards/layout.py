@@ -38,6 +38,8 @@ SHOT_AND_SCORES = [
     ("away", pa.int64()),
     ("turn_cos", pa.float64()),
     ("similarity", pa.float64()),
+    ("yaw", pa.float64()),
+    ("pitch", pa.float64()),
     ("prompt", pa.string()),
     ("original", pa.string()),
     ("edit", pa.string()),

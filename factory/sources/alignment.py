@@ -23,6 +23,8 @@ TEMPLATE_52 = np.array(
     ]
 )
 """Where the five points lie in a 112x112 aligned image, pixels (x, y)."""
+DETECT_PX = 224
+"""Aligned faces are looked at in at least this size (YuNet's enlarge_to)."""
 
 
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
@@ -62,6 +64,22 @@ def scaled(image_HWC: np.ndarray, image_px: int) -> np.ndarray:
 
     how = cv2.INTER_AREA if image_px < len(image_HWC) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image_HWC, (image_px, image_px), interpolation=how))
+
+
+def points_of(images_NHWC: np.ndarray, detector: YuNet | None) -> np.ndarray:
+    """Five points [N, 5, 2] of aligned faces; NaN where a detector finds none."""
+    template_52 = TEMPLATE_52 * (images_NHWC.shape[1] / 112)
+    if detector is None:
+        return np.repeat(template_52[None], len(images_NHWC), 0)
+    nowhere = np.full((5, 2), np.nan)
+    found = (detector.landmarks(image) for image in images_NHWC)
+    return np.stack([nowhere if points is None else points for points in found])
+
+
+def mirrored_points(points_N52: np.ndarray, image_px: int) -> np.ndarray:
+    """Five points in the mirror images."""
+    swapped = points_N52[:, [1, 0, 2, 4, 3]]
+    return np.stack([image_px - 1 - swapped[..., 0], swapped[..., 1]], -1)
 
 
 class YuNet:

@@ -21,7 +21,7 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Told
 from factory.editing.controlnet import MaskControlNet, condition, redraw, refuse_other_base, resized
 from factory.editing.drawing import NUM_PAINTS, blend, classic, draw_over
-from factory.editing.examples import detector_of, points_of
+from factory.editing.examples import detector_of
 from factory.editing.regions import NUM_DRAWS, Regions, regions
 from factory.editing.segmenters import Segmenter, open_segmenter, segmenter_sha256
 from factory.editing.text_to_image import TextToImage, Words, digest, image_px_of
@@ -33,7 +33,7 @@ from factory.recognition.data import to_uint8
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Shot
 from factory.sources import FaceSource, open_source
-from factory.sources.alignment import YuNet, scaled
+from factory.sources.alignment import YuNet, points_of, scaled
 from factory.synthesis.generators import DiffusionGenerator
 
 LARGEST_MISS = 0.03

@@ -13,11 +13,13 @@ import torch
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Told, guided
+from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.process import Process
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import autocast
 from factory.errors import CheckpointError
+from factory.optimization import stream_seed
 from factory.recognition.data import to_uint8
 from factory.records import Shot
 
@@ -49,6 +51,8 @@ class DiffusionGenerator:
             )
         self._process = Process(int(loaded.config["num_timesteps"]))
         self._prediction = str(loaded.config["prediction"])
+        pose = loaded.config.get("pose")
+        self._pose = PoseModel.of(pose) if pose else None
         self._autoencoder = autoencoder
         self._roster_ND = torch.from_numpy(unit_roster_ND)
         self._device, self._precision = device, precision
@@ -87,9 +91,23 @@ class DiffusionGenerator:
                 away_BD[shot.slot] = self._roster_ND[shot.away]
             guidance_B[shot.slot] = shot.guidance
             similarity_B[shot.slot] = shot.similarity or 0.0
+        if self._pose is not None:
+            told_seen = self._landmarks(shots, batch_size).to(self._device)
+        else:
+            told_seen = None
         tensors = (tensor.to(self._device) for tensor in (identity_BD, away_BD, guidance_B))
         similar = similarity_B.to(self._device) if self._shape.similarity_tokens else None
-        return noise.to(self._device), Told(*tensors, similar)
+        return noise.to(self._device), Told(*tensors, similar, told_seen)
+
+    def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
+        """Images of five points [B, 5, px, px] in the poses of the shots."""
+        assert self._pose is not None
+        px, points = self._shape.seen_px, np.full((batch_size, CHANNELS, 2), np.nan)
+        for shot in shots:
+            if shot.yaw is not None and shot.pitch is not None:
+                rng = np.random.Generator(np.random.Philox(stream_seed(shot.seed, "points")))
+                points[shot.slot] = self._pose.points(shot.yaw, shot.pitch, px, rng)
+        return landmark_images(points, px)
 
     @torch.inference_mode()
     def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:

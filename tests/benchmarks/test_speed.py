@@ -164,7 +164,8 @@ def test_training_on_cached_embeddings_against_computing_them():
         engine.step(lr=1e-4)
 
     def ours() -> None:
-        step(*cache.batch(chosen, draw))
+        mirrored = (torch.rand(len(chosen), generator=draw) < 0.5).long().numpy()
+        step(*cache.rows(mirrored, chosen))
 
     def plain() -> None:
         images = faces.images_NHWC[chosen]

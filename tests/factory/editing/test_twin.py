@@ -12,11 +12,11 @@ import torch
 from factory import checkpoint
 from factory.config import EditingConfig, SourceConfig, load
 from factory.diffusion.uvit import UViT
-from factory.editing.examples import AS_IS, ExampleMaker, mirrored, points_of
+from factory.editing.examples import AS_IS, ExampleMaker
 from factory.editing.twin import CHANNELS, SEEN_CHANNELS, begin_with, seen, shape_of, train
 from factory.errors import CheckpointError
 from factory.sources import open_source
-from factory.sources.alignment import TEMPLATE_52
+from factory.sources.alignment import TEMPLATE_52, mirrored_points, points_of
 from factory.sources.base import read_faces
 from tests.conftest import DIM, PX, tiny_dotlist
 
@@ -95,10 +95,10 @@ def test_regions_grow_while_it_learns(faces):
 def test_points_of_a_mirror_are_those_of_a_face():
     points = points_of(np.zeros((1, 112, 112, 3), np.uint8), None)
     assert (points[0] == TEMPLATE_52).all()
-    flipped = mirrored(points, 112)[0]
+    flipped = mirrored_points(points, 112)[0]
     assert flipped[0, 0] < flipped[1, 0]
     np.testing.assert_allclose(flipped[2, 0], 111 - TEMPLATE_52[2, 0])
-    assert (mirrored(mirrored(points, 112), 112) == points).all()
+    assert (mirrored_points(mirrored_points(points, 112), 112) == points).all()
 
 
 @pytest.fixture

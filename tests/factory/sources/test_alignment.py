@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import SourceError
-from factory.evaluation.diversity import yaw_degrees
 from factory.sources.alignment import (
     TEMPLATE_52,
     YuNet,
@@ -16,6 +15,7 @@ from factory.sources.alignment import (
     read_landmarks,
     similarity_transform,
 )
+from factory.sources.pose import yaw_degrees
 
 
 @given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))

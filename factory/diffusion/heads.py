@@ -1,0 +1,40 @@
+"""The five points of the faces a generator learns from, and the poses they stand for (VIGFace, ICCV
+version)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.config import Config
+from factory.diffusion.pose import PoseModel, landmark_images
+from factory.errors import ConfigError
+from factory.sources import FaceSet
+from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
+
+
+class Heads:
+    """Points of faces and of their mirrors, found once; where none are found none are shown."""
+
+    def __init__(self, faces: FaceSet, config: Config) -> None:
+        """Raises ConfigError without source.detector, or when it finds hardly anybody."""
+        if not config.source.detector:
+            raise ConfigError(
+                "source.detector: nothing given while generator.pose is true; want YuNet's .onnx"
+            )
+        detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
+        self._px = faces.images_NHWC.shape[1]
+        points_N52 = points_of(faces.images_NHWC, detector)
+        self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])
+        self.model = PoseModel.learn(self._points_2N52.reshape(-1, 5, 2), self._px)
+
+    def images(self, mirrored: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
+        """Landmark images [B, 5, px, px] of faces, or of their mirrors where 1."""
+        return landmark_images(self._points_2N52[mirrored, chosen], self._px)
+
+    def story(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"pose": asdict(self.model)}
