@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from factory.config import TextToImageConfig
-from factory.editing.captions import Captions
-from factory.errors import SourceError
+from factory.editing.captions import Captioner, Captions
+from factory.errors import CheckpointError, SourceError
 
 KEYS, NAMES = ["a/0", "a/1", "b/0"], ["a", "a", "b"]
 EVERY = np.zeros(3, bool)
@@ -58,3 +59,33 @@ def test_tables_that_do_not_fit_are_named(tables, tmp_path):
     short.write_text("identity,hair\na,brown\n")
     with pytest.raises(SourceError, match=r"short\.csv has no row for 'b' \(column 'identity'\)"):
         captions((str(short),))
+
+
+def test_a_blip_is_read_from_its_folder(tmp_path):
+    """An untrained one: what it says is nothing, but it says something of every image."""
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+    )
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]", "a", "face", "of"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizer(vocab_file=str(tmp_path / "vocab.txt"))
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    text = small | {"num_attention_heads": 2, "vocab_size": len(words), "encoder_hidden_size": 16}
+    text |= {"bos_token_id": 5, "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0}
+    vision = small | {"num_attention_heads": 2, "image_size": 32, "patch_size": 16}
+    torch.manual_seed(0)
+    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
+    model.save_pretrained(tmp_path)
+    reader = BlipImageProcessor(size={"height": 32, "width": 32})
+    BlipProcessor(reader, tokenizer).save_pretrained(tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (3, 40, 40, 3), dtype=np.uint8)
+    texts = Captioner(str(tmp_path), torch.device("cpu")).of(images, batch_size=2)
+    assert len(texts) == 3
+    assert all(isinstance(text, str) for text in texts)
+    with pytest.raises(CheckpointError, match=r"editing\.captioner: .* holds no BLIP"):
+        Captioner(str(tmp_path / "none"), torch.device("cpu"))

@@ -1,0 +1,105 @@
+"""Does a generator that is shown five points turn heads as it is told (VIGFace, ICCV version)?
+
+    python -m tests.benchmarks.pose_study CONFIG [section.key=value ...] --people 24 --save pose.png
+
+CONFIG is a release whose generator has generator.pose, with source.detector. Everybody is drawn at
+each yaw from -40 to 40 degrees; the detector looks at every image. Prints JSON: the mean estimated
+yaw by requested yaw, how many faces were found, Spearman's correlation of both and the mean error,
+and the cosine to the identity by yaw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import load
+from factory.diffusion.autoencoder import Autoencoder
+from factory.distributed import pick_device
+from factory.identities.roster import open_recognizer
+from factory.optimization import stream_seed
+from factory.records import Shot
+from factory.sources import open_source
+from factory.sources.alignment import DETECT_PX, YuNet
+from factory.sources.pose import yaw_degrees
+from factory.synthesis.generators import DiffusionGenerator
+from tests.benchmarks.similarity_study import spearman
+
+YAWS = list(range(-40, 41, 10))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    parser.add_argument("dotlist", nargs="*")
+    parser.add_argument("--people", type=int, default=24)
+    parser.add_argument("--save", help="a picture: a person a row, yaw from left to right")
+    asked = parser.parse_args()
+    config = load(asked.config, asked.dotlist)
+    device, precision = pick_device(config.compute), config.compute.precision
+    torch.set_num_threads(config.plan.num_threads)
+    recognizer, source = open_recognizer(config), open_source(config.source)
+    _, firsts = np.unique(source.labels, return_index=True)
+    chosen = firsts[np.linspace(0, len(firsts) - 1, asked.people).astype(int)]
+    unit_ND = recognizer.embed(np.stack([source[int(place)].image_HWC for place in chosen]))
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+    generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
+    detector, size = YuNet(str(config.source.detector), enlarge_to=DETECT_PX), 8
+    told, seen, cosines, rows = [], [], [], []
+    for yaw in YAWS:
+        images = []
+        for first in range(0, len(chosen), size):
+            shots = [
+                _shot(who, slot, float(yaw), config.sampler)
+                for slot, who in enumerate(range(first, min(first + size, len(chosen))))
+            ]
+            images.append(generator.generate(shots, size)[: len(shots)])
+        drawn = np.concatenate(images)
+        rows.append(drawn)
+        cosines.append(float((recognizer.embed(drawn) * unit_ND).sum(1).mean()))
+        for image in drawn:
+            points = detector.landmarks(np.pad(image, ((32, 32), (32, 32), (0, 0)), mode="edge"))
+            if points is not None:
+                told.append(yaw)
+                seen.append(yaw_degrees(points))
+    by_yaw = {yaw: [s for t, s in zip(told, seen, strict=True) if t == yaw] for yaw in YAWS}
+    result = {
+        "num_images": len(YAWS) * len(chosen),
+        "num_found": len(seen),
+        "estimated_yaw": {y: round(float(np.mean(found)), 1) for y, found in by_yaw.items()},
+        "spearman": round(spearman(np.array(told), np.array(seen)), 3),
+        "mean_error_deg": round(float(np.abs(np.array(told) - np.array(seen)).mean()), 2),
+        "own_cosine": {y: round(c, 3) for y, c in zip(YAWS, cosines, strict=True)},
+    }
+    print(json.dumps(result))
+    if asked.save:
+        from PIL import Image
+
+        people = [np.concatenate([row[who] for row in rows], 1) for who in range(8)]
+        Image.fromarray(np.concatenate(people)).save(asked.save)
+
+
+def _shot(who: int, slot: int, yaw: float, sampler) -> Shot:
+    return Shot(
+        key=f"{who:06d}_0000",
+        identity=who,
+        image=0,
+        attempt=0,
+        seed=stream_seed(0, who, "pose study"),
+        sampler=sampler.kind,
+        num_steps=sampler.num_steps,
+        guidance=sampler.guidance,
+        batch=0,
+        slot=slot,
+        yaw=yaw,
+        pitch=0.0,
+    )
+
+
+if __name__ == "__main__":
+    main()
