@@ -102,6 +102,18 @@ def gather_rows(value_BX: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
+def from_rank(
+    owner: int, mine: torch.Tensor | None, shape: torch.Size, device: torch.device
+) -> torch.Tensor:
+    """A float32 tensor that rank `owner` has (`mine` there), on every rank."""
+    if not grouped():
+        assert mine is not None, "a single process owns everything"
+        return mine
+    value = torch.empty(shape, device=device) if mine is None else mine.contiguous()
+    torch.distributed.broadcast(value, src=owner)
+    return value
+
+
 def first_rank_says(answer: bool) -> bool:
     """Rank 0's answer on every rank, so that all save (or stop) at the same step."""
     if not grouped():

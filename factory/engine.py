@@ -248,10 +248,9 @@ class Averaged:
         if resume:
             self._ema.load(resume)
 
-    @property
-    def shadow(self) -> dict[str, torch.Tensor]:
-        """The averaged weights in float32, by name."""
-        return self._ema.shadow
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The averaged weights in float32 on the CPU, by name; every rank calls it."""
+        return self._ema.whole()
 
     def step(self, lr: float) -> None:
         """Update the weights, then their average."""
@@ -262,8 +261,7 @@ class Averaged:
     def save(self, folder: Path) -> None:
         """Write both states into a folder that exists; every rank calls it."""
         self._engine.save(folder)
-        if rank() == 0:
-            self._ema.save(folder)
+        self._ema.save(folder)
 
 
 def join(compute: ComputeConfig) -> None:

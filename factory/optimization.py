@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from factory.distributed import from_rank, rank, world_size
+
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 """From parameters to an optimizer; its learning rate is set at every step."""
 
@@ -96,12 +98,21 @@ def adamw(lr: float, weight_decay: float) -> MakeOptimizer:
 
 
 class EMA:
-    """Exponential moving average of a module's weights, in float32, warmed up by (1+t)/(10+t)."""
+    """Exponential moving average of a module's weights, in float32, warmed up by (1+t)/(10+t).
+
+    Each rank keeps that of a part of the tensors, about as many values as the others.
+    """
 
     def __init__(self, module: torch.nn.Module, decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
-        self.shadow = {n: p.detach().float().clone() for n, p in module.state_dict().items()}
+        state = module.state_dict()
+        self._shapes = {name: tensor.shape for name, tensor in state.items()}
+        self._owner = owners({n: tensor.numel() for n, tensor in state.items()}, world_size())
+        self.shadow = {
+            n: p.detach().float().clone() for n, p in state.items() if self._owner[n] == rank()
+        }
+        """This rank's part."""
 
     @property
     def current_decay(self) -> float:
@@ -116,13 +127,33 @@ class EMA:
         new = [state[n].float() for n in self.shadow]
         torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
 
+    def whole(self) -> dict[str, torch.Tensor]:
+        """All of it on the CPU, by name; every rank calls it."""
+        device = next(iter(self.shadow.values())).device if self.shadow else torch.device("cpu")
+        return {
+            name: from_rank(owner, self.shadow.get(name), self._shapes[name], device).cpu()
+            for name, owner in self._owner.items()
+        }
+
     def save(self, folder: Path) -> None:
-        """Write the average into a training's state folder; rank 0 calls it."""
-        torch.save({"num_updates": self.num_updates, "shadow": self.shadow}, folder / "ema.pt")
+        """Write the average into a training's state folder; every rank calls it."""
+        state = {"num_updates": self.num_updates, "shadow": self.whole()}
+        if rank() == 0:
+            torch.save(state, folder / "ema.pt")
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
+        """Read what `save` wrote, with any number of ranks."""
         saved = torch.load(folder / "ema.pt", map_location="cpu", weights_only=True)
         self.num_updates = int(saved["num_updates"])
         for name, value in self.shadow.items():
             value.copy_(saved["shadow"][name])  # into place, so that it stays on its device
+
+
+def owners(sizes: dict[str, int], count: int) -> dict[str, int]:
+    """Which of `count` ranks owns what: the largest first, each to whoever has least."""
+    loads, owner = [0] * count, {}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        least = loads.index(min(loads))
+        owner[name] = least
+        loads[least] += sizes[name]
+    return {name: owner[name] for name in sizes}

@@ -171,18 +171,20 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
         averaged.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
         progress.record(torch.stack(losses).mean())
-        if (step + 1) % (config.training.verify_every or total + 1) == 0 and rank() == 0:
-            drawn = cache.some_people(PEOPLE)
-            sheet = sample_sheet(shape, averaged.shadow, recipe, decode, drawn, engine.device)
-            save_png(progress.out / "sheets" / f"{step + 1:07d}.png", sheet)
+        if (step + 1) % (config.training.verify_every or total + 1) == 0:
+            weights = averaged.weights()
+            if rank() == 0:
+                drawn = cache.some_people(PEOPLE)
+                sheet = sample_sheet(shape, weights, recipe, decode, drawn, engine.device)
+                save_png(progress.out / "sheets" / f"{step + 1:07d}.png", sheet)
 
     # Write
-    metrics: dict[str, Any] = {}
+    weights, metrics = averaged.weights(), dict[str, Any]()
     if rank() == 0:
         metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
         story = checkpoint.Checkpoint(
             kind="generator",
-            tensors={n: t.cpu() for n, t in averaged.shadow.items()},
+            tensors=weights,
             config=_story_config(recipe, shape) | (heads.story() if heads else {}),
             step=total,
             metrics=metrics,

@@ -132,12 +132,12 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         progress.record(torch.stack(losses).mean())
 
     # Write
-    metrics: dict[str, Any] = {}
+    weights, metrics = averaged.weights(), dict[str, Any]()
     if rank() == 0:
         metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
         story = checkpoint.Checkpoint(
             kind="controlnet",
-            tensors={n: t.cpu() for n, t in averaged.shadow.items()},
+            tensors=weights,
             config={"image_px": base.image_px, "condition": recipe.condition},
             step=total,
             metrics=metrics,

@@ -98,10 +98,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         progress.record(torch.stack(losses).mean())
 
     # Write and measure
+    weights = averaged.weights()
     if rank() != 0:
         return {}
     final = TextToImageLoss(recipe, tokenizer.vocab_size, tuple(z_2N.shape[2:]))
-    final.networks.load_state_dict(averaged.shadow)
+    final.networks.load_state_dict(weights)
     folder = progress.out / "pipeline"
     pipeline_of(final, tokenizer, autoencoder).save_pretrained(folder)
     metrics = examiner.measure(folder, captions, heldout if len(heldout) else faces)

@@ -143,13 +143,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         progress.record(torch.stack(losses).mean())
 
     # Write
-    metrics: dict[str, Any] = {}
+    weights, metrics = averaged.weights(), dict[str, Any]()
     if rank() == 0:
         metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
         config_of = {k: start.config[k] for k in ("space", "prediction", "num_timesteps")}
         story = checkpoint.Checkpoint(
             kind="editor",
-            tensors={n: t.cpu() for n, t in averaged.shadow.items()},
+            tensors=weights,
             config=config_of | {"shape": asdict(shape), "channels": list(CHANNELS)},
             step=total,
             metrics=metrics,

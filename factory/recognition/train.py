@@ -114,7 +114,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     def save(folder: Path) -> None:
         engine.save(folder)
         prototypes.save(folder)
-        if ema and rank() == 0:
+        if ema:
             ema.save(folder)
 
     # Steps
@@ -244,7 +244,7 @@ def learning_rate(recipe: RecognizerConfig, step: int, steps_per_epoch: int, tot
 def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
     """Weights of the learner on the CPU, averaged where there is an average; all ranks call it."""
     with engine.weights() as module:
-        final = ema.shadow if ema else module.state_dict()
+        final = ema.whole() if ema else module.state_dict()
         return {
             name: tensor.detach().float().cpu().clone()
             for name, tensor in final.items()

@@ -155,12 +155,10 @@ def test_quality_head_is_trained_along_and_loaded(recipe, people, tmp_path):
     train(config, quiet)
     recognizer = Recognizer.load(str(tmp_path / "out"), torch.device("cpu"))
     faces = faces_of(config)
-    noise = np.random.default_rng(0).integers(0, 256, faces.images_NHWC.shape, dtype=np.uint8)
     unit = recognizer.embed(faces.images_NHWC)
     own = (unit * recognizer.unit_real[faces.labels]).sum(1)
     seen = recognizer.cr_fiqa(faces.images_NHWC)
-    assert abs(seen.mean() - own.mean()) < 0.4  # about CCS / (NNCCS + 1)
-    assert seen.mean() > recognizer.cr_fiqa(noise).mean()
+    assert abs(seen.mean() - own.mean()) < 0.3 < own.mean()  # about CCS / (NNCCS + 1), not 0
 
 
 def test_verifies_while_it_trains(recipe, people, tmp_path):
