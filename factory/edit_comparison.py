@@ -8,7 +8,9 @@ one that learned for longer.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from factory.checkpoint import replace as write_whole
-from factory.config import Config, MixedSource, SourceConfig
+from factory.config import Config, MixedSource, SourceConfig, as_dict
 from factory.config.editing import KINDS
 from factory.distributed import pick_device
 from factory.editing.drawing import NUM_PAINTS, draw_over
@@ -81,7 +83,7 @@ def compare(
             name = f"{editor} 1:{ratio}"
             say(f"{name}: release {asked.release.version}")
             build(asked, run_units, say=say)
-            mixed = _mixed(config, asked, ratio)
+            mixed = _mixed(config, asked)
             table[name] = _learn(config, name, mixed, probes, train, say)
     dataset = open_store(config.store).below(config.release.dataset)
     manifest.put_json(dataset, f"edits-{config.release.version}.json", table)
@@ -95,6 +97,9 @@ def check(config: Config) -> None:
             f"editing.editor: got {config.editing.editor}; want uvit or controlnet, to be compared "
             "with classic and drawn"
         )
+    ratios = config.editing.ratios
+    if not ratios or min(ratios) < 1 or len(set(ratios)) < len(ratios):
+        raise ConfigError(f"editing.ratios: got {list(ratios)}; want different ones, at least 1")
 
 
 def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Probes]:
@@ -103,13 +108,15 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
     num_probes = config.editing.probes
     own = [np.flatnonzero(faces.labels == label) for label in range(len(faces.names))]
     own = [places for places in own if len(places) >= num_probes + LEAST_KEPT]
-    if len(own) < 2 or not len(strangers):
+    if len(own) < 2 or len(strangers) < 2:
         raise SourceError(
             f"source: {len(own)} people have {num_probes + LEAST_KEPT} images, and "
             f"{len(strangers)} images are held out; want at least two such people, and "
             "source.heldout or source.holdout_identities"
         )
-    file = Path(config.utility.out) / f"learned-{faces.fingerprint[:12]}-{num_probes}.tar"
+    what = [faces.fingerprint, as_dict(config.source), num_probes]
+    digest = hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
+    file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = [(person, places[:-num_probes]) for person, places in enumerate(own)]
@@ -159,7 +166,7 @@ def _looks(config: Config, images: np.ndarray, who: str) -> dict[str, np.ndarray
         "learned": [kind for kind in hiding if kind in config.editing.kinds],
         "new": [kind for kind in hiding if kind not in config.editing.kinds],
     }
-    points = points_of(images, detector_of(config.editing, config.source))
+    points = points_of(images, detector_of(config.editing.points, config.source))
     rng = np.random.default_rng([len(images), ord(who[0])])
     looks = {"clean": images}
     for group, kinds in groups.items():
@@ -206,18 +213,23 @@ def _release_config(config: Config, editor: str, ratio: int) -> Config:
     )
 
 
-def _mixed(config: Config, asked: Config, ratio: int) -> Config:
-    """Training on the originals and the release `asked`, for as many images as alone."""
+def _mixed(config: Config, asked: Config) -> Config:
+    """Training on the originals and what the release `asked` kept, for as many images as alone:
+    the whole schedule is as much shorter in epochs as an epoch is longer."""
     prefix = layout.prefix(asked.release.dataset, asked.release.version)
     store = open_store(asked.store).below(prefix)
-    release = local_copy(store, manifest.sealed_plan(store), f"{config.utility.out}/releases")
+    plan = manifest.sealed_plan(store)
+    release = local_copy(store, plan, f"{config.utility.out}/releases")
     source = SourceConfig(kind="webdataset", path=str(release), image_px=config.source.image_px)
     beside = MixedSource(source=source, domain="edited", same_people=True)
-    once = config.recognizer
+    kept = manifest.collect(store, plan).counts.kept
+    originals = int(plan.request["source"]["num_images"])
+    once, share = config.recognizer, originals / (originals + kept)
     recipe = replace(
         once,
-        epochs=once.epochs / (1 + ratio),
-        warmup_epochs=once.warmup_epochs / (1 + ratio),
+        epochs=once.epochs * share,
+        warmup_epochs=once.warmup_epochs * share,
+        milestones=tuple(epoch * share for epoch in once.milestones),
     )
     return replace(config, feed=replace(config.feed, mix=[beside]), recognizer=recipe)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from factory import checkpoint
 from factory.config import Config
+from factory.editing.examples import detector_sha256
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import plan as planning
 from factory.identities.edits import edit_knobs
@@ -23,7 +24,7 @@ from factory.sources import FaceSource, open_source
 from factory.sources.pose import learned_range
 from factory.sources.webdataset import release_of
 from factory.store import Store, open_store
-from factory.synthesis.editors import check_editor, detector_sha256
+from factory.synthesis.editors import check_editor
 from factory.synthesis.loras import cropping, open_loras
 from factory.synthesis.opening import earlier_plans
 
@@ -81,7 +82,7 @@ def preflight(config: Config) -> Inputs:
     elif not config.editing.editor and (pose := stories["generator"]["config"].get("pose")):
         request["pose"] = {"bins": pose["bins"]}
     if config.editing.editor:
-        more = {"detector": detector_sha256(config)}
+        more = {"detector": detector_sha256(config.editing.points, config.source)}
         if config.editing.editor == "controlnet":
             more["negative_prompt"] = config.booth.negative_prompt
         request["editing"] = edit_knobs(config.editing) | more
@@ -208,6 +209,10 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
         weights = {"base": learned.plan.request["weights"]["base"], "loras": learned.sha256}
     elif config.editing.editor:
         weights = check_editor(config, stories)
+        for kind in ("editor", "controlnet", "autoencoder"):
+            if kind in stories:
+                named = config.autoencoder if kind == "autoencoder" else config.editing
+                _check_digest(kind, str(named.checkpoint), stories.pop(kind)["sha256"])
     else:
         _add_generator(config, stories)
     check_networks(config.features, config.source.image_px)

@@ -4,7 +4,8 @@
 
 Makes a release for each editor and each of editing.ratios, trains a recognizer on each with each
 of utility.seeds, and tests all on clean and on occluded faces; what is made already is found again.
-The figures go to <store>/<dataset>-comparison/edits-<version>.json.
+The figures go to <store>/<dataset>-comparison/edits-<version>.json. On several nodes utility.out,
+where the originals that are learned from are written, must be a folder that all see.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ refused before torch, ray or faiss are touched.
 """
 
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
-from factory.config.editing import BoothConfig, EditingConfig, TextToImageConfig
+from factory.config.editing import BoothConfig, EditingConfig, EditorConfig, TextToImageConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AugmentConfig,
@@ -47,6 +47,7 @@ __all__ = [
     "ComputeConfig",
     "Config",
     "EditingConfig",
+    "EditorConfig",
     "FeaturesConfig",
     "FeedConfig",
     "FiltersConfig",

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 def check_kinds(config: Config) -> None:
     """Kinds, shares, and what points and segmenters need; raises ConfigError."""
     editing = config.editing
-    unknown = [kind for kind in editing.kinds if kind not in KINDS]
-    if unknown or not editing.kinds:
-        found = repr(unknown[0]) if unknown else "none"
-        raise ConfigError(f"editing.kinds: got {found}; want some of {', '.join(KINDS)}")
+    for section in ("editing", "editor"):
+        kinds = getattr(config, section).kinds
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown or not kinds:
+            found = repr(unknown[0]) if unknown else "none"
+            raise ConfigError(f"{section}.kinds: got {found}; want some of {', '.join(KINDS)}")
     wrong = [share for share in editing.shares if not 0 <= share <= 0.9]
     if wrong or not editing.shares:
         found = str(wrong[0]) if wrong else "none"
@@ -32,9 +34,16 @@ def check_kinds(config: Config) -> None:
                 f"editing.shares: got {share:g} with editing.kinds={list(editing.kinds)}, none of "
                 f"which can; want one of {', '.join(able)}"
             )
-    if editing.points == "detector" and not config.source.detector:
+    for section in ("editing", "editor"):
+        if getattr(config, section).points == "detector" and not config.source.detector:
+            raise ConfigError(
+                f"source.detector: nothing given while {section}.points=detector; want YuNet's "
+                ".onnx"
+            )
+    if editing.grounding and editing.segmenter != "sam":
         raise ConfigError(
-            "source.detector: nothing given while editing.points=detector; want YuNet's .onnx"
+            f"editing.grounding: got {editing.grounding} with editing.segmenter="
+            f"{editing.segmenter}, which asks about no boxes; want null, or sam"
         )
     if editing.segmenter != "landmarks" and not editing.segmenter_path:
         raise ConfigError(
@@ -53,6 +62,11 @@ def check_editing(config: Config) -> None:
         "sampler.away": (sampler.away, "nobody"),
         "sampler.turn": (sampler.turn, False),
         "sampler.similarity": (tuple(sampler.similarity), ()),
+        "sampler.yaw": (tuple(sampler.yaw), ()),
+        "sampler.pitch": (tuple(sampler.pitch), ()),
+        "identities.gallery": (config.identities.gallery, None),
+        "identities.attributes": (config.identities.attributes, None),
+        "identities.extends": (config.identities.extends, None),
     }
     if config.editing.editor == "controlnet":
         cannot |= {

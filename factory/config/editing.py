@@ -127,6 +127,45 @@ SPARING = ("hat", "bangs", "scarf", "background")
 
 
 @dataclass(frozen=True, kw_only=True)
+class EditorConfig:
+    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_editor and
+    jobs.train_controlnet."""
+
+    kinds: tuple[str, ...] = KINDS
+    """Kinds of regions that it learns, one drawn for each image."""
+    soft_px: float = knob(1.5, low=0.5, high=64.0)
+    """Width of a region's edge, pixels."""
+    points: Literal["template", "detector"] = "template"
+    """Where the five points of an aligned face lie: where alignment puts them, or found again by
+    source.detector."""
+    captioner: str | None = None
+    """Folder of a BLIP as transformers saves it, which says what is in the training images of a
+    ControlNet; None: text_to_image.tables do."""
+    condition: Literal["inference", "printed"] = "inference"
+    """What the ControlNet learns from: (mask, image without the region), as it is used, or the
+    paper's (image of the object alone, whole image), which teaches copying."""
+    drawn: float = knob(0.5, low=0.0, high=1.0)
+    """Share of training images that get a painted occluder, to be learned from what is beside it;
+    the others are learned as they are, region by region."""
+    largest_share: float = knob(0.6, low=0.05, high=0.9)
+    """Largest share of the face that a region hides in training; it is reached over the first half
+    of the steps (curriculum)."""
+    epochs: float = knob(10.0, low=0.0)
+    """Passes over the source; each image or its mirror."""
+    batch_size: int = knob(64, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(4e-4, low=0.0)
+    """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
+    identity_dropout: float = knob(0.2, low=0.0, high=1.0)
+    """Share of training images for which jobs.train_editor does not tell whose face it is, for
+    classifier-free guidance. (A ControlNet's captions have text_to_image.caption_dropout.)"""
+    region_weight: float = knob(4.0, low=0.0)
+    """Weight of the error in the region, beside 1 everywhere."""
+    ema: float = knob(0.998, low=0.0, high=0.99999)
+    """Decay of the weights' moving average that is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditingConfig:
     """Faces that exist, edited: accessories, hair, clothes or background redrawn or painted, or the
     whole image changed as classic augmentation does (Mask-ControlNet)."""
@@ -165,28 +204,3 @@ class EditingConfig:
     """What it looks for."""
     template: str = "photo of a person{edit}"
     """Prompt for controlnet; {edit} is what the region shows, ", wearing sunglasses"."""
-    captioner: str | None = None
-    """Folder of a BLIP as transformers saves it, which says what is in the training images of a
-    ControlNet; None: text_to_image.tables do."""
-    condition: Literal["inference", "printed"] = "inference"
-    """What the ControlNet learns from: (mask, image without the region), as it is used, or the
-    paper's (image of the object alone, whole image), which teaches copying."""
-    drawn: float = knob(0.5, low=0.0, high=1.0)
-    """Share of training images that get a painted occluder, to be learned from what is beside it;
-    the others are learned as they are, region by region."""
-    largest_share: float = knob(0.6, low=0.05, high=0.9)
-    """Largest share of the face that a region hides in training; it is reached over the first half
-    of the steps (curriculum)."""
-    epochs: float = knob(10.0, low=0.0)
-    """Passes over the source; each image or its mirror."""
-    batch_size: int = knob(64, low=1)
-    """Images a step over all processes."""
-    lr: float = knob(4e-4, low=0.0)
-    """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
-    identity_dropout: float = knob(0.2, low=0.0, high=1.0)
-    """Share of training images for which the editor is not told whose face it is (uvit), or what is
-    to be seen (controlnet), for classifier-free guidance."""
-    region_weight: float = knob(4.0, low=0.0)
-    """Weight of the error in the region, beside 1 everywhere."""
-    ema: float = knob(0.998, low=0.0, high=0.99999)
-    """Decay of the weights' moving average that is written."""

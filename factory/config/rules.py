@@ -138,6 +138,8 @@ def _check_booth(config: Config) -> None:
         "sampler.away": (sampler.away, "nobody"),
         "sampler.turn": (sampler.turn, False),
         "sampler.similarity": (tuple(sampler.similarity), ()),
+        "sampler.yaw": (tuple(sampler.yaw), ()),
+        "sampler.pitch": (tuple(sampler.pitch), ()),
         "identities.num_virtual": (config.identities.num_virtual, 0),
     }
     if config.plan.micro_batch is None:

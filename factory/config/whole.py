@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.config.editing import BoothConfig, EditingConfig, TextToImageConfig
+from factory.config.editing import BoothConfig, EditingConfig, EditorConfig, TextToImageConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AutoencoderConfig,
@@ -45,6 +45,7 @@ class Config:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     text_to_image: TextToImageConfig = field(default_factory=TextToImageConfig)
     booth: BoothConfig = field(default_factory=BoothConfig)
+    editor: EditorConfig = field(default_factory=EditorConfig)
     editing: EditingConfig = field(default_factory=EditingConfig)
     identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)

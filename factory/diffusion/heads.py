@@ -29,7 +29,7 @@ class Heads:
         self._px = faces.images_NHWC.shape[1]
         points_N52 = points_of(faces.images_NHWC, detector)
         self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])
-        self.model = PoseModel.learn(self._points_2N52.reshape(-1, 5, 2), self._px)
+        self.model = PoseModel.learn(self._points_2N52, self._px)
 
     def images(self, mirrored: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
         """Landmark images [B, 5, px, px] of faces, or of their mirrors where 1."""

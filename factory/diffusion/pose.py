@@ -18,6 +18,7 @@ import torch
 from factory.errors import ConfigError
 from factory.sources.pose import BIN_DEG, pitch_degrees, yaw_degrees
 
+LEAST_FACES = 50
 LEAST_IN_BIN = 2
 """Faces that a bin needs; rarer poses are left out."""
 POINT_PX = 3.0 / 112
@@ -39,16 +40,17 @@ class PoseModel:
     """Cholesky factor of what is left."""
 
     @classmethod
-    def learn(cls, points_N52: np.ndarray, image_px: int) -> PoseModel:
-        """From the points of faces; rows of NaN (no face found) are left out.
+    def learn(cls, points_2N52: np.ndarray, image_px: int) -> PoseModel:
+        """From the points of faces and their mirrors [2, N, 5, 2]; those of NaN (no face found) are
+        left out.
 
         Raises ConfigError for fewer than 50 faces.
         """
-        points = points_N52[np.isfinite(points_N52).all((1, 2))]
-        if len(points) < 50:
+        points = points_2N52[np.isfinite(points_2N52).all((2, 3))]
+        if len(points) < 2 * LEAST_FACES:
             raise ConfigError(
-                f"generator.pose: five points were found in {len(points)} faces; want at least 50, "
-                "check source.detector"
+                f"generator.pose: five points were found in {len(points) // 2} faces; want at "
+                f"least {LEAST_FACES}, check source.detector"
             )
         poses = np.array([(yaw_degrees(face), pitch_degrees(face)) for face in points])
         places, counts = np.unique(np.round(poses / BIN_DEG), axis=0, return_counts=True)

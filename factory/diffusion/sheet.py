@@ -40,7 +40,11 @@ def sample_sheet(
     if shape.similarity_tokens:
         similarity_B = torch.linspace(1, 0, IMAGES).repeat(len(unit_PD)).to(device)
     guidance_B = torch.full((len(identity_BD),), GUIDANCE, device=device)
-    told = Told(identity_BD, torch.zeros_like(identity_BD), guidance_B, similarity_B)
+    seen_BSHW = None
+    if shape.seen_channels:  # no points: whatever pose
+        seen_BSHW = torch.zeros(len(identity_BD), shape.seen_channels, shape.seen_px, shape.seen_px)
+        seen_BSHW = seen_BSHW.to(device)
+    told = Told(identity_BD, torch.zeros_like(identity_BD), guidance_B, similarity_B, seen_BSHW)
     process = Process(recipe.num_timesteps)
     denoise = guided(network, process, recipe.prediction, told)
     num_steps = min(NUM_STEPS, recipe.num_timesteps)

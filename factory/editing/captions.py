@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import string
 from pathlib import Path
 
@@ -19,12 +20,20 @@ TURNED_DEG = 12.0
 class Captions:
     """For every image how its caption begins and the phrases it may go on with."""
 
-    def __init__(self, config: TextToImageConfig, keys: list[str], names: list[str]) -> None:
-        """`keys` and `names` are those of the images and of their people, in order.
+    def __init__(
+        self,
+        config: TextToImageConfig,
+        keys: list[str],
+        names: list[str],
+        sentences: list[str] | None = None,
+    ) -> None:
+        """`keys` and `names` are those of the images and of their people, in order; `sentences`
+        begin the captions instead of text_to_image.caption.
 
         Raises SourceError for a table or a phrase that does not fit them.
         """
         self._config = config
+        self._begun = sentences or [config.caption] * len(keys)
         rows: list[dict[str, str]] = [{} for _ in keys]
         for file in config.tables:
             _describe(file, keys, names, rows)
@@ -32,7 +41,13 @@ class Captions:
 
     def everything(self) -> list[str]:
         """Every caption in full, to learn a vocabulary from."""
-        return [self._joined(phrases) for phrases in self.phrases]
+        return [self._joined(row, phrases) for row, phrases in enumerate(self.phrases)]
+
+    @property
+    def digest(self) -> str:
+        """Of every caption and of how often what is left out."""
+        left_out = (self._config.phrase_dropout, self._config.caption_dropout)
+        return hashlib.sha256(repr((self._begun, self.phrases, left_out)).encode()).hexdigest()
 
     def draw(self, rows: np.ndarray, mirrored: np.ndarray, rng: np.random.Generator) -> list[str]:
         """A caption of each row, some phrases and some captions left out; a mirrored face that
@@ -40,12 +55,12 @@ class Captions:
         config, found = self._config, []
         for row, flipped in zip(rows, mirrored, strict=True):
             phrases = [p for p in self.phrases[row] if rng.random() >= config.phrase_dropout]
-            text = self._joined([_swapped(p) for p in phrases] if flipped else phrases)
+            text = self._joined(row, [_swapped(p) for p in phrases] if flipped else phrases)
             found.append("" if rng.random() < config.caption_dropout else text)
         return found
 
-    def _joined(self, phrases: list[str]) -> str:
-        return ", ".join([self._config.caption, *phrases])
+    def _joined(self, row: int, phrases: list[str]) -> str:
+        return ", ".join([self._begun[row], *phrases])
 
 
 class Captioner:
@@ -62,7 +77,7 @@ class Captioner:
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"editing.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
+                f"editor.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
                 "folder of one, as transformers saves it, with .safetensors"
             ) from None
         self._model, self._device = model.eval().to(device), device

@@ -6,6 +6,7 @@ Shapes: as in controlnet.py; N faces of the source.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from factory.config import Config
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.editing.captions import Captioner, Captions
 from factory.editing.controlnet import MaskControlNet, condition
-from factory.editing.examples import AS_IS, ExampleMaker
+from factory.editing.examples import AS_IS, ExampleMaker, detector_sha256
 from factory.editing.text_to_image import TextToImage, Words
 from factory.engine import Averaged, join, start_engine
 from factory.errors import ConfigError
@@ -64,7 +65,7 @@ class ControlLoss(nn.Module):
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, seed = config.editing, config.training.seed
+    recipe, seed = config.editor, config.training.seed
     join(config.compute)
 
     # The base, faces at its size, captions
@@ -76,10 +77,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             "(with source.resize=true)"
         )
     faces, heldout = training_faces(config.source)
-    data = " ".join([faces.fingerprint, str(config.source.image_px), base.sha256])
-    progress = Progress(config.training, recipe, data, log)
-    progress.say(faces.describe(heldout))
     captions = _captions(config, faces)
+    detector = str(detector_sha256(recipe.points, config.source))
+    parts = [faces.fingerprint, str(config.source.image_px), base.sha256, detector, captions.digest]
+    progress = Progress(config.training, recipe, " ".join(parts), log)
+    progress.say(faces.describe(heldout))
     maker = ExampleMaker(faces, recipe, config.source)
     images = faces.images_NHWC
     both = (images, np.ascontiguousarray(images[:, :, ::-1]))
@@ -98,7 +100,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Steps
     order = Order(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "editing.batch_size")
+    micro_batch(order.batch_size, compute, "editor.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
@@ -151,10 +153,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 def _captions(config: Config, faces: Any) -> Captions:
     """From the source's tables, or by a captioner where one is given."""
     names = [faces.names[label] for label in faces.labels]
-    captions = Captions(config.text_to_image, faces.keys, names)
-    if config.editing.captioner:
-        device = pick_device(config.compute)
-        captions.phrases = [
-            [text] for text in Captioner(config.editing.captioner, device).of(faces.images_NHWC)
-        ]
-    return captions
+    if not config.editor.captioner:
+        return Captions(config.text_to_image, faces.keys, names)
+    captioner = Captioner(config.editor.captioner, pick_device(config.compute))
+    plain = replace(config.text_to_image, tables=(), phrases=())
+    return Captions(plain, faces.keys, names, captioner.of(faces.images_NHWC))

@@ -9,10 +9,12 @@ Shapes: N faces of a source, B a batch, px the side.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from factory.config import EditingConfig, SourceConfig
+from factory.checkpoint import file_sha256
+from factory.config import EditorConfig, SourceConfig
 from factory.config.editing import SPARING
 from factory.editing.drawing import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
@@ -40,9 +42,9 @@ class Examples:
 class ExampleMaker:
     """Draws regions and occluders for faces of a source."""
 
-    def __init__(self, faces: FaceSet, recipe: EditingConfig, source: SourceConfig) -> None:
+    def __init__(self, faces: FaceSet, recipe: EditorConfig, source: SourceConfig) -> None:
         self._recipe, self._images = recipe, faces.images_NHWC
-        self._points_N52 = points_of(self._images, detector_of(recipe, source))
+        self._points_N52 = points_of(self._images, detector_of(recipe.points, source))
         self._kinds = list(dict.fromkeys(recipe.kinds))
 
     def batch(
@@ -77,8 +79,12 @@ class ExampleMaker:
         return Examples(images, found.alpha_NHW, told, painted_B)
 
 
-def detector_of(recipe: EditingConfig, source: SourceConfig) -> YuNet | None:
-    """The detector that finds points again in aligned faces, where editing.points wants it."""
-    if recipe.points == "template":
-        return None
-    return YuNet(str(source.detector), enlarge_to=DETECT_PX)
+def detector_of(points: str, source: SourceConfig) -> YuNet | None:
+    """The detector that finds points again in aligned faces, where `points` (editor.points,
+    editing.points) says so."""
+    return None if points == "template" else YuNet(str(source.detector), enlarge_to=DETECT_PX)
+
+
+def detector_sha256(points: str, source: SourceConfig) -> str | None:
+    """Its digest."""
+    return None if points == "template" else file_sha256(Path(str(source.detector)))

@@ -8,6 +8,7 @@ nothing is fetched.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,9 +99,8 @@ class GroundingDino:
 
         self._model = _pretrained(GroundingDinoForObjectDetection, folder, "editing.grounding")
         self._model.eval().to(device)
-        self._words = AutoTokenizer.from_pretrained(folder, local_files_only=True)(
-            [text], return_tensors="pt"
-        ).to(device)
+        words = _pretrained(AutoTokenizer, folder, "editing.grounding")
+        self._words = words([text], return_tensors="pt").to(device)
         self._device = device
 
     @torch.no_grad()
@@ -145,24 +145,36 @@ def segmenter_sha256(asked: EditingConfig) -> str | None:
     """Digest of the segmenter's weights; raises CheckpointError for a path that holds none."""
     if asked.segmenter == "landmarks":
         return None
-    files = _weights(str(asked.segmenter_path), "editing.segmenter_path")
+    path = Path(str(asked.segmenter_path))
+    if asked.segmenter == "onnx":
+        if not path.is_file():
+            raise CheckpointError(f"editing.segmenter_path: no file {path}; want an .onnx")
+        return file_sha256(path)
+    files = _weights(path, "sam", "editing.segmenter_path")
     if asked.grounding:
-        files += _weights(asked.grounding, "editing.grounding")
+        files += _weights(Path(asked.grounding), "grounding-dino", "editing.grounding")
     return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
 
 
-def _weights(path: str, key: str) -> list[Path]:
-    root = Path(path)
-    files = [root] if root.is_file() else sorted(root.glob("*.safetensors"))
-    if not files:
-        raise CheckpointError(f"{key}: {path} holds no .safetensors, and is no .onnx; want weights")
-    return files
+def _weights(folder: Path, model_type: str, key: str) -> list[Path]:
+    """Files that decide what a model of transformers answers."""
+    files = sorted(folder.glob("*.safetensors"))
+    try:
+        found = json.loads((folder / "config.json").read_text())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if not files or found != model_type:
+        raise CheckpointError(
+            f"{key}: {folder} holds no {model_type} with .safetensors; want its folder, as "
+            "transformers saves it"
+        )
+    return [folder / "config.json", *files]
 
 
 def _pretrained(model: Any, folder: str, key: str) -> Any:
     try:
         return model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # because transformers and safetensors share no class
         raise CheckpointError(
             f"{key}: {folder} holds no {model.__name__} ({type(error).__name__}); want its folder, "
             "as transformers saves it, with .safetensors"

@@ -26,7 +26,7 @@ from factory.diffusion.cache import TrainingCache
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
-from factory.editing.examples import AS_IS, ExampleMaker
+from factory.editing.examples import AS_IS, ExampleMaker, detector_sha256
 from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError
 from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
@@ -79,7 +79,7 @@ class EditLoss(nn.Module):
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, seed = config.editing, config.training.seed
+    recipe, seed = config.editor, config.training.seed
     join(config.compute)
     faces, heldout = training_faces(config.source)
 
@@ -94,7 +94,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         lineage["autoencoder"] = autoencoder.sha256
     _check_lineage(start, lineage)
-    data = " ".join([faces.fingerprint, str(config.source.image_px), *lineage.values()])
+    detector = str(detector_sha256(recipe.points, config.source))
+    parts = [faces.fingerprint, str(config.source.image_px), detector, *lineage.values()]
+    data = " ".join(parts)
     progress = Progress(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, "image", config.training.cache)
@@ -113,7 +115,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Steps
     order = Order(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "editing.batch_size")
+    micro_batch(order.batch_size, compute, "editor.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
@@ -162,8 +164,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
 def shape_of(start: checkpoint.Checkpoint, image_px: int) -> Shape:
     """The network of a generator that is shown an image; raises CheckpointError for a generator
-    that takes similarities, which no photograph has."""
+    that takes similarities, which no photograph has, or is shown something else already."""
     shape = Shape(**start.config["shape"])
+    if shape.seen_channels:
+        raise CheckpointError(
+            "generator.checkpoint: is shown five points already; use a generator that was trained "
+            "with generator.pose=false"
+        )
     if shape.similarity_tokens:
         raise CheckpointError(
             "generator.checkpoint: takes similarities, and an edit asks for none; use a generator "

@@ -34,7 +34,7 @@ from factory.evaluation.throughput import throughput
 from factory.evaluation.vectors import RealFaces, Space, made_faces, real_faces
 from factory.identities.plan import Plan
 from factory.identities.roster import Roster, learn_groups
-from factory.quality.filters import NEAR_REAL
+from factory.quality.filters import NEAR_REAL, NO_REGION
 from factory.recognition.embed import Embedder
 from factory.recognition.foreign import open_embedder
 from factory.recognition.verification import pair_cosines
@@ -200,10 +200,12 @@ def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> di
 
 def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:
     """A few rejected faces of each reason, drawn again; their pixels are kept nowhere. Those that
-    were too near to a real person stay unseen unless real people may be shown."""
+    were too near to a real person, or are photographs that could not be edited, stay unseen unless
+    real people may be shown."""
     shots = rejected_shots(store, plan, config.audit.num_rejects)
     if not config.audit.show_real:
-        shots.pop(NEAR_REAL, None)
+        for reason in (NEAR_REAL, NO_REGION):
+            shots.pop(reason, None)
     if not any(shots.values()):
         return {}
     with kept_threads():

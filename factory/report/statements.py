@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.identities.plan import Plan
+from factory.shards.manifest import holds_real
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def edited_collection(source: dict[str, Any], editing: dict[str, Any]) -> str:
 
 def privacy(asked: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Who is in it, and what was done to find out."""
-    if "editing" in asked and not asked["release"]["allow_real"]:
+    if "editing" in asked and not holds_real(asked):
         return (
             "Its people are those of the release that it edits, which holds nobody real: see that "
             "release for how this was made sure."

@@ -103,7 +103,7 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
 def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
     """index/manifest.json: digests and counts, no times; says whether real people are in it."""
     body = {
-        "holds_real_identities": _holds_real(plan.request),
+        "holds_real_identities": holds_real(plan.request),
         "augments": plan.request["source"].get("release") if _edits(plan.request) else None,
         "dataset": manifest.dataset,
         "version": manifest.version,
@@ -125,7 +125,7 @@ def _edits(request: dict[str, Any]) -> bool:
     return "editing" in request
 
 
-def _holds_real(request: dict[str, Any]) -> bool:
+def holds_real(request: dict[str, Any]) -> bool:
     """Whether real people may be in a release: filled up, or edited where they are not those of a
     release that holds none."""
     if _edits(request):

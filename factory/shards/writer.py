@@ -38,7 +38,15 @@ XMP = (
     '{}"/></rdf:RDF></x:xmpmeta>'
 )
 """Says where an image comes from (IPTC's digital source types)."""
-MADE, EDITED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+EDITED = "compositeWithTrainedAlgorithmicMedia"
+SOURCE_TYPES = {
+    None: "trainedAlgorithmicMedia",
+    "uvit": EDITED,
+    "controlnet": EDITED,
+    "drawn": "compositeSynthetic",
+    "classic": "algorithmicallyEnhanced",
+}
+"""IPTC's word for an image, by editing.editor."""
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 
 
@@ -74,22 +82,25 @@ class Record:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How images become bytes: image_format, and the quality of a JPEG."""
+    """How images become bytes: image_format, the quality of a JPEG, and IPTC's word for where they
+    come from."""
 
     image_format: str
     jpeg_quality: int
+    source_type: str = SOURCE_TYPES[None]
 
     @classmethod
     def of(cls, plan_request: dict[str, Any]) -> Encoding:
         """What a plan asks for."""
         asked = plan_request["shards"]
-        return cls(str(asked["image_format"]), int(asked["jpeg_quality"]))
+        editor = plan_request.get("editing", {}).get("editor")
+        return cls(str(asked["image_format"]), int(asked["jpeg_quality"]), SOURCE_TYPES[editor])
 
-    def encode(self, image_HWC: np.ndarray, edited: bool = False) -> bytes:
+    def encode(self, image_HWC: np.ndarray) -> bytes:
         """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is."""
         from PIL import Image, PngImagePlugin
 
-        xmp, buffer = XMP.format(EDITED if edited else MADE), io.BytesIO()
+        xmp, buffer = XMP.format(self.source_type), io.BytesIO()
         image = Image.fromarray(image_HWC)
         if self.image_format == "jpeg":
             quality = self.jpeg_quality

@@ -79,13 +79,19 @@ def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
 
 def release_of(source: SourceConfig) -> dict[str, Any] | None:
     """Which release a source is: dataset, version, plan hash, digest of its SHA256SUMS, and whether
-    it holds real people; None for any other source."""
-    root = Path(source.path or "")
-    if source.kind != "webdataset" or not (root / "_SUCCESS").is_file():
+    it holds real people; None for any other source.
+
+    Raises IntegrityError for a manifest that is not the one in SHA256SUMS: it was altered.
+    """
+    root, name = Path(source.path or ""), "index/manifest.json"
+    files = [root / "_SUCCESS", root / name, root / "SHA256SUMS"]
+    if source.kind != "webdataset" or not all(file.is_file() for file in files):
         return None
-    body = json.loads((root / "index" / "manifest.json").read_bytes())
+    manifest, sums = files[1].read_bytes(), files[2].read_bytes()
+    if f"{hashlib.sha256(manifest).hexdigest()}  {name}" not in sums.decode().splitlines():
+        raise IntegrityError(f"source.path: {root / name} is not what SHA256SUMS says; restore it")
+    body = json.loads(manifest)
     told = {key: body[key] for key in ("dataset", "version", "plan_hash", "holds_real_identities")}
-    sums = (root / "SHA256SUMS").read_bytes()
     return told | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
 
 

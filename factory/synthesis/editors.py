@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Told
 from factory.editing.controlnet import MaskControlNet, condition, redraw, refuse_other_base, resized
 from factory.editing.drawing import NUM_PAINTS, blend, classic, draw_over
-from factory.editing.examples import detector_of
+from factory.editing.examples import detector_of, detector_sha256
 from factory.editing.regions import NUM_DRAWS, Regions, regions
 from factory.editing.segmenters import Segmenter, open_segmenter, segmenter_sha256
 from factory.editing.text_to_image import TextToImage, Words, digest, image_px_of
 from factory.editing.twin import seen
-from factory.errors import CheckpointError, IntegrityError
+from factory.errors import CheckpointError, ConfigError, IntegrityError
 from factory.optimization import stream_seed
 from factory.quality.scores import Measure
 from factory.recognition.data import to_uint8
@@ -94,7 +93,7 @@ class Editor:
         self._batch_size = 0
 
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        self._batch_size = batch_size
+        self._batch_size = max(self._batch_size, batch_size)
         edits = self.edits(shots, batch_size)
         self._last = (shots, edits)
         if self._paint is None:
@@ -235,12 +234,15 @@ def open_editor(
     source = open_source(config.source)
     planned = {
         "source.path": (source.fingerprint, request["source"]["fingerprint"]),
-        "source.detector": (detector_sha256(config), request["editing"]["detector"]),
+        "source.detector": (
+            detector_sha256(asked.points, config.source),
+            request["editing"]["detector"],
+        ),
     }
     for name, (found, wanted) in planned.items():
         if found != wanted:
             raise IntegrityError(f"{name}: is not what the release was planned with; use that one")
-    originals = Originals(source, detector_of(asked, config.source))
+    originals = Originals(source, detector_of(asked.points, config.source))
     px, paint = config.source.image_px, _paint(config, request, device, weights)
     if sha256 := segmenter_sha256(asked):
         weights["segmenter"] = sha256
@@ -254,26 +256,20 @@ def check_editor(config: Config, stories: dict[str, dict[str, Any]]) -> dict[str
     asked, weights = config.editing, {}
     if asked.editor == "uvit":
         story = checkpoint.read_story(str(asked.checkpoint), "editor", "editing.checkpoint")
-        _check_twin(config, story, stories["recognizer"]["sha256"])
-        weights["editor"] = story["sha256"]
-        if story["config"]["space"] == "latents":
-            weights["autoencoder"] = story["lineage"]["autoencoder"]
+        _check_twin(config, story, stories)
+        stories["editor"], weights["editor"] = story, story["sha256"]
+        if "autoencoder" in stories:
+            weights["autoencoder"] = stories["autoencoder"]["sha256"]
     elif asked.editor == "controlnet":
         image_px_of(config.booth)
         story = checkpoint.read_story(str(asked.checkpoint), "controlnet", "editing.checkpoint")
         base = digest(config.booth)
         refuse_other_base(str(asked.checkpoint), story["lineage"], base)
+        stories["controlnet"] = story
         weights |= {"editor": story["sha256"], "base": base}
     if sha256 := segmenter_sha256(asked):
         weights["segmenter"] = sha256
     return weights
-
-
-def detector_sha256(config: Config) -> str | None:
-    """Digest of the detector that finds points again, where one is asked for."""
-    if config.editing.points == "template":
-        return None
-    return checkpoint.file_sha256(Path(str(config.source.detector)))
 
 
 def _paint(
@@ -301,23 +297,28 @@ def _paint(
     return TwinPaint(drawer, Recognizer.load(config.recognizer.checkpoint, device))
 
 
-def _check_twin(config: Config, story: dict[str, Any], recognizer_sha256: str) -> None:
-    lineage, px = story["lineage"], story["config"]["shape"]["seen_px"]
-    found = {"recognizer": recognizer_sha256}
-    if story["config"]["space"] == "latents":
+def _check_twin(config: Config, story: dict[str, Any], stories: dict[str, dict[str, Any]]) -> None:
+    lineage, shape = story["lineage"], story["config"]
+    if shape["space"] == "latents":
         name = config.autoencoder.checkpoint
-        autoencoder = checkpoint.read_story(name, "autoencoder", "autoencoder.checkpoint")
-        found["autoencoder"] = autoencoder["sha256"]
-    for kind, sha256 in found.items():
-        if lineage.get(kind) != sha256:
+        stories["autoencoder"] = checkpoint.read_story(
+            name, "autoencoder", "autoencoder.checkpoint"
+        )
+    for kind, told in stories.items():
+        if lineage.get(kind) != told["sha256"]:
             raise CheckpointError(
-                f"{kind}.checkpoint: has sha256 {sha256[:12]}, the editor was trained with "
-                f"{str(lineage.get(kind))[:12]}; use the {kind} it was trained with"
+                f"{kind}.checkpoint: has sha256 {told['sha256'][:12]}, the editor was trained "
+                f"with {str(lineage.get(kind))[:12]}; use the {kind} it was trained with"
             )
-    if px != config.source.image_px:
+    if shape["shape"]["seen_px"] != config.source.image_px:
         raise CheckpointError(
-            f"editing.checkpoint: edits images of {px} px; source.image_px is "
-            f"{config.source.image_px}"
+            f"editing.checkpoint: edits images of {shape['shape']['seen_px']} px; source.image_px "
+            f"is {config.source.image_px}"
+        )
+    if config.sampler.num_steps > shape["num_timesteps"]:
+        raise ConfigError(
+            f"sampler.num_steps: got {config.sampler.num_steps}; want at most the editor's "
+            f"{shape['num_timesteps']}"
         )
 
 

@@ -123,7 +123,7 @@ class Line:
 
     def _encode(self, shot: Shot, image_HWC: np.ndarray, scores: Scores) -> Face:
         try:
-            encoded = self._encoding.encode(image_HWC, edited=bool(shot.original))
+            encoded = self._encoding.encode(image_HWC)
             face = Face(shot, encoded, scores)
             self.budget.give(image_HWC.nbytes - len(encoded))
             return face

@@ -57,9 +57,11 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         )
     workshop = open_workshop(config, store)
     plan = workshop.plan
+    if "shards" not in plan.request:
+        raise PlanError(f"{store.url}: was planned by an older factory; use that one")
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    encoded = Encoding.of(plan.request).encode(workshop.draw(shot), edited=bool(shot.original))
+    encoded = Encoding.of(plan.request).encode(workshop.draw(shot))
     published = read_face(store, unit, row)
     difference = np.abs(_decoded(encoded) - _decoded(published)).max()
     return Reproduced(

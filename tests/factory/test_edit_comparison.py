@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from factory import edit_comparison
 from factory.config import load
-from factory.edit_comparison import ORIGINAL, check, compare, lines, measure, split
+from factory.edit_comparison import ORIGINAL, _mixed, check, compare, lines, measure, split
 from factory.errors import ConfigError, SourceError
+from factory.identities.plan import Plan
 from factory.recognition.train import train
+from factory.records import Counts
 from factory.sources import open_source, training_faces
 from factory.store import open_store
 from factory.synthesis.inline import run_units
@@ -59,6 +63,26 @@ def test_the_last_images_of_everybody_are_kept_aside(config):
     assert all((again.known[look] == images).all() for look, images in probes.known.items())
 
 
+def test_another_split_is_another_file(config):
+    faces, strangers = training_faces(config.source)
+    first, _ = split(config, faces, strangers)
+    assert split(config, strangers, faces)[0] != first  # of the same source
+    probes = replace(config, editing=replace(config.editing, probes=1))
+    assert split(probes, faces, strangers)[0] != first
+
+
+def test_a_whole_schedule_is_shortened_by_what_was_kept(config, monkeypatch):
+    """Of 8 originals, 1:2 with half of all edits kept are 8 more images."""
+    recipe = replace(config.recognizer, epochs=40, warmup_epochs=1, milestones=(24.0, 30.0))
+    config = replace(config, recognizer=recipe)
+    plan = Plan({"source": {"num_images": 8}, "release": {}}, {}, [])
+    kept = type("Kept", (), {"counts": Counts(16, 0, 8, 8, 0)})
+    monkeypatch.setattr(edit_comparison.manifest, "sealed_plan", lambda store: plan)
+    monkeypatch.setattr(edit_comparison.manifest, "collect", lambda store, plan: kept)
+    mixed = _mixed(config, config).recognizer
+    assert (mixed.epochs, mixed.warmup_epochs, mixed.milestones) == (20, 0.5, (12.0, 15.0))
+
+
 def test_all_rows_are_learned_measured_and_found_again(config, tmp_path):
     trained: list[str] = []
 
@@ -105,13 +129,15 @@ def test_figures_of_a_recognizer_that_knows_everybody(config):
 
 
 def test_what_cannot_be_compared_is_refused(config):
-    from dataclasses import replace
-
     for editor in (None, "drawn"):
         other = replace(config, editing=replace(config.editing, editor="drawn"))
         if editor is None:
             object.__setattr__(other.editing, "editor", None)
         with pytest.raises(ConfigError, match=r"editing\.editor: got .* want uvit or controlnet"):
+            check(other)
+    for ratios in ((0,), (1, 1), ()):
+        other = replace(config, editing=replace(config.editing, ratios=ratios))
+        with pytest.raises(ConfigError, match=r"editing\.ratios: got .* want different ones"):
             check(other)
     faces, strangers = training_faces(config.source)
     many = replace(config, editing=replace(config.editing, probes=5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from factory.identities.plan import Plan, first_round
 from factory.planning import write_plan
 from factory.preflight import preflight
 from factory.sources import readers
-from factory.sources.alignment import TEMPLATE_52
+from factory.sources.alignment import TEMPLATE_52, mirrored_points
 from factory.sources.pose import draw_pose, learned_range, pitch_degrees, yaw_degrees
 from factory.store import open_store
 from factory.synthesis.opening import open_plan, open_workshop
@@ -40,6 +41,11 @@ def crowd(count: int = 400) -> np.ndarray:
     return np.stack([head(*pose) for pose in zip(yaw, pitch, strict=True)])
 
 
+def both(points: np.ndarray) -> np.ndarray:
+    """With the mirrors."""
+    return np.stack([points, mirrored_points(points, 112)])
+
+
 def test_poses_are_read_off_five_points():
     for yaw in (-30, 0, 20):
         assert yaw_degrees(head(yaw)) == pytest.approx(yaw, abs=2)
@@ -48,7 +54,7 @@ def test_poses_are_read_off_five_points():
 
 
 def test_points_of_a_pose_have_that_pose():
-    learned = PoseModel.learn(crowd(), 112)
+    learned = PoseModel.learn(both(crowd()), 112)
     rng = np.random.default_rng(1)
     for yaw in (-30.0, 0.0, 35.0):
         found = [yaw_degrees(learned.points(yaw, 0.0, 112, rng)) for _ in range(20)]
@@ -69,11 +75,11 @@ def test_poses_come_as_often_as_in_the_source():
 
 def test_rare_poses_and_lost_faces_are_left_out():
     points = np.concatenate([crowd(), head(80)[None], np.full((9, 5, 2), np.nan)])
-    low, high = learned_range(PoseModel.learn(points, 112).bins, 0)
+    low, high = learned_range(PoseModel.learn(both(points), 112).bins, 0)
     assert -50 < low < -30
     assert 30 < high < 50
     with pytest.raises(ConfigError, match=r"generator\.pose: five points were found in 9 faces"):
-        PoseModel.learn(points[:9], 112)
+        PoseModel.learn(both(points[:9]), 112)
 
 
 def test_landmark_images_have_a_spot_for_each_point():
@@ -100,7 +106,7 @@ def pretend_detector(monkeypatch):
     monkeypatch.setattr(heads, "YuNet", lambda *told, **more: None)
     monkeypatch.setattr(heads, "points_of", points_of)
     learn = PoseModel.learn
-    many = classmethod(lambda cls, points, px: learn(np.concatenate([points] * 5), px))
+    many = classmethod(lambda cls, points, px: learn(np.concatenate([points] * 5, axis=1), px))
     monkeypatch.setattr(PoseModel, "learn", many)
 
 
@@ -111,6 +117,7 @@ def posed(pretend_detector, recipe, weights, tmp_path):  # noqa: F811
         "generator.pose=true",
         "source.detector=somewhere.onnx",
         "training.max_steps=2",
+        "training.verify_every=1",
         "compute.precision=fp32",
     )
     train(config, quiet)
@@ -122,6 +129,7 @@ def test_a_generator_learns_from_points_and_keeps_the_poses(posed):
     assert loaded.config["shape"]["seen_channels"] == CHANNELS
     assert loaded.config["shape"]["seen_px"] == PX
     assert loaded.tensors["seen.weight"].abs().max() > 0
+    assert len(list((Path(posed) / "sheets").glob("*.png"))) == 2
     low, high = learned_range(PoseModel.of(loaded.config["pose"]).bins, 0)
     assert low < -25 < 25 < high
 

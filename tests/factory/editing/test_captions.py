@@ -87,5 +87,11 @@ def test_a_blip_is_read_from_its_folder(tmp_path):
     texts = Captioner(str(tmp_path), torch.device("cpu")).of(images, batch_size=2)
     assert len(texts) == 3
     assert all(isinstance(text, str) for text in texts)
-    with pytest.raises(CheckpointError, match=r"editing\.captioner: .* holds no BLIP"):
+    config = TextToImageConfig(caption_dropout=0.0)
+    captions = Captions(config, ["a", "b", "c"], ["a"] * 3, ["a hat", "a cat", "a mat"])
+    drawn = captions.draw(np.arange(3), EVERY, np.random.default_rng(0))
+    assert drawn == ["a hat", "a cat", "a mat"]  # whole: no phrase of it is left out
+    others = Captions(config, ["a", "b", "c"], ["a"] * 3, ["a hat", "a cat", "a dog"])
+    assert captions.digest != others.digest
+    with pytest.raises(CheckpointError, match=r"editor\.captioner: .* holds no BLIP"):
         Captioner(str(tmp_path / "none"), torch.device("cpu"))

@@ -82,7 +82,7 @@ def training(base_folder, people, tmp_path):
         file = tmp_path / "controlnet.yaml"
         file.write_text("{}\n")
         base = [f"booth.base={base_folder}", "source.kind=folder", f"source.path={people}"]
-        base += ["source.image_px=32", "compute.precision=fp32", "editing.batch_size=4"]
+        base += ["source.image_px=32", "compute.precision=fp32", "editor.batch_size=4"]
         base += [f"training.out={tmp_path / 'out'}", "training.max_steps=3"]
         base += ["training.save_every_s=0", "training.log_every=1"]
         return load(file, [*base, *dotlist])
@@ -106,6 +106,14 @@ def test_it_trains_resumes_and_is_loaded_on_its_base_alone(training, base, tmp_p
         MaskControlNet.load(str(tmp_path / "out"), other)
 
 
+def test_other_captions_are_another_training(training):
+    train(training("training.max_steps=1"), log=lambda line: None)
+    for other in ("text_to_image.caption=somebody", "text_to_image.caption_dropout=0.9"):
+        with pytest.raises(CheckpointError, match=r"training\.out: .* begun with other settings"):
+            train(training(other), log=lambda line: None)
+    train(training("editing.ratio=3"), log=lambda line: None)  # of releases alone
+
+
 def test_faces_of_another_size_are_refused(training):
     with pytest.raises(ConfigError, match=r"source\.image_px: got 64; want booth\.base's 32"):
         train(training("source.image_px=64", "source.resize=true"), log=lambda line: None)
@@ -113,6 +121,6 @@ def test_faces_of_another_size_are_refused(training):
 
 def test_the_printed_form_and_epsilon_train_too(training):
     metrics = train(
-        training("editing.condition=printed", "training.max_steps=1"), log=lambda s: None
+        training("editor.condition=printed", "training.max_steps=1"), log=lambda s: None
     )
     assert metrics["final_loss"] > 0

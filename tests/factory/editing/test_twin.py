@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from factory import checkpoint
-from factory.config import EditingConfig, SourceConfig, load
+from factory.config import EditorConfig, SourceConfig, load
 from factory.diffusion.uvit import UViT
 from factory.editing.examples import AS_IS, ExampleMaker
 from factory.editing.twin import CHANNELS, SEEN_CHANNELS, begin_with, seen, shape_of, train
@@ -66,7 +66,7 @@ def test_what_it_is_shown_holds_nothing_of_the_region():
 
 
 def test_examples_are_painted_or_as_they_were(faces):
-    maker = ExampleMaker(faces, EditingConfig(drawn=0.5), SourceConfig(image_px=PX))
+    maker = ExampleMaker(faces, EditorConfig(drawn=0.5), SourceConfig(image_px=PX))
     rng, chosen = np.random.default_rng(0), np.arange(12)
     flipped = np.arange(12) % 2 == 1
     made = maker.batch(chosen, flipped, rng, 1.0)
@@ -81,7 +81,7 @@ def test_examples_are_painted_or_as_they_were(faces):
 
 
 def test_regions_grow_while_it_learns(faces):
-    recipe = EditingConfig(largest_share=0.6, kinds=("blocks",))
+    recipe = EditorConfig(largest_share=0.6, kinds=("blocks",))
     maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
 
     def area(way):
@@ -105,7 +105,7 @@ def test_points_of_a_mirror_are_those_of_a_face():
 def training(people, weights, tmp_path):
     file = tmp_path / "twin.yaml"
     file.write_text("{}\n")
-    more = ["editing.batch_size=4", "training.max_steps=4", "training.log_every=1"]
+    more = ["editor.batch_size=4", "training.max_steps=4", "training.log_every=1"]
     more += ["compute.precision=fp32", f"training.out={tmp_path / 'editor'}"]
 
     def make(*dotlist):
@@ -149,6 +149,14 @@ def _stopping(count):
             raise KeyboardInterrupt
 
     return log
+
+
+def test_a_generator_that_is_shown_points_or_told_similarities_is_refused(start):
+    for told in ({"seen_channels": 5, "seen_px": PX}, {"similarity_tokens": 4}):
+        shape = start.config["shape"] | told
+        other = dataclasses.replace(start, config=start.config | {"shape": shape})
+        with pytest.raises(CheckpointError, match=r"generator\.checkpoint: (is shown|takes simi)"):
+            shape_of(other, PX)
 
 
 def test_a_generator_of_other_networks_is_refused(training, weights):

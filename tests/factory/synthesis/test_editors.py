@@ -15,6 +15,7 @@ from PIL import Image
 from factory.config import load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.identities.edits import edit_of, kinds_for
+from factory.identities.plan import first_round
 from factory.preflight import preflight
 from factory.quality.filters import build_filters, judge
 from factory.records import Identity, Scores, Shot, Verdict
@@ -25,7 +26,9 @@ from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.sources import open_source
 from factory.store import open_store
+from factory.synthesis.editors import Originals
 from factory.synthesis.inline import run_units
+from factory.synthesis.maker import ShardMaker
 from factory.synthesis.opening import open_plan, open_workshop
 from factory.synthesis.reproduce import reproduce
 from tests.conftest import DIM, IMAGES, PEOPLE, tiny_dotlist
@@ -155,7 +158,7 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
     again = reproduce(config, store, rows[3]["key"])
     assert again.equal
     assert again.encoded[:4] == b"\x89PNG"
-    assert b"compositeWithTrainedAlgorithmicMedia" in again.encoded
+    assert b"digitalsourcetype/compositeSynthetic" in again.encoded  # no network took part
     assert export(store, "imagefolder", tmp_path / "out") == len(rows)
     assert len(list((tmp_path / "out").rglob("*.png"))) == len(rows)
 
@@ -187,6 +190,18 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     card = store.get(layout.CARD).decode()
     assert "(release tiny 0.1.0)" in card
     assert "holds nobody real" in card
+    allowed = editing(
+        "source.kind=webdataset", f"source.path={folder}", "release.dataset=allowed"
+    )  # allow_real is true, and yet nobody real is in it
+    build(allowed, run_units, say=lambda line: None)
+    store = open_store(allowed.store).below(layout.prefix("allowed", "0.1.0"))
+    assert "holds nobody real" in store.get(layout.CARD).decode()
+    body = (folder / layout.MANIFEST).read_text()
+    altered = body.replace('"holds_real_identities": false', '"holds_real_identities": true')
+    assert altered != body
+    (folder / layout.MANIFEST).write_text(altered)
+    with pytest.raises(IntegrityError, match=r"manifest\.json is not what SHA256SUMS says"):
+        preflight(config)
     assert verify(store) == []
 
 
@@ -206,6 +221,59 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     limits = build_filters({}, needs_region=True)
     assert judge(scores, limits) == Verdict(False, "no_region")
     assert judge(replace(scores, occluded=0.2), limits).keep
+
+
+def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
+    config = editing()
+    store, _ = released(config)
+    workshop = open_workshop(config, store)
+    maker = ShardMaker.at(workshop, store, 1 << 20)
+    shots = first_round(workshop.plan.request, workshop.plan.units[0], workshop.roster)[:4]
+    whole = maker.draw(shots)
+    maker._generator._parts = 2
+    cut = maker.draw(list(shots))
+    for (_, first, scores), (_, again, others) in zip(whole, cut, strict=True):
+        assert (first == again).all()
+        assert (scores.occluded, scores.sharpness) == (others.occluded, others.sharpness)
+        assert scores.visible_cosine == pytest.approx(others.visible_cosine, abs=1e-4)
+
+
+def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch):
+    """Without editing.points=detector every blob has the template's points; here some have none."""
+    plain = Originals._look
+
+    def look(self, key):
+        image, points = plain(self, key)
+        return image, points * np.nan if key.endswith("/0") else points
+
+    monkeypatch.setattr(Originals, "_look", look)
+    config = editing("plan.max_rounds=1")
+    store, rows = released(config)
+    assert len(rows) == PEOPLE * (IMAGES - 1)
+    counts = json.loads(store.get(layout.MANIFEST))["counts"]
+    assert counts["reasons"] == {"no_region": PEOPLE}
+    assert "rejected: no_region" not in store.get(layout.REPORT).decode()
+    shown = editing("plan.max_rounds=1", "audit.show_real=true", "release.dataset=shown")
+    build(shown, run_units, say=lambda line: None)
+    page = open_store(shown.store).below(layout.prefix("shown", "0.1.0")).get(layout.REPORT)
+    assert "rejected: no_region" in page.decode()
+
+
+def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
+    editing, twin, tmp_path
+):
+    asked = ["editing.editor=uvit", f"editing.checkpoint={twin}"]
+    with pytest.raises(
+        ConfigError, match=r"sampler\.num_steps: got 900; want at most the editor's"
+    ):
+        preflight(editing(*asked, "sampler.num_steps=900"))
+    copy = tmp_path / "altered"
+    shutil.copytree(twin, copy)
+    weights = bytearray((copy / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(CheckpointError, match=r"editor\.checkpoint: .* has sha256"):
+        preflight(editing("editing.editor=uvit", f"editing.checkpoint={copy}"))
 
 
 def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
@@ -241,6 +309,9 @@ def test_edits_take_the_originals_in_turn():
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
+        (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with editing\.editor"),
+        (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with editing\.editor"),
+        (["editing.grounding=/there"], r"editing\.grounding: got /there .*asks about no boxes"),
         (["sampler.turn=true"], r"sampler\.turn: got True with editing\.editor"),
         (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
         (["editing.editor=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
