@@ -21,7 +21,7 @@ from factory.sources.pose import BIN_DEG, pitch_degrees, yaw_degrees
 LEAST_FACES = 50
 LEAST_IN_BIN = 2
 """Faces that a bin needs; rarer poses are left out."""
-POINT_PX = 3.0 / 112
+POINT_PX = 4.0 / 112
 """Deviation of a point's spot, as a share of the image's side."""
 CHANNELS = 5
 """Channels of a landmark image: one for each point."""

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.pose_study CONFIG [section.key=value ...] --people 24 --save pose.png
 
-CONFIG is a release whose generator has generator.pose, with source.detector. Everybody is drawn at
-each yaw from -40 to 40 degrees; the detector looks at every image. Prints JSON: the mean estimated
+CONFIG is a release whose generator has generator.pose, with source.detector. People of the source are drawn
+from their prototypes at each yaw from -40 to 40 degrees; the detector looks at every image. Prints JSON: the mean estimated
 yaw by requested yaw, how many faces were found, Spearman's correlation of both and the mean error,
 and the cosine to the identity by yaw.
 """
@@ -45,7 +45,9 @@ def main() -> None:
     recognizer, source = open_recognizer(config), open_source(config.source)
     _, firsts = np.unique(source.labels, return_index=True)
     chosen = firsts[np.linspace(0, len(firsts) - 1, asked.people).astype(int)]
-    unit_ND = recognizer.embed(np.stack([source[int(place)].image_HWC for place in chosen]))
+    row = {name: place for place, name in enumerate(recognizer.real_names)}
+    people = [row[source.names[int(source.labels[place])]] for place in chosen]
+    unit_ND = recognizer.unit_real[people]
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
