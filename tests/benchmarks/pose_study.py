@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.pose_study CONFIG [section.key=value ...] --people 24 --save pose.png
 
-CONFIG is a release whose generator has generator.pose, with source.detector. People of the source are drawn
-from their prototypes at each yaw from -40 to 40 degrees; the detector looks at every image. Prints JSON: the mean estimated
-yaw by requested yaw, how many faces were found, Spearman's correlation of both and the mean error,
-and the cosine to the identity by yaw.
+CONFIG is a release whose generator has generator.pose, with source.detector. People of the source
+are drawn from their prototypes at each yaw from -40 to 40 degrees, and the detector looks at every
+image. Prints JSON: the mean estimated yaw by requested yaw, how many faces were found, Spearman's
+correlation of both, the mean error, and the cosine to the identity by yaw.
 """
 
 from __future__ import annotations
