@@ -24,7 +24,7 @@ from factory.sources import FaceSource, open_source
 from factory.sources.pose import learned_range
 from factory.sources.webdataset import release_of
 from factory.store import Store, open_store
-from factory.synthesis.editors import check_editor
+from factory.synthesis.editor_opening import check_editor
 from factory.synthesis.loras import cropping, open_loras
 from factory.synthesis.opening import earlier_plans
 

@@ -106,7 +106,7 @@ def _editing(
     config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
 ) -> Generator:
     """An editor of the source's faces; adds its networks to `weights`."""
-    from factory.synthesis.editors import open_editor
+    from factory.synthesis.editor_opening import open_editor
 
     return open_editor(config, plan.request, device, weights)
 
