@@ -79,6 +79,11 @@ class Editor:
         self._last: tuple[list[Shot], Edits] | None = None
         self._batch_size = 0
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a commit record should tell."""
+        return list(getattr(self._paint, "remarks", []))
+
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         self._batch_size = max(self._batch_size, batch_size)
         edits = self.edits(shots, batch_size)

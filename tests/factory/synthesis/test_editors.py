@@ -24,6 +24,7 @@ from factory.shards import layout
 from factory.shards.export import export
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
+from factory.shards.writer import read_commit
 from factory.sources import open_source
 from factory.store import open_store
 from factory.synthesis.editors import Originals
@@ -161,6 +162,14 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
     assert b"digitalsourcetype/compositeSynthetic" in again.encoded  # no network took part
     assert export(store, "imagefolder", tmp_path / "out") == len(rows)
     assert len(list((tmp_path / "out").rglob("*.png"))) == len(rows)
+
+
+def test_long_prompts_are_remarked_upon(editing, controlnet):
+    long = "photo of a person " * 20 + "{edit}"
+    more = [f"booth.base={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+    config = editing("editing.editor=controlnet", f"editing.template={long}", *more)
+    store, _ = released(config)
+    assert any("were longer than the text" in line for line in read_commit(store, 0).remarks)
 
 
 def test_classic_augmentation_is_a_release_as_well(editing):
