@@ -57,6 +57,7 @@ class Probes:
 
     known: dict[str, np.ndarray]
     labels: np.ndarray
+    names: list[str]
     strangers: dict[str, np.ndarray]
     stranger_labels: np.ndarray
 
@@ -119,13 +120,13 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
     file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        kept = [(person, places[:-num_probes]) for person, places in enumerate(own)]
-        write_whole(file, _tar(faces, kept))
+        write_whole(file, _tar(faces, np.concatenate([places[:-num_probes] for places in own])))
     probed = np.concatenate([places[-num_probes:] for places in own])
     labels = np.repeat(np.arange(len(own)), num_probes)
     known = _looks(config, faces.images_NHWC[probed], "known")
     others = _looks(config, strangers.images_NHWC, "strangers")
-    return file, Probes(known, labels, others, strangers.labels)
+    names = [faces.names[int(faces.labels[places[0]])] for places in own]
+    return file, Probes(known, labels, names, others, strangers.labels)
 
 
 def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
@@ -133,7 +134,7 @@ def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
     who were never learned, their clean images against those of that look."""
     figures: dict[str, float] = {}
     order = {name: row for row, name in enumerate(recognizer.real_names)}
-    weights = recognizer.unit_real[[order[_name(p)] for p in range(probes.labels.max() + 1)]]
+    weights = recognizer.unit_real[[order[name] for name in probes.names]]
     clean_SD = recognizer.embed_with_mirror(probes.strangers["clean"])
     same = probes.stranger_labels[:, None] == probes.stranger_labels
     for look, images in probes.known.items():
@@ -179,24 +180,19 @@ def _looks(config: Config, images: np.ndarray, who: str) -> dict[str, np.ndarray
     return looks
 
 
-def _tar(faces: FaceSet, kept: list[tuple[int, np.ndarray]]) -> bytes:
-    """A folder a person in a tar, PNGs, people named as the classes of a release are."""
+def _tar(faces: FaceSet, chosen: np.ndarray) -> bytes:
+    """Some faces as PNGs in a tar, a folder a person."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for person, places in kept:
-            for number, place in enumerate(places):
-                png = io.BytesIO()
-                Image.fromarray(faces.images_NHWC[place]).save(png, "PNG")
-                member = tarfile.TarInfo(f"{_name(person)}/{number:03d}.png")
-                member.size = png.tell()
-                tar.addfile(member, io.BytesIO(png.getvalue()))
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for place in chosen:
+            png = io.BytesIO()
+            Image.fromarray(faces.images_NHWC[place]).save(png, "PNG")
+            member = tarfile.TarInfo(f"{faces.names[faces.labels[place]]}/{place:07d}.png")
+            member.size = png.tell()
+            tar.addfile(member, io.BytesIO(png.getvalue()))
     return buffer.getvalue()
-
-
-def _name(person: int) -> str:
-    return f"{person:012d}"
 
 
 def _release_config(config: Config, editor: str, ratio: int) -> Config:

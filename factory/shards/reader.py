@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from factory.checkpoint import replace
 from factory.errors import IntegrityError
 from factory.identities.plan import Plan
 from factory.shards import layout
@@ -30,12 +31,17 @@ def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
 
 
 def local_copy(store: Store, plan: Plan, folder: str) -> Path:
-    """The shards of a sealed release as a folder of this machine: its own, or below `folder`, where
-    those are fetched that are not there whole. Raises IntegrityError where one that comes has not
-    its digest; what lies here already is for `verify` to check."""
+    """Shards and roster of a sealed release as a folder of this machine: its own, or below
+    `folder`, where shards are fetched that are not there whole. Raises IntegrityError where one
+    that comes has not its digest; what lies here already is for `verify` to check."""
     if isinstance(store, LocalStore):
         return store.root
     root = Path(folder) / plan.hash[:16]
+    roster = store.get(layout.ROSTER)
+    if digest([roster]) != plan.roster_sha256[layout.ROSTER]:
+        raise IntegrityError(f"{store.url}/{layout.ROSTER}: does not have its sha256")
+    root.mkdir(parents=True, exist_ok=True)
+    replace(root / layout.ROSTER, roster)
     for shard in collect(store, plan).shards:
         tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
         path = root / tar.name

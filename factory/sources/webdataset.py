@@ -52,8 +52,11 @@ class IndexedShard:
 
 
 def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
-    """(entries, class numbers as text that sorts) of a sealed release, a folder of tars, or one
-    tar; raises SourceError for an image without label."""
+    """(entries, names of their people) of a sealed release, a folder of tars, or one tar.
+
+    A person is called by a class number as text that sorts, or as in the source that the person
+    comes from, where the roster of a release tells. Raises SourceError for an image without label.
+    """
     if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
         raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
     data = path / "data" if (path / "data").is_dir() else path
@@ -74,7 +77,21 @@ def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
                 raise SourceError(f"source.path: {entry.name} in {shard} has no .cls beside it")
             entries.append(entry)
             identities.append(labels[stem])
-    return entries, identities
+    known = _names_in(path / "roster.parquet")
+    return entries, [known.get(label, label) for label in identities]
+
+
+def _names_in(roster: Path) -> dict[str, str]:
+    """Names by class number of those whom a release has from a source; nobody's where one is called
+    by the number of another."""
+    if not roster.is_file():
+        return {}
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(roster, columns=["index", "name"]).to_pylist()
+    names = {f"{row['index']:012d}": row["name"] for row in rows if row["name"]}
+    numbers = {f"{row['index']:012d}" for row in rows if not row["name"]}
+    return {} if numbers & set(names.values()) else names
 
 
 def release_of(source: SourceConfig) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def test_the_last_images_of_everybody_are_kept_aside(config):
     source = open_source(
         type(config.source)(kind="folder", path=str(file), image_px=PX)
     )  # fmt: skip
-    assert list(source.names) == ["000000000000", "000000000001"]
+    assert list(source.names) == ["person_0", "person_1"]
     assert len(source) == 2 * (IMAGES - 2)
     assert (source[0].image_HWC == draw_face(0, 0)).all()
     assert probes.labels.tolist() == [0, 0, 1, 1]
@@ -115,7 +115,7 @@ def test_figures_of_a_recognizer_that_knows_everybody(config):
     basis = {draw_face(p, i)[16, 16].tobytes(): p for p in range(PEOPLE) for i in range(IMAGES)}
 
     class Knows:
-        real_names = ("000000000001", "000000000000")  # in another order than the probes'
+        real_names = ("person_1", "person_0")  # in another order than the probes'
         unit_real = np.eye(PEOPLE, dtype=np.float32)[[1, 0]]
 
         def embed_with_mirror(self, images):

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from factory.config import SourceConfig
 from factory.errors import IntegrityError, SourceError
+from factory.identities.parquet import to_parquet
+from factory.sources import open_source
 from factory.sources.webdataset import Bookmark, ReleaseStream, collate
 from factory.store import LocalStore, open_store
 from factory.store.base import digest
@@ -183,3 +186,20 @@ def test_bookmarks_of_two_epochs_are_not_merged(local):
     two.next_epoch()
     with pytest.raises(ValueError, match="epochs 0 and 1"):
         one.merge(two)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["", "ann", "bob"], ["000000000000", "ann", "bob"]),
+        (["", "ann", "000000000000"], ["000000000000", "000000000001", "000000000002"]),
+    ],
+)
+def test_people_are_called_as_the_roster_calls_them(tmp_path, names, wanted):
+    """Unless one is called by another's number."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-000000.tar").write_bytes(shard_of(0, 3))
+    rows = [{"index": index, "name": name} for index, name in enumerate(names)]
+    (tmp_path / "roster.parquet").write_bytes(to_parquet(rows))
+    source = open_source(SourceConfig(kind="webdataset", path=str(tmp_path), image_px=8))
+    assert [source.names[label] for label in source.labels] == wanted

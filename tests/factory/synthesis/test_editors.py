@@ -22,7 +22,7 @@ from factory.records import Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import local_copy, metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.sources import open_source
@@ -131,6 +131,9 @@ def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
     body = json.loads(store.get(layout.MANIFEST))
     assert body["holds_real_identities"] is True
     assert body["augments"] is None
+    config = editing()
+    release = replace(config.source, kind="webdataset", path=str(store.root))
+    assert list(open_source(release).names) == list(open_source(config.source).names)
 
 
 def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
@@ -151,6 +154,19 @@ def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
     croissant = store.get(layout.CROISSANT).decode()
     assert "image/png" in croissant
     assert "*.png" in croissant
+
+
+@pytest.mark.s3
+def test_a_copy_from_a_bucket_calls_people_as_their_source_does(editing, s3_config, tmp_path):
+    config = editing()
+    config = replace(config, store=replace(s3_config(), min_free_bytes=0))
+    store, _ = released(config)
+    copy = local_copy(store, open_plan(store)[0], str(tmp_path / "copies"))
+    here = replace(config.source, kind="webdataset", path=str(copy))
+    assert list(open_source(here).names) == list(open_source(config.source).names)
+    (copy / layout.ROSTER).write_bytes(b"altered")
+    local_copy(store, open_plan(store)[0], str(tmp_path / "copies"))
+    assert len(open_source(here)) == PEOPLE * IMAGES  # it was fetched again
 
 
 def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
