@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from factory.config.editing import KINDS, SPARING
+from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,19 +35,22 @@ def check_kinds(config: Config) -> None:
                 f"which can; want one of {', '.join(able)}"
             )
     for section in ("editing", "editor"):
-        if getattr(config, section).points == "detector" and not config.source.detector:
-            raise ConfigError(
-                f"source.detector: nothing given while {section}.points=detector; want YuNet's "
-                ".onnx"
-            )
-    if editing.grounding and editing.segmenter != "sam":
+        _check_finding(section, getattr(config, section), config.source.detector)
+
+
+def _check_finding(section: str, asked: RegionsConfig, detector: str | None) -> None:
+    if asked.points == "detector" and not detector:
         raise ConfigError(
-            f"editing.grounding: got {editing.grounding} with editing.segmenter="
-            f"{editing.segmenter}, which asks about no boxes; want null, or sam"
+            f"source.detector: nothing given while {section}.points=detector; want YuNet's .onnx"
         )
-    if editing.segmenter != "landmarks" and not editing.segmenter_path:
+    if asked.grounding and asked.segmenter != "sam":
         raise ConfigError(
-            f"editing.segmenter_path: nothing given for editing.segmenter={editing.segmenter}; "
+            f"{section}.grounding: got {asked.grounding} with {section}.segmenter="
+            f"{asked.segmenter}, which asks about no boxes; want null, or sam"
+        )
+    if asked.segmenter != "landmarks" and not asked.segmenter_path:
+        raise ConfigError(
+            f"{section}.segmenter_path: nothing given for {section}.segmenter={asked.segmenter}; "
             "want the network"
         )
 

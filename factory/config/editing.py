@@ -127,23 +127,39 @@ SPARING = ("hat", "bangs", "scarf", "background")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditorConfig:
-    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_editor and
-    jobs.train_controlnet."""
+class RegionsConfig:
+    """Which regions of a face are redrawn, and how it is found where they lie."""
 
     kinds: tuple[str, ...] = KINDS
-    """Kinds of regions that it learns, one drawn for each image."""
+    """What is redrawn, one kind drawn for each image; repeated values come more often."""
     soft_px: float = knob(1.5, low=0.5, high=64.0)
     """Width of a region's edge, pixels."""
     points: Literal["template", "detector"] = "template"
     """Where the five points of an aligned face lie: where alignment puts them, or found again by
-    source.detector."""
+    source.detector; a face in which it finds none has no regions."""
+    segmenter: Literal["landmarks", "onnx", "sam"] = "landmarks"
+    """What tells the face from the rest: an oval about the five points, an ONNX network, or a
+    Segment Anything model."""
+    segmenter_path: str | None = None
+    """The .onnx, or the folder of a SAM as transformers saves it."""
+    grounding: str | None = None
+    """Folder of a GroundingDINO as transformers saves it, which finds the boxes that SAM is asked
+    about; None: the box about the five points."""
+    grounding_text: str = "a face."
+    """What it looks for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditorConfig(RegionsConfig):
+    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_editor and
+    jobs.train_controlnet."""
+
     captioner: str | None = None
     """Folder of a BLIP as transformers saves it, which says what is in the training images of a
     ControlNet; None: text_to_image.tables do."""
     condition: Literal["inference", "printed"] = "inference"
     """What the ControlNet learns from: (mask, image without the region), as it is used, or the
-    paper's (image of the object alone, whole image), which teaches copying."""
+    paper's (image without the region, whole image), which teaches copying."""
     drawn: float = knob(0.5, low=0.0, high=1.0)
     """Share of training images that get a painted occluder, to be learned from what is beside it;
     the others are learned as they are, region by region."""
@@ -166,7 +182,7 @@ class EditorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditingConfig:
+class EditingConfig(RegionsConfig):
     """Faces that exist, edited: accessories, hair, clothes or background redrawn or painted, or the
     whole image changed as classic augmentation does (Mask-ControlNet)."""
 
@@ -177,8 +193,6 @@ class EditingConfig:
     cropped, noisy. None: people are drawn from embeddings."""
     checkpoint: str | None = None
     """Folder of the editor, for uvit and controlnet."""
-    kinds: tuple[str, ...] = KINDS
-    """What is redrawn, one kind drawn for each image; repeated values come more often."""
     shares: tuple[float, ...] = (0.2,)
     """Share of the face that is hidden, one drawn for each image; at 0 the face is spared."""
     ratio: int = knob(1, low=1, high=1000)
@@ -187,20 +201,5 @@ class EditingConfig:
     """Ratios that jobs.compare_edits sets side by side."""
     probes: int = knob(2, low=1)
     """Images of each person that it keeps aside, to test on."""
-    soft_px: float = knob(1.5, low=0.5, high=64.0)
-    """Width of a region's edge, pixels."""
-    points: Literal["template", "detector"] = "template"
-    """Where the five points of an aligned face lie: where alignment puts them, or found again by
-    source.detector; a face in which it finds none is not edited."""
-    segmenter: Literal["landmarks", "onnx", "sam"] = "landmarks"
-    """What tells the face from the rest: an oval about the five points, an ONNX network, or a
-    Segment Anything model."""
-    segmenter_path: str | None = None
-    """The .onnx, or the folder of a SAM as transformers saves it."""
-    grounding: str | None = None
-    """Folder of a GroundingDINO as transformers saves it, which finds the boxes that SAM is asked
-    about; None: the box about the five points."""
-    grounding_text: str = "a face."
-    """What it looks for."""
     template: str = "photo of a person{edit}"
     """Prompt for controlnet; {edit} is what the region shows, ", wearing sunglasses"."""

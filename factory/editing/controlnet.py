@@ -93,12 +93,13 @@ def condition(
     images_BHWC: np.ndarray, alpha_BHW: np.ndarray, form: Literal["inference", "printed"]
 ) -> torch.Tensor:
     """[B, 6, px, px] in [-1, 1]: (mask, image without the region), or the paper's training form
-    (what is in the region alone, whole image)."""
+    (image without the region, which is its segmented object; whole image)."""
     alpha = torch.from_numpy(np.ascontiguousarray(alpha_BHW))[:, None]
     images = to_network(np.ascontiguousarray(images_BHWC))
+    kept = images * (1 - alpha)
     if form == "printed":
-        return torch.cat([images * alpha, images], 1)
-    return torch.cat([(2 * alpha - 1).expand(-1, 3, -1, -1), images * (1 - alpha)], 1)
+        return torch.cat([kept, images], 1)
+    return torch.cat([(2 * alpha - 1).expand(-1, 3, -1, -1), kept], 1)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.editing.captions import Captioner, Captions
 from factory.editing.controlnet import MaskControlNet, condition
 from factory.editing.examples import AS_IS, ExampleMaker, detector_sha256
+from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.text_to_image import TextToImage, Words
 from factory.engine import Averaged, join, start_engine
 from factory.errors import ConfigError
@@ -78,11 +79,12 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         )
     faces, heldout = training_faces(config.source)
     captions = _captions(config, faces)
-    detector = str(detector_sha256(recipe.points, config.source))
-    parts = [faces.fingerprint, str(config.source.image_px), base.sha256, detector, captions.digest]
+    finding = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
+    parts = [faces.fingerprint, str(config.source.image_px), base.sha256, finding, captions.digest]
     progress = Progress(config.training, recipe, " ".join(parts), log)
     progress.say(faces.describe(heldout))
-    maker = ExampleMaker(faces, recipe, config.source)
+    segmenter = open_segmenter(recipe, base.device)
+    maker = ExampleMaker(faces, recipe, config.source, segmenter)
     images = faces.images_NHWC
     both = (images, np.ascontiguousarray(images[:, :, ::-1]))
     moments_2N = torch.stack([base.encode(part) for part in both])

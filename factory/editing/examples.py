@@ -18,12 +18,15 @@ from factory.config import EditorConfig, SourceConfig
 from factory.config.editing import SPARING
 from factory.editing.drawing import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
+from factory.editing.segmenters import Segmenter
 from factory.sources import FaceSet
 from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
 
 AS_IS = "as_is"
 """The kind of a region that is redrawn as it was."""
 LEAST_SHARE = 0.05
+SEGMENTED = 16
+"""Faces that a segmenter sees at once."""
 SPARED = 0.2
 """Share of regions that spare the face, where a kind can."""
 
@@ -42,9 +45,19 @@ class Examples:
 class ExampleMaker:
     """Draws regions and occluders for faces of a source."""
 
-    def __init__(self, faces: FaceSet, recipe: EditorConfig, source: SourceConfig) -> None:
+    def __init__(
+        self,
+        faces: FaceSet,
+        recipe: EditorConfig,
+        source: SourceConfig,
+        segmenter: Segmenter | None = None,
+    ) -> None:
+        """`segmenter` says where the faces are, once for all; None: ovals."""
         self._recipe, self._images = recipe, faces.images_NHWC
         self._points_N52 = points_of(self._images, detector_of(recipe.points, source))
+        self._faces_NHW = None
+        if segmenter is not None:
+            self._faces_NHW = _found_by(segmenter, self._images, self._points_N52)
         self._kinds = list(dict.fromkeys(recipe.kinds))
 
     def batch(
@@ -61,8 +74,18 @@ class ExampleMaker:
         spared = np.array([k in SPARING for k in kinds]) & (rng.random(count) < SPARED)
         shares[spared | np.array([k == "background" for k in kinds])] = 0
         draws = rng.random((count, NUM_DRAWS))
+        known = None
+        if self._faces_NHW is not None:
+            known = self._faces_NHW[chosen].astype(np.float32) / 255
+            known[mirrored_B] = known[mirrored_B, :, ::-1]
         found = regions(
-            points, kinds, shares.tolist(), draws, images.shape[1], soft_px=recipe.soft_px
+            points,
+            kinds,
+            shares.tolist(),
+            draws,
+            images.shape[1],
+            soft_px=recipe.soft_px,
+            face_NHW=known,
         )
         painted_B = (rng.random(count) < recipe.drawn) & found.usable_N
         painted_B &= np.array([kind != "background" for kind in kinds])
@@ -77,6 +100,15 @@ class ExampleMaker:
             for kind, painted in zip(kinds, painted_B, strict=True)
         ]
         return Examples(images, found.alpha_NHW, told, painted_B)
+
+
+def _found_by(segmenter: Segmenter, images: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Masks of all faces, uint8 [N, px, px]."""
+    parts = [
+        segmenter.faces(images[start : start + SEGMENTED], points[start : start + SEGMENTED])
+        for start in range(0, len(images), SEGMENTED)
+    ]
+    return np.rint(np.concatenate(parts) * 255).astype(np.uint8)
 
 
 def detector_of(points: str, source: SourceConfig) -> YuNet | None:

@@ -101,7 +101,10 @@ def regions(
             faces = frames.faces(rows, draws_NK)
             sharp = frames.wide_px[rows, None, None] / np.float32(soft_px)
             face = _edge(_oval(faces), sharp) if known_NHW is None else known_NHW[rows]
-            levels, limits = FIELDS[kind](faces)
+            field = FIELDS[kind]
+            if kind == "background" and known_NHW is not None:
+                field = _all  # but the face, which is cut out
+            levels, limits = field(faces)
             alpha_NHW[rows] = _grown(levels, limits, face, wanted_N[rows], sharp)
             face_NHW[rows] = face
     hidden_N = np.einsum("nhw,nhw->n", alpha_NHW, face_NHW)
@@ -306,6 +309,10 @@ def _blocks(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 def _background(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     """All but the face."""
     return np.zeros_like(faces.x), -_oval(faces)
+
+
+def _all(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros_like(faces.x), _everywhere(faces)
 
 
 def _everywhere(faces: Faces) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from factory.checkpoint import file_sha256
-from factory.config import EditingConfig
+from factory.config.editing import RegionsConfig
 from factory.errors import CheckpointError
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -128,8 +128,9 @@ def boxes_about(points_N52: np.ndarray, side: int) -> np.ndarray:
     return boxes_N4
 
 
-def open_segmenter(asked: EditingConfig, device: torch.device) -> Segmenter | None:
-    """The network that editing.segmenter names; None for landmarks, whose oval regions.py draws."""
+def open_segmenter(asked: RegionsConfig, device: torch.device) -> Segmenter | None:
+    """The network that editing.segmenter or editor.segmenter names; None for landmarks, whose oval
+    regions.py draws."""
     if asked.segmenter == "landmarks":
         return None
     path = str(asked.segmenter_path)
@@ -141,7 +142,7 @@ def open_segmenter(asked: EditingConfig, device: torch.device) -> Segmenter | No
     return SamSegmenter(path, boxes, device)
 
 
-def segmenter_sha256(asked: EditingConfig) -> str | None:
+def segmenter_sha256(asked: RegionsConfig) -> str | None:
     """Digest of the segmenter's weights; raises CheckpointError for a path that holds none."""
     if asked.segmenter == "landmarks":
         return None

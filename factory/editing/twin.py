@@ -27,6 +27,7 @@ from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.editing.examples import AS_IS, ExampleMaker, detector_sha256
+from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError
 from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
@@ -94,13 +95,14 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         lineage["autoencoder"] = autoencoder.sha256
     _check_lineage(start, lineage)
-    detector = str(detector_sha256(recipe.points, config.source))
-    parts = [faces.fingerprint, str(config.source.image_px), detector, *lineage.values()]
+    finding = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
+    parts = [faces.fingerprint, str(config.source.image_px), finding, *lineage.values()]
     data = " ".join(parts)
     progress = Progress(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, "image", config.training.cache)
-    maker = ExampleMaker(faces, recipe, config.source)
+    segmenter = open_segmenter(recipe, device)
+    maker = ExampleMaker(faces, recipe, config.source, segmenter)
 
     # Network, engine
     torch.manual_seed(seed)

@@ -53,8 +53,9 @@ def test_condition_forms():
     assert (shown[:, :3, :16] == -1).all()
     assert not shown[:, 3:, 16:].any()  # nothing of the region
     printed = condition(FACES, ALPHA, "printed")
-    assert not printed[:, :3, :16].any()
-    assert printed[:, 3:, 16:].equal(printed[:, :3, 16:])  # the target itself: it teaches copying
+    assert not printed[:, :3, 16:].any()
+    assert printed[:, :3, :16].equal(printed[:, 3:, :16])
+    assert printed[:, 3:, 16:].any()  # the target itself: it teaches copying
 
 
 def test_masks_at_another_size_keep_their_share():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import EditingConfig
+from factory.config.editing import RegionsConfig
 from factory.editing.segmenters import (
     GroundingDino,
     OnnxSegmenter,
@@ -164,22 +164,22 @@ def test_a_grounding_dino_is_opened_from_its_folder(tmp_path):
     boxes = found.boxes(IMAGES, boxes_about(POINTS, 112))
     assert boxes.shape == (2, 4)
     assert np.isfinite(boxes).all()
-    asked = EditingConfig(
+    asked = RegionsConfig(
         segmenter="sam", segmenter_path=save_sam(tmp_path / "sam"), grounding=str(tmp_path)
     )
     assert open_segmenter(asked, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
 
 
 def test_digests_and_what_is_missing(tmp_path):
-    assert segmenter_sha256(EditingConfig()) is None
-    assert open_segmenter(EditingConfig(), CPU) is None
+    assert segmenter_sha256(RegionsConfig()) is None
+    assert open_segmenter(RegionsConfig(), CPU) is None
     path = save_onnx(tmp_path / "a.onnx", 1)
-    asked = EditingConfig(segmenter="onnx", segmenter_path=path)
+    asked = RegionsConfig(segmenter="onnx", segmenter_path=path)
     first = segmenter_sha256(asked)
     assert isinstance(open_segmenter(asked, CPU), OnnxSegmenter)
     save_onnx(tmp_path / "a.onnx", 1, bias=1.0)
     assert segmenter_sha256(asked) != first
-    empty = EditingConfig(segmenter="sam", segmenter_path=str(tmp_path / "none"))
+    empty = RegionsConfig(segmenter="sam", segmenter_path=str(tmp_path / "none"))
     with pytest.raises(CheckpointError, match=r"editing\.segmenter_path: .* holds no sam"):
         segmenter_sha256(empty)
     with pytest.raises(CheckpointError, match="holds no SamModel"):

@@ -80,6 +80,22 @@ def test_examples_are_painted_or_as_they_were(faces):
         assert painted == (kind not in (AS_IS, "background"))
 
 
+def test_a_segmenter_says_where_faces_are(faces):
+    class Half:
+        def faces(self, images, points):
+            mask = np.zeros(images.shape[:3], np.float32)
+            mask[:, :, : PX // 2] = 1
+            return mask
+
+    recipe = EditorConfig(kinds=("background",))
+    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX), Half())
+    flipped = np.array([False, True])
+    made = maker.batch(np.arange(2), flipped, np.random.default_rng(0), 1.0)
+    assert not made.alpha_BHW[0, :, : PX // 2].any()
+    assert made.alpha_BHW[0, :, PX // 2 :].all()
+    assert made.alpha_BHW[1, :, : PX // 2].all()  # a mirror's face is mirrored too
+
+
 def test_regions_grow_while_it_learns(faces):
     recipe = EditorConfig(largest_share=0.6, kinds=("blocks",))
     maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
