@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from factory.checkpoint import file_sha256
-from factory.config.editing import RegionsConfig
+from factory.config.editing import EditorConfig, RegionsConfig
 from factory.errors import CheckpointError
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -38,42 +38,56 @@ class Segmenter(Protocol):
 
 
 class OnnxSegmenter:
-    """Any network from RGB float32 [N, 3, H, W], ImageNet's mean and deviation, to one logit a
-    pixel [N, 1, H', W'], or to two or more classes, of which all but the first are the face."""
+    """Any network from square RGB float32 [N, 3, s, s], ImageNet's mean and deviation, to one logit
+    a pixel [N, 1, h, w], or to two or more classes, of which all but the first are the face; N and
+    s may be fixed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, key: str = "editing") -> None:
         import onnxruntime
 
         try:
             self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # because onnxruntime's errors share no public class
             raise CheckpointError(
-                f"editing.segmenter_path: {path} is not a network that onnxruntime reads "
+                f"{key}.segmenter_path: {path} is not a network that onnxruntime reads "
                 f"({type(error).__name__})"
             ) from None
-        self._input = self._session.get_inputs()[0].name
+        told = self._session.get_inputs()[0]
+        self._key, self._input = key, told.name
+        self._count, _, self._side, _ = (
+            size if isinstance(size, int) and size > 0 else None for size in told.shape
+        )
 
     def faces(self, images_NHWC: np.ndarray, points_N52: np.ndarray) -> np.ndarray:
-        normal = (images_NHWC.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
-        told = np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
-        logits = torch.from_numpy(self._session.run(None, {self._input: told})[0])
+        side = images_NHWC.shape[1]
+        told = _normal(images_NHWC, self._side or side).numpy()
+        size = self._count or len(told)
+        parts = [told[start : start + size] for start in range(0, len(told), size)]
+        logits = np.concatenate([self._session.run(None, {self._input: p})[0] for p in parts])
         if logits.ndim != 4 or len(logits) != len(images_NHWC):
             raise CheckpointError(
-                f"editing.segmenter_path: gave {list(logits.shape)}; want one mask an image, "
+                f"{self._key}.segmenter_path: gave {list(logits.shape)}; want one mask an image, "
                 "[N, classes, H, W]"
             )
-        mask = logits.sigmoid() if logits.shape[1] == 1 else 1 - logits.softmax(1)[:, :1]
-        return _at_size(mask, images_NHWC.shape[1])
+        found = torch.from_numpy(logits)
+        mask = found.sigmoid() if found.shape[1] == 1 else 1 - found.softmax(1)[:, :1]
+        return _at_size(mask, side)
 
 
 class SamSegmenter:
     """Segment Anything (Kirillov et al. 2023), asked about a box: that of GroundingDINO (Liu et al.
     2023) where its folder is given, else the one about the five points."""
 
-    def __init__(self, folder: str, boxes: GroundingDino | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        folder: str,
+        boxes: GroundingDino | None,
+        device: torch.device,
+        key: str = "editing",
+    ) -> None:
         from transformers import SamModel
 
-        self._model = _pretrained(SamModel, folder, "editing.segmenter_path").eval().to(device)
+        self._model = _pretrained(SamModel, folder, f"{key}.segmenter_path").eval().to(device)
         self._boxes, self._device = boxes, device
         self._px = int(self._model.config.vision_config.image_size)
 
@@ -94,12 +108,12 @@ class SamSegmenter:
 class GroundingDino:
     """Boxes of what a text names."""
 
-    def __init__(self, folder: str, text: str, device: torch.device) -> None:
+    def __init__(self, folder: str, text: str, device: torch.device, key: str = "editing") -> None:
         from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
-        self._model = _pretrained(GroundingDinoForObjectDetection, folder, "editing.grounding")
+        self._model = _pretrained(GroundingDinoForObjectDetection, folder, f"{key}.grounding")
         self._model.eval().to(device)
-        words = _pretrained(AutoTokenizer, folder, "editing.grounding")
+        words = _pretrained(AutoTokenizer, folder, f"{key}.grounding")
         self._words = words([text], return_tensors="pt").to(device)
         self._device = device
 
@@ -133,28 +147,32 @@ def open_segmenter(asked: RegionsConfig, device: torch.device) -> Segmenter | No
     regions.py draws."""
     if asked.segmenter == "landmarks":
         return None
-    path = str(asked.segmenter_path)
+    path, key = str(asked.segmenter_path), _section(asked)
     if asked.segmenter == "onnx":
-        return OnnxSegmenter(path)
-    boxes = (
-        GroundingDino(asked.grounding, asked.grounding_text, device) if asked.grounding else None
-    )
-    return SamSegmenter(path, boxes, device)
+        return OnnxSegmenter(path, key)
+    boxes = None
+    if asked.grounding:
+        boxes = GroundingDino(asked.grounding, asked.grounding_text, device, key)
+    return SamSegmenter(path, boxes, device, key)
 
 
 def segmenter_sha256(asked: RegionsConfig) -> str | None:
     """Digest of the segmenter's weights; raises CheckpointError for a path that holds none."""
     if asked.segmenter == "landmarks":
         return None
-    path = Path(str(asked.segmenter_path))
+    path, key = Path(str(asked.segmenter_path)), _section(asked)
     if asked.segmenter == "onnx":
         if not path.is_file():
-            raise CheckpointError(f"editing.segmenter_path: no file {path}; want an .onnx")
+            raise CheckpointError(f"{key}.segmenter_path: no file {path}; want an .onnx")
         return file_sha256(path)
-    files = _weights(path, "sam", "editing.segmenter_path")
+    files = _weights(path, "sam", f"{key}.segmenter_path")
     if asked.grounding:
-        files += _weights(Path(asked.grounding), "grounding-dino", "editing.grounding")
+        files += _weights(Path(asked.grounding), "grounding-dino", f"{key}.grounding")
     return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
+
+
+def _section(asked: RegionsConfig) -> str:
+    return "editor" if isinstance(asked, EditorConfig) else "editing"
 
 
 def _weights(folder: Path, model_type: str, key: str) -> list[Path]:

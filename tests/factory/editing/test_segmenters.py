@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config.editing import RegionsConfig
+from factory.config.editing import EditorConfig, RegionsConfig
 from factory.editing.segmenters import (
     GroundingDino,
     OnnxSegmenter,
@@ -23,7 +23,7 @@ IMAGES = np.random.default_rng(0).integers(0, 255, (2, 112, 112, 3), dtype=np.ui
 POINTS = np.repeat(TEMPLATE_52[None], 2, 0)
 
 
-def save_onnx(path, channels: int, bias: float = 0.0) -> str:
+def save_onnx(path, channels: int, bias: float = 0.0, count="n", side="s") -> str:
     """A network that calls red what is more than half red."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -35,8 +35,8 @@ def save_onnx(path, channels: int, bias: float = 0.0) -> str:
     graph = helper.make_graph(
         [helper.make_node("Conv", ["x", "w", "b"], ["y"])],
         "red",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", channels, "h", "w"])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [count, 3, side, side])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [count, channels, side, side])],
         [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(offset, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -90,6 +90,17 @@ def test_an_onnx_network_of_any_number_of_classes(tmp_path, channels):
     assert face.shape == (112, 112)
     assert (face[20:60, 30:70] > 0.9).all()
     assert (face[80:] < 0.1).all()
+
+
+def test_an_onnx_network_of_a_fixed_size_sees_faces_one_by_one(tmp_path):
+    free = OnnxSegmenter(save_onnx(tmp_path / "free.onnx", 1))
+    fixed = OnnxSegmenter(save_onnx(tmp_path / "fixed.onnx", 1, count=1, side=224))
+    images = np.zeros((3, 112, 112, 3), np.uint8)
+    images[1, 20:60, 30:70, 0] = 255
+    points = np.repeat(TEMPLATE_52[None], 3, 0)
+    seen = [found.faces(images, points) for found in (free, fixed)]
+    assert seen[1].shape == (3, 112, 112)
+    assert np.abs(seen[0] - seen[1]).mean() < 0.02
 
 
 def test_sam_answers_for_every_image(tmp_path):
@@ -184,6 +195,9 @@ def test_digests_and_what_is_missing(tmp_path):
         segmenter_sha256(empty)
     with pytest.raises(CheckpointError, match="holds no SamModel"):
         open_segmenter(empty, CPU)
+    training = EditorConfig(segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx"))
+    with pytest.raises(CheckpointError, match=r"editor\.segmenter_path: no file"):
+        segmenter_sha256(training)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
     with pytest.raises(CheckpointError, match="not a network that onnxruntime reads"):
