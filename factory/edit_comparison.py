@@ -149,14 +149,16 @@ def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
 
 
 def lines(table: dict[str, Any]) -> list[str]:
-    """The table as text, the paper's figures beside ours."""
-    columns = list(table[ORIGINAL]["mean"])
-    text = [f"{'':18}" + "".join(f"{column:>22}" for column in columns) + f"{'paper':>8}"]
+    """Means of closed-set accuracy, then of EER, by look, and the paper's accuracies beside ours;
+    deviations and TAR are in the JSON."""
+    looks = [name.removeprefix("closed ") for name in table[ORIGINAL]["mean"] if "closed" in name]
+    heads = [f"{kind} {look}" for kind in ("closed", "eer") for look in looks]
+    text = [f"{'':16}" + "".join(f"{head:>20}" for head in heads) + f"{'paper':>8}"]
     for name, row in table.items():
-        cells = [f"{row['mean'][c]:.3f} +- {row['std'][c]:.3f}" for c in columns]
+        cells = [f"{row['mean'][head]:.3f}" for head in heads]
         said = _of_the_paper(name)
         beside = f"{said:>8.3f}" if said is not None else f"{'':>8}"
-        text.append(f"{name:18}" + "".join(f"{cell:>22}" for cell in cells) + beside)
+        text.append(f"{name:16}" + "".join(f"{cell:>20}" for cell in cells) + beside)
     return text
 
 
