@@ -87,9 +87,13 @@ def regions(
 
     `points_N52` are five points in pixels (NaN: none found), `draws_NK` numbers in [0, 1) that give
     each region its own shape, `soft_px` the width of its edge. `face_NHW` are masks of the faces by
-    a segmenter; else the face is an oval.
+    a segmenter; else the face is an oval. Raises ValueError for masks of another size.
     """
     count = len(points_N52)
+    if face_NHW is not None and face_NHW.shape != (count, image_px, image_px):
+        raise ValueError(
+            f"face_NHW: got masks {face_NHW.shape}; want {(count, image_px, image_px)}"
+        )
     frames = Frames(points_N52, image_px)
     alpha_NHW = np.zeros((count, image_px, image_px), np.float32)
     known_NHW, face_NHW = face_NHW, np.zeros_like(alpha_NHW)

@@ -127,6 +127,8 @@ def test_a_segmenters_face_takes_the_place_of_the_oval():
     draws = np.random.default_rng(0).random((1, NUM_DRAWS))
     found = regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face)
     assert abs(found.alpha_NHW[0][face[0] == 1].mean() - 0.25) < 0.03
+    with pytest.raises(ValueError, match=r"got masks \(1, 112, 64\); want \(1, 112, 112\)"):
+        regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face[:, :, :64])
 
 
 def test_five_points_of_many():
