@@ -88,7 +88,12 @@ def _names_in(roster: Path) -> dict[str, str]:
         return {}
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(roster, columns=["index", "name"]).to_pylist()
+    try:
+        rows = pq.read_table(roster, columns=["index", "name"]).to_pylist()
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(
+            f"source.path: {roster} is not a release's roster ({type(error).__name__}); restore it"
+        ) from None
     names = {f"{row['index']:012d}": row["name"] for row in rows if row["name"]}
     numbers = {f"{row['index']:012d}" for row in rows if not row["name"]}
     return {} if numbers & set(names.values()) else names

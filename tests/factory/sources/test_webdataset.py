@@ -203,3 +203,6 @@ def test_people_are_called_as_the_roster_calls_them(tmp_path, names, wanted):
     (tmp_path / "roster.parquet").write_bytes(to_parquet(rows))
     source = open_source(SourceConfig(kind="webdataset", path=str(tmp_path), image_px=8))
     assert [source.names[label] for label in source.labels] == wanted
+    (tmp_path / "roster.parquet").write_bytes(b"altered")
+    with pytest.raises(SourceError, match=r"roster\.parquet is not a release's roster"):
+        open_source(SourceConfig(kind="webdataset", path=str(tmp_path), image_px=8))
