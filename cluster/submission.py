@@ -33,6 +33,8 @@ PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_HUB_OFF
 """Environment of the submitter that jobs get. Credentials never are: whoever sees the dashboard
 sees a job's environment. Nodes have theirs from an instance role or a secret."""
 POLL_S = 2.0
+NOT_YET = "No available agent"
+"""What a job server says that cannot start drivers yet."""
 PATIENCE_S = 300.0
 """How long a job server may be out of reach before the submitter gives up."""
 DONE = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -127,7 +129,7 @@ def run(
     for tried in range(1, max_attempts + 1):
         number, running = standing(client, asked)
         name = asked.attempt(number)
-        running = running or not _submitted(client, asked, name)
+        running = running or not _submitted(client, asked, name, poll_s)
         out(f"following {name}, which runs already" if running else f"submitted {name}")
         code = follow(client, name, out, poll_s)
         if code is not None:
@@ -136,21 +138,26 @@ def run(
     return 1
 
 
-def _submitted(client: Client, asked: Request, name: str) -> bool:
-    """False where somebody else has submitted it in this moment."""
-    try:
-        client.submit_job(
-            entrypoint=asked.entrypoint,
-            submission_id=name,
-            runtime_env=asked.runtime_env,
-            entrypoint_num_gpus=asked.num_gpus or None,
-        )
-    except (RuntimeError, ValueError) as error:
-        if name in {job.submission_id for job in client.list_jobs()}:
-            return False
-        reason = str(error).strip().splitlines()[-1]
-        raise FactoryError(f"{name}: the cluster did not take it ({reason})") from None
-    return True
+def _submitted(client: Client, asked: Request, name: str, poll_s: float) -> bool:
+    """False where somebody else has submitted it in this moment. A head that has just started, on a
+    busy machine, has no agent yet for a while."""
+    began = time.monotonic()
+    while True:
+        try:
+            client.submit_job(
+                entrypoint=asked.entrypoint,
+                submission_id=name,
+                runtime_env=asked.runtime_env,
+                entrypoint_num_gpus=asked.num_gpus or None,
+            )
+            return True
+        except (RuntimeError, ValueError) as error:
+            if name in {job.submission_id for job in client.list_jobs()}:
+                return False
+            if NOT_YET not in str(error) or time.monotonic() - began > PATIENCE_S:
+                reason = str(error).strip().splitlines()[-1]
+                raise FactoryError(f"{name}: the cluster did not take it ({reason})") from None
+        time.sleep(poll_s)
 
 
 def standing(client: Client, asked: Request) -> tuple[int, bool]:

@@ -70,6 +70,25 @@ def test_the_command_is_that_of_a_person_and_quoted():
     assert asked().name == asked().name
 
 
+def test_a_head_that_has_no_agent_yet_is_waited_for(monkeypatch):
+    class Young(FakeServer):
+        def submit_job(self, **told):
+            if len(self.refused) < 3:
+                self.refused.append(told["submission_id"])
+                raise RuntimeError("status code 500: No available agent to submit job, try later")
+            return super().submit_job(**told)
+
+    server = Young([("SUCCEEDED", 0)])
+    server.refused = []
+    assert submit(server)[0] == 0
+    assert len(server.refused) == 3
+    monkeypatch.setattr(submission, "PATIENCE_S", -1.0)
+    never = Young([])
+    never.refused = []
+    with pytest.raises(FactoryError, match=r"the cluster did not take it .*No available agent"):
+        submit(never)
+
+
 def test_code_goes_along_and_credentials_do_not(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:8333")
