@@ -13,6 +13,7 @@ import functools
 
 from factory.config import Config
 from jobs.command import run
+from jobs.running import runner_of
 from jobs.training import train_where_asked
 
 
@@ -25,13 +26,8 @@ def compare_booth(config: Config, dry_run: bool) -> None:
         plan = check(config)
         print(f"checked; {len(ROWS)} sets of {len(plan.units)} LoRAs would be trained")
         return
-    if config.fleet.runner == "inline":
-        from factory.synthesis.inline import run_units
-    else:
-        from cluster.fleet import run_units
-
     train_one = functools.partial(train_where_asked, train)
-    print("\n".join(lines(compare(config, run_units, train_one))))
+    print("\n".join(lines(compare(config, runner_of(config), train_one))))
 
 
 if __name__ == "__main__":

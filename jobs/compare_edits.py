@@ -14,6 +14,7 @@ import functools
 
 from factory.config import Config
 from jobs.command import run
+from jobs.running import runner_of
 from jobs.training import train_where_asked
 
 
@@ -26,13 +27,8 @@ def compare_edits(config: Config, dry_run: bool) -> None:
         rows = 1 + 3 * len(config.editing.ratios)
         print(f"checked; {rows} sets would be learned with {len(config.utility.seeds)} seeds each")
         return
-    if config.fleet.runner == "inline":
-        from factory.synthesis.inline import run_units
-    else:
-        from cluster.fleet import run_units
-
     train_one = functools.partial(train_where_asked, train)
-    print("\n".join(lines(compare(config, run_units, train_one))))
+    print("\n".join(lines(compare(config, runner_of(config), train_one))))
 
 
 if __name__ == "__main__":

@@ -12,17 +12,13 @@ import json
 
 from factory.config import Config
 from jobs.command import run
+from jobs.running import runner_of
 
 
 def finetune_booth(config: Config, dry_run: bool) -> None:
     from factory.synthesis.finetuning import finetune
 
-    if config.fleet.runner == "inline":
-        from factory.synthesis.inline import run_units
-    else:
-        from cluster.fleet import run_units
-
-    means = finetune(config, run_units, dry_run=dry_run)
+    means = finetune(config, runner_of(config), dry_run=dry_run)
     if means:
         print(json.dumps(means, indent=2))
 
