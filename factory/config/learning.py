@@ -299,6 +299,9 @@ class GeneratorConfig:
     ICCV version); needs source.detector, which finds them in the aligned faces."""
     start: str | None = None
     """Generator checkpoint whose weights training begins with; None: from nothing."""
+    renew_identity: bool = False
+    """start was trained with another recognizer: what reads an identity begins anew, the rest of
+    its weights (how faces look) is taken over."""
     condition: Literal["image", "prototype"] = "image"
     """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
     epochs: float = knob(100.0, low=0.0)

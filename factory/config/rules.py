@@ -97,6 +97,11 @@ def check(config: Config) -> None:
             f"generator.num_heads: got {config.generator.num_heads}; want a divisor of "
             f"generator.width={config.generator.width}"
         )
+    if config.generator.renew_identity and not config.generator.start:
+        raise ConfigError(
+            "generator.renew_identity: got true without generator.start; want a generator to begin "
+            "with, or false"
+        )
 
 
 def _check_sampler(config: Config) -> None:

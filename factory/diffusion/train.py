@@ -21,7 +21,7 @@ from factory.diffusion.pose import CHANNELS
 from factory.diffusion.process import Process, draw_timesteps
 from factory.diffusion.sheet import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
-from factory.diffusion.uvit import Shape, UViT
+from factory.diffusion.uvit import READERS, Shape, UViT
 from factory.distributed import micro_batch, pick_device, rank, world_size
 from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError, ConfigError
@@ -203,17 +203,21 @@ def save_png(path: Path, image_HWC: np.ndarray) -> None:
 
 
 def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
-    """Take over the weights of recipe.start, whose sha256 is returned; layers it lacks stay new.
+    """Take over the weights of recipe.start, whose sha256 is returned; layers it lacks stay new,
+    and with recipe.renew_identity those that read embeddings.
 
     Raises CheckpointError when it was trained with other networks (`lineage`), to estimate
     something else, or has layers of another shape.
     """
     name = str(recipe.start)
     loaded = checkpoint.load(name, "generator", "generator.start")
-    if loaded.lineage != lineage:
+    theirs = {kind: loaded.lineage.get(kind) for kind in lineage}
+    if recipe.renew_identity:
+        theirs["recognizer"] = lineage["recognizer"]
+    if theirs != lineage:
         raise CheckpointError(
             f"generator.start: {name} was trained with another recognizer or autoencoder; use "
-            "those, or generator.start=null"
+            "those, or generator.start=null (another recognizer alone: generator.renew_identity)"
         )
     for key in ("prediction", "num_timesteps"):
         if loaded.config[key] != getattr(recipe, key):
@@ -221,14 +225,16 @@ def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) 
                 f"generator.{key}: got {getattr(recipe, key)} to begin with {name}, which was "
                 f"trained with {loaded.config[key]}; want the same"
             )
-    mine = network.state_dict()
-    for tensor_name, tensor in loaded.tensors.items():
+    mine, taken = network.state_dict(), loaded.tensors
+    if recipe.renew_identity:
+        taken = {key: tensor for key, tensor in taken.items() if key.split(".")[0] not in READERS}
+    for tensor_name, tensor in taken.items():
         if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
             raise CheckpointError(
                 f"generator.start: {name} has {tensor_name} of shape {tuple(tensor.shape)}, this "
                 "generator has not; want the same space, width, depth and patch"
             )
-    network.load_state_dict(mine | loaded.tensors)
+    network.load_state_dict(mine | taken)
     return loaded.sha256
 
 

@@ -25,6 +25,9 @@ from torch.nn import functional as F
 
 from factory.errors import ConfigError
 
+READERS = ("identity", "joined", "joined_drive")
+"""Layers that read embeddings: they know the recognizer they were trained with."""
+
 
 @dataclass(frozen=True)
 class Shape:

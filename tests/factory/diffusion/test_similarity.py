@@ -78,6 +78,23 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
         torch.testing.assert_close(after.tensors[name], tensor)
 
 
+def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, weights):  # noqa: F811
+    story = checkpoint.read_story(str(weights / "generator"), "generator", "k")
+    before = checkpoint.load(str(weights / "generator"), "generator", "k").tensors
+    network = UViT(Shape(**story["config"]["shape"]))
+    new = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    config = recipe(f"generator.start={weights / 'generator'}", "generator.renew_identity=true")
+    asked = replace(config.generator, num_timesteps=story["config"]["num_timesteps"])
+    begin_with(network, asked, story["lineage"] | {"recognizer": "0" * 64})
+    for name, tensor in network.state_dict().items():
+        wanted = new if name.startswith("identity.") else before
+        torch.testing.assert_close(tensor, wanted[name])
+    with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
+        begin_with(network, asked, story["lineage"] | {"autoencoder": "0" * 64})
+    with pytest.raises(ConfigError, match=r"generator\.renew_identity: got true without"):
+        recipe("generator.renew_identity=true")
+
+
 @pytest.mark.parametrize("tokens", [0, 2])
 def test_sheets_show_how_far_a_training_is(recipe, tmp_path, tokens):  # noqa: F811
     settings = ("training.max_steps=4", "training.verify_every=2")
