@@ -20,7 +20,8 @@ class SourceConfig:
     path: str | None = None
     """Folder, tar, release or .rec to read; None only for the starter pack."""
     landmarks: str | None = None
-    """CSV with columns file,x1,y1..x5,y5 in pixels of the unaligned images; None: no table."""
+    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
+    (MediaPipe) points a face; None: no table."""
     detector: str | None = None
     """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
     image_px: int = knob(112, low=16, high=1024)

@@ -117,20 +117,6 @@ def regions(
     return Regions(alpha_NHW, face_NHW, hidden_N / np.maximum(whole_N, 1), usable_N)
 
 
-def five_of(points_P2: np.ndarray) -> np.ndarray:
-    """Five points [5, 2] of 5, 68 (iBUG) or 468 and more (MediaPipe's mesh); ValueError else."""
-    groups = {
-        5: ([0], [1], [2], [3], [4]),
-        68: ([*range(36, 42)], [*range(42, 48)], [30], [48], [54]),
-        468: ([33, 133], [362, 263], [1], [61], [291]),
-    }
-    count = len(points_P2)
-    chosen = groups.get(468 if count >= 468 else count)
-    if chosen is None:
-        raise ValueError(f"landmarks: got {count} points a face; want 5, 68, or at least 468")
-    return np.stack([points_P2[group].mean(0) for group in chosen])
-
-
 class Frames:
     """Coordinate frames of N faces, from their five points."""
 

@@ -26,6 +26,13 @@ TEMPLATE_52 = np.array(
 DETECT_PX = 224
 """Aligned faces are looked at in at least this size (YuNet's enlarge_to)."""
 
+FIVE_OF = {
+    5: ([0], [1], [2], [3], [4]),
+    68: ([*range(36, 42)], [*range(42, 48)], [30], [48], [54]),
+    468: ([33, 133], [362, 263], [1], [61], [291]),
+}
+"""Which points of a layout make the five, as means: iBUG's 68, the 468 of MediaPipe's mesh."""
+
 
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
     """2x3 matrix of the least-squares similarity that takes points to target (Umeyama 1991)."""
@@ -125,18 +132,24 @@ def _enlarged(image_HWC: np.ndarray, scale: float) -> np.ndarray:
 
 
 def read_landmarks(path: str) -> dict[str, np.ndarray]:
-    """CSV rows `file, x1, y1, .. x5, y5[, ...]` after one header line, by file name."""
+    """Five points by file name, of CSV rows `file, x1, y1, x2, y2, ...` after one header line.
+
+    Rows have 5 points, 68 (iBUG) or at least 468 (MediaPipe's mesh); columns after them are passed
+    over."""
     if not Path(path).is_file():
-        raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of five points an image")
+        raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of points, a face a row")
     table: dict[str, np.ndarray] = {}
     with open(path, newline="", encoding="utf-8") as handle:
         rows = csv.reader(handle)
         next(rows, None)
         for line, row in enumerate(rows, start=2):
+            count = max((n for n in FIVE_OF if len(row) > 2 * n), default=5)
             try:
-                table[row[0]] = np.array([float(v) for v in row[1:11]]).reshape(5, 2)
+                points_P2 = np.array([float(v) for v in row[1 : 1 + 2 * count]]).reshape(count, 2)
+                table[row[0]] = np.stack([points_P2[group].mean(0) for group in FIVE_OF[count]])
             except (ValueError, IndexError):
                 raise SourceError(
-                    f"source.landmarks: {path} line {line} is not a file name and ten numbers"
+                    f"source.landmarks: {path} line {line} is not a file name and two numbers for "
+                    "each of 5, 68 or 468 points"
                 ) from None
     return table

@@ -21,12 +21,11 @@ from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import pick_device
 from factory.identities.roster import open_recognizer
-from factory.optimization import stream_seed
-from factory.records import Shot
 from factory.sources import open_source
 from factory.sources.alignment import DETECT_PX, YuNet
 from factory.sources.pose import yaw_degrees
 from factory.synthesis.generators import DiffusionGenerator
+from tests.benchmarks.drawing import draw_each
 from tests.benchmarks.similarity_study import spearman
 
 YAWS = list(range(-40, 41, 10))
@@ -51,17 +50,10 @@ def main() -> None:
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
-    detector, size = YuNet(str(config.source.detector), enlarge_to=DETECT_PX), 8
+    detector = YuNet(str(config.source.detector), enlarge_to=DETECT_PX)
     told, seen, cosines, rows = [], [], [], []
     for yaw in YAWS:
-        images = []
-        for first in range(0, len(chosen), size):
-            shots = [
-                _shot(who, slot, float(yaw), config.sampler)
-                for slot, who in enumerate(range(first, min(first + size, len(chosen))))
-            ]
-            images.append(generator.generate(shots, size)[: len(shots)])
-        drawn = np.concatenate(images)
+        drawn = draw_each(generator, len(chosen), 8, config.sampler, yaw=float(yaw), pitch=0.0)
         rows.append(drawn)
         cosines.append(float((recognizer.embed(drawn) * unit_ND).sum(1).mean()))
         for image in drawn:
@@ -84,23 +76,6 @@ def main() -> None:
 
         people = [np.concatenate([row[who] for row in rows], 1) for who in range(8)]
         Image.fromarray(np.concatenate(people)).save(asked.save)
-
-
-def _shot(who: int, slot: int, yaw: float, sampler) -> Shot:
-    return Shot(
-        key=f"{who:06d}_0000",
-        identity=who,
-        image=0,
-        attempt=0,
-        seed=stream_seed(0, who, "pose study"),
-        sampler=sampler.kind,
-        num_steps=sampler.num_steps,
-        guidance=sampler.guidance,
-        batch=0,
-        slot=slot,
-        yaw=yaw,
-        pitch=0.0,
-    )
 
 
 if __name__ == "__main__":

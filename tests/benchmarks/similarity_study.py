@@ -20,11 +20,10 @@ from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.distributed import pick_device
 from factory.identities.roster import open_recognizer
-from factory.optimization import stream_seed
 from factory.recognition.foreign import open_embedder
-from factory.records import Shot
 from factory.sources import open_source
 from factory.synthesis.generators import DiffusionGenerator
+from tests.benchmarks.drawing import draw_each
 
 VALUES = [round(-0.2 + 0.1 * i, 1) for i in range(13)]
 
@@ -38,6 +37,7 @@ def main() -> None:
     asked = parser.parse_args()
     config = load(asked.config, asked.dotlist)
     device, precision = pick_device(config.compute), config.compute.precision
+    torch.set_num_threads(config.plan.num_threads)
     recognizer, source = open_recognizer(config), open_source(config.source)
     _, firsts = np.unique(source.labels, return_index=True)
     chosen = firsts[np.linspace(0, len(firsts) - 1, asked.inquiries).astype(int)]
@@ -46,29 +46,8 @@ def main() -> None:
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
-    size, sampler = config.plan.micro_batch, config.sampler
-    by_m = []
-    for m in VALUES:
-        images = []
-        for first in range(0, len(chosen), size):
-            shots = [
-                Shot(
-                    key=f"{who:06d}_0000",
-                    identity=who,
-                    image=0,
-                    attempt=0,
-                    seed=stream_seed(0, who, "study"),
-                    sampler=sampler.kind,
-                    num_steps=sampler.num_steps,
-                    guidance=sampler.guidance,
-                    batch=0,
-                    slot=slot,
-                    similarity=m,
-                )
-                for slot, who in enumerate(range(first, min(first + size, len(chosen))))
-            ]
-            images.append(generator.generate(shots, size)[: len(shots)])
-        by_m.append(np.concatenate(images))
+    size, sampler = config.plan.micro_batch or 16, config.sampler
+    by_m = [draw_each(generator, len(chosen), size, sampler, similarity=m) for m in VALUES]
     told = np.repeat(VALUES, len(chosen))
     result = {"num_inquiries": len(chosen), "num_images": len(told)}
     judges = {"recognizer": recognizer}
@@ -102,5 +81,4 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     main()

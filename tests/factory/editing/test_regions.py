@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from factory.config.editing import KINDS, SPARING
-from factory.editing.regions import FIELDS, NUM_DRAWS, five_of, regions
+from factory.editing.regions import FIELDS, NUM_DRAWS, regions
 from factory.sources.alignment import TEMPLATE_52, YuNet
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -129,18 +129,6 @@ def test_a_segmenters_face_takes_the_place_of_the_oval():
     assert abs(found.alpha_NHW[0][face[0] == 1].mean() - 0.25) < 0.03
     with pytest.raises(ValueError, match=r"got masks \(1, 112, 64\); want \(1, 112, 112\)"):
         regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face[:, :, :64])
-
-
-def test_five_points_of_many():
-    points = np.zeros((68, 2))
-    points[36:42], points[42:48], points[30], points[48], points[54] = 1, 2, 3, 4, 5
-    assert five_of(points)[:, 0].tolist() == [1, 2, 3, 4, 5]
-    mesh = np.zeros((478, 2))
-    mesh[[33, 133]], mesh[[362, 263]], mesh[1], mesh[61], mesh[291] = 1, 2, 3, 4, 5
-    assert five_of(mesh)[:, 1].tolist() == [1, 2, 3, 4, 5]
-    assert (five_of(TEMPLATE_52) == TEMPLATE_52).all()
-    with pytest.raises(ValueError, match="got 21 points a face; want 5, 68, or at least 468"):
-        five_of(np.zeros((21, 2)))
 
 
 @pytest.mark.slow

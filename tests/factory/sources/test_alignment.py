@@ -61,6 +61,23 @@ def test_landmark_tables(tmp_path):
         YuNet(str(tmp_path / "none.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("count", "groups"),
+    [
+        (68, ([*range(36, 42)], [*range(42, 48)], [30], [48], [54])),
+        (478, ([33, 133], [362, 263], [1], [61], [291])),
+    ],
+)
+def test_five_points_of_many(tmp_path, count, groups):
+    points = np.zeros((count, 2))
+    for value, group in enumerate(groups, start=1):
+        points[group] = value, -value
+    file = tmp_path / "points.csv"
+    numbers = ",".join(str(value) for value in points.ravel())
+    file.write_text(f"path,x1,y1\nx/1.jpg,{numbers},0.9\n")
+    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [[n, -n] for n in range(1, 6)]
+
+
 def test_yaw_is_zero_ahead_and_grows_with_the_nose():
     symmetric = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], float)
     turned = symmetric.copy()
