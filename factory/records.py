@@ -63,7 +63,8 @@ class Shot:
     guidance_from: float = 0.0
     guidance_to: float = 1.0
     away: int = -1
-    """Roster index of the identity that guidance leads away from; -1: nobody."""
+    """Roster index of the identity that guidance leads away from (its own: from the answer at
+    similarity 1); -1: nobody."""
     turn_cos: float = 1.0
     """Cosine of the angle by which the condition is turned (IDperturb)."""
     similarity: float | None = None

@@ -88,9 +88,10 @@ class SamplerConfig:
     """Least noise, as t/T, at which guidance acts."""
     guidance_to: float = knob(1.0, low=0.0, high=1.0)
     """Most noise at which it acts; outside, an image costs half."""
-    away: Literal["nobody", "nearest"] = "nobody"
-    """What guidance leads away from: the answer for nobody, or that for the nearest other identity
-    of the roster (NegFaceDiff)."""
+    away: Literal["nobody", "nearest", "itself"] = "nobody"
+    """What guidance leads away from: the answer for nobody, that for the nearest other identity of
+    the roster (NegFaceDiff), or that for the same identity at similarity 1, by which a similarity
+    below 1 is kept far more exactly than it was learned."""
     turn: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     (IDperturb): more variety within an identity, at no cost."""

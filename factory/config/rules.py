@@ -116,6 +116,11 @@ def _check_sampler(config: Config) -> None:
             f"sampler.away: got {sampler.away!r} with sampler.guidance=1, which guides nowhere; "
             "want a larger guidance, or 'nobody'"
         )
+    if sampler.away == "itself" and not sampler.similarity:
+        raise ConfigError(
+            "sampler.away: got 'itself' without sampler.similarity; want similarities, which it "
+            "makes an image keep, or 'nobody'"
+        )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
         raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")

@@ -1,8 +1,9 @@
 """From a network to a denoiser: what it is told, and guidance by a second answer.
 
 Classifier-free guidance (Ho & Salimans 2022) leads away from the answer for nobody, NegFaceDiff
-(2025) from that for the nearest other identity; both in an interval of noise levels alone where one
-is given (Kynkaanniemi et al. 2024).
+(2025) from that for the nearest other identity, and, to keep a similarity more exactly than it was
+learned, from that for the same identity at similarity 1; all in an interval of noise levels alone
+where one is given (Kynkaanniemi et al. 2024).
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ image to see seen_BSHW=) -> prediction."""
 @dataclass(frozen=True)
 class Told:
     """What a batch is drawn from: identities [B, D], whom guidance leads away from [B, D] (zero:
-    nobody), its strength [B], and for networks that take them similarities [B] and an image to see
-    [B, S, px, px], which nobody sees as well."""
+    nobody), its strength [B], and for networks that take them similarities [B] to each and an image
+    to see [B, S, px, px], which is the same for both."""
 
     identity_BD: torch.Tensor
     away_BD: torch.Tensor
     guidance_B: torch.Tensor
     similarity_B: torch.Tensor | None = None
+    away_similarity_B: torch.Tensor | None = None
     seen_BSHW: torch.Tensor | None = None
 
 
@@ -49,8 +51,8 @@ def guided(
     identities = torch.cat([told.identity_BD, told.away_BD])
     similarities = told.similarity_B
     if similarities is not None:
-        known_B = told.away_BD.any(1)  # nobody has no similarity
-        similarities = torch.cat([similarities, similarities * known_B])
+        assert told.away_similarity_B is not None
+        similarities = torch.cat([similarities, told.away_similarity_B])
 
     def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
         level = (t + 1) / process.num_timesteps

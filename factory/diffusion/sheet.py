@@ -36,15 +36,17 @@ def sample_sheet(
     identity_BD = unit_PD.repeat_interleave(IMAGES, 0).to(device)
     size = (len(identity_BD), shape.channels, shape.side, shape.side)
     noise = torch.randn(size, generator=torch_generator(0, "sheet")).to(device)
-    similarity_B = None
+    similarity_B = nobody_B = None
     if shape.similarity_tokens:
         similarity_B = torch.linspace(1, 0, IMAGES).repeat(len(unit_PD)).to(device)
+        nobody_B = torch.zeros_like(similarity_B)
     guidance_B = torch.full((len(identity_BD),), GUIDANCE, device=device)
     seen_BSHW = None
     if shape.seen_channels:  # no points: whatever pose
         seen_BSHW = torch.zeros(len(identity_BD), shape.seen_channels, shape.seen_px, shape.seen_px)
         seen_BSHW = seen_BSHW.to(device)
-    told = Told(identity_BD, torch.zeros_like(identity_BD), guidance_B, similarity_B, seen_BSHW)
+    nobody_BD = torch.zeros_like(identity_BD)
+    told = Told(identity_BD, nobody_BD, guidance_B, similarity_B, nobody_B, seen_BSHW)
     process = Process(recipe.num_timesteps)
     denoise = guided(network, process, recipe.prediction, told)
     num_steps = min(NUM_STEPS, recipe.num_timesteps)

@@ -159,7 +159,7 @@ def place(
                 spacing=sampler["spacing"],
                 guidance_from=sampler["guidance_from"],
                 guidance_to=sampler["guidance_to"],
-                away=who.nearest_other if sampler["away"] == "nearest" else -1,
+                away={"nearest": who.nearest_other, "itself": identity}.get(sampler["away"], -1),
                 turn_cos=_turn_cos(sampler, who, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
                 yaw=yaw,

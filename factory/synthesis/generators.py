@@ -81,23 +81,29 @@ class DiffusionGenerator:
         size = (self._shape.channels, self._shape.side, self._shape.side)
         noise = torch.zeros(batch_size, *size)
         identity_BD = torch.zeros(batch_size, self._shape.embedding_dim)
-        away_BD, similarity_B = torch.zeros_like(identity_BD), torch.zeros(batch_size)
+        similarity_B, away_similarity_B = torch.zeros(batch_size), torch.zeros(batch_size)
+        away_BD = torch.zeros_like(identity_BD)
         guidance_B = torch.full((batch_size,), shots[0].guidance)
         for shot in shots:
             stream = np.random.Generator(np.random.Philox(shot.seed))
             noise[shot.slot] = torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
             identity_BD[shot.slot] = turned(self._roster_ND[shot.identity], shot.turn_cos, stream)
-            if shot.away >= 0:
-                away_BD[shot.slot] = self._roster_ND[shot.away]
             guidance_B[shot.slot] = shot.guidance
             similarity_B[shot.slot] = shot.similarity or 0.0
+            if shot.away == shot.identity:
+                away_BD[shot.slot], away_similarity_B[shot.slot] = identity_BD[shot.slot], 1.0
+            elif shot.away >= 0:
+                away_BD[shot.slot] = self._roster_ND[shot.away]
+                away_similarity_B[shot.slot] = shot.similarity or 0.0
         if self._pose is not None:
             told_seen = self._landmarks(shots, batch_size).to(self._device)
         else:
             told_seen = None
-        tensors = (tensor.to(self._device) for tensor in (identity_BD, away_BD, guidance_B))
-        similar = similarity_B.to(self._device) if self._shape.similarity_tokens else None
-        return noise.to(self._device), Told(*tensors, similar, told_seen)
+        tensors = [identity_BD, away_BD, guidance_B]
+        if self._shape.similarity_tokens:
+            tensors += [similarity_B, away_similarity_B]
+        told = Told(*(tensor.to(self._device) for tensor in tensors), seen_BSHW=told_seen)
+        return noise.to(self._device), told
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""

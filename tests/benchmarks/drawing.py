@@ -39,5 +39,6 @@ def _shot(who: int, slot: int, sampler: SamplerConfig, told: dict[str, Any]) -> 
         guidance_to=sampler.guidance_to,
         batch=0,
         slot=slot,
+        away=who if sampler.away == "itself" else -1,
         **told,
     )

@@ -89,9 +89,9 @@ def test_agrees_with_diffusers(network, kind, prediction, num_steps, monkeypatch
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
-def told(condition, guidance, away=None, similarity=None) -> Told:
+def told(condition, guidance, away=None, similarity=None, away_similarity=None) -> Told:
     away = torch.zeros_like(condition) if away is None else away
-    return Told(condition, away, torch.tensor(guidance), similarity)
+    return Told(condition, away, torch.tensor(guidance), similarity, away_similarity)
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "logsnr"])
@@ -164,20 +164,16 @@ def test_guidance_acts_in_its_interval_alone(network):
         torch.testing.assert_close(inside(x, t), same(x, t), atol=1e-5, rtol=1e-4)
 
 
-def test_nobody_has_no_similarity():
-    seen = []
-
+def test_guidance_leads_away_from_another_similarity():
     def network(x, t_B, identity_BD, similarity_B):
-        seen.append(similarity_B.tolist())
-        return x
+        return x * similarity_B.view(-1, 1, 1, 1)
 
     condition, x = torch.ones(2, 6), torch.randn(2, 2, 8, 8)
-    similarity = torch.tensor([0.5, -0.2])
-    away = torch.stack([torch.zeros(6), torch.ones(6)])
-    for given in (None, away):
-        guided(network, Process(10), "x0", told(condition, [2.0, 2.0], given, similarity))(x, 5)
-    half, minus = pytest.approx(0.5), pytest.approx(-0.2)
-    assert seen == [[half, minus, 0, 0], [half, minus, 0, minus]]
+    similarity, away = torch.tensor([0.5, -0.2]), torch.tensor([1.0, 0.0])
+    asked = told(condition, [2.0, 2.0], condition, similarity, away)
+    got = guided(network, Process(10), "x0", asked)(x, 5)
+    factor = 2 * similarity - away
+    torch.testing.assert_close(got, x * factor.view(2, 1, 1, 1))
 
 
 def test_timesteps_begin_at_the_noisiest():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,6 +16,8 @@ from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError, ConfigError
 from factory.preflight import preflight
 from factory.recognition.embed import Recognizer
+from factory.records import Shot
+from factory.synthesis.generators import DiffusionGenerator
 from tests.conftest import PX
 from tests.factory.diffusion.test_train import CPU, quiet, recipe  # noqa: F401
 
@@ -120,6 +123,28 @@ def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
         begin_with(wider, replace(asked, num_timesteps=7), story["lineage"])
 
 
+def test_whom_guidance_leads_away_from_has_a_similarity_too():
+    """Nobody has none, another person the same, the person itself 1."""
+    torch.manual_seed(0)
+    shape = Shape(2, 8, 2, None, 32, 3, 2, 6, similarity_tokens=2)
+    story = {"shape": asdict(shape), "num_timesteps": 10, "prediction": "v"}
+    weights = UViT(shape).state_dict()
+    loaded = checkpoint.Checkpoint("generator", weights, story, 0, {}, {}, "")
+    unit_ND = np.eye(6, dtype=np.float32)[:2]
+    generator = DiffusionGenerator(loaded, None, unit_ND, CPU, "fp32")
+    aways = (-1, 0, 1)  # nobody, itself, the other
+    shots = [
+        Shot("k", 0, i, 0, i, "ddim", 2, 2.0, 0, i, away=away, turn_cos=0.9, similarity=0.25)
+        for i, away in enumerate(aways)
+    ]
+    _, told = generator.inputs(shots, 4)
+    assert told.similarity_B.tolist() == [0.25, 0.25, 0.25, 0]
+    assert told.away_similarity_B.tolist() == [0, 1, 0.25, 0]
+    assert not told.away_BD[0].any()
+    torch.testing.assert_close(told.away_BD[1], told.identity_BD[1])  # turned as it is
+    torch.testing.assert_close(told.away_BD[2], torch.from_numpy(unit_ND[1]))
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -129,6 +154,7 @@ def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
             ("sampler.similarity=[0.0]", "filters.min_own_cosine=.4"),
             r"filters\.min_own_cosine: got 0\.4 while sampler\.similarity asks for 0\.0",
         ),
+        (("sampler.away=itself",), r"sampler\.away: got 'itself' without sampler\.similarity"),
         (("sampler.guidance_from=.5", "sampler.guidance_to=.5"), r"sampler\.guidance_from"),
     ],
 )

@@ -131,5 +131,7 @@ def test_shots_say_how_their_condition_is_bent():
         assert max(turns) > 1 - 0.1 * (1 - least)
     assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
     assert place(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
+    itself = ASKED | {"sampler": SAMPLER | {"away": "itself"}}
+    assert [s.away for s in place(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
     plain = place(ASKED, [(0, 0)], roster, 0)[0]
     assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)
