@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +25,6 @@ from factory.recognition.embed import Recognizer
 from factory.sources import FaceSet
 
 SHARD = 4096
-PARTS = ("x", "unit")
-
 Shard = tuple[np.ndarray, np.ndarray]
 """x [2, S, C, h, w] (or uint8 images [2, S, H, W, 3]), the faces, then their mirrors; and their
 conditions [2, S, D]."""
@@ -65,8 +64,7 @@ class TrainingCache:
         else:
             what = [faces.fingerprint, str(faces.images_NHWC.shape), recognizer.sha256, kind]
             what.append(autoencoder.story if autoencoder else "pixels")
-            digest = hashlib.sha256(" ".join(what).encode()).hexdigest()[:16]
-            self._shards = _kept(Path(folder) / digest, len(starts), lambda s: make(starts[s]))
+            self._shards = kept_files(folder, what, ("x", "unit"), starts, make)
         first = self._images(np.array([[0, 0]]))
         self.channels, self.side = int(first.shape[1]), int(first.shape[2])
 
@@ -91,25 +89,35 @@ class TrainingCache:
         return torch.from_numpy(np.stack(rows))
 
 
-def _kept(folder: Path, count: int, make: Callable[[int], Shard]) -> list[Shard]:
-    """Shards in files, mapped; those that are not there are made, each by one rank."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [[folder / f"{part}-{number:05d}.npy" for part in PARTS] for number in range(count)]
+def kept_files(
+    folder: str,
+    what: list[str],
+    parts: tuple[str, ...],
+    starts: range,
+    make: Callable[[int], tuple[np.ndarray, ...]],
+) -> list[Any]:
+    """Shards of arrays, one for each of `parts`, in files under a name of `what` they are made
+    from, mapped; those that are not there are made of the faces from a start, each by one rank."""
+    place = Path(folder) / hashlib.sha256(" ".join(what).encode()).hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    count = len(starts)
+    files = [[place / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
     for number in range(rank(), count, world_size()):
         if not all(file.exists() for file in files[number]):
-            for file, array in zip(files[number], make(number), strict=True):
+            for file, array in zip(files[number], make(starts[number]), strict=True):
                 part = file.with_name(f".{file.name}.{os.getpid()}.npy")
                 np.save(part, array, allow_pickle=False)
                 part.replace(file)
     wait_for_all()
-    missing = [file for pair in files for file in pair if not file.exists()]
+    missing = [file for shard in files for file in shard if not file.exists()]
     if missing:
         raise ConfigError(
             f"training.cache: {missing[0]} was made by another rank and is not here; want a folder "
             "that all nodes see, or null"
         )
-    mapped = [[np.load(file, mmap_mode="r", allow_pickle=False) for file in pair] for pair in files]
-    return [(x, unit) for x, unit in mapped]
+    return [
+        tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
+    ]
 
 
 def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:

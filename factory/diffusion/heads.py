@@ -4,12 +4,15 @@ version)."""
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from factory.checkpoint import file_sha256
 from factory.config import Config
+from factory.diffusion.cache import SHARD, kept_files
 from factory.diffusion.pose import PoseModel, landmark_images
 from factory.errors import ConfigError
 from factory.sources import FaceSet
@@ -17,7 +20,8 @@ from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_
 
 
 class Heads:
-    """Points of faces and of their mirrors, found once; where none are found none are shown."""
+    """Points of faces and of their mirrors, found once, for all trainings where there is a
+    training.cache; where none are found none are shown."""
 
     def __init__(self, faces: FaceSet, config: Config) -> None:
         """Raises ConfigError without source.detector, or when it finds hardly anybody."""
@@ -27,7 +31,17 @@ class Heads:
             )
         detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
         self._px = faces.images_NHWC.shape[1]
-        points_N52 = points_of(faces.images_NHWC, detector)
+
+        def found(start: int) -> tuple[np.ndarray]:
+            return (points_of(faces.images_NHWC[start : start + SHARD], detector),)
+
+        starts = range(0, len(faces), SHARD)
+        if config.training.cache is None:
+            shards = [found(start) for start in starts]
+        else:
+            what = [faces.fingerprint, str(self._px), file_sha256(Path(config.source.detector))]
+            shards = kept_files(config.training.cache, what, ("points",), starts, found)
+        points_N52 = np.concatenate([points for (points,) in shards])
         self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])
         self.model = PoseModel.learn(self._points_2N52, self._px)
 

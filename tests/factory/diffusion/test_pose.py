@@ -12,6 +12,7 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion import heads
+from factory.diffusion.heads import Heads
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.train import train
 from factory.errors import ConfigError
@@ -24,7 +25,7 @@ from factory.sources.pose import draw_pose, learned_range, pitch_degrees, yaw_de
 from factory.store import open_store
 from factory.synthesis.opening import open_plan, open_workshop
 from tests.conftest import PX
-from tests.factory.diffusion.test_train import quiet, recipe  # noqa: F401
+from tests.factory.diffusion.test_train import faces_of, quiet, recipe  # noqa: F401
 
 
 def head(yaw: float, pitch: float = 0.0) -> np.ndarray:
@@ -132,6 +133,26 @@ def test_a_generator_learns_from_points_and_keeps_the_poses(posed):
     assert len(list((Path(posed) / "sheets").glob("*.png"))) == 2
     low, high = learned_range(PoseModel.of(loaded.config["pose"]).bins, 0)
     assert low < -25 < 25 < high
+
+
+def test_points_are_found_once_for_all_trainings(
+    pretend_detector,
+    recipe,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    detector = tmp_path / "yunet.onnx"
+    detector.write_bytes(b"weights")
+    config = recipe(f"source.detector={detector}", f"training.cache={tmp_path / 'cache'}")
+    faces = faces_of(config)
+    chosen = np.arange(len(faces))
+    first = Heads(faces, config).images(chosen % 2, chosen)
+    monkeypatch.setattr(heads, "points_of", None)  # not asked again
+    again = Heads(faces, config).images(chosen % 2, chosen)
+    torch.testing.assert_close(first, again)
+    detector.write_bytes(b"other weights")
+    with pytest.raises(TypeError):
+        Heads(faces, config)
 
 
 def test_without_a_detector_it_is_refused(recipe):  # noqa: F811
