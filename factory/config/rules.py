@@ -64,6 +64,10 @@ def check(config: Config) -> None:
         )
     else:
         _check_nothing_edited(config)
+    _check_networks(config)
+
+
+def _check_networks(config: Config) -> None:
     if config.recognizer.virtual_per_step != "batch" and not config.recognizer.num_virtual:
         raise ConfigError(
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
