@@ -79,6 +79,12 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
     assert set(before) < set(after.tensors)
     for name, tensor in before.items():
         torch.testing.assert_close(after.tensors[name], tensor)
+    third = (
+        settings[0],
+        f"generator.start={tmp_path / 'out'}",
+        f"training.out={tmp_path / 'third'}",
+    )
+    train(recipe(*third, "training.max_steps=1"), quiet)  # its start has a start itself
 
 
 def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, weights):  # noqa: F811
