@@ -114,6 +114,11 @@ def _check_generator(config: Config, generator: dict[str, Any]) -> None:
     steps, known = config.sampler.num_steps, int(generator["num_timesteps"])
     if steps > known:
         raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    if generator["prediction"] == "epsilon" and config.sampler.spacing == "trailing":
+        raise ConfigError(
+            "sampler.spacing: got 'trailing' for a generator that estimates epsilon, whose error "
+            "its first step multiplies a thousandfold; want 'logsnr'"
+        )
     _check_similarity(config, int(generator["shape"].get(TOKENS, 0)))
     _check_pose(config, generator.get("pose"))
 

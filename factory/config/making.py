@@ -90,8 +90,8 @@ class SamplerConfig:
     """Most noise at which it acts; outside, an image costs half."""
     away: Literal["nobody", "nearest", "itself"] = "nobody"
     """What guidance leads away from: the answer for nobody, that for the nearest other identity of
-    the roster (NegFaceDiff), or that for the same identity at similarity 1, by which a similarity
-    below 1 is kept far more exactly than it was learned."""
+    the roster (NegFaceDiff), or that for the same identity at similarity 1, which makes low
+    similarities (below about .6) reachable that training alone does not reach."""
     turn: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     (IDperturb): more variety within an identity, at no cost."""

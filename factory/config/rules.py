@@ -125,6 +125,11 @@ def _check_sampler(config: Config) -> None:
             "sampler.away: got 'itself' without sampler.similarity; want similarities, which it "
             "makes an image keep, or 'nobody'"
         )
+    if sampler.away == "itself" and 1 in sampler.similarity:
+        raise ConfigError(
+            "sampler.similarity: got 1 with sampler.away='itself', which leads away from 1; want "
+            "smaller ones, or sampler.away=nobody"
+        )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
         raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")

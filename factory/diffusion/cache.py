@@ -62,7 +62,7 @@ class TrainingCache:
         if folder is None:
             self._shards = [make(start) for start in starts]
         else:
-            what = [faces.fingerprint, str(faces.images_NHWC.shape), recognizer.sha256, kind]
+            what = [pixels_sha256(faces), recognizer.sha256, kind]
             what.append(autoencoder.story if autoencoder else "pixels")
             self._shards = kept_files(folder, what, ("x", "unit"), starts, make)
         first = self._images(np.array([[0, 0]]))
@@ -87,6 +87,14 @@ class TrainingCache:
         """Rows (mirror, face) of x or of the conditions."""
         rows = [self._shards[i // SHARD][part][m, i % SHARD] for m, i in places_B2.tolist()]
         return torch.from_numpy(np.stack(rows))
+
+
+def pixels_sha256(faces: FaceSet) -> str:
+    """Of the images themselves: a source's fingerprint does not tell how they were aligned."""
+    digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
+    for start in range(0, len(faces), SHARD):
+        digest.update(np.ascontiguousarray(faces.images_NHWC[start : start + SHARD]))
+    return digest.hexdigest()
 
 
 def kept_files(

@@ -1,9 +1,9 @@
 """From a network to a denoiser: what it is told, and guidance by a second answer.
 
 Classifier-free guidance (Ho & Salimans 2022) leads away from the answer for nobody, NegFaceDiff
-(2025) from that for the nearest other identity, and, to keep a similarity more exactly than it was
-learned, from that for the same identity at similarity 1; all in an interval of noise levels alone
-where one is given (Kynkaanniemi et al. 2024).
+(2025) from that for the nearest other identity, and, to reach low similarities, from that for the
+same identity at similarity 1; all in an interval of noise levels alone where one is given
+(Kynkaanniemi et al. 2024).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 
 from factory.checkpoint import file_sha256
 from factory.config import Config
-from factory.diffusion.cache import SHARD, kept_files
+from factory.diffusion.cache import SHARD, kept_files, pixels_sha256
 from factory.diffusion.pose import PoseModel, landmark_images
 from factory.errors import ConfigError
 from factory.sources import FaceSet
@@ -39,7 +39,7 @@ class Heads:
         if config.training.cache is None:
             shards = [found(start) for start in starts]
         else:
-            what = [faces.fingerprint, str(self._px), file_sha256(Path(config.source.detector))]
+            what = [pixels_sha256(faces), file_sha256(Path(config.source.detector)), str(DETECT_PX)]
             shards = kept_files(config.training.cache, what, ("points",), starts, found)
         points_N52 = np.concatenate([points for (points,) in shards])
         self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])

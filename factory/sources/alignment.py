@@ -32,6 +32,9 @@ FIVE_OF = {
     468: ([33, 133], [362, 263], [1], [61], [291]),
 }
 """Which points of a layout make the five, as means: iBUG's 68, the 468 of MediaPipe's mesh."""
+LAYOUTS = {5: 20, 68: 146, 468: 966}
+"""The most numbers in a row of a layout: ten of something else, and ten more points of a mesh that
+has the irises."""
 
 
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
@@ -134,8 +137,8 @@ def _enlarged(image_HWC: np.ndarray, scale: float) -> np.ndarray:
 def read_landmarks(path: str) -> dict[str, np.ndarray]:
     """Five points by file name, of CSV rows `file, x1, y1, x2, y2, ...` after one header line.
 
-    Rows have 5 points, 68 (iBUG) or at least 468 (MediaPipe's mesh); columns after them are passed
-    over."""
+    Rows have 5 points, 68 (iBUG), 468 or 478 (MediaPipe's meshes); a few columns after them, such
+    as a score, are passed over."""
     if not Path(path).is_file():
         raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of points, a face a row")
     table: dict[str, np.ndarray] = {}
@@ -143,13 +146,18 @@ def read_landmarks(path: str) -> dict[str, np.ndarray]:
         rows = csv.reader(handle)
         next(rows, None)
         for line, row in enumerate(rows, start=2):
-            count = max((n for n in FIVE_OF if len(row) > 2 * n), default=5)
+            numbers = len(row) - 1
+            count = next((n for n, most in LAYOUTS.items() if 2 * n <= numbers <= most), None)
+            if count is None:
+                raise SourceError(
+                    f"source.landmarks: {path} line {line} has {numbers} numbers; want x and y of "
+                    "5, 68, 468 or 478 points after the file name"
+                )
             try:
                 points_P2 = np.array([float(v) for v in row[1 : 1 + 2 * count]]).reshape(count, 2)
-                table[row[0]] = np.stack([points_P2[group].mean(0) for group in FIVE_OF[count]])
-            except (ValueError, IndexError):
+            except ValueError:
                 raise SourceError(
-                    f"source.landmarks: {path} line {line} is not a file name and two numbers for "
-                    "each of 5, 68 or 468 points"
+                    f"source.landmarks: {path} line {line} is not a file name and numbers"
                 ) from None
+            table[row[0]] = np.stack([points_P2[group].mean(0) for group in FIVE_OF[count]])
     return table

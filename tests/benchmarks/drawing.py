@@ -16,6 +16,10 @@ def draw_each(
     generator: DiffusionGenerator, people: int, size: int, sampler: SamplerConfig, **told: Any
 ) -> np.ndarray:
     """RGB uint8 [people, px, px, 3] in batches of `size`; `told` are fields of every shot."""
+    if sampler.away == "nearest" or sampler.turn:
+        raise ValueError(
+            "sampler: got away=nearest or turn=true, which need a roster; want neither"
+        )
     images = []
     for first in range(0, people, size):
         who = range(first, min(first + size, people))

@@ -150,6 +150,10 @@ def test_points_are_found_once_for_all_trainings(
     monkeypatch.setattr(heads, "points_of", None)  # not asked again
     again = Heads(faces, config).images(chosen % 2, chosen)
     torch.testing.assert_close(first, again)
+    faces.images_NHWC[0] += 1  # aligned otherwise
+    with pytest.raises(TypeError):
+        Heads(faces, config)
+    faces.images_NHWC[0] -= 1
     detector.write_bytes(b"other weights")
     with pytest.raises(TypeError):
         Heads(faces, config)

@@ -16,6 +16,8 @@ from factory.diffusion.guidance import Told, guided
 from factory.diffusion.process import Process
 from factory.diffusion.sampler import SAMPLERS, sample, spaced_timesteps
 from factory.diffusion.uvit import Shape, UViT
+from factory.errors import ConfigError
+from factory.preflight import _check_generator
 
 DIFFUSERS = {"x0": "sample", "v": "v_prediction", "epsilon": "epsilon"}
 COMMON = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"}
@@ -185,3 +187,11 @@ def test_timesteps_begin_at_the_noisiest():
     assert spaced_timesteps(Process(10), 10, "logsnr") == list(range(9, -1, -1))
     with pytest.raises(ValueError, match=r"sampler\.num_steps"):
         spaced_timesteps(Process(10), 11, "trailing")
+
+
+def test_epsilon_is_not_spaced_trailing(release_config):
+    """Its first step would multiply the network's error by sqrt(alpha_bar_949 / alpha_bar_999)."""
+    story = {"num_timesteps": 1000, "prediction": "epsilon", "shape": {}}
+    with pytest.raises(ConfigError, match=r"sampler\.spacing: got 'trailing' .* epsilon"):
+        _check_generator(release_config(), story)
+    _check_generator(release_config("sampler.spacing=logsnr"), story)

@@ -87,16 +87,20 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
     train(recipe(*third, "training.max_steps=1"), quiet)  # its start has a start itself
 
 
-def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, weights):  # noqa: F811
-    story = checkpoint.read_story(str(weights / "generator"), "generator", "k")
-    before = checkpoint.load(str(weights / "generator"), "generator", "k").tensors
+def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, tmp_path):  # noqa: F811
+    first = recipe("generator.similarity_tokens=2", "training.max_steps=1")
+    train(first, quiet)
+    story = checkpoint.read_story(first.training.out, "generator", "k")
+    before = checkpoint.load(first.training.out, "generator", "k").tensors
     network = UViT(Shape(**story["config"]["shape"]))
+    torch.nn.init.normal_(network.joined_drive.weight)  # it begins at zero
     new = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    config = recipe(f"generator.start={weights / 'generator'}", "generator.renew_identity=true")
-    asked = replace(config.generator, num_timesteps=story["config"]["num_timesteps"])
+    begin = (f"generator.start={first.training.out}", "generator.renew_identity=true")
+    asked = recipe(*begin, "generator.similarity_tokens=2").generator
     begin_with(network, asked, story["lineage"] | {"recognizer": "0" * 64})
     for name, tensor in network.state_dict().items():
-        wanted = new if name.startswith("identity.") else before
+        reads = name.startswith(("identity.", "joined.", "joined_drive."))
+        wanted = new if reads else before
         torch.testing.assert_close(tensor, wanted[name])
     with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
         begin_with(network, asked, story["lineage"] | {"autoencoder": "0" * 64})
@@ -161,6 +165,10 @@ def test_whom_guidance_leads_away_from_has_a_similarity_too():
             r"filters\.min_own_cosine: got 0\.4 while sampler\.similarity asks for 0\.0",
         ),
         (("sampler.away=itself",), r"sampler\.away: got 'itself' without sampler\.similarity"),
+        (
+            ("sampler.away=itself", "sampler.similarity=[.5,1]"),
+            r"sampler\.similarity: got 1 with sampler\.away='itself'",
+        ),
         (("sampler.guidance_from=.5", "sampler.guidance_to=.5"), r"sampler\.guidance_from"),
     ],
 )

@@ -52,13 +52,21 @@ def test_landmark_tables(tmp_path):
         [7, 8],
         [9, 10],
     ]
-    file.write_text("path,a\nx/1.jpg,1,2\n")
-    with pytest.raises(SourceError, match="line 2"):
+    file.write_text("path,a\nx/1.jpg,1,2,3,4,5,6,7,8,9,here\n")
+    with pytest.raises(SourceError, match="line 2 is not a file name and numbers"):
         read_landmarks(str(file))
     with pytest.raises(SourceError, match=r"source\.landmarks"):
         read_landmarks(str(tmp_path / "none.csv"))
     with pytest.raises(SourceError, match=r"source\.detector"):
         YuNet(str(tmp_path / "none.onnx"))
+
+
+@pytest.mark.parametrize("numbers", [2, 2 * 98, 2 * 106, 3 * 68, 10 + 512, 3 * 468])
+def test_other_layouts_are_refused(tmp_path, numbers):
+    file = tmp_path / "points.csv"
+    file.write_text("path,x1,y1\nx/1.jpg" + ",1" * numbers + "\n")
+    with pytest.raises(SourceError, match=rf"line 2 has {numbers} numbers; want x and y of"):
+        read_landmarks(str(file))
 
 
 @pytest.mark.parametrize(
