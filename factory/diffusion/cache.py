@@ -25,6 +25,7 @@ from factory.recognition.embed import Recognizer
 from factory.sources import FaceSet
 
 SHARD = 4096
+
 Shard = tuple[np.ndarray, np.ndarray]
 """x [2, S, C, h, w] (or uint8 images [2, S, H, W, 3]), the faces, then their mirrors; and their
 conditions [2, S, D]."""
@@ -48,23 +49,18 @@ class TrainingCache:
         self._in_pixels, self._count = autoencoder is None, len(faces)
         prototypes = _prototypes_of(faces, recognizer) if kind == "prototype" else None
 
-        def make(start: int) -> Shard:
-            images = faces.images_NHWC[start : start + SHARD]
+        def make(part: slice) -> Shard:
+            images = faces.images_NHWC[part]
             both = (images, np.ascontiguousarray(images[:, :, ::-1]))
-            x = [autoencoder.encode(part).numpy() if autoencoder else part for part in both]
+            x = [autoencoder.encode(each).numpy() if autoencoder else each for each in both]
             if prototypes is None:
-                unit = [recognizer.embed(part) for part in both]
+                unit = [recognizer.embed(each) for each in both]
             else:
-                unit = [prototypes[start : start + SHARD]] * 2
+                unit = [prototypes[part]] * 2
             return np.stack(x), np.stack(unit)
 
-        starts = range(0, len(faces), SHARD)
-        if folder is None:
-            self._shards = [make(start) for start in starts]
-        else:
-            what = [pixels_sha256(faces), recognizer.sha256, kind]
-            what.append(autoencoder.story if autoencoder else "pixels")
-            self._shards = kept_files(folder, what, ("x", "unit"), starts, make)
+        what = [recognizer.sha256, kind, autoencoder.story if autoencoder else "pixels"]
+        self._shards = shards_of(faces, make, ("x", "unit"), folder, what)
         first = self._images(np.array([[0, 0]]))
         self.channels, self.side = int(first.shape[1]), int(first.shape[2])
 
@@ -89,33 +85,30 @@ class TrainingCache:
         return torch.from_numpy(np.stack(rows))
 
 
-def pixels_sha256(faces: FaceSet) -> str:
-    """Of the images themselves: a source's fingerprint does not tell how they were aligned."""
-    digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
-    for start in range(0, len(faces), SHARD):
-        digest.update(np.ascontiguousarray(faces.images_NHWC[start : start + SHARD]))
-    return digest.hexdigest()
-
-
-def kept_files(
-    folder: str,
-    what: list[str],
+def shards_of(
+    faces: FaceSet,
+    make: Callable[[slice], tuple[np.ndarray, ...]],
     parts: tuple[str, ...],
-    starts: range,
-    make: Callable[[int], tuple[np.ndarray, ...]],
+    folder: str | None,
+    what: list[str],
 ) -> list[Any]:
-    """Shards of arrays, one for each of `parts`, in files under a name of `what` they are made
-    from, mapped; those that are not there are made of the faces from a start, each by one rank."""
-    place = Path(folder) / hashlib.sha256(" ".join(what).encode()).hexdigest()[:16]
+    """What `make` says of each SHARD of faces, an array for each of `parts`: in memory, or mapped
+    from files in a folder, each made by one rank where it is not there. The files go by who the
+    faces are, by their pixels, and by `what` else decides what is made."""
+    slices = [slice(start, start + SHARD) for start in range(0, len(faces), SHARD)]
+    if folder is None:
+        return [make(part) for part in slices]
+    made_from = [faces.fingerprint, _pixels_sha256(faces, slices), *what]
+    place = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
-    count = len(starts)
+    count = len(slices)
     files = [[place / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
     for number in range(rank(), count, world_size()):
         if not all(file.exists() for file in files[number]):
-            for file, array in zip(files[number], make(starts[number]), strict=True):
-                part = file.with_name(f".{file.name}.{os.getpid()}.npy")
-                np.save(part, array, allow_pickle=False)
-                part.replace(file)
+            for file, array in zip(files[number], make(slices[number]), strict=True):
+                unfinished = file.with_name(f".{file.name}.{os.getpid()}.npy")
+                np.save(unfinished, array, allow_pickle=False)
+                unfinished.replace(file)
     wait_for_all()
     missing = [file for shard in files for file in shard if not file.exists()]
     if missing:
@@ -126,6 +119,14 @@ def kept_files(
     return [
         tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
     ]
+
+
+def _pixels_sha256(faces: FaceSet, slices: list[slice]) -> str:
+    """Of the images themselves: a source's fingerprint does not tell how they were aligned."""
+    digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
+    for part in slices:
+        digest.update(np.ascontiguousarray(faces.images_NHWC[part]))
+    return digest.hexdigest()
 
 
 def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:

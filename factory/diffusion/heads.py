@@ -12,7 +12,7 @@ import torch
 
 from factory.checkpoint import file_sha256
 from factory.config import Config
-from factory.diffusion.cache import SHARD, kept_files, pixels_sha256
+from factory.diffusion.cache import shards_of
 from factory.diffusion.pose import PoseModel, landmark_images
 from factory.errors import ConfigError
 from factory.sources import FaceSet
@@ -32,15 +32,11 @@ class Heads:
         detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
         self._px = faces.images_NHWC.shape[1]
 
-        def found(start: int) -> tuple[np.ndarray]:
-            return (points_of(faces.images_NHWC[start : start + SHARD], detector),)
+        def found(part: slice) -> tuple[np.ndarray]:
+            return (points_of(faces.images_NHWC[part], detector),)
 
-        starts = range(0, len(faces), SHARD)
-        if config.training.cache is None:
-            shards = [found(start) for start in starts]
-        else:
-            what = [pixels_sha256(faces), file_sha256(Path(config.source.detector)), str(DETECT_PX)]
-            shards = kept_files(config.training.cache, what, ("points",), starts, found)
+        what = [file_sha256(Path(config.source.detector)), str(DETECT_PX)]
+        shards = shards_of(faces, found, ("points",), config.training.cache, what)
         points_N52 = np.concatenate([points for (points,) in shards])
         self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])
         self.model = PoseModel.learn(self._points_2N52, self._px)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,17 @@ def test_files_are_made_once(recipe, tmp_path, monkeypatch):  # noqa: F811
     train(config, quiet)
     monkeypatch.setattr(Recognizer, "embed", lambda *_: pytest.fail("embedded again"))
     train(recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=2"), quiet)
+
+
+def test_other_people_in_the_same_images_are_another_cache(recipe, tmp_path):  # noqa: F811
+    config, folder = recipe(), str(tmp_path / "cache")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    faces = faces_of(config)
+    others = replace(faces, labels=faces.labels[::-1].copy(), fingerprint="others")
+    for who in (faces, others):
+        cache = TrainingCache(who, recognizer, None, "prototype", folder)
+        _, unit = cache.rows(np.array([0]), np.array([0]))
+        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[who.labels[:1]])
 
 
 def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):  # noqa: F811

@@ -114,9 +114,11 @@ def pretend_detector(monkeypatch):
 @pytest.fixture
 def posed(pretend_detector, recipe, weights, tmp_path):  # noqa: F811
     """Folder of a generator that was shown points for two steps."""
+    detector = tmp_path / "yunet.onnx"
+    detector.write_bytes(b"weights")
     config = recipe(
         "generator.pose=true",
-        "source.detector=somewhere.onnx",
+        f"source.detector={detector}",
         "training.max_steps=2",
         "training.verify_every=1",
         "compute.precision=fp32",
