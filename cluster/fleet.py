@@ -3,7 +3,7 @@
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
 When it dies all of them go back to the front of the queue and another actor takes its place; Ray
 retries nothing, the lease loop does. The logbook, an actor beside the driver, knows which shots
-were in hand, so a unit that kills is made alone and bisected (factory/synthesis/care.py).
+were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cluster.metrics import FleetMetrics
 from cluster.runtime import connect, first_actors, node_is_alive, room_for_actors
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
+from factory.execution.event_log import Events
+from factory.execution.inline import Draining, OnDone, OpenMaker, never
+from factory.execution.retries import Care, ShotId
 from factory.records import Shard
-from factory.synthesis.care import Care, ShotId
-from factory.synthesis.events import Events
-from factory.synthesis.inline import Draining, OnDone, OpenMaker, never
 
 ON_THE_LINE = 2
 """Units that an actor may have drawn and not committed, beside those it is called for."""

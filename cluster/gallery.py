@@ -17,8 +17,8 @@ from ray.exceptions import GetTimeoutError, RayError
 from cluster.runtime import connect
 from factory.config import Config
 from factory.errors import FactoryError, PlanError
-from factory.identities.files import gallery_files, open_here
 from factory.identities.gallery import FixedGallery, MappedGallery
+from factory.identities.gallery_files import gallery_files, open_here
 
 
 class GalleryActor:

@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.runtime import connect
 from factory.config import Config
 from factory.errors import FactoryError
-from factory.progress import latest_state
+from factory.training.run_state import latest_state
 
 Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
 """A training of factory: config and log to metrics (those of rank 0 count)."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from factory.config import Config, absolute
-from factory.identities.files import OpenGalleries, open_here
-from factory.identities.plan import Plan
-from factory.planning import describe, refuse_other_plan, write_plan
-from factory.preflight import preflight
+from factory.execution.driver import make_missing
+from factory.execution.inline import RunUnits
+from factory.identities.gallery_files import OpenGalleries, open_here
+from factory.planning.plan_writer import describe, refuse_other_plan, write_plan
+from factory.planning.preflight import preflight
 from factory.records import Manifest
 from factory.report.summary import summary
 from factory.shards import layout, manifest
+from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.store import Store, open_store
-from factory.synthesis.inline import RunUnits
-from factory.synthesis.running import make_missing
 
 Say = Callable[[str], None]
 
@@ -81,12 +81,12 @@ def synthesize(
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:
     """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
-    from factory.evaluation import measure
+    from factory.evaluation.evaluate import evaluate
     from factory.report.croissant import render_croissant
     from factory.report.page import render_card, render_page
 
     store, asked, made = release.store, config.release, (release.plan, release.manifest)
-    metrics, pictures = measure(config, source, store, *made)
+    metrics, pictures = evaluate(config, source, store, *made)
     manifest.put_metrics(store, metrics)
     if taught := manifest.read_metrics(store, layout.UTILITY):
         metrics[layout.UTILITY] = taught

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from factory.config import Config
 from factory.errors import PlanError
-from jobs.command import run
+from jobs._command import run
 
 
 def audit_release(config: Config, dry_run: bool) -> None:
+    from factory.evaluation.evaluate import NO_JUDGE, audit_faces
     from factory.evaluation.leakage import refuse_leaks
-    from factory.evaluation.measure import NO_JUDGE, audit_faces
     from factory.evaluation.separability import audit
-    from factory.preflight import check_weights
+    from factory.planning.preflight import check_weights
     from factory.shards import layout, manifest
+    from factory.shards.plan_files import open_plan
     from factory.sources import open_source
     from factory.store import open_store
-    from factory.synthesis.opening import open_plan
 
     check_weights(config)
     dataset = open_store(config.store).below(config.release.dataset)

@@ -4,7 +4,8 @@
     python -m jobs.claim configs/claims/*.yaml [out=runs/claims]
 
 Makes the releases and trainings of all arms and seeds, goes on where it stopped, prints the verdict
-by the rule in factory/claims.py, and writes it to OUT/CLAIM.json. What is not built is "not yet".
+by the rule in factory/studies/claims.py, and writes it
+to OUT/CLAIM.json. What is not built is "not yet".
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import json
 from pathlib import Path
 
 from factory.config import Config
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
+from jobs._training import train_where_asked
 from jobs.release import release
-from jobs.training import train_where_asked
 
 
 def build(config: Config) -> Path:
@@ -26,9 +27,9 @@ def build(config: Config) -> Path:
 
 
 def claim(files: list[str], dotlist: list[str]) -> None:
-    from factory.claims import examine, line
     from factory.config import load_claim
     from factory.recognition.train import train
+    from factory.studies.claims import examine, line
 
     claims = {Path(file).stem: load_claim(file, dotlist) for file in files}
     for name, asked in claims.items():

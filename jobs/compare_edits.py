@@ -13,14 +13,14 @@ from __future__ import annotations
 import functools
 
 from factory.config import Config
-from jobs.command import run
-from jobs.running import runner_of
-from jobs.training import train_where_asked
+from jobs._command import run
+from jobs._runners import runner_of
+from jobs._training import train_where_asked
 
 
 def compare_edits(config: Config, dry_run: bool) -> None:
-    from factory.edit_comparison import check, compare, lines
     from factory.recognition.train import train
+    from factory.studies.occlusion import check, compare, lines
 
     check(config)
     if dry_run:

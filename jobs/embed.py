@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from factory.config import Config
 from factory.errors import ConfigError
-from jobs.command import run
+from jobs._command import run
 
 
 def embed(config: Config, dry_run: bool) -> None:
-    from factory.identities.files import write_gallery
+    from factory.identities.gallery_files import write_gallery
     from factory.identities.roster import embedded, open_recognizer
     from factory.sources import open_source
 

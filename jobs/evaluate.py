@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from jobs.command import run_on_release
+from jobs._command import run_on_release
 
 
 def evaluate(url: str, config: Config, dry_run: bool) -> None:
-    from factory.preflight import check_weights
+    from factory.planning.preflight import check_weights
     from factory.release import Release, evaluate_and_report
     from factory.shards import layout, manifest
     from factory.sources import open_source

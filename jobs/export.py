@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 KINDS = ("imagefolder", "rec", "parquet")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def export() -> None:
-        from factory.recognition.export import export_pack
+        from factory.recognition.export_onnx import export_pack
 
         print("wrote", export_pack(arguments.checkpoint, arguments.out))
 

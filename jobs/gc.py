@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 
 def collect(url: str, older_than_hours: float, *, delete: bool) -> None:

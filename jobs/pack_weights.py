@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from factory.config import Config
-from jobs.command import run
+from jobs._command import run
 
 
 def pack_weights(config: Config, dry_run: bool) -> None:

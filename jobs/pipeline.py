@@ -9,7 +9,7 @@ command goes on after a failure, and on another machine fetches the weights that
 
 from __future__ import annotations
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 
 def pipeline(file: str, dotlist: list[str]) -> None:

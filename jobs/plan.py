@@ -7,13 +7,18 @@ python -m jobs.plan configs/demo.yaml cluster.num_nodes=64 cluster.gpus_per_node
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run
+from jobs._command import run
 
 
 def plan(config: Config, dry_run: bool) -> None:
-    from factory.estimate import describe_estimate, describe_forecast, estimate, on_a_cluster
-    from factory.planning import describe, refuse_other_plan
-    from factory.preflight import preflight
+    from factory.planning.estimate import (
+        describe_estimate,
+        describe_forecast,
+        estimate,
+        on_a_cluster,
+    )
+    from factory.planning.plan_writer import describe, refuse_other_plan
+    from factory.planning.preflight import preflight
     from factory.shards import layout, manifest
     from factory.store import open_store
 

@@ -7,14 +7,14 @@ ray job submit -- python -m jobs.release configs/demo.yaml
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run
+from jobs._command import run
 
 
 def release(config: Config, dry_run: bool) -> None:
     from factory.release import build
 
     if config.fleet.runner == "inline":
-        from factory.synthesis.inline import run_units
+        from factory.execution.inline import run_units
 
         build(config, run_units, dry_run=dry_run)
     else:

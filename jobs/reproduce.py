@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from factory.config import Config, load
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 
 def reproduce(config: Config, key: str, out: str | None) -> None:

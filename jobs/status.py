@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 if TYPE_CHECKING:
     from rich.table import Table

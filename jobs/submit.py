@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.config import as_dict, load, load_pipeline
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 JOBS = ("release", "pipeline", "train_recognizer", "train_autoencoder", "train_generator")
 

@@ -8,8 +8,8 @@ With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and surv
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run
-from jobs.training import train_on_faces
+from jobs._command import run
+from jobs._training import train_on_faces
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:

@@ -8,13 +8,13 @@ The same command resumes; with compute.num_ranks it trains on a gang of Ray acto
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run
-from jobs.training import train_on_faces
+from jobs._command import run
+from jobs._training import train_on_faces
 
 
 def train_controlnet(config: Config, dry_run: bool) -> None:
-    from factory.editing.controlnet_training import train
-    from factory.editing.text_to_image import locate
+    from factory.editing.train_controlnet import train
+    from factory.text_to_image.base_model import locate
 
     locate(config.booth)
     train_on_faces(train, config, dry_run)

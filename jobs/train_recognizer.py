@@ -10,12 +10,12 @@ With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and surv
 from __future__ import annotations
 
 from factory.config import Config
-from jobs.command import run
-from jobs.training import train_and_print
+from jobs._command import run
+from jobs._training import train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.recognition.feed import open_crowd
+    from factory.recognition.batches import open_crowd
     from factory.recognition.train import check, train
 
     check(config)

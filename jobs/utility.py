@@ -12,17 +12,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from jobs.command import run_on_release
-from jobs.training import train_where_asked
+from jobs._command import run_on_release
+from jobs._training import train_where_asked
 
 
 def utility(url: str, config: Config, dry_run: bool) -> None:
-    from factory.evaluation.utility import utility as measure
     from factory.recognition.train import check, train
     from factory.report.utility import lines
     from factory.shards import layout, manifest
     from factory.shards.reader import local_copy
     from factory.store import open_store
+    from factory.studies.utility import utility as measure
 
     store = open_store(replace(config.store, url=url))
     plan = manifest.sealed_plan(store)

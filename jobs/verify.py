@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from jobs.command import guarded, parser_of
+from jobs._command import guarded, parser_of
 
 
 def verify(url: str) -> None:

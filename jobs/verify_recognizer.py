@@ -12,14 +12,14 @@ import json
 
 from factory.config import Config
 from factory.errors import ConfigError
-from jobs.command import run
+from jobs._command import run
 
 
 def verify_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.distributed import pick_device
-    from factory.recognition.foreign import describe_embedder, open_embedder
+    from factory.recognition.external import describe_embedder, open_embedder
     from factory.recognition.pairs import open_pairs
     from factory.recognition.verification import verify_pairs
+    from factory.training.distributed import pick_device
 
     source = config.source
     if source.pairs is None:

@@ -11,8 +11,8 @@ from factory import checkpoint
 from factory.config import BoothConfig
 from factory.diffusion.uvit import UViT
 from factory.editing.controlnet import MaskControlNet
-from factory.editing.text_to_image import TextToImage
-from factory.editing.twin import CHANNELS, begin_with, shape_of
+from factory.editing.uvit_inpainting import CHANNELS, begin_with, shape_of
+from factory.text_to_image.base_model import TextToImage
 from tests.conftest import PX, save
 
 

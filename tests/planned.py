@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from factory.config import SamplerConfig, as_dict
-from factory.identities.plan import place
 from factory.identities.roster import Roster
 from factory.records import Identity, Shot
+from factory.shots.plan import place
 
 SAMPLER: dict[str, Any] = json.loads(
     json.dumps(as_dict(SamplerConfig(kind="ddim", num_steps=4, guidance=1.0)))

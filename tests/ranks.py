@@ -50,8 +50,8 @@ def run_ranks(
 
 def main() -> None:
     from factory.config import ComputeConfig
-    from factory.engine import join
-    from jobs.command import guarded
+    from factory.training.engine import join
+    from jobs._command import guarded
 
     def answer() -> None:
         module, _, name = sys.argv[1].partition(":")

@@ -86,7 +86,7 @@ def check_editing(config: Config) -> None:
     if config.editing.editor in ("uvit", "controlnet") and not config.editing.checkpoint:
         raise ConfigError(
             f"editing.checkpoint: nothing given for editing.editor={config.editing.editor}; want "
-            "the folder that jobs.train_editor or jobs.train_controlnet wrote"
+            "the folder that jobs.train_inpainting or jobs.train_controlnet wrote"
         )
     if config.plan.micro_batch is None:
         raise ConfigError("plan.micro_batch: got null with editing.editor; want a number")

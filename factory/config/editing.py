@@ -58,7 +58,7 @@ class BoothConfig:
     family: Literal["sd", "sdxl"] = "sd"
     """Stable Diffusion 1.x/2.x, or SD-XL."""
     loras: str | None = None
-    """For a release: name of a set of LoRAs in the store (jobs.finetune_booth) that draws the
+    """For a release: name of a set of LoRAs in the store (jobs.personalize) that draws the
     people of the source; None: the diffusion generator draws."""
     objective: Literal["dreambooth", "portraitbooth", "idbooth"] = "idbooth"
     """Identity term beside the denoising errors: none, 1 - cos to the photograph, or the triplet
@@ -151,7 +151,7 @@ class RegionsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EditorConfig(RegionsConfig):
-    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_editor and
+    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_inpainting,
     jobs.train_controlnet."""
 
     captioner: str | None = None
@@ -173,7 +173,7 @@ class EditorConfig(RegionsConfig):
     lr: float = knob(4e-4, low=0.0)
     """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
     identity_dropout: float = knob(0.2, low=0.0, high=1.0)
-    """Share of training images for which jobs.train_editor does not tell whose face it is, for
+    """Share of training images for which jobs.train_inpainting does not tell whose face it is, for
     classifier-free guidance. (A ControlNet's captions have text_to_image.caption_dropout.)"""
     region_weight: float = knob(4.0, low=0.0)
     """Weight of the error in the region, beside 1 everywhere."""
@@ -188,7 +188,7 @@ class EditingConfig(RegionsConfig):
 
     editor: Literal["uvit", "controlnet", "drawn", "classic"] | None = None
     """For a release: what edits the faces of the source. uvit: the generator's own network, shown
-    what stays (jobs.train_editor); controlnet: an adapter and a ControlNet on booth.base
+    what stays (jobs.train_inpainting); controlnet: an adapter and a ControlNet on booth.base
     (jobs.train_controlnet); drawn: occluders painted without a network; classic: turned, mirrored,
     cropped, noisy. None: people are drawn from embeddings."""
     checkpoint: str | None = None

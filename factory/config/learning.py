@@ -238,7 +238,7 @@ class AutoencoderConfig:
     """Channels at 1/2, 1/4, 1/8 of the image side; with block=1 at 1, 1/2, 1/4..."""
     block: int = knob(2, low=1, high=8)
     """Side of the pixel blocks that are stacked as channels first. 1: none, for the autoencoder of
-    a text-to-image pipeline (jobs.train_text_to_image)."""
+    a text-to-image pipeline (jobs.train_base)."""
     latent_channels: int = knob(8, low=1, high=64)
     """Channels of a latent pixel."""
     kl_weight: float = knob(1e-4, low=0.0)

@@ -17,15 +17,18 @@ from torch.nn import functional as F
 
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config
-from factory.distributed import autocast, micro_batch, pick_device, rank, world_size
-from factory.engine import channels_last, join, start_engine
 from factory.errors import ConfigError
-from factory.optimization import Order, adamw, cosine_decay, num_steps, torch_generator
-from factory.progress import Log, Progress
-from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
+from factory.images import to_network, to_uint8
+from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.embed import Recognizer
+from factory.seeds import torch_generator
 from factory.sources import FaceSet, training_faces
 from factory.sources.alignment import scaled
+from factory.training.batch_order import Order, num_steps
+from factory.training.distributed import autocast, micro_batch, pick_device, rank, world_size
+from factory.training.engine import channels_last, join, start_engine
+from factory.training.run_state import Log, Progress
+from factory.training.schedules import adamw, cosine_decay
 
 
 def build(widths: tuple[int, ...], latent_channels: int, block: int) -> nn.Module:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from factory.diffusion.process import Process
+from factory.diffusion.noise_schedule import Process
 from factory.diffusion.sampler import Denoiser
 
 Network = Callable[..., torch.Tensor]

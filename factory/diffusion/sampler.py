@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from factory.diffusion.process import Process
+from factory.diffusion.noise_schedule import Process
 from factory.errors import ConfigError
 
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]

@@ -14,21 +14,23 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.cache import TrainingCache
-from factory.diffusion.heads import Heads
-from factory.diffusion.levels import ErrorByLevel
+from factory.diffusion.head_poses import Heads
+from factory.diffusion.latent_cache import TrainingCache
+from factory.diffusion.loss_by_noise_level import ErrorByLevel
+from factory.diffusion.noise_schedule import Process, draw_timesteps
 from factory.diffusion.pose import CHANNELS
-from factory.diffusion.process import Process, draw_timesteps
-from factory.diffusion.sheet import PEOPLE, sample_sheet
+from factory.diffusion.sample_grid import PEOPLE, sample_sheet
 from factory.diffusion.similarity import draw_similarities, similarity_loss
 from factory.diffusion.uvit import READERS, Shape, UViT
-from factory.distributed import micro_batch, pick_device, rank, world_size
-from factory.engine import Averaged, join, start_engine
 from factory.errors import CheckpointError, ConfigError
-from factory.optimization import Order, adamw, linear_decay, num_steps, torch_generator
-from factory.progress import Log, Progress
 from factory.recognition.embed import Recognizer
+from factory.seeds import torch_generator
 from factory.sources import training_faces
+from factory.training.batch_order import Order, num_steps
+from factory.training.distributed import micro_batch, pick_device, rank, world_size
+from factory.training.engine import Averaged, join, start_engine
+from factory.training.run_state import Log, Progress
+from factory.training.schedules import adamw, linear_decay
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
 """From the space that is denoised to images in [-1, 1]."""

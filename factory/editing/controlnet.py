@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory import checkpoint
-from factory.distributed import autocast
-from factory.editing.text_to_image import TextToImage, Words
 from factory.errors import CheckpointError
-from factory.recognition.data import to_network
+from factory.images import to_network
+from factory.text_to_image.base_model import TextToImage, Words
+from factory.training.distributed import autocast
 
 ADAPTER_WIDTH = 32
 

@@ -1,5 +1,1 @@
 """Is a release any good: figures of kept faces beside the same figures of the source."""
-
-from factory.evaluation.measure import measure
-
-__all__ = ["measure"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from factory.identities.plan import Plan
 from factory.identities.roster import Roster
+from factory.shots.plan import Plan
 
 
 def balance(plan: Plan, roster: Roster, accuracy: float | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.evaluation.kept import Kept
+from factory.evaluation.release_metadata import Kept
 from factory.evaluation.similarity import Faces, sample_source
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet

@@ -20,8 +20,8 @@ import numpy as np
 
 from factory.config import AuditConfig
 from factory.errors import LeakError
+from factory.evaluation.embeddings import MadeFaces, RealFaces
 from factory.evaluation.similarity import spread
-from factory.evaluation.vectors import MadeFaces, RealFaces
 from factory.identities.gallery import Gallery
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 

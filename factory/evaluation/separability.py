@@ -10,15 +10,15 @@ import numpy as np
 from factory.config import Config
 from factory.errors import IntegrityError
 from factory.evaluation.similarity import spread
-from factory.identities.files import check_galleries, open_here
 from factory.identities.gallery import Gallery, itself
+from factory.identities.gallery_files import check_galleries, open_here
+from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
-from factory.identities.plan import Plan
 from factory.identities.roster import Roster, class_centres, open_recognizer
-from factory.identities.separability import nearest_of
+from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
+from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.store import Store
-from factory.synthesis.opening import difference_from, earlier_vectors, refuse_other_inputs
 
 BLOCK = 4096
 AGREEMENT = 2e-6

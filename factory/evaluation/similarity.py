@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from factory.identities.plan import Plan
 from factory.recognition.verification import (
     auc,
     equal_error_rate,
@@ -21,6 +20,7 @@ from factory.recognition.verification import (
     tar_at_far,
 )
 from factory.shards.reader import iterate_kept
+from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.sources.base import decode_image, iterate_faces
 from factory.store import Store

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from factory.errors import PlanError
-from factory.optimization import stream_seed
+from factory.seeds import stream_seed
 
 ROWS = 128
 """Candidates drawn at once."""

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from factory.config import Config
-from factory.distributed import pick_device
 from factory.errors import PlanError, SourceError
 from factory.identities.gallery import FixedGallery, Gallery, itself
+from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
-from factory.identities.parquet import to_parquet
 from factory.identities.proposals import PcaProposal, Pool, Proposal
-from factory.identities.separability import admit
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
 from factory.sources import FaceSource, open_source
 from factory.sources.base import SourceFace, check_everybody_seen, iterate_faces
 from factory.sources.webdataset import release_of
+from factory.store.parquet import to_parquet
+from factory.training.distributed import pick_device
 
 BATCH = 64
 

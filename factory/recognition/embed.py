@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory import checkpoint
+from factory.images import to_network
 from factory.recognition.backbone import IResNet
-from factory.recognition.data import to_network
 from factory.recognition.quality import QualityHead, ser_fiq
 
 PASSES = 100

@@ -18,13 +18,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from factory import distributed
 from factory.config import RecognizerConfig
-from factory.distributed import GatherRows, SumParts, SumWhole, max_over_ranks, sum_over_ranks
-from factory.optimization import torch_generator
+from factory.recognition.class_shards import Rows, draw_rows, read_rows, write_rows
 from factory.recognition.margin import NormQuality, with_margin
-from factory.recognition.rows import Rows, draw_rows, read_rows, write_rows
-from factory.recognition.softmax import Cosine, LogSumExp, take
+from factory.recognition.sharded_softmax import Cosine, LogSumExp, take
+from factory.seeds import torch_generator
+from factory.training import distributed
+from factory.training.distributed import (
+    GatherRows,
+    SumParts,
+    SumWhole,
+    max_over_ranks,
+    sum_over_ranks,
+)
 
 MOMENTUM = 0.9
 

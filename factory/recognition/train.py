@@ -11,27 +11,23 @@ from torch import nn
 
 from factory import checkpoint
 from factory.config import Config, RecognizerConfig
-from factory.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
-from factory.engine import Engine, channels_last, join, start_engine
 from factory.errors import ConfigError
-from factory.optimization import (
-    EMA,
-    Order,
-    cosine_decay,
-    num_steps,
-    step_decay,
-    stream_seed,
-    torch_generator,
-)
-from factory.progress import Log, Progress, latest_state
+from factory.images import to_network
+from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
-from factory.recognition.data import NUM_DRAWS, augment, to_network
-from factory.recognition.feed import CorruptCount, Crowd, Feed, open_crowd
-from factory.recognition.measure import brief, figures, measure
+from factory.recognition.batches import CorruptCount, Crowd, Feed, open_crowd
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
+from factory.recognition.validation import brief, figures, measure
+from factory.seeds import stream_seed, torch_generator
 from factory.sources import FaceSet
+from factory.training.batch_order import Order, num_steps
+from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
+from factory.training.ema import EMA
+from factory.training.engine import Engine, channels_last, join, start_engine
+from factory.training.run_state import Log, Progress, latest_state
+from factory.training.schedules import cosine_decay, step_decay
 
 GRAD_CLIP = 5.0
 """Largest gradient norm of the backbone, as in ArcFace's reference training."""

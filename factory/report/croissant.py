@@ -12,11 +12,11 @@ import json
 from typing import Any
 
 from factory.config import ReleaseConfig
-from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report.statements import statements
 from factory.shards import layout
 from factory.shards.writer import SUFFIXES
+from factory.shots.plan import Plan
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 KEY = r"^([^.]+)"

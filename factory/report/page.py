@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from factory.config import ReleaseConfig
-from factory.evaluation.measure import Pictures
+from factory.evaluation.evaluate import Pictures
 from factory.evaluation.similarity import MAX_FACES
-from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
 from factory.report.statements import statements
 from factory.shards.writer import SUFFIXES
+from factory.shots.plan import Plan
 
 TEMPLATES = Path(__file__).parent
 SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4

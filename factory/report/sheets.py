@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from factory.evaluation.edits import EditPictures
+from factory.evaluation.edit_metrics import EditPictures
 from factory.evaluation.similarity import Faces
 
 GAP_PX = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from factory.identities.plan import Plan
 from factory.shards.manifest import holds_real
+from factory.shots.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from factory.evaluation.leakage import NAMES
-from factory.identities.plan import Plan
 from factory.records import Manifest
+from factory.shots.plan import Plan
 
 SETS = ("fid", "cmmd", "precision", "recall")
 """Figures of two sets of features, in their order in tables."""

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, StoreError
-from factory.identities.plan import Plan
 from factory.shards import layout
 from factory.shards.manifest import collect, plan_of
 from factory.shards.reader import metadata_rows
 from factory.shards.writer import SUFFIXES, suffix_of
+from factory.shots.plan import Plan
 from factory.store import Store
 
 Image = tuple[str, int, bytes]

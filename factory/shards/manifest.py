@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from factory.errors import IntegrityError, PlanError
-from factory.identities.plan import Plan
 from factory.records import Manifest
 from factory.shards import layout
 from factory.shards.writer import read_commit
+from factory.shots.plan import Plan
 from factory.store import Store
 
 READERS = 16

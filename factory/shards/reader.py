@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from factory.checkpoint import replace
 from factory.errors import IntegrityError
-from factory.identities.plan import Plan
 from factory.shards import layout
 from factory.shards.manifest import collect
+from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
 from factory.store.base import digest
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from factory.errors import PlanError
-from factory.identities.plan import Plan
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
 from factory.shards.manifest import committed_units, plan_of
 from factory.shards.writer import read_commit
+from factory.shots.plan import Plan
 from factory.store import Store
 
 READERS = 16

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from factory.errors import StoreError
-from factory.identities.plan import Plan
 from factory.shards import layout
+from factory.shots.plan import Plan
 from factory.store import Store
 
 READERS = 8

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from factory.errors import Conflict, IntegrityError
-from factory.identities.parquet import to_parquet
 from factory.records import Counts, Face, Failure, FileRecord, Identity, Shard, Timings
 from factory.shards import layout
 from factory.store import Store
+from factory.store.parquet import to_parquet
 
 BLOCK = tarfile.BLOCKSIZE
 STORY = ("identity", "kind", "image", "attempt", "seed", "guidance")

@@ -23,7 +23,7 @@ from torch.utils.data import IterableDataset
 
 from factory.config import SourceConfig
 from factory.errors import IntegrityError, SourceError
-from factory.optimization import stream_seed
+from factory.seeds import stream_seed
 from factory.sources.base import decode_image
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.store import Store

@@ -12,13 +12,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from factory.editing.drawing import NUM_PAINTS, blend, classic
+from factory.editing.occluders import NUM_PAINTS, blend, classic
 from factory.editing.regions import NUM_DRAWS, Regions, regions
 from factory.editing.segmenters import Segmenter
-from factory.optimization import stream_seed
 from factory.quality.scores import Measure
 from factory.recognition.embed import Embedder
 from factory.records import Shot
+from factory.seeds import stream_seed
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet, points_of
 

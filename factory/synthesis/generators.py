@@ -13,15 +13,15 @@ import torch
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Told, guided
+from factory.diffusion.noise_schedule import Process
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
-from factory.diffusion.process import Process
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
-from factory.distributed import autocast
 from factory.errors import CheckpointError
-from factory.optimization import stream_seed
-from factory.recognition.data import to_uint8
+from factory.images import to_uint8
 from factory.records import Shot
+from factory.seeds import stream_seed
+from factory.training.distributed import autocast
 
 
 class Generator(Protocol):

@@ -19,20 +19,20 @@ import numpy as np
 import torch
 
 from factory.config import Config
-from factory.distributed import pick_device
-from factory.editing.booth import Booth
-from factory.editing.text_to_image import TextToImage
 from factory.errors import DeviceError, FactoryError, IntegrityError
-from factory.identities.plan import Plan, first_difference
-from factory.optimization import stream_seed
+from factory.execution.device_errors import is_of_the_device
+from factory.execution.retries import Care, Note, silent
 from factory.recognition.embed import Recognizer
 from factory.records import Counts, Failure, Shard, Shot, Timings
+from factory.seeds import stream_seed
 from factory.shards import layout, writer
+from factory.shots.plan import Plan, first_difference
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
-from factory.synthesis.care import Care, Note, silent
-from factory.synthesis.loras import face_crop, photographs, plan_of, prior_name
-from factory.synthesis.maker import is_of_the_device
+from factory.synthesis.lora_sets import face_crop, photographs, plan_of, prior_name
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.personalize import Booth
+from factory.training.distributed import pick_device
 
 BEAT_S = 5.0
 """Seconds between signs of life while a person trains."""

@@ -13,24 +13,24 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from factory.config import Config
 from factory.errors import DeviceError, FactoryError, IntegrityError, PlanError
-from factory.identities.edits import CLASSIC
-from factory.identities.plan import Plan, batch_size, first_round, place
+from factory.execution.device_errors import is_of_the_device
+from factory.execution.retries import Care, Note, ids, silent
 from factory.identities.roster import Roster
 from factory.quality.filters import build_filters, judge
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot
 from factory.shards import writer
+from factory.shots.edits import CLASSIC
+from factory.shots.plan import Plan, batch_size, first_round, place
 from factory.store import Store, open_store
-from factory.synthesis.care import Care, Note, ids, silent
+from factory.synthesis.commit_queue import Line, Made, without_pixels
 from factory.synthesis.editors import Editor
 from factory.synthesis.generators import Generator, HalvingGenerator
-from factory.synthesis.line import Line, Made, without_pixels
-from factory.synthesis.opening import Workshop, open_workshop
+from factory.synthesis.loading import Workshop, open_workshop
 
 
 @dataclass
@@ -196,10 +196,3 @@ class ShardMaker:
                 bench.kept[shot.identity, shot.image] = face
             else:
                 bench.rejected.append((without_pixels(shot, scores), verdict.reason))
-
-
-def is_of_the_device(error: Exception) -> bool:
-    """Whether an exception tells of the device or its memory, not of the shot that met it."""
-    named = isinstance(error, torch.OutOfMemoryError) or "AcceleratorError" in type(error).__name__
-    told = ("CUDA error", "CUDA out of memory", "can't allocate memory", "cuDNN error")
-    return named or any(words in str(error) for words in told)

@@ -10,13 +10,13 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import PlanError
-from factory.identities.plan import Plan
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, read_face
 from factory.shards.writer import Encoding, read_commit
+from factory.shots.plan import Plan
 from factory.store import Store
-from factory.synthesis.opening import open_workshop
+from factory.synthesis.loading import open_workshop
 
 
 @dataclass(frozen=True)

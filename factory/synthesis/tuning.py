@@ -14,10 +14,10 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
-from factory.distributed import kept_threads, pick_device
 from factory.errors import DeviceError
 from factory.records import Shot
 from factory.synthesis.generators import DiffusionGenerator, Generator
+from factory.training.distributed import kept_threads, pick_device
 
 LARGEST = 512
 ENOUGH = 0.95

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from factory.config import SamplerConfig
-from factory.optimization import stream_seed
 from factory.records import Shot
+from factory.seeds import stream_seed
 from factory.synthesis.generators import DiffusionGenerator
 
 

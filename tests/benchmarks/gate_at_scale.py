@@ -17,8 +17,8 @@ import time
 import numpy as np
 import torch
 
+from factory.identities.gate import Gate
 from factory.identities.proposals import PcaProposal
-from factory.identities.separability import Gate
 from tests.memory import peak_bytes
 
 EFFECTIVE_DIM = 64

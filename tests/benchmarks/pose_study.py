@@ -19,12 +19,12 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.distributed import pick_device
 from factory.identities.roster import open_recognizer
 from factory.sources import open_source
 from factory.sources.alignment import DETECT_PX, YuNet
 from factory.sources.pose import yaw_degrees
 from factory.synthesis.generators import DiffusionGenerator
+from factory.training.distributed import pick_device
 from tests.benchmarks.drawing import draw_each
 from tests.benchmarks.similarity_study import spearman
 

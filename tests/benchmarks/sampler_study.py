@@ -21,15 +21,15 @@ import torch
 from factory import checkpoint
 from factory.config import Config, load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.distributed import pick_device
+from factory.evaluation.embeddings import real_faces
 from factory.evaluation.similarity import histogram_overlap
-from factory.evaluation.vectors import real_faces
-from factory.identities.plan import cut_units, first_round
 from factory.identities.roster import Roster, build_roster, open_recognizer
-from factory.preflight import preflight
+from factory.planning.preflight import preflight
 from factory.recognition.verification import pair_cosines
 from factory.records import Shot
+from factory.shots.plan import cut_units, first_round
 from factory.synthesis.generators import DiffusionGenerator
+from factory.training.distributed import pick_device
 
 FEW = (8, 12, 16)
 CASES = [

@@ -22,18 +22,18 @@ import numpy as np
 
 from factory.config import FleetConfig
 from factory.evaluation.consistency import consistency
-from factory.evaluation.vectors import made_faces
-from factory.identities.plan import Plan, cut_units
+from factory.evaluation.embeddings import made_faces
+from factory.identities.gate import Gate
 from factory.identities.roster import Roster
-from factory.identities.separability import Gate
 from factory.quality.scores import Scorer
 from factory.records import Identity
 from factory.shards import layout, manifest
 from factory.shards.verify import verify
 from factory.shards.writer import Encoding
+from factory.shots.plan import Plan, cut_units
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore
-from factory.synthesis.line import Line
+from factory.synthesis.commit_queue import Line
 from factory.synthesis.maker import ShardMaker
 from tests.benchmarks.gate_at_scale import crowd
 from tests.memory import peak_bytes

@@ -18,11 +18,11 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.distributed import pick_device
 from factory.identities.roster import open_recognizer
-from factory.recognition.foreign import open_embedder
+from factory.recognition.external import open_embedder
 from factory.sources import open_source
 from factory.synthesis.generators import DiffusionGenerator
+from factory.training.distributed import pick_device
 from tests.benchmarks.drawing import draw_each
 
 VALUES = [round(-0.2 + 0.1 * i, 1) for i in range(13)]

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from factory.config import BoothConfig
-from factory.editing.booth import Booth
-from factory.editing.crop import FaceCrop
-from factory.editing.objectives import OBJECTIVES, weight_of_time
-from factory.editing.text_to_image import TextToImage
-from factory.optimization import cosine_decay, torch_generator
 from factory.recognition.embed import Recognizer
+from factory.seeds import torch_generator
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.face_crop import FaceCrop
+from factory.text_to_image.identity_losses import OBJECTIVES, weight_of_time
+from factory.text_to_image.personalize import Booth
+from factory.training.schedules import cosine_decay
+from tests.base_model import save_base
 from tests.benchmarks.timing import fastest, report
 from tests.conftest import draw_face
-from tests.text_to_image import save_base
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

@@ -144,9 +144,9 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     size, first shot to last commit, over the bare sampling loop. Goal .85."""
     from factory import checkpoint
     from factory.diffusion.uvit import UViT
-    from factory.editing.twin import CHANNELS, begin_with, shape_of
-    from factory.planning import write_plan
-    from factory.preflight import preflight
+    from factory.editing.uvit_inpainting import CHANNELS, begin_with, shape_of
+    from factory.planning.plan_writer import write_plan
+    from factory.planning.preflight import preflight
     from factory.shards import layout
     from factory.store import open_store
     from factory.synthesis.maker import ShardMaker

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from factory.config import SourceConfig
-from factory.evaluation.vectors import made_faces
-from factory.identities.plan import Plan
+from factory.evaluation.embeddings import made_faces
 from factory.recognition.embed import Recognizer
 from factory.records import Counts, Face, Manifest, Scores, Timings, Unit
 from factory.shards import layout, manifest, writer
 from factory.shards.export import export
+from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.benchmarks.timing import fastest, report

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from factory.identities.gallery import Gallery, itself
+from factory.identities.gate import Gate
 from factory.identities.packing import Packing, pack
-from factory.identities.separability import Gate
 from tests.benchmarks.gate_at_scale import crowd
 from tests.benchmarks.timing import fastest, report
 

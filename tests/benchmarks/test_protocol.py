@@ -19,12 +19,12 @@ import webdataset
 from PIL import Image
 
 from factory.config import FleetConfig
+from factory.execution.retries import silent
 from factory.records import Counts, Face, Identity, Scores, Shard, Timings
 from factory.shards import writer
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, open_store
 from factory.store.base import digest
-from factory.synthesis.care import silent
 from tests import s3_server
 from tests.benchmarks.timing import fastest, fastest_by, report
 from tests.memory import peak_bytes

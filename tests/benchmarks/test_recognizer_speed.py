@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from factory import distributed
 from factory.config import ComputeConfig, RecognizerConfig
-from factory.engine import PlainEngine, channels_last, start_engine
 from factory.recognition.backbone import IResNet
 from factory.recognition.margin import arcface
 from factory.recognition.prototypes import Prototypes
+from factory.training import distributed
+from factory.training.engine import PlainEngine, channels_last, start_engine
 from tests.benchmarks.timing import fastest, report
 from tests.ranks import run_ranks
 

@@ -14,10 +14,10 @@ import torch
 
 from factory.config import ComputeConfig, load
 from factory.diffusion.guidance import Told, guided
-from factory.diffusion.process import Process
+from factory.diffusion.noise_schedule import Process
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
-from factory.engine import PlainEngine
+from factory.training.engine import PlainEngine
 from tests.benchmarks.timing import fastest, report
 
 DEMO = Path(__file__).parent.parent.parent / "configs" / "demo.yaml"
@@ -48,8 +48,8 @@ class Paired:
 @pytest.mark.timeout(900)
 def test_speed_of_light_of_the_demo(tmp_path):
     """Faces/s of two units of the demo, first shot to last commit, over the bare sampling loop."""
-    from factory.planning import write_plan
-    from factory.preflight import preflight
+    from factory.planning.plan_writer import write_plan
+    from factory.planning.preflight import preflight
     from factory.shards import layout
     from factory.store import open_store
     from factory.synthesis.maker import ShardMaker
@@ -145,8 +145,8 @@ def test_training_on_cached_embeddings_against_computing_them():
     """A step of the demo's generator on cached latents and embeddings: seconds of the same step
     that encodes and embeds its batch over ours."""
     from factory.diffusion.autoencoder import Autoencoder
-    from factory.diffusion.cache import TrainingCache
-    from factory.recognition.data import to_network
+    from factory.diffusion.latent_cache import TrainingCache
+    from factory.images import to_network
     from factory.recognition.embed import Recognizer
     from factory.sources import open_source, read_faces
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import pytest
 
+from factory.execution import inline
 from factory.release import build
 from factory.shards import layout
 from factory.shards.status import StatusReader
 from factory.shards.verify import verify
 from factory.store import open_store
-from factory.synthesis import inline
 from tests.cluster.nodes import ROOT
 from tests.conftest import tiny_dotlist
 

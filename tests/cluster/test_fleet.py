@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from cluster import runtime
-from factory.capacity import Work, simulate
 from factory.config import ClusterConfig, FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
+from factory.execution import inline
+from factory.execution.retries import Care, ids, silent
+from factory.planning.cluster_simulation import Work, simulate
 from factory.records import Counts, Shard, Shot, Timings
 from factory.release import build
 from factory.shards import layout
 from factory.store import LocalStore
-from factory.synthesis import inline
-from factory.synthesis.care import Care, ids, silent
 
 DEPLOY = Path(__file__).parent.parent.parent / "cluster/deploy"
 

@@ -10,13 +10,13 @@ import time
 import psutil
 import pytest
 
+from factory.execution import inline
 from factory.shards import layout
 from factory.shards.writer import read_commit
 from factory.store import open_store
-from factory.synthesis import inline
-from factory.synthesis.finetuning import finetune
+from factory.synthesis.lora_finetuning import finetune
+from tests.base_model import save_base
 from tests.conftest import PEOPLE
-from tests.text_to_image import save_base
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 SMALL = "steps=40 num_prior=2 prior_steps=2 crop=whole rank=2 alpha=2".split()

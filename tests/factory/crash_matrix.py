@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 
 from factory.config import Config, StoreConfig, load
+from factory.execution.inline import run_units
 from factory.release import build
 from factory.report import figures
 from factory.shards import layout
 from factory.store import LocalStore, open_store
 from factory.store.s3 import S3Store
-from factory.synthesis import maker, opening  # noqa: F401, so that forks need not import
-from factory.synthesis.inline import run_units
+from factory.synthesis import loading, maker  # noqa: F401, so that forks need not import
 from tests.conftest import no_plot, tiny_dotlist
 
 STEPS = {

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from factory.errors import IntegrityError
+from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import open_store
-from factory.synthesis.inline import run_units
 from tests import s3_server
 
 ROOT = Path(__file__).parent.parent.parent

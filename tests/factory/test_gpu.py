@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from factory.config import load
-from factory.distributed import pick_device
 from factory.recognition.embed import Recognizer
 from factory.sources import open_source, read_faces
+from factory.training.distributed import pick_device
 from tests.conftest import PX
 
 pytestmark = [

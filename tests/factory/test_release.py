@@ -17,12 +17,12 @@ from factory.errors import (
     SourceError,
     StoreError,
 )
+from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout, writer
 from factory.shards.verify import verify
 from factory.sources import open_source, read_faces
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
 
 
 def make(config) -> tuple[LocalStore, list[str]]:

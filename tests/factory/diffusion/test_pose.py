@@ -11,19 +11,20 @@ import pytest
 import torch
 
 from factory import checkpoint
-from factory.diffusion import heads
-from factory.diffusion.heads import Heads
+from factory.diffusion import head_poses
+from factory.diffusion.head_poses import Heads
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.train import train
 from factory.errors import ConfigError
-from factory.identities.plan import Plan, first_round
-from factory.planning import write_plan
-from factory.preflight import preflight
+from factory.planning.plan_writer import write_plan
+from factory.planning.preflight import preflight
+from factory.shards.plan_files import open_plan
+from factory.shots.plan import Plan, first_round
 from factory.sources import readers
 from factory.sources.alignment import TEMPLATE_52, mirrored_points
 from factory.sources.pose import draw_pose, learned_range, pitch_degrees, yaw_degrees
 from factory.store import open_store
-from factory.synthesis.opening import open_plan, open_workshop
+from factory.synthesis.loading import open_workshop
 from tests.conftest import PX
 from tests.factory.diffusion.test_train import faces_of, quiet, recipe  # noqa: F401
 
@@ -104,8 +105,8 @@ def pretend_detector(monkeypatch):
         return np.stack([head(yaw) for yaw in np.linspace(-35, 35, count)]) * (PX / 112)
 
     monkeypatch.setattr(readers, "YuNet", lambda *told, **more: None)
-    monkeypatch.setattr(heads, "YuNet", lambda *told, **more: None)
-    monkeypatch.setattr(heads, "points_of", points_of)
+    monkeypatch.setattr(head_poses, "YuNet", lambda *told, **more: None)
+    monkeypatch.setattr(head_poses, "points_of", points_of)
     learn = PoseModel.learn
     many = classmethod(lambda cls, points, px: learn(np.concatenate([points] * 5, axis=1), px))
     monkeypatch.setattr(PoseModel, "learn", many)
@@ -149,7 +150,7 @@ def test_points_are_found_once_for_all_trainings(
     faces = faces_of(config)
     chosen = np.arange(len(faces))
     first = Heads(faces, config).images(chosen % 2, chosen)
-    monkeypatch.setattr(heads, "points_of", None)  # not asked again
+    monkeypatch.setattr(head_poses, "points_of", None)  # not asked again
     again = Heads(faces, config).images(chosen % 2, chosen)
     torch.testing.assert_close(first, again)
     faces.images_NHWC[0] += 1  # aligned otherwise

@@ -13,11 +13,11 @@ from diffusers import (
 
 from factory.diffusion import sampler
 from factory.diffusion.guidance import Told, guided
-from factory.diffusion.process import Process
+from factory.diffusion.noise_schedule import Process
 from factory.diffusion.sampler import SAMPLERS, sample, spaced_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import ConfigError
-from factory.preflight import _check_generator
+from factory.planning.preflight import _check_generator
 
 DIFFUSERS = {"x0": "sample", "v": "v_prediction", "epsilon": "epsilon"}
 COMMON = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"}

@@ -14,7 +14,7 @@ from factory.diffusion.similarity import GRID, draw_similarities, similarity_los
 from factory.diffusion.train import GeneratorLoss, begin_with, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError, ConfigError
-from factory.preflight import preflight
+from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
 from factory.records import Shot
 from factory.synthesis.generators import DiffusionGenerator

@@ -11,7 +11,7 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.levels import ErrorByLevel
+from factory.diffusion.loss_by_noise_level import ErrorByLevel
 from factory.diffusion.train import GeneratorLoss, dropout, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.embed import Recognizer

@@ -9,9 +9,9 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.editing.controlnet import MaskControlNet, condition, redraw, resized
-from factory.editing.controlnet_training import ControlLoss, train
+from factory.editing.train_controlnet import ControlLoss, train
 from factory.errors import CheckpointError, ConfigError
-from factory.recognition.data import to_uint8
+from factory.images import to_uint8
 from tests.conftest import draw_face
 
 FACES = np.stack([draw_face(person, 0) for person in range(2)])

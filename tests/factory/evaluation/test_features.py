@@ -16,12 +16,12 @@ from factory.evaluation.features import (
     check_networks,
     open_networks,
 )
+from factory.execution.inline import run_units
 from factory.recognition.embed import Recognizer
 from factory.release import build
 from factory.shards import layout
 from factory.sources import open_source, read_faces
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
 from tests.conftest import IMAGES, PX, save_recognizer
 
 CPU = torch.device("cpu")

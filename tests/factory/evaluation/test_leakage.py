@@ -14,17 +14,17 @@ from PIL import Image, ImageEnhance
 
 from factory.config import AuditConfig, SourceConfig, load
 from factory.errors import IntegrityError, LeakError
+from factory.evaluation.embeddings import MadeFaces, RealFaces, made_faces, real_faces
 from factory.evaluation.leakage import NOBODY, RealPeople, leakage, refuse_leaks
-from factory.evaluation.pixelhash import PixelHash
-from factory.evaluation.vectors import MadeFaces, RealFaces, made_faces, real_faces
-from factory.recognition.foreign import open_embedder
+from factory.evaluation.perceptual_hash import PixelHash
+from factory.execution.inline import run_units
+from factory.recognition.external import open_embedder
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import collect, plan_of
 from factory.sources import open_source
 from factory.sources.base import Subset
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
 
 LFW = Path(__file__).parents[4] / "shared/data/lfw_dev/train112.tar"
 STRICT = AuditConfig(leak_fpir=0.1)

@@ -9,10 +9,10 @@ import pytest
 
 from factory.errors import IntegrityError
 from factory.evaluation.separability import audit, separability
-from factory.identities.plan import Plan
 from factory.identities.roster import Roster, build_roster, open_recognizer
-from factory.preflight import preflight
+from factory.planning.preflight import preflight
 from factory.records import Identity
+from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 

@@ -10,19 +10,19 @@ import pytest
 from factory.config import IdentitiesConfig
 from factory.errors import ConfigError, PlanError
 from factory.evaluation.balance import balance
+from factory.execution.inline import run_units
+from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
-from factory.identities.plan import Plan
 from factory.identities.proposals import PcaProposal, Pool
 from factory.identities.roster import Roster
-from factory.identities.separability import admit
 from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
+from factory.shards.plan_files import open_plan
+from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
-from factory.synthesis.opening import open_plan
-from tests.factory.identities.test_separability import unit_rows
+from tests.factory.identities.test_gate import unit_rows
 
 
 def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:

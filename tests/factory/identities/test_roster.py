@@ -7,7 +7,7 @@ import pytest
 
 from factory.errors import ConfigError, SourceError
 from factory.identities.roster import build_roster, open_recognizer
-from factory.preflight import preflight
+from factory.planning.preflight import preflight
 from factory.sources import open_source, read_faces
 
 LIMIT = 0.999

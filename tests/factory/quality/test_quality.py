@@ -11,7 +11,7 @@ from factory.config import FiltersConfig, as_dict
 from factory.quality import filters
 from factory.quality.scores import Scorer, sharpness
 from factory.records import Scores
-from tests.factory.identities.test_plan import ASKED
+from tests.factory.shots.test_plan import ASKED
 from tests.planned import shots_of
 
 GOOD = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)

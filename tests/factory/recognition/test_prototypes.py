@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from factory import distributed
 from factory.config import RecognizerConfig
 from factory.errors import CheckpointError
+from factory.recognition.class_shards import Rows
 from factory.recognition.margin import arcface
 from factory.recognition.prototypes import (
     Prototypes,
@@ -19,7 +19,7 @@ from factory.recognition.prototypes import (
     num_virtual_features,
     whole_rows,
 )
-from factory.recognition.rows import Rows
+from factory.training import distributed
 from tests.memory import peak_bytes
 from tests.ranks import run_ranks
 

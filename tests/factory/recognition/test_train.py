@@ -12,8 +12,9 @@ import torch
 from factory import checkpoint
 from factory.config import AugmentConfig, load
 from factory.errors import CheckpointError, ConfigError
+from factory.images import to_network, to_uint8
+from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import SHAPES, IResNet
-from factory.recognition.data import NUM_DRAWS, augment, to_network, to_uint8
 from factory.recognition.embed import Recognizer
 from factory.recognition.train import check, learning_rate, margin_at, train
 from factory.sources import open_source, read_faces

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from factory.config import load
-from factory.evaluation.kept import Kept
+from factory.evaluation.release_metadata import Kept
 from factory.evaluation.similarity import Faces
+from factory.execution.inline import run_units
 from factory.records import Counts, Manifest, Shard, Timings
 from factory.release import Release, build, evaluate_and_report
 from factory.report import figures, sheets
@@ -25,7 +26,6 @@ from factory.shards.reader import iterate_kept
 from factory.shards.verify import verify
 from factory.sources import open_source
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
 from tests.conftest import tiny_dotlist
 
 UTILITY = {

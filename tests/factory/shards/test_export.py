@@ -10,12 +10,12 @@ import pytest
 
 from factory.config import SourceConfig, load
 from factory.errors import FactoryError, IntegrityError, StoreError
+from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import FORMATS, export
 from factory.sources import open_source
 from factory.store import LocalStore
-from factory.synthesis.inline import run_units
 from tests.conftest import PX, tiny_dotlist
 
 

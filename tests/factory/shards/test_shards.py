@@ -15,11 +15,11 @@ import webdataset
 from PIL import Image
 
 from factory.errors import IntegrityError, PlanError
-from factory.identities.plan import Plan, cut_units
 from factory.records import Counts, Face, Failure, Identity, Scores, Timings
 from factory.shards import layout, manifest, writer
 from factory.shards.reader import iterate_kept, metadata_rows
 from factory.shards.verify import verify
+from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore
 from tests.planned import SAMPLER, shots_of
 

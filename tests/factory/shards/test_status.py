@@ -10,10 +10,10 @@ from dataclasses import asdict
 import pytest
 
 from factory.errors import PlanError
-from factory.identities.plan import Plan, cut_units
 from factory.records import Counts, Identity, Shard, Timings
 from factory.shards import garbage, layout
 from factory.shards.status import StatusReader
+from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore, open_store
 from tests import s3_server
 

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader
 
 from factory.config import SourceConfig
 from factory.errors import IntegrityError, SourceError
-from factory.identities.parquet import to_parquet
 from factory.sources import open_source
 from factory.sources.webdataset import Bookmark, ReleaseStream, collate
 from factory.store import LocalStore, open_store
 from factory.store.base import digest
+from factory.store.parquet import to_parquet
 
 SIZES = (5, 3, 7, 4)
 

@@ -14,27 +14,28 @@ from PIL import Image
 
 from factory.config import load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
-from factory.identities.edits import edit_of, kinds_for
-from factory.identities.plan import first_round
-from factory.preflight import preflight
+from factory.execution.inline import run_units
+from factory.planning.preflight import preflight
 from factory.quality.filters import build_filters, judge
 from factory.records import Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
+from factory.shards.plan_files import open_plan
 from factory.shards.reader import local_copy, metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
+from factory.shots.edits import edit_of, kinds_for
+from factory.shots.plan import first_round
 from factory.sources import open_source
 from factory.store import open_store
 from factory.synthesis.editors import Originals
-from factory.synthesis.inline import run_units
+from factory.synthesis.loading import open_workshop
 from factory.synthesis.maker import ShardMaker
-from factory.synthesis.opening import open_plan, open_workshop
 from factory.synthesis.reproduce import reproduce
+from tests.base_model import save_base
 from tests.conftest import DIM, IMAGES, PEOPLE, tiny_dotlist
 from tests.editors import save_controlnet, save_twin
-from tests.text_to_image import save_base
 
 EDITED = [
     "editing.editor=drawn",

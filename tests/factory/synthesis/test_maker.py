@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from factory.errors import DeviceError, IntegrityError, PlanError
-from factory.identities.plan import Plan, cut_units, first_round
+from factory.execution.inline import run_units
+from factory.execution.retries import Care
 from factory.identities.roster import Roster
-from factory.planning import write_plan
-from factory.preflight import preflight
+from factory.planning.plan_writer import write_plan
+from factory.planning.preflight import preflight
 from factory.quality.scores import Scorer
 from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.shards.writer import Encoding
+from factory.shots.plan import Plan, cut_units, first_round
 from factory.store import LocalStore, open_store
-from factory.synthesis.care import Care
+from factory.synthesis.commit_queue import Line
 from factory.synthesis.generators import HalvingGenerator, turned
-from factory.synthesis.inline import run_units
-from factory.synthesis.line import Line
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
 from tests.planned import SAMPLER, shots_of
@@ -244,7 +244,7 @@ def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monk
     config = release_config()
     prefix = layout.prefix(config.release.dataset, config.release.version)
     ShardMaker.open(config, prefix)
-    monkeypatch.setattr("factory.synthesis.opening.sources_hash", lambda: "other")
+    monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
     with pytest.raises(IntegrityError, match=r"not as planned \(factory\.sources_sha256"):
         ShardMaker.open(config, prefix)
     store = open_store(config.store).below(prefix)

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from factory.errors import PlanError
+from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.store import open_store
-from factory.synthesis.inline import run_units
 from factory.synthesis.reproduce import reproduce
 
 
@@ -54,7 +54,7 @@ def test_an_altered_image_is_told_by_its_pixels(released):
 
 def test_another_stack_is_reported(released, monkeypatch):
     config, store = released
-    monkeypatch.setattr("factory.synthesis.opening.sources_hash", lambda: "other")
+    monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
     made = reproduce(config, store, "000000_0000")
     assert made.machine_differs.startswith("factory.sources_sha256")
     assert made.equal

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from factory.errors import ConfigError, DeviceError, PlanError
-from factory.planning import write_plan
-from factory.preflight import preflight
+from factory.execution.inline import run_units
+from factory.planning.plan_writer import write_plan
+from factory.planning.preflight import preflight
 from factory.release import build
 from factory.shards.manifest import plan_of
 from factory.store import open_store
 from factory.synthesis import tuning
-from factory.synthesis.inline import run_units
 
 
 @pytest.mark.parametrize(

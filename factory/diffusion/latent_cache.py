@@ -1,0 +1,141 @@
+"""What does not change while a generator learns: latents (or images) and conditions, mirrors too.
+
+In memory, each process its own; or in files of SHARD faces (training.cache), each made by one rank,
+once for every training on the same faces and networks, and mapped by all.
+
+Shapes: S faces of a shard, C x h x w the denoised space, D embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.diffusion.autoencoder import Autoencoder
+from factory.errors import CheckpointError, ConfigError
+from factory.images import to_network
+from factory.recognition.embed import Recognizer
+from factory.sources import FaceSet
+from factory.training.distributed import rank, wait_for_all, world_size
+
+SHARD = 4096
+
+Shard = tuple[np.ndarray, np.ndarray]
+"""x [2, S, C, h, w] (or uint8 images [2, S, H, W, 3]), the faces, then their mirrors; and their
+conditions [2, S, D]."""
+
+
+class TrainingCache:
+    """Latents and conditions of faces, half of them mirrored as they are drawn."""
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        recognizer: Recognizer,
+        autoencoder: Autoencoder | None,
+        kind: str,
+        folder: str | None = None,
+    ) -> None:
+        """`kind` is generator.condition: embeddings of the images, or prototypes of their people.
+
+        Raises CheckpointError where the recognizer has no prototype of somebody.
+        """
+        self._in_pixels, self._count = autoencoder is None, len(faces)
+        prototypes = _prototypes_of(faces, recognizer) if kind == "prototype" else None
+
+        def make(part: slice) -> Shard:
+            images = faces.images_NHWC[part]
+            both = (images, np.ascontiguousarray(images[:, :, ::-1]))
+            x = [autoencoder.encode(each).numpy() if autoencoder else each for each in both]
+            if prototypes is None:
+                unit = [recognizer.embed(each) for each in both]
+            else:
+                unit = [prototypes[part]] * 2
+            return np.stack(x), np.stack(unit)
+
+        what = [recognizer.sha256, kind, autoencoder.story if autoencoder else "pixels"]
+        self._shards = shards_of(faces, make, ("x", "unit"), folder, what)
+        first = self._images(np.array([[0, 0]]))
+        self.channels, self.side = int(first.shape[1]), int(first.shape[2])
+
+    def rows(self, mirrored: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1."""
+        places = np.stack([mirrored, chosen], 1)
+        return self._images(places), self._gathered(1, places)
+
+    def some_people(self, count: int) -> torch.Tensor:
+        """Conditions of evenly spaced faces, [count, D]."""
+        rows = np.linspace(0, self._count - 1, count).astype(int)
+        return self._gathered(1, np.stack([np.zeros_like(rows), rows], 1))
+
+    def _images(self, places_B2: np.ndarray) -> torch.Tensor:
+        if self._in_pixels:
+            return to_network(self._gathered(0, places_B2))
+        return self._gathered(0, places_B2)
+
+    def _gathered(self, part: int, places_B2: np.ndarray) -> torch.Tensor:
+        """Rows (mirror, face) of x or of the conditions."""
+        rows = [self._shards[i // SHARD][part][m, i % SHARD] for m, i in places_B2.tolist()]
+        return torch.from_numpy(np.stack(rows))
+
+
+def shards_of(
+    faces: FaceSet,
+    make: Callable[[slice], tuple[np.ndarray, ...]],
+    parts: tuple[str, ...],
+    folder: str | None,
+    what: list[str],
+) -> list[Any]:
+    """What `make` says of each SHARD of faces, an array for each of `parts`: in memory, or mapped
+    from files in a folder, each made by one rank where it is not there. The files go by who the
+    faces are, by their pixels, and by `what` else decides what is made."""
+    slices = [slice(start, start + SHARD) for start in range(0, len(faces), SHARD)]
+    if folder is None:
+        return [make(part) for part in slices]
+    made_from = [faces.fingerprint, _pixels_sha256(faces, slices), *what]
+    place = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    count = len(slices)
+    files = [[place / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
+    for number in range(rank(), count, world_size()):
+        if not all(file.exists() for file in files[number]):
+            for file, array in zip(files[number], make(slices[number]), strict=True):
+                unfinished = file.with_name(f".{file.name}.{os.getpid()}.npy")
+                np.save(unfinished, array, allow_pickle=False)
+                unfinished.replace(file)
+    wait_for_all()
+    missing = [file for shard in files for file in shard if not file.exists()]
+    if missing:
+        raise ConfigError(
+            f"training.cache: {missing[0]} was made by another rank and is not here; want a folder "
+            "that all nodes see, or null"
+        )
+    return [
+        tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
+    ]
+
+
+def _pixels_sha256(faces: FaceSet, slices: list[slice]) -> str:
+    """Of the images themselves: a source's fingerprint does not tell how they were aligned."""
+    digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
+    for part in slices:
+        digest.update(np.ascontiguousarray(faces.images_NHWC[part]))
+    return digest.hexdigest()
+
+
+def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:
+    index = {name: i for i, name in enumerate(recognizer.real_names)}
+    missing = [name for name in faces.names if name not in index]
+    if missing:
+        raise CheckpointError(
+            f"generator.condition: the recognizer has no prototype of {missing[0]!r} "
+            f"({len(missing)} people); train it on this source or use generator.condition=image"
+        )
+    rows = np.array([index[name] for name in faces.names])
+    return np.asarray(recognizer.unit_real[rows[faces.labels]])

@@ -1,0 +1,58 @@
+"""What a release's own metadata says of its faces: scores of those kept, shots of those not."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from factory.records import Shot
+from factory.shards import layout
+from factory.shots.plan import Plan
+from factory.store import Store
+
+SCORES = ("own_cosine", "sharpness", "brightness", "cr_fiqa", "ser_fiq")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Identities [N] of kept faces and their scores [N] by name, NaN where not measured."""
+
+    identities: np.ndarray
+    scores: dict[str, np.ndarray]
+
+    def ranking(self) -> np.ndarray:
+        """Identities from the one whose faces are most like it on average to the least."""
+        owners_K, class_N, counts_K = np.unique(
+            self.identities, return_inverse=True, return_counts=True
+        )
+        mean_K = np.bincount(class_N, weights=self.scores["own_cosine"]) / counts_K
+        return np.asarray(owners_K[np.argsort(-mean_K, kind="stable")])
+
+
+def kept_scores(store: Store, plan: Plan) -> Kept:
+    """Scores of all kept faces; 48 bytes a face."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("identity", *SCORES)}
+    for unit in plan.units:
+        content = io.BytesIO(store.get(layout.metadata(unit.index)))
+        table = pq.read_table(content, columns=list(columns))
+        for name, parts in columns.items():
+            parts.append(table[name].to_numpy())
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    scores = {name: joined[name].astype(np.float64) for name in SCORES}
+    return Kept(joined["identity"].astype(np.int64), scores)
+
+
+def rejected_shots(store: Store, plan: Plan, of_each: int) -> dict[str, list[Shot]]:
+    """The first `of_each` rejected shots of each reason, reasons as they come."""
+    names = [field.name for field in fields(Shot)]
+    found: dict[str, list[Shot]] = {}
+    for unit in plan.units if of_each else []:
+        content = io.BytesIO(store.get(layout.rejects(unit.index)))
+        for row in pq.read_table(content).to_pylist():
+            shots = found.setdefault(row["reason"], [])
+            if len(shots) < of_each:
+                shots.append(Shot(**{name: row[name] for name in names if name in row}))
+    return found

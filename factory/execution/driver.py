@@ -1,0 +1,39 @@
+"""The units of a plan that have no commit record yet, made by any runner: releases and LoRAs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from factory.config import Config
+from factory.execution.event_log import Events
+from factory.execution.inline import OpenMaker, RunUnits
+from factory.execution.progress_bar import Progress
+from factory.execution.shutdown import draining_on_sigterm
+from factory.records import Shard
+from factory.shards import manifest
+from factory.shots.plan import Plan
+from factory.store import Store
+
+
+def make_missing(
+    config: Config,
+    plan: Plan,
+    store: Store,
+    open_maker: OpenMaker,
+    run_units: RunUnits,
+    say: Callable[[str], None],
+) -> None:
+    """Make them with progress and draining; `store` is that of the plan."""
+    done = manifest.committed_units(store)
+    missing = [unit.index for unit in plan.units if unit.index not in done]
+    if done:
+        say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
+    if missing:
+        allowed, events = config.release.max_failed_fraction, Events(config.fleet.events)
+        with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
+
+            def on_done(shard: Shard) -> None:
+                events.committed(shard)
+                progress.shard_done(shard)
+
+            run_units(config.fleet, open_maker, missing, on_done, draining)

@@ -1,0 +1,60 @@
+"""The runner without ray: the same units in this process, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Protocol
+
+from factory.config import FleetConfig
+from factory.execution.retries import Care, Note, silent
+from factory.records import Shard
+from factory.training.distributed import kept_threads
+
+
+class Maker(Protocol):
+    """What a runner needs of a ShardMaker. Shards come back when they are committed, which may be
+    at a later call."""
+
+    def make(self, unit_index: int, care: Care | None = None, note: Note = silent) -> list[Shard]:
+        """Make a unit; `note` hears of the shots in hand."""
+        ...
+
+    def flush(self, note: Note = silent) -> list[Shard]:
+        """Wait for the units that are still on their way."""
+        ...
+
+    def close(self) -> None: ...
+
+
+OpenMaker = Callable[[], Maker]
+"""Builds a maker where it will work; must be picklable for the fleet."""
+OnDone = Callable[[Shard], None]
+"""Told of every committed shard, in the driver."""
+Draining = Callable[[], bool]
+"""Whether no further unit shall be begun; what is in hand is finished."""
+RunUnits = Callable[[FleetConfig, OpenMaker, Sequence[int], OnDone, Draining], None]
+"""A runner: makes all units, in any order; raises FactoryError when it cannot."""
+
+
+def never() -> bool:
+    """The answer when nobody can ask for draining."""
+    return False
+
+
+def run_units(
+    fleet: FleetConfig,
+    open_maker: OpenMaker,
+    units: Sequence[int],
+    on_done: OnDone,
+    draining: Draining = never,
+) -> None:
+    """Make `units` in order. `fleet` is not used; the signature is every runner's."""
+    with kept_threads(), closing(open_maker()) as maker:
+        for unit in units:
+            if draining():
+                break
+            for shard in maker.make(unit):
+                on_done(shard)
+        for shard in maker.flush():
+            on_done(shard)

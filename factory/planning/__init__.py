@@ -1,0 +1,1 @@
+"""What a release would be, decided before anything is drawn: checks, plan, estimate."""

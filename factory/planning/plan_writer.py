@@ -1,0 +1,87 @@
+"""From a checked config to the plan in the store: refuse another one, or write it down."""
+
+from __future__ import annotations
+
+import hashlib
+
+from factory.config import Config
+from factory.errors import Conflict, PlanError
+from factory.identities.gallery_files import OpenGalleries, open_here
+from factory.planning.preflight import Inputs
+from factory.shards import layout
+from factory.shards.manifest import plan_of
+from factory.shots.plan import Plan, cut_units, first_difference
+from factory.store import Store, open_store
+from factory.training.distributed import kept_threads
+
+
+def describe(config: Config, inputs: Inputs) -> str:
+    """What a plan of this config holds, in words."""
+    if config.editing.editor:
+        return (
+            f"{config.editing.ratio} edits (editing.editor={config.editing.editor}) of each of "
+            f"{len(inputs.source)} images of {len(inputs.source.names)} people"
+        )
+    virtual, each = config.identities.num_virtual, config.plan.images_per_identity
+    real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
+    return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"
+
+
+def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
+    """Raise PlanError when the version was begun with another request."""
+    difference = first_difference(inputs.request, standing.request)
+    if difference:
+        raise PlanError(
+            f"release.version: {store.url} was begun with another plan ({difference}); "
+            "choose another version, or the settings it was begun with"
+        )
+
+
+def write_plan(
+    config: Config, inputs: Inputs, store: Store, open_galleries: OpenGalleries = open_here
+) -> Plan:
+    """Decide who exists and what is made, and write it before anything is drawn.
+
+    The plan comes last: a roster without one is what a dead driver left, and the same config
+    writes the same roster again.
+    """
+    from factory.identities.roster import build_roster, open_recognizer
+    from factory.shards.plan_files import earlier_vectors
+    from factory.synthesis.tuning import tuned_micro_batch
+
+    dataset = open_store(config.store).below(config.release.dataset)
+    with kept_threads():
+        roster = build_roster(
+            config,
+            open_recognizer(config),
+            inputs.source,
+            inputs.max_cosine,
+            further=open_galleries(config),
+            unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
+        )
+    request = inputs.request
+    if request["plan"]["micro_batch"] is None:
+        request = request | {"plan": request["plan"] | {"micro_batch": tuned_micro_batch(config)}}
+    contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    plan = Plan(request, digests, cut_units(roster.identities, config.plan.identities_per_unit))
+    try:
+        for name, content in contents.items():
+            store.put_once(name, content)
+    except Conflict as error:
+        raise _begun_otherwise(error) from None
+    try:
+        store.put_once(layout.PLAN, plan.to_json())
+    except Conflict as error:
+        standing = plan_of(store)
+        if standing and plan.is_tuned_otherwise(standing) and config.plan.micro_batch is None:
+            return standing  # another driver tried out at the same moment
+        raise _begun_otherwise(error) from None
+    return plan
+
+
+def _begun_otherwise(error: Conflict) -> PlanError:
+    return PlanError(
+        f"release.version: {error}; it was begun with other settings, choose another version or "
+        "remove its folder"
+    )

@@ -1,0 +1,51 @@
+"""Images for a recognizer: uint8 to [-1, 1], and augmentation of whole batches on tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from factory.config import AugmentConfig
+
+NUM_DRAWS = 10
+"""Uniform numbers that augmenting one image takes."""
+
+
+def augment(x_BCHW: torch.Tensor, config: AugmentConfig, uniform_BU: torch.Tensor) -> torch.Tensor:
+    """Flip half of the images; crop, jitter and erase as configured, by NUM_DRAWS numbers in [0, 1)
+    an image (on the CPU), so that an image looks the same on whichever rank it is."""
+    flip_B = uniform_BU[:, 0] < 0.5
+    if config.crop < 1:
+        side_B = config.crop + (1 - config.crop) * uniform_BU[:, 1]
+        x_BCHW = _crop(x_BCHW, side_B, uniform_BU[:, 2:4])
+    x_BCHW = torch.where(flip_B.to(x_BCHW.device)[:, None, None, None], x_BCHW.flip(3), x_BCHW)
+    if config.jitter:
+        x_BCHW = _jitter(x_BCHW, (2 * uniform_BU[:, 4:7] - 1) * config.jitter)
+    if config.erase:
+        x_BCHW = _erase(x_BCHW, uniform_BU[:, 7] * config.erase, uniform_BU[:, 8:10])
+    return x_BCHW
+
+
+def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, place_B2: torch.Tensor) -> torch.Tensor:
+    theta_B23 = torch.zeros(len(x_BCHW), 2, 3)
+    theta_B23[:, 0, 0] = theta_B23[:, 1, 1] = side_B
+    theta_B23[:, :, 2] = (2 * place_B2 - 1) * (1 - side_B)[:, None]
+    grid = F.affine_grid(theta_B23.to(x_BCHW.device), list(x_BCHW.shape), align_corners=False)
+    return F.grid_sample(x_BCHW, grid, padding_mode="reflection", align_corners=False)
+
+
+def _jitter(x_BCHW: torch.Tensor, amount_B3: torch.Tensor) -> torch.Tensor:
+    brightness, contrast, saturation = amount_B3.to(x_BCHW.device).T[:, :, None, None, None]
+    grey_B1HW = x_BCHW.mean(1, keepdim=True)
+    x_BCHW = grey_B1HW + (x_BCHW - grey_B1HW) * (1 + saturation)
+    mean_B111 = x_BCHW.mean((1, 2, 3), keepdim=True)
+    return (mean_B111 + (x_BCHW - mean_B111) * (1 + contrast) + brightness).clamp(-1, 1)
+
+
+def _erase(x_BCHW: torch.Tensor, area_B: torch.Tensor, place_B2: torch.Tensor) -> torch.Tensor:
+    height, width = x_BCHW.shape[2:]
+    half_B = area_B.sqrt() / 2
+    rows_BH = (torch.arange(height) / height - place_B2[:, :1]).abs() < half_B[:, None]
+    columns_BW = (torch.arange(width) / width - place_B2[:, 1:]).abs() < half_B[:, None]
+    hole_BHW = rows_BH[:, :, None] & columns_BW[:, None, :]
+    return x_BCHW.masked_fill(hole_BHW[:, None].to(x_BCHW.device), 0.0)

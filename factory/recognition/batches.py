@@ -1,0 +1,262 @@
+"""Batches for a recognizer, from one source or a mixture, in an order that only seed and step
+decide.
+
+Images are decoded by worker processes (feed.num_workers; by Pillow, whose wheels bring
+libjpeg-turbo) or kept in memory. In memory an image that cannot be decoded is left out before
+training; by workers it is replaced by the next one, always the same, and named and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from factory.config import Config, FeedConfig, SourceConfig
+from factory.errors import ConfigError, SourceError
+from factory.sources import (
+    CorruptImageError,
+    FaceSet,
+    FaceSource,
+    Subset,
+    open_source,
+    read_faces,
+    training_faces,
+)
+from factory.sources.base import first_heldout
+from factory.training.batch_order import Order
+from factory.training.distributed import rank, world_size
+
+Faces = FaceSet | FaceSource
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images uint8 [B, H, W, 3], their classes [B], and what was wrong with images that could not
+    be read, by their place in the crowd; the next readable ones stand for them."""
+
+    images_BHWC: torch.Tensor
+    labels_B: torch.Tensor
+    unreadable: dict[int, str]
+
+    def pin_memory(self) -> Batch:
+        """For the DataLoader: a copy that a GPU can fetch while the CPU goes on."""
+        images_BHWC, labels_B = self.images_BHWC.pin_memory(), self.labels_B.pin_memory()
+        return Batch(images_BHWC, labels_B, self.unreadable)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source of a crowd, and what its faces are called and weigh."""
+
+    faces: Faces
+    domain: str
+    weight: float
+    same_people: bool
+
+
+class Crowd:
+    """Everybody a recognizer is trained on: images of all parts, one number for each class.
+
+    `part_N` and `index_N` say where image i lies, `labels` its class (a gapless numbering),
+    `names[class]` the identity (a later part's with its domain before it) and `domains[class]` the
+    domain of the part that brought it. `lines` tells what is odd and what was left out.
+    """
+
+    def __init__(self, parts: Sequence[Part], min_images: int) -> None:
+        self.parts = parts
+        self.lines = [line for part in parts for line in getattr(part.faces, "remarks", ())]
+        corrupt = [line for part in parts for line in getattr(part.faces, "corrupt", ())]
+        self.lines += [f"left out: {line}" for line in corrupt]
+        names: list[str] = []
+        domains: list[str] = []
+        known: dict[str, int] = {}
+        labels = []
+        for number, part in enumerate(parts):
+            apart = number > 0 and not part.same_people
+            mine = [f"{part.domain}/{name}" if apart else name for name in part.faces.names]
+            for name in mine:
+                if name not in known:
+                    known[name] = len(names)
+                    names.append(name)
+                    domains.append(part.domain)
+            labels.append(np.array([known[name] for name in mine])[part.faces.labels])
+        self.part_N = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
+        self.index_N = np.concatenate([np.arange(len(part.faces)) for part in parts])
+        self.labels = np.concatenate(labels)
+        self._keep_classes(names, domains, min_images)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def describe(self, heldout: FaceSet) -> str:
+        """One line: how many images of how many people, of which domains."""
+        images = np.bincount(self.part_N, minlength=len(self.parts))
+        domains = [f"{n} {part.domain}" for n, part in zip(images, self.parts, strict=True)]
+        apart = f" ({', '.join(domains)})" if len(self.parts) > 1 else ""
+        people = f"{len(self)} images of {len(self.names)} people{apart}"
+        return f"{people}, {len(heldout)} held out"
+
+    def fingerprint(self, weights_N: np.ndarray | None) -> str:
+        """sha256 of who is in it and how often each image comes."""
+        sources = [part.faces.fingerprint for part in self.parts]
+        digest = hashlib.sha256("\n".join([*sources, *self.names]).encode())
+        digest.update(self.labels.astype(np.int64).tobytes())
+        digest.update(b"" if weights_N is None else weights_N.tobytes())
+        return digest.hexdigest()
+
+    def image(self, place: int) -> np.ndarray:
+        """RGB uint8 [H, W, 3] of an image; raises CorruptImageError."""
+        faces, index = self.parts[self.part_N[place]].faces, int(self.index_N[place])
+        return faces.images_NHWC[index] if isinstance(faces, FaceSet) else faces[index].image_HWC
+
+    def weights(self, feed: FeedConfig) -> np.ndarray | None:
+        """How often each image comes in an epoch on average; None where all come once."""
+        weights_N = np.array([part.weight for part in self.parts])[self.part_N]
+        if feed.balance == "class":
+            per_class = np.bincount(self.labels)
+            weights_N = weights_N * len(self) / len(per_class) / per_class[self.labels]
+        if feed.oversample:
+            weights_N = weights_N * np.where(
+                self._named(feed.oversample), feed.oversample_factor, 1
+            )
+        return None if (weights_N == 1).all() else weights_N
+
+    def _keep_classes(self, names: list[str], domains: list[str], min_images: int) -> None:
+        """Leave classes with too few images out and number the others without gaps."""
+        enough = np.bincount(self.labels, minlength=len(names)) >= min_images
+        if not enough.any():
+            raise SourceError(
+                f"feed.min_images: nobody has {min_images} images; want fewer, or another source"
+            )
+        if not enough.all():
+            dropped = f"{(~enough).sum()} of {len(names)} identities with fewer than"
+            self.lines.append(f"left out: {dropped} {min_images} images (feed.min_images)")
+        kept_N = enough[self.labels]
+        self.part_N, self.index_N = self.part_N[kept_N], self.index_N[kept_N]
+        self.labels = (np.cumsum(enough) - 1)[self.labels[kept_N]]
+        self.names = [name for name, keep in zip(names, enough, strict=True) if keep]
+        self.domains = [domain for domain, keep in zip(domains, enough, strict=True) if keep]
+
+    def _named(self, path: str) -> np.ndarray:
+        if not Path(path).is_file():
+            raise ConfigError(
+                f"feed.oversample: no such file {path!r}; want image keys, one a line"
+            )
+        wanted = set(Path(path).read_text().split("\n")) - {""}
+        keys = [part.faces.keys for part in self.parts]
+        here = zip(self.part_N.tolist(), self.index_N.tolist(), strict=True)
+        named_N = np.array([keys[part][index] in wanted for part, index in here])
+        if named_N.sum() < len(wanted):
+            raise SourceError(
+                f"feed.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are in "
+                "the sources; want keys as the sources give them, such as person/image"
+            )
+        return named_N
+
+
+class Feed(Dataset[Any]):
+    """Micro-batches of this rank, from any step on."""
+
+    def __init__(self, crowd: Crowd, order: Order, num_workers: int, accumulate: int) -> None:
+        self._crowd, self._order = crowd, order
+        self._num_workers, self._accumulate = num_workers, accumulate
+
+    def batches(self, first_step: int, total: int) -> Iterator[Batch]:
+        """`accumulate` batches for each of the steps first_step..total-1."""
+        loader = DataLoader(
+            self,
+            batch_sampler=self._places(first_step, total),
+            num_workers=self._num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=4 if self._num_workers else None,
+        )
+        try:
+            yield from loader
+        except SourceError as error:  # a worker's comes wrapped in its traceback
+            raise SourceError(str(error).strip().splitlines()[-1].split("Error: ")[-1]) from None
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        unreadable: dict[int, str] = {}
+        found = [self._nearest_readable(place, unreadable) for place in places]
+        images, labels = zip(*found, strict=True)
+        return Batch(torch.from_numpy(np.stack(images)), torch.tensor(labels), unreadable)
+
+    def _nearest_readable(self, place: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
+        """(image, class) of the first readable image from `place` on."""
+        for further in range(len(self._crowd)):
+            here = (place + further) % len(self._crowd)
+            try:
+                return self._crowd.image(here), int(self._crowd.labels[here])
+            except CorruptImageError as error:
+                unreadable[here] = str(error)
+        raise SourceError("source: no image can be read; mend the source")
+
+    def _places(self, first_step: int, total: int) -> Iterator[list[int]]:
+        for step in range(first_step, total):
+            mine = self._order.rank_batch(step, rank(), world_size())
+            yield from (part.tolist() for part in np.split(mine, self._accumulate))
+
+
+class CorruptCount:
+    """Images that turned out unreadable on this rank; too many of the crowd end a training."""
+
+    def __init__(self, crowd: Crowd, max_fraction: float) -> None:
+        self._size, self._allowed = len(crowd), int(max_fraction * len(crowd))
+        self._known: dict[int, str] = {}
+
+    def see(self, batch: Batch) -> list[str]:
+        """A line for each image that is unreadable and not known yet; raises SourceError above the
+        allowed share."""
+        new = {place: why for place, why in batch.unreadable.items() if place not in self._known}
+        self._known |= new
+        if len(self._known) > self._allowed:
+            raise SourceError(
+                f"source.max_corrupt_fraction: more than {self._allowed} of {self._size} images "
+                f"cannot be used, one is {next(iter(self._known.values()))}; mend the source or "
+                "raise the limit"
+            )
+        return [f"left out: {why}" for why in new.values()]
+
+
+def open_crowd(config: Config) -> tuple[Crowd, FaceSet]:
+    """(everybody to train on, held-out people of the main source) of a config."""
+    feed = config.feed
+    if feed.num_workers:
+        main, heldout = _on_disk(config.source)
+        further: list[Faces] = [open_source(mixed.source) for mixed in feed.mix]
+    else:
+        main, heldout = training_faces(config.source)
+        further = [
+            read_faces(open_source(mixed.source), mixed.source.max_corrupt_fraction)
+            for mixed in feed.mix
+        ]
+    parts = [Part(main, feed.domain, 1.0, same_people=True)]
+    for mixed, faces in zip(feed.mix, further, strict=True):
+        parts.append(Part(faces, mixed.domain, mixed.weight, mixed.same_people))
+    return Crowd(parts, feed.min_images), heldout
+
+
+def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
+    """As `training_faces`, but only the held-out people are read."""
+    source = open_source(config)
+    num_people = len(source.names)
+    first = first_heldout(config.holdout_identities, num_people)
+    if rank() or (first == num_people and not config.heldout):
+        heldout = FaceSet.nobody()  # rank 0 alone measures
+    elif config.heldout:
+        heldout = read_faces(open_source(config.other), config.max_corrupt_fraction)
+    else:
+        heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
+    return Subset(source, 0, num_people if config.heldout else first), heldout
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,74 @@
+"""Make a recognizer of ours from an insightface model, so that it can condition a generator: its
+ONNX, and the centres of the source's people for prototypes. It has no gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.errors import CheckpointError
+from factory.recognition.external import OnnxEmbedder, onnx_file
+from factory.recognition.pairs import open_pairs
+from factory.recognition.validation import measure
+from factory.sources import training_faces
+from factory.training.distributed import pick_device
+from factory.training.run_state import Log
+
+KEY = "recognizer.checkpoint"
+
+
+def adopt(config: Config, log: Log = print) -> dict[str, Any]:
+    """Write a recognizer checkpoint to training.out and return its metrics.
+
+    recognizer.checkpoint names the .onnx or pack. Raises CheckpointError when it is none, and when
+    its side is not source.image_px.
+    """
+    file = onnx_file(config.recognizer.checkpoint, KEY)
+    if file is None:
+        raise CheckpointError(
+            f"{KEY}: {config.recognizer.checkpoint!r} is a checkpoint already; want an .onnx file "
+            "or an insightface pack"
+        )
+    device = pick_device(config.compute)
+    embedder = OnnxEmbedder(file, device)
+    if embedder.image_px != config.source.image_px:
+        raise CheckpointError(
+            f"{KEY}: {file} takes images of {embedder.image_px} px; source.image_px is "
+            f"{config.source.image_px}"
+        )
+    faces, heldout = training_faces(config.source)
+    log(faces.describe(heldout))
+    centre_ND = np.zeros((len(faces.names), embedder.dim))
+    np.add.at(centre_ND, faces.labels, embedder.embed(faces.images_NHWC))
+    story = checkpoint.Checkpoint(
+        kind="recognizer",
+        tensors={
+            "onnx": torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8),
+            "prototypes.real": torch.from_numpy(centre_ND).float(),
+            "prototypes.virtual": torch.empty(0, embedder.dim),
+        },
+        config={
+            "backbone": "onnx",
+            "input_mean_std": embedder.input_mean_std,
+            "embedding_dim": embedder.dim,
+            "image_px": embedder.image_px,
+            "dropout": 0.0,
+            "quality_head": False,
+            "num_virtual": 0,
+            "real_names": faces.names,
+        },
+        step=0,
+        metrics={},
+        lineage={"onnx": embedder.sha256},
+        sha256="",
+    )
+    pairs = open_pairs(config.source) if config.source.pairs else None
+    metrics = measure(story, heldout, pairs, device)
+    checkpoint.save(Path(config.training.out), replace(story, metrics=metrics))
+    return metrics

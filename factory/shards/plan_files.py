@@ -1,0 +1,99 @@
+"""Plans and rosters back from a store, and in what a machine differs from them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.errors import IntegrityError, PlanError
+from factory.identities.roster import Roster
+from factory.shards import layout
+from factory.shots.environment import sources_hash, stack_fingerprint
+from factory.shots.plan import Plan, first_difference
+from factory.sources import FaceSource
+from factory.store import Store
+
+
+def open_plan(store: Store) -> tuple[Plan, Roster]:
+    """Plan and roster of a release; raises IntegrityError for a roster that was not planned."""
+    plan = Plan.from_json(store.get(layout.PLAN))
+    contents = {name: store.get(name) for name in (layout.ROSTER, layout.EMBEDDINGS)}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
+            raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
+    return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+
+
+def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
+    """Raise IntegrityError unless source and recognizer are those that the plan was made with."""
+    if source.fingerprint != plan.request["source"]["fingerprint"]:
+        raise IntegrityError(
+            "source.path: holds other faces than the release was planned with; use that source"
+        )
+    story = checkpoint.read_story(
+        config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
+    )
+    planned = plan.request["weights"]["recognizer"]
+    if story["sha256"] != planned:
+        raise IntegrityError(
+            f"recognizer.checkpoint: has sha256 {story['sha256'][:12]}, the release was planned "
+            f"with {planned[:12]}; use that one"
+        )
+
+
+def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
+    """Plans of a version and of those it extends, the newest first; none for no version.
+
+    Raises PlanError when one is missing, not sealed, in another recognizer's space, or not the one
+    that was extended.
+    """
+    plans: list[Plan] = []
+    promised = None
+    while version is not None:
+        store = dataset.below(f"releases/{version}")
+        if not store.exists(layout.SUCCESS):
+            raise PlanError(
+                f"identities.extends: {store.url} is not a sealed release; finish it first, or "
+                "extend another"
+            )
+        plan = Plan.from_json(store.get(layout.PLAN))
+        weights = plan.request["weights"]["recognizer"]
+        if plans and weights != plans[0].request["weights"]["recognizer"]:
+            raise PlanError(f"identities.extends: {store.url} has another recognizer's space")
+        if promised not in (None, plan.hash):
+            raise PlanError(
+                f"identities.extends: {store.url} is not the release that was extended; restore it"
+            )
+        plans.append(plan)
+        extended = plan.request["identities"].get("extends") or {}
+        version, promised = extended.get("version"), extended.get("plan_hash")
+    return plans
+
+
+def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
+    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
+    for no version. Raises PlanError as `earlier_plans` does."""
+    found = []
+    for plan in earlier_plans(dataset, version):
+        store = dataset.below(f"releases/{plan.request['release']['version']}")
+        found.insert(0, open_plan(store)[1].unit_ND)
+    return np.concatenate(found) if found else None
+
+
+def difference_from(plan: Plan, device: torch.device) -> str | None:
+    """First way in which this machine is not the one of the plan, or None."""
+    here = {
+        "stack": stack_fingerprint(),
+        "factory": {"sources_sha256": sources_hash()},
+        "device": device.type,
+    }
+    planned = {
+        "stack": plan.request["stack"],
+        "factory": plan.request["factory"],
+        "device": plan.request["compute"]["device"],
+    }
+    return first_difference(here, planned)

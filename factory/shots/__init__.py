@@ -1,0 +1,1 @@
+"""What is drawn of whom: the plan of a release, its shots, prompts, edits and environment."""

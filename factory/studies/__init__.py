@@ -1,0 +1,1 @@
+"""Comparisons over several releases and trainings: published claims, utility, editors, LoRAs."""

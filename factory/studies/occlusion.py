@@ -1,0 +1,263 @@
+"""Recognizers trained on photographs alone, and with classic, painted and redrawn copies of them,
+tested on clean and on occluded faces (Mask-ControlNet's table, METHODS 4).
+
+Every set is a release of its own, made by the same code as any other, kept, and found again when
+the same command is given. All recognizers see as many images, so that a row with more copies is not
+one that learned for longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.checkpoint import replace as write_whole
+from factory.config import Config, MixedSource, SourceConfig, as_dict
+from factory.config.editing import KINDS
+from factory.editing.occluders import NUM_PAINTS, draw_over
+from factory.editing.regions import NUM_DRAWS, regions
+from factory.editing.training_examples import detector_of
+from factory.errors import ConfigError, SourceError
+from factory.execution.inline import RunUnits
+from factory.recognition.embed import Recognizer
+from factory.recognition.verification import equal_error_rate, tar_at_far
+from factory.release import build
+from factory.shards import layout, manifest
+from factory.shards.reader import local_copy
+from factory.sources import FaceSet, training_faces
+from factory.sources.alignment import points_of
+from factory.store import open_store
+from factory.studies.utility import Train, spread, with_seed
+from factory.training.distributed import pick_device
+
+ORIGINAL = "original"
+PAPER = {
+    "classic": {1: 0.404, 2: 0.519, 4: 0.511},
+    "redrawn": {1: 0.592, 2: 0.622, 4: 0.656},
+}
+"""Closed-set accuracy of the paper's ResNet50 on its own real people, by images made of each."""
+SHARES = (0.2, 0.4)
+"""How much of a probe's face is hidden."""
+LEAST_KEPT = 2
+"""Images of a person that must be left to learn from."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Images that no recognizer has seen: of people that all have learned, and of others, clean and
+    occluded by what editing.kinds holds ("learned") and by what it does not ("new")."""
+
+    known: dict[str, np.ndarray]
+    labels: np.ndarray
+    names: list[str]
+    strangers: dict[str, np.ndarray]
+    stranger_labels: np.ndarray
+
+
+def compare(
+    config: Config, run_units: RunUnits, train: Train, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Figures by row, written to <dataset>-comparison/edits-<version>.json; the dataset's own
+    releases and its latest.json stay as they are."""
+    check(config)
+    faces, strangers = training_faces(config.source)
+    learned, probes = split(config, faces, strangers)
+    config = replace(
+        config,
+        source=replace(
+            config.source, kind="folder", path=str(learned), heldout=None, holdout_identities=0
+        ),
+        release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
+    )
+    table = {ORIGINAL: _learn(config, ORIGINAL, config, probes, train, say)}
+    for editor in dict.fromkeys(["classic", "drawn", str(config.editing.editor)]):
+        for ratio in config.editing.ratios:
+            asked = _release_config(config, editor, ratio)
+            name = f"{editor} 1:{ratio}"
+            say(f"{name}: release {asked.release.version}")
+            build(asked, run_units, say=say)
+            mixed = _mixed(config, asked)
+            table[name] = _learn(config, name, mixed, probes, train, say)
+    dataset = open_store(config.store).below(config.release.dataset)
+    manifest.put_json(dataset, f"edits-{config.release.version}.json", table)
+    return table
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError or SourceError for what cannot be compared."""
+    if config.editing.editor in (None, "classic", "drawn"):
+        raise ConfigError(
+            f"editing.editor: got {config.editing.editor}; want uvit or controlnet, to be compared "
+            "with classic and drawn"
+        )
+    ratios = config.editing.ratios
+    if not ratios or min(ratios) < 1 or len(set(ratios)) < len(ratios):
+        raise ConfigError(f"editing.ratios: got {list(ratios)}; want different ones, at least 1")
+
+
+def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Probes]:
+    """(tar of what is learned from, probes): the last editing.probes images of everybody who has
+    enough are kept aside. Raises SourceError when nobody has."""
+    num_probes = config.editing.probes
+    own = [np.flatnonzero(faces.labels == label) for label in range(len(faces.names))]
+    own = [places for places in own if len(places) >= num_probes + LEAST_KEPT]
+    if len(own) < 2 or len(strangers) < 2:
+        raise SourceError(
+            f"source: {len(own)} people have {num_probes + LEAST_KEPT} images, and "
+            f"{len(strangers)} images are held out; want at least two such people, and "
+            "source.heldout or source.holdout_identities"
+        )
+    what = [faces.fingerprint, as_dict(config.source), num_probes]
+    digest = hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
+    file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, _tar(faces, np.concatenate([places[:-num_probes] for places in own])))
+    probed = np.concatenate([places[-num_probes:] for places in own])
+    labels = np.repeat(np.arange(len(own)), num_probes)
+    known = _looks(config, faces.images_NHWC[probed], "known")
+    others = _looks(config, strangers.images_NHWC, "strangers")
+    names = [faces.names[int(faces.labels[places[0]])] for places in own]
+    return file, Probes(known, labels, names, others, strangers.labels)
+
+
+def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
+    """By look: closed-set accuracy (nearest class weight), and EER and TAR at FAR 1e-2 of people
+    who were never learned, their clean images against those of that look."""
+    figures: dict[str, float] = {}
+    order = {name: row for row, name in enumerate(recognizer.real_names)}
+    weights = recognizer.unit_real[[order[name] for name in probes.names]]
+    clean_SD = recognizer.embed_with_mirror(probes.strangers["clean"])
+    same = probes.stranger_labels[:, None] == probes.stranger_labels
+    for look, images in probes.known.items():
+        nearest = (recognizer.embed_with_mirror(images) @ weights.T).argmax(1)
+        figures[f"closed {look}"] = float((nearest == probes.labels).mean())
+        seen_SD = recognizer.embed_with_mirror(probes.strangers[look])
+        cosines, pairs = clean_SD @ seen_SD.T, ~np.eye(len(same), dtype=bool)
+        genuine, impostor = cosines[same & pairs], cosines[~same]
+        figures[f"eer {look}"] = equal_error_rate(genuine, impostor)
+        figures[f"tar {look}"] = tar_at_far(genuine, impostor, 1e-2)
+    return figures
+
+
+def lines(table: dict[str, Any]) -> list[str]:
+    """Means of closed-set accuracy, then of EER, by look, and the paper's accuracies beside ours;
+    deviations and TAR are in the JSON."""
+    looks = [name.removeprefix("closed ") for name in table[ORIGINAL]["mean"] if "closed" in name]
+    heads = [f"{kind} {look}" for kind in ("closed", "eer") for look in looks]
+    text = [f"{'':16}" + "".join(f"{head:>20}" for head in heads) + f"{'paper':>8}"]
+    for name, row in table.items():
+        cells = [f"{row['mean'][head]:.3f}" for head in heads]
+        said = _of_the_paper(name)
+        beside = f"{said:>8.3f}" if said is not None else f"{'':>8}"
+        text.append(f"{name:16}" + "".join(f"{cell:>20}" for cell in cells) + beside)
+    return text
+
+
+def _looks(config: Config, images: np.ndarray, who: str) -> dict[str, np.ndarray]:
+    """Images clean, and occluded by kinds that are learned and by others, at each share."""
+    hiding = [kind for kind in KINDS if kind != "background"]
+    groups = {
+        "learned": [kind for kind in hiding if kind in config.editing.kinds],
+        "new": [kind for kind in hiding if kind not in config.editing.kinds],
+    }
+    points = points_of(images, detector_of(config.editing.points, config.source))
+    rng = np.random.default_rng([len(images), ord(who[0])])
+    looks = {"clean": images}
+    for group, kinds in groups.items():
+        for share in SHARES if kinds else ():
+            chosen = [kinds[place] for place in rng.integers(len(kinds), size=len(images))]
+            draws = rng.random((len(images), NUM_DRAWS))
+            found = regions(points, chosen, [share] * len(images), draws, images.shape[1])
+            paints = rng.random((len(images), NUM_PAINTS))
+            looks[f"{group} {share:.0%}"] = draw_over(images, found, chosen, paints)
+    return looks
+
+
+def _tar(faces: FaceSet, chosen: np.ndarray) -> bytes:
+    """Some faces as PNGs in a tar, a folder a person."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for place in chosen:
+            png = io.BytesIO()
+            Image.fromarray(faces.images_NHWC[place]).save(png, "PNG")
+            member = tarfile.TarInfo(f"{faces.names[faces.labels[place]]}/{place:07d}.png")
+            member.size = png.tell()
+            tar.addfile(member, io.BytesIO(png.getvalue()))
+    return buffer.getvalue()
+
+
+def _release_config(config: Config, editor: str, ratio: int) -> Config:
+    """The release of a row; what only a network needs is left out of the others."""
+    filters = config.filters
+    if editor == "classic":
+        filters = replace(filters, min_visible_cosine=None)
+    version = f"{config.release.version}-{editor}-{ratio}"
+    return replace(
+        config,
+        editing=replace(config.editing, editor=editor, ratio=ratio),  # type: ignore[arg-type]
+        filters=filters,
+        release=replace(config.release, version=version),
+    )
+
+
+def _mixed(config: Config, asked: Config) -> Config:
+    """Training on the originals and what the release `asked` kept, for as many images as alone:
+    the whole schedule is as much shorter in epochs as an epoch is longer."""
+    prefix = layout.prefix(asked.release.dataset, asked.release.version)
+    store = open_store(asked.store).below(prefix)
+    plan = manifest.sealed_plan(store)
+    release = local_copy(store, plan, f"{config.utility.out}/releases")
+    source = SourceConfig(kind="webdataset", path=str(release), image_px=config.source.image_px)
+    beside = MixedSource(source=source, domain="edited", same_people=True)
+    kept = manifest.collect(store, plan).counts.kept
+    originals = int(plan.request["source"]["num_images"])
+    once, share = config.recognizer, originals / (originals + kept)
+    recipe = replace(
+        once,
+        epochs=once.epochs * share,
+        warmup_epochs=once.warmup_epochs * share,
+        milestones=tuple(epoch * share for epoch in once.milestones),
+    )
+    return replace(config, feed=replace(config.feed, mix=[beside]), recognizer=recipe)
+
+
+def _learn(
+    config: Config,
+    name: str,
+    asked: Config,
+    probes: Probes,
+    train: Train,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Mean and deviation over utility.seeds of what recognizers of a set can do."""
+    runs = []
+    for seed in config.utility.seeds:
+        folder = f"{config.utility.out}/{name.replace(' ', '-').replace(':', '-')}"
+        one = with_seed(asked, folder, seed)
+        say(f"{name}, seed {seed}: training in {one.training.out}")
+        train(one)
+        recognizer = Recognizer.load(one.training.out, pick_device(one.compute))
+        runs.append(measure(recognizer, probes))
+    found = {column: spread([run[column] for run in runs]) for column in runs[0]}
+    return {
+        "mean": {column: value["mean"] for column, value in found.items()},
+        "std": {column: value["std"] for column, value in found.items()},
+        "seeds": len(runs),
+    }
+
+
+def _of_the_paper(name: str) -> float | None:
+    editor, _, ratio = name.partition(" 1:")
+    row = {"classic": "classic", "drawn": None}.get(editor, "redrawn")
+    return PAPER[row].get(int(ratio)) if row and ratio else None

@@ -1,0 +1,121 @@
+"""What comes into the regions of edited faces: the twin's drawing, a ControlNet's, or paint.
+
+Shapes: as in editors.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.guidance import Told
+from factory.editing.controlnet import MaskControlNet, condition, redraw, resized
+from factory.editing.occluders import NUM_PAINTS, draw_over
+from factory.editing.uvit_inpainting import seen
+from factory.images import to_uint8
+from factory.recognition.embed import Embedder, Recognizer
+from factory.records import Shot
+from factory.sources.alignment import scaled
+from factory.synthesis.editors import Edits, Paint, draws_of
+from factory.synthesis.generators import DiffusionGenerator
+from factory.text_to_image.base_model import TextToImage, Words
+
+
+class TwinPaint:
+    """The generator's own network, shown what stays (editing/uvit_inpainting.py)."""
+
+    def __init__(self, drawer: DiffusionGenerator, embedder: Embedder) -> None:
+        self._drawer, self._embedder = drawer, embedder
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        noise, told = self.inputs(edits)
+        return self._drawer.decoded(self.sample(noise, told, edits.shots[0]), edits.shots)
+
+    def inputs(self, edits: Edits) -> tuple[torch.Tensor, Told]:
+        """(noise, what the network is told): each face's own embedding, and what stays of it."""
+        here = [replace(shot, identity=0) for shot in edits.shots]
+        noise, told = self._drawer.inputs(here, len(edits.kinds))
+        unit_BD = torch.from_numpy(self._embedder.embed(edits.images_BHWC)).to(noise.device)
+        shown = seen(edits.images_BHWC, edits.found.alpha_NHW, edits.kinds).to(noise.device)
+        return noise, replace(told, identity_BD=unit_BD, seen_BSHW=shown)
+
+    def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:
+        """The bare sampling loop."""
+        return self._drawer.sample(noise, told, like)
+
+
+class ControlNetPaint:
+    """A Mask-ControlNet on a text-to-image model, at the base's size."""
+
+    def __init__(
+        self, base: TextToImage, control: MaskControlNet, negative_prompt: str, precision: str
+    ) -> None:
+        self._base, self._control, self._precision = base, control, precision
+        self._away = base.words([negative_prompt])
+        self._words = lru_cache(256)(lambda prompt: base.words([prompt]))
+
+    @property
+    def remarks(self) -> list[str]:
+        cut = self._base.too_long
+        return [f"{cut} prompts were longer than the text encoder reads, and cut"] if cut else []
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        count, px, side = len(edits.kinds), self._base.image_px, edits.images_BHWC.shape[1]
+        seeds, prompts = [0] * count, [edits.shots[0].prompt] * count
+        for shot in edits.shots:
+            seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
+        images = np.stack([scaled(image, px) for image in edits.images_BHWC])
+        seen6 = condition(images, resized(edits.found.alpha_NHW, px), "inference")
+        like, words = edits.shots[0], Words.join([self._words(prompt) for prompt in prompts])
+        drawn = redraw(
+            self._base,
+            self._control,
+            seen6,
+            words,
+            self._away.rows([0] * count),
+            self._base.noise(seeds),
+            (like.sampler, like.num_steps, like.guidance),
+            self._precision,
+        )
+        return np.stack([scaled(image, side) for image in to_uint8(drawn)])
+
+
+def drawn_paint(edits: Edits) -> np.ndarray:
+    """Painted occluders, no network."""
+    draws = np.zeros((len(edits.kinds), NUM_PAINTS))
+    for shot in edits.shots:
+        draws[shot.slot] = draws_of(shot, "paint", NUM_PAINTS)
+    return draw_over(edits.images_BHWC, edits.found, edits.kinds, draws)
+
+
+def open_paint(
+    config: Config, request: dict[str, Any], device: torch.device, weights: dict[str, str]
+) -> Paint | None:
+    """What fills the regions of a config's editor; adds its networks to `weights`. None for classic
+    augmentation, which has no regions."""
+    asked, precision = config.editing, config.compute.precision
+    if asked.editor == "classic":
+        return None
+    if asked.editor == "drawn":
+        return drawn_paint
+    if asked.editor == "controlnet":
+        base = TextToImage(config.booth, device, precision)
+        control, weights["editor"] = MaskControlNet.load(str(asked.checkpoint), base)
+        weights["base"] = base.sha256
+        return ControlNetPaint(base, control, request["editing"]["negative_prompt"], precision)
+    loaded = checkpoint.load(str(asked.checkpoint), "editor", "editing.checkpoint")
+    weights["editor"], autoencoder = loaded.sha256, None
+    if loaded.config["space"] == "latents":
+        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        weights["autoencoder"] = autoencoder.sha256
+    dim = int(loaded.config["shape"]["embedding_dim"])
+    somebody_1D = np.zeros((1, dim), np.float32)  # each face is told by its own embedding
+    drawer = DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
+    return TwinPaint(drawer, Recognizer.load(config.recognizer.checkpoint, device))

@@ -1,0 +1,143 @@
+"""The story of a set of LoRAs: check, draw what all share, train by a fleet, finish."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.config import Config, absolute
+from factory.errors import ConfigError, PlanError, SourceError
+from factory.execution.driver import make_missing
+from factory.execution.inline import RunUnits
+from factory.images import to_network
+from factory.recognition.embed import Recognizer
+from factory.shards import layout, manifest
+from factory.shots.plan import Plan, first_difference
+from factory.sources import FaceSource, open_source
+from factory.sources.base import iterate_faces
+from factory.store import Store, open_store
+from factory.synthesis.lora_maker import LoraMaker
+from factory.synthesis.lora_sets import face_crop, photographs, plan_of, prior_name
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.face_crop import FaceCrop
+from factory.text_to_image.personalize import draw_prior
+from factory.text_to_image.train_base import refuse_poor_base
+from factory.training.distributed import pick_device
+
+Say = Callable[[str], None]
+
+
+def finetune(
+    config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Say = print
+) -> dict[str, Any]:
+    """Train the LoRAs that are missing; raises FactoryError and leaves what is done intact.
+
+    Returns the means of what was measured, over people.
+    """
+    plan = check(config)
+    dataset = open_store(config.store).below(config.release.dataset)
+    prefix = layout.loras(config.release.dataset, str(config.booth.loras))
+    store = open_store(config.store).below(prefix)
+    standing = manifest.plan_of(store)
+    difference = standing and first_difference(plan.request, standing.request)
+    if difference:
+        raise PlanError(
+            f"booth.loras: {store.url} was begun otherwise ({difference}); choose another name, or "
+            "the settings it was begun with"
+        )
+    if dry_run:
+        say(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
+        return {}
+    store.probe()
+    put_prior(config, plan, dataset, say)
+    if standing is None:
+        store.put_once(layout.PLAN, plan.to_json())
+    open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
+    make_missing(config, plan, store, open_maker, run_units, say)
+    left = len(plan.units) - len(manifest.committed_units(store))
+    if left:
+        raise PlanError(f"booth.loras: {left} LoRAs are missing; the same command goes on")
+    manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
+    means = _means(store, plan)
+    manifest.put_metrics(store, {"loras": means})
+    store.put_once(layout.SUCCESS, b"")
+    return means
+
+
+def check(config: Config) -> Plan:
+    """The plan of the LoRAs a config asks for, after checking all that can be wrong.
+
+    Raises FactoryError with one clear line, before an actor is started.
+    """
+    booth = config.booth
+    if not booth.loras:
+        raise ConfigError("booth.loras: nothing given; want a name for the set of LoRAs")
+    if booth.crop != "whole" and not config.source.detector:
+        raise ConfigError(
+            f"source.detector: nothing given with booth.crop={booth.crop}; want YuNet's .onnx, or "
+            "booth.crop=whole for aligned faces"
+        )
+    source = open_source(photographs(config))
+    plan = plan_of(config, source)
+    refuse_poor_base(booth)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
+    if not recognizer.has_gradients and booth.objective != "dreambooth":
+        raise ConfigError(
+            f"booth.objective: got {booth.objective!r} with an adopted recognizer, which has no "
+            "gradients; want one of ours, or dreambooth"
+        )
+    _refuse_faceless(config, source, face_crop(config, recognizer.image_px))
+    return plan
+
+
+def put_prior(config: Config, plan: Plan, dataset: Store, say: Say) -> None:
+    """Draw the prior images unless this base has them already."""
+    name = prior_name(plan)
+    if dataset.exists(name):
+        return
+    say(f"drawing {config.booth.num_prior} prior images")
+    torch.set_num_threads(config.plan.num_threads)
+    base = TextToImage(config.booth, pick_device(config.compute), config.compute.precision)
+    buffer = io.BytesIO()
+    images = draw_prior(base, config.booth, config.sampler.kind, config.release.seed)
+    np.save(buffer, images, allow_pickle=False)
+    dataset.put_once(name, buffer.getvalue())
+    if base.device.type == "cuda":
+        torch.cuda.empty_cache()  # because an actor will want this GPU
+
+
+def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None:
+    """Read every photograph once; raise SourceError for a person none of whose show a face."""
+    seen: set[int] = set()
+    for face in iterate_faces(source, config.source.max_corrupt_fraction, []):
+        if face.label in seen:
+            continue
+        x_CHW = to_network(np.array(face.image_HWC)[None])[0]
+        if crop(x_CHW) is not None:
+            seen.add(face.label)
+    missing = [str(name) for label, name in enumerate(source.names) if label not in seen]
+    if missing:
+        raise SourceError(
+            f"source.path: no face is found in the images of {missing[0]!r} ({len(missing)} of "
+            f"{len(source.names)} people); remove them, or give better ones"
+        )
+
+
+def _means(store: Store, plan: Plan) -> dict[str, Any]:
+    """Means over people of what their stories say."""
+    stories = [
+        json.loads(store.get(layout.lora_story(unit.index)))["metrics"]
+        for unit in plan.units
+        if store.exists(layout.lora_story(unit.index))
+    ]
+    found: dict[str, Any] = {"num_people": len(stories)}
+    for key in ("num_images", "no_face", "error", "prior_error", "identity"):
+        values = [story[key] for story in stories if story.get(key) is not None]
+        found[key] = float(np.mean(values)) if values else None
+    return found

@@ -1,0 +1,101 @@
+"""Draws people who have a LoRA by a text-to-image model (ID-Booth, METHODS 3)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from factory.config import BoothConfig
+from factory.records import Shot
+from factory.shards import layout
+from factory.sources.alignment import YuNet, align, scaled
+from factory.store import Store
+from factory.text_to_image.base_model import TextToImage, Words
+from factory.text_to_image.lora import Lora
+
+WORDS_KEPT = 256
+"""Prompts whose encoding is kept."""
+
+
+class BoothGenerator:
+    """A base, the LoRAs of a roster, and the way from a drawn image to an aligned face.
+
+    A batch is drawn for each person in it, always of the full shape, so plans whose
+    images_per_identity is a multiple of micro_batch waste nothing.
+    """
+
+    def __init__(
+        self,
+        config: BoothConfig,
+        base: TextToImage,
+        loras: Store,
+        unit_of: dict[int, int],
+        negative_prompt: str,
+        detector: YuNet | None,
+        face_px: int,
+    ) -> None:
+        """`unit_of` says which LoRA in the set `loras` is an identity's; without a detector an
+        image is an aligned face already."""
+        self._base, self._loras, self._unit_of = base, loras, unit_of
+        self._lora = Lora(base.unet, config, base.sha256)
+        self._away = base.words([negative_prompt])
+        self._detector, self._face_px = detector, face_px
+        self._matrices = lru_cache(config.lora_cache)(self._read)
+        self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.words([prompt]))
+        self._worn: int | None = None
+        self._faceless = 0
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a commit record should tell of the prompts."""
+        found = {
+            "prompts were longer than the text encoder reads, and cut": self._base.too_long,
+            "images so far showed no face, and were taken whole": self._faceless,
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        """RGB uint8 [batch_size, px, px, 3]; rows past the shots are padding."""
+        px = self._face_px
+        images = np.zeros((batch_size, px, px, 3), np.uint8)
+        ordered = sorted(shots, key=lambda shot: shot.identity)
+        for identity, members in groupby(ordered, key=lambda shot: shot.identity):
+            mine = list(members)
+            self._wear(identity)
+            drawn = self.draw(mine, batch_size)
+            for shot in mine:
+                images[shot.slot] = self._face(drawn[shot.slot])
+        return images
+
+    def draw(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        """The base's images of shots of the person whose LoRA is worn, before any crop."""
+        seeds, prompts = [0] * batch_size, [shots[0].prompt] * batch_size
+        for shot in shots:
+            seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
+        words = Words.join([self._words(prompt) for prompt in prompts])
+        away = self._away.rows([0] * batch_size)
+        like, noise = shots[0], self._base.noise(seeds)
+        return self._base.draw(words, away, noise, like.sampler, like.num_steps, like.guidance)
+
+    def _wear(self, identity: int) -> None:
+        """Exchange the LoRA unless it is the one that is there."""
+        if identity != self._worn:
+            self._lora.load(self._matrices(identity))
+            self._worn = identity
+
+    def _read(self, identity: int) -> dict[str, torch.Tensor]:
+        name = layout.lora(self._unit_of[identity])
+        return self._lora.from_bytes(self._loras.get(name), f"{self._loras.url}/{name}")
+
+    def _face(self, image_HWC: np.ndarray) -> np.ndarray:
+        """The aligned face in an image; the whole of it where none is found, for the filters to
+        reject."""
+        if self._detector is not None:
+            landmarks_52 = self._detector.landmarks(image_HWC)
+            if landmarks_52 is not None:
+                return align(image_HWC, landmarks_52, self._face_px)
+            self._faceless += 1
+        return scaled(image_HWC, self._face_px)

@@ -1,0 +1,87 @@
+"""Is a text-to-image base fit to be personalised? Round trip of faces, and faces in its samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.config import BoothConfig, Config
+from factory.errors import ConfigError
+from factory.images import to_network, to_uint8
+from factory.recognition.embed import Recognizer
+from factory.seeds import stream_seed
+from factory.sources import FaceSet
+from factory.sources.alignment import scaled
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.captions import Captions
+from factory.text_to_image.face_crop import FaceCrop, open_detector
+from factory.training.distributed import pick_device
+
+LEAST_ROUND_TRIP, LEAST_FACES = 0.8, 0.9
+"""What a base must reach: cosine of faces before and after its autoencoder, by the judge; share of
+samples in which the detector finds a face."""
+BATCH, STEPS = 16, 30
+
+
+class Examiner:
+    """A judge and a detector. Raises FactoryError where one that is named is not there."""
+
+    def __init__(self, config: Config) -> None:
+        self._compute, self._recipe = config.compute, config.text_to_image
+        self._guidance = config.booth.prior_guidance
+        if not config.judge.checkpoint:
+            raise ConfigError(
+                "judge.checkpoint: nothing given; want a recognizer that looks at faces"
+            )
+        device, detector = pick_device(config.compute), config.source.detector
+        self._judge = Recognizer.load(config.judge.checkpoint, device, "judge.checkpoint")
+        px = self._judge.image_px
+        self._crop = FaceCrop("landmarks", open_detector(detector), px) if detector else None
+
+    def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
+        """Figures of the pipeline in `folder`, and sheet.png beside it: captions of people who were
+        learned, then of anybody. No face_share without source.detector."""
+        booth, precision = BoothConfig(base=str(folder)), self._compute.precision
+        base = TextToImage(booth, pick_device(self._compute), precision)
+        metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, self._judge, faces)}
+        drawn = self._samples(base, captions)
+        _save_sheet(folder.parent / "sheet.png", drawn)
+        if self._crop:
+            found = [self._crop(to_network(image[None])[0]) is not None for image in drawn]
+            metrics["face_share"] = float(np.mean(found))
+        return metrics | {"num_samples": len(drawn)}
+
+    def _samples(self, base: TextToImage, captions: Captions) -> np.ndarray:
+        count, texts = self._recipe.num_samples, captions.everything()
+        prompts = [texts[i] for i in np.linspace(0, len(texts) - 1, count // 2).astype(int)]
+        prompts += [self._recipe.caption] * (count - len(prompts))
+        images = []
+        for start in range(0, count, BATCH):
+            part = prompts[start : start + BATCH]
+            noise = base.noise([stream_seed("sample", start + i) for i in range(len(part))])
+            words, away = base.words(part), base.words([""] * len(part))
+            images.append(base.draw(words, away, noise, "ddim", STEPS, self._guidance))
+        return np.concatenate(images)
+
+
+def _round_trip(base: TextToImage, judge: Recognizer, faces: FaceSet) -> float:
+    images = faces.images_NHWC[:256]
+    z = base.encode(images)[:, 0].to(base.device)
+    with torch.no_grad():
+        again = np.concatenate([to_uint8(base.decode(part)) for part in z.split(BATCH)])
+    seen = [np.stack([scaled(i, judge.image_px) for i in part]) for part in (images, again)]
+    return float((judge.embed(seen[0]) * judge.embed(seen[1])).sum(1).mean())
+
+
+def _save_sheet(path: Path, images_NHWC: np.ndarray) -> None:
+    from PIL import Image
+
+    columns = 8
+    blank = np.zeros((-len(images_NHWC) % columns, *images_NHWC.shape[1:]), np.uint8)
+    padded = np.concatenate([images_NHWC, blank])
+    rows = [padded[i : i + columns] for i in range(0, len(padded), columns)]
+    sheet = np.concatenate([np.concatenate(list(row), 1) for row in rows])
+    Image.fromarray(sheet).save(path)

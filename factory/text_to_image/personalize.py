@@ -1,0 +1,192 @@
+"""One person's LoRA (ID-Booth, METHODS 3; Tomasevic et al. 2025).
+
+    L = |e(photograph) - e|^2 + prior_weight |e(prior) - e|^2 + identity_weight w_t L_id
+
+Everything that does not change while a LoRA learns is made once: latents, texts, embeddings. A
+result depends on the base, the recipe, the priors and the person's photographs, on nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.config import BoothConfig
+from factory.errors import SourceError
+from factory.images import to_network
+from factory.recognition.embed import Recognizer
+from factory.seeds import stream_seed, torch_generator
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.face_crop import FaceCrop
+from factory.text_to_image.identity_losses import OBJECTIVES, weight_of_time
+from factory.text_to_image.lora import Lora
+from factory.training.schedules import cosine_decay
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Known:
+    """Images as training needs them: moments of their latents [N, 2, C, h, w], and unit embeddings
+    of their faces [N, D]; a row of zeros where no face was found."""
+
+    moments: torch.Tensor
+    unit_ND: torch.Tensor
+
+    def draw(self, row: int, draw: torch.Generator) -> torch.Tensor:
+        """Latents [C, h, w] of an image, as its encoder would draw them."""
+        mean, spread = self.moments[row]
+        return mean + spread * torch.randn(mean.shape, generator=draw)
+
+
+class Booth:
+    """Trains LoRAs on one device, one person at a time."""
+
+    def __init__(
+        self,
+        config: BoothConfig,
+        base: TextToImage,
+        recognizer: Recognizer,
+        crop: FaceCrop,
+        seed: int,
+    ) -> None:
+        self._config, self._base, self._recognizer = config, base, recognizer
+        self._crop, self._seed = crop, seed
+        self.lora = Lora(base.unet, config, base.sha256)
+        if config.gradient_checkpointing:
+            base.keep_less()
+        self._words = base.words([config.instance_prompt, config.prior_prompt])
+        self._prior: Known | None = None
+
+    def know_prior(self, images_NHWC: np.ndarray) -> None:
+        """Take prior images [N, px, px, 3]; those that show no face serve the denoising alone."""
+        self._prior = self.know(images_NHWC)
+
+    def know(self, images_NHWC: np.ndarray) -> Known:
+        """What training needs of RGB uint8 images of the base's size."""
+        moments = self._base.encode(images_NHWC)
+        unit_ND = torch.zeros(len(images_NHWC), self._recognizer.dim)
+        for row, image_HWC in enumerate(images_NHWC):
+            x_CHW = to_network(image_HWC[None]).to(self._base.device)[0]
+            with torch.no_grad():
+                unit_D = self._embedded(x_CHW)
+            if unit_D is not None:
+                unit_ND[row] = unit_D.cpu()
+        return Known(moments, unit_ND)
+
+    def train(
+        self, name: str, images_NHWC: np.ndarray, beat: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """Train a person's LoRA from their photographs, which is then in `lora`; metrics.
+
+        Raises SourceError when no photograph shows a face.
+        """
+        config, base, device = self._config, self._base, self._base.device
+        assert self._prior is not None, "know_prior comes first"
+        prior, mine = self._prior, self.know(_with_mirrors(images_NHWC))
+        if config.objective != "dreambooth" and not mine.unit_ND.any():
+            raise SourceError(f"source.path: no face is found in the images of {name!r}")
+        self.lora.reset(torch_generator(self._seed, "lora", name))
+        optimizer = torch.optim.AdamW(
+            self.lora.parameters(), config.lr, weight_decay=config.weight_decay
+        )
+        last: list[tuple[float, float, float | None]] = []
+        no_face = untold = 0
+        for step in range(config.steps):
+            draw = torch_generator(self._seed, "booth", name, step)
+            photograph = int(torch.randint(len(mine.moments), (1,), generator=draw))
+            other = int(torch.randint(len(prior.moments), (1,), generator=draw))
+            z = torch.stack([mine.draw(photograph, draw), prior.draw(other, draw)]).to(device)
+            noise = torch.randn(z.shape, generator=draw).to(device)
+            t_B = torch.randint(base.num_timesteps, (2,), generator=draw).to(device)
+
+            # Denoising errors of the photograph and of the prior image
+            z_t = base.add_noise(z, noise, t_B)
+            estimate = base.estimate(z_t, t_B, self._words)
+            error_B = (estimate - base.target(z, noise, t_B)).square().mean((1, 2, 3))
+            loss = error_B[0] + config.prior_weight * error_B[1]
+
+            # Identity
+            told = bool(mine.unit_ND[photograph].any())
+            if config.objective == "idbooth":
+                told = told and bool(prior.unit_ND[other].any())
+            identity = None
+            untold += not told and config.objective != "dreambooth"
+            if config.objective != "dreambooth" and told:
+                z0 = base.z0(estimate[:1], z_t[:1], t_B[:1])
+                with_whom = (mine.unit_ND[[photograph]], prior.unit_ND[[other]])
+                identity = self._identity(z0, t_B[:1], *with_whom)
+                no_face += identity is None
+            if identity is not None:
+                loss = loss + config.identity_weight * identity
+
+            if not bool(loss.isfinite()):
+                raise FloatingPointError(f"{name}: the loss is not a number at step {step}")
+            loss.backward()
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * cosine_decay(step / config.steps)
+            optimizer.step()
+            optimizer.zero_grad()
+            shown = None if identity is None else float(identity.detach())
+            errors = error_B.detach().tolist()
+            last = [*last[-99:], (errors[0], errors[1], shown)]
+            beat()
+        counts = {"num_images": len(images_NHWC), "no_face": no_face, "untold": untold}
+        return counts | self._metrics(last)
+
+    def _identity(
+        self,
+        z0: torch.Tensor,
+        t_B: torch.Tensor,
+        positive_BD: torch.Tensor,
+        negative_BD: torch.Tensor,
+    ) -> torch.Tensor | None:
+        """w_t L_id of one estimate, or None where it shows no face."""
+        anchor_D = self._embedded(self._base.decode(z0)[0])
+        if anchor_D is None:
+            return None
+        device = anchor_D.device
+        term = OBJECTIVES[self._config.objective](
+            anchor_D[None], positive_BD.to(device), negative_BD.to(device), self._config.margin
+        )
+        return (weight_of_time(t_B, self._base.num_timesteps) * term).mean()
+
+    def _embedded(self, image_CHW: torch.Tensor) -> torch.Tensor | None:
+        """Unit embedding [D] of the face in an image in [-1, 1], differentiable, or None."""
+        face = self._crop(image_CHW)
+        return None if face is None else self._recognizer.unit_features(face[None])[0].float()
+
+    def _metrics(self, last: list[tuple[float, float, float | None]]) -> dict[str, Any]:
+        """Means of the last hundred steps. Beside them stand how often an estimate showed no face,
+        and how often the photograph or the prior image had none (untold)."""
+        found: dict[str, Any] = {"steps": self._config.steps, "prompts_cut": self._base.too_long}
+        for place, name in enumerate(("error", "prior_error", "identity")):
+            values = [row[place] for row in last if row[place] is not None]
+            found[name] = float(np.mean(values)) if values else None  # type: ignore[arg-type]
+        return found
+
+
+def draw_prior(base: TextToImage, config: BoothConfig, sampler: str, seed: int) -> np.ndarray:
+    """The prior images of a base, RGB uint8 [num_prior, px, px, 3]."""
+    words, away = base.words([config.prior_prompt]), base.words([config.negative_prompt])
+    images = []
+    for start in range(0, config.num_prior, BATCH):
+        seeds = [stream_seed(seed, "prior", start + place) for place in range(BATCH)]
+        drawn = base.draw(
+            words.rows([0] * BATCH),
+            away.rows([0] * BATCH),
+            base.noise(seeds),
+            sampler,
+            config.prior_steps,
+            config.prior_guidance,
+        )
+        images.append(drawn[: config.num_prior - start])
+    return np.concatenate(images)
+
+
+def _with_mirrors(images_NHWC: np.ndarray) -> np.ndarray:
+    return np.concatenate([images_NHWC, images_NHWC[:, :, ::-1]])

@@ -1,0 +1,1 @@
+"""What every training shares: ranks, engine, sample order, moving average, resumable state."""

@@ -1,0 +1,71 @@
+"""The exponential moving average of a network's weights, each rank keeping a part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from factory.training.distributed import from_rank, rank, world_size
+
+
+class EMA:
+    """Exponential moving average of a module's weights, in float32, warmed up by (1+t)/(10+t).
+
+    Each rank keeps that of a part of the tensors, about as many values as the others.
+    """
+
+    def __init__(self, module: torch.nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.num_updates = 0
+        state = module.state_dict()
+        self._shapes = {name: tensor.shape for name, tensor in state.items()}
+        self._owner = owners({n: tensor.numel() for n, tensor in state.items()}, world_size())
+        self.shadow = {
+            n: p.detach().float().clone() for n, p in state.items() if self._owner[n] == rank()
+        }
+        """This rank's part."""
+
+    @property
+    def current_decay(self) -> float:
+        """Decay of the last update: small at first, so that early weights are forgotten."""
+        return min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+
+    @torch.no_grad()
+    def update(self, module: torch.nn.Module) -> None:
+        self.num_updates += 1
+        state = module.state_dict()
+        shadow = list(self.shadow.values())
+        new = [state[n].float() for n in self.shadow]
+        torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
+
+    def whole(self) -> dict[str, torch.Tensor]:
+        """All of it on the CPU, by name; every rank calls it."""
+        device = next(iter(self.shadow.values())).device if self.shadow else torch.device("cpu")
+        return {
+            name: from_rank(owner, self.shadow.get(name), self._shapes[name], device).cpu()
+            for name, owner in self._owner.items()
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the average into a training's state folder; every rank calls it."""
+        state = {"num_updates": self.num_updates, "shadow": self.whole()}
+        if rank() == 0:
+            torch.save(state, folder / "ema.pt")
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote, with any number of ranks."""
+        saved = torch.load(folder / "ema.pt", map_location="cpu", weights_only=True)
+        self.num_updates = int(saved["num_updates"])
+        for name, value in self.shadow.items():
+            value.copy_(saved["shadow"][name])  # into place, so that it stays on its device
+
+
+def owners(sizes: dict[str, int], count: int) -> dict[str, int]:
+    """Which of `count` ranks owns what: the largest first, each to whoever has least."""
+    loads, owner = [0] * count, {}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        least = loads.index(min(loads))
+        owner[name] = least
+        loads[least] += sizes[name]
+    return {name: owner[name] for name in sizes}

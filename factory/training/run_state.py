@@ -1,0 +1,197 @@
+"""How far a training is: where it resumes, its clock, its log, its saves; shared by all loops.
+
+`resume/latest` in the training's folder names the last whole state, a folder `step-N` that every
+rank has written its part of; `history.jsonl` keeps what was logged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from factory.checkpoint import replace
+from factory.config import (
+    AutoencoderConfig,
+    GeneratorConfig,
+    RecognizerConfig,
+    TextToImageConfig,
+    TrainingConfig,
+)
+from factory.errors import CheckpointError, ConfigError
+from factory.training.distributed import (
+    all_agree,
+    first_rank_says,
+    mean_over_ranks,
+    rank,
+    wait_for_all,
+)
+
+Log = Callable[[str], None]
+Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig | TextToImageConfig
+LOSSES_KEPT = 200
+"""Losses whose mean a log line and the final metrics give."""
+
+
+class Progress:
+    """The steps of a training. `folder` is the state to resume from, or None at the beginning.
+
+    Raises CheckpointError when training.out holds a training of another recipe: a resume that
+    changes it would be neither of the two.
+    """
+
+    def __init__(
+        self, training: TrainingConfig, recipe: Recipe, data: str, log: Log = print
+    ) -> None:
+        """`data` is a fingerprint of what is learned from."""
+        self._training, self._log = training, log
+        self.out = Path(training.out)
+        named = {"checkpoint": ""} if hasattr(recipe, "checkpoint") else {}
+        what = (dataclasses.replace(recipe, **named), training.seed, data)
+        self.recipe = hashlib.sha256(repr(what).encode()).hexdigest()
+        self.first_step, self._seconds_before = 0, 0.0
+        self._recent: list[float] = []
+        name = type(recipe).__name__.removesuffix("Config")
+        self._section = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        self.folder = latest_state(self.out)
+        if not all_agree(int(self.folder.name.removeprefix("step-")) if self.folder else -1):
+            raise CheckpointError(
+                f"training.out: {self.out} is not the same folder on all ranks; want one that all "
+                "nodes see"
+            )
+        if self.folder:
+            state = json.loads((self.folder / "progress.json").read_text())
+            if state["recipe"] != self.recipe:
+                raise CheckpointError(
+                    f"training.out: {self.out} was begun with other settings or faces; go on with "
+                    "those, or choose another folder"
+                )
+            self.first_step, self._seconds_before = state["step"], state["seconds"]
+            self._recent = state["losses"]
+        self._started = time.monotonic()
+        self._losses: list[torch.Tensor] = []
+        self._unlogged: list[float] = []
+        self._more: Callable[[], dict[str, Any]] = dict
+        if rank() == 0:
+            self._cut_history()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the training, those before a resume included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def final_loss(self) -> float | None:
+        """Mean of the last losses."""
+        return sum(self._recent) / len(self._recent) if self._recent else None
+
+    def steps(self, total: int, batch_size: int, save: Callable[[Path], None]) -> Iterator[int]:
+        """Step numbers from the resumed one on; logs and saves between them, and saves at the end.
+
+        `save` writes this rank's part of the state into a folder. Raises ConfigError when the loss
+        is not a number; the state saved last is from before that.
+        """
+        saved_step, saved = self.first_step if self.folder else None, time.monotonic()
+        for step in range(self.first_step, total):
+            yield step  # the caller draws, steps, and calls record
+            if (step + 1) % self._training.log_every == 0 or step + 1 == total:
+                self._log_losses(step + 1, total, batch_size)
+            if first_rank_says(time.monotonic() - saved > self._training.save_every_s):
+                self._save(step + 1, save)
+                saved_step, saved = step + 1, time.monotonic()
+        if saved_step is None or saved_step < total:
+            self._save(total, save)
+
+    def record(self, loss: torch.Tensor) -> None:
+        """Keep the loss of a step on its device until it is logged or saved."""
+        self._losses.append(loss.detach())
+
+    def also_log(self, figures: Callable[[], dict[str, Any]]) -> None:
+        """Further figures for history.jsonl, asked for on all ranks whenever losses are logged."""
+        self._more = figures
+
+    def note(self, step: int, **figures: Any) -> None:
+        """Add a line to history.jsonl (rank 0 writes)."""
+        if rank() == 0:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with (self.out / "history.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, **figures}) + "\n")
+
+    def say(self, line: str) -> None:
+        """A line for whoever watches, from rank 0."""
+        if rank() == 0:
+            self._log(line)
+
+    def _log_losses(self, step: int, total: int, batch_size: int) -> None:
+        self._take_losses(step)
+        rate = (step - self.first_step) * batch_size / (time.monotonic() - self._started)
+        mean = sum(self._unlogged) / len(self._unlogged)
+        self._unlogged.clear()
+        self.note(step, loss=mean, images_per_s=round(rate, 1), **self._more())
+        self.say(f"step {step}/{total} loss {self.final_loss:.4f} {rate:.0f} images/s")
+
+    def _take_losses(self, step: int) -> None:
+        """Bring the losses since the last time from the device, averaged over ranks."""
+        if not self._losses:
+            return
+        new = mean_over_ranks(torch.stack(self._losses).float()).tolist()
+        self._losses.clear()
+        self._unlogged += new
+        self._recent = (self._recent + new)[-LOSSES_KEPT:]
+        if not math.isfinite(sum(new)):
+            raise ConfigError(
+                f"{self._section}.lr: the loss is not a number at step {step} or shortly before; "
+                "begin again with a lower one in another training.out"
+            )
+
+    def _save(self, step: int, save: Callable[[Path], None]) -> None:
+        self._take_losses(step)
+        folder = self.out / "resume" / f"step-{step:08d}"
+        if rank() == 0 and folder.exists():
+            shutil.rmtree(folder)  # half of it, written by ranks that died
+        wait_for_all()
+        folder.mkdir(parents=True, exist_ok=True)
+        save(folder)
+        wait_for_all()
+        if rank() == 0:
+            state = {
+                "step": step,
+                "seconds": self.seconds,
+                "recipe": self.recipe,
+                "losses": self._recent,
+            }
+            replace(folder / "progress.json", json.dumps(state).encode())
+            replace(folder.parent / "latest", folder.name.encode())
+            for other in folder.parent.glob("step-*"):
+                if other != folder:
+                    shutil.rmtree(other)
+
+    def _cut_history(self) -> None:
+        """Forget what was logged after the state that is resumed."""
+        file = self.out / "history.jsonl"
+        if file.is_file():
+            lines = file.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) <= self.first_step]
+            replace(file, "".join(line + "\n" for line in kept).encode())
+
+
+def latest_state(out: Path) -> Path | None:
+    """The folder of the last whole state of a training, or None."""
+    pointer = out / "resume" / "latest"
+    return pointer.parent / pointer.read_text() if pointer.is_file() else None
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:  # because a killed training may leave half a line
+        return math.inf

@@ -1,0 +1,66 @@
+"""Conversions between predictions invert, and loss weights say what they claim."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from factory.diffusion.noise_schedule import Process, draw_timesteps
+
+PREDICTIONS = ["x0", "v", "epsilon"]
+
+
+@pytest.fixture
+def noised():
+    torch.manual_seed(0)
+    process = Process(100)
+    x, noise = torch.randn(5, 2, 3, 3).double(), torch.randn(5, 2, 3, 3).double()
+    t = torch.tensor([0, 10, 50, 90, 98])
+    return process, x, noise, t, process.add_noise(x, noise, t)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_the_true_target_gives_back_image_and_noise(noised, prediction):
+    process, x, noise, t, x_t = noised
+    target = process.target(x, noise, t, prediction)
+    x0 = process.x0(target, x_t, t, prediction)
+    torch.testing.assert_close(x0, x)
+    torch.testing.assert_close(process.noise(x0, x_t, t), noise)
+
+
+def test_variance_is_preserved_and_the_end_is_noise():
+    process = Process(1000)
+    signal, sigma = process.scales(torch.arange(1000), torch.zeros(1000, 1))
+    torch.testing.assert_close(signal**2 + sigma**2, torch.ones(1000, 1))
+    assert float(signal[0]) > 0.999
+    assert float(signal[-1]) < 1e-2
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_x0_weighting_is_the_plain_error_on_x0(noised, prediction):
+    process, x, noise, t, x_t = noised
+    output = process.target(x, noise, t, prediction) + 0.1 * torch.randn_like(x)
+    error = (output - process.target(x, noise, t, prediction)).square().mean((1, 2, 3))
+    weighted = process.loss_weight(t, "x0", prediction) * error
+    plain = (process.x0(output, x_t, t, prediction) - x).square().mean((1, 2, 3))
+    torch.testing.assert_close(weighted, plain)
+
+
+def test_min_snr_caps_the_weight():
+    process = Process(1000)
+    t = torch.tensor([0, 999])
+    x0 = process.loss_weight(t, "min_snr", "x0")
+    assert x0[0] == 5
+    assert x0[1] < 1e-3
+    epsilon = process.loss_weight(torch.tensor([900]), "min_snr", "epsilon")
+    assert float(epsilon) == pytest.approx(1.0)  # below gamma the epsilon error is unweighted
+    assert (process.loss_weight(t, "none", "v") == 1).all()
+
+
+@pytest.mark.parametrize("law", ["uniform", "logit_normal"])
+def test_timesteps_stay_in_range_and_repeat(law):
+    draws = [draw_timesteps(5000, 100, law, torch.Generator().manual_seed(0)) for _ in range(2)]
+    assert torch.equal(*draws)
+    assert draws[0].min() >= 0
+    assert draws[0].max() <= 99
+    assert float(draws[0].float().mean()) == pytest.approx(49.5, abs=2)

@@ -1,0 +1,90 @@
+"""What is painted stays in its region; classic augmentation changes the whole image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.config.editing import KINDS
+from factory.editing.occluders import MASKS, NUM_PAINTS, PAINTS, blend, classic, draw_over
+from factory.editing.regions import NUM_DRAWS, regions
+from factory.sources.alignment import TEMPLATE_52
+from tests.conftest import draw_face
+
+FACES = np.stack([draw_face(person, 0, 112) for person in range(len(KINDS))])
+
+
+def found_for(kinds, shares):
+    points = np.repeat(TEMPLATE_52[None], len(kinds), 0)
+    draws = np.random.default_rng(0).random((len(kinds), NUM_DRAWS))
+    return regions(points, kinds, shares, draws, 112)
+
+
+def paints(count, seed=1):
+    return np.random.default_rng(seed).random((count, NUM_PAINTS))
+
+
+def test_every_kind_has_a_paint():
+    assert tuple(PAINTS) == KINDS
+
+
+def test_paint_changes_the_region_and_no_bit_beside_it():
+    shares = [0.0 if kind == "background" else 0.3 for kind in KINDS]
+    found = found_for(KINDS, shares)
+    drawn = draw_over(FACES, found, KINDS, paints(len(KINDS)))
+    outside = found.alpha_NHW == 0
+    assert (drawn[outside] == FACES[outside]).all()
+    for row in range(len(KINDS)):
+        changed = (drawn[row] != FACES[row]).any(-1)
+        assert changed[found.alpha_NHW[row] == 1].mean() > 0.9
+
+
+def test_blend_is_exact_at_both_ends_and_halfway_between():
+    images, drawn = np.full((1, 1, 3, 3), 100, np.uint8), np.full((1, 1, 3, 3), 200, np.uint8)
+    mixed = blend(images, drawn, np.array([[[0, 0.5, 1]]], np.float32))
+    assert mixed[0, 0, :, 0].tolist() == [100, 150, 200]
+
+
+def test_a_medical_mask_has_a_colour_that_masks_have():
+    found = found_for(["mask"] * 3, [0.4] * 3)
+    drawn = draw_over(FACES[:3], found, ["mask"] * 3, paints(3))
+    for row in range(3):
+        colour = drawn[row][found.alpha_NHW[row] == 1].mean(0)
+        assert np.abs(MASKS - colour).max(1).min() < 40
+
+
+def test_a_hand_has_the_colour_of_the_face():
+    found = found_for(["hand"], [0.2])
+    drawn = draw_over(FACES[:1], found, ["hand"], paints(1))
+    skin = FACES[0, 56, 56].astype(float)
+    assert np.abs(drawn[0][found.alpha_NHW[0] == 1].mean(0) / skin - 1).max() < 0.4
+
+
+def test_grey_photographs_get_grey_paint():
+    grey = np.repeat(FACES.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
+    found = found_for(["hat"] * len(grey), [0.3] * len(grey))
+    drawn = draw_over(grey, found, ["hat"] * len(grey), paints(len(grey)))
+    assert (drawn[..., 0] == drawn[..., 1]).all()
+    assert (drawn[..., 0] == drawn[..., 2]).all()
+
+
+def test_classic_augmentation_is_its_draws():
+    still = np.full((1, NUM_PAINTS), 0.5)
+    still[0, [1, 6]] = 0  # no crop, no noise; turned by 0 degrees
+    assert np.abs(classic(FACES[:1], still)[0].astype(int) - FACES[0]).max() <= 1
+    mirrored = still.copy()
+    mirrored[0, 4] = 0.0
+    flipped = classic(FACES[:1], mirrored)[0].astype(int)
+    assert np.abs(flipped - FACES[0, :, ::-1]).max() <= 1
+    first, again = classic(FACES[:2], paints(2)), classic(FACES[:2], paints(2))
+    assert (first == again).all()
+    assert (first != classic(FACES[:2], paints(2, seed=2))).any()
+
+
+@pytest.mark.parametrize("draw", [0, 1, 2, 3])
+def test_each_classic_draw_does_something(draw):
+    still = np.full((1, NUM_PAINTS), 0.5)
+    still[0, 1], still[0, 6] = (0.5, 0) if draw in (2, 3) else (0, 0)
+    other = still.copy()
+    other[0, draw] = 0.9
+    assert (classic(FACES[:1], still) != classic(FACES[:1], other)).any()

@@ -1,0 +1,74 @@
+"""The model against arithmetic, where arithmetic can tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from factory.config import ClusterConfig
+from factory.planning.cluster_simulation import Work, simulate
+
+
+def cluster(**asked) -> ClusterConfig:
+    plain = {"num_nodes": 1, "open_s": 0.0, "driver_s": 0.0, "upload_bytes_per_s": 1e12}
+    return ClusterConfig(**plain | asked)
+
+
+def seconds(asked: ClusterConfig, each: int, work: Work) -> float:
+    return simulate(asked, each, work).hours * 3600
+
+
+def test_alike_units_on_alike_actors():
+    assert seconds(cluster(), 1, Work(10, 7.0, 1.0)) == pytest.approx(70)
+    assert seconds(cluster(num_nodes=2), 2, Work(10, 7.0, 1.0)) == pytest.approx(21)
+    assert seconds(cluster(open_s=5.0), 1, Work(10, 7.0, 1.0)) == pytest.approx(75)
+
+
+def test_nothing_is_idle_but_the_end():
+    seen = simulate(cluster(num_nodes=3), 1, Work(10, 7.0, 0.0))
+    assert seen.idle_share == pytest.approx(1 - 10 / 12)
+    assert (seen.preemptions, seen.lost_share) == (0, 0.0)
+    assert seen.node_hours == pytest.approx(3 * seen.hours)
+
+
+def test_uploads_hide_behind_drawing_until_the_uplink_is_slower():
+    quick, slow = cluster(upload_bytes_per_s=1.0), cluster(upload_bytes_per_s=0.1)
+    assert seconds(quick, 1, Work(10, 2.0, 1.0)) == pytest.approx(21)  # the last one shows
+    assert seconds(slow, 1, Work(10, 2.0, 1.0)) == pytest.approx(102)  # but for the first drawing
+    # Two nodes have two uplinks.
+    both = cluster(num_nodes=2, upload_bytes_per_s=0.1)
+    assert seconds(both, 1, Work(10, 2.0, 1.0)) == pytest.approx(52)
+
+
+def test_one_driver_serves_them_all():
+    seen = simulate(cluster(num_nodes=50, driver_s=1.0), 1, Work(500, 10.0, 0.0))
+    assert seen.driver_share > 0.95
+    assert seen.hours * 3600 == pytest.approx(510, rel=0.01)
+    free = simulate(cluster(num_nodes=5, driver_s=0.001), 1, Work(500, 10.0, 0.0))
+    assert free.driver_share < 0.01
+
+
+def test_preempted_nodes_cost_what_they_had_and_everything_is_made():
+    calm = simulate(cluster(num_nodes=4), 2, Work(400, 600.0, 0.0))
+    wild = simulate(
+        cluster(num_nodes=4, preemptions_per_day=20.0, node_start_s=300.0, open_s=30.0),
+        2,
+        Work(400, 600.0, 0.0),
+    )
+    assert wild.preemptions > 5
+    assert 0.02 < wild.lost_share < 0.5
+    assert wild.hours > calm.hours
+    # A unit of 600 s at a rate of 20 a day is lost by about 600/2 s of every 4320 s.
+    assert wild.lost_share == pytest.approx(300 / 4320, rel=0.6)
+
+
+def test_the_same_seed_gives_the_same_run():
+    asked = cluster(num_nodes=3, preemptions_per_day=50.0)
+    first, second, other = (simulate(asked, 1, Work(50, 500.0, 1.0), seed) for seed in (1, 1, 2))
+    assert first == second
+    assert first != other
+
+
+def test_it_grows_linearly():
+    asked = cluster(num_nodes=100)
+    small, large = (simulate(asked, 8, Work(units, 30.0, 1e6)) for units in (8_000, 16_000))
+    assert large.hours == pytest.approx(2 * small.hours, rel=0.01)

@@ -1,0 +1,61 @@
+"""What a release would take, from prices in the config or from the last release."""
+
+from __future__ import annotations
+
+import pytest
+
+from factory.execution.inline import run_units
+from factory.planning.estimate import describe_estimate, describe_forecast, estimate, on_a_cluster
+from factory.planning.preflight import preflight
+from factory.release import build
+from factory.store import open_store
+
+
+def reckon(config):
+    dataset = open_store(config.store).below(config.release.dataset)
+    return estimate(config, preflight(config), dataset)
+
+
+def test_hours_and_cost_from_configured_prices(release_config, tmp_path):
+    config = release_config(
+        "identities.num_virtual=7",
+        "prices.faces_per_s=0.5",
+        "prices.kept_share=0.8",
+        "prices.face_bytes=5000",
+        "prices.actor_hour=2",
+        "prices.gb_month=0.02",
+    )
+    found = reckon(config)
+    assert (found.units, found.shots, found.at_most) == (4, 14, False)
+    assert found.shots_with_topups == pytest.approx(14 / 0.8)
+    assert found.actor_hours == pytest.approx(14 / 0.8 / 0.5 / 3600)
+    assert found.cost == pytest.approx(2 * found.actor_hours)
+    assert found.cost_per_month == pytest.approx(14 * 5000 / 1e9 * 0.02)
+    assert not (tmp_path / "store").exists()
+
+
+def test_unknown_rates_are_said_to_be_unknown(release_config):
+    config = release_config()
+    lines = describe_estimate(reckon(config), config)
+    assert any("no release of this dataset" in line for line in lines)
+    assert any("hours        unknown" in line for line in lines)
+
+
+def test_rates_of_the_last_release_serve_the_next(release_config):
+    build(release_config(), run_units, say=lambda line: None)
+    config = release_config("release.version=0.2.0", "prices.actor_hour=1")
+    found = reckon(config)
+    assert found.rates.origin == "as measured in release 0.1.0"
+    assert found.rates.kept_share == 1.0
+    assert found.cost > 0
+    done = reckon(release_config())
+    assert (done.units, done.shots) == (3, 12)
+
+
+def test_a_cluster_that_is_only_thought_of(release_config):
+    known = ["prices.faces_per_s=1", "prices.kept_share=1", "prices.face_bytes=1000"]
+    config = release_config(*known, "cluster.num_nodes=2", "cluster.open_s=0", "prices.node_hour=3")
+    seen = on_a_cluster(reckon(config), config)
+    assert seen.hours * 3600 == pytest.approx(8, abs=0.1)  # 3 units of 4 shots on 2 nodes
+    assert any("2 nodes x 1 GPUs" in line for line in describe_forecast(seen, config))
+    assert on_a_cluster(reckon(release_config(*known)), release_config(*known)) is None

@@ -1,0 +1,137 @@
+"""Plans: hash, batches and slots, refusal of edits, rosters with real people."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from factory.errors import PlanError
+from factory.identities.roster import Roster, build_roster, class_centres
+from factory.planning.preflight import preflight
+from factory.recognition.embed import Recognizer
+from factory.shots.plan import Plan, cut_units, first_difference, first_round, place
+from factory.sources import open_source
+from tests.conftest import IMAGES, PEOPLE
+from tests.planned import SAMPLER, shots_of, virtual_people
+
+ASKED = {
+    "release": {"seed": 3},
+    "sampler": SAMPLER,
+    "plan": {"micro_batch": 3, "topup_batch": None},
+}
+
+
+def test_units_never_split_an_identity():
+    units = cut_units(virtual_people(2, 2, 2, 5, 1), 2)
+    assert [(u.first_identity, u.num_identities, u.num_shots) for u in units] == [
+        (0, 2, 4),
+        (2, 2, 7),
+        (4, 1, 1),
+    ]
+
+
+def test_shots_fill_batches_in_order():
+    roster = Roster(virtual_people(2, 3), np.zeros((2, 4), np.float32))
+    shots = first_round(ASKED, cut_units(roster.identities, 2)[0], roster)
+    assert [(s.batch, s.slot) for s in shots] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert [s.key for s in shots][2:4] == ["000001_0000", "000001_0001"]
+    assert len({s.seed for s in shots}) == 5
+    again = shots_of(ASKED, [(1, 0)], 1)[0]
+    assert again.key == shots[2].key
+    assert again.seed != shots[2].seed
+
+
+def test_plan_round_trip_and_tampering():
+    plan = Plan(ASKED, {"roster.parquet": "00"}, cut_units(virtual_people(2, 2), 1))
+    data = plan.to_json()
+    assert Plan.from_json(data) == plan
+    with pytest.raises(PlanError, match="plan_hash"):
+        Plan.from_json(data.replace(b'"seed": 3', b'"seed": 4'))
+
+
+def test_first_difference_names_the_dotted_field():
+    there = {"a": {"b": 1, "c": 2}, "d": 0}
+    assert first_difference(there, there) is None
+    assert first_difference({"a": {"b": 1, "c": 3}, "d": 9}, there) == "a.c: 2 there, 3 asked for"
+    assert first_difference({"a": {"b": 1}}, {"a": {"b": 1, "z": 1}}).startswith("a.z")
+
+
+def test_roster_round_trip():
+    roster = Roster(virtual_people(1, 2), np.eye(2, dtype=np.float32))
+    again = Roster.read(roster.parquet(), roster.embeddings())
+    assert again.identities == roster.identities
+    assert np.array_equal(again.unit_ND, roster.unit_ND)
+    assert roster.parquet() == again.parquet()
+
+
+def test_the_request_leaves_out_what_changes_no_byte(release_config):
+    base = preflight(release_config()).request
+    same = preflight(release_config("fleet.num_workers=7", "store.min_free_bytes=1")).request
+    assert base == same
+    other = preflight(release_config("release.seed=1")).request
+    assert first_difference(other, base) == "release.seed: 0 there, 1 asked for"
+
+
+def test_class_centres_are_unit_means(release_config):
+    config = release_config()
+    recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
+    source = open_source(config.source)
+    centres, keys = class_centres(recognizer, source, 0.0)
+    assert [len(own) for own in keys] == [IMAGES] * PEOPLE
+    assert keys[0][0] == source[0].key
+    own = recognizer.embed(np.stack([source[i].image_HWC for i in range(IMAGES)])).mean(0)
+    np.testing.assert_allclose(centres[0], own / np.linalg.norm(own), atol=1e-5)
+
+
+def test_real_people_are_filled_up_and_marked(release_config):
+    config = release_config("release.allow_real=true", "plan.fill_to=5", "identities.num_virtual=2")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
+    roster = build_roster(config, recognizer, open_source(config.source), 0.95)
+    kinds = [identity.kind for identity in roster.identities]
+    assert kinds == ["virtual"] * 2 + ["real"] * PEOPLE
+    assert [i.num_shots for i in roster.identities] == [2, 2] + [5 - IMAGES] * PEOPLE
+    np.testing.assert_array_equal(roster.unit_ND[2:], recognizer.unit_real)
+    assert roster.identities[2].name == "person_0"
+    full = dataclasses.replace(config, plan=dataclasses.replace(config.plan, fill_to=IMAGES))
+    assert len(build_roster(full, recognizer, open_source(config.source), 0.95).identities) == 2
+
+
+def test_shots_say_how_their_condition_is_bent():
+    whose = [
+        {"other": 0.96, "real": 0.1},
+        {"other": 0.1, "real": 0.96},
+        {"other": 0.0, "real": 0.0},
+    ]
+    people = [
+        dataclasses.replace(
+            who,
+            nearest_other_cosine=near["other"],
+            nearest_real_cosine=near["real"],
+            nearest_other=(who.index + 1) % 3,
+        )
+        for who, near in zip(virtual_people(40, 40, 40), whose, strict=True)
+    ]
+    roster = Roster(people, np.eye(3, dtype=np.float32))
+    bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
+    plan = ASKED | {"sampler": SAMPLER | bent}
+    shots = place(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
+    assert {s.away for s in shots[:40]} == {1}
+    assert {s.away for s in shots[40:80]} == {2}
+    lowest = (
+        np.sqrt(0.98),
+        np.sqrt(0.98),
+        np.sqrt(0.5),
+    )  # half the angle to the nearest, real or not
+    for who, least in enumerate(lowest):
+        turns = [s.turn_cos for s in shots if s.identity == who]
+        assert least <= min(turns) < least + 0.1 * (1 - least)
+        assert max(turns) > 1 - 0.1 * (1 - least)
+    assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
+    assert place(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
+    itself = ASKED | {"sampler": SAMPLER | {"away": "itself"}}
+    assert [s.away for s in place(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
+    plain = place(ASKED, [(0, 0)], roster, 0)[0]
+    assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)

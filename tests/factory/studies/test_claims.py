@@ -1,0 +1,146 @@
+"""The rule, the arms, and every claim that is committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from factory.config import ArmConfig, ClaimConfig, load, load_claim
+from factory.errors import ConfigError
+from factory.sources import open_source
+from factory.studies.claims import examine, judge, line, roster
+
+ROOT = Path(__file__).parent.parent.parent
+CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "larger", "verdict"),
+    [
+        ([3, 4, 5], [1, 2, 3], True, "holds"),
+        ([1, 2, 3], [3, 4, 5], True, "refuted"),
+        ([1, 2, 3], [3, 4, 5], False, "holds"),
+        ([3, 4, 1], [1, 2, 3], True, "undecided"),  # one seed says otherwise
+        ([1.1, 2.1, 3.1], [1, 2, 3], True, "undecided"),  # all seeds agree, by too little
+        ([1, 2, 3], [1, 2, 3], True, "undecided"),
+    ],
+)
+def test_the_rule(better, worse, larger, verdict):
+    assert judge(better, worse, larger, min_difference=0.5)["verdict"] == verdict
+
+
+def test_the_effect_size_is_cohens_d():
+    found = judge([2.0, 4.0], [0.0, 2.0], True, 0.0)
+    assert found["differences"] == [2.0, 2.0]
+    assert found["effect_size"] == pytest.approx(2.0 / 2**0.5)
+    once = judge([2.0, 2.0], [0.0, 1.0], True, 0.0)
+    assert once["effect_size"] is None
+    assert "measured once" in once["remark"]
+
+
+@pytest.fixture
+def claim(tmp_path):
+    (tmp_path / "some.yaml").write_text("{}\n")
+    some = str(tmp_path / "some.yaml")
+    return ClaimConfig(
+        finding="Two are better than one",
+        figure="heldout.auc",
+        better="two",
+        worse="one",
+        seeds=(7, 8),
+        out=str(tmp_path / "claims"),
+        arms={
+            "one": ArmConfig(config=some),
+            "two": ArmConfig(
+                config=some,
+                set=("source.kind=webdataset", "source.path={release}"),
+                release=some,
+                release_set=("identities.num_virtual=3",),
+            ),
+        },
+    )
+
+
+def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
+    built, trained = [], []
+
+    def build(config):
+        built.append(config)
+        return Path(config.store.url) / "made"
+
+    def train(config):
+        trained.append(config)
+        return {"heldout": {"auc": 0.9 if config.source.kind == "webdataset" else 0.8}}
+
+    said = []
+    found = examine("pair", claim, train, build, said.append)
+    assert found["verdict"] == "holds"
+    assert found["figures"] == {"one": [0.8, 0.8], "two": [0.9, 0.9]}
+    assert [config.release.seed for config in built] == [7, 8]
+    assert {config.identities.num_virtual for config in built} == {3}
+    assert [config.training.seed for config in trained] == [7, 8, 7, 8]
+    assert len({config.training.out for config in trained}) == 4
+    assert trained[2].source.path == f"{claim.out}/pair/two/seed-7/release/made"
+    assert len(said) == 4
+    assert "holds" in line(found)
+
+
+def test_a_figure_that_is_not_there_is_named(claim):
+    with pytest.raises(ConfigError, match=r"figure: got 'heldout.auc'.*want a place in pairs"):
+        examine("pair", claim, lambda config: {"pairs": {}}, lambda config: Path(), print)
+
+
+def test_what_is_not_built_is_not_run(claim):
+    waiting = replace(claim, not_yet="nobody built it")
+    found = examine("pair", waiting, None, None, print)
+    assert (found["verdict"], found["why"]) == ("not yet", "nobody built it")
+    assert line(found).startswith("not yet")
+
+
+def test_a_roster_is_decided_without_writing(release_config, tmp_path):
+    config = release_config("identities.proposal=prototypes", "identities.max_cosine=1.0")
+    before = sorted(tmp_path.rglob("*"))
+    found = roster(config)
+    assert found["num_virtual"] == 6
+    assert -1 < found["nearest_other"]["mean"] < 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{not_yet: x}", "finding: nothing given"),
+        ("{finding: x}", "better: got ''; want one of the arms .there are none"),
+        (
+            "{finding: x, better: a, worse: a, arms: {a: {set: ['source.path={release}']}}}",
+            "arms.a.set: .* has no release",
+        ),
+        (
+            "{finding: x, better: a, worse: b, arms: {a: {}}}",
+            "worse: got 'b'; want one of the arms a",
+        ),
+        ("{finding: x, better: a, worse: b, arms: {a: {}, b: {}}, seeds: [1]}", "seeds: got 1"),
+        ("{finding: x, bettr: a}", "bettr"),
+        ("{finding: x, measures: luck}", "measures"),
+    ],
+)
+def test_claims_are_checked_before_anything_runs(tmp_path, text, message):
+    (tmp_path / "claim.yaml").write_text(text + "\n")
+    with pytest.raises(ConfigError, match=message):
+        load_claim(tmp_path / "claim.yaml")
+
+
+@pytest.mark.parametrize("file", CLAIMS, ids=lambda file: file.stem)
+def test_committed_claims_can_be_read_with_all_they_name(file, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    claim = load_claim(file)
+    assert claim.published
+    for arm in claim.arms.values():
+        asked = load(arm.config, [change.replace("{release}", "made") for change in arm.set])
+        heldout = asked.source.other
+        if claim.measures == "training" and Path(heldout.path or "").is_file():
+            assert len(open_source(heldout))
+        if arm.release:
+            load(arm.release, list(arm.release_set))

@@ -1,0 +1,145 @@
+"""The experiment on blobs: what is split, what is made, what is measured, and that it goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from factory.config import load
+from factory.errors import ConfigError, SourceError
+from factory.execution.inline import run_units
+from factory.recognition.train import train
+from factory.records import Counts
+from factory.shots.plan import Plan
+from factory.sources import open_source, training_faces
+from factory.store import open_store
+from factory.studies import occlusion
+from factory.studies.occlusion import ORIGINAL, _mixed, check, compare, lines, measure, split
+from tests.conftest import DIM, PX, draw_face, tiny_dotlist
+from tests.editors import save_twin
+
+PEOPLE, IMAGES = 4, 6
+
+
+@pytest.fixture
+def config(weights, tmp_path):
+    from PIL import Image
+
+    for person in range(PEOPLE):
+        folder = tmp_path / "crowd" / f"person_{person}"
+        folder.mkdir(parents=True)
+        for image in range(IMAGES):
+            Image.fromarray(draw_face(person, image)).save(folder / f"{image}.png")
+    file = tmp_path / "compare.yaml"
+    file.write_text("{}\n")
+    twin = save_twin(tmp_path / "editor", weights)
+    more = ["editing.editor=uvit", f"editing.checkpoint={twin}", "editing.ratios=[1,2]"]
+    more += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
+    more += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]
+    more += [f"utility.out={tmp_path / 'learned'}", "utility.seeds=[0]"]
+    more += ["recognizer.backbone=iresnet_mini", f"recognizer.embedding_dim={DIM}"]
+    more += ["recognizer.epochs=2", "recognizer.batch_size=4", "recognizer.num_virtual=0"]
+    return load(file, [*tiny_dotlist(tmp_path / "crowd", weights, tmp_path / "store"), *more])
+
+
+def test_the_last_images_of_everybody_are_kept_aside(config):
+    faces, strangers = training_faces(config.source)
+    file, probes = split(config, faces, strangers)
+    source = open_source(
+        type(config.source)(kind="folder", path=str(file), image_px=PX)
+    )  # fmt: skip
+    assert list(source.names) == ["person_0", "person_1"]
+    assert len(source) == 2 * (IMAGES - 2)
+    assert (source[0].image_HWC == draw_face(0, 0)).all()
+    assert probes.labels.tolist() == [0, 0, 1, 1]
+    assert (probes.known["clean"][0] == draw_face(0, 4)).all()
+    assert list(probes.known) == ["clean", "learned 20%", "learned 40%", "new 20%", "new 40%"]
+    for look in ("learned 20%", "new 40%"):
+        assert (probes.known[look] != probes.known["clean"]).any((1, 2, 3)).all()
+    again = split(config, faces, strangers)[1]
+    assert all((again.known[look] == images).all() for look, images in probes.known.items())
+
+
+def test_another_split_is_another_file(config):
+    faces, strangers = training_faces(config.source)
+    first, _ = split(config, faces, strangers)
+    assert split(config, strangers, faces)[0] != first  # of the same source
+    probes = replace(config, editing=replace(config.editing, probes=1))
+    assert split(probes, faces, strangers)[0] != first
+
+
+def test_a_whole_schedule_is_shortened_by_what_was_kept(config, monkeypatch):
+    """Of 8 originals, 1:2 with half of all edits kept are 8 more images."""
+    recipe = replace(config.recognizer, epochs=40, warmup_epochs=1, milestones=(24.0, 30.0))
+    config = replace(config, recognizer=recipe)
+    plan = Plan({"source": {"num_images": 8}, "release": {}}, {}, [])
+    kept = type("Kept", (), {"counts": Counts(16, 0, 8, 8, 0)})
+    monkeypatch.setattr(occlusion.manifest, "sealed_plan", lambda store: plan)
+    monkeypatch.setattr(occlusion.manifest, "collect", lambda store, plan: kept)
+    mixed = _mixed(config, config).recognizer
+    assert (mixed.epochs, mixed.warmup_epochs, mixed.milestones) == (20, 0.5, (12.0, 15.0))
+
+
+def test_all_rows_are_learned_measured_and_found_again(config, tmp_path):
+    trained: list[str] = []
+
+    def learn(one):
+        trained.append(one.training.out)
+        return train(one, lambda line: None)
+
+    table = compare(config, run_units, learn, say=lambda line: None)
+    rows = [ORIGINAL] + [f"{e} 1:{r}" for e in ("classic", "drawn", "uvit") for r in (1, 2)]
+    assert list(table) == rows
+    assert len(set(trained)) == len(rows)
+    for row in table.values():
+        assert 0 <= row["mean"]["closed clean"] <= 1
+        assert 0 <= row["mean"]["eer new 40%"] <= 1
+    dataset = open_store(config.store).below("tiny-comparison")
+    assert json.loads(dataset.get("edits-0.1.0.json")) == json.loads(json.dumps(table))
+    assert not (tmp_path / "store" / "tiny").exists()  # the dataset itself is left alone
+    again = compare(config, run_units, learn, say=lambda line: None)
+    assert again == table
+    text = "\n".join(lines(table))
+    assert "0.592" in text.splitlines()[-2]  # the paper's, beside ours
+    assert "0.404" in text.splitlines()[2]
+
+
+def test_figures_of_a_recognizer_that_knows_everybody(config):
+    """A fake whose embedding is the person: the colour of the middle."""
+
+    faces, strangers = training_faces(config.source)
+    _, probes = split(config, faces, strangers)
+    basis = {draw_face(p, i)[16, 16].tobytes(): p for p in range(PEOPLE) for i in range(IMAGES)}
+
+    class Knows:
+        real_names = ("person_1", "person_0")  # in another order than the probes'
+        unit_real = np.eye(PEOPLE, dtype=np.float32)[[1, 0]]
+
+        def embed_with_mirror(self, images):
+            people = [basis.get(image[16, 16].tobytes(), 3) for image in images]
+            return np.eye(PEOPLE, dtype=np.float32)[people]
+
+    figures = measure(Knows(), probes)
+    assert figures["closed clean"] == 1
+    assert figures["eer clean"] == 0
+    assert figures["tar clean"] == 1
+
+
+def test_what_cannot_be_compared_is_refused(config):
+    for editor in (None, "drawn"):
+        other = replace(config, editing=replace(config.editing, editor="drawn"))
+        if editor is None:
+            object.__setattr__(other.editing, "editor", None)
+        with pytest.raises(ConfigError, match=r"editing\.editor: got .* want uvit or controlnet"):
+            check(other)
+    for ratios in ((0,), (1, 1), ()):
+        other = replace(config, editing=replace(config.editing, ratios=ratios))
+        with pytest.raises(ConfigError, match=r"editing\.ratios: got .* want different ones"):
+            check(other)
+    faces, strangers = training_faces(config.source)
+    many = replace(config, editing=replace(config.editing, probes=5))
+    with pytest.raises(SourceError, match="0 people have 7 images"):
+        split(many, faces, strangers)

@@ -1,0 +1,154 @@
+"""Trainings on a release, its source and both; means, gaps, and what a missing benchmark does."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from factory.config import SourceConfig, load
+from factory.errors import ConfigError
+from factory.recognition.train import train
+from factory.report.utility import benches, lines, rows
+from factory.studies.utility import gap_to_real, summary, training_sets, utility, with_seed
+from tests.conftest import IMAGES, PEOPLE, PX, draw_face
+
+
+def run_of(seed, **accuracy):
+    figures = {name: {"accuracy": value, "roc": []} for name, value in accuracy.items()}
+    return {"seed": seed, "images": 10, "identities": 5, "benchmarks": figures}
+
+
+def test_means_over_seeds_and_both_conventions_of_the_gap():
+    found = summary(
+        {
+            "real": [run_of(0, lfw=0.9, cfp=0.8), run_of(1, lfw=0.92, cfp=0.82)],
+            "release": [run_of(0, lfw=0.8, cfp=0.6), run_of(1, lfw=0.8, cfp=0.6)],
+        }
+    )
+    assert found["sets"]["real"]["average"]["mean"] == pytest.approx(0.86)
+    assert found["sets"]["real"]["average"]["std"] == pytest.approx(0.02 / np.sqrt(2))
+    assert found["sets"]["release"]["benchmarks"]["cfp"]["accuracy"] == {"mean": 0.6, "std": 0.0}
+    assert found["gap_to_real"]["release"]["points"] == pytest.approx(16)
+    assert found["gap_to_real"]["release"]["percent"] == pytest.approx(100 * 0.16 / 0.7)
+
+
+def test_the_gap_has_the_sign_of_the_paper():
+    assert gap_to_real(0.9, 0.8)["points"] > 0 > gap_to_real(0.8, 0.9)["points"]
+
+
+def test_a_benchmark_that_cannot_be_read_is_left_out_of_means():
+    missing = run_of(0, lfw=0.9)
+    missing["benchmarks"]["gone"] = {"note": "n/a: no such file"}
+    found = summary({"real": [missing]})
+    assert list(found["sets"]["real"]["benchmarks"]) == ["lfw"]
+    assert found["sets"]["real"]["average"]["mean"] == 0.9
+
+
+@pytest.fixture
+def config(people, tmp_path):
+    """Three steps of a tiny recognizer on drawn people, verified on others and on a lost file."""
+    bench = tmp_path / "bench"
+    for person in ("ann", "bob"):
+        (bench / person).mkdir(parents=True)
+        for image in (1, 2):
+            face = draw_face(len(person) + ord(person[0]), image)
+            Image.fromarray(face).save(bench / person / f"{person}_{image:04d}.png")
+    pairs = tmp_path / "few.txt"
+    pairs.write_text("2\t1\nann\t1\t2\nann\t1\tbob\t1\nbob\t1\t2\nann\t2\tbob\t2\n")
+    (tmp_path / "some.yaml").write_text("{}\n")
+    settings = [
+        "source.kind=folder",
+        f"source.path={people}",
+        f"source.image_px={PX}",
+        "recognizer.backbone=iresnet_mini",
+        "recognizer.embedding_dim=8",
+        "recognizer.batch_size=4",
+        "training.max_steps=3",
+        f"utility.out={tmp_path / 'utility'}",
+        "utility.seeds=[0,1]",
+    ]
+    lost = SourceConfig(pairs=str(tmp_path / "lost.bin"))
+    asked = load(tmp_path / "some.yaml", settings)
+    named = replace(asked.source, path=str(bench), pairs=str(pairs))
+    return replace(asked, utility=replace(asked.utility, benchmarks=[named, lost]))
+
+
+@pytest.fixture
+def release(people, tmp_path):
+    """The drawn people as a shard, which stands for a release."""
+    shard = tmp_path / "shard.tar"
+    with tarfile.open(shard, "w") as tar:
+        for label, folder in enumerate(sorted(people.iterdir())):
+            for file in sorted(folder.iterdir()):
+                for suffix, data in ((".png", file.read_bytes()), (".cls", str(label).encode())):
+                    member = tarfile.TarInfo(f"{label}_{file.stem}{suffix}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    return shard
+
+
+def test_three_sets_two_seeds_and_again(config, release):
+    said = []
+    found = utility(config, release, train, said.append)
+    assert {name: [run["seed"] for run in runs] for name, runs in found["runs"].items()} == {
+        "real": [0, 1],
+        "release": [0, 1],
+        "both": [0, 1],
+    }
+    counts = {name: (seen["images"], seen["identities"]) for name, seen in found["sets"].items()}
+    both = (2 * PEOPLE * IMAGES, 2 * PEOPLE)
+    assert counts == {"real": (12, 4), "release": (12, 4), "both": both}
+    assert found["runs"]["real"][0]["benchmarks"]["lost"] == {"note": "n/a: could not be read"}
+    assert any("lost.bin is no file" in line for line in said)
+    assert benches(found) == ["few"]
+    assert len(rows(found)) == 3
+    assert len(lines(found)) == 4
+
+    trained = []
+    again = utility(config, release, lambda asked: trained.append(1) or train(asked), said.append)
+    assert again["sets"] == found["sets"]
+    assert len(trained) == 6  # each a resume at its end: no step is taken
+    other = replace(config.recognizer, lr=0.2)
+    assert with_seed(replace(config, recognizer=other), "x", 0) != with_seed(config, "x", 0)
+
+
+def test_sets_are_the_source_the_release_and_both(config, tmp_path):
+    sets = training_sets(config, tmp_path)
+    assert sets["real"].source.path == config.source.path
+    assert sets["release"].source.kind == "webdataset"
+    assert not sets["release"].feed.mix
+    (beside,) = sets["both"].feed.mix
+    assert beside.source == sets["release"].source
+    assert not beside.same_people
+
+
+def test_needs_a_benchmark(config, tmp_path):
+    bare = replace(config, utility=replace(config.utility, benchmarks=[]))
+    with pytest.raises(ConfigError, match=r"utility\.benchmarks: got none"):
+        utility(bare, tmp_path, train, print)
+
+
+def test_nothing_is_trained_where_no_benchmark_can_be_read(config, release):
+    (_, lost) = config.utility.benchmarks
+    blind = replace(config, utility=replace(config.utility, benchmarks=[lost]))
+    with pytest.raises(ConfigError, match="none can be read"):
+        utility(blind, release, lambda asked: pytest.fail("trained"), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "message"),
+    [
+        ("{kind: folder, path: faces}", r"utility\.benchmarks\[0\]\.pairs: nothing given"),
+        ("{kind: folder, pairs: p.txt}", r"utility\.benchmarks\[0\]\.path: nothing given"),
+        ("{pairs: a/lfw.bin}, {pairs: b/lfw.bin}", "two benchmarks are called 'lfw'"),
+    ],
+)
+def test_benchmarks_are_checked_with_the_config(tmp_path, benchmark, message):
+    (tmp_path / "some.yaml").write_text(f"utility: {{benchmarks: [{benchmark}]}}\n")
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path / "some.yaml")

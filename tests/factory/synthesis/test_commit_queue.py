@@ -1,0 +1,124 @@
+"""The line behind the sampler: bounded bytes, overlap, errors that surface."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from factory.errors import StoreError
+from factory.records import Counts, Identity, Scores
+from factory.shards import layout
+from factory.shards.writer import Encoding
+from factory.store import LocalStore
+from factory.synthesis.commit_queue import Line, Made
+from tests.planned import SAMPLER, shots_of
+
+ASKED = {
+    "release": {"seed": 3},
+    "sampler": SAMPLER,
+    "plan": {"micro_batch": 4, "topup_batch": None},
+}
+WHO = [Identity(0, "virtual", "pca", 0, 0.1, 0.2, 4)]
+SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
+PX = 256
+IMAGE = np.random.default_rng(0).integers(0, 255, (PX, PX, 3), np.uint8)
+
+
+class SlowStore(LocalStore):
+    """A bucket that takes its time; `gate` is open while puts may end."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.gate = threading.Event()
+        self.waiting = threading.Event()
+
+    def put_once(self, name, data, sha256=None):
+        self.waiting.set()
+        assert self.gate.wait(30)
+        return super().put_once(name, data, sha256)
+
+
+def send(line: Line, unit: int, beats: list[int] | None = None) -> None:
+    """Make a unit of four faces and send it down the line."""
+    beat = lambda: beats.append(unit) if beats is not None else None  # noqa: E731
+    shots = shots_of(ASKED, [(0, i) for i in range(4)])
+    kept = [line.encode(shot, IMAGE, SCORES, beat) for shot in shots]
+    counts = Counts(4, 0, 4, 0, 0)
+    line.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))
+
+
+def test_units_are_committed_in_the_background_and_in_order(tmp_path):
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1 << 30)
+    for unit in range(5):
+        send(line, unit)
+    assert [shard.unit for shard in line.drain(lambda: None)] == list(range(5))
+    assert line.budget.used == 0
+    line.close()
+
+
+def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
+    store, limit = SlowStore(tmp_path), 6 * IMAGE.nbytes
+    line = Line(store, WHO, Encoding("jpeg", 90), limit)
+    sent: list[int] = []
+
+    def sampler() -> None:
+        for unit in range(30):
+            send(line, unit)
+            sent.append(unit)
+
+    tracemalloc.start()
+    thread = threading.Thread(target=sampler)
+    thread.start()
+    assert store.waiting.wait(30)
+    time.sleep(1.0)
+    stopped_at = len(sent)
+    time.sleep(0.5)
+    assert len(sent) == stopped_at < 10  # it waits; 30 units would be 23 MB
+    held = tracemalloc.get_traced_memory()[1]
+    assert line.budget.used <= limit
+    assert held < limit + 4 * IMAGE.nbytes + (1 << 20)  # the unit being packed comes on top
+    store.gate.set()
+    thread.join(60)
+    assert len(sent) == 30
+    assert [shard.unit for shard in line.drain(lambda: None)] == list(range(30))
+    assert line.budget.peak <= limit
+    tracemalloc.stop()
+    line.close()
+
+
+def test_sampling_goes_on_while_a_unit_is_uploaded(tmp_path):
+    store = SlowStore(tmp_path)
+    line = Line(store, WHO, Encoding("jpeg", 90), 1 << 30)
+    send(line, 0)
+    assert store.waiting.wait(30)
+    send(line, 1)  # does not block
+    assert line.finished() == []
+    store.gate.set()
+    assert [shard.unit for shard in line.drain(lambda: None)] == [0, 1]
+    line.close()
+
+
+def test_a_unit_larger_than_the_budget_passes_alone(tmp_path):
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1)
+    for unit in range(3):
+        send(line, unit)
+    assert [shard.unit for shard in line.drain(lambda: None)] == [0, 1, 2]
+    line.close()
+
+
+def test_a_failing_upload_surfaces_and_frees_the_sampler(tmp_path, monkeypatch):
+    def full(self, name, data, sha256=None):
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(LocalStore, "put_once", full)
+    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 5 * IMAGE.nbytes)
+    for unit in range(3):
+        send(line, unit)
+    with pytest.raises(StoreError, match="disk full"):
+        line.drain(lambda: None)
+    line.close()
+    assert LocalStore(tmp_path).list(layout.COMMITS) == []

@@ -1,0 +1,203 @@
+"""LoRAs of everybody: committed once, resumed, quarantined; then a release that they draw."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from factory.errors import CheckpointError, ConfigError, PlanError, SourceError
+from factory.execution import inline
+from factory.release import build
+from factory.shards import layout
+from factory.shards.manifest import committed_units
+from factory.shards.reader import metadata_rows
+from factory.shards.verify import verify
+from factory.shards.writer import read_commit
+from factory.store import open_store
+from factory.synthesis import lora_finetuning
+from factory.synthesis.lora_finetuning import finetune
+from factory.text_to_image.personalize import Booth
+from tests.base_model import save_base
+from tests.conftest import IMAGES, PEOPLE
+
+SMALL = "steps=2 num_prior=2 prior_steps=2 crop=whole loras=all rank=2 alpha=2".split()
+DRAWN = [
+    "identities.num_virtual=0",
+    f"plan.fill_to={IMAGES + 2}",
+    "release.allow_real=true",
+    "sampler.kind=ddim",
+    "sampler.guidance=3",
+    "booth.views=['face ','side ']",
+    "booth.backgrounds=[', forest',', office','']",
+    "audit.max_leak_fraction=1",
+]
+
+
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory):
+    return save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def booth_config(release_config, base_folder):
+    def make(*dotlist):
+        booth = [f"booth.{item}" for item in SMALL] + [f"booth.base={base_folder}"]
+        return release_config("identities.num_virtual=0", *DRAWN, *booth, *dotlist)
+
+    return make
+
+
+def quiet(line):
+    pass
+
+
+def store_of(config):
+    return open_store(config.store).below(layout.loras("tiny", config.booth.loras))
+
+
+def train(config, **how):
+    return finetune(config, inline.run_units, say=quiet, **how)
+
+
+def files_of(config):
+    store = store_of(config)
+    return {name: store.get(name) for name in store.list("loras/")}
+
+
+def test_everybody_gets_one_and_again_is_nothing_to_do(booth_config, monkeypatch):
+    config = booth_config()
+    means = train(config)
+    files = files_of(config)
+    assert means["num_people"] == PEOPLE
+    assert means["num_images"] == IMAGES
+    assert len(files) == 2 * PEOPLE
+    story = json.loads(files[layout.lora_story(1)])
+    assert story["name"] == "person_1"
+    assert set(story["weights"]) == {"base", "recognizer", "detector"}
+
+    def never(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Booth, "train", never)
+    assert train(config) == means
+    assert files_of(config) == files
+
+
+def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
+    whole = booth_config("booth.loras=whole")
+    train(whole)
+    config = booth_config()
+    seen = []
+
+    def stop_after_two(fleet, open_maker, units, on_done, draining):
+        def count(shard):
+            on_done(shard)
+            seen.append(shard.unit)
+
+        inline.run_units(fleet, open_maker, units, count, lambda: len(seen) >= 2)
+
+    with pytest.raises(PlanError, match=r"booth\.loras: 2 LoRAs are missing; the same command"):
+        finetune(config, stop_after_two, say=quiet)
+    assert committed_units(store_of(config)) == {0, 1}
+    train(config)
+    mine, wanted = files_of(config), files_of(whole)
+    assert {name: data for name, data in mine.items() if name.endswith(".safetensors")} == {
+        name: data for name, data in wanted.items() if name.endswith(".safetensors")
+    }
+
+
+def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
+    config, real = booth_config("release.max_failed_fraction=0.5"), Booth.train
+
+    def train_but_one(booth, name, images, beat):
+        if name == "person_2":
+            raise FloatingPointError("nan")
+        return real(booth, name, images, beat)
+
+    monkeypatch.setattr(Booth, "train", train_but_one)
+    assert train(config)["num_people"] == PEOPLE - 1
+    failure = json.loads(store_of(config).get(layout.quarantine(2)))
+    assert "nan" in failure["error"]
+    assert not store_of(config).exists(layout.lora(2))
+
+
+def test_other_settings_and_bad_input_are_refused(booth_config, people, base_folder, tmp_path):
+    train(booth_config())
+    with pytest.raises(PlanError, match=r"was begun otherwise \(booth\.steps: 2 there, 3 asked"):
+        train(booth_config("booth.steps=3"))
+    with pytest.raises(ConfigError, match=r"source\.detector: nothing given with booth\.crop=box"):
+        train(booth_config("booth.crop=box"))
+    with pytest.raises(ConfigError, match=r"booth\.loras: got '../x'"):
+        booth_config("booth.loras=../x")
+    with pytest.raises(ConfigError, match=r"booth\.loras: nothing given"):
+        train(replace(booth_config(), booth=replace(booth_config().booth, loras=None)))
+    poor = tmp_path / "poor"
+    shutil.copytree(base_folder, poor)
+    measured = {"round_trip_cosine": 0.9, "face_share": 0.72}
+    (poor / "miniature.json").write_text(json.dumps({"metrics": measured}))
+    with pytest.raises(CheckpointError, match=r"has a face_share of 0\.720; want at least 0\.9"):
+        train(booth_config(f"booth.base={poor}"))
+    (poor / "miniature.json").write_text('{"metrics": {"round_trip_cosine": 0.9}}')
+    with pytest.raises(CheckpointError, match=r"face_share of .* was not measured"):
+        train(booth_config(f"booth.base={poor}"))
+
+
+def test_somebody_without_a_face_is_named_before_anything_is_trained(booth_config, monkeypatch):
+    class Nobody:
+        def __call__(self, image_CHW):
+            return None
+
+    monkeypatch.setattr(lora_finetuning, "face_crop", lambda config, face_px: Nobody())
+    with pytest.raises(SourceError, match=r"of 'person_0' \(4 of 4 people\)"):
+        train(booth_config())
+
+
+def test_a_release_is_drawn_by_them(booth_config, tmp_path):
+    config = booth_config()
+    with pytest.raises(PlanError, match="is not a finished set of LoRAs"):
+        build(config, inline.run_units, say=quiet)
+    train(config)
+    build(config, inline.run_units, say=quiet)
+    release = open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    assert verify(release) == []
+    units = committed_units(release)
+    rows = [row for unit in units for row in metadata_rows(release, unit)]
+    assert len(rows) == 2 * PEOPLE
+    assert {row["kind"] for row in rows} == {"real"}
+    prompts = {row["prompt"] for row in rows}
+    assert len(prompts) > 2
+    assert all("portrait photo of sks person" in prompt for prompt in prompts)
+    shards = [read_commit(release, unit) for unit in units]
+    assert any("longer than the text encoder reads" in line for s in shards for line in s.remarks)
+
+    # the same bytes whichever way batches fall, and other people look otherwise
+    other = replace(config, release=replace(config.release, version="0.2.0"))
+    other = replace(other, booth=replace(other.booth, lora_cache=1))
+    build(other, inline.run_units, say=quiet)
+    again = open_store(config.store).below(layout.prefix("tiny", "0.2.0"))
+    tars = [name for name in release.list("data/")]
+    assert tars
+    assert all(release.get(name) == again.get(name) for name in tars)
+
+
+def test_a_release_refuses_another_base_and_people_without_one(
+    booth_config, people, base_folder, tmp_path
+):
+    train(booth_config())
+    copy = tmp_path / "copy"
+    shutil.copytree(base_folder, copy)
+    file = copy / "scheduler" / "scheduler_config.json"
+    file.write_text(file.read_text().replace("0.012", "0.013"))
+    with pytest.raises(CheckpointError, match=r"booth\.base: has sha256 .* were trained on"):
+        build(booth_config(f"booth.base={copy}"), inline.run_units, say=quiet)
+    more = tmp_path / "more"
+    shutil.copytree(people, more)
+    (more / "stranger").mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(more / "stranger" / "0.png")
+    with pytest.raises(PlanError, match=r"has no LoRA of 'stranger' \(1 of 5 people"):
+        build(booth_config(f"source.path={more}"), inline.run_units, say=quiet)
+    with pytest.raises(ConfigError, match=r"identities\.num_virtual: got 3 with booth\.loras"):
+        booth_config("identities.num_virtual=3")

@@ -1,0 +1,88 @@
+"""Exchanging LoRAs: nothing learned changes nothing, files come back, others are refused."""
+
+import pytest
+import torch
+
+from factory.config import BoothConfig
+from factory.errors import CheckpointError
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.lora import Lora
+
+CPU = torch.device("cpu")
+
+
+def drawn(base):
+    return base.draw(base.words(["photo"]), base.words([""]), base.noise([4]), "ddim", 2, 2.0)
+
+
+def learned(lora):
+    """Tensors in which B is not 0."""
+    torch.manual_seed(9)
+    return {name: torch.randn_like(t) * 0.1 for name, t in lora.tensors().items()}
+
+
+@pytest.fixture
+def lora(base):
+    return Lora(base.unet, BoothConfig(rank=2, alpha=2), base.sha256)
+
+
+def test_nothing_learned_leaves_the_base_bit_identical(base_folder):
+    base = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+    before = drawn(base)
+    lora = Lora(base.unet, BoothConfig(rank=3, alpha=5), base.sha256)
+    lora.reset(torch.Generator().manual_seed(0))
+    assert (drawn(base) == before).all()
+    lora.load(learned(lora))
+    assert (drawn(base) != before).any()
+    lora.reset(torch.Generator().manual_seed(1))
+    assert (drawn(base) == before).all()
+
+
+def test_only_its_matrices_learn(base, lora):
+    words, z = base.words(["photo"]), torch.randn(1, 4, 16, 16)
+    base.estimate(z, torch.tensor([5]), words).square().sum().backward()
+    with_gradient = {n for n, p in base.unet.named_parameters() if p.grad is not None}
+    assert with_gradient
+    assert all("lora_" in name for name in with_gradient)
+    assert len(with_gradient) == len(lora.parameters())
+    assert not any(p.requires_grad for p in base.pipeline.text_encoder.parameters())
+    assert not any(p.requires_grad for p in base.pipeline.vae.parameters())
+
+
+def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
+    lora = Lora(base.unet, BoothConfig(rank=2, alpha=6), base.sha256)
+    lora.load(learned(lora))
+    data, with_it = lora.to_bytes(), drawn(base)
+    assert data == lora.to_bytes()
+    lora.reset(torch.Generator())
+    lora.load(lora.from_bytes(data, "a.safetensors"))
+    assert (drawn(base) == with_it).all()
+
+    (tmp_path / "a.safetensors").write_bytes(data)
+    plain = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+    plain.pipeline.load_lora_weights(str(tmp_path), weight_name="a.safetensors")
+    assert (drawn(plain) == with_it).all()  # rank and alpha included
+    plain.pipeline.fuse_lora()
+    merged = drawn(plain).astype(int)
+    assert abs(merged - with_it.astype(int)).max() <= 1
+
+
+def test_strangers_are_refused(base, lora):
+    data = lora.to_bytes()
+    assert lora.from_bytes(data, "x").keys() == lora.tensors().keys()
+    with pytest.raises(CheckpointError, match=r"x: is not a \.safetensors file"):
+        lora.from_bytes(data[:50], "x")
+    lora._base_sha256 = "f" * 64
+    with pytest.raises(CheckpointError, match=r"x: is a LoRA of the base .* booth\.base is ffff"):
+        lora.from_bytes(data, "x")
+
+
+def test_other_ranks_and_modules_are_refused(base_folder, lora):
+    def fresh(**fields):
+        base = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+        return Lora(base.unet, BoothConfig(**fields), base.sha256)
+
+    with pytest.raises(CheckpointError, match=r"has no .* of shape .*booth\.rank"):
+        fresh(rank=3).from_bytes(lora.to_bytes(), "x")
+    with pytest.raises(CheckpointError, match=r"booth\.modules: .* no layer called 'nothing'"):
+        fresh(modules=("to_q", "nothing"))

@@ -1,0 +1,166 @@
+"""A person's LoRA: what it learns from, what it depends on, and what it leaves alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from factory.config import BoothConfig
+from factory.errors import SourceError
+from factory.recognition.embed import Recognizer
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.face_crop import FaceCrop
+from factory.text_to_image.identity_losses import weight_of_time
+from factory.text_to_image.personalize import Booth, draw_prior
+from tests.conftest import IMAGES, PX, draw_face
+
+PHOTOGRAPHS = np.stack([draw_face(0, image) for image in range(IMAGES)])
+
+
+class NoFace:
+    """A crop that finds nobody from the `after`-th image on."""
+
+    def __init__(self, after: int = 0) -> None:
+        self._left = after
+
+    def __call__(self, image_CHW):
+        self._left -= 1
+        return image_CHW if self._left >= 0 else None
+
+
+def test_priors_are_as_many_as_asked_and_the_same_again(base, open_booth):
+    config = open_booth(num_prior=3)._config
+    first, again = (draw_prior(base, config, "ddim", 0) for _ in range(2))
+    assert first.shape == (3, 32, 32, 3)
+    assert (first == again).all()
+    assert (first != draw_prior(base, config, "ddim", 1)).any()
+
+
+@pytest.mark.parametrize("objective", ["dreambooth", "portraitbooth", "idbooth"])
+def test_a_person_depends_on_nobody_trained_before(open_booth, objective):
+    booth = open_booth(objective=objective)
+    metrics = booth.train("anna", PHOTOGRAPHS)
+    first = booth.lora.to_bytes()
+    booth.train("berta", PHOTOGRAPHS[::-1])
+    assert booth.lora.to_bytes() != first
+    booth.train("anna", PHOTOGRAPHS)
+    assert booth.lora.to_bytes() == first
+    assert metrics["num_images"] == IMAGES
+    assert metrics["no_face"] == 0
+    assert (metrics["identity"] is None) == (objective == "dreambooth")
+    assert metrics["error"] > 0 < metrics["prior_error"]
+
+
+def test_objectives_differ_in_what_they_teach(open_booth):
+    booth, learned = open_booth(), {}
+    for objective in ("dreambooth", "portraitbooth", "idbooth"):
+        object.__setattr__(booth._config, "objective", objective)
+        booth.train("anna", PHOTOGRAPHS)
+        learned[objective] = booth.lora.to_bytes()
+    assert len(set(learned.values())) == 3
+
+
+def test_the_denoising_error_falls(open_booth):
+    booth = open_booth(objective="dreambooth", steps=60, lr=3e-2)
+    draw = torch.Generator().manual_seed(3)
+    known = booth.know(PHOTOGRAPHS)
+    z = torch.stack([known.draw(row % IMAGES, draw) for row in range(24)])
+    noise, t_B = torch.randn(z.shape, generator=draw), torch.arange(24) * 40
+    words = booth._words.rows([0] * 24)
+
+    def error() -> float:
+        base = booth._base
+        with torch.no_grad():
+            estimate = base.estimate(base.add_noise(z, noise, t_B), t_B, words)
+        return float((estimate - base.target(z, noise, t_B)).square().mean())
+
+    before = error()
+    booth.train("anna", PHOTOGRAPHS)
+    assert error() < 0.9 * before
+
+
+def test_no_face_in_an_estimate_leaves_the_term_out_and_counts(open_booth):
+    num_known = 4 + 2 * IMAGES  # priors, photographs and their mirrors show one
+    booth = open_booth(crop=NoFace(after=num_known + 1))
+    metrics = booth.train("anna", PHOTOGRAPHS)
+    assert metrics["no_face"] == 3  # of four steps
+    assert metrics["untold"] == 0
+    assert metrics["identity"] is not None
+    assert any(tensor.abs().sum() for name, tensor in booth.lora.tensors().items() if "_B" in name)
+
+
+def test_a_person_without_a_face_is_named(open_booth):
+    booth = open_booth(crop=NoFace(after=4))
+    with pytest.raises(SourceError, match="no face is found in the images of 'anna'"):
+        booth.train("anna", PHOTOGRAPHS)
+
+
+def test_priors_without_a_face_matter_to_the_triplet_alone(open_booth):
+    class FacesOnlyLater:
+        """Nobody in the four prior images, somebody in all others."""
+
+        def __init__(self) -> None:
+            self._seen = 0
+
+        def __call__(self, image_CHW):
+            self._seen += 1
+            return image_CHW if self._seen > 4 else None
+
+    assert open_booth(crop=FacesOnlyLater()).train("anna", PHOTOGRAPHS)["untold"] == 4
+
+
+def test_a_training_that_diverges_raises(open_booth):
+    with pytest.raises(FloatingPointError, match="anna: the loss is not a number at step"):
+        open_booth(lr=1e30).train("anna", PHOTOGRAPHS)
+
+
+def test_the_identity_term_by_hand(open_booth):
+    booth = open_booth(margin=0.5)
+    z0, t_B = torch.randn(1, 4, 16, 16), torch.tensor([250])
+    positive, negative = torch.eye(16)[:1], torch.eye(16)[1:2]
+    anchor = booth._embedded(booth._base.decode(z0)[0])
+    wanted = weight_of_time(t_B, 1000)[0] * max(0.0, float(anchor[1] - anchor[0]) + 0.5)
+    assert float(booth._identity(z0, t_B, positive, negative)) == pytest.approx(float(wanted))
+
+
+def test_gradient_checkpointing_learns_the_same(recognizer, base_folder):
+    def trained(checkpointing: bool):
+        config = BoothConfig(
+            base=str(base_folder), steps=3, crop="whole", gradient_checkpointing=checkpointing
+        )
+        base = TextToImage(config, torch.device("cpu"), "fp32")
+        booth = Booth(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
+        booth.know_prior(PHOTOGRAPHS)
+        booth.train("anna", PHOTOGRAPHS)
+        return booth.lora.tensors()
+
+    plain, checkpointed = trained(False), trained(True)
+    assert all(torch.allclose(plain[name], checkpointed[name], atol=1e-6) for name in plain)
+
+
+def trained_in(precision: str, recognizer, base_folder, device: str = "cpu"):
+    config = BoothConfig(base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole")
+    base = TextToImage(config, torch.device(device), precision)
+    booth = Booth(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
+    booth.know_prior(draw_prior(base, config, "ddim", 0))
+    return booth, booth.train("anna", PHOTOGRAPHS)
+
+
+def test_bf16_learns_nearly_the_same_with_matrices_in_float32(recognizer, base_folder):
+    exact = trained_in("fp32", recognizer, base_folder)[1]
+    booth, metrics = trained_in("bf16", recognizer, base_folder)
+    assert metrics["error"] == pytest.approx(exact["error"], rel=0.05)
+    assert {tensor.dtype for tensor in booth.lora.tensors().values()} == {torch.float32}
+    assert {p.dtype for p in booth._base.unet.parameters() if not p.requires_grad} == {
+        torch.bfloat16
+    }
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_learns_nearly_the_same(weights, base_folder, precision):
+    on_cpu = Recognizer.load(str(weights / "recognizer"), torch.device("cpu"))
+    on_gpu = Recognizer.load(str(weights / "recognizer"), torch.device("cuda"))
+    exact = trained_in("fp32", on_cpu, base_folder)[1]
+    found = trained_in(precision, on_gpu, base_folder, "cuda")[1]
+    assert found["error"] == pytest.approx(exact["error"], rel=0.1)

@@ -1,0 +1,100 @@
+"""A text-to-image model from nothing: it learns, resumes, and is an ordinary pipeline folder."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.checkpoint import Checkpoint
+from factory.config import load
+from factory.diffusion.autoencoder import build
+from factory.errors import CheckpointError
+from factory.text_to_image.base_model import locate
+from factory.text_to_image.train_base import START, learn_tokenizer, tokens_of, train
+from tests.base_model import TINY
+from tests.conftest import PX
+
+
+def test_the_tokenizer_learns_words_and_knows_every_other():
+    recipe = replace(TINY, vocabulary=600)
+    tokenizer = learn_tokenizer(["photo of a person, dark hair"] * 3, recipe)
+    assert tokenizer.vocab_size <= recipe.vocabulary
+    ids = tokens_of(tokenizer, ["photo of sks person é", ""])
+    assert ids.shape == (2, TINY.max_tokens)
+    words = tokenizer.convert_ids_to_tokens(ids[0])
+    assert words[0] == START
+    assert "person</w>" in words
+    assert "s" in words  # of sks, letter by letter
+    assert tokenizer.decode(ids[0], skip_special_tokens=True).split() == [
+        "photo", "of", "sks", "person", "é",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def config(people, weights, tmp_path):
+    torch.manual_seed(5)
+    unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
+    tensors = dict(build((16, 16), 4, 1).state_dict()) | unit
+    shape = {"widths": [16, 16], "latent_channels": 4, "block": 1}
+    story = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
+    checkpoint.save(tmp_path / "plain", story)
+    file = tmp_path / "config.yaml"
+    file.write_text("{}\n")
+    return load(
+        file,
+        [
+            "source.kind=folder",
+            f"source.path={people}",
+            f"source.image_px={PX}",
+            f"judge.checkpoint={weights / 'judge'}",
+            f"recognizer.checkpoint={weights / 'recognizer'}",
+            f"autoencoder.checkpoint={tmp_path / 'plain'}",
+            f"training.out={tmp_path / 'out'}",
+            "compute.precision=fp32",
+            "text_to_image.widths=[32,32]",
+            "text_to_image.text_width=32",
+            "text_to_image.text_layers=1",
+            "text_to_image.max_tokens=16",
+            "text_to_image.vocabulary=530",
+            "text_to_image.batch_size=4",
+            "text_to_image.num_samples=8",
+            "training.max_steps=6",
+        ],
+    )
+
+
+def test_it_trains_resumes_and_is_an_ordinary_folder(config, tmp_path):
+    metrics = train(config, log=lambda line: None)
+    assert metrics["num_samples"] == 8
+    assert -1 <= metrics["round_trip_cosine"] <= 1
+    folder = tmp_path / "out" / "pipeline"
+    assert locate(replace(config.booth, base=str(folder))) == folder
+    story = json.loads((folder / "miniature.json").read_text())
+    assert story["step"] == 6
+    assert (tmp_path / "out" / "sheet.png").is_file()
+
+
+def test_a_stopped_training_ends_as_one_that_was_not(config, tmp_path):
+    def last_loss(name: str, stop_at: str) -> float:
+        def log(line: str) -> None:
+            if line.startswith(stop_at):
+                raise KeyboardInterrupt
+
+        out = str(tmp_path / name)
+        training = replace(config.training, out=out, log_every=1, save_every_s=0.0)
+        asked = replace(config, training=training)
+        if stop_at != "never":
+            with pytest.raises(KeyboardInterrupt):
+                train(asked, log=log)
+        train(asked, log=lambda line: None)
+        return json.loads((tmp_path / name / "history.jsonl").read_text().splitlines()[-1])["loss"]
+
+    assert last_loss("stopped", "step 4/6") == last_loss("whole", "never")
+
+
+def test_blocks_of_pixels_are_refused(config, weights):
+    blocks = replace(config.autoencoder, checkpoint=str(weights / "autoencoder"))
+    with pytest.raises(CheckpointError, match=r"train one with autoencoder\.block=1"):
+        train(replace(config, autoencoder=blocks), log=lambda line: None)

@@ -1,0 +1,86 @@
+"""Collectives of one process and of two, and what a device or a batch must satisfy."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from factory.config import ComputeConfig
+from factory.errors import ConfigError
+from factory.training import distributed
+from factory.training.distributed import (
+    GatherRows,
+    SumParts,
+    SumWhole,
+    first_rank_says,
+    gather_rows,
+    max_over_ranks,
+    mean_over_ranks,
+    micro_batch,
+    pick_device,
+)
+from tests.ranks import run_ranks
+
+
+def collectives() -> dict[str, object]:
+    """Values and gradients on one rank; its own number is rank + 1."""
+    mine = torch.tensor([[float(distributed.rank() + 1)]], requires_grad=True)
+    gradients = {}
+    for name, function in (("rows", GatherRows), ("parts", SumParts), ("whole", SumWhole)):
+        answer = function.apply(mine)
+        weight = torch.full_like(answer, float(distributed.rank() + 1))
+        gradients[name] = torch.autograd.grad((answer * weight).sum(), mine)[0].item()
+    return {
+        "gathered": gather_rows(mine).flatten().tolist(),
+        "mean": mean_over_ranks(mine).item(),
+        "max": max_over_ranks(mine).item(),
+        "first": first_rank_says(distributed.rank() == 0),
+        "gradients": gradients,
+    }
+
+
+def test_two_ranks():
+    ranks = run_ranks(f"{__name__}:collectives", 2)
+    for rank, seen in enumerate(ranks):
+        assert seen["gathered"] == [1.0, 2.0]
+        assert (seen["mean"], seen["max"], seen["first"]) == (1.5, 2.0, True)
+        summed = {"rows": 2 * 3.0, "parts": 3.0}  # rows: times the ranks an engine divides by
+        assert seen["gradients"] == summed | {"whole": rank + 1.0}
+
+
+def one_gives_up() -> None:
+    if distributed.rank() == 1:
+        raise ConfigError("nobody: here")
+    gather_rows(torch.zeros(1))  # which never ends with an answer
+
+
+def test_a_rank_that_fails_ends_at_once_and_says_why():
+    started = time.monotonic()
+    with pytest.raises(AssertionError, match=r"rank 1: error: nobody: here") as failed:
+        run_ranks(f"{__name__}:one_gives_up", 2)
+    assert "rank 0: Traceback" in str(failed.value)  # it lost the other, and ended too
+    assert time.monotonic() - started < 60
+
+
+def test_one_process_needs_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert mean_over_ranks(torch.tensor(2.0)) == 2.0
+    assert collectives()["gradients"] == {"rows": 1.0, "parts": 1.0, "whole": 1.0}
+    assert not first_rank_says(False)
+
+
+def test_batches_must_be_cut_evenly(monkeypatch):
+    assert micro_batch(12, ComputeConfig(accumulate=3), "k") == 4
+    with pytest.raises(ConfigError, match=r"recognizer\.batch_size: got 10 for 4 ranks"):
+        micro_batch(10, ComputeConfig(num_ranks=4), "recognizer.batch_size")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with pytest.raises(ConfigError, match="for 8 ranks and compute"):
+        micro_batch(4, ComputeConfig(), "k")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match=r"compute\.device"):
+        pick_device(ComputeConfig(device="cuda"))

@@ -1,0 +1,173 @@
+"""Plain torch in one process and DeepSpeed in two give the same losses, and go on from each other's
+states."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from factory.config import ComputeConfig
+from factory.diffusion.uvit import Shape, UViT
+from factory.training import distributed
+from factory.training.distributed import mean_over_ranks
+from factory.training.engine import STATE, PlainEngine, start_engine
+from tests.ranks import run_ranks
+
+BATCH = 8
+
+
+class Loss(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = UViT(Shape(2, 4, 2, None, 16, 3, 2, 4))
+
+    def forward(self, x, t, c, target):
+        return (self.network(x, t, c) - target).square().mean()
+
+
+def adamw(parameters):
+    return torch.optim.AdamW(parameters, lr=1e-2)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=1e-2, momentum=0.9, nesterov=True, weight_decay=0.1)
+
+
+OPTIMIZERS = {"adamw": adamw, "sgd": sgd}
+
+
+def steps(
+    optimizer,
+    first,
+    stop,
+    *,
+    stage=1,
+    accumulate=1,
+    precision="fp32",
+    device="cpu",
+    resume=None,
+    out=None,
+):
+    """Losses of steps first..stop-1 of this rank's engine; may go on from a state and leave one."""
+    compute = ComputeConfig(
+        device=device, precision=precision, zero_stage=stage, accumulate=accumulate
+    )
+    engine = start_engine(
+        Loss(), OPTIMIZERS[optimizer], compute, grad_clip=1.0, resume=resume and Path(resume)
+    )
+    rank, world = distributed.rank(), distributed.world_size()
+    losses = []
+    for step in range(first, stop):
+        draw = torch.Generator().manual_seed(step)
+        x = torch.randn(BATCH, 2, 4, 4, generator=draw)
+        t = torch.randint(0, 100, (BATCH,), generator=draw)
+        c = torch.randn(BATCH, 4, generator=draw)
+        seen = []
+        for part in torch.arange(BATCH).chunk(world)[rank].chunk(accumulate):
+            here = (tensor[part].to(engine.device) for tensor in (x, t, c, x.flip(3)))
+            loss = engine(*here)
+            engine.backward(loss)
+            seen.append(loss.detach())
+        engine.step(lr=1e-2)
+        losses.append(mean_over_ranks(torch.stack(seen).mean()).item())
+    if out:
+        Path(out).mkdir(exist_ok=True)
+        engine.save(Path(out))
+        distributed.wait_for_all()
+    with engine.weights() as module:
+        total = sum(float(p.detach().abs().sum()) for p in module.parameters())
+    return {"losses": losses, "weights": total, "engine": type(engine).__name__}
+
+
+def every_stage(optimizer: str, folder: str) -> dict[str, object]:
+    """Ten steps of each ZeRO stage; six, saved, and four more resumed by the next stage."""
+    found = {}
+    for stage in range(4):
+        found[f"whole {stage}"] = steps(optimizer, 0, 10, stage=stage)
+        out, following = f"{folder}/{optimizer}{stage}", (stage + 1) % 4
+        steps(optimizer, 0, 6, stage=stage, out=out)
+        found[f"resumed {stage}"] = steps(optimizer, 6, 10, stage=following, resume=out)
+        found[f"from one {stage}"] = steps(
+            optimizer, 6, 10, stage=stage, resume=f"{folder}/one-{optimizer}"
+        )
+    found["accumulated"] = steps(optimizer, 0, 10, accumulate=2)
+    found["bf16"] = steps(optimizer, 0, 10, stage=2, precision="bf16")
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_two_ranks_of_every_zero_stage_are_one_process(optimizer, tmp_path):
+    one = steps(optimizer, 0, 10)
+    assert one["engine"] == "PlainEngine"
+    untrained = steps(optimizer, 9, 10)["losses"][0]
+    assert abs(one["losses"][-1] - untrained) > 0.005  # so that equal losses mean equal steps
+    steps(optimizer, 0, 6, out=tmp_path / f"one-{optimizer}")
+    arguments = {"optimizer": optimizer, "folder": str(tmp_path)}
+    ranks = run_ranks(f"{__name__}:every_stage", 2, arguments)
+    for name, two in ranks[0].items():
+        assert two["engine"] == "DeepSpeedEngine"
+        loose = 0.05 if name == "bf16" else 1e-4
+        wanted = one["losses"][-len(two["losses"]) :]
+        assert two["losses"] == pytest.approx(wanted, rel=loose), name
+        assert two["weights"] == pytest.approx(one["weights"], rel=loose), name
+    for stage in range(4):  # and back to one process
+        back = steps(optimizer, 6, 10, resume=tmp_path / f"{optimizer}{stage}")
+        assert back["losses"] == pytest.approx(one["losses"][6:], rel=1e-4)
+
+
+def test_micro_batches_make_one_step():
+    whole, parts = steps("adamw", 0, 5), steps("adamw", 0, 5, accumulate=4)
+    assert parts["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+
+
+class Quadratic(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor([3.0]))
+
+    def forward(self, target):
+        return (self.w - target).square().sum()
+
+
+def quadratic_engine(clip: float = 0.0, resume: Path | None = None) -> PlainEngine:
+    compute = ComputeConfig(device="cpu", precision="fp32")
+
+    def optimizer(parameters):
+        return torch.optim.SGD(parameters, lr=1.0, momentum=0.5)
+
+    return PlainEngine(Quadratic(), optimizer, compute, grad_clip=clip, resume=resume)
+
+
+def walk(engine: PlainEngine, count: int) -> PlainEngine:
+    for _ in range(count):
+        engine.backward(engine(torch.tensor([0.0])))
+        engine.step(lr=0.1)
+    return engine
+
+
+def test_step_uses_the_given_learning_rate_and_clips():
+    engine = quadratic_engine(clip=1.0)
+    engine.backward(engine(torch.tensor([0.0])))
+    engine.step(lr=0.25)
+    assert float(engine.module.w.detach()) == pytest.approx(2.75)  # gradient 6 clipped to 1
+
+
+def test_resume_goes_on_exactly(tmp_path):
+    whole = walk(quadratic_engine(), 6)
+    walk(quadratic_engine(), 3).save(tmp_path)
+    assert torch.equal(whole.module.w, walk(quadratic_engine(resume=tmp_path), 3).module.w)
+
+
+def test_a_state_never_unpickles_objects(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"module": Evil(), "moments": {}}, tmp_path / STATE)
+    with pytest.raises(pickle.UnpicklingError):
+        quadratic_engine(resume=tmp_path)
