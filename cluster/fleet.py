@@ -22,9 +22,9 @@ from cluster.metrics import FleetMetrics
 from cluster.runtime import connect, first_actors, node_is_alive, room_for_actors
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
-from factory.execution.event_log import Events
+from factory.execution.event_log import EventLog
 from factory.execution.inline import Draining, OnDone, OpenMaker, never
-from factory.execution.retries import Care, ShotId
+from factory.execution.retries import RetryState, ShotId
 from factory.records import Shard
 
 ON_THE_LINE = 2
@@ -35,7 +35,7 @@ WAIT_S = 1.0
 """Longest wait for a result before the driver looks at deadlines and draining."""
 
 
-class Logbook:
+class HeartbeatLog:
     """What every actor has in hand, and when it last said so; lives on the driver's node."""
 
     def __init__(self) -> None:
@@ -60,11 +60,11 @@ class Logbook:
 class MakerActor:
     """A maker in its own process, which notes what it has in hand before it draws."""
 
-    def __init__(self, open_maker: OpenMaker, worker: int, logbook: Any) -> None:
-        self._worker, self._logbook = worker, logbook
+    def __init__(self, open_maker: OpenMaker, worker: int, heartbeat_log: Any) -> None:
+        self._worker, self._heartbeat_log = worker, heartbeat_log
         self._node = ray.get_runtime_context().get_node_id()
         self._unit: int | None = None
-        self._note(())  # so that a node that goes meanwhile is not blamed on us
+        self._heartbeat(())  # so that a node that goes meanwhile is not blamed on us
         try:
             self._maker = open_maker()
         except FactoryError as error:  # weights, code, bucket: something this node has not
@@ -74,18 +74,18 @@ class MakerActor:
         """Returns once the maker is open."""
         return []
 
-    def make(self, unit: int, care: Care) -> list[Shard]:
+    def make(self, unit: int, care: RetryState) -> list[Shard]:
         self._unit = unit
-        self._note(())
-        return self._maker.make(unit, care, self._note)
+        self._heartbeat(())
+        return self._maker.make(unit, care, self._heartbeat)
 
     def flush(self) -> list[Shard]:
-        self._note(())
-        return self._maker.flush(self._note)
+        self._heartbeat(())
+        return self._maker.flush(self._heartbeat)
 
-    def _note(self, shots: tuple[ShotId, ...]) -> None:
+    def _heartbeat(self, shots: tuple[ShotId, ...]) -> None:
         """With shots in hand, wait until the note has arrived: the next draw may kill us."""
-        noted = self._logbook.write.remote(self._worker, self._node, self._unit, shots)
+        noted = self._heartbeat_log.write.remote(self._worker, self._node, self._unit, shots)
         if shots:
             ray.get(noted)
 
@@ -99,7 +99,7 @@ class Worker:
     def __init__(self, number: int, actor: Any) -> None:
         self.number, self._actor = number, actor
         self.calls: list[ray.ObjectRef[list[Shard]]] = [actor.ready.remote()]
-        self.held: dict[int, Care] = {}
+        self.held: dict[int, RetryState] = {}
         self.ready = False
         self.busy_since = time.monotonic()
 
@@ -107,7 +107,7 @@ class Worker:
     def alone(self) -> bool:
         return any(care.alone for care in self.held.values())
 
-    def lease(self, unit: int, care: Care) -> None:
+    def lease(self, unit: int, care: RetryState) -> None:
         if not self.calls:
             self.busy_since = time.monotonic()
         self.held[unit] = care
@@ -144,16 +144,16 @@ class Fleet:
     def __init__(self, config: FleetConfig, open_maker: OpenMaker, units: Sequence[int]) -> None:
         self._config, self._open_maker = config, open_maker
         self._queue = deque(units)
-        self._care: dict[int, Care] = {}
+        self._care: dict[int, RetryState] = {}
         self._numbers = itertools.count()
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
-        self._metrics, self._events = FleetMetrics(), Events(config.events)
+        self._metrics, self._events = FleetMetrics(), EventLog(config.events)
         self._share, count = first_actors(config, len(units))
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._logbook = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(Logbook).remote()
+        self._heartbeat_log = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(HeartbeatLog).remote()
         gpus, cpus = self._share
         self._actor_class = ray.remote(
             num_gpus=gpus,
@@ -163,7 +163,7 @@ class Fleet:
             max_concurrency=1,
             scheduling_strategy="SPREAD",
         )(MakerActor)
-        self._workers = [self._hire() for _ in range(count)]
+        self._workers = [self._start_worker() for _ in range(count)]
 
     def run(self, on_done: OnDone, draining: Draining) -> None:
         """Lease, wait, take back, until the queue and all hands are empty."""
@@ -180,11 +180,11 @@ class Fleet:
         finally:
             for worker in self._workers:
                 worker.stop()
-            ray.kill(self._logbook)
+            ray.kill(self._heartbeat_log)
 
-    def _hire(self) -> Worker:
+    def _start_worker(self) -> Worker:
         number = next(self._numbers)
-        return Worker(number, self._actor_class.remote(self._open_maker, number, self._logbook))
+        return Worker(number, self._actor_class.remote(self._open_maker, number, self._heartbeat_log))
 
     def _grow(self) -> None:
         """Hire for nodes that have joined; those that leave take their actors along, whose
@@ -195,14 +195,14 @@ class Fleet:
         self._grew = now
         left = len(self._queue) + sum(len(worker.held) for worker in self._workers)
         room = room_for_actors(self._share, min(self._config.num_workers or left, left))
-        self._workers += [self._hire() for _ in range(room - len(self._workers))]
+        self._workers += [self._start_worker() for _ in range(room - len(self._workers))]
         ready = sum(worker.ready for worker in self._workers)
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
         """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
         while self._queue:
-            care = self._care.get(self._queue[0], Care())
+            care = self._care.get(self._queue[0], RetryState())
             free = [worker for worker in self._workers if self._may_take(worker, care)]
             if not free:
                 break
@@ -214,7 +214,7 @@ class Fleet:
             if worker.held and not worker.calls:
                 worker.flush()
 
-    def _may_take(self, worker: Worker, care: Care) -> bool:
+    def _may_take(self, worker: Worker, care: RetryState) -> bool:
         if not worker.ready or worker.alone or (care.alone and worker.held):
             return False
         limit = self._config.units_in_flight
@@ -251,7 +251,7 @@ class Fleet:
         if now - self._looked < min(deadline_s, 60.0) / 4:
             return
         self._looked = now
-        silence_s = ray.get(self._logbook.silence_s.remote())
+        silence_s = ray.get(self._heartbeat_log.silence_s.remote())
         for worker in list(self._workers):
             quiet_s = min(now - worker.busy_since, silence_s.get(worker.number, float("inf")))
             if worker.held and quiet_s > deadline_s:
@@ -265,7 +265,7 @@ class Fleet:
             raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
         for ref, shards in worker.results_left():
             self._count(worker, ref, shards, on_done)
-        node, in_hand, shots = ray.get(self._logbook.read.remote(worker.number))
+        node, in_hand, shots = ray.get(self._heartbeat_log.read.remote(worker.number))
         self._events.tell(
             "lost",
             worker=worker.number,
@@ -287,8 +287,8 @@ class Fleet:
         self._queue.extendleft(reversed(worker.held))
         worker.stop()
         self._metrics.died()
-        self._logbook.forget.remote(worker.number)
-        self._workers[self._workers.index(worker)] = self._hire()
+        self._heartbeat_log.forget.remote(worker.number)
+        self._workers[self._workers.index(worker)] = self._start_worker()
 
     def _stop_if_hopeless(self, error: Exception) -> None:
         blind = {unit: care.blind_deaths for unit, care in self._care.items()}

@@ -29,7 +29,7 @@ PLACEMENT_TIMEOUT_S = 600.0
 WAIT_S = 1.0
 
 
-class Journal:
+class LogRelay:
     """Lines of the ranks on their way to the driver."""
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class Rank:
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def run(
-        self, train: Train, config: Config, journal: Any, place: dict[str, str]
+        self, train: Train, config: Config, log_relay: Any, place: dict[str, str]
     ) -> dict[str, Any]:
         os.environ.update(place)
-        return train(config, lambda line: ray.get(journal.write.remote(line)))
+        return train(config, lambda line: ray.get(log_relay.write.remote(line)))
 
 
 def run_gang(train: Train, config: Config, log: Callable[[str], None] = print) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Gang:
             ).remote()
             for number in range(count)
         ]
-        self._journal = ray.remote(num_cpus=0)(Journal).remote()
+        self._log_relay = ray.remote(num_cpus=0)(LogRelay).remote()
 
     def run(self, train: Train, log: Callable[[str], None]) -> dict[str, Any]:
         """Start all ranks and wait for them; raises the first error."""
@@ -120,20 +120,20 @@ class Gang:
         shared = {"WORLD_SIZE": str(len(self.ranks)), "LOCAL_RANK": "0"}
         shared |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
         running = [
-            actor.run.remote(train, self._config, self._journal, shared | {"RANK": str(number)})
+            actor.run.remote(train, self._config, self._log_relay, shared | {"RANK": str(number)})
             for number, actor in enumerate(self.ranks)
         ]
         waiting = list(running)
         while waiting:
             done, waiting = ray.wait(waiting, timeout=WAIT_S)
-            for line in ray.get(self._journal.take.remote()):
+            for line in ray.get(self._log_relay.take.remote()):
                 log(line)
             ray.get(done)
         return dict(ray.get(running[0]))
 
     def disband(self) -> None:
         """End every process and give the places back."""
-        for actor in (*self.ranks, self._journal):
+        for actor in (*self.ranks, self._log_relay):
             ray.kill(actor)
         remove_placement_group(self._group)
 

@@ -50,17 +50,17 @@ def folder(name: str) -> Path:
 @lru_cache
 def _from_bucket(url: str) -> Path:
     """The bucket's endpoint and credentials are those of the AWS chain (AWS_ENDPOINT_URL)."""
-    store, story = open_url(url), _story_in_bucket(url)
+    store, story = open_url(url), _metadata_in_bucket(url)
     digests = {STORY: hashlib.sha256(story).hexdigest(), WEIGHTS: json.loads(story)["sha256"]}
     return fetched(store, digests)
 
 
 def digest_in_bucket(url: str) -> str:
     """sha256 of the weights at an address, by the checkpoint.json beside them."""
-    return str(json.loads(_story_in_bucket(url))["sha256"])
+    return str(json.loads(_metadata_in_bucket(url))["sha256"])
 
 
-def _story_in_bucket(url: str) -> bytes:
+def _metadata_in_bucket(url: str) -> bytes:
     store = open_url(url)
     try:
         story = store.get(STORY)
@@ -105,7 +105,7 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
     """
     from safetensors.torch import load as from_bytes
 
-    story = read_story(name, kind, key)
+    story = read_metadata(name, kind, key)
     data = (folder(name) / WEIGHTS).read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != story["sha256"]:
@@ -125,7 +125,7 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
     )
 
 
-def read_story(name: str, kind: str, key: str) -> dict[str, Any]:
+def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
     """checkpoint.json of a folder, without its weights; raises CheckpointError."""
     where = folder(name)
     if not (where / STORY).is_file() or not (where / WEIGHTS).is_file():

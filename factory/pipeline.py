@@ -166,16 +166,16 @@ def look(stage: StageConfig, config: Config, release: str) -> Artefact | None:
     if stage.job in KIND:
         out, kind = config.training.out, KIND[stage.job]
         try:
-            return Artefact(out, checkpoint.read_story(out, kind, "training.out")["sha256"])
+            return Artefact(out, checkpoint.read_metadata(out, kind, "training.out")["sha256"])
         except CheckpointError:
             return None
     if stage.job in MEASURED:
         store, name = (
             open_store(replace(config.store, url=release)),
-            layout.metrics(MEASURED[stage.job]),
+            layout.metrics_name(MEASURED[stage.job]),
         )
     else:
-        prefix = layout.prefix(config.release.dataset, config.release.version)
+        prefix = layout.release_prefix(config.release.dataset, config.release.version)
         store, name = open_store(config.store).below(prefix), layout.SUMS
         if not store.exists(layout.SUCCESS):
             return None

@@ -44,10 +44,10 @@ def build(
     say: Say = print,
 ) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     store = open_store(config.store).below(prefix)
     inputs = preflight(config)
-    standing = manifest.plan_of(store)
+    standing = manifest.read_plan(store)
     if standing is not None:
         refuse_other_plan(standing, inputs, store)
     if standing and store.exists(layout.SUCCESS):

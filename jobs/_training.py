@@ -16,11 +16,11 @@ Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
 def train_on_faces(train: Train, config: Config, dry_run: bool, *needs: str) -> None:
     """Check that the checkpoints of the sections `needs` are there and the source can be read; then
     train unless it is a dry run, which says what would be learned from."""
-    from factory.checkpoint import read_story
+    from factory.checkpoint import read_metadata
     from factory.sources import training_faces
 
     for section in needs:
-        read_story(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
+        read_metadata(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
     if dry_run:
         faces, heldout = training_faces(config.source)
         print(faces.describe(heldout))

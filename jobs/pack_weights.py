@@ -23,7 +23,7 @@ def pack_weights(config: Config, dry_run: bool) -> None:
         names["judge"] = config.judge.checkpoint
     for role, name in names.items():
         kind = "recognizer" if role == "judge" else role
-        checkpoint.read_story(name, kind, f"{role}.checkpoint")
+        checkpoint.read_metadata(name, kind, f"{role}.checkpoint")
     if dry_run:
         return
     sizes = checkpoint.pack(names, Path(config.training.out))

@@ -24,10 +24,10 @@ def plan(config: Config, dry_run: bool) -> None:
 
     dataset = open_store(config.store).below(config.release.dataset)
     store = open_store(config.store).below(
-        layout.prefix(config.release.dataset, config.release.version)
+        layout.release_prefix(config.release.dataset, config.release.version)
     )
     inputs = preflight(config)
-    standing = manifest.plan_of(store)
+    standing = manifest.read_plan(store)
     if standing:
         refuse_other_plan(standing, inputs, store)
     print(f"release      {store.url} ({'begun' if standing else 'not begun'})")

@@ -17,7 +17,7 @@ def reproduce(config: Config, key: str, out: str | None) -> None:
     from factory.store import open_store
     from factory.synthesis.reproduce import reproduce as make_again
 
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     made = make_again(config, open_store(config.store).below(prefix), key)
     if out:
         Path(out).write_bytes(made.encoded)

@@ -15,13 +15,13 @@ from jobs._training import train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.recognition.batches import open_crowd
+    from factory.recognition.batches import open_training_set
     from factory.recognition.train import check, train
 
     check(config)
     if dry_run:
-        crowd, heldout = open_crowd(config)
-        print("\n".join([*crowd.lines, crowd.describe(heldout)]))
+        training_set, heldout = open_training_set(config)
+        print("\n".join([*training_set.lines, training_set.describe(heldout)]))
         return
     train_and_print(train, config)
 

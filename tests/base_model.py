@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from factory.checkpoint import Checkpoint
-from factory.config import TextToImageConfig
+from factory.config import BaseTrainingConfig
 from factory.diffusion.autoencoder import Autoencoder, build
 from factory.text_to_image.train_base import TextToImageLoss, learn_tokenizer, pipeline_of
 
-TINY = TextToImageConfig(
+TINY = BaseTrainingConfig(
     widths=(32, 32), text_width=32, text_layers=1, max_tokens=16, vocabulary=530
 )
 

@@ -8,20 +8,20 @@ from pathlib import Path
 import torch
 
 from factory import checkpoint
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.diffusion.uvit import UViT
 from factory.editing.controlnet import MaskControlNet
-from factory.editing.uvit_inpainting import CHANNELS, begin_with, shape_of
+from factory.editing.uvit_inpainting import CHANNELS, init_from, shape_of
 from factory.text_to_image.base_model import TextToImage
 from tests.conftest import PX, save
 
 
-def save_twin(folder: Path, weights: Path) -> Path:
+def save_inpainter(folder: Path, weights: Path) -> Path:
     """The twin of the tiny generator, with its eyes open."""
     start = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
     shape = shape_of(start, PX)
     network = UViT(shape)
-    begin_with(network, start)
+    init_from(network, start)
     torch.manual_seed(0)
     network.seen.weight.data.normal_(std=0.2)
     config = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
@@ -33,7 +33,7 @@ def save_twin(folder: Path, weights: Path) -> Path:
 
 def save_controlnet(folder: Path, base_folder: Path) -> Path:
     """A new Mask-ControlNet, whose base has never seen it."""
-    booth = BoothConfig(base=str(base_folder))
+    booth = PersonalizationConfig(base=str(base_folder))
     base = TextToImage(booth, torch.device("cpu"), "fp32")
     torch.manual_seed(1)
     tensors = MaskControlNet.on(base).state_dict()

@@ -10,7 +10,7 @@ import numpy as np
 from factory.config import SamplerConfig, as_dict
 from factory.identities.roster import Roster
 from factory.records import Identity, Shot
-from factory.shots.plan import place
+from factory.shots.plan import plan_shots
 
 SAMPLER: dict[str, Any] = json.loads(
     json.dumps(as_dict(SamplerConfig(kind="ddim", num_steps=4, guidance=1.0)))
@@ -26,4 +26,4 @@ def shots_of(plan: dict[str, Any], wanted: list[tuple[int, int]], attempt: int =
     """Shots of (identity, image) pairs, whoever these identities are."""
     count = max(identity for identity, _ in wanted) + 1
     roster = Roster(virtual_people(*[1] * count), np.eye(count, dtype=np.float32))
-    return place(plan, wanted, roster, attempt)
+    return plan_shots(plan, wanted, roster, attempt)

@@ -6,13 +6,13 @@ refused before torch, ray or faiss are touched.
 """
 
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
-from factory.config.editing import BoothConfig, EditingConfig, EditorConfig, TextToImageConfig
+from factory.config.editing import PersonalizationConfig, EditingConfig, InpaintingTrainingConfig, BaseTrainingConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AugmentConfig,
     AutoencoderConfig,
     ComputeConfig,
-    FeedConfig,
+    BatchesConfig,
     GeneratorConfig,
     JudgeConfig,
     MixedSource,

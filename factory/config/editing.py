@@ -9,7 +9,7 @@ from factory.config.knob import knob
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToImageConfig:
+class BaseTrainingConfig:
     """A latent text-to-image model trained from nothing on captioned faces, small enough for a
     CPU, written as an ordinary Stable Diffusion pipeline folder."""
 
@@ -50,7 +50,7 @@ class TextToImageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoothConfig:
+class PersonalizationConfig:
     """LoRAs of a text-to-image model, one for each person of the source (ID-Booth)."""
 
     base: str | None = None
@@ -150,7 +150,7 @@ class RegionsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditorConfig(RegionsConfig):
+class InpaintingTrainingConfig(RegionsConfig):
     """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_inpainting,
     jobs.train_controlnet."""
 

@@ -131,7 +131,7 @@ class MixedSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedConfig:
+class BatchesConfig:
     """How faces reach a recognizer in training."""
 
     num_workers: int = knob(0, low=0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.config.editing import BoothConfig, EditingConfig, EditorConfig, TextToImageConfig
+from factory.config.editing import PersonalizationConfig, EditingConfig, InpaintingTrainingConfig, BaseTrainingConfig
 from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.learning import (
     AutoencoderConfig,
     ComputeConfig,
-    FeedConfig,
+    BatchesConfig,
     GeneratorConfig,
     JudgeConfig,
     RecognizerConfig,
@@ -38,14 +38,14 @@ class Config:
     source: SourceConfig = field(default_factory=SourceConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    feed: FeedConfig = field(default_factory=FeedConfig)
+    feed: BatchesConfig = field(default_factory=BatchesConfig)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    text_to_image: TextToImageConfig = field(default_factory=TextToImageConfig)
-    booth: BoothConfig = field(default_factory=BoothConfig)
-    editor: EditorConfig = field(default_factory=EditorConfig)
+    text_to_image: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)
+    booth: PersonalizationConfig = field(default_factory=PersonalizationConfig)
+    editor: InpaintingTrainingConfig = field(default_factory=InpaintingTrainingConfig)
     editing: EditingConfig = field(default_factory=EditingConfig)
     identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)

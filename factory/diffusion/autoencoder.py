@@ -24,10 +24,10 @@ from factory.recognition.embed import Recognizer
 from factory.seeds import torch_generator
 from factory.sources import FaceSet, training_faces
 from factory.sources.alignment import scaled
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import autocast, micro_batch, pick_device, rank, world_size
 from factory.training.engine import channels_last, join, start_engine
-from factory.training.run_state import Log, Progress
+from factory.training.run_state import Log, RunState
 from factory.training.schedules import adamw, cosine_decay
 
 
@@ -149,7 +149,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     device, compute = pick_device(config.compute), config.compute
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     data = f"{faces.fingerprint} {config.source.image_px} {recognizer.sha256}"
-    progress = Progress(config.training, recipe, data, log)
+    progress = RunState(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     if not recognizer.has_gradients:
         raise ConfigError(
@@ -165,7 +165,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     engine = start_engine(model, optimizer, compute, grad_clip=1.0, resume=progress.folder)
 
     # Steps
-    order = Order(seed, len(faces), recipe.batch_size)
+    order = BatchOrder(seed, len(faces), recipe.batch_size)
     local = micro_batch(order.batch_size, compute, "autoencoder.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     side = config.source.image_px // (recipe.block * 2 ** (len(recipe.widths) - 1))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import Denoiser
 
 Network = Callable[..., torch.Tensor]
@@ -22,7 +22,7 @@ image to see seen_BSHW=) -> prediction."""
 
 
 @dataclass(frozen=True)
-class Told:
+class Conditioning:
     """What a batch is drawn from: identities [B, D], whom guidance leads away from [B, D] (zero:
     nobody), its strength [B], and for networks that take them similarities [B] to each and an image
     to see [B, S, px, px], which is the same for both."""
@@ -37,9 +37,9 @@ class Told:
 
 def guided(
     network: Network,
-    process: Process,
+    process: NoiseSchedule,
     prediction: str,
-    told: Told,
+    told: Conditioning,
     interval: tuple[float, float] = (0.0, 1.0),
 ) -> Denoiser:
     """Denoiser x0 = a + g*(c - a), both answers in one network call.

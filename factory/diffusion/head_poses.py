@@ -19,7 +19,7 @@ from factory.sources import FaceSet
 from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
 
 
-class Heads:
+class FacePoses:
     """Points of faces and of their mirrors, found once, for all trainings where there is a
     training.cache; where none are found none are shown."""
 

@@ -9,7 +9,7 @@ from factory.training.distributed import sum_over_ranks
 LEVELS = 5
 
 
-class ErrorByLevel:
+class LossByNoiseLevel:
     """Mean error of samples in LEVELS equal parts of t/T, since it was last taken."""
 
     def __init__(self, num_timesteps: int) -> None:

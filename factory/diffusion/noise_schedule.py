@@ -11,7 +11,7 @@ import math
 import torch
 
 
-class Process:
+class NoiseSchedule:
     """Cosine schedule of `num_timesteps` steps, betas capped at .999; a_t in float64."""
 
     def __init__(self, num_timesteps: int) -> None:

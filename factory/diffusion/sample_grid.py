@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from factory.config import GeneratorConfig
-from factory.diffusion.guidance import Told, guided
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.images import to_uint8
@@ -20,7 +20,7 @@ NUM_STEPS, GUIDANCE = 12, 1.5
 
 
 @torch.inference_mode()
-def sample_sheet(
+def sample_grid(
     shape: Shape,
     weights: dict[str, torch.Tensor],
     recipe: GeneratorConfig,
@@ -46,8 +46,8 @@ def sample_sheet(
         seen_BSHW = torch.zeros(len(identity_BD), shape.seen_channels, shape.seen_px, shape.seen_px)
         seen_BSHW = seen_BSHW.to(device)
     nobody_BD = torch.zeros_like(identity_BD)
-    told = Told(identity_BD, nobody_BD, guidance_B, similarity_B, nobody_B, seen_BSHW)
-    process = Process(recipe.num_timesteps)
+    told = Conditioning(identity_BD, nobody_BD, guidance_B, similarity_B, nobody_B, seen_BSHW)
+    process = NoiseSchedule(recipe.num_timesteps)
     denoise = guided(network, process, recipe.prediction, told)
     num_steps = min(NUM_STEPS, recipe.num_timesteps)
     images = to_uint8(decode(sample("unipc", denoise, noise, process, num_steps, "logsnr")))

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import torch
 
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.errors import ConfigError
 
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 """(x_t, timestep) -> x0^, both [B, C, H, W]."""
 
 
-def spaced_timesteps(process: Process, num_steps: int, spacing: str) -> list[int]:
+def spaced_timesteps(process: NoiseSchedule, num_steps: int, spacing: str) -> list[int]:
     """Decreasing timesteps, one a network call: equally spaced up to the last one (trailing, Lin et
     al. 2024), or equally spaced in lambda (logsnr, Lu et al. 2022)."""
     last = process.num_timesteps
@@ -41,7 +41,7 @@ def spaced_timesteps(process: Process, num_steps: int, spacing: str) -> list[int
 
 
 def ddim(
-    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
+    denoise: Denoiser, noise: torch.Tensor, process: NoiseSchedule, timesteps: list[int]
 ) -> torch.Tensor:
     """First order, one call a step."""
     x, alpha_bar = noise, process.alpha_bar_T.tolist()
@@ -55,7 +55,7 @@ def ddim(
 
 
 def dpmpp_2m(
-    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
+    denoise: Denoiser, noise: torch.Tensor, process: NoiseSchedule, timesteps: list[int]
 ) -> torch.Tensor:
     """Second order from the previous step's x0^, one call a step."""
     scale = _Scales(process)
@@ -74,7 +74,7 @@ def dpmpp_2m(
 
 
 def dpmpp_2s(
-    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
+    denoise: Denoiser, noise: torch.Tensor, process: NoiseSchedule, timesteps: list[int]
 ) -> torch.Tensor:
     """Second order from a call halfway, two calls a step."""
     scale = _Scales(process)
@@ -96,7 +96,7 @@ def dpmpp_2s(
 
 
 def unipc(
-    denoise: Denoiser, noise: torch.Tensor, process: Process, timesteps: list[int]
+    denoise: Denoiser, noise: torch.Tensor, process: NoiseSchedule, timesteps: list[int]
 ) -> torch.Tensor:
     """Second-order predictor, corrected at no cost by the next call, one call a step."""
     scale = _Scales(process)
@@ -142,7 +142,7 @@ def _corrected(
 class _Scales:
     """Factors of the process as plain floats, and the exact step of an x0^ that stays as it is."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: NoiseSchedule) -> None:
         self.lambdas: list[float] = _lambdas(process).tolist()
         self.signal: list[float] = process.alpha_bar_T.sqrt().tolist()
         self._sigma: list[float] = (1 - process.alpha_bar_T).sqrt().tolist()
@@ -153,7 +153,7 @@ class _Scales:
         return self._sigma[after] / self._sigma[t] * x + self.signal[after] * shrink * x0
 
 
-def _lambdas(process: Process) -> torch.Tensor:
+def _lambdas(process: NoiseSchedule) -> torch.Tensor:
     return (process.alpha_bar_T.log() - (1 - process.alpha_bar_T).log()) / 2
 
 
@@ -169,7 +169,7 @@ def sample(
     kind: str,
     denoise: Denoiser,
     noise: torch.Tensor,
-    process: Process,
+    process: NoiseSchedule,
     num_steps: int,
     spacing: str = "trailing",
 ) -> torch.Tensor:

@@ -14,22 +14,22 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.head_poses import Heads
+from factory.diffusion.head_poses import FacePoses
 from factory.diffusion.latent_cache import TrainingCache
-from factory.diffusion.loss_by_noise_level import ErrorByLevel
-from factory.diffusion.noise_schedule import Process, draw_timesteps
+from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
+from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.pose import CHANNELS
-from factory.diffusion.sample_grid import PEOPLE, sample_sheet
+from factory.diffusion.sample_grid import PEOPLE, sample_grid
 from factory.diffusion.similarity import draw_similarities, similarity_loss
-from factory.diffusion.uvit import READERS, Shape, UViT
+from factory.diffusion.uvit import IDENTITY_LAYERS, Shape, UViT
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
 from factory.seeds import torch_generator
 from factory.sources import training_faces
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, world_size
 from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, Progress
+from factory.training.run_state import Log, RunState
 from factory.training.schedules import adamw, linear_decay
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
@@ -45,7 +45,7 @@ class GeneratorLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.network = UViT(shape)
-        self.process = Process(config.num_timesteps)
+        self.process = NoiseSchedule(config.num_timesteps)
         self._config = config
         self._frozen = (decode, recognizer.unit_features)  # a tuple hides them from parameters()
 
@@ -122,10 +122,10 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         decode = autoencoder.decode
     parents = [recognizer.sha256, autoencoder.sha256 if autoencoder else ""]
     data = " ".join([faces.fingerprint, str(config.source.image_px), *parents])
-    progress = Progress(config.training, recipe, data, log)
+    progress = RunState(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, recipe.condition, config.training.cache)
-    heads = Heads(faces, config) if recipe.pose else None
+    heads = FacePoses(faces, config) if recipe.pose else None
 
     lineage = {"recognizer": recognizer.sha256}
     if autoencoder:
@@ -136,7 +136,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
     if recipe.start:
-        lineage["start"] = begin_with(model.network, recipe, lineage)
+        lineage["start"] = init_from(model.network, recipe, lineage)
     if config.compute.compile:
         model.compile()
     compute, optimizer = config.compute, adamw(recipe.lr, recipe.weight_decay)
@@ -146,9 +146,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     averaged = Averaged(engine, "network", recipe.ema, progress.folder)
 
     # Steps
-    by_level = ErrorByLevel(recipe.num_timesteps)
+    by_level = LossByNoiseLevel(recipe.num_timesteps)
     progress.also_log(by_level.take)
-    order = Order(seed, len(faces), recipe.batch_size)
+    order = BatchOrder(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "generator.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
@@ -177,7 +177,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             weights = averaged.weights()
             if rank() == 0:
                 drawn = cache.some_people(PEOPLE)
-                sheet = sample_sheet(shape, weights, recipe, decode, drawn, engine.device)
+                sheet = sample_grid(shape, weights, recipe, decode, drawn, engine.device)
                 save_png(progress.out / "sheets" / f"{step + 1:07d}.png", sheet)
 
     # Write
@@ -204,7 +204,7 @@ def save_png(path: Path, image_HWC: np.ndarray) -> None:
     Image.fromarray(image_HWC).save(path)
 
 
-def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
+def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
     """Take over the weights of recipe.start, whose sha256 is returned; layers it lacks stay new,
     and with recipe.renew_identity those that read embeddings.
 
@@ -229,7 +229,7 @@ def begin_with(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) 
             )
     mine, taken = network.state_dict(), loaded.tensors
     if recipe.renew_identity:
-        taken = {key: tensor for key, tensor in taken.items() if key.split(".")[0] not in READERS}
+        taken = {key: tensor for key, tensor in taken.items() if key.split(".")[0] not in IDENTITY_LAYERS}
     for tensor_name, tensor in taken.items():
         if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
             raise CheckpointError(

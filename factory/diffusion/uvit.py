@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from factory.errors import ConfigError
 
-READERS = ("identity", "joined", "joined_drive")
+IDENTITY_LAYERS = ("identity", "joined", "joined_drive")
 """Layers that read embeddings: they know the recognizer they were trained with."""
 
 

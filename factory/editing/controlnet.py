@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from factory import checkpoint
 from factory.errors import CheckpointError
 from factory.images import to_network
-from factory.text_to_image.base_model import TextToImage, Words
+from factory.text_to_image.base_model import TextToImage, PromptEmbedding
 from factory.training.distributed import autocast
 
 ADAPTER_WIDTH = 32
@@ -61,7 +61,7 @@ class MaskControlNet(nn.Module):
         return made.eval().requires_grad_(False).to(base.device), loaded.sha256
 
     def residuals(
-        self, base: TextToImage, z_t: torch.Tensor, t_B: Any, words: Words, seen: torch.Tensor
+        self, base: TextToImage, z_t: torch.Tensor, t_B: Any, words: PromptEmbedding, seen: torch.Tensor
     ) -> dict[str, Any]:
         """What the U-Net is given beside its own activations; `seen` is of `encoded`."""
         down, middle = self.controlnet(
@@ -107,8 +107,8 @@ def redraw(
     base: TextToImage,
     control: MaskControlNet,
     condition_B6HW: torch.Tensor,
-    words: Words,
-    away: Words,
+    words: PromptEmbedding,
+    away: PromptEmbedding,
     noise: torch.Tensor,
     how: tuple[str, int, float],
     precision: str,
@@ -120,7 +120,7 @@ def redraw(
     seen = control.encoded(base, condition_B6HW.to(base.device))
     z = noise.to(base.device) * scheduler.init_noise_sigma
     copies = 1 if guidance == 1 else 2
-    both = words if copies == 1 else Words.join([away, words])
+    both = words if copies == 1 else PromptEmbedding.join([away, words])
     seen = torch.cat([seen] * copies)
     for t in scheduler.timesteps:
         z_t = scheduler.scale_model_input(torch.cat([z] * copies), t)

@@ -84,7 +84,7 @@ class Scene:
         return (self._images * weights).sum((1, 2), keepdims=True) / whole
 
 
-Paint = Callable[[Scene, np.ndarray], np.ndarray]
+Inpainter = Callable[[Scene, np.ndarray], np.ndarray]
 """(scene, draws [NUM_PAINTS, N, 1, 1, 1]) -> colours [N, H, W, 3], or what broadcasts to them."""
 
 
@@ -153,7 +153,7 @@ def _background(scene: Scene, u: np.ndarray) -> np.ndarray:
     return first + (second - first) * slope + 18 * spots
 
 
-PAINTS: dict[str, Paint] = {
+PAINTS: dict[str, Inpainter] = {
     "mask": _medical_mask,
     "sunglasses": _sunglasses,
     "glasses": _glasses,

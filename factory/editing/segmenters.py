@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from factory.checkpoint import file_sha256
-from factory.config.editing import EditorConfig, RegionsConfig
+from factory.config.editing import InpaintingTrainingConfig, RegionsConfig
 from factory.errors import CheckpointError
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -172,7 +172,7 @@ def segmenter_sha256(asked: RegionsConfig) -> str | None:
 
 
 def _section(asked: RegionsConfig) -> str:
-    return "editor" if isinstance(asked, EditorConfig) else "editing"
+    return "editor" if isinstance(asked, InpaintingTrainingConfig) else "editing"
 
 
 def _weights(folder: Path, model_type: str, key: str) -> list[Path]:

@@ -24,12 +24,12 @@ from factory.errors import ConfigError
 from factory.seeds import torch_generator
 from factory.shots.edits import WORDS
 from factory.sources import training_faces
-from factory.text_to_image.base_model import TextToImage, Words
+from factory.text_to_image.base_model import TextToImage, PromptEmbedding
 from factory.text_to_image.captions import Captioner, Captions
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, world_size
 from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, Progress
+from factory.training.run_state import Log, RunState
 from factory.training.schedules import adamw, linear_decay
 
 WARMUP, DECAY_SHARE = 100, 0.33
@@ -56,7 +56,7 @@ class ControlLoss(nn.Module):
         region_B1HW: torch.Tensor,
     ) -> torch.Tensor:
         (base,) = self._frozen
-        words = Words(text_BLD, pooled_BP)
+        words = PromptEmbedding(text_BLD, pooled_BP)
         z_t = base.add_noise(z, noise, t_B)
         seen = self.trained.encoded(base, condition_B6HW)
         given = self.trained.residuals(base, z_t, t_B, words, seen)
@@ -83,7 +83,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     captions = _captions(config, faces)
     finding = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
     parts = [faces.fingerprint, str(config.source.image_px), base.sha256, finding, captions.digest]
-    progress = Progress(config.training, recipe, " ".join(parts), log)
+    progress = RunState(config.training, recipe, " ".join(parts), log)
     progress.say(faces.describe(heldout))
     segmenter = open_segmenter(recipe, base.device)
     maker = ExampleMaker(faces, recipe, config.source, segmenter)
@@ -103,7 +103,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     averaged = Averaged(engine, "trained", recipe.ema, progress.folder)
 
     # Steps
-    order = Order(seed, len(faces), recipe.batch_size)
+    order = BatchOrder(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "editor.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
@@ -126,7 +126,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
                 text + (WORDS[kind] if text and kind != AS_IS else "")
                 for text, kind in zip(told, made.kinds, strict=True)
             ]
-            words = Words.join([encode_words(text) for text in texts])
+            words = PromptEmbedding.join([encode_words(text) for text in texts])
             seen = condition(made.images_BHWC, made.alpha_BHW, recipe.condition)
             region = F.adaptive_avg_pool2d(torch.from_numpy(made.alpha_BHW)[:, None], z.shape[-1])
             batch = (z, noise, t_B, words.text_BLD, words.pooled_BP, seen, region)

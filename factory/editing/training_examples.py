@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from factory.checkpoint import file_sha256
-from factory.config import EditorConfig, SourceConfig
+from factory.config import InpaintingTrainingConfig, SourceConfig
 from factory.config.editing import SPARING
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
@@ -48,7 +48,7 @@ class ExampleMaker:
     def __init__(
         self,
         faces: FaceSet,
-        recipe: EditorConfig,
+        recipe: InpaintingTrainingConfig,
         source: SourceConfig,
         segmenter: Segmenter | None = None,
     ) -> None:

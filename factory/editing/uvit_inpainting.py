@@ -23,7 +23,7 @@ from factory.config import Config
 from factory.config.editing import KINDS
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.latent_cache import TrainingCache
-from factory.diffusion.noise_schedule import Process, draw_timesteps
+from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import AS_IS, ExampleMaker, detector_sha256
@@ -32,10 +32,10 @@ from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.seeds import torch_generator
 from factory.sources import training_faces
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, world_size
 from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, Progress
+from factory.training.run_state import Log, RunState
 from factory.training.schedules import adamw, linear_decay
 
 CHANNELS = (*KINDS, AS_IS)
@@ -55,13 +55,13 @@ def seen(images_BHWC: np.ndarray, alpha_BHW: np.ndarray, kinds: list[str]) -> to
     return shown
 
 
-class EditLoss(nn.Module):
+class InpaintingLoss(nn.Module):
     """Denoising error, larger in the region, because what lies outside is put back."""
 
     def __init__(self, shape: Shape, num_timesteps: int, prediction: str, weight: float) -> None:
         super().__init__()
         self.network = UViT(shape)
-        self.process = Process(num_timesteps)
+        self.process = NoiseSchedule(num_timesteps)
         self._prediction, self._weight = prediction, weight
 
     def forward(
@@ -100,7 +100,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     finding = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
     parts = [faces.fingerprint, str(config.source.image_px), finding, *lineage.values()]
     data = " ".join(parts)
-    progress = Progress(config.training, recipe, data, log)
+    progress = RunState(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     cache = TrainingCache(faces, recognizer, autoencoder, "image", config.training.cache)
     segmenter = open_segmenter(recipe, device)
@@ -109,8 +109,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Network, engine
     torch.manual_seed(seed)
     num_timesteps, prediction = int(start.config["num_timesteps"]), str(start.config["prediction"])
-    model = EditLoss(shape, num_timesteps, prediction, recipe.region_weight)
-    begin_with(model.network, start)
+    model = InpaintingLoss(shape, num_timesteps, prediction, recipe.region_weight)
+    init_from(model.network, start)
     if config.compute.compile:
         model.compile()
     compute, optimizer = config.compute, adamw(recipe.lr, weight_decay=0.0)
@@ -118,7 +118,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     averaged = Averaged(engine, "network", recipe.ema, progress.folder)
 
     # Steps
-    order = Order(seed, len(faces), recipe.batch_size)
+    order = BatchOrder(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "editor.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
@@ -183,7 +183,7 @@ def shape_of(start: checkpoint.Checkpoint, image_px: int) -> Shape:
     return replace(shape, seen_channels=SEEN_CHANNELS, seen_px=image_px)
 
 
-def begin_with(network: UViT, start: checkpoint.Checkpoint) -> None:
+def init_from(network: UViT, start: checkpoint.Checkpoint) -> None:
     """Take over a generator's weights; what sees begins at zero."""
     network.load_state_dict(network.state_dict() | start.tensors)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.evaluation.release_metadata import Kept
-from factory.evaluation.similarity import Faces, sample_source
+from factory.evaluation.release_metadata import KeptScores
+from factory.evaluation.similarity import SampledFaces, sample_source
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
 from factory.sources.pose import yaw_degrees
@@ -17,7 +17,7 @@ SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
 
 
 def diversity(
-    kept: Kept, release: Faces, source: FaceSource, asked: SourceConfig
+    kept: KeptScores, release: SampledFaces, source: FaceSource, asked: SourceConfig
 ) -> dict[str, Any]:
     """metrics/diversity.json: spread of pose, beside the source's, and of scores in identities."""
     return {
@@ -26,7 +26,7 @@ def diversity(
     }
 
 
-def within_identity(kept: Kept, score: str) -> dict[str, Any]:
+def within_identity(kept: KeptScores, score: str) -> dict[str, Any]:
     """D_k, the standard deviation of a score within identity k, over identities with two images or
     more: mean and standard deviation (METHODS 1 has it of SER-FIQ and CR-FIQA)."""
     values_N = kept.scores[score]
@@ -47,7 +47,7 @@ def within_identity(kept: Kept, score: str) -> dict[str, Any]:
     }
 
 
-def pose(release: Faces, source: FaceSource, asked: SourceConfig) -> dict[str, Any]:
+def pose(release: SampledFaces, source: FaceSource, asked: SourceConfig) -> dict[str, Any]:
     """Standard deviation of yaw in degrees, overall and within identities, by five points. The
     source, which `asked` opened, is decoded only where a detector looks at it."""
     if not asked.detector:
@@ -56,7 +56,7 @@ def pose(release: Faces, source: FaceSource, asked: SourceConfig) -> dict[str, A
     return {"release": _yaw(release, detector), "source": _yaw(real, detector)}
 
 
-def _yaw(faces: Faces, detector: YuNet) -> dict[str, Any]:
+def _yaw(faces: SampledFaces, detector: YuNet) -> dict[str, Any]:
     chosen = np.unique(np.linspace(0, len(faces.labels) - 1, 1000).astype(int))
     padded = ((32, 32), (32, 32), (0, 0))
     yaw, labels = [], []

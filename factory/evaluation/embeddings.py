@@ -131,7 +131,7 @@ def _units(
         rows = metadata_rows(store, shard.unit)
         if not rows:
             continue
-        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         paths = [_path(folder, [tar.sha256, space.sha256]) for space in spaces]
         found = [_read(path, len(rows), _unit(s)) for path, s in zip(paths, spaces, strict=True)]
         images = _images(store, tar.name, tar.sha256, rows) if None in found else None

@@ -19,12 +19,12 @@ from factory.evaluation.embeddings import RealFaces, Space, made_faces, real_fac
 from factory.evaluation.features import open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
-from factory.evaluation.perceptual_hash import PixelHash
+from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.evaluation.reference_sets import beside, quality
 from factory.evaluation.release_metadata import kept_scores, rejected_shots
 from factory.evaluation.separability import separability
 from factory.evaluation.similarity import (
-    Faces,
+    SampledFaces,
     evenly,
     sample_release,
     similarity,
@@ -43,7 +43,7 @@ from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
 from factory.store import Store
-from factory.synthesis.loading import open_workshop
+from factory.synthesis.loading import load_release
 from factory.training.distributed import kept_threads, pick_device
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
@@ -54,7 +54,7 @@ class Pictures:
     """What the report shows: sampled faces, all identities from best to worst, rejected faces by
     reason, made faces and the real ones nearest to them, and edits by kind."""
 
-    faces: Faces
+    faces: SampledFaces
     ranking: np.ndarray
     rejects: dict[str, list[np.ndarray]]
     nearest: list[tuple[np.ndarray, np.ndarray, Pair]]
@@ -74,9 +74,9 @@ def evaluate(
     recognizers = _recognizers(config, device)
     networks = open_networks(config.features, device)
     scored = open_quality(config.features, device)
-    spaces = recognizers | networks | scored | {"hash": PixelHash()}
+    spaces = recognizers | networks | scored | {"hash": PerceptualHash()}
     made = _made(config, store, manifest, spaces)
-    real = _real(config, source, spaces | {"mirrored": PixelHash(True)})  # the audit's, too
+    real = _real(config, source, spaces | {"mirrored": PerceptualHash(True)})  # the audit's, too
     labels, own_label = made["labels"], _own_labels(source, roster)
     similar, properties = {}, {}
     for name in recognizers:
@@ -140,7 +140,7 @@ def audit_faces(
         return None
     device = pick_device(config.compute)
     judge = open_embedder(config.judge.checkpoint, device, "judge.checkpoint")
-    spaces = {"judge": judge, "plain": PixelHash(), "mirrored": PixelHash(True)}
+    spaces = {"judge": judge, "plain": PerceptualHash(), "mirrored": PerceptualHash(True)}
     real = _real(config, source, spaces)
     plain, mirrored = real["plain"], real["mirrored"]
     hashes = RealFaces(
@@ -149,7 +149,7 @@ def audit_faces(
         np.concatenate([plain.places, mirrored.places]),
     )
     kept = None if anew else config.audit.vectors
-    made = made_faces(store, manifest, [judge, PixelHash()], kept)
+    made = made_faces(store, manifest, [judge, PerceptualHash()], kept)
     return leakage(config.audit, made, real["judge"], hashes, _own_labels(source, roster))
 
 
@@ -162,7 +162,7 @@ def _own_labels(source: FaceSource, roster: Roster) -> dict[int, int]:
 def _learned_from(config: Config) -> dict[str, Any]:
     """How many images of how many people the recognizer learned from, by its own checkpoint."""
     name = config.recognizer.checkpoint
-    story = checkpoint.read_story(name, "recognizer", "recognizer.checkpoint")
+    story = checkpoint.read_metadata(name, "recognizer", "recognizer.checkpoint")
     trained = story["metrics"].get("train", {})
     return {key: trained[key] for key in ("images", "identities") if key in trained}
 
@@ -210,7 +210,7 @@ def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndar
     if not any(shots.values()):
         return {}
     with kept_threads():
-        workshop = open_workshop(config, store)
+        workshop = load_release(config, store)
         return {reason: [workshop.draw(shot) for shot in some] for reason, some in shots.items()}
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from factory.checkpoint import read_story
+from factory.checkpoint import read_metadata
 from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
@@ -40,7 +40,7 @@ def check_networks(config: FeaturesConfig, image_px: int) -> None:
     for asked in config.beside:
         open_source(asked)
     if config.quality:
-        story = read_story(config.quality, "recognizer", "features.quality")
+        story = read_metadata(config.quality, "recognizer", "features.quality")
         if not story["config"].get("quality_head"):
             raise CheckpointError(
                 f"features.quality: {config.quality} has no quality head; train it with "

@@ -59,7 +59,7 @@ class Audit:
     under two names is among them, and loosens the limit."""
 
 
-class _Kind:
+class LeakTest:
     """Faces, classes or hashes: which are nearer to somebody real than all but `leak_fpir` of the
     strangers are."""
 
@@ -149,7 +149,7 @@ def leakage(
             "source: the audit needs at least two people to tell how near strangers are"
         )
     people, copies = RealPeople(real, centres=True), RealPeople(real_hashes, centres=False)
-    looks = [_Look("faces", people, own_label), _Look("near_copies", copies, own_label)]
+    looks = [NearestReal("faces", people, own_label), NearestReal("near_copies", copies, own_label)]
     sums: dict[int, np.ndarray] = {}
     for unit in made:
         for look, unit_ND in zip(looks, unit.unit_by_space, strict=True):
@@ -160,14 +160,14 @@ def leakage(
     centre_CD = (centre_CD / np.linalg.norm(centre_CD, axis=1, keepdims=True)).astype(np.float32)
     own_C = np.array([own_label.get(identity, NOBODY) for identity in sums])
     stranger_N = people.between_strangers(people.images)
-    faces = _Kind(looks[0].keys, looks[0].cosines, stranger_N, asked.leak_fpir)
-    classes = _Kind(
+    faces = LeakTest(looks[0].keys, looks[0].cosines, stranger_N, asked.leak_fpir)
+    classes = LeakTest(
         list(sums),
         people.nearest(centre_CD, own_C),
         people.between_strangers(people.centres),
         asked.leak_fpir,
     )
-    near_copies = _Kind(
+    near_copies = LeakTest(
         looks[1].keys,
         looks[1].cosines,
         copies.between_strangers(copies.images),
@@ -195,7 +195,7 @@ def leakage(
     return Audit(figures | {"summary": _summary(figures)}, pairs, lookalikes)
 
 
-class _Look:
+class NearestReal:
     """All kept faces in one space: their nearest cosines, and the nearest pairs."""
 
     def __init__(self, kind: str, people: RealPeople, own_label: dict[int, int]) -> None:

@@ -16,7 +16,7 @@ SIDE, FREQUENCIES = 64, 16
 
 
 @dataclass(frozen=True)
-class PixelHash:
+class PerceptualHash:
     """Hashes of images, or of their mirror images."""
 
     mirrored: bool = False

@@ -17,7 +17,7 @@ SCORES = ("own_cosine", "sharpness", "brightness", "cr_fiqa", "ser_fiq")
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptScores:
     """Identities [N] of kept faces and their scores [N] by name, NaN where not measured."""
 
     identities: np.ndarray
@@ -32,17 +32,17 @@ class Kept:
         return np.asarray(owners_K[np.argsort(-mean_K, kind="stable")])
 
 
-def kept_scores(store: Store, plan: Plan) -> Kept:
+def kept_scores(store: Store, plan: Plan) -> KeptScores:
     """Scores of all kept faces; 48 bytes a face."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("identity", *SCORES)}
     for unit in plan.units:
-        content = io.BytesIO(store.get(layout.metadata(unit.index)))
+        content = io.BytesIO(store.get(layout.metadata_name(unit.index)))
         table = pq.read_table(content, columns=list(columns))
         for name, parts in columns.items():
             parts.append(table[name].to_numpy())
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     scores = {name: joined[name].astype(np.float64) for name in SCORES}
-    return Kept(joined["identity"].astype(np.int64), scores)
+    return KeptScores(joined["identity"].astype(np.int64), scores)
 
 
 def rejected_shots(store: Store, plan: Plan, of_each: int) -> dict[str, list[Shot]]:
@@ -50,7 +50,7 @@ def rejected_shots(store: Store, plan: Plan, of_each: int) -> dict[str, list[Sho
     names = [field.name for field in fields(Shot)]
     found: dict[str, list[Shot]] = {}
     for unit in plan.units if of_each else []:
-        content = io.BytesIO(store.get(layout.rejects(unit.index)))
+        content = io.BytesIO(store.get(layout.rejects_name(unit.index)))
         for row in pq.read_table(content).to_pylist():
             shots = found.setdefault(row["reason"], [])
             if len(shots) < of_each:

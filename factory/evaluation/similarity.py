@@ -30,14 +30,14 @@ BINS = np.linspace(-1.0, 1.0, 81)
 
 
 @dataclass(frozen=True)
-class Faces:
+class SampledFaces:
     """Faces in memory: images uint8 [N, H, W, 3] and their labels [N]."""
 
     images_NHWC: np.ndarray
     labels: np.ndarray
 
 
-def sample_release(store: Store, plan: Plan) -> Faces:
+def sample_release(store: Store, plan: Plan) -> SampledFaces:
     """Kept faces of a release: all, or whole identities evenly spaced up to MAX_FACES."""
     stride = max(1, -(-plan.num_shots // MAX_FACES))
     images, labels = [], []
@@ -45,16 +45,16 @@ def sample_release(store: Store, plan: Plan) -> Faces:
         if row["identity"] % stride == 0:
             images.append(decode_image(jpeg, row["key"], 1 << 24))
             labels.append(row["identity"])
-    return Faces(np.stack(images), np.array(labels))
+    return SampledFaces(np.stack(images), np.array(labels))
 
 
-def sample_source(source: FaceSource, max_corrupt_fraction: float) -> Faces:
+def sample_source(source: FaceSource, max_corrupt_fraction: float) -> SampledFaces:
     """Faces of a source: all, or whole identities evenly spaced up to MAX_FACES."""
     stride = max(1, -(-len(source) // MAX_FACES))
     faces = [
         face for face in iterate_faces(source, max_corrupt_fraction, []) if face.label % stride == 0
     ]
-    return Faces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
+    return SampledFaces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
 
 
 def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from factory.config import Config
-from factory.execution.event_log import Events
+from factory.execution.event_log import EventLog
 from factory.execution.inline import OpenMaker, RunUnits
-from factory.execution.progress_bar import Progress
-from factory.execution.shutdown import draining_on_sigterm
+from factory.execution.progress_bar import ProgressBar
+from factory.execution.shutdown import shutdown_on_sigterm
 from factory.records import Shard
 from factory.shards import manifest
 from factory.shots.plan import Plan
@@ -29,8 +29,8 @@ def make_missing(
     if done:
         say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
     if missing:
-        allowed, events = config.release.max_failed_fraction, Events(config.fleet.events)
-        with Progress(plan, missing, allowed) as progress, draining_on_sigterm(say) as draining:
+        allowed, events = config.release.max_failed_fraction, EventLog(config.fleet.events)
+        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(say) as draining:
 
             def on_done(shard: Shard) -> None:
                 events.committed(shard)

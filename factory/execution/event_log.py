@@ -12,7 +12,7 @@ from typing import Any
 from factory.records import Shard
 
 
-class Events:
+class EventLog:
     """Appends to a file of the driver's machine; without one, says nothing. Each line tells the
     process, since several runs may share a file."""
 

@@ -8,14 +8,14 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import ProgressBar as Bar
 
 from factory.errors import PlanError
 from factory.records import Counts, Shard
 from factory.shots.plan import Plan
 
 
-class Progress:
+class ProgressBar:
     """A bar on a terminal, a line every half minute elsewhere."""
 
     def __init__(self, plan: Plan, missing: Sequence[int], max_failed_fraction: float) -> None:
@@ -52,7 +52,7 @@ class Progress:
             f"{left_s / 60:.1f} min left"
         )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
         return self
 

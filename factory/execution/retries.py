@@ -15,11 +15,11 @@ from factory.records import Shot
 
 ShotId = tuple[str, int]
 """(key, attempt) of a shot."""
-Note = Callable[[tuple[ShotId, ...]], None]
+Heartbeat = Callable[[tuple[ShotId, ...]], None]
 """Told of the shots in hand before they are drawn; of none as a sign of life."""
 
 
-def silent(shots: tuple[ShotId, ...]) -> None:
+def unwatched(shots: tuple[ShotId, ...]) -> None:
     """The note of a maker nobody watches."""
 
 
@@ -28,7 +28,7 @@ def ids(shots: list[Shot]) -> tuple[ShotId, ...]:
 
 
 @dataclass(frozen=True)
-class Care:
+class RetryState:
     """What is known of a unit from the deaths of its makers."""
 
     attempt: int = 0
@@ -37,11 +37,11 @@ class Care:
     """Times its maker died of itself."""
     blind_deaths: int = 0
     """Deaths with no shot in hand."""
-    halved: frozenset[tuple[ShotId, ...]] = frozenset()
+    bisected: frozenset[tuple[ShotId, ...]] = frozenset()
     """Groups of shots that are drawn in two halves."""
     suspects: frozenset[ShotId] = frozenset()
     """Shots that were in hand alone at one death."""
-    poisoned: frozenset[ShotId] = frozenset()
+    quarantined_shots: frozenset[ShotId] = frozenset()
     """Shots that are never drawn again."""
 
     @property
@@ -49,11 +49,11 @@ class Care:
         """Whether the unit is made by an actor that holds nothing else."""
         return self.deaths >= 2
 
-    def begun_again(self) -> Care:
+    def begun_again(self) -> RetryState:
         """After a loss that is nobody's fault: a node that went away."""
         return replace(self, attempt=self.attempt + 1)
 
-    def after_death(self, in_hand: tuple[ShotId, ...]) -> Care:
+    def after_death(self, in_hand: tuple[ShotId, ...]) -> RetryState:
         """After a death with these shots in hand."""
         again = replace(self.begun_again(), deaths=self.deaths + 1)
         if not in_hand:
@@ -61,17 +61,17 @@ class Care:
         if self.deaths == 0:
             return again
         if len(in_hand) > 1:
-            return replace(again, halved=self.halved | {in_hand})
+            return replace(again, bisected=self.bisected | {in_hand})
         (shot,) = in_hand
         if shot in self.suspects:
-            return replace(again, poisoned=self.poisoned | {shot})
+            return replace(again, quarantined_shots=self.quarantined_shots | {shot})
         return replace(again, suspects=self.suspects | {shot})
 
     def groups(self, shots: list[Shot]) -> list[list[Shot]]:
         """The shots of a batch as groups to draw one after the other, poisoned ones left out."""
-        if len(shots) > 1 and ids(shots) in self.halved:
+        if len(shots) > 1 and ids(shots) in self.bisected:
             middle = len(shots) // 2
             return self.groups(shots[:middle]) + self.groups(shots[middle:])
-        if self.poisoned & set(ids(shots)):
-            return self.groups([shot for shot in shots if ids([shot])[0] not in self.poisoned])
+        if self.quarantined_shots & set(ids(shots)):
+            return self.groups([shot for shot in shots if ids([shot])[0] not in self.quarantined_shots])
         return [shots] if shots else []

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def draining_on_sigterm(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+def shutdown_on_sigterm(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGTERM has come; a second one ends the process."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -18,7 +18,7 @@ from factory.config import ClusterConfig
 ON_THE_LINE = 2
 """Units that an actor may have drawn and not committed, beside the one it draws (cluster/fleet)."""
 NEVER_S = 1e15
-Events = Generator[Any, Any, None]
+EventLog = Generator[Any, Any, None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Model:
             node_hours=self._up_s / 3600,
         )
 
-    def _node(self) -> Events:
+    def _node(self) -> EventLog:
         """A node that is there, is taken, and comes back."""
         while True:
             node = _Node(self._simpy.Resource(self._env), self._env.now)
@@ -114,7 +114,7 @@ class _Model:
             self._preempt(node)
             yield self._env.timeout(self._asked.node_start_s)
 
-    def _draw(self, actor: _Actor) -> Events:
+    def _draw(self, actor: _Actor) -> EventLog:
         try:
             yield self._env.timeout(self._asked.open_s)
             while True:
@@ -134,14 +134,14 @@ class _Model:
         except self._simpy.Interrupt:
             return
 
-    def _drawing(self) -> Events:
+    def _drawing(self) -> EventLog:
         began = self._env.now
         try:
             yield self._env.timeout(self._work.draw_s)
         finally:
             self._drawing_s += self._env.now - began
 
-    def _upload(self, actor: _Actor, place: Any) -> Events:
+    def _upload(self, actor: _Actor, place: Any) -> EventLog:
         try:
             with actor.node.uplink.request() as turn:
                 yield turn

@@ -10,7 +10,7 @@ from factory.config import Config
 from factory.planning.cluster_simulation import Forecast, Work, simulate
 from factory.planning.preflight import Inputs
 from factory.shards import layout
-from factory.shards.manifest import plan_of
+from factory.shards.manifest import read_plan
 from factory.shots.plan import Plan
 from factory.store import Store
 
@@ -43,7 +43,7 @@ class Estimate:
 def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
     """Reckon from the standing plan, or from the config; rates from prices.*, else from the
     dataset's last release in the same store."""
-    plan = plan_of(dataset.below(f"releases/{config.release.version}"))
+    plan = read_plan(dataset.below(f"releases/{config.release.version}"))
     units, shots = _size(config, inputs, plan)
     rates, prices = _rates(config, dataset), config.prices
     made = shots / rates.kept_share if rates.kept_share else None

@@ -9,7 +9,7 @@ from factory.errors import Conflict, PlanError
 from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.preflight import Inputs
 from factory.shards import layout
-from factory.shards.manifest import plan_of
+from factory.shards.manifest import read_plan
 from factory.shots.plan import Plan, cut_units, first_difference
 from factory.store import Store, open_store
 from factory.training.distributed import kept_threads
@@ -73,7 +73,7 @@ def write_plan(
     try:
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
-        standing = plan_of(store)
+        standing = read_plan(store)
         if standing and plan.is_tuned_otherwise(standing) and config.plan.micro_batch is None:
             return standing  # another driver tried out at the same moment
         raise _begun_otherwise(error) from None

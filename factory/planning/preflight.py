@@ -16,7 +16,7 @@ from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.recognition.external import describe_embedder
 from factory.shards import layout
-from factory.shards.manifest import committed_units, plan_of
+from factory.shards.manifest import committed_units, read_plan
 from factory.shards.plan_files import earlier_plans
 from factory.shots import plan as planning
 from factory.shots.edits import edit_knobs
@@ -191,13 +191,13 @@ def _check_space(config: Config, num_images: int) -> None:
 
 
 def _release(config: Config) -> Store:
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     return open_store(config.store).below(prefix)
 
 
 def _standing(config: Config) -> planning.Plan | None:
     """The plan of a release that was begun."""
-    return plan_of(_release(config))
+    return read_plan(_release(config))
 
 
 def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
@@ -205,7 +205,7 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
     from factory.evaluation.features import check_networks
 
     name = config.recognizer.checkpoint
-    stories = {"recognizer": checkpoint.read_story(name, "recognizer", "recognizer.checkpoint")}
+    stories = {"recognizer": checkpoint.read_metadata(name, "recognizer", "recognizer.checkpoint")}
     _check_digest("recognizer", name, stories["recognizer"]["sha256"])
     _check_side("recognizer", config, stories["recognizer"])
     weights: dict[str, str] = {}
@@ -237,11 +237,11 @@ def check_weights(config: Config) -> tuple[dict[str, str], dict[str, dict[str, A
 def _add_generator(config: Config, stories: dict[str, dict[str, Any]]) -> None:
     """The generator's story and that of its autoencoder, after checking that they fit."""
     named = {"generator": config.generator.checkpoint}
-    generator = checkpoint.read_story(named["generator"], "generator", "generator.checkpoint")
+    generator = checkpoint.read_metadata(named["generator"], "generator", "generator.checkpoint")
     stories["generator"] = generator
     if generator["config"]["space"] == "latents":
         named["autoencoder"] = config.autoencoder.checkpoint
-        stories["autoencoder"] = checkpoint.read_story(
+        stories["autoencoder"] = checkpoint.read_metadata(
             named["autoencoder"], "autoencoder", "autoencoder.checkpoint"
         )
     for kind, name in named.items():

@@ -55,7 +55,7 @@ def build_filters(limits: dict[str, Any], *, needs_region: bool = False) -> list
     ]
 
 
-def judge(scores: Scores, filters: list[Filter]) -> Verdict:
+def apply_filters(scores: Scores, filters: list[Filter]) -> Verdict:
     """Keep, or the first filter's reason not to."""
     for check in filters:
         verdict = check(scores)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from factory.config import Config, FeedConfig, SourceConfig
+from factory.config import Config, BatchesConfig, SourceConfig
 from factory.errors import ConfigError, SourceError
 from factory.sources import (
     CorruptImageError,
@@ -30,10 +30,10 @@ from factory.sources import (
     training_faces,
 )
 from factory.sources.base import first_heldout
-from factory.training.batch_order import Order
+from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 
-Faces = FaceSet | FaceSource
+AnyFaces = FaceSet | FaceSource
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Part:
+class WeightedSource:
     """One source of a crowd, and what its faces are called and weigh."""
 
-    faces: Faces
+    faces: AnyFaces
     domain: str
     weight: float
     same_people: bool
 
 
-class Crowd:
+class TrainingSet:
     """Everybody a recognizer is trained on: images of all parts, one number for each class.
 
     `part_N` and `index_N` say where image i lies, `labels` its class (a gapless numbering),
@@ -69,7 +69,7 @@ class Crowd:
     domain of the part that brought it. `lines` tells what is odd and what was left out.
     """
 
-    def __init__(self, parts: Sequence[Part], min_images: int) -> None:
+    def __init__(self, parts: Sequence[WeightedSource], min_images: int) -> None:
         self.parts = parts
         self.lines = [line for part in parts for line in getattr(part.faces, "remarks", ())]
         corrupt = [line for part in parts for line in getattr(part.faces, "corrupt", ())]
@@ -116,7 +116,7 @@ class Crowd:
         faces, index = self.parts[self.part_N[place]].faces, int(self.index_N[place])
         return faces.images_NHWC[index] if isinstance(faces, FaceSet) else faces[index].image_HWC
 
-    def weights(self, feed: FeedConfig) -> np.ndarray | None:
+    def weights(self, feed: BatchesConfig) -> np.ndarray | None:
         """How often each image comes in an epoch on average; None where all come once."""
         weights_N = np.array([part.weight for part in self.parts])[self.part_N]
         if feed.balance == "class":
@@ -161,11 +161,11 @@ class Crowd:
         return named_N
 
 
-class Feed(Dataset[Any]):
+class BatchLoader(Dataset[Any]):
     """Micro-batches of this rank, from any step on."""
 
-    def __init__(self, crowd: Crowd, order: Order, num_workers: int, accumulate: int) -> None:
-        self._crowd, self._order = crowd, order
+    def __init__(self, training_set: TrainingSet, order: BatchOrder, num_workers: int, accumulate: int) -> None:
+        self._training_set, self._order = training_set, order
         self._num_workers, self._accumulate = num_workers, accumulate
 
     def batches(self, first_step: int, total: int) -> Iterator[Batch]:
@@ -191,10 +191,10 @@ class Feed(Dataset[Any]):
 
     def _nearest_readable(self, place: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
         """(image, class) of the first readable image from `place` on."""
-        for further in range(len(self._crowd)):
-            here = (place + further) % len(self._crowd)
+        for further in range(len(self._training_set)):
+            here = (place + further) % len(self._training_set)
             try:
-                return self._crowd.image(here), int(self._crowd.labels[here])
+                return self._training_set.image(here), int(self._training_set.labels[here])
             except CorruptImageError as error:
                 unreadable[here] = str(error)
         raise SourceError("source: no image can be read; mend the source")
@@ -208,8 +208,8 @@ class Feed(Dataset[Any]):
 class CorruptCount:
     """Images that turned out unreadable on this rank; too many of the crowd end a training."""
 
-    def __init__(self, crowd: Crowd, max_fraction: float) -> None:
-        self._size, self._allowed = len(crowd), int(max_fraction * len(crowd))
+    def __init__(self, training_set: TrainingSet, max_fraction: float) -> None:
+        self._size, self._allowed = len(training_set), int(max_fraction * len(training_set))
         self._known: dict[int, str] = {}
 
     def see(self, batch: Batch) -> list[str]:
@@ -226,22 +226,22 @@ class CorruptCount:
         return [f"left out: {why}" for why in new.values()]
 
 
-def open_crowd(config: Config) -> tuple[Crowd, FaceSet]:
+def open_training_set(config: Config) -> tuple[TrainingSet, FaceSet]:
     """(everybody to train on, held-out people of the main source) of a config."""
     feed = config.feed
     if feed.num_workers:
         main, heldout = _on_disk(config.source)
-        further: list[Faces] = [open_source(mixed.source) for mixed in feed.mix]
+        further: list[AnyFaces] = [open_source(mixed.source) for mixed in feed.mix]
     else:
         main, heldout = training_faces(config.source)
         further = [
             read_faces(open_source(mixed.source), mixed.source.max_corrupt_fraction)
             for mixed in feed.mix
         ]
-    parts = [Part(main, feed.domain, 1.0, same_people=True)]
+    parts = [WeightedSource(main, feed.domain, 1.0, same_people=True)]
     for mixed, faces in zip(feed.mix, further, strict=True):
-        parts.append(Part(faces, mixed.domain, mixed.weight, mixed.same_people))
-    return Crowd(parts, feed.min_images), heldout
+        parts.append(WeightedSource(faces, mixed.domain, mixed.weight, mixed.same_people))
+    return TrainingSet(parts, feed.min_images), heldout
 
 
 def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:

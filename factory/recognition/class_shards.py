@@ -15,14 +15,14 @@ INIT_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class Rows:
+class RankRows:
     """Which classes a rank holds: real first..stop, then virtual first..stop (n is not added)."""
 
     real: range
     virtual: range
 
     @classmethod
-    def of(cls, num_real: int, num_virtual: int, rank: int, world: int) -> Rows:
+    def of(cls, num_real: int, num_virtual: int, rank: int, world: int) -> RankRows:
         def cut(count: int) -> range:
             return range(count * rank // world, count * (rank + 1) // world)
 

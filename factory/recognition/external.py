@@ -44,7 +44,7 @@ def describe_embedder(name: str, key: str) -> dict[str, Any]:
     is one of ours. A foreign one is opened, because nothing else shows whether it works."""
     if name == DLIB or onnx_file(name, key):
         return {"sha256": open_embedder(name, torch.device("cpu"), key).sha256}
-    return checkpoint.read_story(name, "recognizer", key)
+    return checkpoint.read_metadata(name, "recognizer", key)
 
 
 def onnx_file(name: str, key: str) -> Path | None:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory.config import RecognizerConfig
-from factory.recognition.class_shards import Rows, draw_rows, read_rows, write_rows
+from factory.recognition.class_shards import RankRows, draw_rows, read_rows, write_rows
 from factory.recognition.margin import NormQuality, with_margin
 from factory.recognition.sharded_softmax import Cosine, LogSumExp, take
 from factory.seeds import torch_generator
@@ -36,7 +36,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class Used:
+class SampledRows:
     """The rows that take part in a micro-batch: their numbers (sorted; None: all), their weights as
     a leaf, and (columns, leaf) of those that virtual features were drawn from."""
 
@@ -86,7 +86,7 @@ class Prototypes(nn.Module):
         self._rank = distributed.rank() if rank is None else rank
         self._world = distributed.world_size() if world is None else world
         self._config, self._seed, self._num_real = config, seed, num_real
-        self.rows = Rows.of(num_real, config.num_virtual, self._rank, self._world)
+        self.rows = RankRows.of(num_real, config.num_virtual, self._rank, self._world)
         weight_RD = torch.empty(len(self.rows), config.embedding_dim)
         for kind, rows, part in self._parts():
             draw_rows(seed, kind, rows, weight_RD[part])
@@ -96,7 +96,7 @@ class Prototypes(nn.Module):
         self.register_buffer("average_RD", average, persistent=False)
         self.register_buffer("sigma_D", torch.zeros(config.embedding_dim))
         self.quality = NormQuality()
-        self._used: list[Used] = []
+        self._used: list[SampledRows] = []
 
     def peak_bytes(self, num_features: int) -> int:
         """Peak memory of a step with N features, the rows included."""
@@ -218,11 +218,11 @@ class Prototypes(nn.Module):
             ("virtual", self.rows.virtual, slice(num_real, len(self.rows))),
         ]
 
-    def _sample(self, row_N: torch.Tensor, step: int) -> Used:
+    def _sample(self, row_N: torch.Tensor, step: int) -> SampledRows:
         """Positives and random negatives; at sample_rate 1 all rows, once for all micro-batches."""
         if self._config.sample_rate == 1:
             if not self._used:
-                self._used.append(Used(None, self.weight_RD.detach().requires_grad_(), []))
+                self._used.append(SampledRows(None, self.weight_RD.detach().requires_grad_(), []))
             return self._used[0]
         draw = torch_generator(self._seed, "negatives", step, self._rank)
         score_R = torch.rand(len(self.rows), generator=draw).to(row_N.device)
@@ -230,7 +230,7 @@ class Prototypes(nn.Module):
         score_R[positive] = 2.0
         size = max(round(self._config.sample_rate * len(self.rows)), len(positive))
         chosen_S = score_R.topk(size).indices.sort().values
-        self._used.append(Used(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
+        self._used.append(SampledRows(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
         return self._used[-1]
 
     def _gradients(self) -> list[tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]]:

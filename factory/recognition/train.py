@@ -15,18 +15,18 @@ from factory.errors import ConfigError
 from factory.images import to_network
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
-from factory.recognition.batches import CorruptCount, Crowd, Feed, open_crowd
+from factory.recognition.batches import CorruptCount, TrainingSet, BatchLoader, open_training_set
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
 from factory.recognition.validation import brief, figures, measure
 from factory.seeds import stream_seed, torch_generator
 from factory.sources import FaceSet
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
-from factory.training.run_state import Log, Progress, latest_state
+from factory.training.run_state import Log, RunState, latest_state
 from factory.training.schedules import cosine_decay, step_decay
 
 GRAD_CLIP = 5.0
@@ -70,16 +70,16 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     join(compute)
 
     # Whom it learns
-    crowd, heldout = open_crowd(config)
+    training_set, heldout = open_training_set(config)
     pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
-    weights_N = crowd.weights(config.feed)
-    order = Order(seed, len(crowd), recipe.batch_size, weights_N)
+    weights_N = training_set.weights(config.feed)
+    order = BatchOrder(seed, len(training_set), recipe.batch_size, weights_N)
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
-    num_real = len(crowd.names)
+    num_real = len(training_set.names)
     data = f"{crowd.fingerprint(weights_N)} {config.source.image_px}"
-    progress = Progress(config.training, recipe, data, log)
-    for line in (*crowd.lines, crowd.describe(heldout)):
+    progress = RunState(config.training, recipe, data, log)
+    for line in (*training_set.lines, training_set.describe(heldout)):
         progress.say(line)
 
     # Network, prototypes, engine
@@ -114,9 +114,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             ema.save(folder)
 
     # Steps
-    feed = Feed(crowd, order, config.feed.num_workers, compute.accumulate)
+    feed = BatchLoader(training_set, order, config.feed.num_workers, compute.accumulate)
     batches = feed.batches(progress.first_step, total)
-    corrupt = CorruptCount(crowd, config.source.max_corrupt_fraction)
+    corrupt = CorruptCount(training_set, config.source.max_corrupt_fraction)
     num_virtual = num_virtual_features(
         local * world_size(), num_real, recipe.num_virtual, recipe.virtual_per_step
     )
@@ -158,7 +158,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         if every and (step + 1) % every == 0 and step + 1 < total:
             tensors = weights_of(engine, ema)
             if rank() == 0:
-                story = story_of(config, tensors, crowd, step + 1)
+                story = metadata_of(config, tensors, training_set, step + 1)
                 people = FaceSet.nobody() if pairs else heldout
                 seen = figures(story, people, pairs, engine.device)
                 progress.note(step + 1, **seen)
@@ -173,10 +173,10 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
             rows = whole_rows(state, kind, count, recipe.embedding_dim, average=ema is not None)
             tensors[f"prototypes.{kind}"] = rows
-        story = story_of(config, tensors, crowd, total)
+        story = metadata_of(config, tensors, training_set, total)
         metrics = measure(story, heldout, pairs, engine.device)
         metrics["train"] = {
-            "images": len(crowd),
+            "images": len(training_set),
             "identities": num_real,
             "hours": round(progress.seconds / 3600, 3),
             "final_loss": progress.final_loss,
@@ -248,8 +248,8 @@ def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
         }
 
 
-def story_of(
-    config: Config, tensors: dict[str, torch.Tensor], crowd: Crowd, step: int
+def metadata_of(
+    config: Config, tensors: dict[str, torch.Tensor], training_set: TrainingSet, step: int
 ) -> checkpoint.Checkpoint:
     """A checkpoint, still without metrics and digest."""
     recipe = config.recognizer
@@ -263,8 +263,8 @@ def story_of(
             "dropout": recipe.dropout,
             "quality_head": recipe.quality_weight > 0,
             "num_virtual": recipe.num_virtual,
-            "real_names": crowd.names,
-            "domains": crowd.domains,
+            "real_names": training_set.names,
+            "domains": training_set.domains,
         },
         step=step,
         metrics={},

@@ -60,7 +60,7 @@ def render_croissant(
 def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> list[Any]:
     tars = []
     for shard in manifest.shards:
-        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         tars.append(
             mlc.FileObject(
                 ctx=context,

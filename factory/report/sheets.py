@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from factory.evaluation.edit_metrics import EditPictures
-from factory.evaluation.similarity import Faces
+from factory.evaluation.similarity import SampledFaces
 
 GAP_PX = 2
 
@@ -27,12 +27,12 @@ def chosen(ranking: np.ndarray, sampled: np.ndarray, count: int) -> dict[str, li
     }
 
 
-def first_identities(faces: Faces, count: int) -> list[int]:
+def first_identities(faces: SampledFaces, count: int) -> list[int]:
     """The first identities, as they come."""
     return list(dict.fromkeys(faces.labels.tolist()))[:count]
 
 
-def identities(faces: Faces, owners: Sequence[int], max_columns: int) -> str:
+def identities(faces: SampledFaces, owners: Sequence[int], max_columns: int) -> str:
     """One identity a row."""
     rows = [
         list(faces.images_NHWC[np.flatnonzero(faces.labels == owner)[:max_columns]])

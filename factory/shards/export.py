@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, StoreError
 from factory.shards import layout
-from factory.shards.manifest import collect, plan_of
+from factory.shards.manifest import collect, read_plan
 from factory.shards.reader import metadata_rows
 from factory.shards.writer import SUFFIXES, suffix_of
 from factory.shots.plan import Plan
@@ -54,7 +54,7 @@ def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, al
     """
     if not store.exists(layout.SUCCESS):
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
-    plan = plan_of(store)
+    plan = read_plan(store)
     assert plan is not None, "a sealed release has a plan"
     out.mkdir(parents=True, exist_ok=True)
     write, read = FORMATS[kind]
@@ -78,7 +78,7 @@ def _rows(store: Store, plan: Plan) -> Iterator[dict[str, object]]:
 
 
 def _unit(store: Store, unit: int) -> Iterator[Image]:
-    data = store.get(layout.tar(unit))
+    data = store.get(layout.tar_name(unit))
     for row in metadata_rows(store, unit):
         yield row["key"], row["identity"], data[row["offset"] : row["offset"] + row["size"]]
 

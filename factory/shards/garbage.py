@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.shards import layout
-from factory.shards.manifest import committed_units, plan_of
+from factory.shards.manifest import committed_units, read_plan
 from factory.store import Entry, Store
 
 
@@ -46,7 +46,7 @@ def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:
     for item in garbage:
         if item.leftover:
             store.discard(item.entry)
-        elif item.unit is None or not store.exists(layout.commit(item.unit)):
+        elif item.unit is None or not store.exists(layout.commit_name(item.unit)):
             store.delete(item.entry.name)
         else:
             continue
@@ -59,7 +59,7 @@ def _is_probe(entry: Entry) -> bool:
 
 
 def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
-    plan = plan_of(store)
+    plan = read_plan(store)
     if plan is None:
         begun = (layout.ROSTER, layout.EMBEDDINGS)
         return [Garbage(e, "roster without a plan") for e in entries if e.name in begun]

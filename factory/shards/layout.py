@@ -68,58 +68,58 @@ METADATA_SCHEMA = pa.schema(
 REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
 
 
-def prefix(dataset: str, version: str) -> str:
+def release_prefix(dataset: str, version: str) -> str:
     """Folder of a release below the store."""
     return f"{dataset}/releases/{version}"
 
 
-def loras(dataset: str, name: str) -> str:
+def loras_prefix(dataset: str, name: str) -> str:
     """Folder of a set of LoRAs below the store."""
     return f"{dataset}/loras/{name}"
 
 
-def lora(unit: int) -> str:
+def lora_name(unit: int) -> str:
     return f"loras/{unit:06d}.safetensors"
 
 
-def lora_story(unit: int) -> str:
+def lora_metadata_name(unit: int) -> str:
     return f"loras/{unit:06d}.json"
 
 
-def priors(digest: str) -> str:
+def priors_name(digest: str) -> str:
     """Prior images of a base, below the dataset."""
     return f"priors/{digest[:16]}.npy"
 
 
 def files_of(unit: int) -> tuple[str, ...]:
     """Every name that a unit's files may have: of a shard, and of a LoRA."""
-    return tar(unit), metadata(unit), rejects(unit), lora(unit), lora_story(unit)
+    return tar_name(unit), metadata_name(unit), rejects_name(unit), lora_name(unit), lora_metadata_name(unit)
 
 
-def tar(unit: int) -> str:
+def tar_name(unit: int) -> str:
     return f"data/train-{unit:06d}.tar"
 
 
-def metadata(unit: int) -> str:
+def metadata_name(unit: int) -> str:
     return f"metadata/train-{unit:06d}.parquet"
 
 
-def rejects(unit: int) -> str:
+def rejects_name(unit: int) -> str:
     return f"rejects/{unit:06d}.parquet"
 
 
-def quarantine(unit: int) -> str:
+def quarantine_name(unit: int) -> str:
     return f"{QUARANTINE}{unit:06d}.jsonl"
 
 
-def commit(unit: int) -> str:
+def commit_name(unit: int) -> str:
     return f"{COMMITS}{unit:06d}.json"
 
 
-def metrics(stem: str) -> str:
+def metrics_name(stem: str) -> str:
     return f"metrics/{stem}.json"
 
 
-def proof(unit: int, maker: str) -> str:
+def proof_name(unit: int, maker: str) -> str:
     """Where a maker that lost the race for a unit notes that it had the same bytes."""
     return f"{PROOFS}{unit:06d}-{maker}.json"

@@ -78,13 +78,13 @@ def _check_files(store: Store, manifest: Manifest) -> None:
             if sizes.get(file.name) != file.size:
                 raise IntegrityError(
                     f"seal: {file.name} has {sizes.get(file.name)} bytes, its commit record says "
-                    f"{file.size}; remove {layout.commit(shard.unit)} and run again"
+                    f"{file.size}; remove {layout.commit_name(shard.unit)} and run again"
                 )
         if shard.counts.quarantined:
-            lines = store.get(layout.quarantine(shard.unit)).decode().splitlines()
+            lines = store.get(layout.quarantine_name(shard.unit)).decode().splitlines()
             if len(lines) != shard.counts.quarantined:
                 raise IntegrityError(
-                    f"seal: {layout.quarantine(shard.unit)} lists {len(lines)} failures, its "
+                    f"seal: {layout.quarantine_name(shard.unit)} lists {len(lines)} failures, its "
                     f"commit record says {shard.counts.quarantined}"
                 )
 
@@ -169,7 +169,7 @@ def _listing(lines: Iterable[tuple[str, str]]) -> bytes:
 def _wids(manifest: Manifest) -> bytes:
     shardlist = []
     for shard in manifest.shards:
-        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         entry = {"url": "../" + tar.name, "nsamples": shard.counts.kept, "filesize": tar.size}
         shardlist.append(entry)
     body = {
@@ -183,7 +183,7 @@ def _wids(manifest: Manifest) -> bytes:
 
 def sealed_plan(store: Store) -> Plan:
     """The plan of a sealed release; raises PlanError for one that is not."""
-    plan = plan_of(store)
+    plan = read_plan(store)
     if plan is None or not store.exists(layout.SUMS):
         raise PlanError(f"{store.url}: is not a sealed release; run jobs.release first")
     return plan
@@ -191,14 +191,14 @@ def sealed_plan(store: Store) -> Plan:
 
 def read_metrics(store: Store, stem: str) -> dict[str, Any] | None:
     """What was measured before, or None."""
-    name = layout.metrics(stem)
+    name = layout.metrics_name(stem)
     return dict(json.loads(store.get(name))) if store.exists(name) else None
 
 
 def put_metrics(store: Store, metrics: dict[str, Any]) -> None:
     """Write metrics/<stem>.json of a sealed release; `seal_extras` must follow."""
     for stem, content in metrics.items():
-        put_json(store, layout.metrics(stem), content)
+        put_json(store, layout.metrics_name(stem), content)
 
 
 def put_json(store: Store, name: str, content: dict[str, Any]) -> None:
@@ -206,7 +206,7 @@ def put_json(store: Store, name: str, content: dict[str, Any]) -> None:
     store.put(name, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def plan_of(store: Store) -> Plan | None:
+def read_plan(store: Store) -> Plan | None:
     """The plan under a release, or None where there is none yet."""
     return Plan.from_json(store.get(layout.PLAN)) if store.exists(layout.PLAN) else None
 

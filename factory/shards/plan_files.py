@@ -34,7 +34,7 @@ def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
         raise IntegrityError(
             "source.path: holds other faces than the release was planned with; use that source"
         )
-    story = checkpoint.read_story(
+    story = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
     planned = plan.request["weights"]["recognizer"]

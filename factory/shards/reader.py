@@ -20,14 +20,14 @@ from factory.store.base import digest
 
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     """Rows of a shard's kept faces, in the order of the tar."""
-    table = pq.read_table(io.BytesIO(store.get(layout.metadata(unit))))
+    table = pq.read_table(io.BytesIO(store.get(layout.metadata_name(unit))))
     return list(table.to_pylist())
 
 
 def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
     """JPEG bytes of one kept face of a unit, by its metadata row."""
     start = int(row["offset"])
-    return b"".join(store.stream(layout.tar(unit), start, start + int(row["size"])))
+    return b"".join(store.stream(layout.tar_name(unit), start, start + int(row["size"])))
 
 
 def local_copy(store: Store, plan: Plan, folder: str) -> Path:
@@ -43,7 +43,7 @@ def local_copy(store: Store, plan: Plan, folder: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     replace(root / layout.ROSTER, roster)
     for shard in collect(store, plan).shards:
-        tar = next(file for file in shard.files if file.name == layout.tar(shard.unit))
+        tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         path = root / tar.name
         if path.exists() and path.stat().st_size == tar.size:
             continue
@@ -60,6 +60,6 @@ def local_copy(store: Store, plan: Plan, folder: str) -> Path:
 def iterate_kept(store: Store, plan: Plan) -> Iterator[tuple[dict[str, Any], bytes]]:
     """(metadata row, JPEG bytes) of every kept face, shard by shard."""
     for unit in plan.units:
-        data = store.get(layout.tar(unit.index))
+        data = store.get(layout.tar_name(unit.index))
         for row in metadata_rows(store, unit.index):
             yield row, data[row["offset"] : row["offset"] + row["size"]]

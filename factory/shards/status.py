@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from factory.errors import PlanError
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
-from factory.shards.manifest import committed_units, plan_of
+from factory.shards.manifest import committed_units, read_plan
 from factory.shards.writer import read_commit
 from factory.shots.plan import Plan
 from factory.store import Store
@@ -111,7 +111,7 @@ class StatusReader:
 
     def read(self) -> Status:
         """Raises PlanError where no release was begun."""
-        plan = plan_of(self.store)
+        plan = read_plan(self.store)
         if plan is None:
             raise PlanError(f"{self.store.url}: no plan.json, so no release was begun here")
         self._read_commits(plan)

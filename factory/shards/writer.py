@@ -156,9 +156,9 @@ def commit(
     data, rows = pack(made.kept, made.identities)
     reject_rows = [_row(face) | {"reason": reason} for face, reason in made.rejected]
     contents = {
-        layout.tar(unit): data,
-        layout.metadata(unit): to_parquet(rows, layout.METADATA_SCHEMA),
-        layout.rejects(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
+        layout.tar_name(unit): data,
+        layout.metadata_name(unit): to_parquet(rows, layout.METADATA_SCHEMA),
+        layout.rejects_name(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
     return commit_files(store, key, contents, made.failures, counts, record)
 
@@ -183,7 +183,7 @@ def commit_files(
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
-    if not store.exists(layout.commit(unit)):
+    if not store.exists(layout.commit_name(unit)):
         _write_quarantine(store, unit, failures)
     begun, retries = time.perf_counter(), store.num_retries
     try:
@@ -203,14 +203,14 @@ def commit_files(
     )
     shard = Shard(unit, plan_hash, files, counts, timings, record.attempt, record.remarks)
     try:
-        store.put_once(layout.commit(unit), _to_json(shard))
+        store.put_once(layout.commit_name(unit), _to_json(shard))
     except Conflict:
         standing = read_commit(store, unit)
         if standing.files != files:
             raise IntegrityError(
                 f"unit {unit}: committed by another maker with other digests; nothing may go on"
             ) from None
-        store.put(layout.proof(unit, uuid.uuid4().hex[:8]), _to_json(shard))
+        store.put(layout.proof_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
         return standing
     return shard
 
@@ -219,14 +219,14 @@ def _write_quarantine(store: Store, unit: int, failures: list[Failure]) -> None:
     """The failures of the maker that is about to commit; a dead one's are removed."""
     if failures:
         lines = [json.dumps(asdict(failure)) for failure in failures]
-        store.put(layout.quarantine(unit), ("\n".join(lines) + "\n").encode())
-    elif store.exists(layout.quarantine(unit)):
-        store.delete(layout.quarantine(unit))
+        store.put(layout.quarantine_name(unit), ("\n".join(lines) + "\n").encode())
+    elif store.exists(layout.quarantine_name(unit)):
+        store.delete(layout.quarantine_name(unit))
 
 
 def read_commit(store: Store, unit: int) -> Shard:
     """The commit record of a unit."""
-    return shard_from_dict(json.loads(store.get(layout.commit(unit))))
+    return shard_from_dict(json.loads(store.get(layout.commit_name(unit))))
 
 
 def shard_from_dict(body: dict[str, Any]) -> Shard:

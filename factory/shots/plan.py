@@ -99,14 +99,14 @@ def cut_units(identities: list[Identity], identities_per_unit: int) -> list[Unit
     return units
 
 
-def first_round(plan: dict[str, Any], unit: Unit, roster: Roster) -> list[Shot]:
+def first_round_shots(plan: dict[str, Any], unit: Unit, roster: Roster) -> list[Shot]:
     """Shots of a unit before any top-up, in (identity, image) order, placed in batches."""
     members = roster.identities[unit.first_identity : unit.first_identity + unit.num_identities]
     wanted = [(member.index, image) for member in members for image in range(member.num_shots)]
-    return place(plan, wanted, roster, attempt=0)
+    return plan_shots(plan, wanted, roster, attempt=0)
 
 
-def place(
+def plan_shots(
     plan: dict[str, Any], wanted: list[tuple[int, int]], roster: Roster, attempt: int
 ) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""

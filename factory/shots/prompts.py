@@ -8,7 +8,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
 from factory.records import Identity
 from factory.seeds import stream_seed
@@ -22,7 +22,7 @@ LISTS = {
 """Blanks of booth.template and the knobs that fill them; {gender} is filled from booth.genders."""
 
 
-def prompt_knobs(booth: BoothConfig, names: list[str]) -> dict[str, Any]:
+def prompt_knobs(booth: PersonalizationConfig, names: list[str]) -> dict[str, Any]:
     """What a plan keeps of the prompts; raises ConfigError or SourceError for what cannot be."""
     try:
         parsed = list(string.Formatter().parse(booth.template))

@@ -49,7 +49,7 @@ def examine(
             say(f"{name}: {arm_name}, seed {seed}: {claim.figure} {found:.4f}")
             figures[arm_name].append(found)
     sides = figures[claim.better], figures[claim.worse]
-    settled = judge(*sides, claim.larger_is_better, claim.min_difference)
+    settled = decide(*sides, claim.larger_is_better, claim.min_difference)
     return {
         **story,
         "figure": claim.figure,
@@ -92,7 +92,7 @@ def roster(config: Config) -> dict[str, Any]:
     return separability(Plan(inputs.request, {}, []), admitted, np.empty(0))
 
 
-def judge(
+def decide(
     better: list[float], worse: list[float], larger_is_better: bool, min_difference: float
 ) -> dict[str, Any]:
     """The verdict on figures at equal seeds, with the differences (positive: as claimed)."""

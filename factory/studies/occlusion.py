@@ -214,7 +214,7 @@ def _release_config(config: Config, editor: str, ratio: int) -> Config:
 def _mixed(config: Config, asked: Config) -> Config:
     """Training on the originals and what the release `asked` kept, for as many images as alone:
     the whole schedule is as much shorter in epochs as an epoch is longer."""
-    prefix = layout.prefix(asked.release.dataset, asked.release.version)
+    prefix = layout.release_prefix(asked.release.dataset, asked.release.version)
     store = open_store(asked.store).below(prefix)
     plan = manifest.sealed_plan(store)
     release = local_copy(store, plan, f"{config.utility.out}/releases")

@@ -148,5 +148,5 @@ def _refuse_stale(config: Config, store: Store) -> None:
 
 
 def _store_of(config: Config) -> Store:
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     return open_store(config.store).below(prefix)

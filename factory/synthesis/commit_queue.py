@@ -39,7 +39,7 @@ class Made:
     total_s: float
 
 
-class Budget:
+class ByteBudget:
     """Bytes on the line. A unit is never split, so one that is larger than the limit passes when
     nothing else is on its way."""
 
@@ -73,13 +73,13 @@ class Budget:
             self._changed.notify_all()
 
 
-class Line:
+class CommitQueue:
     """An encoder thread and an uploader thread, fed by one sampler."""
 
     def __init__(
         self, store: Store, identities: list[Identity], encoding: writer.Encoding, max_bytes: int
     ) -> None:
-        self.budget = Budget(max_bytes)
+        self.budget = ByteBudget(max_bytes)
         self._store, self._identities, self._encoding = store, identities, encoding
         self._encoder = ThreadPoolExecutor(1, "encode")
         self._uploader = ThreadPoolExecutor(1, "upload")

@@ -14,11 +14,11 @@ from factory.editing.training_examples import detector_of, detector_sha256
 from factory.errors import CheckpointError, ConfigError, IntegrityError
 from factory.sources import open_source
 from factory.synthesis.editors import Editor, Originals
-from factory.synthesis.inpainters import open_paint
+from factory.synthesis.inpainters import load_inpainter
 from factory.text_to_image.base_model import digest, image_px_of
 
 
-def open_editor(
+def load_editor(
     config: Config, request: dict[str, Any], device: torch.device, weights: dict[str, str]
 ) -> Editor:
     """The editor that a plan's request asks for; adds its networks to `weights`.
@@ -38,11 +38,11 @@ def open_editor(
         if found != wanted:
             raise IntegrityError(f"{name}: is not what the release was planned with; use that one")
     originals = Originals(source, detector_of(asked.points, config.source))
-    px, paint = config.source.image_px, open_paint(config, request, device, weights)
+    px, inpaint = config.source.image_px, load_inpainter(config, request, device, weights)
     if sha256 := segmenter_sha256(asked):
         weights["segmenter"] = sha256
     segmenter = open_segmenter(asked, device)
-    return Editor(originals, paint, px, float(request["editing"]["soft_px"]), segmenter)
+    return Editor(originals, inpaint, px, float(request["editing"]["soft_px"]), segmenter)
 
 
 def check_editor(config: Config, stories: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -50,14 +50,14 @@ def check_editor(config: Config, stories: dict[str, dict[str, Any]]) -> dict[str
     what their checkpoints say. Raises CheckpointError."""
     asked, weights = config.editing, {}
     if asked.editor == "uvit":
-        story = checkpoint.read_story(str(asked.checkpoint), "editor", "editing.checkpoint")
+        story = checkpoint.read_metadata(str(asked.checkpoint), "editor", "editing.checkpoint")
         _check_twin(config, story, stories)
         stories["editor"], weights["editor"] = story, story["sha256"]
         if "autoencoder" in stories:
             weights["autoencoder"] = stories["autoencoder"]["sha256"]
     elif asked.editor == "controlnet":
         image_px_of(config.booth)
-        story = checkpoint.read_story(str(asked.checkpoint), "controlnet", "editing.checkpoint")
+        story = checkpoint.read_metadata(str(asked.checkpoint), "controlnet", "editing.checkpoint")
         base = digest(config.booth)
         refuse_other_base(str(asked.checkpoint), story["lineage"], base)
         stories["controlnet"] = story
@@ -71,7 +71,7 @@ def _check_twin(config: Config, story: dict[str, Any], stories: dict[str, dict[s
     lineage, shape = story["lineage"], story["config"]
     if shape["space"] == "latents":
         name = config.autoencoder.checkpoint
-        stories["autoencoder"] = checkpoint.read_story(
+        stories["autoencoder"] = checkpoint.read_metadata(
             name, "autoencoder", "autoencoder.checkpoint"
         )
     for kind, told in stories.items():

@@ -43,7 +43,7 @@ class Edits:
         return [shot.slot for shot in self.shots]
 
 
-Paint = Callable[[Edits], np.ndarray]
+Inpainter = Callable[[Edits], np.ndarray]
 """What comes into the regions [B, px, px, 3], uint8."""
 
 
@@ -68,13 +68,13 @@ class Editor:
     def __init__(
         self,
         originals: Originals,
-        paint: Paint | None,
+        inpaint: Inpainter | None,
         image_px: int,
         soft_px: float,
         segmenter: Segmenter | None = None,
     ) -> None:
         """Without `paint` images are changed as a whole (classic augmentation)."""
-        self._originals, self._paint = originals, paint
+        self._originals, self._inpaint = originals, inpaint
         self._px, self._soft_px, self._segmenter = image_px, soft_px, segmenter
         self._last: tuple[list[Shot], Edits] | None = None
         self._batch_size = 0
@@ -82,18 +82,18 @@ class Editor:
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell."""
-        return list(getattr(self._paint, "remarks", []))
+        return list(getattr(self._inpaint, "remarks", []))
 
     def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         self._batch_size = max(self._batch_size, batch_size)
         edits = self.edits(shots, batch_size)
         self._last = (shots, edits)
-        if self._paint is None:
+        if self._inpaint is None:
             images = edits.images_BHWC.copy()
             draws = np.stack([draws_of(shot, "classic", NUM_PAINTS) for shot in shots])
             images[edits.rows] = classic(images[edits.rows], draws)
             return images
-        return blend(edits.images_BHWC, self._paint(edits), edits.found.alpha_NHW)
+        return blend(edits.images_BHWC, self._inpaint(edits), edits.found.alpha_NHW)
 
     def edits(self, shots: list[Shot], batch_size: int) -> Edits:
         """Originals and regions of a batch."""
@@ -103,7 +103,7 @@ class Editor:
         for shot in shots:
             images[shot.slot], points[shot.slot] = self._originals.look(shot.original)
             draws[shot.slot] = draws_of(shot, "region", NUM_DRAWS)
-            if self._paint is not None:
+            if self._inpaint is not None:
                 kinds[shot.slot], shares[shot.slot] = shot.edit, float(shot.occlusion or 0)
         faces = self._segmenter.faces(images, points) if self._segmenter else None
         found = regions(
@@ -132,7 +132,7 @@ class Editor:
             return np.asarray(shares[edits.rows])
 
         known = {"original_cosine": to_original}
-        if self._paint is not None:
+        if self._inpaint is not None:
             known |= {"visible_cosine": to_visible, "occluded": hidden}
         return known
 

@@ -12,8 +12,8 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.guidance import Told, guided
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
@@ -49,7 +49,7 @@ class DiffusionGenerator:
                 f"generator.checkpoint: takes embeddings of {self._shape.embedding_dim} values, "
                 f"the roster has {unit_roster_ND.shape[1]}; use the recognizer it was trained with"
             )
-        self._process = Process(int(loaded.config["num_timesteps"]))
+        self._process = NoiseSchedule(int(loaded.config["num_timesteps"]))
         self._prediction = str(loaded.config["prediction"])
         pose = loaded.config.get("pose")
         self._pose = PoseModel.of(pose) if pose else None
@@ -76,7 +76,7 @@ class DiffusionGenerator:
                 raise FloatingPointError(f"{shot.key}: sampling gave NaN or infinity")
         return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
 
-    def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, Told]:
+    def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, Conditioning]:
         """(noise [B, C, h, w] by Philox from each shot's seed, what the network is told)."""
         size = (self._shape.channels, self._shape.side, self._shape.side)
         noise = torch.zeros(batch_size, *size)
@@ -102,7 +102,7 @@ class DiffusionGenerator:
         tensors = [identity_BD, away_BD, guidance_B]
         if self._shape.similarity_tokens:
             tensors += [similarity_B, away_similarity_B]
-        told = Told(*(tensor.to(self._device) for tensor in tensors), seen_BSHW=told_seen)
+        told = Conditioning(*(tensor.to(self._device) for tensor in tensors), seen_BSHW=told_seen)
         return noise.to(self._device), told
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
@@ -116,7 +116,7 @@ class DiffusionGenerator:
         return landmark_images(points, px)
 
     @torch.inference_mode()
-    def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, told: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
         denoise = guided(self._network, self._process, self._prediction, told, interval)
@@ -133,7 +133,7 @@ def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> tor
     return cos * unit_D + math.sqrt(1 - cos**2) * across_D / across_D.norm()
 
 
-class HalvingGenerator:
+class SplitOnOutOfMemory:
     """A generator that runs its batches in 1, 2, 4... parts once GPU memory did not do for less.
 
     Only a GPU comes here (on a CPU memory is bounded by the plan); parts change the shape that a

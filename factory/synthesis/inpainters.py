@@ -15,7 +15,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.guidance import Told
+from factory.diffusion.guidance import Conditioning
 from factory.editing.controlnet import MaskControlNet, condition, redraw, resized
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.uvit_inpainting import seen
@@ -23,12 +23,12 @@ from factory.images import to_uint8
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Shot
 from factory.sources.alignment import scaled
-from factory.synthesis.editors import Edits, Paint, draws_of
+from factory.synthesis.editors import Edits, Inpainter, draws_of
 from factory.synthesis.generators import DiffusionGenerator
-from factory.text_to_image.base_model import TextToImage, Words
+from factory.text_to_image.base_model import TextToImage, PromptEmbedding
 
 
-class TwinPaint:
+class UVitInpainter:
     """The generator's own network, shown what stays (editing/uvit_inpainting.py)."""
 
     def __init__(self, drawer: DiffusionGenerator, embedder: Embedder) -> None:
@@ -38,7 +38,7 @@ class TwinPaint:
         noise, told = self.inputs(edits)
         return self._drawer.decoded(self.sample(noise, told, edits.shots[0]), edits.shots)
 
-    def inputs(self, edits: Edits) -> tuple[torch.Tensor, Told]:
+    def inputs(self, edits: Edits) -> tuple[torch.Tensor, Conditioning]:
         """(noise, what the network is told): each face's own embedding, and what stays of it."""
         here = [replace(shot, identity=0) for shot in edits.shots]
         noise, told = self._drawer.inputs(here, len(edits.kinds))
@@ -46,12 +46,12 @@ class TwinPaint:
         shown = seen(edits.images_BHWC, edits.found.alpha_NHW, edits.kinds).to(noise.device)
         return noise, replace(told, identity_BD=unit_BD, seen_BSHW=shown)
 
-    def sample(self, noise: torch.Tensor, told: Told, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, told: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop."""
         return self._drawer.sample(noise, told, like)
 
 
-class ControlNetPaint:
+class ControlNetInpainter:
     """A Mask-ControlNet on a text-to-image model, at the base's size."""
 
     def __init__(
@@ -73,7 +73,7 @@ class ControlNetPaint:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
         images = np.stack([scaled(image, px) for image in edits.images_BHWC])
         seen6 = condition(images, resized(edits.found.alpha_NHW, px), "inference")
-        like, words = edits.shots[0], Words.join([self._words(prompt) for prompt in prompts])
+        like, words = edits.shots[0], PromptEmbedding.join([self._words(prompt) for prompt in prompts])
         drawn = redraw(
             self._base,
             self._control,
@@ -87,7 +87,7 @@ class ControlNetPaint:
         return np.stack([scaled(image, side) for image in to_uint8(drawn)])
 
 
-def drawn_paint(edits: Edits) -> np.ndarray:
+def paint_occluders(edits: Edits) -> np.ndarray:
     """Painted occluders, no network."""
     draws = np.zeros((len(edits.kinds), NUM_PAINTS))
     for shot in edits.shots:
@@ -95,21 +95,21 @@ def drawn_paint(edits: Edits) -> np.ndarray:
     return draw_over(edits.images_BHWC, edits.found, edits.kinds, draws)
 
 
-def open_paint(
+def load_inpainter(
     config: Config, request: dict[str, Any], device: torch.device, weights: dict[str, str]
-) -> Paint | None:
+) -> Inpainter | None:
     """What fills the regions of a config's editor; adds its networks to `weights`. None for classic
     augmentation, which has no regions."""
     asked, precision = config.editing, config.compute.precision
     if asked.editor == "classic":
         return None
     if asked.editor == "drawn":
-        return drawn_paint
+        return paint_occluders
     if asked.editor == "controlnet":
         base = TextToImage(config.booth, device, precision)
         control, weights["editor"] = MaskControlNet.load(str(asked.checkpoint), base)
         weights["base"] = base.sha256
-        return ControlNetPaint(base, control, request["editing"]["negative_prompt"], precision)
+        return ControlNetInpainter(base, control, request["editing"]["negative_prompt"], precision)
     loaded = checkpoint.load(str(asked.checkpoint), "editor", "editing.checkpoint")
     weights["editor"], autoencoder = loaded.sha256, None
     if loaded.config["space"] == "latents":
@@ -118,4 +118,4 @@ def open_paint(
     dim = int(loaded.config["shape"]["embedding_dim"])
     somebody_1D = np.zeros((1, dim), np.float32)  # each face is told by its own embedding
     drawer = DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
-    return TwinPaint(drawer, Recognizer.load(config.recognizer.checkpoint, device))
+    return UVitInpainter(drawer, Recognizer.load(config.recognizer.checkpoint, device))

@@ -22,7 +22,7 @@ from factory.training.distributed import pick_device
 
 
 @dataclass(frozen=True)
-class Workshop:
+class LoadedRelease:
     """A plan and the networks that carry it out."""
 
     plan: Plan
@@ -38,7 +38,7 @@ class Workshop:
         return self.generator.generate([shot], size)[shot.slot]
 
 
-def open_workshop(config: Config, store: Store) -> Workshop:
+def load_release(config: Config, store: Store) -> LoadedRelease:
     """Load the plan in `store` (that of the release) and the weights `config` names.
 
     Raises IntegrityError when the weights are not the planned ones.
@@ -55,7 +55,7 @@ def open_workshop(config: Config, store: Store) -> Workshop:
     wrong = first_difference(weights, plan.request["weights"])
     if wrong:
         raise IntegrityError(f"weights.{wrong}; use the checkpoints the release was planned with")
-    return Workshop(plan, roster, generator, recognizer, difference_from(plan, device))
+    return LoadedRelease(plan, roster, generator, recognizer, difference_from(plan, device))
 
 
 def _diffusion(
@@ -76,7 +76,7 @@ def _personalised(
     config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
 ) -> Generator:
     """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
-    from factory.synthesis.lora_generator import BoothGenerator
+    from factory.synthesis.lora_generator import LoraGenerator
     from factory.synthesis.lora_sets import cropping, open_loras
     from factory.text_to_image.base_model import TextToImage
     from factory.text_to_image.face_crop import open_detector
@@ -88,7 +88,7 @@ def _personalised(
     base = TextToImage(config.booth, device, config.compute.precision)
     weights |= {"base": base.sha256, "loras": learned.sha256}
     detector = config.source.detector if config.booth.crop != "whole" else None
-    return BoothGenerator(
+    return LoraGenerator(
         learned.fitting(config.booth),
         base,
         learned.store,
@@ -103,6 +103,6 @@ def _editing(
     config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
 ) -> Generator:
     """An editor of the source's faces; adds its networks to `weights`."""
-    from factory.synthesis.editor_loading import open_editor
+    from factory.synthesis.editor_loading import load_editor
 
-    return open_editor(config, plan.request, device, weights)
+    return load_editor(config, plan.request, device, weights)

@@ -23,7 +23,7 @@ from factory.sources import FaceSource, open_source
 from factory.sources.base import iterate_faces
 from factory.store import Store, open_store
 from factory.synthesis.lora_maker import LoraMaker
-from factory.synthesis.lora_sets import face_crop, photographs, plan_of, prior_name
+from factory.synthesis.lora_sets import face_crop, photographs, lora_plan, prior_name
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.personalize import draw_prior
@@ -42,9 +42,9 @@ def finetune(
     """
     plan = check(config)
     dataset = open_store(config.store).below(config.release.dataset)
-    prefix = layout.loras(config.release.dataset, str(config.booth.loras))
+    prefix = layout.loras_prefix(config.release.dataset, str(config.booth.loras))
     store = open_store(config.store).below(prefix)
-    standing = manifest.plan_of(store)
+    standing = manifest.lora_plan(store)
     difference = standing and first_difference(plan.request, standing.request)
     if difference:
         raise PlanError(
@@ -84,7 +84,7 @@ def check(config: Config) -> Plan:
             "booth.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
-    plan = plan_of(config, source)
+    plan = lora_plan(config, source)
     refuse_poor_base(booth)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     if not recognizer.has_gradients and booth.objective != "dreambooth":
@@ -132,9 +132,9 @@ def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None
 def _means(store: Store, plan: Plan) -> dict[str, Any]:
     """Means over people of what their stories say."""
     stories = [
-        json.loads(store.get(layout.lora_story(unit.index)))["metrics"]
+        json.loads(store.get(layout.lora_metadata_name(unit.index)))["metrics"]
         for unit in plan.units
-        if store.exists(layout.lora_story(unit.index))
+        if store.exists(layout.lora_metadata_name(unit.index))
     ]
     found: dict[str, Any] = {"num_people": len(stories)}
     for key in ("num_images", "no_face", "error", "prior_error", "identity"):

@@ -8,19 +8,19 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.records import Shot
 from factory.shards import layout
 from factory.sources.alignment import YuNet, align, scaled
 from factory.store import Store
-from factory.text_to_image.base_model import TextToImage, Words
+from factory.text_to_image.base_model import TextToImage, PromptEmbedding
 from factory.text_to_image.lora import Lora
 
 WORDS_KEPT = 256
 """Prompts whose encoding is kept."""
 
 
-class BoothGenerator:
+class LoraGenerator:
     """A base, the LoRAs of a roster, and the way from a drawn image to an aligned face.
 
     A batch is drawn for each person in it, always of the full shape, so plans whose
@@ -29,7 +29,7 @@ class BoothGenerator:
 
     def __init__(
         self,
-        config: BoothConfig,
+        config: PersonalizationConfig,
         base: TextToImage,
         loras: Store,
         unit_of: dict[int, int],
@@ -45,7 +45,7 @@ class BoothGenerator:
         self._detector, self._face_px = detector, face_px
         self._matrices = lru_cache(config.lora_cache)(self._read)
         self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.words([prompt]))
-        self._worn: int | None = None
+        self._loaded: int | None = None
         self._faceless = 0
 
     @property
@@ -64,7 +64,7 @@ class BoothGenerator:
         ordered = sorted(shots, key=lambda shot: shot.identity)
         for identity, members in groupby(ordered, key=lambda shot: shot.identity):
             mine = list(members)
-            self._wear(identity)
+            self._load_lora(identity)
             drawn = self.draw(mine, batch_size)
             for shot in mine:
                 images[shot.slot] = self._face(drawn[shot.slot])
@@ -75,19 +75,19 @@ class BoothGenerator:
         seeds, prompts = [0] * batch_size, [shots[0].prompt] * batch_size
         for shot in shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
-        words = Words.join([self._words(prompt) for prompt in prompts])
+        words = PromptEmbedding.join([self._words(prompt) for prompt in prompts])
         away = self._away.rows([0] * batch_size)
         like, noise = shots[0], self._base.noise(seeds)
         return self._base.draw(words, away, noise, like.sampler, like.num_steps, like.guidance)
 
-    def _wear(self, identity: int) -> None:
+    def _load_lora(self, identity: int) -> None:
         """Exchange the LoRA unless it is the one that is there."""
-        if identity != self._worn:
+        if identity != self._loaded:
             self._lora.load(self._matrices(identity))
-            self._worn = identity
+            self._loaded = identity
 
     def _read(self, identity: int) -> dict[str, torch.Tensor]:
-        name = layout.lora(self._unit_of[identity])
+        name = layout.lora_name(self._unit_of[identity])
         return self._lora.from_bytes(self._loras.get(name), f"{self._loras.url}/{name}")
 
     def _face(self, image_HWC: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ import torch
 from factory.config import Config
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.execution.device_errors import is_of_the_device
-from factory.execution.retries import Care, Note, silent
+from factory.execution.retries import RetryState, Heartbeat, unwatched
 from factory.recognition.embed import Recognizer
 from factory.records import Counts, Failure, Shard, Shot, Timings
 from factory.seeds import stream_seed
@@ -29,9 +29,9 @@ from factory.shards import layout, writer
 from factory.shots.plan import Plan, first_difference
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
-from factory.synthesis.lora_sets import face_crop, photographs, plan_of, prior_name
+from factory.synthesis.lora_sets import face_crop, photographs, lora_plan, prior_name
 from factory.text_to_image.base_model import TextToImage
-from factory.text_to_image.personalize import Booth
+from factory.text_to_image.personalize import LoraTrainer
 from factory.training.distributed import pick_device
 
 BEAT_S = 5.0
@@ -42,7 +42,7 @@ class LoraMaker:
     """Trains people on one device: an actor's maker, as ShardMaker is."""
 
     def __init__(
-        self, plan: Plan, booth: Booth, source: FaceSource, store: Store, prior_sha256: str
+        self, plan: Plan, booth: LoraTrainer, source: FaceSource, store: Store, prior_sha256: str
     ) -> None:
         self._plan, self._booth, self._source, self._store = plan, booth, source, store
         self._prior_sha256 = prior_sha256
@@ -53,7 +53,7 @@ class LoraMaker:
         store = open_store(config.store).below(prefix)
         source = open_source(photographs(config))
         plan = Plan.from_json(store.get(layout.PLAN))
-        difference = first_difference(plan_of(config, source).request, plan.request)
+        difference = first_difference(lora_plan(config, source).request, plan.request)
         if difference:
             raise IntegrityError(f"this maker is not as planned ({difference})")
         torch.set_num_threads(config.plan.num_threads)
@@ -61,15 +61,15 @@ class LoraMaker:
         base = TextToImage(asked, device, config.compute.precision)
         recognizer = Recognizer.load(config.recognizer.checkpoint, device)
         crop = face_crop(config, recognizer.image_px)
-        booth = Booth(asked, base, recognizer, crop, config.release.seed)
+        booth = LoraTrainer(asked, base, recognizer, crop, config.release.seed)
         dataset = open_store(config.store).below(config.release.dataset)
         prior = dataset.get(prior_name(plan))
         booth.know_prior(np.load(io.BytesIO(prior), allow_pickle=False))
         return cls(plan, booth, source, store, hashlib.sha256(prior).hexdigest())
 
-    def make(self, unit: int, care: Care | None = None, note: Note = silent) -> list[Shard]:
+    def make(self, unit: int, care: RetryState | None = None, note: Heartbeat = unwatched) -> list[Shard]:
         """Train one person and commit; a person whose training raises is quarantined."""
-        care, clock = care or Care(), writer.Clock()
+        care, clock = care or RetryState(), writer.Clock()
         shot = self._shot(unit)
         contents: dict[str, bytes] = {}
         failures: list[Failure] = []
@@ -91,14 +91,14 @@ class LoraMaker:
         record = writer.Record(care.attempt, [], timings)
         return [writer.commit_files(self._store, key, contents, failures, counts, record)]
 
-    def flush(self, note: Note = silent) -> list[Shard]:
+    def flush(self, note: Heartbeat = unwatched) -> list[Shard]:
         """Nothing waits: a LoRA is committed when it is trained."""
         return []
 
     def close(self) -> None:
         pass
 
-    def _trained(self, unit: int, shot: Shot, note: Note) -> dict[str, bytes]:
+    def _trained(self, unit: int, shot: Shot, note: Heartbeat) -> dict[str, bytes]:
         """Files of a person: the LoRA, and its story without times, so that bytes are equal."""
         name = str(self._source.names[unit])
         rows = np.flatnonzero(self._source.labels == unit)
@@ -117,7 +117,7 @@ class LoraMaker:
             "metrics": metrics,
         }
         told = (json.dumps(story, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-        return {layout.lora(unit): data, layout.lora_story(unit): told}
+        return {layout.lora_name(unit): data, layout.lora_metadata_name(unit): told}
 
     def _readable(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """A person's photographs; those that cannot be read were counted by the driver."""

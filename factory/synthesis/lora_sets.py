@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory import checkpoint
-from factory.config import BoothConfig, Config, SourceConfig, as_dict
+from factory.config import PersonalizationConfig, Config, SourceConfig, as_dict
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.records import Unit
 from factory.shards import layout, manifest
@@ -52,7 +52,7 @@ class LoraSet:
     unit_of: dict[str, int]
     """Which unit is a person's; those who were quarantined have none."""
 
-    def fitting(self, booth: BoothConfig) -> BoothConfig:
+    def fitting(self, booth: PersonalizationConfig) -> PersonalizationConfig:
         """The config with the shape of this set's matrices."""
         learned = self.plan.request["booth"]
         modules = tuple(learned["modules"])
@@ -62,7 +62,7 @@ class LoraSet:
 def open_loras(config: Config) -> LoraSet:
     """The set that booth.loras names; raises PlanError when it is not finished, CheckpointError
     when it belongs to another base."""
-    prefix = layout.loras(config.release.dataset, str(config.booth.loras))
+    prefix = layout.loras_prefix(config.release.dataset, str(config.booth.loras))
     store = open_store(config.store).below(prefix)
     if not store.exists(layout.SUCCESS):
         raise PlanError(
@@ -83,10 +83,10 @@ def open_loras(config: Config) -> LoraSet:
     return LoraSet(store, plan, hashlib.sha256(canonical(files)).hexdigest(), units)
 
 
-def plan_of(config: Config, source: FaceSource) -> Plan:
+def lora_plan(config: Config, source: FaceSource) -> Plan:
     """All that decides a byte of a LoRA: weights, people, recipe, machine."""
     booth = config.booth
-    recognizer = checkpoint.read_story(
+    recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
     request = {
@@ -129,4 +129,4 @@ def prior_name(plan: Plan) -> str:
     asked = {key: plan.request["booth"][key] for key in PRIORS}
     shaped = [plan.request["weights"]["base"], asked, plan.request["compute"]]
     shaped += [plan.request["seed"], plan.request["sampler"], plan.request["stack"]]
-    return layout.priors(hashlib.sha256(canonical(shaped)).hexdigest())
+    return layout.priors_name(hashlib.sha256(canonical(shaped)).hexdigest())

@@ -16,7 +16,7 @@ from factory.shards.reader import metadata_rows, read_face
 from factory.shards.writer import Encoding, read_commit
 from factory.shots.plan import Plan
 from factory.store import Store
-from factory.synthesis.loading import open_workshop
+from factory.synthesis.loading import load_release
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         raise PlanError(
             f"release.version: {store.url} has no plan.json; nothing was released there"
         )
-    workshop = open_workshop(config, store)
+    workshop = load_release(config, store)
     plan = workshop.plan
     if "shards" not in plan.request:
         raise PlanError(f"{store.url}: was planned by an older factory; use that one")

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from factory.checkpoint import file_sha256
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import CheckpointError
 from factory.images import to_network, to_uint8
 from factory.training.distributed import autocast
@@ -43,18 +43,18 @@ WEIGHTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 
 
 @dataclass(frozen=True)
-class Words:
+class PromptEmbedding:
     """Prompts as a U-Net reads them: [B, L, D], and for SD-XL pooled [B, P]."""
 
     text_BLD: torch.Tensor
     pooled_BP: torch.Tensor | None = None
 
-    def rows(self, chosen: Any) -> Words:
+    def rows(self, chosen: Any) -> PromptEmbedding:
         pooled = None if self.pooled_BP is None else self.pooled_BP[chosen]
-        return Words(self.text_BLD[chosen], pooled)
+        return PromptEmbedding(self.text_BLD[chosen], pooled)
 
     @classmethod
-    def join(cls, parts: list[Words]) -> Words:
+    def join(cls, parts: list[PromptEmbedding]) -> PromptEmbedding:
         pooled = [part.pooled_BP for part in parts if part.pooled_BP is not None]
         text_BLD = torch.cat([part.text_BLD for part in parts])
         return cls(text_BLD, torch.cat(pooled) if pooled else None)
@@ -63,7 +63,7 @@ class Words:
 class TextToImage:
     """The parts of a pipeline, frozen."""
 
-    def __init__(self, booth: BoothConfig, device: torch.device, precision: str) -> None:
+    def __init__(self, booth: PersonalizationConfig, device: torch.device, precision: str) -> None:
         """Raises CheckpointError for a folder without the parts of its family."""
         folder = locate(booth)
         self.sha256 = digest(booth)
@@ -95,7 +95,7 @@ class TextToImage:
         """Prompts so far that were longer than the text encoder reads."""
 
     @torch.no_grad()
-    def words(self, prompts: list[str]) -> Words:
+    def encode_prompts(self, prompts: list[str]) -> PromptEmbedding:
         """What the text encoders make of prompts; those cut short are counted."""
         limit = self.pipeline.tokenizer.model_max_length
         lengths = [len(ids) for ids in self.pipeline.tokenizer(prompts).input_ids]
@@ -107,7 +107,7 @@ class TextToImage:
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=False,
             )
-        return Words(found[0], found[2] if self.family == "sdxl" else None)
+        return PromptEmbedding(found[0], found[2] if self.family == "sdxl" else None)
 
     @torch.no_grad()
     def encode(self, images_NHWC: np.ndarray, batch_size: int = 8) -> torch.Tensor:
@@ -143,7 +143,7 @@ class TextToImage:
         return (z_t - (1 - a).sqrt() * estimate) / a.sqrt()
 
     def estimate(
-        self, z_t: torch.Tensor, t_B: torch.Tensor, words: Words, **residuals: Any
+        self, z_t: torch.Tensor, t_B: torch.Tensor, encode_prompts: PromptEmbedding, **residuals: Any
     ) -> torch.Tensor:
         """The U-Net's answer in float32; differentiable in its LoRA, and in a ControlNet's
         residuals."""
@@ -151,20 +151,20 @@ class TextToImage:
             answer = self.unet(
                 z_t,
                 t_B,
-                words.text_BLD,
-                added_cond_kwargs=self.told(words),
+                encode_prompts.text_BLD,
+                added_cond_kwargs=self.told(encode_prompts),
                 return_dict=False,
                 **residuals,
             )[0]
         return torch.as_tensor(answer).float()
 
-    def told(self, words: Words) -> dict[str, torch.Tensor] | None:
+    def told(self, encode_prompts: PromptEmbedding) -> dict[str, torch.Tensor] | None:
         """What SD-XL is told beside the words: their pooled form, and sizes."""
-        if words.pooled_BP is None:
+        if encode_prompts.pooled_BP is None:
             return None
         size = (self.image_px, self.image_px)
         ids = torch.tensor([[*size, 0, 0, *size]], device=self.device, dtype=torch.float32)
-        return {"text_embeds": words.pooled_BP, "time_ids": ids.repeat(len(words.pooled_BP), 1)}
+        return {"text_embeds": encode_prompts.pooled_BP, "time_ids": ids.repeat(len(encode_prompts.pooled_BP), 1)}
 
     def sampler(self, kind: str, num_steps: int) -> Any:
         """diffusers' scheduler of that kind, set to so many U-Net calls."""
@@ -187,15 +187,15 @@ class TextToImage:
 
     @torch.no_grad()
     def draw(
-        self, words: Words, away: Words, noise: torch.Tensor, sampler: str, steps: int, guide: float
+        self, encode_prompts: PromptEmbedding, away: PromptEmbedding, noise: torch.Tensor, sampler: str, steps: int, guide: float
     ) -> np.ndarray:
         """RGB uint8 [B, px, px, 3] by diffusers' pipeline; `away` is what guidance leads from."""
         self.pipeline.scheduler = _sampler(sampler, self.scheduler)
-        told = {"prompt_embeds": words.text_BLD}
+        told = {"prompt_embeds": encode_prompts.text_BLD}
         if guide > 1:
             told["negative_prompt_embeds"] = away.text_BLD
-        if words.pooled_BP is not None:
-            told["pooled_prompt_embeds"] = words.pooled_BP
+        if encode_prompts.pooled_BP is not None:
+            told["pooled_prompt_embeds"] = encode_prompts.pooled_BP
             if guide > 1:
                 told["negative_pooled_prompt_embeds"] = away.pooled_BP
         with autocast(self.device, self._precision):
@@ -221,7 +221,7 @@ class TextToImage:
         return self._alphas[t_B].view(-1, 1, 1, 1)
 
 
-def locate(booth: BoothConfig) -> Path:
+def locate(booth: PersonalizationConfig) -> Path:
     """The folder of booth.base, fetched from the hub where it is an id; parts checked.
 
     Raises CheckpointError.
@@ -248,7 +248,7 @@ def locate(booth: BoothConfig) -> Path:
     return folder
 
 
-def digest(booth: BoothConfig) -> str:
+def digest(booth: PersonalizationConfig) -> str:
     """sha256 of all files of the pipeline's parts and their names."""
     folder = locate(booth)
     files = [
@@ -267,7 +267,7 @@ def _digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def image_px_of(booth: BoothConfig) -> int:
+def image_px_of(booth: PersonalizationConfig) -> int:
     """Side of a base's images, from the JSONs in its folder."""
     folder = locate(booth)
     unet, vae = (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.config import BoothConfig, Config
+from factory.config import PersonalizationConfig, Config
 from factory.errors import ConfigError
 from factory.images import to_network, to_uint8
 from factory.recognition.embed import Recognizer
@@ -26,7 +26,7 @@ samples in which the detector finds a face."""
 BATCH, STEPS = 16, 30
 
 
-class Examiner:
+class BaseQualityCheck:
     """A judge and a detector. Raises FactoryError where one that is named is not there."""
 
     def __init__(self, config: Config) -> None:
@@ -44,7 +44,7 @@ class Examiner:
     def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
         """Figures of the pipeline in `folder`, and sheet.png beside it: captions of people who were
         learned, then of anybody. No face_share without source.detector."""
-        booth, precision = BoothConfig(base=str(folder)), self._compute.precision
+        booth, precision = PersonalizationConfig(base=str(folder)), self._compute.precision
         base = TextToImage(booth, pick_device(self._compute), precision)
         metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, self._judge, faces)}
         drawn = self._samples(base, captions)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from factory.config import TextToImageConfig
+from factory.config import BaseTrainingConfig
 from factory.errors import CheckpointError, SourceError
 
 TURNED_DEG = 12.0
@@ -22,7 +22,7 @@ class Captions:
 
     def __init__(
         self,
-        config: TextToImageConfig,
+        config: BaseTrainingConfig,
         keys: list[str],
         names: list[str],
         sentences: list[str] | None = None,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import CheckpointError
 
 PREFIX = "unet."
@@ -25,7 +25,7 @@ BASE = "base_sha256"
 class Lora:
     """The matrices in a U-Net, in float32; all others stay frozen."""
 
-    def __init__(self, unet: nn.Module, booth: BoothConfig, base_sha256: str) -> None:
+    def __init__(self, unet: nn.Module, booth: PersonalizationConfig, base_sha256: str) -> None:
         from peft import LoraConfig
 
         self._base_sha256, self._rank = base_sha256, booth.rank

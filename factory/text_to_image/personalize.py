@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import SourceError
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
@@ -43,12 +43,12 @@ class Known:
         return mean + spread * torch.randn(mean.shape, generator=draw)
 
 
-class Booth:
+class LoraTrainer:
     """Trains LoRAs on one device, one person at a time."""
 
     def __init__(
         self,
-        config: BoothConfig,
+        config: PersonalizationConfig,
         base: TextToImage,
         recognizer: Recognizer,
         crop: FaceCrop,
@@ -170,7 +170,7 @@ class Booth:
         return found
 
 
-def draw_prior(base: TextToImage, config: BoothConfig, sampler: str, seed: int) -> np.ndarray:
+def draw_prior(base: TextToImage, config: PersonalizationConfig, sampler: str, seed: int) -> np.ndarray:
     """The prior images of a base, RGB uint8 [num_prior, px, px, 3]."""
     words, away = base.words([config.prior_prompt]), base.words([config.negative_prompt])
     images = []

@@ -18,18 +18,18 @@ import torch
 from torch import nn
 
 from factory.checkpoint import replace
-from factory.config import BoothConfig, Config, TextToImageConfig
+from factory.config import PersonalizationConfig, Config, BaseTrainingConfig
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
 from factory.seeds import torch_generator
 from factory.sources import training_faces
 from factory.text_to_image.base_model import locate
-from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, Examiner
+from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, BaseQualityCheck
 from factory.text_to_image.captions import Captions
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, world_size
 from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, Progress
+from factory.training.run_state import Log, RunState
 from factory.training.schedules import adamw, linear_decay
 
 WARMUP = 200
@@ -55,11 +55,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             "autoencoder.checkpoint: works on pixel blocks, which no text-to-image pipeline does; "
             "train one with autoencoder.block=1"
         )
-    examiner = Examiner(config)  # whose networks had better be missed now than at the end
+    examiner = BaseQualityCheck(config)  # whose networks had better be missed now than at the end
     names = [faces.names[label] for label in faces.labels]
     captions = Captions(recipe, faces.keys, names)
     data = f"{faces.fingerprint} {config.source.image_px} {autoencoder.sha256}"
-    progress = Progress(config.training, recipe, data, log)
+    progress = RunState(config.training, recipe, data, log)
     progress.say(faces.describe(heldout))
     images = faces.images_NHWC
     both = (images, np.ascontiguousarray(images[:, :, ::-1]))
@@ -77,7 +77,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     averaged = Averaged(engine, "networks", recipe.ema, progress.folder)
 
     # Steps
-    order = Order(seed, len(faces), recipe.batch_size)
+    order = BatchOrder(seed, len(faces), recipe.batch_size)
     micro_batch(order.batch_size, compute, "text_to_image.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
@@ -114,7 +114,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     return metrics
 
 
-def refuse_poor_base(booth: BoothConfig) -> None:
+def refuse_poor_base(booth: PersonalizationConfig) -> None:
     """Raise CheckpointError for a pipeline trained here whose figures say that no person can be
     learned on it; nothing is known of others."""
     story = locate(booth) / STORY
@@ -138,7 +138,7 @@ class TextToImageLoss(nn.Module):
     """Denoising error of a U-Net that attends to the words of a caption."""
 
     def __init__(
-        self, recipe: TextToImageConfig, vocab_size: int, shape: tuple[int, int, int]
+        self, recipe: BaseTrainingConfig, vocab_size: int, shape: tuple[int, int, int]
     ) -> None:
         super().__init__()
         text_encoder = build_text_encoder(recipe, vocab_size)
@@ -158,7 +158,7 @@ class TextToImageLoss(nn.Module):
         return (estimate.float() - target).square().mean()
 
 
-def build_text_encoder(recipe: TextToImageConfig, vocab_size: int) -> nn.Module:
+def build_text_encoder(recipe: BaseTrainingConfig, vocab_size: int) -> nn.Module:
     """A CLIP text model; its last token is the end of the text."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -178,7 +178,7 @@ def build_text_encoder(recipe: TextToImageConfig, vocab_size: int) -> nn.Module:
     )
 
 
-def build_unet(recipe: TextToImageConfig, shape: tuple[int, int, int]) -> nn.Module:
+def build_unet(recipe: BaseTrainingConfig, shape: tuple[int, int, int]) -> nn.Module:
     """A conditional U-Net for latents of `shape` (C, side, side), attention at every size."""
     from diffusers import UNet2DConditionModel
 
@@ -196,7 +196,7 @@ def build_unet(recipe: TextToImageConfig, shape: tuple[int, int, int]) -> nn.Mod
     )
 
 
-def build_scheduler(recipe: TextToImageConfig) -> Any:
+def build_scheduler(recipe: BaseTrainingConfig) -> Any:
     """The noise schedule of Stable Diffusion."""
     from diffusers import DDIMScheduler
 
@@ -211,7 +211,7 @@ def build_scheduler(recipe: TextToImageConfig) -> Any:
     )
 
 
-def learn_tokenizer(texts: list[str], recipe: TextToImageConfig) -> Any:
+def learn_tokenizer(texts: list[str], recipe: BaseTrainingConfig) -> Any:
     """CLIP's byte-level tokenizer with pieces learned from `texts`; no word is unknown to it."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer

@@ -16,7 +16,7 @@ def num_steps(num_samples: int, batch_size: int, epochs: float, max_steps: int |
     return min(steps, max_steps) if max_steps else steps
 
 
-class Order:
+class BatchOrder:
     """Which samples a step uses: a pure function of seed and step, the same for any ranks.
 
     `weights_N` says how often a sample comes in an epoch on average (None: once). A sample of

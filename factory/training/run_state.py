@@ -24,7 +24,7 @@ from factory.config import (
     AutoencoderConfig,
     GeneratorConfig,
     RecognizerConfig,
-    TextToImageConfig,
+    BaseTrainingConfig,
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
@@ -37,12 +37,12 @@ from factory.training.distributed import (
 )
 
 Log = Callable[[str], None]
-Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig | TextToImageConfig
+Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig | BaseTrainingConfig
 LOSSES_KEPT = 200
 """Losses whose mean a log line and the final metrics give."""
 
 
-class Progress:
+class RunState:
     """The steps of a training. `folder` is the state to resume from, or None at the beginning.
 
     Raises CheckpointError when training.out holds a training of another recipe: a resume that

@@ -26,7 +26,7 @@ NEAR = 1e-4
 """Float32 products this near to the gate are computed again by the plain loop."""
 
 
-def crowd(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.ndarray]:
+def training_set(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.ndarray]:
     """(a pca proposal, real people) of effective dimension EFFECTIVE_DIM in `dim` dimensions."""
     rng = np.random.default_rng(seed)
     basis, _ = np.linalg.qr(rng.normal(size=(dim, EFFECTIVE_DIM)))
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--max-cosine", type=float, default=0.6)
     parser.add_argument("--block", type=int, default=4096)
     asked = parser.parse_args()
-    proposal, real = crowd(asked.real, asked.dim, seed=0)
+    proposal, real = training_set(asked.real, asked.dim, seed=0)
     rates = [products_a_second(asked.dim)]
     before = peak_bytes()
     started, measuring_s = time.perf_counter(), 0.0

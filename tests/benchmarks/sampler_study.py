@@ -27,7 +27,7 @@ from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.recognition.verification import pair_cosines
 from factory.records import Shot
-from factory.shots.plan import cut_units, first_round
+from factory.shots.plan import cut_units, first_round_shots
 from factory.synthesis.generators import DiffusionGenerator
 from factory.training.distributed import pick_device
 
@@ -79,7 +79,7 @@ class Studied:
             config, self.recognizer, inputs.source, inputs.max_cosine
         )
         unit = cut_units(self.roster.identities, len(self.roster.identities))[0]
-        self.shots: list[Shot] = first_round(inputs.request, unit, self.roster)
+        self.shots: list[Shot] = first_round_shots(inputs.request, unit, self.roster)
         self.size = config.plan.micro_batch
         device, precision = pick_device(config.compute), config.compute.precision
         loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")

@@ -33,9 +33,9 @@ from factory.shards.writer import Encoding
 from factory.shots.plan import Plan, cut_units
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore
-from factory.synthesis.commit_queue import Line
+from factory.synthesis.commit_queue import CommitQueue
 from factory.synthesis.maker import ShardMaker
-from tests.benchmarks.gate_at_scale import crowd
+from tests.benchmarks.gate_at_scale import training_set
 from tests.memory import peak_bytes
 from tests.planned import SAMPLER
 
@@ -89,14 +89,14 @@ def open_maker(root: str) -> ShardMaker:
     plan = Plan.from_json(store.get(layout.PLAN))
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     real = np.load(Path(root) / "real.npy")
-    line = Line(store, roster.identities, Encoding("jpeg", 95), 256 << 20)
+    line = CommitQueue(store, roster.identities, Encoding("jpeg", 95), 256 << 20)
     scorer = Scorer(roster.unit_ND, real, {})
     return ShardMaker(plan, roster, Painter(), Reader(roster.unit_ND), scorer, line)
 
 
 def planned(store: LocalStore, count: int, images: int) -> tuple[Plan, Roster]:
     """Who exists, by the gate, and what is made; written as a release has it."""
-    proposal, real = crowd(NUM_REAL, DIM, seed=0)
+    proposal, real = training_set(NUM_REAL, DIM, seed=0)
     gate = Gate(real, MAX_COSINE, None)
     for first in range(0, count, 4096):
         gate.admit_block(proposal, np.arange(first, min(first + 4096, count)), 1000, count)

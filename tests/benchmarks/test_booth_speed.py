@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.recognition.embed import Recognizer
 from factory.seeds import torch_generator
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.identity_losses import OBJECTIVES, weight_of_time
-from factory.text_to_image.personalize import Booth
+from factory.text_to_image.personalize import LoraTrainer
 from factory.training.schedules import cosine_decay
 from tests.base_model import save_base
 from tests.benchmarks.timing import fastest, report
@@ -38,15 +38,15 @@ def folder(tmp_path_factory):
 
 
 def open_booth(folder, objective):
-    config = BoothConfig(base=str(folder), steps=STEPS, crop="whole", objective=objective)
+    config = PersonalizationConfig(base=str(folder), steps=STEPS, crop="whole", objective=objective)
     base = TextToImage(config, CPU, "fp32")
     recognizer = Recognizer.load("starter:recognizer", CPU)
-    booth = Booth(config, base, recognizer, FaceCrop("whole", None, recognizer.image_px), seed=0)
+    booth = LoraTrainer(config, base, recognizer, FaceCrop("whole", None, recognizer.image_px), seed=0)
     booth.know_prior(PRIOR)
     return booth
 
 
-def plain_loop(booth: Booth) -> list[float]:
+def plain_loop(booth: LoraTrainer) -> list[float]:
     """The same steps with every image, text and embedding computed where it is used; prior images
     are drawn already in both."""
     config, base = booth._config, booth._base

@@ -144,7 +144,7 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     size, first shot to last commit, over the bare sampling loop. Goal .85."""
     from factory import checkpoint
     from factory.diffusion.uvit import UViT
-    from factory.editing.uvit_inpainting import CHANNELS, begin_with, shape_of
+    from factory.editing.uvit_inpainting import CHANNELS, init_from, shape_of
     from factory.planning.plan_writer import write_plan
     from factory.planning.preflight import preflight
     from factory.shards import layout
@@ -154,7 +154,7 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     start = checkpoint.load("starter:generator", "generator", "generator.checkpoint")
     shape = shape_of(start, PX)
     network = UViT(shape)
-    begin_with(network, start)
+    init_from(network, start)
     told = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
     told |= {"shape": vars(shape), "channels": list(CHANNELS)}
     lineage = start.lineage | {"generator": start.sha256}
@@ -164,7 +164,7 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     asked += ["source.num_identities=8", "plan.identities_per_unit=4"]
     asked += ["filters.min_original_cosine=null"]
     config = load("configs/editing/starter.yaml", asked)
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     plan = write_plan(config, preflight(config), open_store(config.store).below(prefix))
     maker = ShardMaker.open(config, prefix)
     paired = maker._generator._generator = Paired(maker._generator._generator)

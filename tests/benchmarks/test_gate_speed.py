@@ -14,7 +14,7 @@ import pytest
 from factory.identities.gallery import Gallery, itself
 from factory.identities.gate import Gate
 from factory.identities.packing import Packing, pack
-from tests.benchmarks.gate_at_scale import crowd
+from tests.benchmarks.gate_at_scale import training_set
 from tests.benchmarks.timing import fastest, report
 
 REAL, QUERIES, DIM, LIMIT, BLOCK = 100_000, 2_048, 512, 0.55, 1_024
@@ -22,7 +22,7 @@ REAL, QUERIES, DIM, LIMIT, BLOCK = 100_000, 2_048, 512, 0.55, 1_024
 
 @pytest.fixture(scope="module")
 def vectors():
-    proposal, real = crowd(REAL, DIM, seed=0)
+    proposal, real = training_set(REAL, DIM, seed=0)
     queries = np.arange(QUERIES)
     return proposal.draw(queries, np.zeros(QUERIES, np.int64)), real
 
@@ -84,7 +84,7 @@ class Clocked:
 def test_packing_against_rejection_in_the_same_time():
     """Largest cosine among 20,000 drawn people over that of packed ones, and the share of them that
     redrawing could admit below the packed one's in the time that packing took."""
-    proposal, real = crowd(20_000, DIM, seed=0)
+    proposal, real = training_set(20_000, DIM, seed=0)
     everybody = np.arange(20_000)
     start = proposal.draw(everybody, np.zeros_like(everybody))
     begun = time.perf_counter()

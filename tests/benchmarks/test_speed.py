@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from factory.config import ComputeConfig, load
-from factory.diffusion.guidance import Told, guided
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.training.engine import PlainEngine
@@ -55,7 +55,7 @@ def test_speed_of_light_of_the_demo(tmp_path):
     from factory.synthesis.maker import ShardMaker
 
     config = load(DEMO, [f"store.url={tmp_path}", "identities.num_virtual=20"])
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     plan = write_plan(config, preflight(config), open_store(config.store).below(prefix))
     maker = ShardMaker.open(config, prefix)
     paired = maker._generator._generator = Paired(maker._generator._generator)
@@ -77,7 +77,7 @@ def test_our_sampler_against_diffusers_loop():
 
     torch.manual_seed(0)
     network = UViT(SHAPE).eval().requires_grad_(False)
-    process, noise, condition = Process(1000), torch.randn(4, 8, 14, 14), torch.randn(4, 256)
+    process, noise, condition = NoiseSchedule(1000), torch.randn(4, 8, 14, 14), torch.randn(4, 256)
     guidance, nobody = torch.full((4,), 1.5), torch.zeros(4, 256)
     scheduler = DPMSolverMultistepScheduler(
         1000,
@@ -89,7 +89,7 @@ def test_our_sampler_against_diffusers_loop():
 
     @torch.inference_mode()
     def ours() -> None:
-        denoise = guided(network, process, "v", Told(condition, nobody, guidance))
+        denoise = guided(network, process, "v", Conditioning(condition, nobody, guidance))
         sample("dpmpp_2m", denoise, noise, process, 15)
 
     @torch.inference_mode()

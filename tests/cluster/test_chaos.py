@@ -23,7 +23,7 @@ from factory.store import open_store
 from tests.cluster.nodes import ROOT
 from tests.conftest import tiny_dotlist
 
-PREFIX = layout.prefix("tiny", "0.1.0")
+PREFIX = layout.release_prefix("tiny", "0.1.0")
 DEMO_SAYS = ["identities.proposal=prototypes", "sampler.kind=ddim", "plan.topup_batch=null"]
 """Back to defaults from what configs/demo.yaml says, which tiny networks cannot do."""
 WORK = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=50"]

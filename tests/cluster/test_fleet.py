@@ -17,7 +17,7 @@ from cluster import runtime
 from factory.config import ClusterConfig, FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.execution import inline
-from factory.execution.retries import Care, ids, silent
+from factory.execution.retries import RetryState, ids, unwatched
 from factory.planning.cluster_simulation import Work, simulate
 from factory.records import Counts, Shard, Shot, Timings
 from factory.release import build
@@ -56,8 +56,8 @@ class FakeMaker:
         self.waiting: list[Shard] = []
         self.pause = pause
 
-    def make(self, unit: int, care=None, note=silent) -> list[Shard]:
-        care = care or Care()
+    def make(self, unit: int, care=None, note=unwatched) -> list[Shard]:
+        care = care or RetryState()
         with (self.folder / f"{unit}.txt").open("a") as handle:
             handle.write(f"{os.getpid()}\n")
         first = len((self.folder / f"{unit}.txt").read_text().splitlines()) == 1
@@ -76,14 +76,14 @@ class FakeMaker:
                 note(ids(group))
                 if self.poison & {shot.key for shot in group}:
                     os.kill(os.getpid(), signal.SIGKILL)
-        lost = len(care.poisoned)
+        lost = len(care.quarantined_shots)
         counts = Counts(8, 0, 8 - lost, 0, lost)
         shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0, 0.1, 1), care.attempt)
         self.waiting.append(shard)
         ready, self.waiting = self.waiting[: -self.late or None], self.waiting[-self.late or 8 :]
         return ready
 
-    def flush(self, note=silent) -> list[Shard]:
+    def flush(self, note=unwatched) -> list[Shard]:
         ready, self.waiting = self.waiting, []
         return ready
 
@@ -171,7 +171,7 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
     for name, runner in (("inline", inline.run_units), ("ray", fleet.run_units)):
         config = release_config(f"store.url={tmp_path / name}", "fleet.num_workers=2")
         build(config, runner, say=lambda line: None)
-        store = LocalStore(tmp_path / name).below(layout.prefix("tiny", "0.1.0"))
+        store = LocalStore(tmp_path / name).below(layout.release_prefix("tiny", "0.1.0"))
         sums.append(store.get(layout.SUMS))
     assert sums[0] == sums[1]
 

@@ -52,7 +52,7 @@ def test_a_lineage_on_nodes_and_again(nodes, tmp_path):
     assert "made before" not in said
     release = open_url(f"{url}/smoke/releases/0.1.0")
     assert verify(release) == []
-    assert release.exists(layout.metrics("similarity"))
+    assert release.exists(layout.metrics_name("similarity"))
     assert list(cache_root().rglob("weights.safetensors"))  # read from the bucket, by address
 
     shutil.rmtree(cache_root())

@@ -23,8 +23,8 @@ SMALL = "steps=40 num_prior=2 prior_steps=2 crop=whole rank=2 alpha=2".split()
 
 
 def lora_files(config) -> dict[str, bytes]:
-    store = open_store(config.store).below(layout.loras("tiny", config.booth.loras))
-    return {layout.lora(unit): store.get(layout.lora(unit)) for unit in range(PEOPLE)}
+    store = open_store(config.store).below(layout.loras_prefix("tiny", config.booth.loras))
+    return {layout.lora_name(unit): store.get(layout.lora_name(unit)) for unit in range(PEOPLE)}
 
 
 def kill_one_actor(stop: threading.Event) -> None:
@@ -59,5 +59,5 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
         killer.join()
         ray.shutdown()
     assert lora_files(config) == lora_files(quiet)
-    store = open_store(config.store).below(layout.loras("tiny", "chaos"))
+    store = open_store(config.store).below(layout.loras_prefix("tiny", "chaos"))
     assert any(read_commit(store, unit).attempt for unit in range(PEOPLE))  # somebody began again

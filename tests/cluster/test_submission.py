@@ -163,11 +163,11 @@ def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):
     def gone(job_id):
         raise ConnectionError("gone")
 
-    silent = FakeServer([("SUCCEEDED", 0)])
-    silent.get_job_info = gone
+    unwatched = FakeServer([("SUCCEEDED", 0)])
+    unwatched.get_job_info = gone
     monkeypatch.setattr(submission, "PATIENCE_S", 0.01)
     with pytest.raises(FactoryError, match=r"no job server .* the same command joins it"):
-        submission.run(silent, asked(), 1, print, poll_s=0.02)
+        submission.run(unwatched, asked(), 1, print, poll_s=0.02)
 
 
 def test_what_the_cluster_does_not_take_is_one_line():

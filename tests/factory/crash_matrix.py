@@ -131,7 +131,7 @@ def main(people: Path, weights: Path, store: dict, every: int) -> None:
 
 
 def sums(config: Config) -> bytes:
-    release = open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    release = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert release.exists(layout.SUCCESS)
     return release.get(layout.SUMS)
 

@@ -47,12 +47,12 @@ def test_altered_weights_are_refused(saved):
 def test_wrong_kind_missing_and_broken_json_are_refused(saved, tmp_path):
     folder, _, _ = saved
     with pytest.raises(CheckpointError, match="holds a recognizer; want a generator"):
-        checkpoint.read_story(str(folder), "generator", "generator.checkpoint")
+        checkpoint.read_metadata(str(folder), "generator", "generator.checkpoint")
     with pytest.raises(CheckpointError, match="no checkpoint in"):
-        checkpoint.read_story(str(tmp_path / "none"), "generator", "generator.checkpoint")
+        checkpoint.read_metadata(str(tmp_path / "none"), "generator", "generator.checkpoint")
     (folder / "checkpoint.json").write_text(json.dumps({"kind": "recognizer"}))
     with pytest.raises(CheckpointError, match="not a checkpoint's JSON"):
-        checkpoint.read_story(str(folder), "recognizer", "k")
+        checkpoint.read_metadata(str(folder), "recognizer", "k")
 
 
 def test_packing_keeps_the_lineage_true(weights, tmp_path):
@@ -61,7 +61,7 @@ def test_packing_keeps_the_lineage_true(weights, tmp_path):
     sizes = checkpoint.pack(names, tmp_path)
     assert set(sizes) == set(names)
     sha256 = {
-        role: checkpoint.read_story(str(tmp_path / role), role, "k")["sha256"]
+        role: checkpoint.read_metadata(str(tmp_path / role), role, "k")["sha256"]
         for role in ("recognizer", "autoencoder")
     }
     generator = checkpoint.load(str(tmp_path / "generator"), "generator", "k")

@@ -25,7 +25,7 @@ from factory.store import open_store
 from tests import s3_server
 
 ROOT = Path(__file__).parent.parent.parent
-PREFIX = layout.prefix("tiny", "0.1.0")
+PREFIX = layout.release_prefix("tiny", "0.1.0")
 
 
 def release_of(config):
@@ -187,13 +187,13 @@ def test_a_maker_with_other_bytes_stops_the_release(on, monkeypatch):
     config = on("s3", "altered")
     make(on("s3", "altered"))
     release = release_of(config)
-    for name in (layout.SUCCESS, layout.SUMS, layout.commit(1)):
+    for name in (layout.SUCCESS, layout.SUMS, layout.commit_name(1)):
         release.delete(name)
     poor = writer.Encoding("jpeg", 50)
     monkeypatch.setattr(writer.Encoding, "of", lambda request: poor)
     with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
         make(config)
-    assert not release.exists(layout.commit(1))
+    assert not release.exists(layout.commit_name(1))
 
 
 class Poisoned:
@@ -224,7 +224,7 @@ def test_a_poison_shot_is_quarantined_and_its_neighbours_kept(kind, on):
     release = release_of(config)
     counts = json.loads(release.get(layout.MANIFEST))["counts"]
     assert (counts["kept"], counts["quarantined"], counts["topups"]) == (12, 1, 1)
-    line = json.loads(release.get(layout.quarantine(1)))
+    line = json.loads(release.get(layout.quarantine_name(1)))
     assert (line["shot"]["key"], line["error"]) == ("000003_0001", "ValueError('poison')")
     assert line["shot"]["seed"]
     assert verify(release) == []

@@ -28,7 +28,7 @@ from factory.store import LocalStore
 def make(config) -> tuple[LocalStore, list[str]]:
     said: list[str] = []
     build(config, run_units, say=said.append)
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     return LocalStore(config.store.url).below(prefix), said
 
 
@@ -232,7 +232,7 @@ def test_extras_that_a_dead_driver_left_stale_are_listed_again(release_config):
 def test_a_committed_shard_that_is_gone_is_not_sealed(release_config):
     config = release_config()
     store, _ = make(config)
-    for name in (layout.SUCCESS, layout.SUMS, layout.tar(1)):
+    for name in (layout.SUCCESS, layout.SUMS, layout.tar_name(1)):
         store.delete(name)
     with pytest.raises(IntegrityError, match=r"seal: data/train-000001\.tar has None bytes"):
         make(config)

@@ -61,7 +61,7 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
     empty, people, weights, tmp_path
 ):
     store = tmp_path / "store"
-    release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
+    release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
     arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store))
     slow = (*arguments, "plan.images_per_identity=40", "sampler.num_steps=40")
 
@@ -80,23 +80,23 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
     done = run(*slow)
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stdout
-    other = LocalStore(tmp_path / "other").below(layout.prefix("tiny", "0.1.0"))
+    other = LocalStore(tmp_path / "other").below(layout.release_prefix("tiny", "0.1.0"))
     assert run(*slow, f"store.url={tmp_path / 'other'}").returncode == 0
     assert release.get(layout.SUMS) == other.get(layout.SUMS)
 
     # Verify, then flip one byte
     assert run("jobs.verify", str(release.root)).returncode == 0
-    data = bytearray(release.get(layout.tar(1)))
+    data = bytearray(release.get(layout.tar_name(1)))
     data[1000] ^= 1
-    release.put(layout.tar(1), bytes(data))
+    release.put(layout.tar_name(1), bytes(data))
     broken = run("jobs.verify", str(release.root))
     assert broken.returncode == 1
-    assert layout.tar(1) in broken.stdout
+    assert layout.tar_name(1) in broken.stdout
 
 
 def test_evaluate_needs_a_sealed_release_and_rewrites_only_extras(empty, people, weights, tmp_path):
     store = tmp_path / "store"
-    release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
+    release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
     dotlist = tiny_dotlist(people, weights, store)
     done = run("jobs.evaluate", str(release.root), empty, *dotlist)
     assert done.returncode == 1
@@ -133,7 +133,7 @@ def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
 )
 def test_sigterm_finishes_what_is_in_hand(runner, empty, people, weights, tmp_path):
     store = tmp_path / "store"
-    release = LocalStore(store).below(layout.prefix("tiny", "0.1.0"))
+    release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
     work = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=40"]
     work += [f"fleet.runner={runner}", "fleet.num_workers=2"]
     arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store), *work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factory.diffusion.noise_schedule import Process, draw_timesteps
+from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 
 PREDICTIONS = ["x0", "v", "epsilon"]
 
@@ -13,7 +13,7 @@ PREDICTIONS = ["x0", "v", "epsilon"]
 @pytest.fixture
 def noised():
     torch.manual_seed(0)
-    process = Process(100)
+    process = NoiseSchedule(100)
     x, noise = torch.randn(5, 2, 3, 3).double(), torch.randn(5, 2, 3, 3).double()
     t = torch.tensor([0, 10, 50, 90, 98])
     return process, x, noise, t, process.add_noise(x, noise, t)
@@ -29,7 +29,7 @@ def test_the_true_target_gives_back_image_and_noise(noised, prediction):
 
 
 def test_variance_is_preserved_and_the_end_is_noise():
-    process = Process(1000)
+    process = NoiseSchedule(1000)
     signal, sigma = process.scales(torch.arange(1000), torch.zeros(1000, 1))
     torch.testing.assert_close(signal**2 + sigma**2, torch.ones(1000, 1))
     assert float(signal[0]) > 0.999
@@ -47,7 +47,7 @@ def test_x0_weighting_is_the_plain_error_on_x0(noised, prediction):
 
 
 def test_min_snr_caps_the_weight():
-    process = Process(1000)
+    process = NoiseSchedule(1000)
     t = torch.tensor([0, 999])
     x0 = process.loss_weight(t, "min_snr", "x0")
     assert x0[0] == 5

@@ -12,19 +12,19 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion import head_poses
-from factory.diffusion.head_poses import Heads
+from factory.diffusion.head_poses import FacePoses
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.train import train
 from factory.errors import ConfigError
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
 from factory.shards.plan_files import open_plan
-from factory.shots.plan import Plan, first_round
+from factory.shots.plan import Plan, first_round_shots
 from factory.sources import readers
 from factory.sources.alignment import TEMPLATE_52, mirrored_points
 from factory.sources.pose import draw_pose, learned_range, pitch_degrees, yaw_degrees
 from factory.store import open_store
-from factory.synthesis.loading import open_workshop
+from factory.synthesis.loading import load_release
 from tests.conftest import PX
 from tests.factory.diffusion.test_train import faces_of, quiet, recipe  # noqa: F401
 
@@ -37,7 +37,7 @@ def head(yaw: float, pitch: float = 0.0) -> np.ndarray:
     return points
 
 
-def crowd(count: int = 400) -> np.ndarray:
+def training_set(count: int = 400) -> np.ndarray:
     rng = np.random.default_rng(0)
     yaw, pitch = rng.uniform(-40, 40, count), rng.uniform(-15, 15, count)
     return np.stack([head(*pose) for pose in zip(yaw, pitch, strict=True)])
@@ -56,7 +56,7 @@ def test_poses_are_read_off_five_points():
 
 
 def test_points_of_a_pose_have_that_pose():
-    learned = PoseModel.learn(both(crowd()), 112)
+    learned = PoseModel.learn(both(training_set()), 112)
     rng = np.random.default_rng(1)
     for yaw in (-30.0, 0.0, 35.0):
         found = [yaw_degrees(learned.points(yaw, 0.0, 112, rng)) for _ in range(20)]
@@ -76,7 +76,7 @@ def test_poses_come_as_often_as_in_the_source():
 
 
 def test_rare_poses_and_lost_faces_are_left_out():
-    points = np.concatenate([crowd(), head(80)[None], np.full((9, 5, 2), np.nan)])
+    points = np.concatenate([training_set(), head(80)[None], np.full((9, 5, 2), np.nan)])
     low, high = learned_range(PoseModel.learn(both(points), 112).bins, 0)
     assert -50 < low < -30
     assert 30 < high < 50
@@ -149,17 +149,17 @@ def test_points_are_found_once_for_all_trainings(
     config = recipe(f"source.detector={detector}", f"training.cache={tmp_path / 'cache'}")
     faces = faces_of(config)
     chosen = np.arange(len(faces))
-    first = Heads(faces, config).images(chosen % 2, chosen)
+    first = FacePoses(faces, config).images(chosen % 2, chosen)
     monkeypatch.setattr(head_poses, "points_of", None)  # not asked again
-    again = Heads(faces, config).images(chosen % 2, chosen)
+    again = FacePoses(faces, config).images(chosen % 2, chosen)
     torch.testing.assert_close(first, again)
     faces.images_NHWC[0] += 1  # aligned otherwise
     with pytest.raises(TypeError):
-        Heads(faces, config)
+        FacePoses(faces, config)
     faces.images_NHWC[0] -= 1
     detector.write_bytes(b"other weights")
     with pytest.raises(TypeError):
-        Heads(faces, config)
+        FacePoses(faces, config)
 
 
 def test_without_a_detector_it_is_refused(recipe):  # noqa: F811
@@ -171,10 +171,10 @@ def test_a_release_asks_for_poses_and_the_network_is_shown_them(posed, release_c
     config = release_config(f"generator.checkpoint={posed}", "sampler.yaw=[-20,20]")
     store = open_store(config.store).below("tiny/releases/0.1.0")
     plan = write_plan(config, preflight(config), store)
-    shots = first_round(plan.request, plan.units[0], open_plan(store)[1])
+    shots = first_round_shots(plan.request, plan.units[0], open_plan(store)[1])
     assert {shot.yaw for shot in shots} <= {-20.0, 20.0}
     assert all(shot.pitch is not None for shot in shots)
-    workshop = open_workshop(config, store)
+    workshop = load_release(config, store)
     _, told = workshop.generator.inputs(shots[:3], 3)
     assert told.seen_BSHW.shape == (3, CHANNELS, PX, PX)
     drawn = workshop.generator.generate(shots[:3], 3)
@@ -188,7 +188,7 @@ def test_poses_are_the_sources_where_none_are_asked_for(posed, release_config):
     store = open_store(config.store).below("tiny/releases/0.1.0")
     plan = write_plan(config, preflight(config), store)
     roster = open_plan(store)[1]
-    yaws = [s.yaw for unit in plan.units for s in first_round(plan.request, unit, roster)]
+    yaws = [s.yaw for unit in plan.units for s in first_round_shots(plan.request, unit, roster)]
     low, high = learned_range(plan.request["pose"]["bins"], 0)
     assert len(set(yaws)) == len(yaws)
     assert all(low <= yaw <= high for yaw in yaws)

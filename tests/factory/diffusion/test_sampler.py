@@ -12,8 +12,8 @@ from diffusers import (
 )
 
 from factory.diffusion import sampler
-from factory.diffusion.guidance import Told, guided
-from factory.diffusion.noise_schedule import Process
+from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import SAMPLERS, sample, spaced_timesteps
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import ConfigError
@@ -44,7 +44,7 @@ def reference(scheduler, network, noise, condition, num_steps):
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize("kind", ["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"])
 def test_agrees_with_diffusers(network, kind, prediction, num_steps, monkeypatch):
-    process = Process(1000)
+    process = NoiseSchedule(1000)
     noise, condition = torch.randn(2, 2, 8, 8), torch.randn(2, 6)
     if kind == "ddim":
         scheduler = DDIMScheduler(
@@ -91,9 +91,9 @@ def test_agrees_with_diffusers(network, kind, prediction, num_steps, monkeypatch
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
-def told(condition, guidance, away=None, similarity=None, away_similarity=None) -> Told:
+def told(condition, guidance, away=None, similarity=None, away_similarity=None) -> Conditioning:
     away = torch.zeros_like(condition) if away is None else away
-    return Told(condition, away, torch.tensor(guidance), similarity, away_similarity)
+    return Conditioning(condition, away, torch.tensor(guidance), similarity, away_similarity)
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "logsnr"])
@@ -107,7 +107,7 @@ def test_a_perfect_denoiser_is_reached_from_any_noise(kind, num_steps, spacing):
         calls.append(t)
         return wanted
 
-    got = sample(kind, denoise, noise, Process(1000), num_steps, spacing)
+    got = sample(kind, denoise, noise, NoiseSchedule(1000), num_steps, spacing)
     torch.testing.assert_close(got, wanted)
     assert len(calls) == num_steps
 
@@ -125,7 +125,7 @@ def gaussian(process):
 @pytest.mark.parametrize("second", ["dpmpp_2m", "dpmpp_2s", "unipc"])
 def test_second_order_comes_nearer_than_first_at_the_same_calls(second):
     """The flow of a Gaussian ends at x/2 exactly (up to the first timestep's noise)."""
-    process, noise = Process(1000), torch.randn(500, dtype=torch.float64)
+    process, noise = NoiseSchedule(1000), torch.randn(500, dtype=torch.float64)
     errors = {}
     for kind in ("ddim", second):
         got = sample(kind, gaussian(process), noise, process, 21, "logsnr")
@@ -134,7 +134,7 @@ def test_second_order_comes_nearer_than_first_at_the_same_calls(second):
 
 
 def test_guidance_mixes_conditional_and_unconditional(network):
-    process = Process(1000)
+    process = NoiseSchedule(1000)
     x, condition = torch.randn(2, 2, 8, 8), torch.randn(2, 6)
 
     def at(g):
@@ -150,7 +150,7 @@ def test_guidance_mixes_conditional_and_unconditional(network):
 
 
 def test_guidance_leads_away_from_another_identity(network):
-    process, x = Process(1000), torch.randn(2, 2, 8, 8)
+    process, x = NoiseSchedule(1000), torch.randn(2, 2, 8, 8)
     condition, other, t = torch.randn(2, 6), torch.randn(2, 6), torch.full((2,), 500)
     got = guided(network, process, "x0", told(condition, [2.0, 2.0], other))(x, 500)
     wanted, away = network(x, t, condition), network(x, t, other)
@@ -158,7 +158,7 @@ def test_guidance_leads_away_from_another_identity(network):
 
 
 def test_guidance_acts_in_its_interval_alone(network):
-    process, x, condition = Process(1000), torch.randn(2, 2, 8, 8), torch.randn(2, 6)
+    process, x, condition = NoiseSchedule(1000), torch.randn(2, 2, 8, 8), torch.randn(2, 6)
     inside = guided(network, process, "x0", told(condition, [3.0, 3.0]), (0.2, 0.6))
     whole = guided(network, process, "x0", told(condition, [3.0, 3.0]))
     plain = guided(network, process, "x0", told(condition, [1.0, 1.0]))
@@ -173,20 +173,20 @@ def test_guidance_leads_away_from_another_similarity():
     condition, x = torch.ones(2, 6), torch.randn(2, 2, 8, 8)
     similarity, away = torch.tensor([0.5, -0.2]), torch.tensor([1.0, 0.0])
     asked = told(condition, [2.0, 2.0], condition, similarity, away)
-    got = guided(network, Process(10), "x0", asked)(x, 5)
+    got = guided(network, NoiseSchedule(10), "x0", asked)(x, 5)
     factor = 2 * similarity - away
     torch.testing.assert_close(got, x * factor.view(2, 1, 1, 1))
 
 
 def test_timesteps_begin_at_the_noisiest():
-    process = Process(1000)
+    process = NoiseSchedule(1000)
     assert spaced_timesteps(process, 4, "trailing") == [999, 749, 499, 249]
     spaced = spaced_timesteps(process, 8, "logsnr")
     assert spaced[0] == 999
     assert sorted(set(spaced), reverse=True) == spaced
-    assert spaced_timesteps(Process(10), 10, "logsnr") == list(range(9, -1, -1))
+    assert spaced_timesteps(NoiseSchedule(10), 10, "logsnr") == list(range(9, -1, -1))
     with pytest.raises(ValueError, match=r"sampler\.num_steps"):
-        spaced_timesteps(Process(10), 11, "trailing")
+        spaced_timesteps(NoiseSchedule(10), 11, "trailing")
 
 
 def test_epsilon_is_not_spaced_trailing(release_config):

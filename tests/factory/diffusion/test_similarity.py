@@ -11,7 +11,7 @@ from PIL import Image
 
 from factory import checkpoint
 from factory.diffusion.similarity import GRID, draw_similarities, similarity_loss
-from factory.diffusion.train import GeneratorLoss, begin_with, network_shape, train
+from factory.diffusion.train import GeneratorLoss, init_from, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError, ConfigError
 from factory.planning.preflight import preflight
@@ -90,20 +90,20 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
 def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, tmp_path):  # noqa: F811
     first = recipe("generator.similarity_tokens=2", "training.max_steps=1")
     train(first, quiet)
-    story = checkpoint.read_story(first.training.out, "generator", "k")
+    story = checkpoint.read_metadata(first.training.out, "generator", "k")
     before = checkpoint.load(first.training.out, "generator", "k").tensors
     network = UViT(Shape(**story["config"]["shape"]))
     torch.nn.init.normal_(network.joined_drive.weight)  # it begins at zero
     new = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     begin = (f"generator.start={first.training.out}", "generator.renew_identity=true")
     asked = recipe(*begin, "generator.similarity_tokens=2").generator
-    begin_with(network, asked, story["lineage"] | {"recognizer": "0" * 64})
+    init_from(network, asked, story["lineage"] | {"recognizer": "0" * 64})
     for name, tensor in network.state_dict().items():
         reads = name.startswith(("identity.", "joined.", "joined_drive."))
         wanted = new if reads else before
         torch.testing.assert_close(tensor, wanted[name])
     with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
-        begin_with(network, asked, story["lineage"] | {"autoencoder": "0" * 64})
+        init_from(network, asked, story["lineage"] | {"autoencoder": "0" * 64})
     with pytest.raises(ConfigError, match=r"generator\.renew_identity: got true without"):
         recipe("generator.renew_identity=true")
 
@@ -120,17 +120,17 @@ def test_sheets_show_how_far_a_training_is(recipe, tmp_path, tokens):  # noqa: F
 
 
 def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
-    story = checkpoint.read_story(str(weights / "generator"), "generator", "k")
+    story = checkpoint.read_metadata(str(weights / "generator"), "generator", "k")
     wider = UViT(replace(Shape(**story["config"]["shape"]), width=64))
     asked = recipe(
         f"generator.start={weights / 'generator'}", "generator.num_timesteps=100"
     ).generator
     with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
-        begin_with(wider, asked, {"recognizer": "0" * 64})
+        init_from(wider, asked, {"recognizer": "0" * 64})
     with pytest.raises(CheckpointError, match=r"generator\.start: .* of shape"):
-        begin_with(wider, asked, story["lineage"])
+        init_from(wider, asked, story["lineage"])
     with pytest.raises(CheckpointError, match=r"generator\.num_timesteps: got 7 .* with 100"):
-        begin_with(wider, replace(asked, num_timesteps=7), story["lineage"])
+        init_from(wider, replace(asked, num_timesteps=7), story["lineage"])
 
 
 def test_whom_guidance_leads_away_from_has_a_similarity_too():

@@ -11,7 +11,7 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.loss_by_noise_level import ErrorByLevel
+from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
 from factory.diffusion.train import GeneratorLoss, dropout, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.embed import Recognizer
@@ -87,7 +87,7 @@ def test_generator_trains_in_both_spaces(recipe, tmp_path, space):
     )
     metrics = train(config, quiet)
     assert 0 < metrics["final_loss"] < 2
-    story = checkpoint.read_story(str(tmp_path / "out"), "generator", "k")
+    story = checkpoint.read_metadata(str(tmp_path / "out"), "generator", "k")
     assert story["config"]["space"] == space
     assert ("autoencoder" in story["lineage"]) == (space == "latents")
 
@@ -142,7 +142,7 @@ def test_errors_stand_in_the_history_by_noise_level(recipe, tmp_path):
 
 
 def test_errors_by_level_are_means_since_the_last_look():
-    levels = ErrorByLevel(100)
+    levels = LossByNoiseLevel(100)
     assert levels.take() == {}
     levels.add(torch.tensor([0, 19, 20, 99]), torch.tensor([1.0, 3.0, 5.0, 7.0]))
     levels.add(torch.tensor([98]), torch.tensor([8.0]))

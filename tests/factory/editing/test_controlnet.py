@@ -96,7 +96,7 @@ def test_it_trains_resumes_and_is_loaded_on_its_base_alone(training, base, tmp_p
     metrics = train(training(), log=said.append)
     assert metrics["final_loss"] > 0
     made, sha256 = MaskControlNet.load(str(tmp_path / "out"), base)
-    assert sha256 == checkpoint.read_story(str(tmp_path / "out"), "controlnet", "x")["sha256"]
+    assert sha256 == checkpoint.read_metadata(str(tmp_path / "out"), "controlnet", "x")["sha256"]
     zero = [block.weight.abs().max() for block in made.controlnet.controlnet_down_blocks]
     assert max(zero) > 0
     again: list[str] = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config.editing import EditorConfig, RegionsConfig
+from factory.config.editing import InpaintingTrainingConfig, RegionsConfig
 from factory.editing.segmenters import (
     GroundingDino,
     OnnxSegmenter,
@@ -195,7 +195,7 @@ def test_digests_and_what_is_missing(tmp_path):
         segmenter_sha256(empty)
     with pytest.raises(CheckpointError, match="holds no SamModel"):
         open_segmenter(empty, CPU)
-    training = EditorConfig(segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx"))
+    training = InpaintingTrainingConfig(segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx"))
     with pytest.raises(CheckpointError, match=r"editor\.segmenter_path: no file"):
         segmenter_sha256(training)
     broken = tmp_path / "broken.onnx"

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from factory import checkpoint
-from factory.config import EditorConfig, SourceConfig, load
+from factory.config import InpaintingTrainingConfig, SourceConfig, load
 from factory.diffusion.uvit import UViT
 from factory.editing.training_examples import AS_IS, ExampleMaker
 from factory.editing.uvit_inpainting import (
     CHANNELS,
     SEEN_CHANNELS,
-    begin_with,
+    init_from,
     seen,
     shape_of,
     train,
@@ -43,7 +43,7 @@ def networks(start):
     shape = shape_of(start, PX)
     plain, twin = UViT(dataclasses.replace(shape, seen_channels=0)), UViT(shape)
     plain.load_state_dict(start.tensors)
-    begin_with(twin, start)
+    init_from(twin, start)
     return plain.eval(), twin.eval()
 
 
@@ -73,7 +73,7 @@ def test_what_it_is_shown_holds_nothing_of_the_region():
 
 
 def test_examples_are_painted_or_as_they_were(faces):
-    maker = ExampleMaker(faces, EditorConfig(drawn=0.5), SourceConfig(image_px=PX))
+    maker = ExampleMaker(faces, InpaintingTrainingConfig(drawn=0.5), SourceConfig(image_px=PX))
     rng, chosen = np.random.default_rng(0), np.arange(12)
     flipped = np.arange(12) % 2 == 1
     made = maker.batch(chosen, flipped, rng, 1.0)
@@ -94,7 +94,7 @@ def test_a_segmenter_says_where_faces_are(faces):
             mask[:, :, : PX // 2] = 1
             return mask
 
-    recipe = EditorConfig(kinds=("background",))
+    recipe = InpaintingTrainingConfig(kinds=("background",))
     maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX), Half())
     flipped = np.array([False, True])
     made = maker.batch(np.arange(2), flipped, np.random.default_rng(0), 1.0)
@@ -104,7 +104,7 @@ def test_a_segmenter_says_where_faces_are(faces):
 
 
 def test_regions_grow_while_it_learns(faces):
-    recipe = EditorConfig(largest_share=0.6, kinds=("blocks",))
+    recipe = InpaintingTrainingConfig(largest_share=0.6, kinds=("blocks",))
     maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
 
     def area(way):

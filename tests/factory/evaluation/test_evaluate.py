@@ -7,7 +7,7 @@ import pytest
 
 from factory.config import SourceConfig
 from factory.evaluation.diversity import pose
-from factory.evaluation.similarity import BINS, Faces, similarity
+from factory.evaluation.similarity import BINS, SampledFaces, similarity
 from factory.evaluation.throughput import throughput
 from factory.records import Counts, Manifest, Shard, Timings
 
@@ -22,7 +22,7 @@ class ByColour:
         return unit / np.linalg.norm(unit, axis=1, keepdims=True)
 
 
-def similarity_of(release: Faces, source: Faces):
+def similarity_of(release: SampledFaces, source: SampledFaces):
     embed = ByColour().embed
     return similarity(
         embed(release.images_NHWC), release.labels, embed(source.images_NHWC), source.labels
@@ -37,8 +37,8 @@ RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 
 
 def test_separated_people():
-    faces = Faces(flat(RED, RED, GREEN, GREEN), np.array([0, 0, 1, 1]))
-    source = Faces(flat(BLUE, BLUE, RED, RED), np.array([0, 0, 1, 1]))
+    faces = SampledFaces(flat(RED, RED, GREEN, GREEN), np.array([0, 0, 1, 1]))
+    source = SampledFaces(flat(BLUE, BLUE, RED, RED), np.array([0, 0, 1, 1]))
     figures = similarity_of(faces, source)
     assert figures["release"]["auc"] == 1.0
     assert figures["release"]["genuine"]["mean"] == pytest.approx(1)
@@ -49,7 +49,7 @@ def test_separated_people():
 
 
 def test_one_person_is_not_enough_for_pairs():
-    one = Faces(flat(RED, RED), np.array([0, 0]))
+    one = SampledFaces(flat(RED, RED), np.array([0, 0]))
     assert "n/a" in similarity_of(one, one)["release"]["note"]
 
 
@@ -58,7 +58,7 @@ class Unread:
 
 
 def test_pose_says_what_it_needs():
-    faces = Faces(flat(RED), np.array([0]))
+    faces = SampledFaces(flat(RED), np.array([0]))
     assert "source.detector" in pose(faces, Unread(), SourceConfig())["note"]
 
 

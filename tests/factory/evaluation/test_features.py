@@ -102,7 +102,7 @@ def test_clip_agrees_with_its_own_preprocessing(clip):
 def test_a_release_is_compared_in_them(release_config, means, clip):
     config = release_config(f"features.inception={means}", f"features.clip={clip}")
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     found = json.loads(store.get("metrics/properties.json"))["features"]
     assert {name: seen["num_made"] for name, seen in found.items()} == {"inception": 12, "clip": 12}
     assert min(seen["fid"] for seen in found.values()) > 0
@@ -115,7 +115,7 @@ def test_quality_and_a_further_set_stand_beside_the_source(release_config, peopl
     few = f"kind: folder, path: {people}, image_px: {PX}, num_identities: 2"
     config = release_config(f"features.quality={tmp_path / 'head'}", f"features.beside=[{{{few}}}]")
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     found = json.loads(store.get("metrics/properties.json"))
     recognizer = Recognizer.load(str(tmp_path / "head"), CPU)
     assert recognizer.sha256 == head

@@ -16,12 +16,12 @@ from factory.config import AuditConfig, SourceConfig, load
 from factory.errors import IntegrityError, LeakError
 from factory.evaluation.embeddings import MadeFaces, RealFaces, made_faces, real_faces
 from factory.evaluation.leakage import NOBODY, RealPeople, leakage, refuse_leaks
-from factory.evaluation.perceptual_hash import PixelHash
+from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
 from factory.release import build
 from factory.shards import layout
-from factory.shards.manifest import collect, plan_of
+from factory.shards.manifest import collect, read_plan
 from factory.sources import open_source
 from factory.sources.base import Subset
 from factory.store import LocalStore
@@ -103,7 +103,7 @@ def test_pixel_hashes_ignore_light_and_see_mirrors():
     small = rng.integers(0, 255, (2, 14, 14, 3), np.uint8)
     faces = np.stack([np.asarray(Image.fromarray(s).resize((112, 112))) for s in small])
     darker = (faces * 0.6 + 20).astype(np.uint8)
-    plain, mirrored = PixelHash(), PixelHash(mirrored=True)
+    plain, mirrored = PerceptualHash(), PerceptualHash(mirrored=True)
     cosine = plain.embed(faces) @ plain.embed(darker).T
     assert cosine.diagonal().min() > 0.95
     assert abs(cosine[0, 1]) < 0.4
@@ -116,7 +116,7 @@ def test_a_release_that_leaks_is_sealed_but_not_published(release_config, monkey
     monkeypatch.setattr("factory.evaluation.leakage.EQUAL", -1.0)  # everything is a copy
     with pytest.raises(LeakError, match=r"audit\.max_leak_fraction"):
         build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert store.exists(layout.SUMS)
     assert store.exists(layout.REPORT)
     assert not store.exists(layout.SUCCESS)
@@ -130,7 +130,7 @@ def test_without_a_judge_the_report_says_so(release_config):
     config = release_config("judge.checkpoint=null")
     build(config, run_units, say=said.append)
     assert any("audit        n/a: no judge looked" in line for line in said)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert "n/a: no judge" in store.get(layout.REPORT).decode()
     assert "No independent recognizer" in store.get(layout.CARD).decode()
 
@@ -150,9 +150,9 @@ def released(release_config):
     """(config, store, manifest, a judge that must not be asked) of a published release."""
     config = release_config()
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
-    return config, store, collect(store, plan_of(store)), Never(judge.sha256)
+    return config, store, collect(store, read_plan(store)), Never(judge.sha256)
 
 
 def test_vectors_are_embedded_once(released):
@@ -198,7 +198,7 @@ def test_a_judge_that_gives_no_numbers_is_refused(released):
 
 def test_a_shard_that_was_changed_is_not_audited(released):
     _, store, manifest, never = released
-    tar = store.root / layout.tar(0)
+    tar = store.root / layout.tar_name(0)
     tar.chmod(0o644)
     tar.write_bytes(tar.read_bytes() + b"x")
     with pytest.raises(IntegrityError, match="does not have its sha256"):
@@ -218,7 +218,7 @@ def test_what_leaks_is_named_and_real_people_are_not(released):
 def test_pictures_of_real_faces_are_shown_where_asked_for(release_config):
     config = release_config("audit.show_real=true")
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert store.get(layout.REPORT).decode().count("<img") == 10 + 24
 
 
@@ -266,11 +266,11 @@ def test_real_faces_that_were_planted_are_found(lfw, tmp_path):
     """By dlib, of 50 faces each: every copy, and 95 % of those mirrored, cropped, recompressed or
     relit; of strangers at most 1 %."""
     source, strangers = lfw
-    judge, hashed = open_embedder("dlib", torch.device("cpu"), "judge.checkpoint"), PixelHash()
+    judge, hashed = open_embedder("dlib", torch.device("cpu"), "judge.checkpoint"), PerceptualHash()
     asked = SourceConfig(kind="folder", path=str(LFW))
     (real,) = real_faces(source, asked, [judge], str(tmp_path))
     plain, mirrored = (
-        real_faces(source, asked, [PixelHash(m)], str(tmp_path))[0] for m in (False, True)
+        real_faces(source, asked, [PerceptualHash(m)], str(tmp_path))[0] for m in (False, True)
     )
     hashes = RealFaces(
         np.concatenate([plain.unit_ND, mirrored.unit_ND]),

@@ -4,7 +4,7 @@ import json
 import os
 
 from factory.config import FleetConfig
-from factory.execution.event_log import Events
+from factory.execution.event_log import EventLog
 from factory.execution.inline import run_units
 from factory.records import Counts, Shard, Timings
 from factory.release import build
@@ -15,7 +15,7 @@ def lines(path):
 
 
 def test_a_line_for_each_event(tmp_path):
-    events = Events(str(tmp_path / "logs" / "events.jsonl"))
+    events = EventLog(str(tmp_path / "logs" / "events.jsonl"))
     events.tell("lost", worker=3, shots_in_hand=[[7, 0, 1]])
     counts = Counts(8, 2, 7, 3, 0, {"blurred": 3})
     events.committed(Shard(5, "h", [], counts, Timings(0.0, 9.0, 7.0, 8.0, 0.5, 2), attempt=1))
@@ -30,7 +30,7 @@ def test_a_line_for_each_event(tmp_path):
 
 def test_nothing_is_said_where_nobody_asks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Events(FleetConfig().events).tell("lost", worker=1)
+    EventLog(FleetConfig().events).tell("lost", worker=1)
     assert not list(tmp_path.iterdir())
 
 

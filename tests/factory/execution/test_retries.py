@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.execution.retries import Care, ids
+from factory.execution.retries import RetryState, ids
 from factory.records import Shot
 
 
@@ -13,9 +13,9 @@ def batch(size: int) -> list[Shot]:
     return [Shot(f"k{i}", 0, i, 0, 0, "ddim", 1, 1.0, 0, i) for i in range(size)]
 
 
-def live(shots: list[Shot], poison: set[str]) -> tuple[Care, int]:
+def live(shots: list[Shot], poison: set[str]) -> tuple[RetryState, int]:
     """Make the batch until no actor dies: (what is known then, deaths)."""
-    care = Care()
+    care = RetryState()
     for deaths in range(200):
         deadly = [g for g in care.groups(shots) if {shot.key for shot in g} & poison]
         if not deadly:
@@ -28,7 +28,7 @@ def live(shots: list[Shot], poison: set[str]) -> tuple[Care, int]:
 def test_exactly_the_shots_that_kill_are_poisoned(size, data):
     poison = data.draw(st.sets(st.integers(0, size - 1)))
     care, _ = live(batch(size), {f"k{i}" for i in poison})
-    assert {key for key, _ in care.poisoned} == {f"k{i}" for i in poison}
+    assert {key for key, _ in care.quarantined_shots} == {f"k{i}" for i in poison}
     drawn = [shot.slot for group in care.groups(batch(size)) for shot in group]
     assert drawn == [i for i in range(size) if i not in poison]
 
@@ -39,18 +39,18 @@ def test_one_shot_of_sixteen_costs_seven_deaths():
 
 def test_a_single_death_changes_nothing_and_one_by_chance_is_no_proof():
     shots = batch(4)
-    once = Care().after_death(ids(shots))
+    once = RetryState().after_death(ids(shots))
     assert once.groups(shots) == [shots]
     assert not once.alone
     alone = once.after_death(ids(shots[:1]))
     assert alone.alone
-    assert not alone.poisoned
+    assert not alone.quarantined_shots
 
 
 def test_lost_nodes_and_deaths_without_a_shot_are_counted_apart():
-    care = Care().begun_again().begun_again()
+    care = RetryState().begun_again().begun_again()
     assert not care.alone
     care = care.after_death(())
     assert (care.attempt, care.deaths, care.blind_deaths) == (3, 1, 1)
-    assert not care.halved
+    assert not care.bisected
     assert not care.alone

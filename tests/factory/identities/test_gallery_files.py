@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.checkpoint import read_story
+from factory.checkpoint import read_metadata
 from factory.errors import ConfigError, PlanError
 from factory.execution.inline import run_units
 from factory.identities import gallery as gallery_module
@@ -83,7 +83,7 @@ def test_draws_begin_after_earlier_identities():
 
 def gallery_of(config, path, rows) -> str:
     """The setting for a gallery that claims to be by the config's recognizer."""
-    story = read_story(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
+    story = read_metadata(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     np.save(path / "gallery.npy", rows)
     (path / "gallery.json").write_text(json.dumps({"recognizer": story["sha256"]}))
     return f"identities.gallery={path / 'gallery.npy'}"
@@ -136,7 +136,7 @@ def test_a_release_keeps_away_from_a_gallery(release_config, tmp_path):
 
 
 def store_of(config, version: str) -> LocalStore:
-    return LocalStore(config.store.url).below(layout.prefix("tiny", version))
+    return LocalStore(config.store.url).below(layout.release_prefix("tiny", version))
 
 
 def test_a_release_extends_another(release_config):

@@ -124,7 +124,7 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         "identities.max_cosine=.999",
     )
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     roster = open_plan(store)[1]
     assert Counter(who.group for who in roster.identities) == {"a": 3, "b": 3}
     assert "Balance of groups" in store.get(layout.REPORT).decode()

@@ -18,7 +18,7 @@ GOOD = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 
 
 def verdict(scores: Scores, **limits):
-    return filters.judge(scores, filters.build_filters(as_dict(FiltersConfig(**limits))))
+    return filters.apply_filters(scores, filters.build_filters(as_dict(FiltersConfig(**limits))))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from factory.config import FeedConfig, load
+from factory.config import BatchesConfig, load
 from factory.errors import ConfigError, SourceError
-from factory.recognition.batches import CorruptCount, Crowd, Feed, Part, open_crowd
+from factory.recognition.batches import CorruptCount, TrainingSet, BatchLoader, WeightedSource, open_training_set
 from factory.sources import FaceSet
 from factory.sources.recordio import _cut, _record
-from factory.training.batch_order import Order
+from factory.training.batch_order import BatchOrder
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 from tests.factory.sources.test_recordio import JPEGS
 
@@ -28,8 +28,8 @@ def config(people, tmp_path):
     return make
 
 
-def batches(crowd, num_workers=0, first=0, total=6, accumulate=1):
-    feed = Feed(crowd, Order(1, len(crowd), 4), num_workers, accumulate)
+def batches(training_set, num_workers=0, first=0, total=6, accumulate=1):
+    feed = BatchLoader(training_set, BatchOrder(1, len(training_set), 4), num_workers, accumulate)
     return list(feed.batches(first, total))
 
 
@@ -41,8 +41,8 @@ def same(one, other):
 
 
 def test_workers_give_the_batches_of_memory_in_their_order(config):
-    memory = batches(open_crowd(config())[0])
-    lazy, _ = open_crowd(config("feed.num_workers=2"))
+    memory = batches(open_training_set(config())[0])
+    lazy, _ = open_training_set(config("feed.num_workers=2"))
     assert same(memory, batches(lazy, 2))
     assert same(memory, batches(lazy, 1))
     assert same(memory[4:], batches(lazy, 2, first=4))  # resumed in the second epoch
@@ -53,14 +53,14 @@ def test_workers_give_the_batches_of_memory_in_their_order(config):
 
 def test_held_out_people_are_the_same_in_memory_and_on_disk(config):
     for workers in (0, 1):
-        crowd, heldout = open_crowd(
+        training_set, heldout = open_training_set(
             config("source.holdout_identities=2", f"feed.num_workers={workers}")
         )
-        assert crowd.names == ["person_0", "person_1"]
+        assert training_set.names == ["person_0", "person_1"]
         assert sorted(heldout.keys) == [f"person_{p}/{i}" for p in (2, 3) for i in range(3)]
-        assert crowd.describe(heldout) == "6 images of 2 people, 6 held out"
+        assert training_set.describe(heldout) == "6 images of 2 people, 6 held out"
     with pytest.raises(SourceError, match=r"source\.holdout_identities: got 4 of 4"):
-        open_crowd(config("source.holdout_identities=4", "feed.num_workers=1"))
+        open_training_set(config("source.holdout_identities=4", "feed.num_workers=1"))
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def mixed(other, **fields):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sources_are_mixed_with_their_domains(config, other, workers):
     items = (mixed(other, domain="made", weight=2.5), f"feed.num_workers={workers}")
-    crowd, _ = open_crowd(config(*items))
-    assert crowd.names[:4] == [f"person_{i}" for i in range(4)]
-    assert crowd.names[4:] == ["made/new", "made/person_1"]
-    assert crowd.domains == ["real"] * 4 + ["made"] * 2
-    weights = crowd.weights(config(*items).feed)
+    training_set, _ = open_training_set(config(*items))
+    assert training_set.names[:4] == [f"person_{i}" for i in range(4)]
+    assert training_set.names[4:] == ["made/new", "made/person_1"]
+    assert training_set.domains == ["real"] * 4 + ["made"] * 2
+    weights = training_set.weights(config(*items).feed)
     assert weights.tolist() == [1.0] * 12 + [2.5] * 3
-    together, _ = open_crowd(
+    together, _ = open_training_set(
         config(mixed(other, same_people="true"), f"feed.num_workers={workers}")
     )
     assert together.names == [f"person_{i}" for i in range(4)] + ["new"]
@@ -97,13 +97,13 @@ def test_sources_are_mixed_with_their_domains(config, other, workers):
 
 
 def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config, other):
-    crowd, heldout = open_crowd(config(mixed(other, domain="made"), "feed.min_images=2"))
-    assert crowd.names[-1] == "made/person_1"
-    assert sorted(set(crowd.labels.tolist())) == list(range(5))
-    assert crowd.lines == ["left out: 1 of 6 identities with fewer than 2 images (feed.min_images)"]
-    assert "14 images of 5 people (12 real, 2 made)" in crowd.describe(heldout)
+    training_set, heldout = open_training_set(config(mixed(other, domain="made"), "feed.min_images=2"))
+    assert training_set.names[-1] == "made/person_1"
+    assert sorted(set(training_set.labels.tolist())) == list(range(5))
+    assert training_set.lines == ["left out: 1 of 6 identities with fewer than 2 images (feed.min_images)"]
+    assert "14 images of 5 people (12 real, 2 made)" in training_set.describe(heldout)
     with pytest.raises(SourceError, match=r"feed\.min_images: nobody has 9 images"):
-        open_crowd(config("feed.min_images=9"))
+        open_training_set(config("feed.min_images=9"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -115,55 +115,55 @@ def test_a_training_is_told_of_gaps_in_the_labels(config, tmp_path, workers):
     )
     (tmp_path / "gaps.rec").write_bytes(records)
     items = ("source.kind=recordio", f"source.path={tmp_path / 'gaps.rec'}")
-    crowd, _ = open_crowd(config(*items, f"feed.num_workers={workers}"))
-    assert "labels up to 4 with 2 gaps" in crowd.lines[0]
-    assert crowd.labels.tolist() == [0, 1, 1, 2]
+    training_set, _ = open_training_set(config(*items, f"feed.num_workers={workers}"))
+    assert "labels up to 4 with 2 gaps" in training_set.lines[0]
+    assert training_set.labels.tolist() == [0, 1, 1, 2]
 
 
-def crowd_of(*counts: int, more: tuple[Part, ...] = ()) -> Crowd:
+def crowd_of(*counts: int, more: tuple[WeightedSource, ...] = ()) -> TrainingSet:
     labels = np.repeat(np.arange(len(counts)), counts)
     keys = [f"k{i}" for i in range(len(labels))]
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
     faces = FaceSet(images, labels, keys, [str(i) for i in range(len(counts))], [])
-    return Crowd([Part(faces, "real", 1.0, True), *more], 1)
+    return TrainingSet([WeightedSource(faces, "real", 1.0, True), *more], 1)
 
 
 def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
-    crowd = crowd_of(1, 9)
-    assert crowd.weights(FeedConfig()) is None
-    balanced = crowd.weights(FeedConfig(balance="class"))
-    assert np.bincount(crowd.labels, balanced).tolist() == pytest.approx([5.0, 5.0])
-    made = Part(crowd_of(2).parts[0].faces, "made", 5.0, False)
+    training_set = crowd_of(1, 9)
+    assert training_set.weights(BatchesConfig()) is None
+    balanced = training_set.weights(BatchesConfig(balance="class"))
+    assert np.bincount(training_set.labels, balanced).tolist() == pytest.approx([5.0, 5.0])
+    made = WeightedSource(crowd_of(2).parts[0].faces, "made", 5.0, False)
     heavy = crowd_of(1, 9, more=(made,))
-    shares = np.bincount(heavy.labels, heavy.weights(FeedConfig(balance="class")))
+    shares = np.bincount(heavy.labels, heavy.weights(BatchesConfig(balance="class")))
     assert shares.tolist() == pytest.approx([4.0, 4.0, 20.0])
     (tmp_path / "keys.txt").write_text("k0\nk3\n")
-    named = crowd.weights(FeedConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5))
+    named = training_set.weights(BatchesConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5))
     assert named.tolist() == [5.0, 1, 1, 5, 1, 1, 1, 1, 1, 1]
-    order = Order(0, len(crowd), 2, named)
+    order = BatchOrder(0, len(training_set), 2, named)
     drawn = np.concatenate([order.batch(step) for step in range(9)])
     assert np.bincount(drawn).tolist() == named.tolist()
     (tmp_path / "keys.txt").write_text("k0\nnobody\n")
     with pytest.raises(SourceError, match=r"names 2 keys, 1 of them are in the sources"):
-        crowd.weights(FeedConfig(oversample=str(tmp_path / "keys.txt")))
+        training_set.weights(BatchesConfig(oversample=str(tmp_path / "keys.txt")))
     with pytest.raises(ConfigError, match=r"feed\.oversample: no such file"):
-        crowd.weights(FeedConfig(oversample="none.txt"))
+        training_set.weights(BatchesConfig(oversample="none.txt"))
 
 
 def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config, people, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(people, broken)
     (broken / "person_1" / "1.png").write_bytes(b"no image")
-    crowd, _ = open_crowd(config(f"source.path={broken}", "feed.num_workers=1"))
-    first, second = batches(crowd, 1, total=3), batches(crowd, 2, total=3)
+    training_set, _ = open_training_set(config(f"source.path={broken}", "feed.num_workers=1"))
+    first, second = batches(training_set, 1, total=3), batches(training_set, 2, total=3)
     assert same(first, second)
     unread = [place for b in first for place in b.unreadable]
     assert unread == [4]  # person_1's second image, once an epoch
     following = draw_face(1, 2)
     batch = next(b for b in first if b.unreadable)
     assert any(np.array_equal(image.numpy(), following) for image in batch.images_BHWC)
-    patient = CorruptCount(crowd, 0.1)
-    strict = CorruptCount(crowd, 0.01)
+    patient = CorruptCount(training_set, 0.1)
+    strict = CorruptCount(training_set, 0.01)
     lines = [line for seen in first * 2 for line in patient.see(seen)]
     assert lines == ["left out: person_1/1: not a readable image (UnidentifiedImageError)"]
     with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is pers"):
@@ -171,6 +171,6 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
 
 
 def test_all_images_of_everybody_come_once_an_epoch(config):
-    crowd, _ = open_crowd(config())
-    labels = [label for b in batches(crowd, total=3) for label in b.labels_B.tolist()]
+    training_set, _ = open_training_set(config())
+    labels = [label for b in batches(training_set, total=3) for label in b.labels_B.tolist()]
     assert np.bincount(labels).tolist() == [IMAGES] * PEOPLE

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from factory.config import RecognizerConfig
 from factory.errors import CheckpointError
-from factory.recognition.class_shards import Rows
+from factory.recognition.class_shards import RankRows
 from factory.recognition.margin import arcface
 from factory.recognition.prototypes import (
     Prototypes,
@@ -167,7 +167,7 @@ def test_confidence_is_cosine_to_the_own_and_the_nearest_other():
 
 def test_rows_cover_all_classes_once():
     for world in (1, 2, 3, 5):
-        rows = [Rows.of(REAL, VIRTUAL, rank, world) for rank in range(world)]
+        rows = [RankRows.of(REAL, VIRTUAL, rank, world) for rank in range(world)]
         everyone = torch.arange(REAL + VIRTUAL)
         places = torch.stack([part.place(everyone, REAL) for part in rows])
         assert ((places >= 0).sum(0) == 1).all()

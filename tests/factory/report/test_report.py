@@ -14,7 +14,7 @@ import yaml
 
 from factory.config import load
 from factory.evaluation.release_metadata import Kept
-from factory.evaluation.similarity import Faces
+from factory.evaluation.similarity import SampledFaces
 from factory.execution.inline import run_units
 from factory.records import Counts, Manifest, Shard, Timings
 from factory.release import Release, build, evaluate_and_report
@@ -68,7 +68,7 @@ def release(plots, people, weights, tmp_path_factory):
         root / "c.yaml", [*dotlist, title, picky, "plan.max_rounds=1", "audit.show_real=true"]
     )
     build(config, run_units, say=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     plan = manifest.sealed_plan(store)
     made = manifest.collect(store, plan)
     assert 0 < made.counts.kept < made.counts.shots, "wants some of both"
@@ -220,7 +220,7 @@ def test_a_sheet_is_white_where_a_row_is_short():
     assert sheet.shape == (10, 10, 3)
     assert (sheet[:4, :4] == red).all()
     assert (sheet[6:, 6:] == 255).all()
-    faces = Faces(np.stack([red, red]), np.array([3, 1]))
+    faces = SampledFaces(np.stack([red, red]), np.array([3, 1]))
     assert sheets.first_identities(faces, 1) == [3]
 
 

@@ -25,7 +25,7 @@ def released(people, weights, tmp_path_factory) -> LocalStore:
     (root / "release.yaml").write_text("{}\n")
     config = load(root / "release.yaml", tiny_dotlist(people, weights, root / "store"))
     build(config, run_units, say=lambda line: None)
-    return LocalStore(config.store.url).below(layout.prefix("tiny", "0.1.0"))
+    return LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
 
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))

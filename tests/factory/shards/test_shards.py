@@ -77,34 +77,34 @@ def test_a_png_keeps_every_bit_and_says_that_it_was_edited():
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):
     shard = commit(store)
-    data = store.get(layout.tar(0))
+    data = store.get(layout.tar_name(0))
     for row, face in zip(metadata_rows(store, 0), make_faces(), strict=True):
         piece = data[row["offset"] : row["offset"] + row["size"]]
         assert piece == face.encoded
         assert row["sha256"] == hashlib.sha256(piece).hexdigest()
         assert (row["key"], row["seed"]) == (face.shot.key, face.shot.seed)
     assert [file.name for file in shard.files] == [
-        layout.tar(0),
-        layout.metadata(0),
-        layout.rejects(0),
+        layout.tar_name(0),
+        layout.metadata_name(0),
+        layout.rejects_name(0),
     ]
 
 
 def test_tars_carry_no_time_or_owner_and_repeat(store, tmp_path):
     commit(store)
-    with tarfile.open(fileobj=io.BytesIO(store.get(layout.tar(0)))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(store.get(layout.tar_name(0)))) as tar:
         members = tar.getmembers()
     assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
     assert [m.name.split(".")[1] for m in members] == ["jpg", "cls", "json"] * 4
     other = LocalStore(tmp_path / "other")
     commit(other)
-    for name in (layout.tar(0), layout.metadata(0), layout.rejects(0)):
+    for name in (layout.tar_name(0), layout.metadata_name(0), layout.rejects_name(0)):
         assert store.get(name) == other.get(name)
 
 
 def test_plain_webdataset_reads_the_shard(store):
     commit(store)
-    path = str(store.path(layout.tar(0)))
+    path = str(store.path(layout.tar_name(0)))
     samples = list(webdataset.WebDataset(path, shardshuffle=False).decode("rgb8"))
     assert [s["__key__"] for s in samples] == [f.shot.key for f in make_faces()]
     assert [s["cls"] for s in samples] == [0, 0, 1, 1]
@@ -117,7 +117,7 @@ def test_a_lost_race_with_the_same_bytes_is_proof(store):
     second = commit(store, took_s=0.8)
     assert second == first  # the record that stands
     (proof,) = store.list(layout.PROOFS)
-    assert json.loads(store.get(proof))["files"] == json.loads(store.get(layout.commit(0)))["files"]
+    assert json.loads(store.get(proof))["files"] == json.loads(store.get(layout.commit_name(0)))["files"]
 
 
 def test_other_bytes_of_the_same_unit_are_an_alarm(store):
@@ -155,9 +155,9 @@ def test_rejects_and_failures_are_written_with_their_reason(store):
     commit(store, faces=faces[:2], rejected=[(faces[2], "too_dark")], failures=[failure])
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(io.BytesIO(store.get(layout.rejects(0)))).to_pylist()
+    rows = pq.read_table(io.BytesIO(store.get(layout.rejects_name(0)))).to_pylist()
     assert [(r["key"], r["reason"]) for r in rows] == [(faces[2].shot.key, "too_dark")]
-    line = json.loads(store.get(layout.quarantine(0)))
+    line = json.loads(store.get(layout.quarantine_name(0)))
     assert line["shot"]["seed"] == faces[3].shot.seed
     assert "Traceback" in line["traceback"]
 
@@ -192,7 +192,7 @@ def test_seal_then_verify(store, plan):
     assert not any(name.startswith(("_commits", "metrics", "report")) for name in names)
 
 
-@pytest.mark.parametrize("victim", [layout.tar(0), layout.metadata(0), layout.PLAN])
+@pytest.mark.parametrize("victim", [layout.tar_name(0), layout.metadata_name(0), layout.PLAN])
 def test_one_flipped_byte_is_named(store, plan, victim):
     commit(store)
     finish(store, plan)
@@ -205,10 +205,10 @@ def test_one_flipped_byte_is_named(store, plan, victim):
 def test_missing_and_stray_files_are_named(store, plan):
     commit(store)
     finish(store, plan)
-    store.path(layout.rejects(0)).unlink()
+    store.path(layout.rejects_name(0)).unlink()
     store.put("data/extra.tar", b"")
     assert verify(store) == [
-        f"{layout.rejects(0)} is missing or cannot be read",
+        f"{layout.rejects_name(0)} is missing or cannot be read",
         f"data/extra.tar is not in {layout.SUMS}",
     ]
     store.path(layout.SUCCESS).unlink()
@@ -225,12 +225,12 @@ def test_seal_refuses_a_commit_for_another_plan(store, plan):
 def test_a_digest_list_that_leaves_a_shard_out_is_seen(store, plan):
     commit(store)
     finish(store, plan)
-    store.path(layout.tar(0)).unlink()
+    store.path(layout.tar_name(0)).unlink()
     lines = store.get(layout.SUMS).decode().splitlines()
-    shorter = [line for line in lines if layout.tar(0) not in line]
+    shorter = [line for line in lines if layout.tar_name(0) not in line]
     store.put(layout.SUMS, ("\n".join(shorter) + "\n").encode())
     assert verify(store) == [
-        f"{layout.tar(0)} is not in {layout.SUMS} with the digest that was committed"
+        f"{layout.tar_name(0)} is not in {layout.SUMS} with the digest that was committed"
     ]
 
 

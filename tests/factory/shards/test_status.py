@@ -31,7 +31,7 @@ def store(request, tmp_path):
 def commit(store, unit, started, finished, counts, attempt=0):
     timings = Timings(started, finished, 1.0, 2.0)
     shard = Shard(unit, PLAN.hash, [], counts, timings, attempt)
-    store.put(layout.commit(unit), json.dumps(asdict(shard)).encode())
+    store.put(layout.commit_name(unit), json.dumps(asdict(shard)).encode())
 
 
 def test_counts_rate_and_time_left(store):
@@ -40,7 +40,7 @@ def test_counts_rate_and_time_left(store):
     assert reader.read().shots_per_s is None
     commit(store, 0, 100.0, 110.0, Counts(10, 2, 9, 2, 1, {"too_dark": 2}), attempt=1)
     commit(store, 2, 100.0, 120.0, Counts(10, 0, 10, 0, 0))
-    store.put(layout.proof(2, "x"), b"{}")
+    store.put(layout.proof_name(2, "x"), b"{}")
     store.put(layout.COMMITS + "notes.txt", b"of a person")
     status = reader.read()
     assert (len(status.shards), status.num_units, status.planned) == (2, 3, 30)
@@ -78,7 +78,7 @@ def test_garbage_is_what_no_release_needs(store, s3_endpoint):
     store.put(layout.PLAN, PLAN.to_json())
     commit(store, 0, 0.0, 1.0, Counts(10, 0, 10, 0, 0))
     for unit in (0, 1):
-        store.put(layout.tar(unit), b"tar")
+        store.put(layout.tar_name(unit), b"tar")
     store.put("probe-0a", b"1")
     if isinstance(store, LocalStore):
         (store.root / "data" / ".half.0a1b2c3d").write_bytes(b"ha")
@@ -88,36 +88,36 @@ def test_garbage_is_what_no_release_needs(store, s3_endpoint):
         s3_server.client(s3_endpoint).create_multipart_upload(**at)
         wanted = {"data/half": "unfinished upload"}
     wanted |= {"probe-0a": "probe of a dead driver"}
-    wanted |= {layout.tar(1): "unit without commit record"}
+    wanted |= {layout.tar_name(1): "unit without commit record"}
     now = time.time()
     assert garbage.find(store, 3600, now) == []
     found = garbage.find(store, 3600, now + 4000)
     assert {item.entry.name: item.reason for item in found} == wanted
     assert garbage.remove(store, found) == found
     assert garbage.find(store, 3600, now + 4000) == []
-    assert store.exists(layout.tar(0))
+    assert store.exists(layout.tar_name(0))
     assert store.exists(layout.PLAN)
 
 
 def test_files_of_an_open_unit_are_kept_while_the_release_is_alive(tmp_path):
     store = LocalStore(tmp_path)
     store.put(layout.PLAN, PLAN.to_json())
-    store.put(layout.tar(1), b"tar")
+    store.put(layout.tar_name(1), b"tar")
     long_ago = time.time() - 90_000
-    os.utime(store.path(layout.tar(1)), (long_ago, long_ago))
+    os.utime(store.path(layout.tar_name(1)), (long_ago, long_ago))
     assert garbage.find(store, 86_400, time.time()) == []
     os.utime(store.path(layout.PLAN), (long_ago, long_ago))
-    assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar(1)]
+    assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar_name(1)]
 
 
 def test_a_unit_committed_meanwhile_is_kept(tmp_path):
     store = LocalStore(tmp_path)
     store.put(layout.PLAN, PLAN.to_json())
-    store.put(layout.tar(1), b"tar")
+    store.put(layout.tar_name(1), b"tar")
     found = garbage.find(store, 0, time.time() + 1)
     commit(store, 1, 0.0, 1.0, Counts(10, 0, 10, 0, 0))
     assert garbage.remove(store, found) == []
-    assert store.exists(layout.tar(1))
+    assert store.exists(layout.tar_name(1))
 
 
 def test_a_roster_without_a_plan_may_go(tmp_path):

@@ -12,7 +12,7 @@ from factory.errors import PlanError
 from factory.identities.roster import Roster, build_roster, class_centres
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
-from factory.shots.plan import Plan, cut_units, first_difference, first_round, place
+from factory.shots.plan import Plan, cut_units, first_difference, first_round_shots, plan_shots
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
 from tests.planned import SAMPLER, shots_of, virtual_people
@@ -35,7 +35,7 @@ def test_units_never_split_an_identity():
 
 def test_shots_fill_batches_in_order():
     roster = Roster(virtual_people(2, 3), np.zeros((2, 4), np.float32))
-    shots = first_round(ASKED, cut_units(roster.identities, 2)[0], roster)
+    shots = first_round_shots(ASKED, cut_units(roster.identities, 2)[0], roster)
     assert [(s.batch, s.slot) for s in shots] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert [s.key for s in shots][2:4] == ["000001_0000", "000001_0001"]
     assert len({s.seed for s in shots}) == 5
@@ -117,7 +117,7 @@ def test_shots_say_how_their_condition_is_bent():
     roster = Roster(people, np.eye(3, dtype=np.float32))
     bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
     plan = ASKED | {"sampler": SAMPLER | bent}
-    shots = place(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
+    shots = plan_shots(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
     assert {s.away for s in shots[:40]} == {1}
     assert {s.away for s in shots[40:80]} == {2}
     lowest = (
@@ -130,8 +130,8 @@ def test_shots_say_how_their_condition_is_bent():
         assert least <= min(turns) < least + 0.1 * (1 - least)
         assert max(turns) > 1 - 0.1 * (1 - least)
     assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
-    assert place(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
+    assert plan_shots(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
     itself = ASKED | {"sampler": SAMPLER | {"away": "itself"}}
-    assert [s.away for s in place(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
-    plain = place(ASKED, [(0, 0)], roster, 0)[0]
+    assert [s.away for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
+    plain = plan_shots(ASKED, [(0, 0)], roster, 0)[0]
     assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)

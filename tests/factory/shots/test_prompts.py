@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
 from factory.records import Identity
 from factory.shots.prompts import prompt_knobs, prompt_of
@@ -18,7 +18,7 @@ def prompts(knobs, count=400):
 
 
 def test_all_combinations_come_about_equally_often():
-    knobs = prompt_knobs(BoothConfig(**LISTS), ["anna"])
+    knobs = prompt_knobs(PersonalizationConfig(**LISTS), ["anna"])
     found = Counter(prompts(knobs))
     assert len(found) == 4
     assert min(found.values()) > 70
@@ -32,19 +32,19 @@ def test_all_combinations_come_about_equally_often():
 def test_genders_come_from_a_table(tmp_path):
     file = tmp_path / "genders.csv"
     file.write_text("name,gender\nanna,female\n")
-    knobs = prompt_knobs(BoothConfig(genders=str(file), **LISTS), ["anna"])
+    knobs = prompt_knobs(PersonalizationConfig(genders=str(file), **LISTS), ["anna"])
     assert all("photo of female sks person" in prompt for prompt in prompts(knobs, 5))
     with pytest.raises(SourceError, match=r"has no row for 'berta' \(1 of 2 people\)"):
-        prompt_knobs(BoothConfig(genders=str(file)), ["anna", "berta"])
+        prompt_knobs(PersonalizationConfig(genders=str(file)), ["anna", "berta"])
     with pytest.raises(SourceError, match=r"booth\.genders: no file"):
-        prompt_knobs(BoothConfig(genders="nowhere.csv"), ["anna"])
+        prompt_knobs(PersonalizationConfig(genders="nowhere.csv"), ["anna"])
 
 
 def test_blanks_that_cannot_be_filled_are_named():
     with pytest.raises(ConfigError, match=r"booth\.template: has a blank \{hat\}"):
-        prompt_knobs(BoothConfig(template="photo of sks person {hat}"), [])
+        prompt_knobs(PersonalizationConfig(template="photo of sks person {hat}"), [])
     for broken in ("{view", "a {} b", "{view!z}", "{view:d}"):
         with pytest.raises(ConfigError, match=r"booth\.template: got .* want blanks such as"):
-            prompt_knobs(BoothConfig(template=broken), [])
+            prompt_knobs(PersonalizationConfig(template=broken), [])
     with pytest.raises(ConfigError, match=r"booth\.views: is empty"):
-        prompt_knobs(BoothConfig(views=()), [])
+        prompt_knobs(PersonalizationConfig(views=()), [])

@@ -10,7 +10,7 @@ import pytest
 from factory.config import ArmConfig, ClaimConfig, load, load_claim
 from factory.errors import ConfigError
 from factory.sources import open_source
-from factory.studies.claims import examine, judge, line, roster
+from factory.studies.claims import examine, decide, line, roster
 
 ROOT = Path(__file__).parent.parent.parent
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
@@ -28,14 +28,14 @@ CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
     ],
 )
 def test_the_rule(better, worse, larger, verdict):
-    assert judge(better, worse, larger, min_difference=0.5)["verdict"] == verdict
+    assert decide(better, worse, larger, min_difference=0.5)["verdict"] == verdict
 
 
 def test_the_effect_size_is_cohens_d():
-    found = judge([2.0, 4.0], [0.0, 2.0], True, 0.0)
+    found = decide([2.0, 4.0], [0.0, 2.0], True, 0.0)
     assert found["differences"] == [2.0, 2.0]
     assert found["effect_size"] == pytest.approx(2.0 / 2**0.5)
-    once = judge([2.0, 2.0], [0.0, 1.0], True, 0.0)
+    once = decide([2.0, 2.0], [0.0, 1.0], True, 0.0)
     assert once["effect_size"] is None
     assert "measured once" in once["remark"]
 

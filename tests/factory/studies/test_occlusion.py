@@ -19,7 +19,7 @@ from factory.store import open_store
 from factory.studies import occlusion
 from factory.studies.occlusion import ORIGINAL, _mixed, check, compare, lines, measure, split
 from tests.conftest import DIM, PX, draw_face, tiny_dotlist
-from tests.editors import save_twin
+from tests.editors import save_inpainter
 
 PEOPLE, IMAGES = 4, 6
 
@@ -35,7 +35,7 @@ def config(weights, tmp_path):
             Image.fromarray(draw_face(person, image)).save(folder / f"{image}.png")
     file = tmp_path / "compare.yaml"
     file.write_text("{}\n")
-    twin = save_twin(tmp_path / "editor", weights)
+    twin = save_inpainter(tmp_path / "editor", weights)
     more = ["editing.editor=uvit", f"editing.checkpoint={twin}", "editing.ratios=[1,2]"]
     more += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
     more += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]

@@ -14,7 +14,7 @@ from factory.records import Counts, Identity, Scores
 from factory.shards import layout
 from factory.shards.writer import Encoding
 from factory.store import LocalStore
-from factory.synthesis.commit_queue import Line, Made
+from factory.synthesis.commit_queue import CommitQueue, Made
 from tests.planned import SAMPLER, shots_of
 
 ASKED = {
@@ -42,32 +42,32 @@ class SlowStore(LocalStore):
         return super().put_once(name, data, sha256)
 
 
-def send(line: Line, unit: int, beats: list[int] | None = None) -> None:
+def send(queue: CommitQueue, unit: int, beats: list[int] | None = None) -> None:
     """Make a unit of four faces and send it down the line."""
     beat = lambda: beats.append(unit) if beats is not None else None  # noqa: E731
     shots = shots_of(ASKED, [(0, i) for i in range(4)])
-    kept = [line.encode(shot, IMAGE, SCORES, beat) for shot in shots]
+    kept = [queue.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
-    line.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))
+    queue.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):
-    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1 << 30)
+    queue = CommitQueue(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1 << 30)
     for unit in range(5):
-        send(line, unit)
-    assert [shard.unit for shard in line.drain(lambda: None)] == list(range(5))
-    assert line.budget.used == 0
-    line.close()
+        send(queue, unit)
+    assert [shard.unit for shard in queue.drain(lambda: None)] == list(range(5))
+    assert queue.budget.used == 0
+    queue.close()
 
 
 def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
     store, limit = SlowStore(tmp_path), 6 * IMAGE.nbytes
-    line = Line(store, WHO, Encoding("jpeg", 90), limit)
+    queue = CommitQueue(store, WHO, Encoding("jpeg", 90), limit)
     sent: list[int] = []
 
     def sampler() -> None:
         for unit in range(30):
-            send(line, unit)
+            send(queue, unit)
             sent.append(unit)
 
     tracemalloc.start()
@@ -79,35 +79,35 @@ def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
     time.sleep(0.5)
     assert len(sent) == stopped_at < 10  # it waits; 30 units would be 23 MB
     held = tracemalloc.get_traced_memory()[1]
-    assert line.budget.used <= limit
+    assert queue.budget.used <= limit
     assert held < limit + 4 * IMAGE.nbytes + (1 << 20)  # the unit being packed comes on top
     store.gate.set()
     thread.join(60)
     assert len(sent) == 30
-    assert [shard.unit for shard in line.drain(lambda: None)] == list(range(30))
-    assert line.budget.peak <= limit
+    assert [shard.unit for shard in queue.drain(lambda: None)] == list(range(30))
+    assert queue.budget.peak <= limit
     tracemalloc.stop()
-    line.close()
+    queue.close()
 
 
 def test_sampling_goes_on_while_a_unit_is_uploaded(tmp_path):
     store = SlowStore(tmp_path)
-    line = Line(store, WHO, Encoding("jpeg", 90), 1 << 30)
-    send(line, 0)
+    queue = CommitQueue(store, WHO, Encoding("jpeg", 90), 1 << 30)
+    send(queue, 0)
     assert store.waiting.wait(30)
-    send(line, 1)  # does not block
-    assert line.finished() == []
+    send(queue, 1)  # does not block
+    assert queue.finished() == []
     store.gate.set()
-    assert [shard.unit for shard in line.drain(lambda: None)] == [0, 1]
-    line.close()
+    assert [shard.unit for shard in queue.drain(lambda: None)] == [0, 1]
+    queue.close()
 
 
 def test_a_unit_larger_than_the_budget_passes_alone(tmp_path):
-    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1)
+    queue = CommitQueue(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 1)
     for unit in range(3):
-        send(line, unit)
-    assert [shard.unit for shard in line.drain(lambda: None)] == [0, 1, 2]
-    line.close()
+        send(queue, unit)
+    assert [shard.unit for shard in queue.drain(lambda: None)] == [0, 1, 2]
+    queue.close()
 
 
 def test_a_failing_upload_surfaces_and_frees_the_sampler(tmp_path, monkeypatch):
@@ -115,10 +115,10 @@ def test_a_failing_upload_surfaces_and_frees_the_sampler(tmp_path, monkeypatch):
         raise StoreError("disk full")
 
     monkeypatch.setattr(LocalStore, "put_once", full)
-    line = Line(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 5 * IMAGE.nbytes)
+    queue = CommitQueue(LocalStore(tmp_path), WHO, Encoding("jpeg", 90), 5 * IMAGE.nbytes)
     for unit in range(3):
-        send(line, unit)
+        send(queue, unit)
     with pytest.raises(StoreError, match="disk full"):
-        line.drain(lambda: None)
-    line.close()
+        queue.drain(lambda: None)
+    queue.close()
     assert LocalStore(tmp_path).list(layout.COMMITS) == []

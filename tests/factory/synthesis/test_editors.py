@@ -16,7 +16,7 @@ from factory.config import load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
-from factory.quality.filters import build_filters, judge
+from factory.quality.filters import build_filters, apply_filters
 from factory.records import Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
@@ -26,16 +26,16 @@ from factory.shards.reader import local_copy, metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.shots.edits import edit_of, kinds_for
-from factory.shots.plan import first_round
+from factory.shots.plan import first_round_shots
 from factory.sources import open_source
 from factory.store import open_store
 from factory.synthesis.editors import Originals
-from factory.synthesis.loading import open_workshop
+from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
 from tests.base_model import save_base
 from tests.conftest import DIM, IMAGES, PEOPLE, tiny_dotlist
-from tests.editors import save_controlnet, save_twin
+from tests.editors import save_controlnet, save_inpainter
 
 EDITED = [
     "editing.editor=drawn",
@@ -63,7 +63,7 @@ def editing(people, weights, tmp_path):
 
 @pytest.fixture(scope="session")
 def twin(weights, tmp_path_factory):
-    return save_twin(tmp_path_factory.mktemp("editor"), weights)
+    return save_inpainter(tmp_path_factory.mktemp("editor"), weights)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def controlnet(tmp_path_factory):
 
 def released(config):
     build(config, run_units, say=lambda line: None)
-    store = open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    store = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(store) == []
     rows = [row for unit in open_plan(store)[0].units for row in metadata_rows(store, unit.index)]
     return store, rows
@@ -83,7 +83,7 @@ def released(config):
 
 def pixels(store, row):
     unit = row["identity"] // 2
-    data = store.get(layout.tar(unit))[row["offset"] : row["offset"] + row["size"]]
+    data = store.get(layout.tar_name(unit))[row["offset"] : row["offset"] + row["size"]]
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
@@ -102,7 +102,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     assert len(rows) == PEOPLE * IMAGES
     source = open_source(config.source)
     place = {key: i for i, key in enumerate(source.keys)}
-    workshop = open_workshop(config, store)
+    workshop = load_release(config, store)
     shots = {shot.key: shot for shot in shots_of_rows(rows)}
     changed = 0
     for row in rows:
@@ -140,7 +140,7 @@ def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
 def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
     config = editing("audit.show_real=true", "editing.kinds=[mask,hat]")
     store, rows = released(config)
-    figures = json.loads(store.get(layout.metrics("edits")))
+    figures = json.loads(store.get(layout.metrics_name("edits")))
     assert sum(seen["count"] for seen in figures.values()) == len(rows)
     for name, seen in figures.items():
         kind, share = name.split()
@@ -199,7 +199,7 @@ def test_classic_augmentation_is_a_release_as_well(editing):
 def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, tmp_path):
     first = release_config("shards.image_format=png")
     build(first, run_units, say=lambda line: None)
-    folder = tmp_path / "store" / layout.prefix("tiny", "0.1.0")
+    folder = tmp_path / "store" / layout.release_prefix("tiny", "0.1.0")
     config = editing(
         "source.kind=webdataset",
         f"source.path={folder}",
@@ -207,7 +207,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
         "release.dataset=more",
     )
     build(config, run_units, say=lambda line: None)
-    store = open_store(config.store).below(layout.prefix("more", "0.1.0"))
+    store = open_store(config.store).below(layout.release_prefix("more", "0.1.0"))
     body = json.loads(store.get(layout.MANIFEST))
     origin = json.loads((folder / layout.MANIFEST).read_text())
     assert body["holds_real_identities"] is False
@@ -220,7 +220,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
         "source.kind=webdataset", f"source.path={folder}", "release.dataset=allowed"
     )  # allow_real is true, and yet nobody real is in it
     build(allowed, run_units, say=lambda line: None)
-    store = open_store(allowed.store).below(layout.prefix("allowed", "0.1.0"))
+    store = open_store(allowed.store).below(layout.release_prefix("allowed", "0.1.0"))
     assert "holds nobody real" in store.get(layout.CARD).decode()
     body = (folder / layout.MANIFEST).read_text()
     altered = body.replace('"holds_real_identities": false', '"holds_real_identities": true')
@@ -234,7 +234,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
 def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     config = editing()
     store, _ = released(config)
-    workshop = open_workshop(config, store)
+    workshop = load_release(config, store)
     shots = shots_of_rows(metadata_rows(store, 0))[:1]
     editor = workshop.generator
     image, _ = editor._originals.look(shots[0].original)
@@ -245,16 +245,16 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     assert np.isnan(hidden).all()
     scores = Scores(1.0, -1, -1.0, -1.0, 1.0, 100.0, original_cosine=1.0, occluded=None)
     limits = build_filters({}, needs_region=True)
-    assert judge(scores, limits) == Verdict(False, "no_region")
-    assert judge(replace(scores, occluded=0.2), limits).keep
+    assert apply_filters(scores, limits) == Verdict(False, "no_region")
+    assert apply_filters(replace(scores, occluded=0.2), limits).keep
 
 
 def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
     config = editing()
     store, _ = released(config)
-    workshop = open_workshop(config, store)
+    workshop = load_release(config, store)
     maker = ShardMaker.at(workshop, store, 1 << 20)
-    shots = first_round(workshop.plan.request, workshop.plan.units[0], workshop.roster)[:4]
+    shots = first_round_shots(workshop.plan.request, workshop.plan.units[0], workshop.roster)[:4]
     whole = maker.draw(shots)
     maker._generator._parts = 2
     cut = maker.draw(list(shots))
@@ -281,7 +281,7 @@ def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch
     assert "rejected: no_region" not in store.get(layout.REPORT).decode()
     shown = editing("plan.max_rounds=1", "audit.show_real=true", "release.dataset=shown")
     build(shown, run_units, say=lambda line: None)
-    page = open_store(shown.store).below(layout.prefix("shown", "0.1.0")).get(layout.REPORT)
+    page = open_store(shown.store).below(layout.release_prefix("shown", "0.1.0")).get(layout.REPORT)
     assert "rejected: no_region" in page.decode()
 
 
@@ -393,4 +393,4 @@ def test_a_source_that_changed_is_refused(editing, people, tmp_path):
     shutil.copytree(people, copy)
     (copy / "person_0" / "0.png").rename(copy / "person_0" / "9.png")
     with pytest.raises(IntegrityError, match=r"source\.path: is not what the release was planned"):
-        open_workshop(editing(f"source.path={copy}"), store)
+        load_release(editing(f"source.path={copy}"), store)

@@ -19,7 +19,7 @@ from factory.shards.writer import read_commit
 from factory.store import open_store
 from factory.synthesis import lora_finetuning
 from factory.synthesis.lora_finetuning import finetune
-from factory.text_to_image.personalize import Booth
+from factory.text_to_image.personalize import LoraTrainer
 from tests.base_model import save_base
 from tests.conftest import IMAGES, PEOPLE
 
@@ -55,7 +55,7 @@ def quiet(line):
 
 
 def store_of(config):
-    return open_store(config.store).below(layout.loras("tiny", config.booth.loras))
+    return open_store(config.store).below(layout.loras_prefix("tiny", config.booth.loras))
 
 
 def train(config, **how):
@@ -74,14 +74,14 @@ def test_everybody_gets_one_and_again_is_nothing_to_do(booth_config, monkeypatch
     assert means["num_people"] == PEOPLE
     assert means["num_images"] == IMAGES
     assert len(files) == 2 * PEOPLE
-    story = json.loads(files[layout.lora_story(1)])
+    story = json.loads(files[layout.lora_metadata_name(1)])
     assert story["name"] == "person_1"
     assert set(story["weights"]) == {"base", "recognizer", "detector"}
 
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(Booth, "train", never)
+    monkeypatch.setattr(LoraTrainer, "train", never)
     assert train(config) == means
     assert files_of(config) == files
 
@@ -110,18 +110,18 @@ def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
 
 
 def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
-    config, real = booth_config("release.max_failed_fraction=0.5"), Booth.train
+    config, real = booth_config("release.max_failed_fraction=0.5"), LoraTrainer.train
 
     def train_but_one(booth, name, images, beat):
         if name == "person_2":
             raise FloatingPointError("nan")
         return real(booth, name, images, beat)
 
-    monkeypatch.setattr(Booth, "train", train_but_one)
+    monkeypatch.setattr(LoraTrainer, "train", train_but_one)
     assert train(config)["num_people"] == PEOPLE - 1
-    failure = json.loads(store_of(config).get(layout.quarantine(2)))
+    failure = json.loads(store_of(config).get(layout.quarantine_name(2)))
     assert "nan" in failure["error"]
-    assert not store_of(config).exists(layout.lora(2))
+    assert not store_of(config).exists(layout.lora_name(2))
 
 
 def test_other_settings_and_bad_input_are_refused(booth_config, people, base_folder, tmp_path):
@@ -161,7 +161,7 @@ def test_a_release_is_drawn_by_them(booth_config, tmp_path):
         build(config, inline.run_units, say=quiet)
     train(config)
     build(config, inline.run_units, say=quiet)
-    release = open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    release = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(release) == []
     units = committed_units(release)
     rows = [row for unit in units for row in metadata_rows(release, unit)]
@@ -177,7 +177,7 @@ def test_a_release_is_drawn_by_them(booth_config, tmp_path):
     other = replace(config, release=replace(config.release, version="0.2.0"))
     other = replace(other, booth=replace(other.booth, lora_cache=1))
     build(other, inline.run_units, say=quiet)
-    again = open_store(config.store).below(layout.prefix("tiny", "0.2.0"))
+    again = open_store(config.store).below(layout.release_prefix("tiny", "0.2.0"))
     tars = [name for name in release.list("data/")]
     assert tars
     assert all(release.get(name) == again.get(name) for name in tars)

@@ -10,7 +10,7 @@ import torch
 
 from factory.errors import DeviceError, IntegrityError, PlanError
 from factory.execution.inline import run_units
-from factory.execution.retries import Care
+from factory.execution.retries import RetryState
 from factory.identities.roster import Roster
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
@@ -20,10 +20,10 @@ from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.shards.writer import Encoding
-from factory.shots.plan import Plan, cut_units, first_round
+from factory.shots.plan import Plan, cut_units, first_round_shots
 from factory.store import LocalStore, open_store
-from factory.synthesis.commit_queue import Line
-from factory.synthesis.generators import HalvingGenerator, turned
+from factory.synthesis.commit_queue import CommitQueue
+from factory.synthesis.generators import SplitOnOutOfMemory, turned
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
 from tests.planned import SAMPLER, shots_of
@@ -87,7 +87,7 @@ def make(tmp_path):
         plan = Plan(ASKED | {"plan": shape}, {}, cut_units(identities, 2))
         store = LocalStore(tmp_path / "store")
         scorer = Scorer(roster.unit_ND, np.eye(1, 4, 2, dtype=np.float32), {})
-        line = Line(store, identities, Encoding("jpeg", 90), max_line_bytes)
+        line = CommitQueue(store, identities, Encoding("jpeg", 90), max_line_bytes)
         maker = ShardMaker(plan, roster, generator, embedder, scorer, line)
         try:
             (shard,) = [*maker.make(0, care), *maker.flush()]
@@ -135,24 +135,24 @@ def test_a_shot_that_raises_is_quarantined_and_its_neighbours_are_not(make):
     assert (shard.counts.kept, shard.counts.quarantined, shard.counts.topups) == (4, 1, 1)
     assert [len(batch) for batch in generator.batches] == [3, 1, 1, 1, 1, 1]
     assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 1, 0, 0]
-    assert b"cannot draw this" in store.get(layout.quarantine(0))
+    assert b"cannot draw this" in store.get(layout.quarantine_name(0))
 
 
 def test_a_shot_that_kills_is_quarantined_undrawn_and_topped_up(make):
     generator = FakeGenerator()
-    care = Care(attempt=5, poisoned=frozenset({("000000_0001", 0)}))
+    care = RetryState(attempt=5, quarantined_shots=frozenset({("000000_0001", 0)}))
     shard, store = make(generator, FakeEmbedder(), care)
     assert generator.batches[0] == [(0, 0, 0, 0), (1, 0, 0, 2)]  # the slots of its neighbours stay
     assert (shard.counts.kept, shard.counts.quarantined, shard.attempt) == (4, 1, 5)
     assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 1, 0, 0]
-    assert b"killed its actor" in store.get(layout.quarantine(0))
+    assert b"killed its actor" in store.get(layout.quarantine_name(0))
 
 
 def test_bisected_and_whole_batches_give_the_same_bytes(make):
     group = (("000000_0000", 0), ("000000_0001", 0), ("000001_0000", 0))
     generator = FakeGenerator()
     whole, _ = make(FakeGenerator(), FakeEmbedder())
-    halves, _ = make(generator, FakeEmbedder(), Care(attempt=2, halved=frozenset({group})))
+    halves, _ = make(generator, FakeEmbedder(), RetryState(attempt=2, halved=frozenset({group})))
     assert [len(batch) for batch in generator.batches] == [1, 2, 1]
     assert halves.files == whole.files
 
@@ -180,7 +180,7 @@ def test_out_of_memory_with_a_single_slot_is_an_error():
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        HalvingGenerator(NoMemory()).generate(shots_of(ASKED, [(0, 0)]), 8)
+        SplitOnOutOfMemory(NoMemory()).generate(shots_of(ASKED, [(0, 0)]), 8)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_unit_of_failures_only_is_not_committed(make, tmp_path):
 @pytest.fixture
 def real_maker(release_config):
     config = release_config()
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     store = open_store(config.store).below(prefix)
     plan = write_plan(config, preflight(config), store)
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
@@ -222,7 +222,7 @@ def real_maker(release_config):
 
 def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
     maker, plan, roster = real_maker
-    shots = first_round(plan.request, plan.units[0], roster)[:3]
+    shots = first_round_shots(plan.request, plan.units[0], roster)[:3]
     together = maker.draw(shots)
     alone = maker.draw([shots[1]])
     strangers = shots_of(plan.request, [(4, 0), (4, 1), (5, 0)], 7)
@@ -234,7 +234,7 @@ def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
 
 def test_nan_is_an_error_of_its_shot(real_maker):
     maker, plan, roster = real_maker
-    shots = first_round(plan.request, plan.units[0], roster)[:2]
+    shots = first_round_shots(plan.request, plan.units[0], roster)[:2]
     maker._generator._generator._roster_ND[shots[0].identity] = float("nan")
     with pytest.raises(FloatingPointError, match="000000_0000: sampling gave NaN"):
         maker.draw(shots)
@@ -242,7 +242,7 @@ def test_nan_is_an_error_of_its_shot(real_maker):
 
 def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monkeypatch):
     config = release_config()
-    prefix = layout.prefix(config.release.dataset, config.release.version)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     ShardMaker.open(config, prefix)
     monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
     with pytest.raises(IntegrityError, match=r"not as planned \(factory\.sources_sha256"):
@@ -255,7 +255,7 @@ def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monk
 
 def test_noise_comes_from_the_seed_alone(real_maker):
     maker, plan, roster = real_maker
-    shots = first_round(plan.request, plan.units[0], roster)[:2]
+    shots = first_round_shots(plan.request, plan.units[0], roster)[:2]
     torch.manual_seed(0)
     np.random.seed(0)
     first = maker.draw(shots)

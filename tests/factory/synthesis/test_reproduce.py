@@ -21,7 +21,7 @@ from factory.synthesis.reproduce import reproduce
 def released(release_config):
     config = release_config()
     build(config, run_units, say=lambda line: None)
-    return config, open_store(config.store).below(layout.prefix("tiny", "0.1.0"))
+    return config, open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
 
 
 def test_every_kept_face_comes_again_byte_for_byte(released):
@@ -35,7 +35,7 @@ def test_every_kept_face_comes_again_byte_for_byte(released):
 def test_an_altered_image_is_told_by_its_pixels(released):
     config, store = released
     row = metadata_rows(store, 0)[0]
-    data = bytearray(store.get(layout.tar(0)))
+    data = bytearray(store.get(layout.tar_name(0)))
     piece = bytes(data[row["offset"] : row["offset"] + row["size"]])
     brighter = np.clip(np.asarray(Image.open(io.BytesIO(piece))).astype(int) + 60, 0, 255)
     buffer = io.BytesIO()
@@ -45,7 +45,7 @@ def test_an_altered_image_is_told_by_its_pixels(released):
         Image.fromarray(brighter.astype(np.uint8)).save(buffer, "JPEG", quality=quality)
         quality -= 1
     data[row["offset"] : row["offset"] + row["size"]] = buffer.getvalue().ljust(row["size"], b"\0")
-    store.put(layout.tar(0), bytes(data))
+    store.put(layout.tar_name(0), bytes(data))
     made = reproduce(config, store, row["key"])
     assert made.largest_difference > 30
     assert not made.equal

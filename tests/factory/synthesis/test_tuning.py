@@ -10,7 +10,7 @@ from factory.execution.inline import run_units
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
 from factory.release import build
-from factory.shards.manifest import plan_of
+from factory.shards.manifest import read_plan
 from factory.store import open_store
 from factory.synthesis import tuning
 
@@ -68,7 +68,7 @@ def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
     config = release_config("plan.micro_batch=null")
     said: list[str] = []
     build(config, run_units, say=said.append)
-    plan = plan_of(open_store(config.store).below("tiny/releases/0.1.0"))
+    plan = read_plan(open_store(config.store).below("tiny/releases/0.1.0"))
     assert plan is not None
     assert plan.request["plan"]["micro_batch"] == 2
     assert len(tried) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.recognition.embed import Recognizer
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
-from factory.text_to_image.personalize import Booth, draw_prior
+from factory.text_to_image.personalize import LoraTrainer, draw_prior
 from factory.training.distributed import kept_threads
 from tests.base_model import save_base
 from tests.conftest import PX
@@ -32,7 +32,7 @@ def base_folder(tmp_path_factory):
 
 @pytest.fixture
 def base(base_folder):
-    return TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+    return TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def open_booth(base, recognizer):
 
     def make(crop=None, seed=0, **fields):
         asked = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
-        config = BoothConfig(**(asked | fields))
-        booth = Booth(config, base, recognizer, crop or FaceCrop("whole", None, PX), seed)
+        config = PersonalizationConfig(**(asked | fields))
+        booth = LoraTrainer(config, base, recognizer, crop or FaceCrop("whole", None, PX), seed)
         booth.know_prior(draw_prior(base, config, "ddim", seed))
         return booth
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import CheckpointError
 from factory.images import to_uint8
 from factory.text_to_image.base_model import TextToImage, digest, locate
@@ -67,11 +67,11 @@ def test_long_prompts_are_counted(base):
 def test_missing_parts_and_foreign_weights_are_named(base_folder, tmp_path):
     def refused(match, **fields):
         with pytest.raises(CheckpointError, match=match):
-            locate(BoothConfig(**({"base": str(copy)} | fields)))
+            locate(PersonalizationConfig(**({"base": str(copy)} | fields)))
 
     copy = tmp_path / "copy"
     shutil.copytree(base_folder, copy)
-    assert digest(BoothConfig(base=str(copy))) == digest(BoothConfig(base=str(base_folder)))
+    assert digest(PersonalizationConfig(base=str(copy))) == digest(PersonalizationConfig(base=str(base_folder)))
     refused("nothing given", base=None)
     refused(r"has no text_encoder_2/.*booth\.family=sd", family="sdxl")
     refused("neither a folder nor can it be had from the hub", base="nobody/nothing")
@@ -90,7 +90,7 @@ def test_other_weights_are_another_base(base_folder, tmp_path):
     shutil.copytree(base_folder, copy)
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace("0.012", "0.013"))
-    assert digest(BoothConfig(base=str(copy))) != digest(BoothConfig(base=str(base_folder)))
+    assert digest(PersonalizationConfig(base=str(copy))) != digest(PersonalizationConfig(base=str(base_folder)))
 
 
 def test_sdxl_is_told_of_sizes_and_pooled_words(tmp_path):
@@ -118,7 +118,7 @@ def test_sdxl_is_told_of_sizes_and_pooled_words(tmp_path):
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=32 + 6 * 8,
     ).save_pretrained(folder / "unet")
-    model = TextToImage(BoothConfig(base=str(folder), family="sdxl"), CPU, "fp32")
+    model = TextToImage(PersonalizationConfig(base=str(folder), family="sdxl"), CPU, "fp32")
     words = model.words(["photo of a person"] * 2)
     assert words.text_BLD.shape == (2, 16, 64)
     assert words.pooled_BP.shape == (2, 32)

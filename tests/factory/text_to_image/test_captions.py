@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import TextToImageConfig
+from factory.config import BaseTrainingConfig
 from factory.errors import CheckpointError, SourceError
 from factory.text_to_image.captions import Captioner, Captions
 
@@ -22,7 +22,7 @@ def tables(tmp_path):
 
 def captions(tables):
     asked = {"phrases": ("{hair} hair", "looking {direction}"), "phrase_dropout": 0.0}
-    config = TextToImageConfig(tables=tables, caption_dropout=0.0, caption="photo", **asked)
+    config = BaseTrainingConfig(tables=tables, caption_dropout=0.0, caption="photo", **asked)
     return Captions(config, KEYS, NAMES)
 
 
@@ -41,7 +41,7 @@ def test_mirrors_look_the_other_way(tables):
 
 
 def test_phrases_and_captions_are_left_out_as_often_as_asked(tables):
-    config = TextToImageConfig(
+    config = BaseTrainingConfig(
         tables=tables, phrases=("{hair} hair",), phrase_dropout=0.3, caption_dropout=0.2
     )
     rng = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def test_a_blip_is_read_from_its_folder(tmp_path):
     texts = Captioner(str(tmp_path), torch.device("cpu")).of(images, batch_size=2)
     assert len(texts) == 3
     assert all(isinstance(text, str) for text in texts)
-    config = TextToImageConfig(caption_dropout=0.0)
+    config = BaseTrainingConfig(caption_dropout=0.0)
     captions = Captions(config, ["a", "b", "c"], ["a"] * 3, ["a hat", "a cat", "a mat"])
     drawn = captions.draw(np.arange(3), EVERY, np.random.default_rng(0))
     assert drawn == ["a hat", "a cat", "a mat"]  # whole: no phrase of it is left out

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import CheckpointError
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.lora import Lora
@@ -23,13 +23,13 @@ def learned(lora):
 
 @pytest.fixture
 def lora(base):
-    return Lora(base.unet, BoothConfig(rank=2, alpha=2), base.sha256)
+    return Lora(base.unet, PersonalizationConfig(rank=2, alpha=2), base.sha256)
 
 
 def test_nothing_learned_leaves_the_base_bit_identical(base_folder):
-    base = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+    base = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
     before = drawn(base)
-    lora = Lora(base.unet, BoothConfig(rank=3, alpha=5), base.sha256)
+    lora = Lora(base.unet, PersonalizationConfig(rank=3, alpha=5), base.sha256)
     lora.reset(torch.Generator().manual_seed(0))
     assert (drawn(base) == before).all()
     lora.load(learned(lora))
@@ -50,7 +50,7 @@ def test_only_its_matrices_learn(base, lora):
 
 
 def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
-    lora = Lora(base.unet, BoothConfig(rank=2, alpha=6), base.sha256)
+    lora = Lora(base.unet, PersonalizationConfig(rank=2, alpha=6), base.sha256)
     lora.load(learned(lora))
     data, with_it = lora.to_bytes(), drawn(base)
     assert data == lora.to_bytes()
@@ -59,7 +59,7 @@ def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
     assert (drawn(base) == with_it).all()
 
     (tmp_path / "a.safetensors").write_bytes(data)
-    plain = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
+    plain = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
     plain.pipeline.load_lora_weights(str(tmp_path), weight_name="a.safetensors")
     assert (drawn(plain) == with_it).all()  # rank and alpha included
     plain.pipeline.fuse_lora()
@@ -79,8 +79,8 @@ def test_strangers_are_refused(base, lora):
 
 def test_other_ranks_and_modules_are_refused(base_folder, lora):
     def fresh(**fields):
-        base = TextToImage(BoothConfig(base=str(base_folder)), CPU, "fp32")
-        return Lora(base.unet, BoothConfig(**fields), base.sha256)
+        base = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+        return Lora(base.unet, PersonalizationConfig(**fields), base.sha256)
 
     with pytest.raises(CheckpointError, match=r"has no .* of shape .*booth\.rank"):
         fresh(rank=3).from_bytes(lora.to_bytes(), "x")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import BoothConfig
+from factory.config import PersonalizationConfig
 from factory.errors import SourceError
 from factory.recognition.embed import Recognizer
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.identity_losses import weight_of_time
-from factory.text_to_image.personalize import Booth, draw_prior
+from factory.text_to_image.personalize import LoraTrainer, draw_prior
 from tests.conftest import IMAGES, PX, draw_face
 
 PHOTOGRAPHS = np.stack([draw_face(0, image) for image in range(IMAGES)])
@@ -124,11 +124,11 @@ def test_the_identity_term_by_hand(open_booth):
 
 def test_gradient_checkpointing_learns_the_same(recognizer, base_folder):
     def trained(checkpointing: bool):
-        config = BoothConfig(
+        config = PersonalizationConfig(
             base=str(base_folder), steps=3, crop="whole", gradient_checkpointing=checkpointing
         )
         base = TextToImage(config, torch.device("cpu"), "fp32")
-        booth = Booth(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
+        booth = LoraTrainer(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
         booth.know_prior(PHOTOGRAPHS)
         booth.train("anna", PHOTOGRAPHS)
         return booth.lora.tensors()
@@ -138,9 +138,9 @@ def test_gradient_checkpointing_learns_the_same(recognizer, base_folder):
 
 
 def trained_in(precision: str, recognizer, base_folder, device: str = "cpu"):
-    config = BoothConfig(base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole")
+    config = PersonalizationConfig(base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole")
     base = TextToImage(config, torch.device(device), precision)
-    booth = Booth(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
+    booth = LoraTrainer(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
     booth.know_prior(draw_prior(base, config, "ddim", 0))
     return booth, booth.train("anna", PHOTOGRAPHS)
 

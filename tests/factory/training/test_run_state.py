@@ -9,14 +9,14 @@ import torch
 
 from factory.config import RecognizerConfig, TrainingConfig
 from factory.errors import CheckpointError, ConfigError
-from factory.training.run_state import Progress, latest_state
+from factory.training.run_state import RunState, latest_state
 
 
 def run(out, total, *, losses=None, data="faces", every=1, save_every_s=1e6, **recipe):
     """Steps taken, lines said; each saved state holds its last step."""
     training = TrainingConfig(out=str(out), log_every=every, save_every_s=save_every_s)
     lines, taken, saved = [], [], []
-    progress = Progress(training, RecognizerConfig(**recipe), data, lines.append)
+    progress = RunState(training, RecognizerConfig(**recipe), data, lines.append)
 
     def save(folder):
         saved.append(folder.name)

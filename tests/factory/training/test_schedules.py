@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.seeds import stream_seed
-from factory.training.batch_order import Order, num_steps
+from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import wait_for_all
 from factory.training.ema import EMA, owners
 from factory.training.schedules import cosine_decay, linear_decay, step_decay
@@ -20,7 +20,7 @@ from tests.ranks import run_ranks
 
 @given(st.integers(2, 60), st.integers(1, 20), st.integers(0, 5))
 def test_an_epoch_uses_every_sample_at_most_once(num_samples, batch_size, epoch):
-    order = Order(7, num_samples, batch_size)
+    order = BatchOrder(7, num_samples, batch_size)
     per_epoch = num_samples // order.batch_size
     steps = range(epoch * per_epoch, (epoch + 1) * per_epoch)
     drawn = np.concatenate([order.batch(step) for step in steps])
@@ -28,9 +28,9 @@ def test_an_epoch_uses_every_sample_at_most_once(num_samples, batch_size, epoch)
 
 
 def test_ranks_cut_the_same_batch_whatever_was_asked_before():
-    order = Order(1, 100, 8)
+    order = BatchOrder(1, 100, 8)
     whole = order.batch(50)
-    parts = [Order(1, 100, 8).rank_batch(50, rank, 2) for rank in range(2)]
+    parts = [BatchOrder(1, 100, 8).rank_batch(50, rank, 2) for rank in range(2)]
     assert np.array_equal(whole, np.concatenate(parts))
     order.batch(3)
     assert np.array_equal(whole, order.batch(50))
@@ -39,7 +39,7 @@ def test_ranks_cut_the_same_batch_whatever_was_asked_before():
 @given(st.lists(st.floats(0.1, 6.0), min_size=2, max_size=40), st.integers(0, 3))
 def test_weights_are_kept_within_one_by_samples_and_by_classes(weights, epoch):
     weights = np.array(weights)
-    order = Order(3, len(weights), 1, weights)
+    order = BatchOrder(3, len(weights), 1, weights)
     drawn = np.concatenate(
         [order.batch(epoch * order.per_epoch + i) for i in range(order.per_epoch)]
     )
