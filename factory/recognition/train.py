@@ -77,7 +77,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
     num_real = len(training_set.names)
-    data = f"{crowd.fingerprint(weights_N)} {config.source.image_px}"
+    data = f"{training_set.fingerprint(weights_N)} {config.source.image_px}"
     progress = RunState(config.training, recipe, data, log)
     for line in (*training_set.lines, training_set.describe(heldout)):
         progress.say(line)

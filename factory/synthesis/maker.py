@@ -130,8 +130,8 @@ class ShardMaker:
             shots = plan_shots(asked, missing, self._roster, attempt + 1)
         if progress.failures and not progress.kept and not progress.rejected:
             raise PlanError(
-                f"unit {unit.index}: all {bench.num_shots} shots failed, first with "
-                f"{bench.failures[0].error}; it is not committed, mend the cause and run again"
+                f"unit {unit.index}: all {progress.num_shots} shots failed, first with "
+                f"{progress.failures[0].error}; it is not committed, mend the cause and run again"
             )
         made = Made(
             key=(unit.index, self._plan.hash),
