@@ -74,10 +74,10 @@ class MakerActor:
         """Returns once the maker is open."""
         return []
 
-    def make(self, unit: int, care: RetryState) -> list[Shard]:
+    def make(self, unit: int, retry: RetryState) -> list[Shard]:
         self._unit = unit
         self._heartbeat(())
-        return self._maker.make(unit, care, self._heartbeat)
+        return self._maker.make(unit, retry, self._heartbeat)
 
     def flush(self) -> list[Shard]:
         self._heartbeat(())
@@ -105,13 +105,13 @@ class Worker:
 
     @property
     def alone(self) -> bool:
-        return any(care.alone for care in self.held.values())
+        return any(retry.alone for retry in self.held.values())
 
-    def lease(self, unit: int, care: RetryState) -> None:
+    def lease(self, unit: int, retry: RetryState) -> None:
         if not self.calls:
             self.busy_since = time.monotonic()
-        self.held[unit] = care
-        self.calls.append(self._actor.make.remote(unit, care))
+        self.held[unit] = retry
+        self.calls.append(self._actor.make.remote(unit, retry))
 
     def flush(self) -> None:
         self.busy_since = time.monotonic()
@@ -144,7 +144,7 @@ class Fleet:
     def __init__(self, config: FleetConfig, open_maker: OpenMaker, units: Sequence[int]) -> None:
         self._config, self._open_maker = config, open_maker
         self._queue = deque(units)
-        self._care: dict[int, RetryState] = {}
+        self._retries: dict[int, RetryState] = {}
         self._numbers = itertools.count()
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
@@ -153,7 +153,9 @@ class Fleet:
         beside_us = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._heartbeat_log = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(HeartbeatLog).remote()
+        self._heartbeat_log = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(
+            HeartbeatLog
+        ).remote()
         gpus, cpus = self._share
         self._actor_class = ray.remote(
             num_gpus=gpus,
@@ -184,7 +186,9 @@ class Fleet:
 
     def _start_worker(self) -> Worker:
         number = next(self._numbers)
-        return Worker(number, self._actor_class.remote(self._open_maker, number, self._heartbeat_log))
+        return Worker(
+            number, self._actor_class.remote(self._open_maker, number, self._heartbeat_log)
+        )
 
     def _grow(self) -> None:
         """Hire for nodes that have joined; those that leave take their actors along, whose
@@ -202,20 +206,20 @@ class Fleet:
     def _lease(self) -> None:
         """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
         while self._queue:
-            care = self._care.get(self._queue[0], RetryState())
-            free = [worker for worker in self._workers if self._may_take(worker, care)]
+            retry = self._retries.get(self._queue[0], RetryState())
+            free = [worker for worker in self._workers if self._may_take(worker, retry)]
             if not free:
                 break
             worker = min(free, key=lambda candidate: len(candidate.calls))
             unit = self._queue.popleft()
-            worker.lease(unit, care)
-            self._events.tell("leased", unit=unit, worker=worker.number, attempt=care.attempt)
+            worker.lease(unit, retry)
+            self._events.tell("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
 
-    def _may_take(self, worker: Worker, care: RetryState) -> bool:
-        if not worker.ready or worker.alone or (care.alone and worker.held):
+    def _may_take(self, worker: Worker, retry: RetryState) -> bool:
+        if not worker.ready or worker.alone or (retry.alone and worker.held):
             return False
         limit = self._config.units_in_flight
         return len(worker.calls) < limit and len(worker.held) < limit + ON_THE_LINE
@@ -241,7 +245,7 @@ class Fleet:
         self._failed_starts = 0
         for shard in shards:
             self._deaths_in_a_row = 0
-            self._care.pop(shard.unit, None)
+            self._retries.pop(shard.unit, None)
             self._metrics.committed(shard)
             on_done(shard)
 
@@ -275,14 +279,14 @@ class Fleet:
             shots_in_hand=[list(shot) for shot in shots],
             error=_last_line(error),
         )
-        self._care |= {unit: care.begun_again() for unit, care in worker.held.items()}
+        self._retries |= {unit: retry.begun_again() for unit, retry in worker.held.items()}
         if node_is_alive(node):
             self._deaths_in_a_row += 1
             self._failed_starts += not worker.ready
             if worker.held:
                 unit = in_hand if in_hand in worker.held else next(iter(worker.held))
                 known = shots if unit == in_hand else ()
-                self._care[unit] = worker.held[unit].after_death(known)
+                self._retries[unit] = worker.held[unit].after_death(known)
         self._stop_if_hopeless(error)
         self._queue.extendleft(reversed(worker.held))
         worker.stop()
@@ -291,7 +295,7 @@ class Fleet:
         self._workers[self._workers.index(worker)] = self._start_worker()
 
     def _stop_if_hopeless(self, error: Exception) -> None:
-        blind = {unit: care.blind_deaths for unit, care in self._care.items()}
+        blind = {unit: retry.blind_deaths for unit, retry in self._retries.items()}
         worst = max(blind, key=blind.__getitem__, default=None)
         if worst is not None and blind[worst] >= self._config.max_unit_deaths:
             what = (

@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from factory import checkpoint
-from factory.config import Config, PipelineConfig, StageConfig, as_dict, load
-from factory.config.loading import PATHS
+from factory.config import Config, PipelineConfig, StageConfig, load
 from factory.config.pipeline import names_in
 from factory.errors import CheckpointError, IntegrityError
 from factory.shards import layout
@@ -105,27 +105,30 @@ def fingerprint_of(stage: StageConfig, made: Mapping[str, Artefact], config: Con
     by what they hold; `config` is the stage's own, with places for names."""
     digests = {name: artefact.digest for name, artefact in made.items()}
     named = load(stage.config, [_filled(change, digests) for change in stage.set])
-    asked = _counted(as_dict(named))
+    settings = _counted(named)
     for section, key in MACHINERY:
-        asked[section].pop(key)
+        settings[section].pop(key)
     body = {
         "job": stage.job,
-        "config": {name: part for name, part in asked.items() if name not in NOT_COUNTED},
+        "config": {name: part for name, part in settings.items() if name not in NOT_COUNTED},
         "faces": open_source(config.source).fingerprint,
         "release": _filled(stage.release, digests) if stage.job in MEASURED else "",
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _counted(value: Any, key: str = "") -> Any:
-    """Settings with the contents of files in place of their paths."""
-    if isinstance(value, dict):
-        return {name: _counted(part, name) for name, part in value.items()}
+def _counted(value: Any, field: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Settings with the contents of files in place of their paths; `field` is what a field says of
+    itself (config/field.py)."""
+    if is_dataclass(value):
+        return {
+            item.name: _counted(getattr(value, item.name), item.metadata) for item in fields(value)
+        }
     if isinstance(value, list | tuple):
-        return [_counted(part, key) for part in value]
-    if key == "checkpoint" and str(value).startswith("s3://"):
+        return [_counted(part, field) for part in value]
+    if field.get("or_name") == "checkpoint" and str(value).startswith("s3://"):
         return checkpoint.digest_in_bucket(value)
-    if key in PATHS and isinstance(value, str) and Path(value).exists():
+    if field.get("path") and isinstance(value, str) and Path(value).exists():
         return _contents(Path(value))
     return value
 

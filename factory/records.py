@@ -5,8 +5,17 @@ identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from factory.config import Config
+
+Log = Callable[[str], None]
+"""Takes a line for whoever watches."""
+Train = Callable[["Config", Log], dict[str, Any]]
+"""A training: config and log to metrics (on rank 0)."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,13 @@ class Shot:
     batch: int
     """Batch within the round `attempt` of the unit."""
     slot: int
-    spacing: str = "trailing"
+    timestep_spacing: str = "trailing"
     guidance_from: float = 0.0
     guidance_to: float = 1.0
-    away: int = -1
+    negative_identity: int = -1
     """Roster index of the identity that guidance leads away from (its own: from the answer at
     similarity 1); -1: nobody."""
-    turn_cos: float = 1.0
+    perturbation_cos: float = 1.0
     """Cosine of the angle by which the condition is turned (IDperturb)."""
     similarity: float | None = None
     """m that the generator is told (CemiFace)."""
@@ -162,7 +171,7 @@ class Counts:
         return self.planned - self.kept
 
     @property
-    def kept_share(self) -> float:
+    def kept_fraction(self) -> float:
         return self.kept / max(self.shots, 1)
 
     def adds_up(self) -> bool:
@@ -212,6 +221,24 @@ class Shard:
     attempt: int = 0
     """Times the unit had been begun before, by makers that died."""
     remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What became of a unit: all that its maker knows when it is drawn and judged."""
+
+    unit: int
+    plan_hash: str
+    counts: Counts
+    timings: Timings
+    kept: list[Face] = field(default_factory=list)
+    rejected: list[tuple[Face, str]] = field(default_factory=list)
+    """Without pixels, and why."""
+    failures: list[Failure] = field(default_factory=list)
+    attempt: int = 0
+    """Times the unit had been begun before, by makers that died."""
+    remarks: list[str] = field(default_factory=list)
+    """What a commit record should tell of the making."""
 
 
 def total_counts(shards: Iterable[Shard]) -> Counts:

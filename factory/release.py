@@ -45,7 +45,7 @@ def build(
 ) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
-    store = open_store(config.store).below(prefix)
+    store = layout.release_store(config)
     inputs = preflight(config)
     standing = manifest.read_plan(store)
     if standing is not None:

@@ -36,7 +36,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
     if dry_run:
         return
     largest = audit(config, plan, roster, source, dataset)
-    limit = plan.request["identities"]["max_cosine"]
+    limit = plan.request.max_cosine
     if any(who.kind == "virtual" for who in roster.identities):
         print(f"{len(roster.identities)} identities, gate {limit}")
         print(f"largest cosine to a real person {largest['real']:.6f}")

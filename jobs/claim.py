@@ -23,7 +23,9 @@ def build(config: Config) -> Path:
     from factory.shards import layout
 
     release(config, False)  # into a folder of the claim's own
-    return Path(config.store.url, layout.release_prefix(config.release.dataset, config.release.version))
+    return Path(
+        config.store.url, layout.release_prefix(config.release.dataset, config.release.version)
+    )
 
 
 def claim(files: list[str], dotlist: list[str]) -> None:

@@ -2,7 +2,7 @@
 
     python -m jobs.compare_edits configs/editing/compare.yaml [section.key=value ...]
 
-Makes a release for each editor and each of editing.ratios, trains a recognizer on each with each
+Makes a release for each editor and each of comparison.edits_per_image, trains a recognizer on each with each
 of utility.seeds, and tests all on clean and on occluded faces; what is made already is found again.
 The figures go to <store>/<dataset>-comparison/edits-<version>.json. On several nodes utility.out,
 where the originals that are learned from are written, must be a folder that all see.
@@ -24,7 +24,7 @@ def compare_edits(config: Config, dry_run: bool) -> None:
 
     check(config)
     if dry_run:
-        rows = 1 + 3 * len(config.editing.ratios)
+        rows = 1 + 3 * len(config.comparison.edits_per_image)
         print(f"checked; {rows} sets would be learned with {len(config.utility.seeds)} seeds each")
         return
     train_one = functools.partial(train_where_asked, train)

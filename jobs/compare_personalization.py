@@ -1,6 +1,6 @@
 """DreamBooth, PortraitBooth, ID-Booth and the bare base side by side, on the same people.
 
-    python -m jobs.compare_personalization configs/booth/mini.yaml [section.key=value ...]
+    python -m jobs.compare_personalization configs/personalization/mini.yaml [section.key=value ...]
 
 Trains a set of LoRAs for each row, makes a release for each of two sets of prompts, and trains
 recognizers on each where utility.benchmarks names pairs; what is made already is found again. The

@@ -5,7 +5,7 @@
         source.detector=face_detection_yunet.onnx features.clip=clip-vit-large-patch14-336
 
 Source and recognizer of the config must be those of the release; the judge may be any other. One
-embedding an image and network is made and kept in audit.vectors.
+embedding an image and network is made and kept in audit.embeddings_dir.
 """
 
 from __future__ import annotations

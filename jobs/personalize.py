@@ -1,9 +1,9 @@
 """Train a LoRA of a text-to-image model for every person of the source (ID-Booth).
 
-    python -m jobs.personalize configs/booth/mini.yaml [section.key=value ...]
+    python -m jobs.personalize configs/personalization/mini.yaml [section.key=value ...]
 
 A fleet of actors, one person at a time each; every LoRA is committed once to
-<store>/<dataset>/loras/<booth.loras>, and the same command goes on from there.
+<store>/<dataset>/loras/<personalization.loras>, and the same command goes on from there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a release would take: units, shots, bytes, hours and cost. Nothing is written.
 
-python -m jobs.plan configs/demo.yaml prices.actor_hour=0.05 prices.gb_month=0.023
-python -m jobs.plan configs/demo.yaml cluster.num_nodes=64 cluster.gpus_per_node=8
+python -m jobs.plan configs/demo.yaml estimate.actor_hour=0.05 estimate.gb_month=0.023
+python -m jobs.plan configs/demo.yaml estimate.num_nodes=64 estimate.gpus_per_node=8
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Train a small text-to-image model on captioned faces, written as a Stable Diffusion folder.
 
-    python -m jobs.train_base configs/text_to_image/mini.yaml [section.key=value ...]
+    python -m jobs.train_base configs/base_model/mini.yaml [section.key=value ...]
 
-Its autoencoder comes first: jobs.train_autoencoder configs/text_to_image/autoencoder.yaml. The same
+Its autoencoder comes first: jobs.train_autoencoder configs/base_model/autoencoder.yaml. The same
 command resumes; with compute.num_ranks it trains on a gang of Ray actors.
 """
 

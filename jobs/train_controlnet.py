@@ -1,4 +1,4 @@
-"""Train a Mask-ControlNet on a frozen text-to-image model (booth.base).
+"""Train a Mask-ControlNet on a frozen text-to-image model (base_model.path).
 
     python -m jobs.train_controlnet configs/editing/controlnet.yaml [section.key=value ...]
 
@@ -16,7 +16,7 @@ def train_controlnet(config: Config, dry_run: bool) -> None:
     from factory.editing.train_controlnet import train
     from factory.text_to_image.base_model import locate
 
-    locate(config.booth)
+    locate(config.base_model)
     train_on_faces(train, config, dry_run)
 
 

@@ -1,6 +1,6 @@
 """Train the network that redraws a region of a face, from a generator (Mask-ControlNet's twin).
 
-    python -m jobs.train_inpainting configs/editing/twin.yaml [section.key=value ...]
+    python -m jobs.train_inpainting configs/editing/inpainting.yaml [section.key=value ...]
 
 The same command resumes; with compute.num_ranks it trains on a gang of Ray actors.
 """

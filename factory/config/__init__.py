@@ -1,4 +1,4 @@
-"""Every knob of the factory; `load` turns a file into one object.
+"""Every setting of the factory; `load` turns a file into one object.
 
 One file is one release or one training. Values come from the dataclass defaults, then the YAML
 file, then `section.key=value` arguments. Nothing heavy is imported here: a config is read and
@@ -6,59 +6,51 @@ refused before torch, ray or faiss are touched.
 """
 
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
-from factory.config.editing import PersonalizationConfig, EditingConfig, InpaintingTrainingConfig, BaseTrainingConfig
-from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
-from factory.config.learning import (
-    AugmentConfig,
-    AutoencoderConfig,
-    ComputeConfig,
-    BatchesConfig,
-    GeneratorConfig,
-    JudgeConfig,
-    MixedSource,
-    RecognizerConfig,
-    SourceConfig,
-    TrainingConfig,
-)
+from factory.config.cluster import EstimateConfig, FleetConfig
+from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
+from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
+from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.loading import absolute, as_dict, load
-from factory.config.making import (
-    ClusterConfig,
+from factory.config.models import AutoencoderConfig, GeneratorConfig, JudgeConfig, RecognizerConfig
+from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
+from factory.config.release import (
     FiltersConfig,
-    FleetConfig,
     IdentitiesConfig,
     PlanConfig,
-    PricesConfig,
     ReleaseConfig,
     SamplerConfig,
     ShardsConfig,
     StoreConfig,
 )
-from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
-from factory.config.whole import Config
+from factory.config.schema import Config
+from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
+from factory.config.training import ComputeConfig, TrainingConfig
 
 __all__ = [
     "ArmConfig",
     "AuditConfig",
     "AugmentConfig",
     "AutoencoderConfig",
-    "BoothConfig",
+    "BaseModelConfig",
+    "BaseTrainingConfig",
+    "BatchesConfig",
     "ClaimConfig",
-    "ClusterConfig",
+    "ComparisonConfig",
     "ComputeConfig",
     "Config",
     "EditingConfig",
-    "EditorConfig",
+    "EstimateConfig",
     "FeaturesConfig",
-    "FeedConfig",
     "FiltersConfig",
     "FleetConfig",
     "GeneratorConfig",
     "IdentitiesConfig",
+    "InpaintingTrainingConfig",
     "JudgeConfig",
     "MixedSource",
+    "PersonalizationConfig",
     "PipelineConfig",
     "PlanConfig",
-    "PricesConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "SamplerConfig",
@@ -66,7 +58,6 @@ __all__ = [
     "SourceConfig",
     "StageConfig",
     "StoreConfig",
-    "TextToImageConfig",
     "TrainingConfig",
     "UtilityConfig",
     "absolute",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from factory.config.knob import knob
+from factory.config.field import knob
 from factory.config.loading import typed
 from factory.errors import ConfigError
 

@@ -1,124 +1,11 @@
-"""Knobs of text-to-image models: a small one trained here, and pretrained ones personalised."""
+"""Faces that exist, edited: regions of a face, how they are redrawn, and how that is learned."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from factory.config.knob import knob
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseTrainingConfig:
-    """A latent text-to-image model trained from nothing on captioned faces, small enough for a
-    CPU, written as an ordinary Stable Diffusion pipeline folder."""
-
-    tables: tuple[str, ...] = ()
-    """CSVs whose columns describe the images: by their column key (image keys of the source), else
-    by their first column (names of its people)."""
-    caption: str = "photo of a person"
-    """How every caption begins."""
-    phrases: tuple[str, ...] = ()
-    """What a caption goes on with, each from columns of the tables: "{hair} hair". A yaw_deg column
-    gives {direction}: left, right or ahead."""
-    phrase_dropout: float = knob(0.5, low=0.0, high=1.0)
-    """Share of phrases left out, each by itself."""
-    caption_dropout: float = knob(0.1, low=0.0, high=1.0)
-    """Share of captions left out wholly, for classifier-free guidance."""
-    vocabulary: int = knob(800, low=515)
-    """Tokens at most: the byte alphabet, then pieces learned from the captions."""
-    max_tokens: int = knob(32, low=8)
-    """Longest prompt, in tokens."""
-    text_width: int = knob(128, low=16)
-    """Width of the text encoder."""
-    text_layers: int = knob(2, low=1)
-    """Layers of the text encoder."""
-    widths: tuple[int, ...] = (96, 192)
-    """Channels of the U-Net at 1, 1/2, 1/4... of the latents' side; multiples of 32."""
-    prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
-    """What the U-Net estimates."""
-    epochs: float = knob(30.0, low=0.0)
-    """Passes over the source; each image or its mirror."""
-    batch_size: int = knob(64, low=1)
-    """Images a step over all processes."""
-    lr: float = knob(5e-4, low=0.0)
-    """Learning rate of AdamW, after 200 steps of warm-up; linear to 0 over the last third."""
-    ema: float = knob(0.999, low=0.0, high=0.99999)
-    """Decay of the weights' moving average that is written."""
-    num_samples: int = knob(64, low=1)
-    """Images drawn at the end, in which source.detector looks for faces."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonalizationConfig:
-    """LoRAs of a text-to-image model, one for each person of the source (ID-Booth)."""
-
-    base: str | None = None
-    """Folder of a diffusers pipeline, or its id on the hub; weights as .safetensors only."""
-    family: Literal["sd", "sdxl"] = "sd"
-    """Stable Diffusion 1.x/2.x, or SD-XL."""
-    loras: str | None = None
-    """For a release: name of a set of LoRAs in the store (jobs.personalize) that draws the
-    people of the source; None: the diffusion generator draws."""
-    objective: Literal["dreambooth", "portraitbooth", "idbooth"] = "idbooth"
-    """Identity term beside the denoising errors: none, 1 - cos to the photograph, or the triplet
-    with a prior image."""
-    rank: int = knob(4, low=1, high=1024)
-    """Rank of the matrices."""
-    alpha: int = knob(4, low=1)
-    """Their scale is alpha / rank."""
-    modules: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-    """Linear layers of the U-Net that get them."""
-    steps: int = knob(6400, low=0)
-    """Steps for each person, of one photograph and one prior image."""
-    lr: float = knob(1e-4, low=0.0)
-    """Learning rate of AdamW at the start, with a cosine to 0."""
-    weight_decay: float = knob(1e-2, low=0.0)
-    """Decoupled weight decay of AdamW."""
-    prior_weight: float = knob(1.0, low=0.0)
-    """Weight of the denoising error on prior images."""
-    identity_weight: float = knob(1.0, low=0.0)
-    """Weight of the identity term, beside w_t = (1 - t/T)^2."""
-    margin: float = knob(1.0, low=0.0, high=2.0)
-    """m of the triplet."""
-    num_prior: int = knob(200, low=1)
-    """Prior images, drawn once for a base and shared by everybody."""
-    prior_steps: int = knob(30, low=1, high=1000)
-    """U-Net calls for each of them."""
-    prior_guidance: float = knob(5.0, low=0.0, high=30.0)
-    """Their classifier-free guidance."""
-    crop: Literal["landmarks", "box", "whole"] = "landmarks"
-    """How a face is cut from an image for the recognizer: aligned by five points, the detector's
-    box (as the paper), or all of an image that is an aligned face itself."""
-    zoom: float = knob(1.0, low=0.1, high=1.0)
-    """Size of the face in the photographs that are learned: 1 is the aligned crop, .5 shows twice
-    as much around it."""
-    instance_prompt: str = "photo of sks person"
-    """Prompt of the person's photographs."""
-    prior_prompt: str = "photo of a person"
-    """Prompt of the prior images."""
-    template: str = "{view}portrait photo of {gender}sks person{background}{expression}{light}"
-    """What a release asks for; each name in braces is drawn from its list below."""
-    views: tuple[str, ...] = ("face ", "side ")
-    """{view}."""
-    genders: str | None = None
-    """CSV of name,gender for {gender}; None: the word is left out."""
-    backgrounds: tuple[str, ...] = ("",)
-    """{background}; configs/booth lists the paper's."""
-    expressions: tuple[str, ...] = ("",)
-    """{expression}."""
-    lights: tuple[str, ...] = ("",)
-    """{light}."""
-    negative_prompt: str = (
-        "cartoon, cgi, render, illustration, painting, drawing, black and white, bad body "
-        "proportions, landscape"
-    )
-    """What guidance leads away from."""
-    gradient_checkpointing: bool = False
-    """Keep less of the U-Net's forward pass and compute it again: slower, less memory."""
-    lora_cache: int = knob(32, low=1)
-    """LoRAs that an actor keeps in memory."""
-
+from factory.config.field import file_path, knob
 
 KINDS = ("mask", "sunglasses", "glasses", "hat", "bangs", "scarf", "hand", "blocks", "background")
 """Regions that can be redrawn; background is all but the face."""
@@ -140,9 +27,9 @@ class RegionsConfig:
     segmenter: Literal["landmarks", "onnx", "sam"] = "landmarks"
     """What tells the face from the rest: an oval about the five points, an ONNX network, or a
     Segment Anything model."""
-    segmenter_path: str | None = None
+    segmenter_path: str | None = file_path()
     """The .onnx, or the folder of a SAM as transformers saves it."""
-    grounding: str | None = None
+    grounding: str | None = file_path()
     """Folder of a GroundingDINO as transformers saves it, which finds the boxes that SAM is asked
     about; None: the box about the five points."""
     grounding_text: str = "a face."
@@ -151,20 +38,20 @@ class RegionsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InpaintingTrainingConfig(RegionsConfig):
-    """How an editor learns to redraw a region of a face (Mask-ControlNet): jobs.train_inpainting,
+    """How a network learns to redraw a region of a face (Mask-ControlNet): jobs.train_inpainting,
     jobs.train_controlnet."""
 
-    captioner: str | None = None
+    captioner: str | None = file_path()
     """Folder of a BLIP as transformers saves it, which says what is in the training images of a
-    ControlNet; None: text_to_image.tables do."""
+    ControlNet; None: base_training.tables do."""
     condition: Literal["inference", "printed"] = "inference"
     """What the ControlNet learns from: (mask, image without the region), as it is used, or the
     paper's (image without the region, whole image), which teaches copying."""
     drawn: float = knob(0.5, low=0.0, high=1.0)
     """Share of training images that get a painted occluder, to be learned from what is beside it;
     the others are learned as they are, region by region."""
-    largest_share: float = knob(0.6, low=0.05, high=0.9)
-    """Largest share of the face that a region hides in training; it is reached over the first half
+    max_occluded_fraction: float = knob(0.6, low=0.05, high=0.9)
+    """Largest fraction of the face that a region hides in training; it is reached over the first half
     of the steps (curriculum)."""
     epochs: float = knob(10.0, low=0.0)
     """Passes over the source; each image or its mirror."""
@@ -174,7 +61,7 @@ class InpaintingTrainingConfig(RegionsConfig):
     """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
     identity_dropout: float = knob(0.2, low=0.0, high=1.0)
     """Share of training images for which jobs.train_inpainting does not tell whose face it is, for
-    classifier-free guidance. (A ControlNet's captions have text_to_image.caption_dropout.)"""
+    classifier-free guidance. (A ControlNet's captions have base_training.caption_dropout.)"""
     region_weight: float = knob(4.0, low=0.0)
     """Weight of the error in the region, beside 1 everywhere."""
     ema: float = knob(0.998, low=0.0, high=0.99999)
@@ -183,23 +70,29 @@ class InpaintingTrainingConfig(RegionsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EditingConfig(RegionsConfig):
-    """Faces that exist, edited: accessories, hair, clothes or background redrawn or painted, or the
-    whole image changed as classic augmentation does (Mask-ControlNet)."""
+    """For release.method=edit: faces that exist, with accessories, hair, clothes or background redrawn or
+    painted, or the whole image changed as classic augmentation does (Mask-ControlNet)."""
 
-    editor: Literal["uvit", "controlnet", "drawn", "classic"] | None = None
-    """For a release: what edits the faces of the source. uvit: the generator's own network, shown
-    what stays (jobs.train_inpainting); controlnet: an adapter and a ControlNet on booth.base
+    method: Literal["uvit", "controlnet", "drawn", "classic"] = "drawn"
+    """What edits the faces of the source. uvit: the generator's own network, shown
+    what stays (jobs.train_inpainting); controlnet: an adapter and a ControlNet on base_model
     (jobs.train_controlnet); drawn: occluders painted without a network; classic: turned, mirrored,
-    cropped, noisy. None: people are drawn from embeddings."""
-    checkpoint: str | None = None
+    cropped, noisy."""
+    checkpoint: str | None = file_path(None, or_name="checkpoint")
     """Folder of the editor, for uvit and controlnet."""
-    shares: tuple[float, ...] = (0.2,)
-    """Share of the face that is hidden, one drawn for each image; at 0 the face is spared."""
-    ratio: int = knob(1, low=1, high=1000)
+    occluded_fractions: tuple[float, ...] = (0.2,)
+    """Fraction of the face that is hidden, one drawn for each image; at 0 the face is spared."""
+    edits_per_image: int = knob(1, low=1, high=1000)
     """Edited images wanted of each image of the source."""
-    ratios: tuple[int, ...] = (1, 2, 4)
-    """Ratios that jobs.compare_edits sets side by side."""
-    probes: int = knob(2, low=1)
-    """Images of each person that it keeps aside, to test on."""
     template: str = "photo of a person{edit}"
     """Prompt for controlnet; {edit} is what the region shows, ", wearing sunglasses"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """What jobs.compare_edits sets side by side."""
+
+    edits_per_image: tuple[int, ...] = (1, 2, 4)
+    """Values of editing.edits_per_image that are compared."""
+    num_probes: int = knob(2, low=1)
+    """Images of each person that are kept aside, to test on."""

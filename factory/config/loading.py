@@ -6,37 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from factory.config.whole import Config
+from factory.config.field import Names
+from factory.config.schema import Config
 from factory.errors import ConfigError
 
 Schema = TypeVar("Schema")
-PATHS = {
-    "inquiry",
-    "inception",
-    "clip",
-    "quality",
-    "gallery",
-    "attributes",
-    "checkpoint",
-    "path",
-    "landmarks",
-    "detector",
-    "pairs",
-    "heldout",
-    "oversample",
-    "out",
-    "start",
-    "url",
-    "vectors",
-    "base",
-    "genders",
-    "events",
-    "cache",
-    "segmenter_path",
-    "grounding",
-    "captioner",
-}
-"""Fields that name files."""
 
 
 def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
@@ -77,10 +51,6 @@ def typed(schema: type[Schema], path: str | Path, dotlist: list[str]) -> Schema:
 def absolute(config: Config) -> Config:
     """The same config with every path absolute, for processes that start elsewhere."""
 
-    def whole(path: str | None) -> str | None:
-        named = path is None or path.startswith("starter:") or "://" in path
-        return path if named else str(Path(str(path)).absolute())
-
     def walk(section: Any) -> Any:
         changed = {}
         for item in dataclasses.fields(section):
@@ -89,20 +59,22 @@ def absolute(config: Config) -> Config:
                 changed[item.name] = walk(value)
             elif isinstance(value, list):
                 changed[item.name] = [walk(part) for part in value]
-            elif item.name in PATHS and not _is_model_name(item.name, value):
-                changed[item.name] = whole(value)
+            elif item.metadata.get("path") and isinstance(value, tuple):
+                changed[item.name] = tuple(str(Path(part).absolute()) for part in value)
+            elif item.metadata.get("path") and value is not None:
+                changed[item.name] = _absolute_path(value, item.metadata["or_name"])
         return dataclasses.replace(section, **changed)
 
     return cast(Config, walk(config))
 
 
-def _is_model_name(field: str, value: str | None) -> bool:
-    """Whether a model is named as insightface packs, dlib and the hub do, not by its folder."""
-    if field == "base":
-        return bool(value) and not Path(str(value)).exists()
-    if field != "checkpoint" or not value:
-        return False
-    return "/" not in value and not Path(value).exists()
+def _absolute_path(value: str, or_name: Names | None) -> str:
+    """A path made absolute; addresses, and names that a field allows instead, as they are."""
+    is_address = value.startswith("starter:") or "://" in value
+    may_be_name = or_name == "hub_model" or (or_name == "checkpoint" and "/" not in value)
+    if is_address or (may_be_name and not Path(value).exists()):
+        return value
+    return str(Path(value).absolute())
 
 
 def as_dict(config: Any) -> dict[str, Any]:

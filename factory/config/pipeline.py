@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.config.loading import typed
-from factory.config.making import StoreConfig
+from factory.config.release import StoreConfig
 from factory.errors import ConfigError
 
 

@@ -9,13 +9,14 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from factory.config.edit_rules import check_editing, check_kinds
+from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
-    from factory.config.learning import SourceConfig
-    from factory.config.making import FleetConfig, IdentitiesConfig, ReleaseConfig
-    from factory.config.whole import Config
+    from factory.config.cluster import FleetConfig
+    from factory.config.data import SourceConfig
+    from factory.config.release import IdentitiesConfig, ReleaseConfig
+    from factory.config.schema import Config
 
 
 def check(config: Config) -> None:
@@ -23,48 +24,45 @@ def check(config: Config) -> None:
     _check_ranges(config, "")
     _check_names(config.release)
     _check_source(config.source, "source")
-    for place, mixed in enumerate(config.feed.mix):
-        _check_source(mixed.source, f"feed.mix[{place}].source")
+    for index, mixed in enumerate(config.batches.mix):
+        _check_source(mixed.source, f"batches.mix[{index}].source")
     _check_benchmarks(config.utility.benchmarks)
-    _check_beside(config.features.beside, config.source.image_px)
+    _check_reference_sets(config.features.reference_sets, config.source.image_px)
     _check_fleet(config.fleet)
+    _check_identities(config)
+    _check_sampler(config)
+    for section in ("editing", "inpainting_training"):
+        _check_regions(section, getattr(config, section), config.source.detector)
+    _check_fractions(config)
+    if "://" in config.audit.embeddings_dir:
+        raise ConfigError(
+            f"audit.embeddings_dir: got {config.audit.embeddings_dir!r}; want a local folder, "
+            "because it holds who the source's people are"
+        )
+    METHOD_RULES[config.release.method](config)
+    _check_networks(config)
+
+
+def _check_identities(config: Config) -> None:
+    identities = config.identities
     if config.plan.fill_to and not config.release.allow_real:
         raise ConfigError(
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
             "images of real people need release.allow_real=true"
         )
-    if (config.identities.proposal == "inquiry") != (config.identities.inquiry is not None):
+    if (identities.proposal == "inquiry") != (identities.inquiry is not None):
         raise ConfigError(
-            f"identities.inquiry: got {config.identities.inquiry!r} with identities.proposal="
-            f"{config.identities.proposal}; want faces for inquiry, and for nothing else"
+            f"identities.inquiry: got {identities.inquiry!r} with identities.proposal="
+            f"{identities.proposal}; want faces for inquiry, and for nothing else"
         )
-    _check_quotas(config.identities)
-    _check_sampler(config)
-    if config.booth.loras is not None:
-        _check_booth(config)
-    check_kinds(config)
-    if config.identities.extends is not None:
-        _check_version("identities.extends", config.identities.extends)
-    if "://" in config.audit.vectors:
+    _check_quotas(identities)
+    if identities.extends is not None:
+        _check_version("identities.extends", identities.extends)
+    if identities.extends == config.release.version:
         raise ConfigError(
-            f"audit.vectors: got {config.audit.vectors!r}; want a local folder, because it holds "
-            "who the source's people are"
-        )
-    if config.identities.extends == config.release.version:
-        raise ConfigError(
-            f"identities.extends: got {config.identities.extends!r}, this release's own version; "
+            f"identities.extends: got {identities.extends!r}, this release's own version; "
             "want an earlier one"
         )
-    if config.editing.editor is not None:
-        check_editing(config)
-    elif config.identities.num_virtual == 0 and not config.plan.fill_to:
-        raise ConfigError(
-            "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
-            "want at least one of them positive"
-        )
-    else:
-        _check_nothing_edited(config)
-    _check_networks(config)
 
 
 def _check_networks(config: Config) -> None:
@@ -73,13 +71,13 @@ def _check_networks(config: Config) -> None:
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
             "recognizer.num_virtual=0; want some virtual prototypes, or 'batch'"
         )
-    if any(width <= 0 or width % 32 for width in config.text_to_image.widths):
+    if any(width <= 0 or width % 32 for width in config.base_training.widths):
         raise ConfigError(
-            f"text_to_image.widths: got {list(config.text_to_image.widths)}; want multiples of 32"
+            f"base_training.widths: got {list(config.base_training.widths)}; want multiples of 32"
         )
-    if config.text_to_image.text_width % 32:
+    if config.base_training.text_width % 32:
         raise ConfigError(
-            f"text_to_image.text_width: got {config.text_to_image.text_width}; want a multiple of "
+            f"base_training.text_width: got {config.base_training.text_width}; want a multiple of "
             "32"
         )
     widths = config.autoencoder.widths
@@ -101,34 +99,36 @@ def _check_networks(config: Config) -> None:
             f"generator.num_heads: got {config.generator.num_heads}; want a divisor of "
             f"generator.width={config.generator.width}"
         )
-    if config.generator.renew_identity and not config.generator.start:
+    if config.generator.reset_identity_layers and not config.generator.init_from:
         raise ConfigError(
-            "generator.renew_identity: got true without generator.start; want a generator to begin "
+            "generator.reset_identity_layers: got true without generator.init_from; want a generator to begin "
             "with, or false"
         )
 
 
 def _check_sampler(config: Config) -> None:
     sampler, least = config.sampler, config.filters.min_own_cosine
-    if sampler.guidance_from >= sampler.guidance_to:
+    begin, end = sampler.guidance_interval
+    if not 0 <= begin < end <= 1:
         raise ConfigError(
-            f"sampler.guidance_from: got {sampler.guidance_from}; want less than "
-            f"sampler.guidance_to={sampler.guidance_to}"
+            f"sampler.guidance_interval: got [{begin:g}, {end:g}]; want two noise levels from 0 to "
+            "1, the smaller one first"
         )
-    if sampler.away != "nobody" and sampler.guidance == 1:
+    if sampler.negative_condition != "none" and sampler.guidance == 1:
         raise ConfigError(
-            f"sampler.away: got {sampler.away!r} with sampler.guidance=1, which guides nowhere; "
-            "want a larger guidance, or 'nobody'"
+            f"sampler.negative_condition: got {sampler.negative_condition!r} with "
+            "sampler.guidance=1, which guides nowhere; want a larger guidance, or 'none'"
         )
-    if sampler.away == "itself" and not sampler.similarity:
+    against_itself = sampler.negative_condition == "same_identity"
+    if against_itself and not sampler.similarity:
         raise ConfigError(
-            "sampler.away: got 'itself' without sampler.similarity; want similarities, which it "
-            "makes an image keep, or 'nobody'"
+            "sampler.negative_condition: got 'same_identity' without sampler.similarity; want "
+            "similarities, which it makes an image keep, or 'none'"
         )
-    if sampler.away == "itself" and 1 in sampler.similarity:
+    if against_itself and 1 in sampler.similarity:
         raise ConfigError(
-            "sampler.similarity: got 1 with sampler.away='itself', which leads away from 1; want "
-            "smaller ones, or sampler.away=nobody"
+            "sampler.similarity: got 1 with sampler.negative_condition=same_identity, which leads "
+            "away from 1; want smaller ones, or sampler.negative_condition=none"
         )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
@@ -146,41 +146,144 @@ def _check_sampler(config: Config) -> None:
         )
 
 
-def _check_booth(config: Config) -> None:
+def _check_diffusion(config: Config) -> None:
+    """People are drawn from embeddings, so somebody must be wanted and nothing is edited."""
+    _want_somebody(config)
+    _refuse_edit_filters(config)
+
+
+def _check_lora(config: Config) -> None:
     """A set of LoRAs draws the source's people and nobody else, as diffusers' samplers can."""
-    _check_name("booth.loras", str(config.booth.loras))
-    sampler = config.sampler
-    cannot = {
-        "sampler.spacing": (sampler.spacing, "trailing"),
-        "sampler.guidance_from": (sampler.guidance_from, 0.0),
-        "sampler.guidance_to": (sampler.guidance_to, 1.0),
-        "sampler.away": (sampler.away, "nobody"),
-        "sampler.turn": (sampler.turn, False),
-        "sampler.similarity": (tuple(sampler.similarity), ()),
-        "sampler.yaw": (tuple(sampler.yaw), ()),
-        "sampler.pitch": (tuple(sampler.pitch), ()),
-        "identities.num_virtual": (config.identities.num_virtual, 0),
-    }
-    if config.plan.micro_batch is None:
+    loras = config.personalization.loras
+    if not loras:
         raise ConfigError(
-            "plan.micro_batch: got null with booth.loras; want a number, best a divisor of the "
-            "images of each person"
+            "personalization.loras: nothing given with release.method=lora; want the name of a "
+            "set that jobs.personalize has made"
         )
-    for name, (found, wanted) in cannot.items():
-        if found != wanted:
+    _check_name("personalization.loras", loras)
+    _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OWN_SAMPLERS + PROPOSED)
+    _want_somebody(config)
+    _refuse_edit_filters(config)
+    _want_micro_batch(config, "a number, best a divisor of the images of each person")
+
+
+def _check_edit(config: Config) -> None:
+    """Nobody is proposed, and samplers do what the editing method can."""
+    method = config.editing.method
+    keys = DRAWN_FROM_EMBEDDINGS + PROPOSED + OF_OTHER_PEOPLE
+    _refuse_filled_in(config, keys + (OWN_SAMPLERS if method == "controlnet" else ()))
+    if method in ("uvit", "controlnet") and not config.editing.checkpoint:
+        raise ConfigError(
+            f"editing.checkpoint: nothing given for editing.method={method}; want the folder that "
+            "jobs.train_inpainting or jobs.train_controlnet wrote"
+        )
+    _want_micro_batch(config, "a number")
+    if method == "classic" and config.filters.min_visible_cosine is not None:
+        raise ConfigError(
+            f"filters.min_visible_cosine: got {config.filters.min_visible_cosine} with "
+            "editing.method=classic, which has no regions; want null"
+        )
+
+
+METHOD_RULES = {"diffusion": _check_diffusion, "lora": _check_lora, "edit": _check_edit}
+"""What only one release.method asks for."""
+DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
+    ("sampler.negative_condition", "none"),
+    ("sampler.perturb_identity", False),
+    ("sampler.similarity", ()),
+    ("sampler.yaw", ()),
+    ("sampler.pitch", ()),
+)
+"""Keys, and their values in a release whose people are not drawn from embeddings."""
+OWN_SAMPLERS: tuple[tuple[str, Any], ...] = (
+    ("sampler.timestep_spacing", "trailing"),
+    ("sampler.guidance_interval", (0.0, 1.0)),
+)
+"""What our samplers can and diffusers' cannot."""
+PROPOSED: tuple[tuple[str, Any], ...] = (("identities.num_virtual", 0),)
+OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
+    ("plan.fill_to", 0),
+    ("identities.gallery", None),
+    ("identities.attributes", None),
+    ("identities.extends", None),
+)
+"""What is asked of people who are drawn, not of photographs that are edited."""
+
+
+def _refuse_filled_in(config: Config, wanted: tuple[tuple[str, Any], ...]) -> None:
+    """Raise ConfigError for a key that has another value than the method allows."""
+    for key, value in wanted:
+        section, _, name = key.partition(".")
+        got = getattr(getattr(config, section), name)
+        if (tuple(got) if isinstance(got, list | tuple) else got) != value:
             raise ConfigError(
-                f"{name}: got {found!r} with booth.loras, which draws the source's people by a "
-                f"text-to-image model; want {wanted!r}"
+                f"{key}: got {got!r} with release.method={config.release.method}, which makes "
+                f"faces of the source's people alone; want {value!r}"
             )
 
 
-def _check_nothing_edited(config: Config) -> None:
+def _want_somebody(config: Config) -> None:
+    if config.identities.num_virtual == 0 and not config.plan.fill_to:
+        raise ConfigError(
+            "identities.num_virtual: got 0 and plan.fill_to is 0, so nobody would exist; "
+            "want at least one of them positive"
+        )
+
+
+def _refuse_edit_filters(config: Config) -> None:
     for name in ("min_original_cosine", "min_visible_cosine"):
         if getattr(config.filters, name) is not None:
             raise ConfigError(
-                f"filters.{name}: got {getattr(config.filters, name)} while editing.editor is "
-                "null, so there is no original; want null, or an editor"
+                f"filters.{name}: got {getattr(config.filters, name)} with release.method="
+                f"{config.release.method}, where there is no original; want null, or "
+                "release.method=edit"
             )
+
+
+def _want_micro_batch(config: Config, wanted: str) -> None:
+    if config.plan.micro_batch is None:
+        raise ConfigError(
+            f"plan.micro_batch: got null with release.method={config.release.method}; want {wanted}"
+        )
+
+
+def _check_fractions(config: Config) -> None:
+    """Some of the kinds can hide each of the fractions asked for."""
+    fractions = config.editing.occluded_fractions
+    wrong = [fraction for fraction in fractions if not 0 <= fraction <= 0.9]
+    if wrong or not fractions:
+        raise ConfigError(
+            f"editing.occluded_fractions: got {wrong[0] if wrong else 'none'}; want fractions of "
+            "the face from 0 to .9, because an edit that hides all of a face leaves nobody"
+        )
+    for fraction in fractions:
+        able = SPARING if fraction == 0 else tuple(k for k in KINDS if k != "background")
+        if not set(able) & set(config.editing.kinds):
+            raise ConfigError(
+                f"editing.occluded_fractions: got {fraction:g} with editing.kinds="
+                f"{list(config.editing.kinds)}, none of which can; want one of {', '.join(able)}"
+            )
+
+
+def _check_regions(section: str, regions: RegionsConfig, detector: str | None) -> None:
+    unknown = [kind for kind in regions.kinds if kind not in KINDS]
+    if unknown or not regions.kinds:
+        got = repr(unknown[0]) if unknown else "none"
+        raise ConfigError(f"{section}.kinds: got {got}; want some of {', '.join(KINDS)}")
+    if regions.points == "detector" and not detector:
+        raise ConfigError(
+            f"source.detector: nothing given while {section}.points=detector; want YuNet's .onnx"
+        )
+    if regions.grounding and regions.segmenter != "sam":
+        raise ConfigError(
+            f"{section}.grounding: got {regions.grounding} with {section}.segmenter="
+            f"{regions.segmenter}, which asks about no boxes; want null, or sam"
+        )
+    if regions.segmenter != "landmarks" and not regions.segmenter_path:
+        raise ConfigError(
+            f"{section}.segmenter_path: nothing given for {section}.segmenter="
+            f"{regions.segmenter}; want the network"
+        )
 
 
 def _check_fleet(fleet: FleetConfig) -> None:
@@ -248,8 +351,8 @@ def _check_source(source: SourceConfig, key: str) -> None:
 
 def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
     names = []
-    for place, benchmark in enumerate(benchmarks):
-        key = f"utility.benchmarks[{place}]"
+    for index, benchmark in enumerate(benchmarks):
+        key = f"utility.benchmarks[{index}]"
         if not benchmark.pairs:
             raise ConfigError(f"{key}.pairs: nothing given; want LFW's pairs.txt or a .bin")
         if not benchmark.pairs.endswith(".bin"):
@@ -261,20 +364,20 @@ def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
         names.append(benchmark.name)
 
 
-def _check_beside(sets: list[SourceConfig], image_px: int) -> None:
+def _check_reference_sets(sets: list[SourceConfig], image_px: int) -> None:
     taken = ["source", "release"]
-    for place, asked in enumerate(sets):
-        key = f"features.beside[{place}]"
-        _check_source(asked, key)
-        if asked.image_px != image_px:
+    for index, reference in enumerate(sets):
+        key = f"features.reference_sets[{index}]"
+        _check_source(reference, key)
+        if reference.image_px != image_px:
             raise ConfigError(
-                f"{key}.image_px: got {asked.image_px}; want source.image_px={image_px}"
+                f"{key}.image_px: got {reference.image_px}; want source.image_px={image_px}"
             )
-        if asked.stem in taken:
+        if reference.stem in taken:
             raise ConfigError(
-                f"{key}.path: another set is called {asked.stem!r} already; want another file name"
+                f"{key}.path: another set is called {reference.stem!r} already; want another file name"
             )
-        taken.append(asked.stem)
+        taken.append(reference.stem)
 
 
 def _check_ranges(section: Any, prefix: str) -> None:
@@ -283,8 +386,8 @@ def _check_ranges(section: Any, prefix: str) -> None:
         if dataclasses.is_dataclass(value):
             _check_ranges(value, name + ".")
         elif isinstance(value, list):
-            for place, part in enumerate(value):
-                _check_ranges(part, f"{name}[{place}].")
+            for index, part in enumerate(value):
+                _check_ranges(part, f"{name}[{index}].")
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN

@@ -135,7 +135,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     torch.manual_seed(seed)
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
-    if recipe.start:
+    if recipe.init_from:
         lineage["start"] = init_from(model.network, recipe, lineage)
     if config.compute.compile:
         model.compile()
@@ -171,9 +171,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             by_level.add(t_B, error_B)
             losses.append(loss.detach())
         warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-        averaged.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_share))
+        averaged.step(recipe.lr * warm * linear_decay(step / total, recipe.decay_fraction))
         progress.record(torch.stack(losses).mean())
-        if (step + 1) % (config.training.verify_every or total + 1) == 0:
+        if (step + 1) % (config.training.eval_every or total + 1) == 0:
             weights = averaged.weights()
             if rank() == 0:
                 drawn = cache.some_people(PEOPLE)
@@ -205,21 +205,21 @@ def save_png(path: Path, image_HWC: np.ndarray) -> None:
 
 
 def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
-    """Take over the weights of recipe.start, whose sha256 is returned; layers it lacks stay new,
-    and with recipe.renew_identity those that read embeddings.
+    """Take over the weights of recipe.init_from, whose sha256 is returned; layers it lacks stay new,
+    and with recipe.reset_identity_layers those that read embeddings.
 
     Raises CheckpointError when it was trained with other networks (`lineage`), to estimate
     something else, or has layers of another shape.
     """
-    name = str(recipe.start)
-    loaded = checkpoint.load(name, "generator", "generator.start")
+    name = str(recipe.init_from)
+    loaded = checkpoint.load(name, "generator", "generator.init_from")
     theirs = {kind: loaded.lineage.get(kind) for kind in lineage}
-    if recipe.renew_identity:
+    if recipe.reset_identity_layers:
         theirs["recognizer"] = lineage["recognizer"]
     if theirs != lineage:
         raise CheckpointError(
-            f"generator.start: {name} was trained with another recognizer or autoencoder; use "
-            "those, or generator.start=null (another recognizer alone: generator.renew_identity)"
+            f"generator.init_from: {name} was trained with another recognizer or autoencoder; use "
+            "those, or generator.init_from=null (another recognizer alone: generator.reset_identity_layers)"
         )
     for key in ("prediction", "num_timesteps"):
         if loaded.config[key] != getattr(recipe, key):
@@ -228,12 +228,14 @@ def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -
                 f"trained with {loaded.config[key]}; want the same"
             )
     mine, taken = network.state_dict(), loaded.tensors
-    if recipe.renew_identity:
-        taken = {key: tensor for key, tensor in taken.items() if key.split(".")[0] not in IDENTITY_LAYERS}
+    if recipe.reset_identity_layers:
+        taken = {
+            key: tensor for key, tensor in taken.items() if key.split(".")[0] not in IDENTITY_LAYERS
+        }
     for tensor_name, tensor in taken.items():
         if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
             raise CheckpointError(
-                f"generator.start: {name} has {tensor_name} of shape {tuple(tensor.shape)}, this "
+                f"generator.init_from: {name} has {tensor_name} of shape {tuple(tensor.shape)}, this "
                 "generator has not; want the same space, width, depth and patch"
             )
     network.load_state_dict(mine | taken)

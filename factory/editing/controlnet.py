@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from factory import checkpoint
 from factory.errors import CheckpointError
 from factory.images import to_network
-from factory.text_to_image.base_model import TextToImage, PromptEmbedding
+from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.training.distributed import autocast
 
 ADAPTER_WIDTH = 32
@@ -61,7 +61,12 @@ class MaskControlNet(nn.Module):
         return made.eval().requires_grad_(False).to(base.device), loaded.sha256
 
     def residuals(
-        self, base: TextToImage, z_t: torch.Tensor, t_B: Any, words: PromptEmbedding, seen: torch.Tensor
+        self,
+        base: TextToImage,
+        z_t: torch.Tensor,
+        t_B: Any,
+        words: PromptEmbedding,
+        seen: torch.Tensor,
     ) -> dict[str, Any]:
         """What the U-Net is given beside its own activations; `seen` is of `encoded`."""
         down, middle = self.controlnet(
@@ -85,7 +90,7 @@ def refuse_other_base(name: str, lineage: dict[str, str], base_sha256: str) -> N
     if wanted != base_sha256:
         raise CheckpointError(
             f"editing.checkpoint: {name} was trained on a base with sha256 {wanted[:12]}, "
-            f"booth.base has {base_sha256[:12]}; use that base, or train it on this one"
+            f"base_model.path has {base_sha256[:12]}; use that base, or train it on this one"
         )
 
 

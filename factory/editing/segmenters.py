@@ -143,7 +143,7 @@ def boxes_about(points_N52: np.ndarray, side: int) -> np.ndarray:
 
 
 def open_segmenter(asked: RegionsConfig, device: torch.device) -> Segmenter | None:
-    """The network that editing.segmenter or editor.segmenter names; None for landmarks, whose oval
+    """The network that editing.segmenter or inpainting_training.segmenter names; None for landmarks, whose oval
     regions.py draws."""
     if asked.segmenter == "landmarks":
         return None

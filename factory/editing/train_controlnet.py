@@ -24,7 +24,7 @@ from factory.errors import ConfigError
 from factory.seeds import torch_generator
 from factory.shots.edits import WORDS
 from factory.sources import training_faces
-from factory.text_to_image.base_model import TextToImage, PromptEmbedding
+from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.text_to_image.captions import Captioner, Captions
 from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, world_size
@@ -68,15 +68,15 @@ class ControlLoss(nn.Module):
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, seed = config.editor, config.training.seed
+    recipe, seed = config.inpainting_training, config.training.seed
     join(config.compute)
 
     # The base, faces at its size, captions
     compute = config.compute
-    base = TextToImage(config.booth, pick_device(compute), compute.precision)
+    base = TextToImage(config.base_model, pick_device(compute), compute.precision)
     if config.source.image_px != base.image_px:
         raise ConfigError(
-            f"source.image_px: got {config.source.image_px}; want booth.base's {base.image_px} "
+            f"source.image_px: got {config.source.image_px}; want base_model.path's {base.image_px} "
             "(with source.resize=true)"
         )
     faces, heldout = training_faces(config.source)
@@ -90,7 +90,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     images = faces.images_NHWC
     both = (images, np.ascontiguousarray(images[:, :, ::-1]))
     moments_2N = torch.stack([base.encode(part) for part in both])
-    encode_words = lru_cache(WORDS_KEPT)(lambda text: base.words([text]))
+    encode_words = lru_cache(WORDS_KEPT)(lambda text: base.encode_prompts([text]))
 
     # ControlNet, engine
     torch.manual_seed(seed)
@@ -104,7 +104,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Steps
     order = BatchOrder(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "editor.batch_size")
+    micro_batch(order.batch_size, compute, "inpainting_training.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
@@ -157,8 +157,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 def _captions(config: Config, faces: Any) -> Captions:
     """From the source's tables, or by a captioner where one is given."""
     names = [faces.names[label] for label in faces.labels]
-    if not config.editor.captioner:
-        return Captions(config.text_to_image, faces.keys, names)
-    captioner = Captioner(config.editor.captioner, pick_device(config.compute))
-    plain = replace(config.text_to_image, tables=(), phrases=())
+    if not config.inpainting_training.captioner:
+        return Captions(config.base_training, faces.keys, names)
+    captioner = Captioner(config.inpainting_training.captioner, pick_device(config.compute))
+    plain = replace(config.base_training, tables=(), phrases=())
     return Captions(plain, faces.keys, names, captioner.of(faces.images_NHWC))

@@ -69,7 +69,7 @@ class ExampleMaker:
         images[mirrored_B] = images[mirrored_B, :, ::-1]
         points[mirrored_B] = mirrored_points(points[mirrored_B], images.shape[1])
         kinds = [self._kinds[place] for place in rng.integers(len(self._kinds), size=count)]
-        largest = recipe.largest_share * min(1.0, 0.4 + 1.2 * way)
+        largest = recipe.max_occluded_fraction * min(1.0, 0.4 + 1.2 * way)
         shares = LEAST_SHARE + (max(largest, LEAST_SHARE) - LEAST_SHARE) * rng.random(count)
         spared = np.array([k in SPARING for k in kinds]) & (rng.random(count) < SPARED)
         shares[spared | np.array([k == "background" for k in kinds])] = 0
@@ -112,7 +112,7 @@ def _found_by(segmenter: Segmenter, images: np.ndarray, points: np.ndarray) -> n
 
 
 def detector_of(points: str, source: SourceConfig) -> YuNet | None:
-    """The detector that finds points again in aligned faces, where `points` (editor.points,
+    """The detector that finds points again in aligned faces, where `points` (inpainting_training.points,
     editing.points) says so."""
     return None if points == "template" else YuNet(str(source.detector), enlarge_to=DETECT_PX)
 

@@ -82,7 +82,7 @@ class InpaintingLoss(nn.Module):
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, seed = config.editor, config.training.seed
+    recipe, seed = config.inpainting_training, config.training.seed
     join(config.compute)
     faces, heldout = training_faces(config.source)
 
@@ -119,7 +119,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Steps
     order = BatchOrder(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "editor.batch_size")
+    micro_batch(order.batch_size, compute, "inpainting_training.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())

@@ -19,7 +19,7 @@ def balance(plan: Plan, roster: Roster, accuracy: float | None) -> dict[str, Any
 
     `accuracy` is how often the group of a real person left out was told rightly.
     """
-    quotas = plan.request["identities"].get("quotas", {})
+    quotas = plan.request.identities.quotas
     virtual = [who for who in roster.identities if who.kind == "virtual" and who.group]
     if not virtual:
         return {"note": "n/a: identities.attributes names no groups"}

@@ -1,4 +1,4 @@
-"""One embedding an image, kept in a folder of yours for the next time (audit.vectors).
+"""One embedding an image, kept in a folder of yours for the next time (audit.embeddings_dir).
 
 A source's embeddings tell who its people are: they never enter a release or a bucket.
 """

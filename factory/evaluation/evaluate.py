@@ -101,7 +101,10 @@ def evaluate(
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
     audit = audit_faces(config, source, store, manifest, roster)
     metrics = {
-        "counts": {"planned": manifest.counts.planned, "kept_share": manifest.counts.kept_share},
+        "counts": {
+            "planned": manifest.counts.planned,
+            "kept_fraction": manifest.counts.kept_fraction,
+        },
         "learned_from": _learned_from(config),
         "similarity": similar,
         "properties": properties,
@@ -112,7 +115,7 @@ def evaluate(
         "throughput": throughput(manifest),
     }
     edited = None
-    if "editing" in plan.request:
+    if plan.request.edits:
         metrics["edits"], edited = edits(store, plan, source, config.audit.show_real)
     pairs = audit.pairs if audit and config.audit.show_real else []
     pictures = Pictures(
@@ -135,7 +138,7 @@ def audit_faces(
     anew: bool = False,
 ) -> Audit | None:
     """The audit for real faces by the config's judge; None without one. `anew` embeds the release's
-    faces again, whatever audit.vectors holds of them."""
+    faces again, whatever audit.embeddings_dir holds of them."""
     if not config.judge.checkpoint:
         return None
     device = pick_device(config.compute)
@@ -148,7 +151,7 @@ def audit_faces(
         np.concatenate([plain.labels, mirrored.labels]),
         np.concatenate([plain.places, mirrored.places]),
     )
-    kept = None if anew else config.audit.vectors
+    kept = None if anew else config.audit.embeddings_dir
     made = made_faces(store, manifest, [judge, PerceptualHash()], kept)
     return leakage(config.audit, made, real["judge"], hashes, _own_labels(source, roster))
 
@@ -187,7 +190,7 @@ def _made(
 ) -> dict[str, np.ndarray]:
     """Vectors [N, D] of all kept faces by space, 4*D bytes each, and their "labels" [N]."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in (*spaces, "labels")}
-    for unit in made_faces(store, manifest, list(spaces.values()), config.audit.vectors):
+    for unit in made_faces(store, manifest, list(spaces.values()), config.audit.embeddings_dir):
         for name, vectors in zip(spaces, unit.unit_by_space, strict=True):
             found[name].append(vectors)
         found["labels"].append(np.array([row["identity"] for row in unit.rows]))
@@ -195,7 +198,7 @@ def _made(
 
 
 def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> dict[str, RealFaces]:
-    found = real_faces(source, config.source, list(spaces.values()), config.audit.vectors)
+    found = real_faces(source, config.source, list(spaces.values()), config.audit.embeddings_dir)
     return dict(zip(spaces, found, strict=True))
 
 

@@ -37,7 +37,7 @@ class FeatureNetwork(Protocol):
 def check_networks(config: FeaturesConfig, image_px: int) -> None:
     """Raise CheckpointError or SourceError unless the files that a config names are there, and see
     images of `image_px`."""
-    for asked in config.beside:
+    for asked in config.reference_sets:
         open_source(asked)
     if config.quality:
         story = read_metadata(config.quality, "recognizer", "features.quality")

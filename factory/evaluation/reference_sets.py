@@ -1,4 +1,4 @@
-"""A release beside further sets of real faces (features.beside), and CR-FIQA's scores of all of
+"""A release beside further sets of real faces (features.reference_sets), and CR-FIQA's scores of all of
 them (METHODS 7): what the tables of ID-Booth show."""
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def beside(
     `made` holds the release's vectors [N, D] by the names of `spaces`.
     """
     found: dict[str, dict[str, Any]] = {}
-    for asked in config.features.beside:
-        sets = real_faces(open_source(asked), asked, list(spaces.values()), config.audit.vectors)
+    for asked in config.features.reference_sets:
+        sets = real_faces(
+            open_source(asked), asked, list(spaces.values()), config.audit.embeddings_dir
+        )
         figures: dict[str, Any] = {"num_images": len(sets[0].labels)}
         for name, faces in zip(spaces, sets, strict=True):
             if name == QUALITY:

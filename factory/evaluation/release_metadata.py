@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from factory.records import Shot
 from factory.shards import layout
+from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan
 from factory.store import Store
 
@@ -51,7 +52,7 @@ def rejected_shots(store: Store, plan: Plan, of_each: int) -> dict[str, list[Sho
     found: dict[str, list[Shot]] = {}
     for unit in plan.units if of_each else []:
         content = io.BytesIO(store.get(layout.rejects_name(unit.index)))
-        for row in pq.read_table(content).to_pylist():
+        for row in map(column_names, pq.read_table(content).to_pylist()):
             shots = found.setdefault(row["reason"], [])
             if len(shots) < of_each:
                 shots.append(Shot(**{name: row[name] for name in names if name in row}))

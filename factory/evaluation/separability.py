@@ -34,7 +34,7 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, 
     `impostor` are cosines of images of different real people by the conditioning recognizer.
     """
     virtual = [who for who in roster.identities if who.kind == "virtual"]
-    limit = float(plan.request["identities"]["max_cosine"])
+    limit = plan.request.max_cosine
     real = np.array([who.nearest_real_cosine for who in virtual])
     other = np.array([who.nearest_other_cosine for who in virtual])
     return {
@@ -66,13 +66,13 @@ def audit(
     """
     refuse_other_inputs(config, plan, source)
     recognizer = open_recognizer(config)
-    planned = plan.request["identities"]
-    if check_galleries(config, recognizer.dim, recognizer.sha256) != planned["gallery"]:
+    planned = plan.request.identities
+    if check_galleries(config, recognizer.dim, recognizer.sha256) != planned.gallery:
         raise IntegrityError(
             "identities.gallery: is not what the release was planned with; use those files"
         )
     further = open_here(config)
-    unit_earlier_ED = earlier_vectors(dataset, (planned["extends"] or {}).get("version"))
+    unit_earlier_ED = earlier_vectors(dataset, planned.extends)
     here = difference_from(plan, recognizer.device)
     agreement = {"other": AGREEMENT, "real": LOOSE_AGREEMENT if here else AGREEMENT}
     centres_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
@@ -81,7 +81,7 @@ def audit(
     gallery = Gallery(recognizer.dim)
     for part in (recognizer.unit_real, centres_ND):
         gallery.add(part)
-    num_real, limit = len(gallery), float(plan.request["identities"]["max_cosine"])
+    num_real, limit = len(gallery), plan.request.max_cosine
     if unit_earlier_ED is not None:
         gallery.add(unit_earlier_ED)
     num_before = len(gallery)
@@ -110,10 +110,10 @@ def audit(
 def _proposal(plan: Plan, num_virtual: int, dim: int) -> dict[str, Any]:
     """What a largest cosine of so many identities is worth: that of random directions in the
     dimensions which the proposal uses, and the one that no packing in them can undercut."""
-    asked = plan.request["identities"]
-    if asked["proposal"] in ("pca", "packing"):
-        dim = min(dim, int(asked["pca_dims"]) + 1)  # because draws are a mean and its axes
-    found = {"name": asked["proposal"], "num_dims": dim}
+    identities = plan.request.identities
+    if identities.proposal in ("pca", "packing"):
+        dim = min(dim, identities.pca_dims + 1)  # because draws are a mean and its axes
+    found = {"name": identities.proposal, "num_dims": dim}
     if num_virtual < 2:
         return found
     return found | {

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Protocol
 
 from factory.config import FleetConfig
-from factory.execution.retries import RetryState, Heartbeat, unwatched
+from factory.execution.retries import Heartbeat, RetryState, unwatched
 from factory.records import Shard
 from factory.training.distributed import kept_threads
 
@@ -16,11 +16,13 @@ class Maker(Protocol):
     """What a runner needs of a ShardMaker. Shards come back when they are committed, which may be
     at a later call."""
 
-    def make(self, unit_index: int, care: RetryState | None = None, note: Heartbeat = unwatched) -> list[Shard]:
-        """Make a unit; `note` hears of the shots in hand."""
+    def make(
+        self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
+    ) -> list[Shard]:
+        """Make a unit; `heartbeat` hears of the shots in hand."""
         ...
 
-    def flush(self, note: Heartbeat = unwatched) -> list[Shard]:
+    def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Wait for the units that are still on their way."""
         ...
 

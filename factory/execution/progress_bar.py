@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import ProgressBar as Bar
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from factory.errors import PlanError
 from factory.records import Counts, Shard
@@ -24,7 +23,7 @@ class ProgressBar:
         self._counts = Counts(0, 0, 0, 0, 0)
         self._console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-        self._bar = Bar(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("first shards", total=self._planned)
         self._started = self._said = time.monotonic()
 
@@ -48,7 +47,7 @@ class ProgressBar:
         left_s = seconds * (self._planned - self._counts.planned) / max(self._counts.planned, 1)
         rate = self._counts.shots / seconds
         return (
-            f"{self._counts.kept} faces, {rate:.1f}/s, kept {self._counts.kept_share:.0%}, "
+            f"{self._counts.kept} faces, {rate:.1f}/s, kept {self._counts.kept_fraction:.0%}, "
             f"{left_s / 60:.1f} min left"
         )
 

@@ -73,5 +73,7 @@ class RetryState:
             middle = len(shots) // 2
             return self.groups(shots[:middle]) + self.groups(shots[middle:])
         if self.quarantined_shots & set(ids(shots)):
-            return self.groups([shot for shot in shots if ids([shot])[0] not in self.quarantined_shots])
+            return self.groups(
+                [shot for shot in shots if ids([shot])[0] not in self.quarantined_shots]
+            )
         return [shots] if shots else []

@@ -74,7 +74,7 @@ def build_roster(
     `further` real people; identities of earlier releases are others, as those of this one are.
     """
     centres_ND, keys = class_centres(recognizer, source, config.source.max_corrupt_fraction)
-    if config.editing.editor:
+    if config.release.method == "edit":
         nobody = Roster([], np.empty((0, recognizer.dim), np.float32))
         edited = _edited(config, keys)
         return _with_source(nobody, edited, recognizer, source, centres_ND)
@@ -109,7 +109,7 @@ def build_roster(
     virtual = Roster(identities, admitted.unit_ND)
     if not config.plan.fill_to:
         return virtual
-    known = None if config.booth.loras else _prototypes(recognizer, source)
+    known = None if config.release.method == "lora" else _prototypes(recognizer, source)
     unit_SD = centres_ND if known is None else recognizer.unit_real[known]
     short = _short(config.plan.fill_to, keys)
     if not short and not virtual.identities:
@@ -231,10 +231,10 @@ def _short(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
 
 
 def _edited(config: Config, keys: list[list[str]]) -> list[FromSource]:
-    """Everybody, editing.ratio images of each of theirs."""
+    """Everybody, editing.edits_per_image images of each of theirs."""
     origin = release_of(config.source)
     kind = "real" if origin is None or origin["holds_real_identities"] else "edited"
-    ratio = config.editing.ratio
+    ratio = config.editing.edits_per_image
     return [FromSource(label, kind, ratio * len(own), tuple(own)) for label, own in enumerate(keys)]
 
 

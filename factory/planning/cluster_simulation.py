@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.config import ClusterConfig
+from factory.config import EstimateConfig
 
 ON_THE_LINE = 2
 """Units that an actor may have drawn and not committed, beside the one it draws (cluster/fleet)."""
@@ -37,19 +37,19 @@ class Forecast:
     """What the model saw."""
 
     hours: float
-    idle_share: float
+    idle_fraction: float
     """Of the actors' time on nodes that are there: opening, a slow uplink, nothing left to draw."""
-    driver_share: float
+    driver_fraction: float
     """Of the driver's time."""
     preemptions: int
-    lost_share: float
+    lost_fraction: float
     """Of all drawing: drawn for nothing because a node went."""
     node_hours: float
     """Of nodes that are there."""
 
 
-def simulate(cluster: ClusterConfig, actors_per_node: int, work: Work, seed: int = 0) -> Forecast:
-    """One run of the model on cluster.num_nodes; the seed decides when nodes are preempted."""
+def simulate(cluster: EstimateConfig, actors_per_node: int, work: Work, seed: int = 0) -> Forecast:
+    """One run of the model on estimate.num_nodes; the seed decides when nodes are preempted."""
     return _Model(cluster, actors_per_node, work, seed).run()
 
 
@@ -71,11 +71,11 @@ class _Actor:
 
 
 class _Model:
-    def __init__(self, asked: ClusterConfig, each: int, work: Work, seed: int) -> None:
+    def __init__(self, cluster: EstimateConfig, each: int, work: Work, seed: int) -> None:
         import simpy
 
         self._simpy, self._env = simpy, simpy.Environment()
-        self._asked, self._each, self._work = asked, each, work
+        self._cluster, self._each, self._work = cluster, each, work
         self._rng = np.random.default_rng(seed)
         self._driver = simpy.Resource(self._env)
         self._waiting = self._missing = work.num_units
@@ -85,7 +85,7 @@ class _Model:
         self._preemptions = 0
 
     def run(self) -> Forecast:
-        for _ in range(self._asked.num_nodes or 0):
+        for _ in range(self._cluster.num_nodes or 0):
             self._env.process(self._node())
         self._env.run(until=self._done)
         now = self._env.now
@@ -93,10 +93,10 @@ class _Model:
         useful_s = self._work.num_units * self._work.draw_s
         return Forecast(
             hours=now / 3600,
-            idle_share=1 - self._drawing_s / (self._up_s * self._each),
-            driver_share=self._dispatch_s / now,
+            idle_fraction=1 - self._drawing_s / (self._up_s * self._each),
+            driver_fraction=self._dispatch_s / now,
             preemptions=self._preemptions,
-            lost_share=1 - useful_s / max(self._drawing_s, useful_s),
+            lost_fraction=1 - useful_s / max(self._drawing_s, useful_s),
             node_hours=self._up_s / 3600,
         )
 
@@ -112,11 +112,11 @@ class _Model:
                 node.actors.append(actor)
             yield self._env.timeout(self._until_preemption_s())
             self._preempt(node)
-            yield self._env.timeout(self._asked.node_start_s)
+            yield self._env.timeout(self._cluster.node_start_s)
 
     def _draw(self, actor: _Actor) -> EventLog:
         try:
-            yield self._env.timeout(self._asked.open_s)
+            yield self._env.timeout(self._cluster.open_s)
             while True:
                 place = actor.line.request()
                 yield place
@@ -126,8 +126,8 @@ class _Model:
                 actor.held += 1
                 with self._driver.request() as turn:
                     yield turn
-                    yield self._env.timeout(self._asked.driver_s)
-                self._dispatch_s += self._asked.driver_s
+                    yield self._env.timeout(self._cluster.driver_s)
+                self._dispatch_s += self._cluster.driver_s
                 yield from self._drawing()
                 sent = self._env.process(self._upload(actor, place))
                 actor.processes = [p for p in actor.processes if p.is_alive] + [sent]
@@ -145,7 +145,7 @@ class _Model:
         try:
             with actor.node.uplink.request() as turn:
                 yield turn
-                yield self._env.timeout(self._work.num_bytes / self._asked.upload_bytes_per_s)
+                yield self._env.timeout(self._work.num_bytes / self._cluster.upload_bytes_per_s)
         except self._simpy.Interrupt:
             return
         actor.line.release(place)
@@ -168,5 +168,5 @@ class _Model:
         self._news = self._env.event()
 
     def _until_preemption_s(self) -> float:
-        a_second = self._asked.preemptions_per_day / 86_400
+        a_second = self._cluster.preemptions_per_day / 86_400
         return float(self._rng.exponential(1 / a_second)) if a_second else NEVER_S

@@ -20,7 +20,7 @@ class Rates:
     """What the reckoning rests on; None where nobody knows."""
 
     faces_per_s: float | None
-    kept_share: float | None
+    kept_fraction: float | None
     face_bytes: float | None
     origin: str
 
@@ -45,14 +45,14 @@ def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
     dataset's last release in the same store."""
     plan = read_plan(dataset.below(f"releases/{config.release.version}"))
     units, shots = _size(config, inputs, plan)
-    rates, prices = _rates(config, dataset), config.prices
-    made = shots / rates.kept_share if rates.kept_share else None
+    rates, settings = _rates(config, dataset), config.estimate
+    made = shots / rates.kept_fraction if rates.kept_fraction else None
     if made is not None:
         made = min(made, float(shots * config.plan.max_rounds))
     num_bytes = shots * rates.face_bytes if rates.face_bytes else None
     hours = made / rates.faces_per_s / 3600 if made and rates.faces_per_s else None
-    priced = prices.actor_hour is not None and hours is not None
-    stored = prices.gb_month is not None and num_bytes is not None
+    priced = settings.actor_hour is not None and hours is not None
+    stored = settings.gb_month is not None and num_bytes is not None
     return Estimate(
         units=units,
         shots=shots,
@@ -61,15 +61,15 @@ def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
         shots_with_topups=made,
         num_bytes=num_bytes,
         actor_hours=hours,
-        cost=hours * prices.actor_hour if priced else None,  # type: ignore[operator]
-        cost_per_month=num_bytes / 1e9 * prices.gb_month if stored else None,  # type: ignore[operator]
+        cost=hours * settings.actor_hour if priced else None,  # type: ignore[operator]
+        cost_per_month=num_bytes / 1e9 * settings.gb_month if stored else None,  # type: ignore[operator]
     )
 
 
 def on_a_cluster(found: Estimate, config: Config) -> Forecast | None:
-    """The release on config.cluster, by the model of capacity.py; None without nodes or rates."""
-    rates, cluster = found.rates, config.cluster
-    if not (cluster.num_nodes and rates.faces_per_s and found.shots_with_topups and found.units):
+    """The release on config.estimate, by the model of capacity.py; None without nodes or rates."""
+    rates, settings = found.rates, config.estimate
+    if not (settings.num_nodes and rates.faces_per_s and found.shots_with_topups and found.units):
         return None
     work = Work(
         found.units,
@@ -77,18 +77,18 @@ def on_a_cluster(found: Estimate, config: Config) -> Forecast | None:
         (found.num_bytes or 0.0) / found.units,
     )
     share = config.fleet.gpus_per_actor or 1.0
-    return simulate(cluster, max(1, int(cluster.gpus_per_node / share)), work)
+    return simulate(settings, max(1, int(settings.gpus_per_node / share)), work)
 
 
 def describe_forecast(seen: Forecast, config: Config) -> list[str]:
     """Lines for a person."""
-    price = config.prices.node_hour
-    cost = "unknown; set prices.node_hour" if price is None else f"{seen.node_hours * price:.2f}"
+    price = config.estimate.node_hour
+    cost = "unknown; set estimate.node_hour" if price is None else f"{seen.node_hours * price:.2f}"
     return [
-        f"cluster      {config.cluster.num_nodes} nodes x {config.cluster.gpus_per_node} GPUs: "
+        f"cluster      {config.estimate.num_nodes} nodes x {config.estimate.gpus_per_node} GPUs: "
         f"{seen.hours:.3g} hours, {seen.node_hours:.3g} node-hours",
-        f"             actors idle {seen.idle_share:.1%}, driver busy {seen.driver_share:.1%}, "
-        f"{seen.preemptions} preemptions, {seen.lost_share:.2%} drawn for nothing",
+        f"             actors idle {seen.idle_fraction:.1%}, driver busy {seen.driver_fraction:.1%}, "
+        f"{seen.preemptions} preemptions, {seen.lost_fraction:.2%} drawn for nothing",
         f"             cost of nodes {cost}",
     ]
 
@@ -102,7 +102,7 @@ def describe_estimate(found: Estimate, config: Config) -> list[str]:
     rates = f"rates        {found.rates.origin}"
     if found.rates.faces_per_s:
         rates += f": {found.rates.faces_per_s:.2f} shots/s an actor"
-    hours, cost = "unknown; set prices.faces_per_s and prices.kept_share", "unknown"
+    hours, cost = "unknown; set estimate.faces_per_s and estimate.kept_fraction", "unknown"
     if found.actor_hours is not None:
         hours = f"{found.actor_hours:.3g} of an actor, {found.actor_hours / workers:.3g} with "
         hours += f"{workers} (fleet.num_workers)"
@@ -111,9 +111,9 @@ def describe_estimate(found: Estimate, config: Config) -> list[str]:
     if found.cost_per_month is not None:
         cost += f", {found.cost_per_month:.2f} a month to keep"
     if found.cost is None and found.cost_per_month is None:
-        cost += "; set prices.actor_hour and prices.gb_month"
+        cost += "; set estimate.actor_hour and estimate.gb_month"
     size = (
-        f"{found.num_bytes / 1e6:.1f} MB" if found.num_bytes else "unknown; set prices.face_bytes"
+        f"{found.num_bytes / 1e6:.1f} MB" if found.num_bytes else "unknown; set estimate.face_bytes"
     )
     return [
         f"shots        {shots}",
@@ -129,24 +129,27 @@ def _size(config: Config, inputs: Inputs, plan: Plan | None) -> tuple[int, int]:
         return len(plan.units), plan.num_shots
     real = len(inputs.source.names) if config.plan.fill_to else 0
     people = config.identities.num_virtual + real
-    if config.editing.editor:
-        people, images = len(inputs.source.names), config.editing.ratio * len(inputs.source)
+    if config.release.method == "edit":
+        people, images = (
+            len(inputs.source.names),
+            config.editing.edits_per_image * len(inputs.source),
+        )
         return -(-people // config.plan.identities_per_unit), images
     shots = config.identities.num_virtual * config.plan.images_per_identity
     return -(-people // config.plan.identities_per_unit), shots + real * config.plan.fill_to
 
 
 def _rates(config: Config, dataset: Store) -> Rates:
-    prices = config.prices
+    settings = config.estimate
     asked: dict[str, Any] = {
-        "faces_per_s": prices.faces_per_s,
-        "kept_share": prices.kept_share,
-        "face_bytes": prices.face_bytes,
+        "faces_per_s": settings.faces_per_s,
+        "kept_fraction": settings.kept_fraction,
+        "face_bytes": settings.face_bytes,
     }
     measured, origin = _measured(dataset)
     known = {name: measured.get(name) if value is None else value for name, value in asked.items()}
     missing = [name for name, value in asked.items() if value is None]
-    return Rates(**known, origin=origin if missing else "as configured in prices")
+    return Rates(**known, origin=origin if missing else "as configured in estimate")
 
 
 def _measured(dataset: Store) -> tuple[dict[str, float], str]:
@@ -162,6 +165,6 @@ def _measured(dataset: Store) -> tuple[dict[str, float], str]:
     shots = counts["planned"] + counts["topups"]
     return {
         "faces_per_s": speed["faces_per_s"] / max(speed["mean_makers_at_work"], 1e-9),
-        "kept_share": counts["kept"] / max(shots, 1),
+        "kept_fraction": counts["kept"] / max(shots, 1),
         "face_bytes": size / max(counts["kept"], 1),
     }, f"as measured in release {version}"

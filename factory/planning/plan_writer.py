@@ -17,19 +17,21 @@ from factory.training.distributed import kept_threads
 
 def describe(config: Config, inputs: Inputs) -> str:
     """What a plan of this config holds, in words."""
-    if config.editing.editor:
+    if config.release.method == "edit":
         return (
-            f"{config.editing.ratio} edits (editing.editor={config.editing.editor}) of each of "
+            f"{config.editing.edits_per_image} edits (editing.method={config.editing.method}) of each of "
             f"{len(inputs.source)} images of {len(inputs.source.names)} people"
         )
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
-    return f"{virtual} virtual identities x {each} images (gate {inputs.max_cosine:.3f}){real}"
+    return (
+        f"{virtual} virtual identities x {each} images (gate {inputs.request.max_cosine:.3f}){real}"
+    )
 
 
 def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
     """Raise PlanError when the version was begun with another request."""
-    difference = first_difference(inputs.request, standing.request)
+    difference = first_difference(inputs.request.to_dict(), standing.request.to_dict())
     if difference:
         raise PlanError(
             f"release.version: {store.url} was begun with another plan ({difference}); "
@@ -55,13 +57,13 @@ def write_plan(
             config,
             open_recognizer(config),
             inputs.source,
-            inputs.max_cosine,
+            inputs.request.max_cosine,
             further=open_galleries(config),
             unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
         )
     request = inputs.request
-    if request["plan"]["micro_batch"] is None:
-        request = request | {"plan": request["plan"] | {"micro_batch": tuned_micro_batch(config)}}
+    if request.plan.micro_batch is None:
+        request = request.with_micro_batch(tuned_micro_batch(config))
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     plan = Plan(request, digests, cut_units(roster.identities, config.plan.identities_per_unit))

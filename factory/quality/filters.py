@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from factory.config import FiltersConfig
 from factory.records import Scores, Verdict
 
 KEEP = Verdict(keep=True)
@@ -26,7 +27,7 @@ class Filter(Protocol):
     def __call__(self, scores: Scores) -> Verdict: ...
 
 
-def build_filters(limits: dict[str, Any], *, needs_region: bool = False) -> list[Filter]:
+def build_filters(limits: FiltersConfig, *, needs_region: bool = False) -> list[Filter]:
     """The filters a plan's `filters` section switches on, in their fixed order; before them, where
     faces are edited in a region, that one could be placed."""
     first: list[Filter] = []
@@ -49,9 +50,9 @@ def build_filters(limits: dict[str, Any], *, needs_region: bool = False) -> list
         (UNLIKE_VISIBLE, "min_visible_cosine", lambda s, limit: s.visible_cosine >= limit),
     ]
     return first + [
-        _rule(reason, passes, limits[key])
+        _rule(reason, passes, limit)
         for reason, key, passes in rules
-        if limits.get(key) is not None
+        if (limit := getattr(limits, key)) is not None
     ]
 
 

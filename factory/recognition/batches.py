@@ -1,7 +1,7 @@
 """Batches for a recognizer, from one source or a mixture, in an order that only seed and step
 decide.
 
-Images are decoded by worker processes (feed.num_workers; by Pillow, whose wheels bring
+Images are decoded by worker processes (batches.num_workers; by Pillow, whose wheels bring
 libjpeg-turbo) or kept in memory. In memory an image that cannot be decoded is left out before
 training; by workers it is replaced by the next one, always the same, and named and counted.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from factory.config import Config, BatchesConfig, SourceConfig
+from factory.config import BatchesConfig, Config, SourceConfig
 from factory.errors import ConfigError, SourceError
 from factory.sources import (
     CorruptImageError,
@@ -116,15 +116,15 @@ class TrainingSet:
         faces, index = self.parts[self.part_N[place]].faces, int(self.index_N[place])
         return faces.images_NHWC[index] if isinstance(faces, FaceSet) else faces[index].image_HWC
 
-    def weights(self, feed: BatchesConfig) -> np.ndarray | None:
+    def weights(self, batches: BatchesConfig) -> np.ndarray | None:
         """How often each image comes in an epoch on average; None where all come once."""
         weights_N = np.array([part.weight for part in self.parts])[self.part_N]
-        if feed.balance == "class":
+        if batches.balance == "class":
             per_class = np.bincount(self.labels)
             weights_N = weights_N * len(self) / len(per_class) / per_class[self.labels]
-        if feed.oversample:
+        if batches.oversample:
             weights_N = weights_N * np.where(
-                self._named(feed.oversample), feed.oversample_factor, 1
+                self._named(batches.oversample), batches.oversample_factor, 1
             )
         return None if (weights_N == 1).all() else weights_N
 
@@ -133,11 +133,11 @@ class TrainingSet:
         enough = np.bincount(self.labels, minlength=len(names)) >= min_images
         if not enough.any():
             raise SourceError(
-                f"feed.min_images: nobody has {min_images} images; want fewer, or another source"
+                f"batches.min_images: nobody has {min_images} images; want fewer, or another source"
             )
         if not enough.all():
             dropped = f"{(~enough).sum()} of {len(names)} identities with fewer than"
-            self.lines.append(f"left out: {dropped} {min_images} images (feed.min_images)")
+            self.lines.append(f"left out: {dropped} {min_images} images (batches.min_images)")
         kept_N = enough[self.labels]
         self.part_N, self.index_N = self.part_N[kept_N], self.index_N[kept_N]
         self.labels = (np.cumsum(enough) - 1)[self.labels[kept_N]]
@@ -147,7 +147,7 @@ class TrainingSet:
     def _named(self, path: str) -> np.ndarray:
         if not Path(path).is_file():
             raise ConfigError(
-                f"feed.oversample: no such file {path!r}; want image keys, one a line"
+                f"batches.oversample: no such file {path!r}; want image keys, one a line"
             )
         wanted = set(Path(path).read_text().split("\n")) - {""}
         keys = [part.faces.keys for part in self.parts]
@@ -155,7 +155,7 @@ class TrainingSet:
         named_N = np.array([keys[part][index] in wanted for part, index in here])
         if named_N.sum() < len(wanted):
             raise SourceError(
-                f"feed.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are in "
+                f"batches.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are in "
                 "the sources; want keys as the sources give them, such as person/image"
             )
         return named_N
@@ -164,7 +164,9 @@ class TrainingSet:
 class BatchLoader(Dataset[Any]):
     """Micro-batches of this rank, from any step on."""
 
-    def __init__(self, training_set: TrainingSet, order: BatchOrder, num_workers: int, accumulate: int) -> None:
+    def __init__(
+        self, training_set: TrainingSet, order: BatchOrder, num_workers: int, accumulate: int
+    ) -> None:
         self._training_set, self._order = training_set, order
         self._num_workers, self._accumulate = num_workers, accumulate
 
@@ -228,20 +230,20 @@ class CorruptCount:
 
 def open_training_set(config: Config) -> tuple[TrainingSet, FaceSet]:
     """(everybody to train on, held-out people of the main source) of a config."""
-    feed = config.feed
-    if feed.num_workers:
+    batches = config.batches
+    if batches.num_workers:
         main, heldout = _on_disk(config.source)
-        further: list[AnyFaces] = [open_source(mixed.source) for mixed in feed.mix]
+        further: list[AnyFaces] = [open_source(mixed.source) for mixed in batches.mix]
     else:
         main, heldout = training_faces(config.source)
         further = [
             read_faces(open_source(mixed.source), mixed.source.max_corrupt_fraction)
-            for mixed in feed.mix
+            for mixed in batches.mix
         ]
-    parts = [WeightedSource(main, feed.domain, 1.0, same_people=True)]
-    for mixed, faces in zip(feed.mix, further, strict=True):
+    parts = [WeightedSource(main, batches.domain, 1.0, same_people=True)]
+    for mixed, faces in zip(batches.mix, further, strict=True):
         parts.append(WeightedSource(faces, mixed.domain, mixed.weight, mixed.same_people))
-    return TrainingSet(parts, feed.min_images), heldout
+    return TrainingSet(parts, batches.min_images), heldout
 
 
 def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:

@@ -15,7 +15,7 @@ from factory.errors import ConfigError
 from factory.images import to_network
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
-from factory.recognition.batches import CorruptCount, TrainingSet, BatchLoader, open_training_set
+from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
@@ -72,7 +72,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Whom it learns
     training_set, heldout = open_training_set(config)
     pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
-    weights_N = training_set.weights(config.feed)
+    weights_N = training_set.weights(config.batches)
     order = BatchOrder(seed, len(training_set), recipe.batch_size, weights_N)
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
@@ -114,7 +114,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             ema.save(folder)
 
     # Steps
-    feed = BatchLoader(training_set, order, config.feed.num_workers, compute.accumulate)
+    feed = BatchLoader(training_set, order, config.batches.num_workers, compute.accumulate)
     batches = feed.batches(progress.first_step, total)
     corrupt = CorruptCount(training_set, config.source.max_corrupt_fraction)
     num_virtual = num_virtual_features(
@@ -154,7 +154,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
                 ema.update(module)
             prototypes.average(ema.current_decay)
         progress.record(torch.stack(losses).mean())
-        every = config.training.verify_every
+        every = config.training.eval_every
         if every and (step + 1) % every == 0 and step + 1 < total:
             tensors = weights_of(engine, ema)
             if rank() == 0:
@@ -196,11 +196,11 @@ def check(config: Config) -> None:
             "recognizer.batch_norm: got 'synced' on CPUs, where torch has no such norm; want "
             "'local' or 'frozen'"
         )
-    if config.training.verify_every and not (
+    if config.training.eval_every and not (
         config.source.pairs or config.source.heldout or config.source.holdout_identities
     ):
         raise ConfigError(
-            f"training.verify_every: got {config.training.verify_every} with nothing to verify on; "
+            f"training.eval_every: got {config.training.eval_every} with nothing to verify on; "
             "set source.pairs, source.heldout or source.holdout_identities"
         )
 

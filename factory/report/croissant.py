@@ -73,7 +73,7 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
             )
         )
     inside = [tar.id for tar in tars]
-    image_format = plan.request["shards"]["image_format"]
+    image_format = plan.request.shards.image_format
     pattern = "*" + SUFFIXES[image_format]
     kinds = (("images", f"image/{image_format}", pattern), ("labels", "text/plain", "*.cls"))
     return tars + [

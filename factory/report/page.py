@@ -81,7 +81,7 @@ def render_page(
         throughput_plot=figures.throughput(manifest),
         throughput=metrics["throughput"],
         lineage=tables.lineage(plan),
-        settings=json.dumps(plan.request, indent=2, sort_keys=True),
+        settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
     )
 
 
@@ -97,10 +97,10 @@ def render_card(
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
         said=statements(plan, metrics),
-        suffix=SUFFIXES[plan.request["shards"]["image_format"]],
+        suffix=SUFFIXES[plan.request.shards.image_format],
         taught=metrics.get("utility") and utility.rows(metrics["utility"]),
         benches=metrics.get("utility") and utility.benches(metrics["utility"]),
-        weights=plan.request["weights"],
+        weights=plan.request.weights,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from factory.shards.manifest import holds_real
+from factory.config import FiltersConfig, as_dict
 from factory.shots.plan import Plan
+from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Statements:
 
 def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
     """All sentences of a release."""
-    asked = plan.request
+    request = plan.request
     return Statements(
         collection=(
-            edited_collection(asked["source"], asked["editing"])
-            if "editing" in asked
-            else collection(asked["source"], metrics["learned_from"])
+            edited_collection(request.source, request.edits)
+            if request.edits
+            else collection(request.source, metrics["learned_from"])
         ),
-        privacy=privacy(asked, metrics),
+        privacy=privacy(request, metrics),
         uses=(
             "Training and testing face recognition, and research on synthetic data. Not for "
             "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
@@ -47,19 +48,19 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
         biases=biases(metrics["balance"]),
         filtering=(
             "Faces were kept where they passed "
-            + (_filters(asked["filters"]) or "no filter")
+            + (_filters(request.filters) or "no filter")
             + "; rejects/ lists every other one with its reason."
         ),
         labels=(
             "The label is that of the image that was edited."
-            if "editing" in asked
+            if request.edits
             else "The label is the identity that an image was drawn for; nobody annotated anything."
         ),
         maintenance="A version is never edited; corrections appear under a new one.",
     )
 
 
-def collection(source: dict[str, Any], learned_from: dict[str, Any]) -> str:
+def collection(source: SourceFacts, learned_from: dict[str, Any]) -> str:
     """How the images came to be, and from whose the networks learned."""
     learned = "images of people"
     if learned_from:
@@ -68,33 +69,33 @@ def collection(source: dict[str, Any], learned_from: dict[str, Any]) -> str:
         "No image was collected for it: every one was drawn by a diffusion model from an "
         f"embedding. The recognizer of these embeddings learned from {learned}. The dataset was "
         "planned and measured beside "
-        f"{source['num_images']} images of {source['num_identities']} people, "
+        f"{source.num_images} images of {source.num_identities} people, "
         "which are not part of it."
     )
 
 
-def edited_collection(source: dict[str, Any], editing: dict[str, Any]) -> str:
+def edited_collection(source: SourceFacts, edits: EditRequest) -> str:
     """Of which images these are edits, and how they were made."""
-    origin = source["release"]
-    whose = f"the {source['num_images']} images of {source['num_identities']} people of its source"
+    origin, method = source.release, edits.editing.method
+    whose = f"the {source.num_images} images of {source.num_identities} people of its source"
     if origin:
-        whose += f" (release {origin['dataset']} {origin['version']})"
+        whose += f" (release {origin.dataset} {origin.version})"
     how = {
         "classic": "turned, mirrored, cropped and made noisy as a whole",
         "drawn": "with an occluder painted over a region",
-    }.get(editing["editor"], "with a region redrawn by a diffusion model")
-    kept = "" if editing["editor"] == "classic" else " and the region, outside of which it stays"
+    }.get(method, "with a region redrawn by a diffusion model")
+    kept = "" if method == "classic" else " and the region, outside of which it stays"
     return f"Every image is an edit of one of {whose}, {how}; metadata/ names the original{kept}."
 
 
-def privacy(asked: dict[str, Any], metrics: dict[str, Any]) -> str:
+def privacy(request: PlanRequest, metrics: dict[str, Any]) -> str:
     """Who is in it, and what was done to find out."""
-    if "editing" in asked and not holds_real(asked):
+    if request.edits and not request.holds_real_people:
         return (
             "Its people are those of the release that it edits, which holds nobody real: see that "
             "release for how this was made sure."
         )
-    if asked["release"]["allow_real"]:
+    if request.release.allow_real:
         return (
             "This release holds images of real people (identities of kind real in roster.parquet), "
             "made under the maker's right to augment their photographs."
@@ -127,5 +128,6 @@ def biases(balance: dict[str, Any]) -> str:
     return f"Shares of virtual identities by group, read off embeddings: {shares}."
 
 
-def _filters(asked: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {limit:g}" for name, limit in asked.items() if limit is not None)
+def _filters(filters: FiltersConfig) -> str:
+    limits = as_dict(filters).items()
+    return ", ".join(f"{name} {limit:g}" for name, limit in limits if limit is not None)

@@ -14,7 +14,7 @@ def summary(url: str, counts: Counts, metrics: dict[str, Any]) -> list[str]:
     audited = [leaks["note"]] if "note" in leaks else leaks["summary"]
     return [
         f"release      {url}",
-        f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_share:.1%}); "
+        f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_fraction:.1%}); "
         f"{counts.shortfall} of {counts.planned} planned faces are missing",
         *(f"audit        {line}" for line in audited),
         f"speed        {metrics['throughput']['faces_per_s']} faces/s",

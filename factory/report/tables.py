@@ -16,7 +16,7 @@ def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     """What is in it, counted."""
     counts = manifest.counts
     identities = sum(unit.num_identities for unit in plan.units)
-    from_source = identities - plan.request["identities"]["num_virtual"]
+    from_source = identities - plan.request.identities.num_virtual
     size = sum(file.size for shard in manifest.shards for file in shard.files)
     return [
         ("virtual identities", identities - from_source),
@@ -24,7 +24,7 @@ def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
         ("kept faces", counts.kept),
         ("planned faces", counts.planned),
         ("shots, top-ups included", counts.shots),
-        ("kept share of shots", f"{counts.kept_share:.1%}"),
+        ("kept share of shots", f"{counts.kept_fraction:.1%}"),
         ("shards", len(manifest.shards)),
         ("size", f"{size / 1e6:.1f} MB"),
     ]
@@ -111,15 +111,14 @@ def diversity(found: dict[str, Any]) -> list[list[str]]:
 
 def lineage(plan: Plan) -> list[tuple[str, str]]:
     """Where a release comes from: plan, weights, source, the release it extends, code, software."""
-    asked = plan.request
+    request = plan.request
     rows = [("plan", plan.hash)]
-    rows += [(f"weights: {kind}", sha256) for kind, sha256 in asked["weights"].items()]
-    rows.append(("source", asked["source"]["fingerprint"]))
-    extended = asked["identities"].get("extends")
-    if extended:
-        rows.append((f"extends {extended['version']}", extended["plan_hash"]))
-    rows.append(("factory, sha256 of its sources", asked["factory"]["sources_sha256"]))
-    rows += [(name, str(version)) for name, version in asked["stack"].items()]
+    rows += [(f"weights: {kind}", sha256) for kind, sha256 in request.weights.items()]
+    rows.append(("source", request.source.fingerprint))
+    if request.extends_plan_hash:
+        rows.append((f"extends {request.identities.extends}", request.extends_plan_hash))
+    rows.append(("factory, sha256 of its code", request.environment.sources_sha256))
+    rows += [(name, version) for name, version in request.environment.stack.items()]
     return rows
 
 

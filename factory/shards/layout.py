@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
+
+from factory.config import Config
+from factory.records import Scores, Shot
+from factory.store import Store, open_store
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PLAN = "plan.json"
 ROSTER = "roster.parquet"
@@ -21,41 +31,24 @@ COMMITS = "_commits/"
 PROOFS = "_proofs/"
 QUARANTINE = "quarantine/"
 
-SHOT_AND_SCORES = [
-    ("key", pa.string()),
-    ("identity", pa.int64()),
-    ("image", pa.int32()),
-    ("attempt", pa.int32()),
-    ("seed", pa.int64()),
-    ("sampler", pa.string()),
-    ("num_steps", pa.int32()),
-    ("guidance", pa.float64()),
-    ("batch", pa.int32()),
-    ("slot", pa.int32()),
-    ("spacing", pa.string()),
-    ("guidance_from", pa.float64()),
-    ("guidance_to", pa.float64()),
-    ("away", pa.int64()),
-    ("turn_cos", pa.float64()),
-    ("similarity", pa.float64()),
-    ("yaw", pa.float64()),
-    ("pitch", pa.float64()),
-    ("prompt", pa.string()),
-    ("original", pa.string()),
-    ("edit", pa.string()),
-    ("occlusion", pa.float64()),
-    ("own_cosine", pa.float64()),
-    ("nearest_other", pa.int64()),
-    ("nearest_other_cosine", pa.float64()),
-    ("nearest_real_cosine", pa.float64()),
-    ("sharpness", pa.float64()),
-    ("brightness", pa.float64()),
-    ("cr_fiqa", pa.float64()),
-    ("ser_fiq", pa.float64()),
-    ("original_cosine", pa.float64()),
-    ("visible_cosine", pa.float64()),
-    ("occluded", pa.float64()),
-]
+COLUMN_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+NARROW = {"image", "attempt", "num_steps", "batch", "slot"}
+"""Whole numbers that fit into 32 bits."""
+
+
+def _columns(kind: type[DataclassInstance]) -> list[tuple[str, pa.DataType]]:
+    """A column for every field of a record, None where a value may be None."""
+    return [
+        (item.name, pa.int32() if item.name in NARROW else COLUMN_TYPES[_plain(str(item.type))])
+        for item in fields(kind)
+    ]
+
+
+def _plain(annotation: str) -> str:
+    return annotation.removesuffix(" | None")
+
+
+SHOT_AND_SCORES = [*_columns(Shot), *_columns(Scores)]
 METADATA_SCHEMA = pa.schema(
     [
         *SHOT_AND_SCORES,
@@ -71,6 +64,12 @@ REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
 def release_prefix(dataset: str, version: str) -> str:
     """Folder of a release below the store."""
     return f"{dataset}/releases/{version}"
+
+
+def release_store(config: Config) -> Store:
+    """The store of the release that a config names."""
+    prefix = release_prefix(config.release.dataset, config.release.version)
+    return open_store(config.store).below(prefix)
 
 
 def loras_prefix(dataset: str, name: str) -> str:
@@ -93,7 +92,13 @@ def priors_name(digest: str) -> str:
 
 def files_of(unit: int) -> tuple[str, ...]:
     """Every name that a unit's files may have: of a shard, and of a LoRA."""
-    return tar_name(unit), metadata_name(unit), rejects_name(unit), lora_name(unit), lora_metadata_name(unit)
+    return (
+        tar_name(unit),
+        metadata_name(unit),
+        rejects_name(unit),
+        lora_name(unit),
+        lora_metadata_name(unit),
+    )
 
 
 def tar_name(unit: int) -> str:

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+from factory.config import as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.records import Manifest
 from factory.shards import layout
 from factory.shards.writer import read_commit
-from factory.shots.plan import Plan
+from factory.shots.plan import Plan, UnitPlan
 from factory.store import Store
 
 READERS = 16
@@ -60,12 +61,12 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
     return manifest
 
 
-def collect(store: Store, plan: Plan) -> Manifest:
+def collect(store: Store, plan: UnitPlan) -> Manifest:
     """The commit records of all units; raises FileNotFoundError while one is missing."""
     with ThreadPoolExecutor(READERS) as pool:
         shards = list(pool.map(lambda unit: read_commit(store, unit.index), plan.units))
-    asked = plan.request["release"]
-    return Manifest(asked["dataset"], asked["version"], plan.hash, shards)
+    dataset, version = plan.request.dataset_and_version
+    return Manifest(dataset, version, plan.hash, shards)
 
 
 def _check_files(store: Store, manifest: Manifest) -> None:
@@ -102,9 +103,11 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
 
 def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
     """index/manifest.json: digests and counts, no times; says whether real people are in it."""
+    request = plan.request
+    edited = request.source.release if request.edits else None
     body = {
-        "holds_real_identities": holds_real(plan.request),
-        "augments": plan.request["source"].get("release") if _edits(plan.request) else None,
+        "holds_real_identities": request.holds_real_people,
+        "augments": as_dict(edited) if edited else None,
         "dataset": manifest.dataset,
         "version": manifest.version,
         "plan_hash": manifest.plan_hash,
@@ -119,19 +122,6 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
         ],
     }
     return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _edits(request: dict[str, Any]) -> bool:
-    return "editing" in request
-
-
-def holds_real(request: dict[str, Any]) -> bool:
-    """Whether real people may be in a release: filled up, or edited where they are not those of a
-    release that holds none."""
-    if _edits(request):
-        origin = request["source"]["release"]
-        return origin is None or bool(origin["holds_real_identities"])
-    return bool(request["plan"]["fill_to"])
 
 
 def seal_extras(store: Store) -> None:
@@ -213,7 +203,7 @@ def read_plan(store: Store) -> Plan | None:
 
 def point_latest(dataset: Store, plan: Plan) -> None:
     """Swap <dataset>/latest.json to this release, by compare-and-set until it sticks."""
-    version = plan.request["release"]["version"]
+    version = plan.request.release.version
     body = {"version": version, "plan_hash": plan.hash, "path": f"releases/{version}"}
     data = (json.dumps(body, indent=1) + "\n").encode()
     for _ in range(100):

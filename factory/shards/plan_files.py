@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from factory import checkpoint
-from factory.config import Config
+from factory.config import Config, as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.identities.roster import Roster
 from factory.shards import layout
-from factory.shots.environment import sources_hash, stack_fingerprint
+from factory.shots.environment import environment
 from factory.shots.plan import Plan, first_difference
 from factory.sources import FaceSource
 from factory.store import Store
@@ -30,14 +30,14 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
 
 def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
     """Raise IntegrityError unless source and recognizer are those that the plan was made with."""
-    if source.fingerprint != plan.request["source"]["fingerprint"]:
+    if source.fingerprint != plan.request.source.fingerprint:
         raise IntegrityError(
             "source.path: holds other faces than the release was planned with; use that source"
         )
     story = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
-    planned = plan.request["weights"]["recognizer"]
+    planned = plan.request.weights["recognizer"]
     if story["sha256"] != planned:
         raise IntegrityError(
             f"recognizer.checkpoint: has sha256 {story['sha256'][:12]}, the release was planned "
@@ -61,16 +61,16 @@ def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
                 "extend another"
             )
         plan = Plan.from_json(store.get(layout.PLAN))
-        weights = plan.request["weights"]["recognizer"]
-        if plans and weights != plans[0].request["weights"]["recognizer"]:
+        weights = plan.request.weights["recognizer"]
+        if plans and weights != plans[0].request.weights["recognizer"]:
             raise PlanError(f"identities.extends: {store.url} has another recognizer's space")
         if promised not in (None, plan.hash):
             raise PlanError(
                 f"identities.extends: {store.url} is not the release that was extended; restore it"
             )
         plans.append(plan)
-        extended = plan.request["identities"].get("extends") or {}
-        version, promised = extended.get("version"), extended.get("plan_hash")
+        version = plan.request.identities.extends
+        promised = plan.request.extends_plan_hash
     return plans
 
 
@@ -79,21 +79,13 @@ def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
     for no version. Raises PlanError as `earlier_plans` does."""
     found = []
     for plan in earlier_plans(dataset, version):
-        store = dataset.below(f"releases/{plan.request['release']['version']}")
+        store = dataset.below(f"releases/{plan.request.release.version}")
         found.insert(0, open_plan(store)[1].unit_ND)
     return np.concatenate(found) if found else None
 
 
 def difference_from(plan: Plan, device: torch.device) -> str | None:
     """First way in which this machine is not the one of the plan, or None."""
-    here = {
-        "stack": stack_fingerprint(),
-        "factory": {"sources_sha256": sources_hash()},
-        "device": device.type,
-    }
-    planned = {
-        "stack": plan.request["stack"],
-        "factory": plan.request["factory"],
-        "device": plan.request["compute"]["device"],
-    }
+    here = as_dict(environment()) | {"device": device.type}
+    planned = as_dict(plan.request.environment) | {"device": plan.request.compute.device}
     return first_difference(here, planned)

@@ -13,6 +13,7 @@ from factory.checkpoint import replace
 from factory.errors import IntegrityError
 from factory.shards import layout
 from factory.shards.manifest import collect
+from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
 from factory.store.base import digest
@@ -21,7 +22,7 @@ from factory.store.base import digest
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     """Rows of a shard's kept faces, in the order of the tar."""
     table = pq.read_table(io.BytesIO(store.get(layout.metadata_name(unit))))
-    return list(table.to_pylist())
+    return [column_names(row) for row in table.to_pylist()]
 
 
 def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:

@@ -75,7 +75,7 @@ class Status:
                 f"no shard for {silent_s / 60:.1f} min, where one takes {usual_s / 60:.1f}: look "
                 "at the driver and its actors"
             )
-        kept = total_counts(latest).kept_share
+        kept = total_counts(latest).kept_fraction
         if kept < LEAST_KEPT:
             found.append(
                 f"only {kept:.0%} of the last shots were kept: look at rejects/, and at the filters"
@@ -89,7 +89,7 @@ class Status:
             ("sealed", "yes" if self.sealed else "no"),
             ("shards", f"{len(self.shards)} of {self.num_units}"),
             ("shots", f"{counts.planned} of {self.planned}, and {counts.topups} top-ups"),
-            ("kept", f"{counts.kept} ({counts.kept_share:.1%}), {counts.shortfall} missing"),
+            ("kept", f"{counts.kept} ({counts.kept_fraction:.1%}), {counts.shortfall} missing"),
             *((f"rejected: {reason}", str(number)) for reason, number in counts.reasons.items()),
             ("quarantined", str(counts.quarantined)),
             ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),

@@ -18,8 +18,18 @@ from typing import Any
 import numpy as np
 
 from factory.errors import Conflict, IntegrityError
-from factory.records import Counts, Face, Failure, FileRecord, Identity, Shard, Timings
+from factory.records import (
+    Counts,
+    Face,
+    Failure,
+    FileRecord,
+    Identity,
+    Shard,
+    Timings,
+    UnitResult,
+)
 from factory.shards import layout
+from factory.shots.request import PlanRequest
 from factory.store import Store
 from factory.store.parquet import to_parquet
 
@@ -40,24 +50,14 @@ XMP = (
 """Says where an image comes from (IPTC's digital source types)."""
 EDITED = "compositeWithTrainedAlgorithmicMedia"
 SOURCE_TYPES = {
-    None: "trainedAlgorithmicMedia",
+    "": "trainedAlgorithmicMedia",
     "uvit": EDITED,
     "controlnet": EDITED,
     "drawn": "compositeSynthetic",
     "classic": "algorithmicallyEnhanced",
 }
-"""IPTC's word for an image, by editing.editor."""
+"""IPTC's word for an image, by editing.method; "" where a person is drawn."""
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What became of a unit's shots; `identities` is the whole roster."""
-
-    kept: list[Face]
-    rejected: list[tuple[Face, str]]
-    failures: list[Failure]
-    identities: list[Identity]
 
 
 class Clock:
@@ -72,29 +72,20 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a commit record tells of the making beside digests and counts."""
-
-    attempt: int
-    remarks: list[str]
-    timings: Timings
-
-
-@dataclass(frozen=True)
 class Encoding:
     """How images become bytes: image_format, the quality of a JPEG, and IPTC's word for where they
     come from."""
 
     image_format: str
     jpeg_quality: int
-    source_type: str = SOURCE_TYPES[None]
+    source_type: str = SOURCE_TYPES[""]
 
     @classmethod
-    def of(cls, plan_request: dict[str, Any]) -> Encoding:
+    def of(cls, request: PlanRequest) -> Encoding:
         """What a plan asks for."""
-        asked = plan_request["shards"]
-        editor = plan_request.get("editing", {}).get("editor")
-        return cls(str(asked["image_format"]), int(asked["jpeg_quality"]), SOURCE_TYPES[editor])
+        shards = request.shards
+        method = request.edits.editing.method if request.edits else ""
+        return cls(shards.image_format, shards.jpeg_quality, SOURCE_TYPES[method])
 
     def encode(self, image_HWC: np.ndarray) -> bytes:
         """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is."""
@@ -141,50 +132,36 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
     return buffer.getvalue(), rows
 
 
-def commit(
-    store: Store,
-    key: tuple[int, str],
-    made: Contents,
-    counts: Counts,
-    record: Record,
-) -> Shard:
-    """Write the faces of unit `key` = (index, plan hash), then its commit record; returns the
-    record that stands, as `commit_files` does."""
-    unit, _ = key
-    if not counts.adds_up() or counts.kept != len(made.kept):
+def commit(store: Store, result: UnitResult, identities: list[Identity]) -> Shard:
+    """Write a unit's faces, then its commit record; returns the record that stands, as
+    `commit_files` does. `identities` is the whole roster."""
+    unit, counts = result.unit, result.counts
+    if not counts.adds_up() or counts.kept != len(result.kept):
         raise IntegrityError(f"unit {unit}: {counts} does not add up to the shots that were made")
-    data, rows = pack(made.kept, made.identities)
-    reject_rows = [_row(face) | {"reason": reason} for face, reason in made.rejected]
+    data, rows = pack(result.kept, identities)
+    reject_rows = [_row(face) | {"reason": reason} for face, reason in result.rejected]
     contents = {
         layout.tar_name(unit): data,
         layout.metadata_name(unit): to_parquet(rows, layout.METADATA_SCHEMA),
         layout.rejects_name(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
-    return commit_files(store, key, contents, made.failures, counts, record)
+    return commit_files(store, result, contents)
 
 
-def commit_files(
-    store: Store,
-    key: tuple[int, str],
-    contents: dict[str, bytes],
-    failures: list[Failure],
-    counts: Counts,
-    record: Record,
-) -> Shard:
-    """Write the files of unit `key` = (index, plan hash), then its commit record; returns the
-    record that stands.
+def commit_files(store: Store, result: UnitResult, contents: dict[str, bytes]) -> Shard:
+    """Write the files of a unit, then its commit record; returns the record that stands.
 
     Losing the race against another maker of the same unit is fine when the digests agree, and noted
     as a proof of determinism; other digests raise IntegrityError, because the same plan must give
     the same bytes.
     """
-    unit, plan_hash = key
+    unit = result.unit
     files = [
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
     if not store.exists(layout.commit_name(unit)):
-        _write_quarantine(store, unit, failures)
+        _write_quarantine(store, unit, result.failures)
     begun, retries = time.perf_counter(), store.num_retries
     try:
         for file, content in zip(files, contents.values(), strict=True):
@@ -197,11 +174,13 @@ def commit_files(
             "was not committed"
         ) from None
     timings = replace(
-        record.timings,
+        result.timings,
         upload_s=round(time.perf_counter() - begun, 6),
         retries=store.num_retries - retries,
     )
-    shard = Shard(unit, plan_hash, files, counts, timings, record.attempt, record.remarks)
+    shard = Shard(
+        unit, result.plan_hash, files, result.counts, timings, result.attempt, result.remarks
+    )
     try:
         store.put_once(layout.commit_name(unit), _to_json(shard))
     except Conflict:

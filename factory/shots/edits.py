@@ -3,6 +3,7 @@ it hides (Mask-ControlNet, METHODS 4)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,42 +25,36 @@ WORDS = {
 }
 """What a prompt says of a region."""
 CLASSIC = "classic"
+Stream = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: key of the original, kind of region (or classic), share to hide, prompt."""
+    """One edit: key of the original, kind of region (or classic), fraction of the face to hide, prompt."""
 
     original: str
     kind: str
-    share: float | None
+    fraction: float | None
     prompt: str
 
 
-def edit_knobs(editing: EditingConfig) -> dict[str, Any]:
-    """What a plan keeps of the edits."""
-    names = ("editor", "kinds", "shares", "ratio", "soft_px", "points", "segmenter")
-    knobs = {name: getattr(editing, name) for name in (*names, "grounding_text", "template")}
-    return knobs | {"kinds": list(editing.kinds), "shares": list(editing.shares)}
-
-
-def edit_of(
-    knobs: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int
-) -> Edit:
-    """The edit of a shot (seed, identity, image): originals in turn, kind and share drawn anew for
-    each attempt."""
-    original = who.originals[stream[2] % len(who.originals)]
-    if knobs["editor"] == CLASSIC:
+def edit_of(editing: EditingConfig, identity: Identity, stream: Stream, attempt: int) -> Edit:
+    """The edit of a shot (seed, identity, image): originals in turn, kind and fraction drawn anew
+    for each attempt."""
+    original = identity.originals[stream[2] % len(identity.originals)]
+    if editing.method == CLASSIC:
         return Edit(original, CLASSIC, None, "")
-    share = _drawn(knobs["shares"], stream, "share", attempt)
-    kind = _drawn(kinds_for(knobs["kinds"], share), stream, "kind", attempt)
-    prompt = prompt_for(knobs["template"], WORDS[kind]) if knobs["editor"] == "controlnet" else ""
-    return Edit(original, kind, share, prompt)
+    fraction = _drawn(editing.occluded_fractions, stream, "share", attempt)
+    kind = _drawn(kinds_for(editing.kinds, fraction), stream, "kind", attempt)
+    words = WORDS[kind] if editing.method == "controlnet" else None
+    return Edit(
+        original, kind, fraction, "" if words is None else prompt_for(editing.template, words)
+    )
 
 
-def kinds_for(kinds: list[str], share: float) -> list[str]:
+def kinds_for(kinds: Sequence[str], fraction: float) -> list[str]:
     """Those that can hide so much of a face."""
-    return [kind for kind in kinds if (kind in SPARING if share == 0 else kind != "background")]
+    return [kind for kind in kinds if (kind in SPARING if fraction == 0 else kind != "background")]
 
 
 def prompt_for(template: str, words: str) -> str:
@@ -67,5 +62,5 @@ def prompt_for(template: str, words: str) -> str:
     return template.replace("{edit}", words)
 
 
-def _drawn(options: list[Any], stream: tuple[int, int, int], what: str, attempt: int) -> Any:
+def _drawn(options: Sequence[Any], stream: Stream, what: str, attempt: int) -> Any:
     return options[stream_seed(*stream, what, attempt) % len(options)]

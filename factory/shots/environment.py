@@ -1,4 +1,4 @@
-"""What the bytes of a release depend on beside its settings: our sources, libraries, the CPU."""
+"""What the bytes of a release depend on beside its settings: our code, libraries, the CPU."""
 
 from __future__ import annotations
 
@@ -6,15 +6,40 @@ import hashlib
 import platform
 from pathlib import Path
 
+from factory.shots.request import Environment
 
-def sources_hash() -> str:
-    """sha256 over the package's Python files: another factory may make other bytes."""
-    root = Path(__file__).parent.parent
+ROOMS_THAT_DECIDE_BYTES = (
+    "diffusion",
+    "editing",
+    "identities",
+    "images.py",
+    "quality",
+    "recognition",
+    "seeds.py",
+    "shards",
+    "shots",
+    "sources",
+    "store/parquet.py",
+    "synthesis",
+    "text_to_image",
+    "training/distributed.py",
+)
+"""What of this package a release's bytes depend on. The others move bytes, check them, measure them
+or show them: a mistake that is mended there refuses no resume."""
+
+
+def environment() -> Environment:
+    """That of this process."""
+    return Environment(sources_sha256(), stack_fingerprint())
+
+
+def sources_sha256(root: Path = Path(__file__).parent.parent) -> str:
+    """sha256 over the Python files of the rooms that decide bytes: other ones may make others."""
     digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(
-            file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0"
-        )
+    for room in ROOMS_THAT_DECIDE_BYTES:
+        for file in sorted((root / room).rglob("*.py")) or [root / room]:
+            name = file.relative_to(root).as_posix()
+            digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

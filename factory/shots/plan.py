@@ -10,71 +10,111 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from factory.config import SamplerConfig
 from factory.errors import PlanError
 from factory.records import Identity, Shot, Unit
 from factory.seeds import stream_seed
 from factory.shots.edits import Edit, edit_of
+from factory.shots.older_plans import with_present_names
 from factory.shots.prompts import prompt_of
+from factory.shots.request import LoraRequest, PlanRequest
 from factory.sources.pose import draw_pose
 
 if TYPE_CHECKING:
     from factory.identities.roster import Roster
 
 
+FORMAT = 2
+"""Of plan.json; plans without a format are older, see older_plans.py."""
 NO_EDIT = Edit("", "", None, "")
-LEAST_TURN_COS = 0.6
+LEAST_PERTURBATION_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
+Stream = tuple[int, int, int]
+"""(seed of the release, identity, image): what every random number of a shot is drawn from."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """plan.json: the request, the roster's digests and the units."""
+class UnitPlan:
+    """plan.json: what was asked for, digests of what was decided, and the units."""
 
-    request: dict[str, Any]
+    request: PlanRequest | LoraRequest
     roster_sha256: dict[str, str]
     units: list[Unit]
+    recorded_hash: str = ""
+    """Of an older plan.json, whose request was spelled otherwise."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        body = {"request": self.request, "roster": self.roster_sha256, "units": self._table()}
-        return hashlib.sha256(canonical(body)).hexdigest()
+        return self.recorded_hash or hashlib.sha256(canonical(self._body())).hexdigest()
 
     @property
     def num_shots(self) -> int:
         return sum(unit.num_shots for unit in self.units)
 
+    def to_json(self) -> bytes:
+        body = self._body() | {"plan_hash": self.hash}
+        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+    def _body(self) -> dict[str, Any]:
+        table = [[u.index, u.first_identity, u.num_identities, u.num_shots] for u in self.units]
+        return {
+            "format": FORMAT,
+            "request": self.request.to_dict(),
+            "roster": self.roster_sha256,
+            "units": table,
+        }
+
+
+@dataclass(frozen=True)
+class Plan(UnitPlan):
+    """The plan of a release."""
+
+    request: PlanRequest
+
     def is_tuned_otherwise(self, other: Plan) -> bool:
         """Whether nothing but plan.micro_batch differs."""
-        batch = other.request["plan"]["micro_batch"]
-        mine = self.request | {"plan": self.request["plan"] | {"micro_batch": batch}}
+        mine = self.request.with_micro_batch(other.request.plan.micro_batch)
         return Plan(mine, self.roster_sha256, self.units).hash == other.hash
-
-    def to_json(self) -> bytes:
-        body = {
-            "plan_hash": self.hash,
-            "request": self.request,
-            "roster": self.roster_sha256,
-            "units": self._table(),
-        }
-        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """Raises PlanError when the plan does not have the hash it claims."""
-        body = json.loads(data)
-        plan = cls(body["request"], body["roster"], [Unit(*row) for row in body["units"]])
-        if plan.hash != body["plan_hash"]:
-            raise PlanError(
-                "plan.json: does not match its own plan_hash; it was edited, restore it"
-            )
-        return plan
+        request, roster, units, recorded = _checked(data)
+        return cls(PlanRequest.from_dict(request), roster, units, recorded)
 
-    def _table(self) -> list[list[int]]:
-        return [[u.index, u.first_identity, u.num_identities, u.num_shots] for u in self.units]
+
+@dataclass(frozen=True)
+class LoraPlan(UnitPlan):
+    """The plan of a set of LoRAs, one unit for each person."""
+
+    request: LoraRequest
+
+    @classmethod
+    def from_json(cls, data: bytes) -> LoraPlan:
+        """Raises PlanError when the plan does not have the hash it claims."""
+        request, roster, units, recorded = _checked(data)
+        return cls(LoraRequest.from_dict(request), roster, units, recorded)
+
+
+def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], str]:
+    """(request, roster digests, units, recorded hash of an older plan) of a plan.json."""
+    body = json.loads(data)
+    claimed = body.pop("plan_hash")
+    if hashlib.sha256(canonical(body)).hexdigest() != claimed:
+        raise PlanError("plan.json: does not match its own plan_hash; it was edited, restore it")
+    units = [Unit(*row) for row in body["units"]]
+    if body.get("format") == FORMAT:
+        return body["request"], body["roster"], units, ""
+    if "format" in body:
+        raise PlanError(
+            f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
+        )
+    return with_present_names(body["request"]), body["roster"], units, claimed
 
 
 def first_difference(wanted: Any, found: Any, key: str = "") -> str | None:
@@ -99,98 +139,98 @@ def cut_units(identities: list[Identity], identities_per_unit: int) -> list[Unit
     return units
 
 
-def first_round_shots(plan: dict[str, Any], unit: Unit, roster: Roster) -> list[Shot]:
+def first_round_shots(request: PlanRequest, unit: Unit, roster: Roster) -> list[Shot]:
     """Shots of a unit before any top-up, in (identity, image) order, placed in batches."""
     members = roster.identities[unit.first_identity : unit.first_identity + unit.num_identities]
     wanted = [(member.index, image) for member in members for image in range(member.num_shots)]
-    return plan_shots(plan, wanted, roster, attempt=0)
+    return plan_shots(request, wanted, roster, attempt=0)
 
 
 def plan_shots(
-    plan: dict[str, Any], wanted: list[tuple[int, int]], roster: Roster, attempt: int
+    request: PlanRequest, wanted: list[tuple[int, int]], roster: Roster, attempt: int
 ) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
-    sampler, size = plan["sampler"], batch_size(plan, attempt)
+    sampler, size = request.sampler, request.batch_size(attempt)
+    begin, end = sampler.guidance_interval
     shots = []
-    for position, (identity, image) in enumerate(wanted):
-        who, stream = roster.identities[identity], (plan["release"]["seed"], identity, image)
-        yaw, pitch = _pose(plan, stream, attempt)
-        edit = edit_of(plan["editing"], who, stream, attempt) if "editing" in plan else NO_EDIT
+    for position, (index, image) in enumerate(wanted):
+        identity, stream = roster.identities[index], (request.release.seed, index, image)
+        yaw, pitch = _pose(request, stream, attempt)
+        edit = (
+            edit_of(request.edits.editing, identity, stream, attempt) if request.edits else NO_EDIT
+        )
         shots.append(
             Shot(
-                key=f"{identity:06d}_{image:04d}",
-                identity=identity,
+                key=f"{index:06d}_{image:04d}",
+                identity=index,
                 image=image,
                 attempt=attempt,
                 seed=stream_seed(*stream, "noise", attempt),
-                sampler=sampler["kind"],
-                num_steps=sampler["num_steps"],
-                guidance=sampler["guidance"],
+                sampler=sampler.kind,
+                num_steps=sampler.num_steps,
+                guidance=sampler.guidance,
                 batch=position // size,
                 slot=position % size,
-                spacing=sampler["spacing"],
-                guidance_from=sampler["guidance_from"],
-                guidance_to=sampler["guidance_to"],
-                away={"nearest": who.nearest_other, "itself": identity}.get(sampler["away"], -1),
-                turn_cos=_turn_cos(sampler, who, stream, attempt),
+                timestep_spacing=sampler.timestep_spacing,
+                guidance_from=begin,
+                guidance_to=end,
+                negative_identity=_negative_identity(sampler, identity),
+                perturbation_cos=_perturbation_cos(sampler, identity, stream, attempt),
                 similarity=_similarity(sampler, stream, attempt),
                 yaw=yaw,
                 pitch=pitch,
-                prompt=_prompt(plan, who, stream, attempt, edit),
+                prompt=_prompt(request, identity, stream, attempt, edit),
                 original=edit.original,
                 edit=edit.kind,
-                occlusion=edit.share,
+                occlusion=edit.fraction,
             )
         )
     return shots
 
 
+def _negative_identity(sampler: SamplerConfig, identity: Identity) -> int:
+    """Roster index of whom guidance leads away from; -1: nobody."""
+    if sampler.negative_condition == "nearest_identity":
+        return identity.nearest_other
+    return identity.index if sampler.negative_condition == "same_identity" else -1
+
+
 def _prompt(
-    plan: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int, edit: Edit
+    request: PlanRequest, identity: Identity, stream: Stream, attempt: int, edit: Edit
 ) -> str:
-    return prompt_of(plan["booth"], who, stream, attempt) if "booth" in plan else edit.prompt
+    return prompt_of(request.prompts, identity, stream, attempt) if request.prompts else edit.prompt
 
 
-def _turn_cos(
-    sampler: dict[str, Any], who: Identity, stream: tuple[int, int, int], attempt: int
+def _perturbation_cos(
+    sampler: SamplerConfig, identity: Identity, stream: Stream, attempt: int
 ) -> float:
     """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest / 2)) (IDperturb); the nearest
     is another identity or, because no gate sees what a turn leads to, a real person."""
-    if not sampler["turn"]:
+    if not sampler.perturb_identity:
         return 1.0
-    nearest = max(who.nearest_other_cosine, who.nearest_real_cosine)
-    lowest = max(LEAST_TURN_COS, math.sqrt((1 + nearest) / 2))
+    nearest = max(identity.nearest_other_cosine, identity.nearest_real_cosine)
+    lowest = max(LEAST_PERTURBATION_COS, math.sqrt((1 + nearest) / 2))
     drawn = np.random.Generator(np.random.Philox(stream_seed(*stream, "turn", attempt))).random()
     return round(lowest + (1 - lowest) * float(drawn), 6)
 
 
-def _similarity(
-    sampler: dict[str, Any], stream: tuple[int, int, int], attempt: int
-) -> float | None:
-    values = sampler["similarity"]
+def _similarity(sampler: SamplerConfig, stream: Stream, attempt: int) -> float | None:
+    values = sampler.similarity
     if not values:
         return None
     return float(values[stream_seed(*stream, "similarity", attempt) % len(values)])
 
 
-def _pose(
-    plan: dict[str, Any], stream: tuple[int, int, int], attempt: int
-) -> tuple[float | None, float | None]:
+def _pose(request: PlanRequest, stream: Stream, attempt: int) -> tuple[float | None, float | None]:
     """Yaw and pitch: from the lists where given, else as often as in what the generator learned."""
-    if "pose" not in plan:
+    if request.pose is None:
         return None, None
     rng = np.random.Generator(np.random.Philox(stream_seed(*stream, "pose", attempt)))
-    yaw, pitch = draw_pose(plan["pose"]["bins"], rng)
-    asked = plan["sampler"]
-    yaw = float(asked["yaw"][rng.integers(len(asked["yaw"]))]) if asked["yaw"] else yaw
-    pitch = float(asked["pitch"][rng.integers(len(asked["pitch"]))]) if asked["pitch"] else pitch
+    yaw, pitch = draw_pose(request.pose.bins, rng)
+    yaws, pitches = request.sampler.yaw, request.sampler.pitch
+    yaw = float(yaws[rng.integers(len(yaws))]) if yaws else yaw
+    pitch = float(pitches[rng.integers(len(pitches))]) if pitches else pitch
     return yaw, pitch
-
-
-def batch_size(plan: dict[str, Any], attempt: int) -> int:
-    """Slots of every batch of a round: plan.micro_batch, then plan.topup_batch."""
-    shape = plan["plan"]
-    return int(shape["topup_batch"] or shape["micro_batch"]) if attempt else shape["micro_batch"]
 
 
 def canonical(value: Any) -> bytes:

@@ -1,42 +1,316 @@
-"""What was asked of a release: everything that decides its bytes but the roster."""
+"""What is asked of a release, or of a set of LoRAs: everything that decides bytes but the roster.
+
+A request is made of the sections of the config themselves, with digests where these name files, and
+of what was found out of the source, the networks and the machine. Its JSON is a part of plan.json.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from factory.config import Config, as_dict
-from factory.shots.environment import sources_hash, stack_fingerprint
-from factory.shots.plan import canonical
+from factory.config import (
+    BaseModelConfig,
+    EditingConfig,
+    FiltersConfig,
+    IdentitiesConfig,
+    PersonalizationConfig,
+    PlanConfig,
+    SamplerConfig,
+    ShardsConfig,
+    as_dict,
+)
+from factory.config.editing import RegionsConfig
+from factory.errors import PlanError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Section = TypeVar("Section", bound="DataclassInstance")
+LEARNED = (
+    "objective rank alpha modules steps lr weight_decay prior_weight identity_weight margin "
+    "num_prior prior_steps prior_guidance crop zoom instance_prompt prior_prompt "
+    "gradient_checkpointing"
+).split()
+"""Fields of PersonalizationConfig that decide what a LoRA learns; the others are of drawing."""
 
 
-def request(
-    config: Config, weights: dict[str, str], source: dict[str, Any], max_cosine: float
-) -> dict[str, Any]:
-    """All that was asked for: threshold resolved, digests instead of paths, and the stack."""
-    compute = {"device": _device_kind(config), "precision": config.compute.precision}
-    asked = {
-        "source": source,
-        "weights": weights,
-        "identities": as_dict(config.identities) | {"max_cosine": max_cosine},
-        "plan": as_dict(config.plan),
-        "sampler": as_dict(config.sampler),
-        "filters": as_dict(config.filters),
-        "shards": as_dict(config.shards),
-        "compute": compute,
-        "release": {
-            "dataset": config.release.dataset,
-            "version": config.release.version,
-            "seed": config.release.seed,
-            "allow_real": config.release.allow_real,
-        },
-        "factory": {"sources_sha256": sources_hash()},
-        "stack": stack_fingerprint(),
+@dataclass(frozen=True)
+class SourceRelease:
+    """The sealed release that a source is."""
+
+    dataset: str
+    version: str
+    plan_hash: str
+    holds_real_identities: bool
+    sums_sha256: str
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a source of faces is, by its contents; not where it lies."""
+
+    kind: str
+    fingerprint: str
+    num_images: int
+    num_identities: int
+    image_px: int
+    release: SourceRelease | None = None
+
+
+@dataclass(frozen=True)
+class ComputeFacts:
+    """The kind of device, the precision and, of a LoRA's training, the threads."""
+
+    device: str
+    precision: str
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What a release is called, how it is made, and the root of its random numbers."""
+
+    dataset: str
+    version: str
+    method: str
+    seed: int
+    allow_real: bool
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The software and the CPU that made a plan: others may make other bytes."""
+
+    sources_sha256: str
+    """Of the rooms of this package that decide bytes."""
+    stack: dict[str, str]
+    """Versions of libraries, and the instruction set."""
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """What a text-to-image model is asked for, and how faces are cut from what it draws."""
+
+    template: str
+    lists: dict[str, list[str]]
+    """Words for each blank of the template."""
+    genders: dict[str, str]
+    """By the names of people."""
+    negative_prompt: str
+    crop: str
+    detector: str | None
+    """Digest of the network that finds faces."""
+
+
+@dataclass(frozen=True)
+class PoseRequest:
+    """Poses as often as the generator has learned them."""
+
+    bins: list[list[float]]
+    """Rows of the histogram of (yaw, pitch), see sources/pose.py."""
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What is redrawn of the source's faces; paths in `editing` are None."""
+
+    editing: EditingConfig
+    detector: str | None
+    """Digest of the network that finds the five points."""
+    negative_prompt: str | None = None
+    """For editing.method=controlnet."""
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """All that was asked of a release: limits resolved, digests in place of paths."""
+
+    source: SourceFacts
+    weights: dict[str, str]
+    """sha256 of every network, by what it is for."""
+    identities: IdentitiesConfig
+    plan: PlanConfig
+    sampler: SamplerConfig
+    filters: FiltersConfig
+    shards: ShardsConfig
+    compute: ComputeFacts
+    release: ReleaseFacts
+    environment: Environment
+    extends_plan_hash: str | None = None
+    """Plan of the release that identities.extends names."""
+    prompts: PromptRequest | None = None
+    """With release.method=lora."""
+    pose: PoseRequest | None = None
+    """Of a generator that is shown five points."""
+    edits: EditRequest | None = None
+    """With release.method=edit."""
+
+    @property
+    def dataset_and_version(self) -> tuple[str, str]:
+        return self.release.dataset, self.release.version
+
+    @property
+    def max_cosine(self) -> float:
+        """The gate's limit, which a request always holds."""
+        assert self.identities.max_cosine is not None
+        return self.identities.max_cosine
+
+    def batch_size(self, attempt: int) -> int:
+        """Slots of every batch of a round: plan.micro_batch, then plan.topup_batch."""
+        assert self.plan.micro_batch is not None, "tuned where the plan is written"
+        return (
+            (self.plan.topup_batch or self.plan.micro_batch) if attempt else self.plan.micro_batch
+        )
+
+    def with_micro_batch(self, micro_batch: int | None) -> PlanRequest:
+        """The same request with another plan.micro_batch."""
+        return dataclasses.replace(
+            self, plan=dataclasses.replace(self.plan, micro_batch=micro_batch)
+        )
+
+    @property
+    def holds_real_people(self) -> bool:
+        """Whether real people may be in the release: filled up, or edited where they are not those
+        of a release that holds none."""
+        if self.edits is not None:
+            return self.source.release is None or self.source.release.holds_real_identities
+        return bool(self.plan.fill_to)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, ready for JSON."""
+        body = as_dict(self)
+        for name in ("prompts", "pose", "edits"):
+            if body[name] is None:
+                del body[name]
+        return dict(json.loads(json.dumps(body)))
+
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
+        """Raises PlanError for what this factory does not know."""
+        optional = {"prompts": PromptRequest, "pose": PoseRequest}
+        known: dict[str, Any] = {
+            "source": _source(body),
+            "weights": dict(_part(body, "weights")),
+            "identities": section(IdentitiesConfig, _part(body, "identities")),
+            "plan": section(PlanConfig, _part(body, "plan")),
+            "sampler": section(SamplerConfig, _part(body, "sampler")),
+            "filters": section(FiltersConfig, _part(body, "filters")),
+            "shards": section(ShardsConfig, _part(body, "shards")),
+            "compute": section(ComputeFacts, _part(body, "compute")),
+            "release": section(ReleaseFacts, _part(body, "release")),
+            "environment": section(Environment, _part(body, "environment")),
+            "extends_plan_hash": body.get("extends_plan_hash"),
+        }
+        for name, kind in optional.items():
+            if name in body:
+                known[name] = section(kind, body[name])
+        if "edits" in body:
+            edits = dict(body["edits"])
+            edits["editing"] = section(EditingConfig, edits["editing"])
+            known["edits"] = section(EditRequest, edits)
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class PeopleFacts:
+    """The people whom LoRAs are trained for, in the order of their units."""
+
+    fingerprint: str
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoraRequest:
+    """All that decides a byte of a set of LoRAs: weights, people, recipe, machine."""
+
+    dataset: str
+    name: str
+    """personalization.loras."""
+    seed: int
+    source: PeopleFacts
+    weights: dict[str, str | None]
+    recipe: PersonalizationConfig
+    """Only its LEARNED fields count."""
+    base_model: BaseModelConfig
+    """Without its path."""
+    sampler: str
+    """Kind of the sampler that draws the prior images."""
+    compute: ComputeFacts
+    environment: Environment
+
+    @property
+    def dataset_and_version(self) -> tuple[str, str]:
+        """A set of LoRAs has a name in the place of a version."""
+        return self.dataset, self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, ready for JSON."""
+        body = as_dict(self)
+        body["recipe"] = {name: body["recipe"][name] for name in LEARNED}
+        return dict(json.loads(json.dumps(body)))
+
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> LoraRequest:
+        """Raises PlanError for what this factory does not know."""
+        return cls(
+            dataset=str(_part(body, "dataset")),
+            name=str(_part(body, "name")),
+            seed=int(_part(body, "seed")),
+            source=section(PeopleFacts, _part(body, "source")),
+            weights=dict(_part(body, "weights")),
+            recipe=section(PersonalizationConfig, _part(body, "recipe")),
+            base_model=section(BaseModelConfig, _part(body, "base_model")),
+            sampler=str(_part(body, "sampler")),
+            compute=section(ComputeFacts, _part(body, "compute")),
+            environment=section(Environment, _part(body, "environment")),
+        )
+
+
+def edit_request(
+    editing: EditingConfig, detector: str | None, negative_prompt: str | None
+) -> EditRequest:
+    """What a plan keeps of the edits: no paths, which may change, and no weights, which stand
+    elsewhere in it."""
+    no_paths: dict[str, Any] = {
+        item.name: None
+        for kind in (RegionsConfig, EditingConfig)
+        for item in fields(kind)
+        if item.metadata.get("path")
     }
-    return dict(json.loads(canonical(asked)))
+    without = dataclasses.replace(editing, **no_paths)
+    return EditRequest(without, detector, negative_prompt)
 
 
-def _device_kind(config: Config) -> str:
-    from factory.training.distributed import pick_device
+def section(kind: type[Section], body: dict[str, Any]) -> Section:
+    """A dataclass from its JSON form, lists as tuples where it holds tuples.
 
-    return pick_device(config.compute).type
+    Raises PlanError for a field that it has not.
+    """
+    known = {item.name: str(item.type) for item in fields(kind)}
+    unknown = sorted(set(body) - set(known))
+    if unknown:
+        raise PlanError(
+            f"plan.json: {kind.__name__} has no {unknown[0]!r}; it was written by another version "
+            "of the factory, use that one"
+        )
+    values = {
+        name: tuple(value) if known[name].startswith("tuple") else value
+        for name, value in body.items()
+    }
+    return kind(**values)
+
+
+def _source(body: dict[str, Any]) -> SourceFacts:
+    facts = dict(_part(body, "source"))
+    if facts.get("release") is not None:
+        facts["release"] = section(SourceRelease, facts["release"])
+    return section(SourceFacts, facts)
+
+
+def _part(body: dict[str, Any], name: str) -> Any:
+    if name not in body:
+        raise PlanError(f"plan.json: has no {name!r}; it was planned by an older factory, use that")
+    return body[name]

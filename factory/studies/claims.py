@@ -88,7 +88,9 @@ def roster(config: Config) -> dict[str, Any]:
     """What separability says of the people that a config admits; nothing is drawn or written."""
     inputs = preflight(config)
     with kept_threads():
-        admitted = build_roster(config, open_recognizer(config), inputs.source, inputs.max_cosine)
+        admitted = build_roster(
+            config, open_recognizer(config), inputs.source, inputs.request.max_cosine
+        )
     return separability(Plan(inputs.request, {}, []), admitted, np.empty(0))
 
 

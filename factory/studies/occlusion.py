@@ -78,10 +78,10 @@ def compare(
         release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
     )
     table = {ORIGINAL: _learn(config, ORIGINAL, config, probes, train, say)}
-    for editor in dict.fromkeys(["classic", "drawn", str(config.editing.editor)]):
-        for ratio in config.editing.ratios:
-            asked = _release_config(config, editor, ratio)
-            name = f"{editor} 1:{ratio}"
+    for method in dict.fromkeys(["classic", "drawn", str(config.editing.method)]):
+        for ratio in config.comparison.edits_per_image:
+            asked = _release_config(config, method, ratio)
+            name = f"{method} 1:{ratio}"
             say(f"{name}: release {asked.release.version}")
             build(asked, run_units, say=say)
             mixed = _mixed(config, asked)
@@ -93,20 +93,22 @@ def compare(
 
 def check(config: Config) -> None:
     """Raise ConfigError or SourceError for what cannot be compared."""
-    if config.editing.editor in (None, "classic", "drawn"):
+    if config.editing.method in ("classic", "drawn"):
         raise ConfigError(
-            f"editing.editor: got {config.editing.editor}; want uvit or controlnet, to be compared "
+            f"editing.method: got {config.editing.method}; want uvit or controlnet, to be compared "
             "with classic and drawn"
         )
-    ratios = config.editing.ratios
+    ratios = config.comparison.edits_per_image
     if not ratios or min(ratios) < 1 or len(set(ratios)) < len(ratios):
-        raise ConfigError(f"editing.ratios: got {list(ratios)}; want different ones, at least 1")
+        raise ConfigError(
+            f"comparison.edits_per_image: got {list(ratios)}; want different ones, at least 1"
+        )
 
 
 def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Probes]:
-    """(tar of what is learned from, probes): the last editing.probes images of everybody who has
+    """(tar of what is learned from, probes): the last comparison.num_probes images of everybody who has
     enough are kept aside. Raises SourceError when nobody has."""
-    num_probes = config.editing.probes
+    num_probes = config.comparison.num_probes
     own = [np.flatnonzero(faces.labels == label) for label in range(len(faces.names))]
     own = [places for places in own if len(places) >= num_probes + LEAST_KEPT]
     if len(own) < 2 or len(strangers) < 2:
@@ -197,17 +199,17 @@ def _tar(faces: FaceSet, chosen: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _release_config(config: Config, editor: str, ratio: int) -> Config:
+def _release_config(config: Config, method: str, ratio: int) -> Config:
     """The release of a row; what only a network needs is left out of the others."""
     filters = config.filters
-    if editor == "classic":
+    if method == "classic":
         filters = replace(filters, min_visible_cosine=None)
-    version = f"{config.release.version}-{editor}-{ratio}"
+    version = f"{config.release.version}-{method}-{ratio}"
     return replace(
         config,
-        editing=replace(config.editing, editor=editor, ratio=ratio),  # type: ignore[arg-type]
+        editing=replace(config.editing, method=method, edits_per_image=ratio),  # type: ignore[arg-type]
         filters=filters,
-        release=replace(config.release, version=version),
+        release=replace(config.release, version=version, method="edit"),
     )
 
 
@@ -221,7 +223,7 @@ def _mixed(config: Config, asked: Config) -> Config:
     source = SourceConfig(kind="webdataset", path=str(release), image_px=config.source.image_px)
     beside = MixedSource(source=source, domain="edited", same_people=True)
     kept = manifest.collect(store, plan).counts.kept
-    originals = int(plan.request["source"]["num_images"])
+    originals = plan.request.source.num_images
     once, share = config.recognizer, originals / (originals + kept)
     recipe = replace(
         once,
@@ -229,7 +231,7 @@ def _mixed(config: Config, asked: Config) -> Config:
         warmup_epochs=once.warmup_epochs * share,
         milestones=tuple(epoch * share for epoch in once.milestones),
     )
-    return replace(config, feed=replace(config.feed, mix=[beside]), recognizer=recipe)
+    return replace(config, batches=replace(config.batches, mix=[beside]), recognizer=recipe)
 
 
 def _learn(

@@ -35,7 +35,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "portraitbooth": {"objective": "portraitbooth"},
     "idbooth": {"objective": "idbooth"},
 }
-"""What is changed of the booth in each row; a LoRA of no steps is the base itself."""
+"""What is changed of the recipe in each row; a LoRA of no steps is the base itself."""
 PLAIN = {"backgrounds": ("",), "expressions": ("",), "lights": ("",)}
 PROMPTS: dict[str, dict[str, tuple[str, ...]]] = {"plain": PLAIN, "complex": {}}
 """What is changed of the prompts: the paper's Base prompts ask for a portrait and nothing else."""
@@ -53,8 +53,10 @@ def compare(
 
     With utility.benchmarks, `train` learns a recognizer from each set with each of utility.seeds.
     """
-    if not config.booth.loras:
-        raise ConfigError("booth.loras: nothing given; want a name that the rows' sets begin with")
+    if not config.personalization.loras:
+        raise ConfigError(
+            "personalization.loras: nothing given; want a name that the rows' sets begin with"
+        )
     config = replace(
         config,
         filters=FiltersConfig(**{f.name: None for f in fields(FiltersConfig)}),
@@ -75,14 +77,16 @@ def compare(
 
     table: dict[str, Any] = {}
     for row, changes in ROWS.items():
-        learning = replace(config.booth, loras=f"{config.booth.loras}-{row}", **changes)
+        learning = replace(
+            config.personalization, loras=f"{config.personalization.loras}-{row}", **changes
+        )
         say(f"{row}: LoRAs")
-        finetune(replace(config, booth=learning), run_units, say=say)
+        finetune(replace(config, personalization=learning), run_units, say=say)
         for prompts, words in PROMPTS.items():
             version = f"{config.release.version}-{row}-{prompts}"
             asked = replace(
                 config,
-                booth=replace(learning, **words),  # type: ignore[arg-type]
+                personalization=replace(learning, **words),  # type: ignore[arg-type]
                 release=replace(config.release, version=version),
             )
             say(f"{row}, {prompts} prompts: release {version}")
@@ -138,7 +142,7 @@ def lines(table: dict[str, Any]) -> list[str]:
 def _refuse_stale(config: Config, store: Store) -> None:
     """Raise PlanError for a release made before features.* asked for what the table shows."""
     properties = manifest.read_metrics(store, "properties") or {}
-    wanted = {asked.stem for asked in config.features.beside}
+    wanted = {asked.stem for asked in config.features.reference_sets}
     scored = bool(properties.get("quality")) == bool(config.features.quality)
     if not scored or set(properties.get("beside", {})) != wanted:
         raise PlanError(

@@ -80,18 +80,18 @@ def training_sets(config: Config, release: Path) -> dict[str, Config]:
     px = config.source.image_px
     made = SourceConfig(kind="webdataset", path=str(release), image_px=px)
     source = replace(config.source, pairs=None)
-    plain = replace(config, source=source, training=replace(config.training, verify_every=None))
+    plain = replace(config, source=source, training=replace(config.training, eval_every=None))
     beside = MixedSource(source=made, domain="made", weight=config.utility.release_weight)
     return {
         "real": plain,
-        "release": replace(plain, source=made, feed=replace(config.feed, mix=[])),
-        "both": replace(plain, feed=replace(config.feed, mix=[*config.feed.mix, beside])),
+        "release": replace(plain, source=made, batches=replace(config.batches, mix=[])),
+        "both": replace(plain, batches=replace(config.batches, mix=[*config.batches.mix, beside])),
     }
 
 
 def with_seed(config: Config, folder: str, seed: int) -> Config:
     """The training with a seed, in a folder of its own: another recipe, another folder."""
-    what = [as_dict(config.source), as_dict(config.feed), as_dict(config.recognizer)]
+    what = [as_dict(config.source), as_dict(config.batches), as_dict(config.recognizer)]
     digest = hashlib.sha256(json.dumps([*what, config.training.max_steps]).encode()).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
     return replace(config, training=replace(config.training, out=out, seed=seed))

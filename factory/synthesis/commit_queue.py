@@ -11,32 +11,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from factory.records import Counts, Face, Failure, Identity, Scores, Shard, Shot, Timings
+from factory.records import Face, Identity, Scores, Shard, Shot, UnitResult
 from factory.shards import writer
 from factory.store import Store
 
 BEAT_S = 5.0
 """Seconds between signs of life while the sampler waits for the line."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """A unit that is drawn and judged; its kept faces are still being encoded."""
-
-    key: tuple[int, str]
-    kept: list[Future[Face]]
-    rejected: list[tuple[Face, str]]
-    failures: list[Failure]
-    counts: Counts
-    attempt: int
-    remarks: list[str]
-    started_at: float
-    sampling_s: float
-    total_s: float
 
 
 class ByteBudget:
@@ -93,10 +77,10 @@ class CommitQueue:
         self.budget.moving(+1)
         return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
 
-    def commit(self, made: Made) -> None:
-        """Begin to pack and commit a unit."""
+    def commit(self, result: UnitResult, kept: list[Future[Face]]) -> None:
+        """Begin to pack and commit a unit, whose kept faces are still being encoded."""
         self.budget.moving(+1)
-        self._pending.append(self._uploader.submit(self._commit, made))
+        self._pending.append(self._uploader.submit(self._commit, result, kept))
 
     def finished(self) -> list[Shard]:
         """Units committed since the last call; raises what went wrong with one."""
@@ -130,14 +114,13 @@ class CommitQueue:
         finally:
             self.budget.moving(-1)
 
-    def _commit(self, made: Made) -> Shard:
+    def _commit(self, result: UnitResult, kept: list[Future[Face]]) -> Shard:
         faces: list[Face] = []
         try:
-            faces = [future.result() for future in made.kept]
-            contents = writer.Contents(faces, made.rejected, made.failures, self._identities)
-            timings = Timings(made.started_at, time.time(), made.sampling_s, made.total_s)
-            record = writer.Record(made.attempt, made.remarks, timings)
-            return writer.commit(self._store, made.key, contents, made.counts, record)
+            faces = [future.result() for future in kept]
+            timings = replace(result.timings, finished_at=time.time())
+            result = replace(result, kept=faces, timings=timings)
+            return writer.commit(self._store, result, self._identities)
         finally:
             self.budget.give(sum(len(face.encoded) for face in faces))
             self.budget.moving(-1)

@@ -1,4 +1,5 @@
-"""Checks an editor against the config that names it, and opens it for a plan."""
+"""release.method=edit: checks an editor of existing faces against the config, and loads it
+(Mask-ControlNet)."""
 
 from __future__ import annotations
 
@@ -6,80 +7,85 @@ from typing import Any
 
 import torch
 
-from factory import checkpoint
 from factory.config import Config
 from factory.editing.controlnet import refuse_other_base
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import detector_of, detector_sha256
 from factory.errors import CheckpointError, ConfigError, IntegrityError
-from factory.sources import open_source
+from factory.identities.roster import Roster
+from factory.shots.plan import Plan
+from factory.shots.request import edit_request
+from factory.sources import FaceSource, open_source
+from factory.sources.webdataset import release_of
 from factory.synthesis.editors import Editor, Originals
+from factory.synthesis.generators import Generator
 from factory.synthesis.inpainters import load_inpainter
+from factory.synthesis.networks import Networks
 from factory.text_to_image.base_model import digest, image_px_of
 
 
-def load_editor(
-    config: Config, request: dict[str, Any], device: torch.device, weights: dict[str, str]
-) -> Editor:
-    """The editor that a plan's request asks for; adds its networks to `weights`.
+def check(config: Config, networks: Networks) -> None:
+    """Find the networks of the editing method, and check that they fit; raises CheckpointError."""
+    editing = config.editing
+    if editing.method == "uvit":
+        _check_uvit(config, networks)
+    elif editing.method == "controlnet":
+        image_px_of(config.base_model)
+        metadata = networks.read("controlnet", str(editing.checkpoint), "editing.checkpoint")
+        base = digest(config.base_model)
+        refuse_other_base(str(editing.checkpoint), metadata["lineage"], base)
+        networks.weights |= {"editor": networks.weights.pop("controlnet"), "base": base}
+    if sha256 := segmenter_sha256(editing):
+        networks.weights["segmenter"] = sha256
+
+
+def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+    """The edits; raises ConfigError for real people in the source whom nobody has allowed to
+    draw."""
+    origin = release_of(config.source)
+    if (origin is None or origin["holds_real_identities"]) and not config.release.allow_real:
+        raise ConfigError(
+            "release.allow_real: got false with release.method=edit while the source is not a "
+            "release of people who do not exist; images of real people need release.allow_real=true"
+        )
+    prompted = config.editing.method == "controlnet"
+    negative = config.base_model.negative_prompt if prompted else None
+    detector = detector_sha256(config.editing.points, config.source)
+    return {"edits": edit_request(config.editing, detector, negative)}
+
+
+def load(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """The editor that a plan asks for; adds its networks to `weights`.
 
     Raises IntegrityError for a source or a detector that is not the planned one.
     """
-    asked = config.editing
+    editing, planned = config.editing, plan.request.edits
+    assert planned is not None, "a plan of this method has edits"
     source = open_source(config.source)
-    planned = {
-        "source.path": (source.fingerprint, request["source"]["fingerprint"]),
-        "source.detector": (
-            detector_sha256(asked.points, config.source),
-            request["editing"]["detector"],
-        ),
+    detector = detector_sha256(editing.points, config.source)
+    inputs = {
+        "source.path": (source.fingerprint, plan.request.source.fingerprint),
+        "source.detector": (detector, planned.detector),
     }
-    for name, (found, wanted) in planned.items():
+    for name, (found, wanted) in inputs.items():
         if found != wanted:
             raise IntegrityError(f"{name}: is not what the release was planned with; use that one")
-    originals = Originals(source, detector_of(asked.points, config.source))
-    px, inpaint = config.source.image_px, load_inpainter(config, request, device, weights)
-    if sha256 := segmenter_sha256(asked):
+    originals = Originals(source, detector_of(editing.points, config.source))
+    inpainter = load_inpainter(config, planned, device, weights)
+    if sha256 := segmenter_sha256(editing):
         weights["segmenter"] = sha256
-    segmenter = open_segmenter(asked, device)
-    return Editor(originals, inpaint, px, float(request["editing"]["soft_px"]), segmenter)
+    segmenter = open_segmenter(editing, device)
+    return Editor(originals, inpainter, config.source.image_px, planned.editing.soft_px, segmenter)
 
 
-def check_editor(config: Config, stories: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """sha256 of the networks of an editor beside the recognizer, checked to fit; `stories` gets
-    what their checkpoints say. Raises CheckpointError."""
-    asked, weights = config.editing, {}
-    if asked.editor == "uvit":
-        story = checkpoint.read_metadata(str(asked.checkpoint), "editor", "editing.checkpoint")
-        _check_twin(config, story, stories)
-        stories["editor"], weights["editor"] = story, story["sha256"]
-        if "autoencoder" in stories:
-            weights["autoencoder"] = stories["autoencoder"]["sha256"]
-    elif asked.editor == "controlnet":
-        image_px_of(config.booth)
-        story = checkpoint.read_metadata(str(asked.checkpoint), "controlnet", "editing.checkpoint")
-        base = digest(config.booth)
-        refuse_other_base(str(asked.checkpoint), story["lineage"], base)
-        stories["controlnet"] = story
-        weights |= {"editor": story["sha256"], "base": base}
-    if sha256 := segmenter_sha256(asked):
-        weights["segmenter"] = sha256
-    return weights
-
-
-def _check_twin(config: Config, story: dict[str, Any], stories: dict[str, dict[str, Any]]) -> None:
-    lineage, shape = story["lineage"], story["config"]
+def _check_uvit(config: Config, networks: Networks) -> None:
+    metadata = networks.read("editor", str(config.editing.checkpoint), "editing.checkpoint")
+    shape = metadata["config"]
     if shape["space"] == "latents":
-        name = config.autoencoder.checkpoint
-        stories["autoencoder"] = checkpoint.read_metadata(
-            name, "autoencoder", "autoencoder.checkpoint"
-        )
-    for kind, told in stories.items():
-        if lineage.get(kind) != told["sha256"]:
-            raise CheckpointError(
-                f"{kind}.checkpoint: has sha256 {told['sha256'][:12]}, the editor was trained "
-                f"with {str(lineage.get(kind))[:12]}; use the {kind} it was trained with"
-            )
+        networks.read("autoencoder", config.autoencoder.checkpoint, "autoencoder.checkpoint")
+    networks.check_lineage("editor", metadata["lineage"], ("recognizer", "autoencoder"))
     if shape["shape"]["seen_px"] != config.source.image_px:
         raise CheckpointError(
             f"editing.checkpoint: edits images of {shape['shape']['seen_px']} px; source.image_px "

@@ -87,13 +87,15 @@ class DiffusionGenerator:
         for shot in shots:
             stream = np.random.Generator(np.random.Philox(shot.seed))
             noise[shot.slot] = torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
-            identity_BD[shot.slot] = turned(self._roster_ND[shot.identity], shot.turn_cos, stream)
+            identity_BD[shot.slot] = turned(
+                self._roster_ND[shot.identity], shot.perturbation_cos, stream
+            )
             guidance_B[shot.slot] = shot.guidance
             similarity_B[shot.slot] = shot.similarity or 0.0
-            if shot.away == shot.identity:
+            if shot.negative_identity == shot.identity:
                 away_BD[shot.slot], away_similarity_B[shot.slot] = identity_BD[shot.slot], 1.0
-            elif shot.away >= 0:
-                away_BD[shot.slot] = self._roster_ND[shot.away]
+            elif shot.negative_identity >= 0:
+                away_BD[shot.slot] = self._roster_ND[shot.negative_identity]
                 away_similarity_B[shot.slot] = shot.similarity or 0.0
         if self._pose is not None:
             told_seen = self._landmarks(shots, batch_size).to(self._device)
@@ -121,7 +123,9 @@ class DiffusionGenerator:
         interval = (like.guidance_from, like.guidance_to)
         denoise = guided(self._network, self._process, self._prediction, told, interval)
         with autocast(self._device, self._precision):
-            return sample(like.sampler, denoise, noise, self._process, like.num_steps, like.spacing)
+            return sample(
+                like.sampler, denoise, noise, self._process, like.num_steps, like.timestep_spacing
+            )
 
 
 def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> torch.Tensor:

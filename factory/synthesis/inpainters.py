@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +21,11 @@ from factory.editing.uvit_inpainting import seen
 from factory.images import to_uint8
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Shot
+from factory.shots.request import EditRequest
 from factory.sources.alignment import scaled
 from factory.synthesis.editors import Edits, Inpainter, draws_of
 from factory.synthesis.generators import DiffusionGenerator
-from factory.text_to_image.base_model import TextToImage, PromptEmbedding
+from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 
 
 class UVitInpainter:
@@ -58,8 +58,8 @@ class ControlNetInpainter:
         self, base: TextToImage, control: MaskControlNet, negative_prompt: str, precision: str
     ) -> None:
         self._base, self._control, self._precision = base, control, precision
-        self._away = base.words([negative_prompt])
-        self._words = lru_cache(256)(lambda prompt: base.words([prompt]))
+        self._away = base.encode_prompts([negative_prompt])
+        self._words = lru_cache(256)(lambda prompt: base.encode_prompts([prompt]))
 
     @property
     def remarks(self) -> list[str]:
@@ -73,7 +73,10 @@ class ControlNetInpainter:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
         images = np.stack([scaled(image, px) for image in edits.images_BHWC])
         seen6 = condition(images, resized(edits.found.alpha_NHW, px), "inference")
-        like, words = edits.shots[0], PromptEmbedding.join([self._words(prompt) for prompt in prompts])
+        like, words = (
+            edits.shots[0],
+            PromptEmbedding.join([self._words(prompt) for prompt in prompts]),
+        )
         drawn = redraw(
             self._base,
             self._control,
@@ -96,21 +99,21 @@ def paint_occluders(edits: Edits) -> np.ndarray:
 
 
 def load_inpainter(
-    config: Config, request: dict[str, Any], device: torch.device, weights: dict[str, str]
+    config: Config, planned: EditRequest, device: torch.device, weights: dict[str, str]
 ) -> Inpainter | None:
     """What fills the regions of a config's editor; adds its networks to `weights`. None for classic
     augmentation, which has no regions."""
-    asked, precision = config.editing, config.compute.precision
-    if asked.editor == "classic":
+    editing, precision = config.editing, config.compute.precision
+    if editing.method == "classic":
         return None
-    if asked.editor == "drawn":
+    if editing.method == "drawn":
         return paint_occluders
-    if asked.editor == "controlnet":
-        base = TextToImage(config.booth, device, precision)
-        control, weights["editor"] = MaskControlNet.load(str(asked.checkpoint), base)
+    if editing.method == "controlnet":
+        base = TextToImage(config.base_model, device, precision)
+        control, weights["editor"] = MaskControlNet.load(str(editing.checkpoint), base)
         weights["base"] = base.sha256
-        return ControlNetInpainter(base, control, request["editing"]["negative_prompt"], precision)
-    loaded = checkpoint.load(str(asked.checkpoint), "editor", "editing.checkpoint")
+        return ControlNetInpainter(base, control, str(planned.negative_prompt), precision)
+    loaded = checkpoint.load(str(editing.checkpoint), "editor", "editing.checkpoint")
     weights["editor"], autoencoder = loaded.sha256, None
     if loaded.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)

@@ -18,12 +18,18 @@ from factory.execution.inline import RunUnits
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.shards import layout, manifest
-from factory.shots.plan import Plan, first_difference
+from factory.shots.plan import LoraPlan, first_difference
 from factory.sources import FaceSource, open_source
 from factory.sources.base import iterate_faces
 from factory.store import Store, open_store
 from factory.synthesis.lora_maker import LoraMaker
-from factory.synthesis.lora_sets import face_crop, photographs, lora_plan, prior_name
+from factory.synthesis.lora_sets import (
+    face_crop,
+    lora_plan,
+    photographs,
+    prior_name,
+    read_lora_plan,
+)
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.personalize import draw_prior
@@ -42,13 +48,13 @@ def finetune(
     """
     plan = check(config)
     dataset = open_store(config.store).below(config.release.dataset)
-    prefix = layout.loras_prefix(config.release.dataset, str(config.booth.loras))
+    prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
-    standing = manifest.lora_plan(store)
-    difference = standing and first_difference(plan.request, standing.request)
+    standing = read_lora_plan(store)
+    difference = standing and first_difference(plan.request.to_dict(), standing.request.to_dict())
     if difference:
         raise PlanError(
-            f"booth.loras: {store.url} was begun otherwise ({difference}); choose another name, or "
+            f"personalization.loras: {store.url} was begun otherwise ({difference}); choose another name, or "
             "the settings it was begun with"
         )
     if dry_run:
@@ -62,7 +68,9 @@ def finetune(
     make_missing(config, plan, store, open_maker, run_units, say)
     left = len(plan.units) - len(manifest.committed_units(store))
     if left:
-        raise PlanError(f"booth.loras: {left} LoRAs are missing; the same command goes on")
+        raise PlanError(
+            f"personalization.loras: {left} LoRAs are missing; the same command goes on"
+        )
     manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
     means = _means(store, plan)
     manifest.put_metrics(store, {"loras": means})
@@ -70,42 +78,42 @@ def finetune(
     return means
 
 
-def check(config: Config) -> Plan:
+def check(config: Config) -> LoraPlan:
     """The plan of the LoRAs a config asks for, after checking all that can be wrong.
 
     Raises FactoryError with one clear line, before an actor is started.
     """
-    booth = config.booth
-    if not booth.loras:
-        raise ConfigError("booth.loras: nothing given; want a name for the set of LoRAs")
-    if booth.crop != "whole" and not config.source.detector:
+    personalization = config.personalization
+    if not personalization.loras:
+        raise ConfigError("personalization.loras: nothing given; want a name for the set of LoRAs")
+    if personalization.crop != "whole" and not config.source.detector:
         raise ConfigError(
-            f"source.detector: nothing given with booth.crop={booth.crop}; want YuNet's .onnx, or "
-            "booth.crop=whole for aligned faces"
+            f"source.detector: nothing given with personalization.crop={personalization.crop}; want YuNet's .onnx, or "
+            "personalization.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
     plan = lora_plan(config, source)
-    refuse_poor_base(booth)
+    refuse_poor_base(config.base_model)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
-    if not recognizer.has_gradients and booth.objective != "dreambooth":
+    if not recognizer.has_gradients and personalization.objective != "dreambooth":
         raise ConfigError(
-            f"booth.objective: got {booth.objective!r} with an adopted recognizer, which has no "
+            f"personalization.objective: got {personalization.objective!r} with an adopted recognizer, which has no "
             "gradients; want one of ours, or dreambooth"
         )
     _refuse_faceless(config, source, face_crop(config, recognizer.image_px))
     return plan
 
 
-def put_prior(config: Config, plan: Plan, dataset: Store, say: Say) -> None:
+def put_prior(config: Config, plan: LoraPlan, dataset: Store, say: Say) -> None:
     """Draw the prior images unless this base has them already."""
     name = prior_name(plan)
     if dataset.exists(name):
         return
-    say(f"drawing {config.booth.num_prior} prior images")
+    say(f"drawing {config.personalization.num_prior} prior images")
     torch.set_num_threads(config.plan.num_threads)
-    base = TextToImage(config.booth, pick_device(config.compute), config.compute.precision)
+    base = TextToImage(config.base_model, pick_device(config.compute), config.compute.precision)
     buffer = io.BytesIO()
-    images = draw_prior(base, config.booth, config.sampler.kind, config.release.seed)
+    images = draw_prior(base, config.personalization, config.sampler.kind, config.release.seed)
     np.save(buffer, images, allow_pickle=False)
     dataset.put_once(name, buffer.getvalue())
     if base.device.type == "cuda":
@@ -129,7 +137,7 @@ def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None
         )
 
 
-def _means(store: Store, plan: Plan) -> dict[str, Any]:
+def _means(store: Store, plan: LoraPlan) -> dict[str, Any]:
     """Means over people of what their stories say."""
     stories = [
         json.loads(store.get(layout.lora_metadata_name(unit.index)))["metrics"]

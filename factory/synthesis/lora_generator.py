@@ -13,7 +13,7 @@ from factory.records import Shot
 from factory.shards import layout
 from factory.sources.alignment import YuNet, align, scaled
 from factory.store import Store
-from factory.text_to_image.base_model import TextToImage, PromptEmbedding
+from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.text_to_image.lora import Lora
 
 WORDS_KEPT = 256
@@ -41,10 +41,10 @@ class LoraGenerator:
         image is an aligned face already."""
         self._base, self._loras, self._unit_of = base, loras, unit_of
         self._lora = Lora(base.unet, config, base.sha256)
-        self._away = base.words([negative_prompt])
+        self._away = base.encode_prompts([negative_prompt])
         self._detector, self._face_px = detector, face_px
         self._matrices = lru_cache(config.lora_cache)(self._read)
-        self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.words([prompt]))
+        self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.encode_prompts([prompt]))
         self._loaded: int | None = None
         self._faceless = 0
 

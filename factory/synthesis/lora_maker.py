@@ -21,15 +21,15 @@ import torch
 from factory.config import Config
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.execution.device_errors import is_of_the_device
-from factory.execution.retries import RetryState, Heartbeat, unwatched
+from factory.execution.retries import Heartbeat, RetryState, unwatched
 from factory.recognition.embed import Recognizer
-from factory.records import Counts, Failure, Shard, Shot, Timings
+from factory.records import Counts, Failure, Shard, Shot, Timings, UnitResult
 from factory.seeds import stream_seed
 from factory.shards import layout, writer
-from factory.shots.plan import Plan, first_difference
+from factory.shots.plan import LoraPlan, first_difference
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
-from factory.synthesis.lora_sets import face_crop, photographs, lora_plan, prior_name
+from factory.synthesis.lora_sets import face_crop, lora_plan, photographs, prior_name
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.personalize import LoraTrainer
 from factory.training.distributed import pick_device
@@ -42,9 +42,14 @@ class LoraMaker:
     """Trains people on one device: an actor's maker, as ShardMaker is."""
 
     def __init__(
-        self, plan: Plan, booth: LoraTrainer, source: FaceSource, store: Store, prior_sha256: str
+        self,
+        plan: LoraPlan,
+        trainer: LoraTrainer,
+        source: FaceSource,
+        store: Store,
+        prior_sha256: str,
     ) -> None:
-        self._plan, self._booth, self._source, self._store = plan, booth, source, store
+        self._plan, self._trainer, self._source, self._store = plan, trainer, source, store
         self._prior_sha256 = prior_sha256
 
     @classmethod
@@ -52,30 +57,34 @@ class LoraMaker:
         """Open the base; raises IntegrityError when this process could not train as planned."""
         store = open_store(config.store).below(prefix)
         source = open_source(photographs(config))
-        plan = Plan.from_json(store.get(layout.PLAN))
-        difference = first_difference(lora_plan(config, source).request, plan.request)
+        plan = LoraPlan.from_json(store.get(layout.PLAN))
+        difference = first_difference(
+            lora_plan(config, source).request.to_dict(), plan.request.to_dict()
+        )
         if difference:
             raise IntegrityError(f"this maker is not as planned ({difference})")
         torch.set_num_threads(config.plan.num_threads)
-        device, asked = pick_device(config.compute), config.booth
-        base = TextToImage(asked, device, config.compute.precision)
+        device, recipe = pick_device(config.compute), config.personalization
+        base = TextToImage(config.base_model, device, config.compute.precision)
         recognizer = Recognizer.load(config.recognizer.checkpoint, device)
         crop = face_crop(config, recognizer.image_px)
-        booth = LoraTrainer(asked, base, recognizer, crop, config.release.seed)
+        trainer = LoraTrainer(recipe, base, recognizer, crop, config.release.seed)
         dataset = open_store(config.store).below(config.release.dataset)
         prior = dataset.get(prior_name(plan))
-        booth.know_prior(np.load(io.BytesIO(prior), allow_pickle=False))
-        return cls(plan, booth, source, store, hashlib.sha256(prior).hexdigest())
+        trainer.know_prior(np.load(io.BytesIO(prior), allow_pickle=False))
+        return cls(plan, trainer, source, store, hashlib.sha256(prior).hexdigest())
 
-    def make(self, unit: int, care: RetryState | None = None, note: Heartbeat = unwatched) -> list[Shard]:
+    def make(
+        self, unit: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
+    ) -> list[Shard]:
         """Train one person and commit; a person whose training raises is quarantined."""
-        care, clock = care or RetryState(), writer.Clock()
+        retry, clock = retry or RetryState(), writer.Clock()
         shot = self._shot(unit)
         contents: dict[str, bytes] = {}
         failures: list[Failure] = []
-        if care.groups([shot]):
+        if retry.groups([shot]):
             try:
-                contents = self._trained(unit, shot, note)
+                contents = self._trained(unit, shot, heartbeat)
             except (FactoryError, MemoryError, OSError):
                 raise
             except Exception as error:  # because any exception of one person is not the others'
@@ -85,35 +94,39 @@ class LoraMaker:
         else:
             failures = [Failure(shot, "killed its actor twice, alone", "")]
         seconds = clock.elapsed_s()
-        timings = Timings(clock.started_at, time.time(), seconds, seconds)
-        counts = Counts(1, 0, int(not failures), 0, len(failures))
-        key = (unit, self._plan.hash)
-        record = writer.Record(care.attempt, [], timings)
-        return [writer.commit_files(self._store, key, contents, failures, counts, record)]
+        result = UnitResult(
+            unit=unit,
+            plan_hash=self._plan.hash,
+            counts=Counts(1, 0, int(not failures), 0, len(failures)),
+            timings=Timings(clock.started_at, time.time(), seconds, seconds),
+            failures=failures,
+            attempt=retry.attempt,
+        )
+        return [writer.commit_files(self._store, result, contents)]
 
-    def flush(self, note: Heartbeat = unwatched) -> list[Shard]:
+    def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Nothing waits: a LoRA is committed when it is trained."""
         return []
 
     def close(self) -> None:
         pass
 
-    def _trained(self, unit: int, shot: Shot, note: Heartbeat) -> dict[str, bytes]:
+    def _trained(self, unit: int, shot: Shot, heartbeat: Heartbeat) -> dict[str, bytes]:
         """Files of a person: the LoRA, and its story without times, so that bytes are equal."""
         name = str(self._source.names[unit])
         rows = np.flatnonzero(self._source.labels == unit)
         images = np.stack(list(self._readable(rows)))
-        note(((shot.key, 0),))
-        beat = _Beat(lambda: note(((shot.key, 0),)))
-        metrics = self._booth.train(name, images, beat)
-        data = self._booth.lora.to_bytes()
+        heartbeat(((shot.key, 0),))
+        beat = _Beat(lambda: heartbeat(((shot.key, 0),)))
+        metrics = self._trainer.train(name, images, beat)
+        data = self._trainer.lora.to_bytes()
         story = {
             "name": name,
             "sha256": hashlib.sha256(data).hexdigest(),
-            "weights": self._plan.request["weights"],
+            "weights": self._plan.request.weights,
             "prior_sha256": self._prior_sha256,
             "plan_hash": self._plan.hash,
-            "booth": self._plan.request["booth"],
+            "recipe": self._plan.request.to_dict()["recipe"],
             "metrics": metrics,
         }
         told = (json.dumps(story, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
@@ -127,10 +140,10 @@ class LoraMaker:
 
     def _shot(self, unit: int) -> Shot:
         """A person's training in the form in which makers note what they have in hand."""
-        asked, name = self._plan.request["booth"], self._source.names[unit]
-        seed = stream_seed(self._plan.request["seed"], "lora", str(name))
-        prompt = asked["instance_prompt"]
-        return Shot(f"{unit:06d}", unit, 0, 0, seed, "", asked["steps"], 0.0, 0, 0, prompt=prompt)
+        recipe, name = self._plan.request.recipe, self._source.names[unit]
+        seed = stream_seed(self._plan.request.seed, "lora", str(name))
+        prompt = recipe.instance_prompt
+        return Shot(f"{unit:06d}", unit, 0, 0, seed, "", recipe.steps, 0.0, 0, 0, prompt=prompt)
 
 
 @dataclass

@@ -57,8 +57,6 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         )
     workshop = load_release(config, store)
     plan = workshop.plan
-    if "shards" not in plan.request:
-        raise PlanError(f"{store.url}: was planned by an older factory; use that one")
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
     encoded = Encoding.of(plan.request).encode(workshop.draw(shot))

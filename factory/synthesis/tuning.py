@@ -86,10 +86,13 @@ def _generator(config: Config) -> Generator:
 
 
 def _shots(config: Config, count: int) -> list[Shot]:
-    asked = config.sampler
-    steps = min(STEPS, asked.num_steps)
-    like = (asked.kind, steps, asked.guidance, 0)
-    more = {"spacing": asked.spacing, "similarity": next(iter(asked.similarity), None)}
+    sampler = config.sampler
+    steps = min(STEPS, sampler.num_steps)
+    like = (sampler.kind, steps, sampler.guidance, 0)
+    more = {
+        "timestep_spacing": sampler.timestep_spacing,
+        "similarity": next(iter(sampler.similarity), None),
+    }
     return [Shot(f"{i}", 0, i, 0, i, *like, i, **more) for i in range(min(count, LARGEST))]  # type: ignore[arg-type]
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from factory.checkpoint import file_sha256
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig
 from factory.errors import CheckpointError
 from factory.images import to_network, to_uint8
 from factory.training.distributed import autocast
@@ -63,12 +63,12 @@ class PromptEmbedding:
 class TextToImage:
     """The parts of a pipeline, frozen."""
 
-    def __init__(self, booth: PersonalizationConfig, device: torch.device, precision: str) -> None:
+    def __init__(self, base_model: BaseModelConfig, device: torch.device, precision: str) -> None:
         """Raises CheckpointError for a folder without the parts of its family."""
-        folder = locate(booth)
-        self.sha256 = digest(booth)
-        self.device, self._precision, self.family = device, precision, booth.family
-        self.pipeline = _pipeline(folder, booth.family)
+        folder, self.config = locate(base_model), base_model
+        self.sha256 = digest(base_model)
+        self.device, self._precision, self.family = device, precision, base_model.family
+        self.pipeline = _pipeline(folder, base_model.family)
         self.pipeline.set_progress_bar_config(disable=True)
         self.unet: nn.Module = self.pipeline.unet
         self._vae: nn.Module = self.pipeline.vae
@@ -85,7 +85,7 @@ class TextToImage:
         prediction = self.scheduler.config.prediction_type
         if prediction not in ("epsilon", "v_prediction"):
             raise CheckpointError(
-                f"booth.base: its U-Net estimates {prediction!r}; want epsilon or v_prediction"
+                f"base_model.path: its U-Net estimates {prediction!r}; want epsilon or v_prediction"
             )
         self._predicts_v = prediction == "v_prediction"
         self.side = int(self.unet.config.sample_size)
@@ -143,7 +143,11 @@ class TextToImage:
         return (z_t - (1 - a).sqrt() * estimate) / a.sqrt()
 
     def estimate(
-        self, z_t: torch.Tensor, t_B: torch.Tensor, encode_prompts: PromptEmbedding, **residuals: Any
+        self,
+        z_t: torch.Tensor,
+        t_B: torch.Tensor,
+        encode_prompts: PromptEmbedding,
+        **residuals: Any,
     ) -> torch.Tensor:
         """The U-Net's answer in float32; differentiable in its LoRA, and in a ControlNet's
         residuals."""
@@ -164,7 +168,10 @@ class TextToImage:
             return None
         size = (self.image_px, self.image_px)
         ids = torch.tensor([[*size, 0, 0, *size]], device=self.device, dtype=torch.float32)
-        return {"text_embeds": encode_prompts.pooled_BP, "time_ids": ids.repeat(len(encode_prompts.pooled_BP), 1)}
+        return {
+            "text_embeds": encode_prompts.pooled_BP,
+            "time_ids": ids.repeat(len(encode_prompts.pooled_BP), 1),
+        }
 
     def sampler(self, kind: str, num_steps: int) -> Any:
         """diffusers' scheduler of that kind, set to so many U-Net calls."""
@@ -187,7 +194,13 @@ class TextToImage:
 
     @torch.no_grad()
     def draw(
-        self, encode_prompts: PromptEmbedding, away: PromptEmbedding, noise: torch.Tensor, sampler: str, steps: int, guide: float
+        self,
+        encode_prompts: PromptEmbedding,
+        away: PromptEmbedding,
+        noise: torch.Tensor,
+        sampler: str,
+        steps: int,
+        guide: float,
     ) -> np.ndarray:
         """RGB uint8 [B, px, px, 3] by diffusers' pipeline; `away` is what guidance leads from."""
         self.pipeline.scheduler = _sampler(sampler, self.scheduler)
@@ -221,39 +234,41 @@ class TextToImage:
         return self._alphas[t_B].view(-1, 1, 1, 1)
 
 
-def locate(booth: PersonalizationConfig) -> Path:
-    """The folder of booth.base, fetched from the hub where it is an id; parts checked.
+def locate(base_model: BaseModelConfig) -> Path:
+    """The folder of base_model.path, fetched from the hub where it is an id; parts checked.
 
     Raises CheckpointError.
     """
-    if not booth.base:
-        raise CheckpointError("booth.base: nothing given; want a text-to-image pipeline's folder")
-    folder = Path(booth.base)
-    if not folder.is_dir():
-        folder = _from_hub(booth.base, booth.family)
-    missing = [part for part in PARTS[booth.family] if not (folder / part).is_dir()]
-    if missing:
-        hint = "" if booth.family == "sd" else "; is it SD-XL, or booth.family=sd?"
+    if not base_model.path:
         raise CheckpointError(
-            f"booth.base: {folder} has no {missing[0]}/; want the folder of a pipeline as "
-            f"diffusers saves it, with {', '.join(PARTS[booth.family])}{hint}"
+            "base_model.path: nothing given; want a text-to-image pipeline's folder"
         )
-    if booth.family == "sd" and (folder / "text_encoder_2").is_dir():
-        raise CheckpointError(f"booth.family: got 'sd' for {folder}, an SD-XL; want 'sdxl'")
+    folder = Path(base_model.path)
+    if not folder.is_dir():
+        folder = _from_hub(base_model.path, base_model.family)
+    missing = [part for part in PARTS[base_model.family] if not (folder / part).is_dir()]
+    if missing:
+        hint = "" if base_model.family == "sd" else "; is it SD-XL, or base_model.family=sd?"
+        raise CheckpointError(
+            f"base_model.path: {folder} has no {missing[0]}/; want the folder of a pipeline as "
+            f"diffusers saves it, with {', '.join(PARTS[base_model.family])}{hint}"
+        )
+    if base_model.family == "sd" and (folder / "text_encoder_2").is_dir():
+        raise CheckpointError(f"base_model.family: got 'sd' for {folder}, an SD-XL; want 'sdxl'")
     for part in WEIGHTS:
-        if part in PARTS[booth.family] and not any((folder / part).glob("*.safetensors")):
+        if part in PARTS[base_model.family] and not any((folder / part).glob("*.safetensors")):
             raise CheckpointError(
-                f"booth.base: {folder / part} holds no .safetensors; other weights are not read"
+                f"base_model.path: {folder / part} holds no .safetensors; other weights are not read"
             )
     return folder
 
 
-def digest(booth: PersonalizationConfig) -> str:
+def digest(base_model: BaseModelConfig) -> str:
     """sha256 of all files of the pipeline's parts and their names."""
-    folder = locate(booth)
+    folder = locate(base_model)
     files = [
         (file, file.stat().st_mtime_ns)
-        for part in PARTS[booth.family]
+        for part in PARTS[base_model.family]
         for file in sorted((folder / part).rglob("*"))
         if file.suffix in (".safetensors", ".json", ".txt")
     ]
@@ -267,9 +282,9 @@ def _digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def image_px_of(booth: PersonalizationConfig) -> int:
+def image_px_of(base_model: BaseModelConfig) -> int:
     """Side of a base's images, from the JSONs in its folder."""
-    folder = locate(booth)
+    folder = locate(base_model)
     unet, vae = (
         json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae")
     )
@@ -285,7 +300,7 @@ def _from_hub(name: str, family: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns="*.fp16.*"))
     except Exception as error:  # because hub, http and name errors share no class
         raise CheckpointError(
-            f"booth.base: {name!r} is neither a folder nor can it be had from the hub "
+            f"base_model.path: {name!r} is neither a folder nor can it be had from the hub "
             f"({type(error).__name__}); check the path, or the name and the network"
         ) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.config import PersonalizationConfig, Config
+from factory.config import BaseModelConfig, Config
 from factory.errors import ConfigError
 from factory.images import to_network, to_uint8
 from factory.recognition.embed import Recognizer
@@ -30,8 +30,8 @@ class BaseQualityCheck:
     """A judge and a detector. Raises FactoryError where one that is named is not there."""
 
     def __init__(self, config: Config) -> None:
-        self._compute, self._recipe = config.compute, config.text_to_image
-        self._guidance = config.booth.prior_guidance
+        self._compute, self._recipe = config.compute, config.base_training
+        self._guidance = config.personalization.prior_guidance
         if not config.judge.checkpoint:
             raise ConfigError(
                 "judge.checkpoint: nothing given; want a recognizer that looks at faces"
@@ -44,8 +44,8 @@ class BaseQualityCheck:
     def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
         """Figures of the pipeline in `folder`, and sheet.png beside it: captions of people who were
         learned, then of anybody. No face_share without source.detector."""
-        booth, precision = PersonalizationConfig(base=str(folder)), self._compute.precision
-        base = TextToImage(booth, pick_device(self._compute), precision)
+        base_model, precision = BaseModelConfig(path=str(folder)), self._compute.precision
+        base = TextToImage(base_model, pick_device(self._compute), precision)
         metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, self._judge, faces)}
         drawn = self._samples(base, captions)
         _save_sheet(folder.parent / "sheet.png", drawn)
@@ -62,7 +62,7 @@ class BaseQualityCheck:
         for start in range(0, count, BATCH):
             part = prompts[start : start + BATCH]
             noise = base.noise([stream_seed("sample", start + i) for i in range(len(part))])
-            words, away = base.words(part), base.words([""] * len(part))
+            words, away = base.encode_prompts(part), base.encode_prompts([""] * len(part))
             images.append(base.draw(words, away, noise, "ddim", STEPS, self._guidance))
         return np.concatenate(images)
 

@@ -28,7 +28,7 @@ class Captions:
         sentences: list[str] | None = None,
     ) -> None:
         """`keys` and `names` are those of the images and of their people, in order; `sentences`
-        begin the captions instead of text_to_image.caption.
+        begin the captions instead of base_training.caption.
 
         Raises SourceError for a table or a phrase that does not fit them.
         """
@@ -77,7 +77,7 @@ class Captioner:
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"editor.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
+                f"inpainting_training.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
                 "folder of one, as transformers saves it, with .safetensors"
             ) from None
         self._model, self._device = model.eval().to(device), device
@@ -97,7 +97,7 @@ class Captioner:
 def _describe(file: str, keys: list[str], names: list[str], rows: list[dict[str, str]]) -> None:
     """Add a table's columns to the rows."""
     if not Path(file).is_file():
-        raise SourceError(f"text_to_image.tables: no file {file!r}; want a CSV with a header")
+        raise SourceError(f"base_training.tables: no file {file!r}; want a CSV with a header")
     with open(file, newline="", encoding="utf-8") as handle:
         reader = csv.DictReader(handle)
         columns = list(reader.fieldnames or [])
@@ -106,7 +106,7 @@ def _describe(file: str, keys: list[str], names: list[str], rows: list[dict[str,
     for wanted, row in zip(keys if by == "key" else names, rows, strict=True):
         if wanted not in table:
             raise SourceError(
-                f"text_to_image.tables: {file} has no row for {wanted!r} (column {by!r}); add it"
+                f"base_training.tables: {file} has no row for {wanted!r} (column {by!r}); add it"
             )
         row.update(table[wanted])
 
@@ -120,7 +120,7 @@ def _filled(phrase: str, row: dict[str, str]) -> str:
     missing = sorted(wanted - set(row))
     if missing:
         raise SourceError(
-            f"text_to_image.phrases: {phrase!r} wants a column {missing[0]!r}; the tables have "
+            f"base_training.phrases: {phrase!r} wants a column {missing[0]!r}; the tables have "
             f"{', '.join(sorted(row)) or 'none'}"
         )
     return phrase.format(**row)

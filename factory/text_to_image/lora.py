@@ -25,20 +25,24 @@ BASE = "base_sha256"
 class Lora:
     """The matrices in a U-Net, in float32; all others stay frozen."""
 
-    def __init__(self, unet: nn.Module, booth: PersonalizationConfig, base_sha256: str) -> None:
+    def __init__(
+        self, unet: nn.Module, personalization: PersonalizationConfig, base_sha256: str
+    ) -> None:
         from peft import LoraConfig
 
-        self._base_sha256, self._rank = base_sha256, booth.rank
+        self._base_sha256, self._rank = base_sha256, personalization.rank
         self._asked = {
-            "r": booth.rank,
-            "lora_alpha": booth.alpha,
-            "target_modules": sorted(booth.modules),
+            "r": personalization.rank,
+            "lora_alpha": personalization.alpha,
+            "target_modules": sorted(personalization.modules),
         }
         unet.requires_grad_(False)
         layers = [name for name, _ in unet.named_modules()]
-        for module in booth.modules or ("",):
+        for module in personalization.modules or ("",):
             if not module or not any(f".{name}".endswith(f".{module}") for name in layers):
-                raise CheckpointError(f"booth.modules: the U-Net has no layer called {module!r}")
+                raise CheckpointError(
+                    f"personalization.modules: the U-Net has no layer called {module!r}"
+                )
         asked = LoraConfig(init_lora_weights="gaussian", **self._asked)
         unet.add_adapter(asked)  # type: ignore[operator]
         self._named = {
@@ -91,7 +95,7 @@ class Lora:
         base = said.get(BASE)
         if base not in (None, self._base_sha256):
             raise CheckpointError(
-                f"{name}: is a LoRA of the base {base[:12]}, booth.base is "
+                f"{name}: is a LoRA of the base {base[:12]}, base_model.path is "
                 f"{self._base_sha256[:12]}; use that base"
             )
         wrong = [
@@ -102,7 +106,7 @@ class Lora:
         if wrong:
             raise CheckpointError(
                 f"{name}: has no {wrong[0]} of shape {tuple(self._named[wrong[0]].shape)}; want "
-                "the booth.rank, booth.modules and base that it was trained with"
+                "the personalization.rank, personalization.modules and base that it was trained with"
             )
         return tensors
 

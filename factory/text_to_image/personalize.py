@@ -59,7 +59,7 @@ class LoraTrainer:
         self.lora = Lora(base.unet, config, base.sha256)
         if config.gradient_checkpointing:
             base.keep_less()
-        self._words = base.words([config.instance_prompt, config.prior_prompt])
+        self._words = base.encode_prompts([config.instance_prompt, config.prior_prompt])
         self._prior: Known | None = None
 
     def know_prior(self, images_NHWC: np.ndarray) -> None:
@@ -170,9 +170,14 @@ class LoraTrainer:
         return found
 
 
-def draw_prior(base: TextToImage, config: PersonalizationConfig, sampler: str, seed: int) -> np.ndarray:
+def draw_prior(
+    base: TextToImage, config: PersonalizationConfig, sampler: str, seed: int
+) -> np.ndarray:
     """The prior images of a base, RGB uint8 [num_prior, px, px, 3]."""
-    words, away = base.words([config.prior_prompt]), base.words([config.negative_prompt])
+    words, away = (
+        base.encode_prompts([config.prior_prompt]),
+        base.encode_prompts([base.config.negative_prompt]),
+    )
     images = []
     for start in range(0, config.num_prior, BATCH):
         seeds = [stream_seed(seed, "prior", start + place) for place in range(BATCH)]

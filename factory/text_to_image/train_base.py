@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from factory.checkpoint import replace
-from factory.config import PersonalizationConfig, Config, BaseTrainingConfig
+from factory.config import BaseModelConfig, BaseTrainingConfig, Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
 from factory.seeds import torch_generator
@@ -43,7 +43,7 @@ STORY = "miniature.json"
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the pipeline to training.out/pipeline, return what is
     measured of it."""
-    recipe, seed = config.text_to_image, config.training.seed
+    recipe, seed = config.base_training, config.training.seed
     join(config.compute)
     faces, heldout = training_faces(config.source)
 
@@ -78,7 +78,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Steps
     order = BatchOrder(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "text_to_image.batch_size")
+    micro_batch(order.batch_size, compute, "base_training.batch_size")
     total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
     for step in progress.steps(total, order.batch_size, averaged.save):
         chosen = order.rank_batch(step, rank(), world_size())
@@ -114,22 +114,22 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     return metrics
 
 
-def refuse_poor_base(booth: PersonalizationConfig) -> None:
+def refuse_poor_base(base_model: BaseModelConfig) -> None:
     """Raise CheckpointError for a pipeline trained here whose figures say that no person can be
     learned on it; nothing is known of others."""
-    story = locate(booth) / STORY
+    story = locate(base_model) / STORY
     if not story.is_file():
         return
     metrics = json.loads(story.read_text())["metrics"]
     for name, least in (("round_trip_cosine", LEAST_ROUND_TRIP), ("face_share", LEAST_FACES)):
         if name not in metrics:
             raise CheckpointError(
-                f"booth.base: {name} of {booth.base} was not measured; train it with "
+                f"base_model.path: {name} of {base_model.path} was not measured; train it with "
                 "source.detector"
             )
         if metrics[name] < least:
             raise CheckpointError(
-                f"booth.base: {booth.base} has a {name} of {metrics[name]:.3f}; want at least "
+                f"base_model.path: {base_model.path} has a {name} of {metrics[name]:.3f}; want at least "
                 f"{least}, train it for longer"
             )
 

@@ -22,9 +22,10 @@ import torch
 from factory.checkpoint import replace
 from factory.config import (
     AutoencoderConfig,
-    GeneratorConfig,
-    RecognizerConfig,
     BaseTrainingConfig,
+    GeneratorConfig,
+    InpaintingTrainingConfig,
+    RecognizerConfig,
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
@@ -37,7 +38,13 @@ from factory.training.distributed import (
 )
 
 Log = Callable[[str], None]
-Recipe = RecognizerConfig | AutoencoderConfig | GeneratorConfig | BaseTrainingConfig
+Recipe = (
+    RecognizerConfig
+    | AutoencoderConfig
+    | GeneratorConfig
+    | BaseTrainingConfig
+    | InpaintingTrainingConfig
+)
 LOSSES_KEPT = 200
 """Losses whose mean a log line and the final metrics give."""
 

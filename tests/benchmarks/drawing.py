@@ -16,7 +16,7 @@ def draw_each(
     generator: DiffusionGenerator, people: int, size: int, sampler: SamplerConfig, **told: Any
 ) -> np.ndarray:
     """RGB uint8 [people, px, px, 3] in batches of `size`; `told` are fields of every shot."""
-    if sampler.away == "nearest" or sampler.turn:
+    if sampler.negative_condition == "nearest" or sampler.perturb_identity:
         raise ValueError(
             "sampler: got away=nearest or turn=true, which need a roster; want neither"
         )
@@ -37,12 +37,12 @@ def _shot(who: int, slot: int, sampler: SamplerConfig, told: dict[str, Any]) -> 
         seed=stream_seed(0, who, "study"),
         sampler=sampler.kind,
         num_steps=sampler.num_steps,
-        spacing=sampler.spacing,
+        spacing=sampler.timestep_spacing,
         guidance=sampler.guidance,
         guidance_from=sampler.guidance_from,
         guidance_to=sampler.guidance_to,
         batch=0,
         slot=slot,
-        away=who if sampler.away == "itself" else -1,
+        away=who if sampler.negative_condition == "itself" else -1,
         **told,
     )

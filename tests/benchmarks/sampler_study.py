@@ -89,7 +89,9 @@ class Studied:
         self.generator = DiffusionGenerator(
             loaded, autoencoder, self.roster.unit_ND, device, precision
         )
-        (real,) = real_faces(inputs.source, config.source, [self.recognizer], config.audit.vectors)
+        (real,) = real_faces(
+            inputs.source, config.source, [self.recognizer], config.audit.embeddings_dir
+        )
         few = real.labels < 300
         self.real_genuine, _ = pair_cosines(real.unit_ND[few], real.labels[few])
 

@@ -41,7 +41,9 @@ def open_booth(folder, objective):
     config = PersonalizationConfig(base=str(folder), steps=STEPS, crop="whole", objective=objective)
     base = TextToImage(config, CPU, "fp32")
     recognizer = Recognizer.load("starter:recognizer", CPU)
-    booth = LoraTrainer(config, base, recognizer, FaceCrop("whole", None, recognizer.image_px), seed=0)
+    booth = LoraTrainer(
+        config, base, recognizer, FaceCrop("whole", None, recognizer.image_px), seed=0
+    )
     booth.know_prior(PRIOR)
     return booth
 

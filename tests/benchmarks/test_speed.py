@@ -194,7 +194,19 @@ def test_the_default_sampler_against_50_steps_of_ddim():
 
     def drawn(kind: str, steps: int) -> None:
         shots = [
-            Shot(f"{i}", 0, i, 0, i, kind, steps, asked.guidance, 0, i, spacing=asked.spacing)
+            Shot(
+                f"{i}",
+                0,
+                i,
+                0,
+                i,
+                kind,
+                steps,
+                asked.guidance,
+                0,
+                i,
+                spacing=asked.timestep_spacing,
+            )
             for i in range(size)
         ]
         generator.generate(shots, size)

@@ -177,7 +177,11 @@ def test_two_ranks_and_then_one_go_on_as_one(recipe, dotlist, tmp_path):
     rest in this process."""
     alone = recipe("alone", "training.max_steps=12")
     train(alone, quiet)
-    more = ("compute.zero_stage=3", "feed.num_workers=1", "compute.activation_checkpointing=true")
+    more = (
+        "compute.zero_stage=3",
+        "batches.num_workers=1",
+        "compute.activation_checkpointing=true",
+    )
     torchrun(tmp_path, dotlist("both", "training.max_steps=6", *more))
     both = recipe("both", "training.max_steps=12")
     train(both, quiet)

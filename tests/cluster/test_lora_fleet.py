@@ -23,7 +23,9 @@ SMALL = "steps=40 num_prior=2 prior_steps=2 crop=whole rank=2 alpha=2".split()
 
 
 def lora_files(config) -> dict[str, bytes]:
-    store = open_store(config.store).below(layout.loras_prefix("tiny", config.booth.loras))
+    store = open_store(config.store).below(
+        layout.loras_prefix("tiny", config.personalization.loras)
+    )
     return {layout.lora_name(unit): store.get(layout.lora_name(unit)) for unit in range(PEOPLE)}
 
 
@@ -42,12 +44,14 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
 
     from cluster import fleet
 
-    booth = [f"booth.{item}" for item in SMALL] + [f"booth.base={save_base(tmp_path / 'base')}"]
+    booth = [f"booth.{item}" for item in SMALL] + [
+        f"base_model.path={save_base(tmp_path / 'base')}"
+    ]
     asked = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]
-    quiet = release_config(*asked, "booth.loras=quiet")
+    quiet = release_config(*asked, "personalization.loras=quiet")
     finetune(quiet, inline.run_units, say=lambda line: None)
 
-    config = release_config(*asked, "booth.loras=chaos", "fleet.num_workers=2")
+    config = release_config(*asked, "personalization.loras=chaos", "fleet.num_workers=2")
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     stop = threading.Event()
     killer = threading.Thread(target=kill_one_actor, args=(stop,))

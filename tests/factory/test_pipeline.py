@@ -167,7 +167,7 @@ def test_where_things_lie_and_who_works_does_not_count(lineage, people, weights,
 
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(people, elsewhere)
-    machinery = [f"training.out={tmp_path / 'x'}", "fleet.num_workers=7", "feed.num_workers=1"]
+    machinery = [f"training.out={tmp_path / 'x'}", "fleet.num_workers=7", "batches.num_workers=1"]
     assert prints() == prints(*machinery, f"source.path={elsewhere}")
     assert prints() != prints("training.seed=1")
     (elsewhere / "person_0" / "0.png").write_bytes(b"another")

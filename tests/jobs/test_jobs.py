@@ -118,7 +118,7 @@ def test_evaluate_needs_a_sealed_release_and_rewrites_only_extras(empty, people,
         (["jobs.status", "gs://x"], "error: store.url"),
         (["jobs.verify", "{none}"], "is not what was published"),
         (["jobs.reproduce", "{yaml}", "000000_0000", "store.url={none}"], "nothing was released"),
-        (["jobs.plan", "{yaml}", "prices.faces_per_s=-1"], "error: prices.faces_per_s"),
+        (["jobs.plan", "{yaml}", "estimate.faces_per_s=-1"], "error: estimate.faces_per_s"),
     ],
 )
 def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
@@ -163,7 +163,7 @@ def test_a_bucket_from_plan_to_gc(empty, people, weights, s3_endpoint, tmp_path,
     release = f"{url}/tiny/releases/0.1.0"
     dotlist = [*tiny_dotlist(people, weights, tmp_path), f"store.url={url}"]
 
-    planned = run("jobs.plan", empty, *dotlist, "prices.face_bytes=1000")
+    planned = run("jobs.plan", empty, *dotlist, "estimate.face_bytes=1000")
     assert "12 in 3 shards" in planned.stdout
     assert (
         s3_server.client(s3_endpoint).list_objects_v2(

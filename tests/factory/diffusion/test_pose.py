@@ -121,7 +121,7 @@ def posed(pretend_detector, recipe, weights, tmp_path):  # noqa: F811
         "generator.pose=true",
         f"source.detector={detector}",
         "training.max_steps=2",
-        "training.verify_every=1",
+        "training.eval_every=1",
         "compute.precision=fp32",
     )
     train(config, quiet)

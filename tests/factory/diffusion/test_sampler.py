@@ -194,4 +194,4 @@ def test_epsilon_is_not_spaced_trailing(release_config):
     story = {"num_timesteps": 1000, "prediction": "epsilon", "shape": {}}
     with pytest.raises(ConfigError, match=r"sampler\.spacing: got 'trailing' .* epsilon"):
         _check_generator(release_config(), story)
-    _check_generator(release_config("sampler.spacing=logsnr"), story)
+    _check_generator(release_config("sampler.timestep_spacing=logsnr"), story)

@@ -71,7 +71,7 @@ def test_similarity_reaches_the_drawing():
 def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
     first = recipe("training.max_steps=2", f"training.out={tmp_path / 'first'}")
     train(first, quiet)
-    settings = ("generator.similarity_tokens=2", f"generator.start={tmp_path / 'first'}")
+    settings = ("generator.similarity_tokens=2", f"generator.init_from={tmp_path / 'first'}")
     train(recipe(*settings, "training.max_steps=1", "generator.lr=0"), quiet)
     before = checkpoint.load(str(tmp_path / "first"), "generator", "k").tensors
     after = checkpoint.load(str(tmp_path / "out"), "generator", "k")
@@ -81,7 +81,7 @@ def test_a_generator_begins_with_another(recipe, tmp_path):  # noqa: F811
         torch.testing.assert_close(after.tensors[name], tensor)
     third = (
         settings[0],
-        f"generator.start={tmp_path / 'out'}",
+        f"generator.init_from={tmp_path / 'out'}",
         f"training.out={tmp_path / 'third'}",
     )
     train(recipe(*third, "training.max_steps=1"), quiet)  # its start has a start itself
@@ -95,7 +95,7 @@ def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, tmp_path)
     network = UViT(Shape(**story["config"]["shape"]))
     torch.nn.init.normal_(network.joined_drive.weight)  # it begins at zero
     new = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    begin = (f"generator.start={first.training.out}", "generator.renew_identity=true")
+    begin = (f"generator.init_from={first.training.out}", "generator.reset_identity_layers=true")
     asked = recipe(*begin, "generator.similarity_tokens=2").generator
     init_from(network, asked, story["lineage"] | {"recognizer": "0" * 64})
     for name, tensor in network.state_dict().items():
@@ -105,12 +105,12 @@ def test_another_recognizer_gets_new_readers_and_the_old_faces(recipe, tmp_path)
     with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
         init_from(network, asked, story["lineage"] | {"autoencoder": "0" * 64})
     with pytest.raises(ConfigError, match=r"generator\.renew_identity: got true without"):
-        recipe("generator.renew_identity=true")
+        recipe("generator.reset_identity_layers=true")
 
 
 @pytest.mark.parametrize("tokens", [0, 2])
 def test_sheets_show_how_far_a_training_is(recipe, tmp_path, tokens):  # noqa: F811
-    settings = ("training.max_steps=4", "training.verify_every=2")
+    settings = ("training.max_steps=4", "training.eval_every=2")
     train(recipe(*settings, f"generator.similarity_tokens={tokens}"), quiet)
     sheets = sorted((tmp_path / "out" / "sheets").iterdir())
     assert [sheet.name for sheet in sheets] == ["0000002.png", "0000004.png"]
@@ -123,7 +123,7 @@ def test_what_cannot_be_begun_with_is_refused(recipe, weights):  # noqa: F811
     story = checkpoint.read_metadata(str(weights / "generator"), "generator", "k")
     wider = UViT(replace(Shape(**story["config"]["shape"]), width=64))
     asked = recipe(
-        f"generator.start={weights / 'generator'}", "generator.num_timesteps=100"
+        f"generator.init_from={weights / 'generator'}", "generator.num_timesteps=100"
     ).generator
     with pytest.raises(CheckpointError, match=r"generator\.start: .* another recognizer or auto"):
         init_from(wider, asked, {"recognizer": "0" * 64})
@@ -144,7 +144,9 @@ def test_whom_guidance_leads_away_from_has_a_similarity_too():
     generator = DiffusionGenerator(loaded, None, unit_ND, CPU, "fp32")
     aways = (-1, 0, 1)  # nobody, itself, the other
     shots = [
-        Shot("k", 0, i, 0, i, "ddim", 2, 2.0, 0, i, away=away, turn_cos=0.9, similarity=0.25)
+        Shot(
+            "k", 0, i, 0, i, "ddim", 2, 2.0, 0, i, away=away, perturbation_cos=0.9, similarity=0.25
+        )
         for i, away in enumerate(aways)
     ]
     _, told = generator.inputs(shots, 4)
@@ -164,9 +166,12 @@ def test_whom_guidance_leads_away_from_has_a_similarity_too():
             ("sampler.similarity=[0.0]", "filters.min_own_cosine=.4"),
             r"filters\.min_own_cosine: got 0\.4 while sampler\.similarity asks for 0\.0",
         ),
-        (("sampler.away=itself",), r"sampler\.away: got 'itself' without sampler\.similarity"),
         (
-            ("sampler.away=itself", "sampler.similarity=[.5,1]"),
+            ("sampler.negative_condition=itself",),
+            r"sampler\.away: got 'itself' without sampler\.similarity",
+        ),
+        (
+            ("sampler.negative_condition=itself", "sampler.similarity=[.5,1]"),
             r"sampler\.similarity: got 1 with sampler\.away='itself'",
         ),
         (("sampler.guidance_from=.5", "sampler.guidance_to=.5"), r"sampler\.guidance_from"),

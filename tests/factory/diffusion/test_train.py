@@ -97,7 +97,7 @@ def test_resume_gives_the_same_weights(recipe, tmp_path):
         out = tmp_path / f"parts{len(parts)}"
         for steps in parts:
             config = recipe(
-                f"training.out={out}", f"training.max_steps={steps}", "generator.decay_share=0"
+                f"training.out={out}", f"training.max_steps={steps}", "generator.decay_fraction=0"
             )
             train(config, quiet)
         return (out / "weights.safetensors").read_bytes()
@@ -109,7 +109,7 @@ def test_resume_is_exact_with_dropout_on_the_identity(recipe, tmp_path):
     def weights(name, *parts):
         for steps in parts:
             settings = [f"training.out={tmp_path / name}", f"training.max_steps={steps}"]
-            train(recipe("generator.identity_dropout=.25", "generator.decay_share=0", *settings))
+            train(recipe("generator.identity_dropout=.25", "generator.decay_fraction=0", *settings))
         return (tmp_path / name / "weights.safetensors").read_bytes()
 
     assert weights("whole", 4) == weights("parts", 2, 4)

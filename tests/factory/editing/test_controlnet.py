@@ -82,8 +82,8 @@ def training(base_folder, people, tmp_path):
     def make(*dotlist):
         file = tmp_path / "controlnet.yaml"
         file.write_text("{}\n")
-        base = [f"booth.base={base_folder}", "source.kind=folder", f"source.path={people}"]
-        base += ["source.image_px=32", "compute.precision=fp32", "editor.batch_size=4"]
+        base = [f"base_model.path={base_folder}", "source.kind=folder", f"source.path={people}"]
+        base += ["source.image_px=32", "compute.precision=fp32", "inpainting_training.batch_size=4"]
         base += [f"training.out={tmp_path / 'out'}", "training.max_steps=3"]
         base += ["training.save_every_s=0", "training.log_every=1"]
         return load(file, [*base, *dotlist])
@@ -109,10 +109,10 @@ def test_it_trains_resumes_and_is_loaded_on_its_base_alone(training, base, tmp_p
 
 def test_other_captions_are_another_training(training):
     train(training("training.max_steps=1"), log=lambda line: None)
-    for other in ("text_to_image.caption=somebody", "text_to_image.caption_dropout=0.9"):
+    for other in ("base_training.caption=somebody", "base_training.caption_dropout=0.9"):
         with pytest.raises(CheckpointError, match=r"training\.out: .* begun with other settings"):
             train(training(other), log=lambda line: None)
-    train(training("editing.ratio=3"), log=lambda line: None)  # of releases alone
+    train(training("editing.edits_per_image=3"), log=lambda line: None)  # of releases alone
 
 
 def test_faces_of_another_size_are_refused(training):
@@ -122,6 +122,7 @@ def test_faces_of_another_size_are_refused(training):
 
 def test_the_printed_form_and_epsilon_train_too(training):
     metrics = train(
-        training("editor.condition=printed", "training.max_steps=1"), log=lambda s: None
+        training("inpainting_training.condition=printed", "training.max_steps=1"),
+        log=lambda s: None,
     )
     assert metrics["final_loss"] > 0

@@ -195,7 +195,9 @@ def test_digests_and_what_is_missing(tmp_path):
         segmenter_sha256(empty)
     with pytest.raises(CheckpointError, match="holds no SamModel"):
         open_segmenter(empty, CPU)
-    training = InpaintingTrainingConfig(segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx"))
+    training = InpaintingTrainingConfig(
+        segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx")
+    )
     with pytest.raises(CheckpointError, match=r"editor\.segmenter_path: no file"):
         segmenter_sha256(training)
     broken = tmp_path / "broken.onnx"

@@ -128,7 +128,7 @@ def test_points_of_a_mirror_are_those_of_a_face():
 def training(people, weights, tmp_path):
     file = tmp_path / "twin.yaml"
     file.write_text("{}\n")
-    more = ["editor.batch_size=4", "training.max_steps=4", "training.log_every=1"]
+    more = ["inpainting_training.batch_size=4", "training.max_steps=4", "training.log_every=1"]
     more += ["compute.precision=fp32", f"training.out={tmp_path / 'editor'}"]
 
     def make(*dotlist):

@@ -113,7 +113,9 @@ def test_a_release_is_compared_in_them(release_config, means, clip):
 def test_quality_and_a_further_set_stand_beside_the_source(release_config, people, tmp_path):
     head = save_recognizer(tmp_path / "head", seed=3, quality_head=True)
     few = f"kind: folder, path: {people}, image_px: {PX}, num_identities: 2"
-    config = release_config(f"features.quality={tmp_path / 'head'}", f"features.beside=[{{{few}}}]")
+    config = release_config(
+        f"features.quality={tmp_path / 'head'}", f"features.reference_sets=[{{{few}}}]"
+    )
     build(config, run_units, say=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     found = json.loads(store.get("metrics/properties.json"))
@@ -156,7 +158,7 @@ def test_quality_of_images_of_another_size(tmp_path):
 def test_further_sets_are_checked_with_the_config(release_config, beside, message):
     beside = beside.replace("32", str(PX))
     with pytest.raises(ConfigError, match=r"features\.beside" + message):
-        release_config(f"features.beside=[{{{beside}}}]")
+        release_config(f"features.reference_sets=[{{{beside}}}]")
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,10 @@ def released(release_config):
 def test_vectors_are_embedded_once(released):
     config, store, manifest, never = released
     source = open_source(config.source)
-    assert len(real_faces(source, config.source, [never], config.audit.vectors)[0].labels) == 12
-    kept = made_faces(store, manifest, [never], config.audit.vectors)
+    assert (
+        len(real_faces(source, config.source, [never], config.audit.embeddings_dir)[0].labels) == 12
+    )
+    kept = made_faces(store, manifest, [never], config.audit.embeddings_dir)
     assert sum(len(unit.rows) for unit in kept) == 12
     with pytest.raises(AssertionError, match="embedded again"):
         list(made_faces(store, manifest, [never], None))
@@ -170,13 +172,13 @@ def test_changed_settings_and_broken_files_are_embedded_again(released):
     source = open_source(config.source)
     other = replace(config.source, max_pixels=10**6)
     with pytest.raises(AssertionError, match="embedded again"):
-        real_faces(source, other, [never], config.audit.vectors)
-    for file in Path(config.audit.vectors).iterdir():
+        real_faces(source, other, [never], config.audit.embeddings_dir)
+    for file in Path(config.audit.embeddings_dir).iterdir():
         file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(AssertionError, match="embedded again"):
-        real_faces(source, config.source, [never], config.audit.vectors)
+        real_faces(source, config.source, [never], config.audit.embeddings_dir)
     with pytest.raises(AssertionError, match="embedded again"):
-        list(made_faces(store, manifest, [never], config.audit.vectors))
+        list(made_faces(store, manifest, [never], config.audit.embeddings_dir))
 
 
 def test_a_judge_that_gives_no_numbers_is_refused(released):
@@ -324,7 +326,7 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
             "filters.min_own_cosine=null",
             "filters.min_identity_gap=null",
             "fleet.runner=inline",
-            f"audit.vectors={tmp_path / 'vectors'}",
+            f"audit.embeddings_dir={tmp_path / 'vectors'}",
             f"store.url={tmp_path / 'store'}",
         ],
     )

@@ -19,11 +19,11 @@ def reckon(config):
 def test_hours_and_cost_from_configured_prices(release_config, tmp_path):
     config = release_config(
         "identities.num_virtual=7",
-        "prices.faces_per_s=0.5",
-        "prices.kept_share=0.8",
-        "prices.face_bytes=5000",
-        "prices.actor_hour=2",
-        "prices.gb_month=0.02",
+        "estimate.faces_per_s=0.5",
+        "estimate.kept_fraction=0.8",
+        "estimate.face_bytes=5000",
+        "estimate.actor_hour=2",
+        "estimate.gb_month=0.02",
     )
     found = reckon(config)
     assert (found.units, found.shots, found.at_most) == (4, 14, False)
@@ -43,18 +43,20 @@ def test_unknown_rates_are_said_to_be_unknown(release_config):
 
 def test_rates_of_the_last_release_serve_the_next(release_config):
     build(release_config(), run_units, say=lambda line: None)
-    config = release_config("release.version=0.2.0", "prices.actor_hour=1")
+    config = release_config("release.version=0.2.0", "estimate.actor_hour=1")
     found = reckon(config)
     assert found.rates.origin == "as measured in release 0.1.0"
-    assert found.rates.kept_share == 1.0
+    assert found.rates.kept_fraction == 1.0
     assert found.cost > 0
     done = reckon(release_config())
     assert (done.units, done.shots) == (3, 12)
 
 
 def test_a_cluster_that_is_only_thought_of(release_config):
-    known = ["prices.faces_per_s=1", "prices.kept_share=1", "prices.face_bytes=1000"]
-    config = release_config(*known, "cluster.num_nodes=2", "cluster.open_s=0", "prices.node_hour=3")
+    known = ["estimate.faces_per_s=1", "estimate.kept_fraction=1", "estimate.face_bytes=1000"]
+    config = release_config(
+        *known, "estimate.num_nodes=2", "estimate.open_s=0", "estimate.node_hour=3"
+    )
     seen = on_a_cluster(reckon(config), config)
     assert seen.hours * 3600 == pytest.approx(8, abs=0.1)  # 3 units of 4 shots on 2 nodes
     assert any("2 nodes x 1 GPUs" in line for line in describe_forecast(seen, config))

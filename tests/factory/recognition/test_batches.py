@@ -10,7 +10,13 @@ from PIL import Image
 
 from factory.config import BatchesConfig, load
 from factory.errors import ConfigError, SourceError
-from factory.recognition.batches import CorruptCount, TrainingSet, BatchLoader, WeightedSource, open_training_set
+from factory.recognition.batches import (
+    BatchLoader,
+    CorruptCount,
+    TrainingSet,
+    WeightedSource,
+    open_training_set,
+)
 from factory.sources import FaceSet
 from factory.sources.recordio import _cut, _record
 from factory.training.batch_order import BatchOrder
@@ -42,7 +48,7 @@ def same(one, other):
 
 def test_workers_give_the_batches_of_memory_in_their_order(config):
     memory = batches(open_training_set(config())[0])
-    lazy, _ = open_training_set(config("feed.num_workers=2"))
+    lazy, _ = open_training_set(config("batches.num_workers=2"))
     assert same(memory, batches(lazy, 2))
     assert same(memory, batches(lazy, 1))
     assert same(memory[4:], batches(lazy, 2, first=4))  # resumed in the second epoch
@@ -54,13 +60,13 @@ def test_workers_give_the_batches_of_memory_in_their_order(config):
 def test_held_out_people_are_the_same_in_memory_and_on_disk(config):
     for workers in (0, 1):
         training_set, heldout = open_training_set(
-            config("source.holdout_identities=2", f"feed.num_workers={workers}")
+            config("source.holdout_identities=2", f"batches.num_workers={workers}")
         )
         assert training_set.names == ["person_0", "person_1"]
         assert sorted(heldout.keys) == [f"person_{p}/{i}" for p in (2, 3) for i in range(3)]
         assert training_set.describe(heldout) == "6 images of 2 people, 6 held out"
     with pytest.raises(SourceError, match=r"source\.holdout_identities: got 4 of 4"):
-        open_training_set(config("source.holdout_identities=4", "feed.num_workers=1"))
+        open_training_set(config("source.holdout_identities=4", "batches.num_workers=1"))
 
 
 @pytest.fixture
@@ -77,12 +83,12 @@ def other(tmp_path):
 def mixed(other, **fields):
     inner = ", ".join(f"{key}: {value}" for key, value in fields.items())
     source = f"{{kind: folder, path: {other}, image_px: {PX}}}"
-    return f"feed.mix=[{{source: {source}, {inner}}}]"
+    return f"batches.mix=[{{source: {source}, {inner}}}]"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sources_are_mixed_with_their_domains(config, other, workers):
-    items = (mixed(other, domain="made", weight=2.5), f"feed.num_workers={workers}")
+    items = (mixed(other, domain="made", weight=2.5), f"batches.num_workers={workers}")
     training_set, _ = open_training_set(config(*items))
     assert training_set.names[:4] == [f"person_{i}" for i in range(4)]
     assert training_set.names[4:] == ["made/new", "made/person_1"]
@@ -90,20 +96,24 @@ def test_sources_are_mixed_with_their_domains(config, other, workers):
     weights = training_set.weights(config(*items).feed)
     assert weights.tolist() == [1.0] * 12 + [2.5] * 3
     together, _ = open_training_set(
-        config(mixed(other, same_people="true"), f"feed.num_workers={workers}")
+        config(mixed(other, same_people="true"), f"batches.num_workers={workers}")
     )
     assert together.names == [f"person_{i}" for i in range(4)] + ["new"]
     assert np.bincount(together.labels).tolist() == [3, 5, 3, 3, 1]
 
 
 def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config, other):
-    training_set, heldout = open_training_set(config(mixed(other, domain="made"), "feed.min_images=2"))
+    training_set, heldout = open_training_set(
+        config(mixed(other, domain="made"), "batches.min_images=2")
+    )
     assert training_set.names[-1] == "made/person_1"
     assert sorted(set(training_set.labels.tolist())) == list(range(5))
-    assert training_set.lines == ["left out: 1 of 6 identities with fewer than 2 images (feed.min_images)"]
+    assert training_set.lines == [
+        "left out: 1 of 6 identities with fewer than 2 images (batches.min_images)"
+    ]
     assert "14 images of 5 people (12 real, 2 made)" in training_set.describe(heldout)
     with pytest.raises(SourceError, match=r"feed\.min_images: nobody has 9 images"):
-        open_training_set(config("feed.min_images=9"))
+        open_training_set(config("batches.min_images=9"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -115,7 +125,7 @@ def test_a_training_is_told_of_gaps_in_the_labels(config, tmp_path, workers):
     )
     (tmp_path / "gaps.rec").write_bytes(records)
     items = ("source.kind=recordio", f"source.path={tmp_path / 'gaps.rec'}")
-    training_set, _ = open_training_set(config(*items, f"feed.num_workers={workers}"))
+    training_set, _ = open_training_set(config(*items, f"batches.num_workers={workers}"))
     assert "labels up to 4 with 2 gaps" in training_set.lines[0]
     assert training_set.labels.tolist() == [0, 1, 1, 2]
 
@@ -138,7 +148,9 @@ def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
     shares = np.bincount(heavy.labels, heavy.weights(BatchesConfig(balance="class")))
     assert shares.tolist() == pytest.approx([4.0, 4.0, 20.0])
     (tmp_path / "keys.txt").write_text("k0\nk3\n")
-    named = training_set.weights(BatchesConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5))
+    named = training_set.weights(
+        BatchesConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5)
+    )
     assert named.tolist() == [5.0, 1, 1, 5, 1, 1, 1, 1, 1, 1]
     order = BatchOrder(0, len(training_set), 2, named)
     drawn = np.concatenate([order.batch(step) for step in range(9)])
@@ -154,7 +166,7 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
     broken = tmp_path / "broken"
     shutil.copytree(people, broken)
     (broken / "person_1" / "1.png").write_bytes(b"no image")
-    training_set, _ = open_training_set(config(f"source.path={broken}", "feed.num_workers=1"))
+    training_set, _ = open_training_set(config(f"source.path={broken}", "batches.num_workers=1"))
     first, second = batches(training_set, 1, total=3), batches(training_set, 2, total=3)
     assert same(first, second)
     unread = [place for b in first for place in b.unreadable]

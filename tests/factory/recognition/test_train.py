@@ -167,7 +167,7 @@ def test_verifies_while_it_trains(recipe, people, tmp_path):
     lines = []
     config = recipe(
         f"training.out={tmp_path / 'out'}",
-        "training.verify_every=5",
+        "training.eval_every=5",
         "training.max_steps=12",
         "training.log_every=4",
         f"source.heldout={people}",
@@ -189,8 +189,8 @@ def test_verifies_while_it_trains(recipe, people, tmp_path):
         "compute.accumulate=3",
         "recognizer.dropout=0.4",
         "compute.activation_checkpointing=true",
-        "feed.num_workers=1",
-        "feed.balance=class",
+        "batches.num_workers=1",
+        "batches.balance=class",
     ],
 )
 def test_a_resume_gives_the_same_weights_with(recipe, tmp_path, change):
@@ -231,7 +231,7 @@ def test_frozen_norms_do_not_move(recipe, tmp_path):
     ("change", "message"),
     [
         ("recognizer.batch_norm=synced", "on CPUs, where torch has no such norm"),
-        ("training.verify_every=5", "with nothing to verify on"),
+        ("training.eval_every=5", "with nothing to verify on"),
         ("compute.num_ranks=4", r"recognizer\.batch_size: got 6 for 4 ranks"),
         ("recognizer.batch_size=5", None),
     ],

@@ -117,7 +117,10 @@ def test_a_lost_race_with_the_same_bytes_is_proof(store):
     second = commit(store, took_s=0.8)
     assert second == first  # the record that stands
     (proof,) = store.list(layout.PROOFS)
-    assert json.loads(store.get(proof))["files"] == json.loads(store.get(layout.commit_name(0)))["files"]
+    assert (
+        json.loads(store.get(proof))["files"]
+        == json.loads(store.get(layout.commit_name(0)))["files"]
+    )
 
 
 def test_other_bytes_of_the_same_unit_are_an_alarm(store):

@@ -118,20 +118,20 @@ def test_shots_say_how_their_condition_is_bent():
     bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
     plan = ASKED | {"sampler": SAMPLER | bent}
     shots = plan_shots(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
-    assert {s.away for s in shots[:40]} == {1}
-    assert {s.away for s in shots[40:80]} == {2}
+    assert {s.negative_identity for s in shots[:40]} == {1}
+    assert {s.negative_identity for s in shots[40:80]} == {2}
     lowest = (
         np.sqrt(0.98),
         np.sqrt(0.98),
         np.sqrt(0.5),
     )  # half the angle to the nearest, real or not
     for who, least in enumerate(lowest):
-        turns = [s.turn_cos for s in shots if s.identity == who]
+        turns = [s.perturbation_cos for s in shots if s.identity == who]
         assert least <= min(turns) < least + 0.1 * (1 - least)
         assert max(turns) > 1 - 0.1 * (1 - least)
     assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
     assert plan_shots(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
     itself = ASKED | {"sampler": SAMPLER | {"away": "itself"}}
-    assert [s.away for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
+    assert [s.negative_identity for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
     plain = plan_shots(ASKED, [(0, 0)], roster, 0)[0]
     assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)

@@ -10,7 +10,7 @@ import pytest
 from factory.config import ArmConfig, ClaimConfig, load, load_claim
 from factory.errors import ConfigError
 from factory.sources import open_source
-from factory.studies.claims import examine, decide, line, roster
+from factory.studies.claims import decide, examine, line, roster
 
 ROOT = Path(__file__).parent.parent.parent
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))

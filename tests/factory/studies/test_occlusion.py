@@ -36,7 +36,7 @@ def config(weights, tmp_path):
     file = tmp_path / "compare.yaml"
     file.write_text("{}\n")
     twin = save_inpainter(tmp_path / "editor", weights)
-    more = ["editing.editor=uvit", f"editing.checkpoint={twin}", "editing.ratios=[1,2]"]
+    more = ["editing.method=uvit", f"editing.checkpoint={twin}", "comparison.edits_per_image=[1,2]"]
     more += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
     more += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]
     more += [f"utility.out={tmp_path / 'learned'}", "utility.seeds=[0]"]

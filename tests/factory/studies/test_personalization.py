@@ -34,7 +34,7 @@ def beside_others(tmp_path):
     faces = f"kind: folder, path: {bench}, image_px: {PX}"
     return [
         f"utility.benchmarks=[{{{faces}, pairs: {pairs}}}]",
-        f"features.beside=[{{{faces}}}]",
+        f"features.reference_sets=[{{{faces}}}]",
         f"utility.out={tmp_path / 'utility'}",
         "utility.seeds=[0]",
         "recognizer.backbone=iresnet_mini",
@@ -47,7 +47,9 @@ def beside_others(tmp_path):
 def test_rows_are_made_once_and_say_how_alike_people_are(
     two_rows, beside_others, release_config, tmp_path
 ):
-    booth = [f"booth.{item}" for item in SMALL] + [f"booth.base={save_base(tmp_path / 'base')}"]
+    booth = [f"booth.{item}" for item in SMALL] + [
+        f"base_model.path={save_base(tmp_path / 'base')}"
+    ]
     config = release_config("identities.num_virtual=0", *DRAWN, *booth, *beside_others)
     table = personalization.compare(config, inline.run_units, train, say=lambda line: None)
     assert list(table) == ["photographs", "base plain", "idbooth plain"]

@@ -121,8 +121,8 @@ def test_sets_are_the_source_the_release_and_both(config, tmp_path):
     sets = training_sets(config, tmp_path)
     assert sets["real"].source.path == config.source.path
     assert sets["release"].source.kind == "webdataset"
-    assert not sets["release"].feed.mix
-    (beside,) = sets["both"].feed.mix
+    assert not sets["release"].batches.mix
+    (beside,) = sets["both"].batches.mix
     assert beside.source == sets["release"].source
     assert not beside.same_people
 

@@ -16,7 +16,7 @@ from factory.config import load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
-from factory.quality.filters import build_filters, apply_filters
+from factory.quality.filters import apply_filters, build_filters
 from factory.records import Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
@@ -38,8 +38,9 @@ from tests.conftest import DIM, IMAGES, PEOPLE, tiny_dotlist
 from tests.editors import save_controlnet, save_inpainter
 
 EDITED = [
-    "editing.editor=drawn",
-    "editing.shares=[0.0,0.2,0.4]",
+    "release.method=edit",
+    "editing.method=drawn",
+    "editing.occluded_fractions=[0.0,0.2,0.4]",
     "identities.num_virtual=0",
     "identities.max_cosine=0.9",
     "release.allow_real=true",
@@ -91,11 +92,11 @@ def pixels(store, row):
 def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     editing, twin, controlnet, editor
 ):
-    more = [f"editing.editor={editor}"]
+    more = [f"editing.method={editor}"]
     if editor == "uvit":
         more.append(f"editing.checkpoint={twin}")
     if editor == "controlnet":
-        more += [f"booth.base={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+        more += [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
         more.append("compute.precision=fp32")
     config = editing(*more)
     store, rows = released(config)
@@ -120,7 +121,7 @@ def shots_of_rows(rows):
 
 
 def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
-    store, rows = released(editing("editing.ratio=2"))
+    store, rows = released(editing("editing.edits_per_image=2"))
     assert len(rows) == 2 * PEOPLE * IMAGES
     by_original = {row["original"] for row in rows}
     assert by_original == set(open_source(editing().source).keys)
@@ -183,14 +184,14 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
 
 def test_long_prompts_are_remarked_upon(editing, controlnet):
     long = "photo of a person " * 20 + "{edit}"
-    more = [f"booth.base={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
-    config = editing("editing.editor=controlnet", f"editing.template={long}", *more)
+    more = [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+    config = editing("editing.method=controlnet", f"editing.template={long}", *more)
     store, _ = released(config)
     assert any("were longer than the text" in line for line in read_commit(store, 0).remarks)
 
 
 def test_classic_augmentation_is_a_release_as_well(editing):
-    _, rows = released(editing("editing.editor=classic", "shards.image_format=jpeg"))
+    _, rows = released(editing("editing.method=classic", "shards.image_format=jpeg"))
     assert {row["edit"] for row in rows} == {"classic"}
     assert {row["occluded"] for row in rows} == {None}
     assert all(row["original_cosine"] is not None for row in rows)
@@ -288,7 +289,7 @@ def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch
 def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
     editing, twin, tmp_path
 ):
-    asked = ["editing.editor=uvit", f"editing.checkpoint={twin}"]
+    asked = ["editing.method=uvit", f"editing.checkpoint={twin}"]
     with pytest.raises(
         ConfigError, match=r"sampler\.num_steps: got 900; want at most the editor's"
     ):
@@ -299,7 +300,7 @@ def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
     weights[-1] ^= 1
     (copy / "weights.safetensors").write_bytes(weights)
     with pytest.raises(CheckpointError, match=r"editor\.checkpoint: .* has sha256"):
-        preflight(editing("editing.editor=uvit", f"editing.checkpoint={copy}"))
+        preflight(editing("editing.method=uvit", f"editing.checkpoint={copy}"))
 
 
 def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
@@ -329,19 +330,19 @@ def test_edits_take_the_originals_in_turn():
     ("dotlist", "match"),
     [
         (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
-        (["editing.shares=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
-        (["editing.shares=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
-        (["editing.editor=uvit"], r"editing\.checkpoint: nothing given for editing\.editor=uvit"),
+        (["editing.occluded_fractions=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
+        (["editing.occluded_fractions=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
+        (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.editor=uvit"),
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
         (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with editing\.editor"),
         (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with editing\.editor"),
         (["editing.grounding=/there"], r"editing\.grounding: got /there .*asks about no boxes"),
-        (["sampler.turn=true"], r"sampler\.turn: got True with editing\.editor"),
+        (["sampler.perturb_identity=true"], r"sampler\.turn: got True with editing\.editor"),
         (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
-        (["editing.editor=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
-        (["editing.editor=null", "filters.min_original_cosine=0", "identities.num_virtual=2"],
+        (["editing.method=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
+        (["editing.method=null", "filters.min_original_cosine=0", "identities.num_virtual=2"],
          r"filters\.min_original_cosine: got 0"),
     ],
 )  # fmt: skip
@@ -354,19 +355,19 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, con
     with pytest.raises(ConfigError, match=r"release\.allow_real: got false with editing\.editor"):
         preflight(editing("release.allow_real=false"))
     with pytest.raises(CheckpointError, match=r"editing\.checkpoint: no checkpoint in"):
-        preflight(editing("editing.editor=uvit", "editing.checkpoint=/nowhere"))
+        preflight(editing("editing.method=uvit", "editing.checkpoint=/nowhere"))
     with pytest.raises(CheckpointError, match="holds a editor; want a controlnet"):
         preflight(
             editing(
-                "editing.editor=controlnet",
-                f"booth.base={controlnet[0]}",
+                "editing.method=controlnet",
+                f"base_model.path={controlnet[0]}",
                 f"editing.checkpoint={twin}",
             )
         )
     with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: has sha256"):
         preflight(
             editing(
-                "editing.editor=uvit",
+                "editing.method=uvit",
                 f"editing.checkpoint={twin}",
                 f"recognizer.checkpoint={weights / 'judge'}",
                 "judge.checkpoint=null",
@@ -379,8 +380,8 @@ def test_a_controlnet_of_another_base_is_refused(editing, controlnet, tmp_path):
     with pytest.raises(CheckpointError, match="was trained on a base with sha256"):
         preflight(
             editing(
-                "editing.editor=controlnet",
-                f"booth.base={other}",
+                "editing.method=controlnet",
+                f"base_model.path={other}",
                 f"editing.checkpoint={controlnet[1]}",
             )
         )

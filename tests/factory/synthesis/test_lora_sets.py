@@ -25,13 +25,14 @@ from tests.conftest import IMAGES, PEOPLE
 
 SMALL = "steps=2 num_prior=2 prior_steps=2 crop=whole loras=all rank=2 alpha=2".split()
 DRAWN = [
+    "release.method=lora",
     "identities.num_virtual=0",
     f"plan.fill_to={IMAGES + 2}",
     "release.allow_real=true",
     "sampler.kind=ddim",
     "sampler.guidance=3",
-    "booth.views=['face ','side ']",
-    "booth.backgrounds=[', forest',', office','']",
+    "personalization.views=['face ','side ']",
+    "personalization.backgrounds=[', forest',', office','']",
     "audit.max_leak_fraction=1",
 ]
 
@@ -44,7 +45,7 @@ def base_folder(tmp_path_factory):
 @pytest.fixture
 def booth_config(release_config, base_folder):
     def make(*dotlist):
-        booth = [f"booth.{item}" for item in SMALL] + [f"booth.base={base_folder}"]
+        booth = [f"personalization.{item}" for item in SMALL] + [f"base_model.path={base_folder}"]
         return release_config("identities.num_virtual=0", *DRAWN, *booth, *dotlist)
 
     return make
@@ -55,7 +56,7 @@ def quiet(line):
 
 
 def store_of(config):
-    return open_store(config.store).below(layout.loras_prefix("tiny", config.booth.loras))
+    return open_store(config.store).below(layout.loras_prefix("tiny", config.personalization.loras))
 
 
 def train(config, **how):
@@ -87,7 +88,7 @@ def test_everybody_gets_one_and_again_is_nothing_to_do(booth_config, monkeypatch
 
 
 def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
-    whole = booth_config("booth.loras=whole")
+    whole = booth_config("personalization.loras=whole")
     train(whole)
     config = booth_config()
     seen = []
@@ -127,11 +128,11 @@ def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
 def test_other_settings_and_bad_input_are_refused(booth_config, people, base_folder, tmp_path):
     train(booth_config())
     with pytest.raises(PlanError, match=r"was begun otherwise \(booth\.steps: 2 there, 3 asked"):
-        train(booth_config("booth.steps=3"))
+        train(booth_config("personalization.steps=3"))
     with pytest.raises(ConfigError, match=r"source\.detector: nothing given with booth\.crop=box"):
-        train(booth_config("booth.crop=box"))
+        train(booth_config("personalization.crop=box"))
     with pytest.raises(ConfigError, match=r"booth\.loras: got '../x'"):
-        booth_config("booth.loras=../x")
+        booth_config("personalization.loras=../x")
     with pytest.raises(ConfigError, match=r"booth\.loras: nothing given"):
         train(replace(booth_config(), booth=replace(booth_config().booth, loras=None)))
     poor = tmp_path / "poor"
@@ -139,10 +140,10 @@ def test_other_settings_and_bad_input_are_refused(booth_config, people, base_fol
     measured = {"round_trip_cosine": 0.9, "face_share": 0.72}
     (poor / "miniature.json").write_text(json.dumps({"metrics": measured}))
     with pytest.raises(CheckpointError, match=r"has a face_share of 0\.720; want at least 0\.9"):
-        train(booth_config(f"booth.base={poor}"))
+        train(booth_config(f"base_model.path={poor}"))
     (poor / "miniature.json").write_text('{"metrics": {"round_trip_cosine": 0.9}}')
     with pytest.raises(CheckpointError, match=r"face_share of .* was not measured"):
-        train(booth_config(f"booth.base={poor}"))
+        train(booth_config(f"base_model.path={poor}"))
 
 
 def test_somebody_without_a_face_is_named_before_anything_is_trained(booth_config, monkeypatch):
@@ -192,7 +193,7 @@ def test_a_release_refuses_another_base_and_people_without_one(
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace("0.012", "0.013"))
     with pytest.raises(CheckpointError, match=r"booth\.base: has sha256 .* were trained on"):
-        build(booth_config(f"booth.base={copy}"), inline.run_units, say=quiet)
+        build(booth_config(f"base_model.path={copy}"), inline.run_units, say=quiet)
     more = tmp_path / "more"
     shutil.copytree(people, more)
     (more / "stranger").mkdir()

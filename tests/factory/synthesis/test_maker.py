@@ -282,10 +282,10 @@ def test_a_turned_condition_keeps_its_length_and_angle():
 @pytest.mark.parametrize(
     "setting",
     [
-        "sampler.turn=true",
-        "sampler.away=nearest",
+        "sampler.perturb_identity=true",
+        "sampler.negative_condition=nearest",
         "sampler.kind=dpmpp_2s",
-        "sampler.spacing=logsnr",
+        "sampler.timestep_spacing=logsnr",
     ],
 )
 def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config, setting):

@@ -82,7 +82,7 @@ def test_personalised_models_want_a_number(release_config):
     with pytest.raises(ConfigError, match=r"plan\.micro_batch: got null with booth\.loras"):
         release_config(
             "plan.micro_batch=null",
-            "booth.loras=all",
+            "personalization.loras=all",
             "identities.num_virtual=0",
             "plan.fill_to=3",
             "release.allow_real=true",

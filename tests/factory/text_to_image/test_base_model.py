@@ -71,7 +71,9 @@ def test_missing_parts_and_foreign_weights_are_named(base_folder, tmp_path):
 
     copy = tmp_path / "copy"
     shutil.copytree(base_folder, copy)
-    assert digest(PersonalizationConfig(base=str(copy))) == digest(PersonalizationConfig(base=str(base_folder)))
+    assert digest(PersonalizationConfig(base=str(copy))) == digest(
+        PersonalizationConfig(base=str(base_folder))
+    )
     refused("nothing given", base=None)
     refused(r"has no text_encoder_2/.*booth\.family=sd", family="sdxl")
     refused("neither a folder nor can it be had from the hub", base="nobody/nothing")
@@ -90,7 +92,9 @@ def test_other_weights_are_another_base(base_folder, tmp_path):
     shutil.copytree(base_folder, copy)
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace("0.012", "0.013"))
-    assert digest(PersonalizationConfig(base=str(copy))) != digest(PersonalizationConfig(base=str(base_folder)))
+    assert digest(PersonalizationConfig(base=str(copy))) != digest(
+        PersonalizationConfig(base=str(base_folder))
+    )
 
 
 def test_sdxl_is_told_of_sizes_and_pooled_words(tmp_path):

@@ -138,7 +138,9 @@ def test_gradient_checkpointing_learns_the_same(recognizer, base_folder):
 
 
 def trained_in(precision: str, recognizer, base_folder, device: str = "cpu"):
-    config = PersonalizationConfig(base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole")
+    config = PersonalizationConfig(
+        base=str(base_folder), steps=3, num_prior=2, prior_steps=2, crop="whole"
+    )
     base = TextToImage(config, torch.device(device), precision)
     booth = LoraTrainer(config, base, recognizer, FaceCrop("whole", None, PX), seed=0)
     booth.know_prior(draw_prior(base, config, "ddim", 0))

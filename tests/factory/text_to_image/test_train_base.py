@@ -53,13 +53,13 @@ def config(people, weights, tmp_path):
             f"autoencoder.checkpoint={tmp_path / 'plain'}",
             f"training.out={tmp_path / 'out'}",
             "compute.precision=fp32",
-            "text_to_image.widths=[32,32]",
-            "text_to_image.text_width=32",
-            "text_to_image.text_layers=1",
-            "text_to_image.max_tokens=16",
-            "text_to_image.vocabulary=530",
-            "text_to_image.batch_size=4",
-            "text_to_image.num_samples=8",
+            "base_training.widths=[32,32]",
+            "base_training.text_width=32",
+            "base_training.text_layers=1",
+            "base_training.max_tokens=16",
+            "base_training.vocabulary=530",
+            "base_training.batch_size=4",
+            "base_training.num_samples=8",
             "training.max_steps=6",
         ],
     )
@@ -70,7 +70,7 @@ def test_it_trains_resumes_and_is_an_ordinary_folder(config, tmp_path):
     assert metrics["num_samples"] == 8
     assert -1 <= metrics["round_trip_cosine"] <= 1
     folder = tmp_path / "out" / "pipeline"
-    assert locate(replace(config.booth, base=str(folder))) == folder
+    assert locate(replace(config.personalization, base=str(folder))) == folder
     story = json.loads((folder / "miniature.json").read_text())
     assert story["step"] == 6
     assert (tmp_path / "out" / "sheet.png").is_file()

@@ -1,11 +1,11 @@
-"""Knobs of what is made: who exists, how they are drawn and kept, who works, where it lies."""
+"""What is made: who exists, how they are drawn and kept, where it lies, what it is called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from factory.config.knob import knob
+from factory.config.field import file_path, knob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +16,16 @@ class IdentitiesConfig:
     """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
     real class centres; packing: draws of pca, moved apart from each other and from real people;
     inquiry: the embeddings of given faces (CemiFace, DCFace)."""
-    inquiry: str | None = None
+    inquiry: str | None = file_path()
     """For inquiry: where the faces lie, a source of source.kind. Take made faces, for instance a
     release: a photograph's embedding is that of the person in it."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
-    gallery: str | None = None
+    gallery: str | None = file_path()
     """Further real people to stay away from: a .npy of unit vectors [R, D], float32 or float16,
     which jobs.embed writes with its .json, or a folder of such files; they are searched where they
     lie, so they may be larger than memory. None: only the recognizer's and the source's."""
-    attributes: str | None = None
+    attributes: str | None = file_path()
     """Groups of the source's people: a .csv whose first column is their names, or an .onnx that
     classifies aligned faces. None: everybody is one group."""
     attribute: str = "group"
@@ -80,19 +80,17 @@ class SamplerConfig:
     """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
     num_steps: int = knob(12, low=1, high=1000)
     """Network calls an image; with guidance other than 1 each is of twice the size."""
-    spacing: Literal["trailing", "logsnr"] = "trailing"
+    timestep_spacing: Literal["trailing", "logsnr"] = "trailing"
     """Timesteps equally spaced, or equally spaced in the log signal-to-noise ratio."""
     guidance: float = knob(1.5, low=0.0, high=20.0)
     """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
-    guidance_from: float = knob(0.0, low=0.0, high=1.0)
-    """Least noise, as t/T, at which guidance acts."""
-    guidance_to: float = knob(1.0, low=0.0, high=1.0)
-    """Most noise at which it acts; outside, an image costs half."""
-    away: Literal["nobody", "nearest", "itself"] = "nobody"
-    """What guidance leads away from: the answer for nobody, that for the nearest other identity of
-    the roster (NegFaceDiff), or that for the same identity at similarity 1, which makes low
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Noise levels, as t/T, between which guidance acts; outside, an image costs half."""
+    negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
+    """What guidance leads away from: the answer without an identity, that for the nearest other
+    identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which makes low
     similarities (below about .6) reachable that training alone does not reach."""
-    turn: bool = False
+    perturb_identity: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     (IDperturb): more variety within an identity, at no cost."""
     yaw: tuple[float, ...] = ()
@@ -145,50 +143,10 @@ class ShardsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetConfig:
-    """Who works; nothing here changes a byte of the release."""
-
-    runner: Literal["ray", "inline"] = "ray"
-    """ray: actors; inline: the same plan in this process, for debugging."""
-    num_workers: int | None = knob(None, low=1)
-    """Actors at most; None: one per GPU, else one per cpus_per_actor, also of nodes that join."""
-    min_workers: int = knob(1, low=1)
-    """Actors that must find room when work starts; nodes may leave later."""
-    join_timeout_s: float = knob(120.0, low=0.0)
-    """How long the start waits on a cluster for nodes that give room for min_workers."""
-    autoscale: bool = False
-    """Ask for num_workers actors at once, whether there is room for them or not, so that the
-    cluster's autoscaler adds nodes; where gpus_per_actor is not 0 they want GPUs."""
-    gpus_per_actor: float = knob(1.0, low=0.0, high=8.0)
-    """GPUs an actor is given where the cluster has GPUs (fractions share one)."""
-    cpus_per_actor: float = knob(1.0, low=0.0)
-    """CPUs an actor is given where it has no GPU."""
-    units_in_flight: int = knob(2, low=1, high=2)
-    """Units leased to an actor at once, so that it never waits for the driver."""
-    max_unit_deaths: int = knob(5, low=1)
-    """Deaths of actors with the same unit but no shot in hand before the release stops; deaths that
-    a shot causes are bisected instead, and the shot is quarantined."""
-    max_deaths_in_a_row: int = knob(25, low=1)
-    """Deaths of actors without a commit in between before the release stops; bisecting one shot of
-    a micro-batch of b costs about 4 + log2(b)."""
-    deadline_s: float = knob(900.0, low=1.0)
-    """Silence of an actor that has work after which it is killed and its units leased again."""
-    max_line_bytes: int = knob(256 << 20, low=1)
-    """Images an actor may hold that are not committed yet; a slow store slows sampling down."""
-    gallery_actors: int = knob(0, low=0)
-    """Ray actors that search identities.gallery, each a part of it; 0: the driver alone."""
-    events: str | None = None
-    """File of the driver's machine to which a line of JSON is added for whatever happens to a unit
-    (leased, committed, lost, with worker, node and shots in hand); None: no such file."""
-    address: str | None = None
-    """Ray cluster; None: the one in RAY_ADDRESS, else a local Ray."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class StoreConfig:
     """Where releases live."""
 
-    url: str = "runs/releases"
+    url: str = file_path("runs/releases")
     """Local folder, or s3://bucket/prefix."""
     min_free_bytes: int = knob(1 << 30, low=0)
     """Free space a local store must have before work starts, beside the planned bytes."""
@@ -210,47 +168,13 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterConfig:
-    """A cluster that `jobs.plan` pretends to have; nothing here changes what is made or where."""
-
-    num_nodes: int | None = knob(None, low=1, high=100_000)
-    """Nodes; None: only one actor's hours are reckoned."""
-    gpus_per_node: int = knob(1, low=1)
-    """GPUs of a node, shared by actors of fleet.gpus_per_actor."""
-    open_s: float = knob(30.0, low=0.0)
-    """Seconds until a new actor has opened its networks."""
-    node_start_s: float = knob(180.0, low=0.0)
-    """Seconds until a preempted node is replaced."""
-    preemptions_per_day: float = knob(0.0, low=0.0)
-    """How often a node is taken away a day, on average."""
-    upload_bytes_per_s: float = knob(100e6, low=1.0)
-    """Rate of a node to the store."""
-    driver_s: float = knob(0.003, low=0.0)
-    """Seconds of the driver for a unit; 3.0 ms were measured (tests/benchmarks/test_protocol)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PricesConfig:
-    """What `jobs.plan` reckons with; nothing here changes a byte of the release."""
-
-    faces_per_s: float | None = knob(None, low=1e-6)
-    """Shots an actor makes a second; None: as measured in the dataset's last release."""
-    kept_share: float | None = knob(None, low=1e-6, high=1.0)
-    """Share of shots that pass the filters; None: as measured in the dataset's last release."""
-    face_bytes: int | None = knob(None, low=1)
-    """Bytes of a stored face with its labels; None: as measured in the dataset's last release."""
-    actor_hour: float | None = knob(None, low=0.0)
-    """Price of an actor's hour, in any currency; None: no cost is reckoned."""
-    node_hour: float | None = knob(None, low=0.0)
-    """Price of a node's hour, for cluster.num_nodes."""
-    gb_month: float | None = knob(None, low=0.0)
-    """Price of a stored gigabyte (1e9 bytes) a month, in the same currency."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReleaseConfig:
     """Name and seed of what is made."""
 
+    method: Literal["diffusion", "lora", "edit"] = "diffusion"
+    """How faces are made. diffusion: people are drawn from embeddings (VIGFace, CemiFace); lora: the
+    source's people by a text-to-image model with a LoRA each (ID-Booth); edit: faces of the source
+    with regions redrawn (Mask-ControlNet)."""
     dataset: str = "faces"
     """Name of the dataset, a folder in the store: letters, digits, - and _."""
     version: str = "0.1.0"
@@ -258,7 +182,7 @@ class ReleaseConfig:
     seed: int = knob(0, low=0)
     """Root of every random number of the release."""
     allow_real: bool = False
-    """Images of real people may be made (plan.fill_to, booth.loras, editing.editor)."""
+    """Images of real people may be made (plan.fill_to, release.method=lora or edit)."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Share of quarantined shots above which the release fails."""
     title: str = "Synthetic faces"

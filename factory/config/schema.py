@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.config.editing import PersonalizationConfig, EditingConfig, InpaintingTrainingConfig, BaseTrainingConfig
-from factory.config.evaluating import AuditConfig, FeaturesConfig, UtilityConfig
-from factory.config.learning import (
-    AutoencoderConfig,
-    ComputeConfig,
-    BatchesConfig,
-    GeneratorConfig,
-    JudgeConfig,
-    RecognizerConfig,
-    SourceConfig,
-    TrainingConfig,
-)
-from factory.config.making import (
-    ClusterConfig,
+from factory.config.cluster import EstimateConfig, FleetConfig
+from factory.config.data import BatchesConfig, SourceConfig
+from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
+from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
+from factory.config.models import AutoencoderConfig, GeneratorConfig, JudgeConfig, RecognizerConfig
+from factory.config.release import (
     FiltersConfig,
-    FleetConfig,
     IdentitiesConfig,
     PlanConfig,
-    PricesConfig,
     ReleaseConfig,
     SamplerConfig,
     ShardsConfig,
     StoreConfig,
 )
 from factory.config.rules import check
+from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
+from factory.config.training import ComputeConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +30,17 @@ class Config:
     source: SourceConfig = field(default_factory=SourceConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    feed: BatchesConfig = field(default_factory=BatchesConfig)
+    batches: BatchesConfig = field(default_factory=BatchesConfig)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    text_to_image: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)
-    booth: PersonalizationConfig = field(default_factory=PersonalizationConfig)
-    editor: InpaintingTrainingConfig = field(default_factory=InpaintingTrainingConfig)
+    base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
+    base_training: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)
+    personalization: PersonalizationConfig = field(default_factory=PersonalizationConfig)
+    inpainting_training: InpaintingTrainingConfig = field(default_factory=InpaintingTrainingConfig)
     editing: EditingConfig = field(default_factory=EditingConfig)
+    comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -57,8 +51,7 @@ class Config:
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
-    cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    prices: PricesConfig = field(default_factory=PricesConfig)
+    estimate: EstimateConfig = field(default_factory=EstimateConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,11 @@
-"""Knobs of what is asked of a finished release: does a real face show, and what does it teach."""
+"""What is asked of a finished release: does a real face show, how good is it, what does it teach."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.config.knob import knob
-from factory.config.learning import SourceConfig
+from factory.config.data import SourceConfig
+from factory.config.field import file_path, knob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class AuditConfig:
     these may be published."""
     num_rejects: int = knob(4, low=0, high=32)
     """Rejected faces of each reason that are drawn again for the report."""
-    vectors: str = "runs/vectors"
+    embeddings_dir: str = file_path("runs/embeddings")
     """Local folder where embeddings are kept for the next time. Those of the source tell who is in
     it: guard them as you guard the photographs."""
 
@@ -34,16 +34,16 @@ class FeaturesConfig:
     """Further networks in whose features a release is compared with its source (FID, CMMD,
     precision and recall); those of recognizer and judge always are. Nothing is ever fetched."""
 
-    inception: str | None = None
+    inception: str | None = file_path()
     """The FID's Inception as an .onnx, from RGB [N, 3, 299, 299] in [-1, 1] to pooled features
     [N, 2048]; needs the extra `eval`. None: not compared."""
-    clip: str | None = None
+    clip: str | None = file_path()
     """Folder of a CLIP image encoder as transformers has them, for instance
     clip-vit-large-patch14-336. None: not compared."""
-    quality: str | None = None
+    quality: str | None = file_path(None, or_name="checkpoint")
     """Checkpoint of a recognizer with a CR-FIQA head (recognizer.quality_weight), whose score of
     made and of real faces is given side by side. None: not scored."""
-    beside: list[SourceConfig] = field(default_factory=list)
+    reference_sets: list[SourceConfig] = field(default_factory=list)
     """Further sets of real faces that a release is compared with, beside its source."""
 
 
@@ -58,6 +58,6 @@ class UtilityConfig:
     """Seeds; each set is learned once with each."""
     release_weight: float = knob(1.0, low=1e-3)
     """How often a made image comes beside a real one where both are learned."""
-    out: str = "runs/utility"
+    out: str = file_path("runs/utility")
     """Folder of the recognizers; the same command goes on in it, and what is learned from the
     source alone serves every release."""

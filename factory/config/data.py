@@ -1,0 +1,113 @@
+"""Faces that are learned from: sources, and how they reach a training in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import Literal
+
+from factory.config.field import file_path, knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Faces that exist: the people a recognizer learns and virtual people must differ from."""
+
+    kind: Literal["starter", "folder", "webdataset", "recordio"] = "starter"
+    """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
+    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
+    MXNet .rec of aligned faces, as insightface publishes them."""
+    path: str | None = file_path()
+    """Folder, tar, release or .rec to read; None only for the starter pack."""
+    landmarks: str | None = file_path()
+    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
+    (MediaPipe) points a face; None: no table."""
+    detector: str | None = file_path()
+    """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
+    image_px: int = knob(112, low=16, high=1024)
+    """Side of the aligned square image, pixels."""
+    resize: bool = False
+    """Square images of another size without landmarks are aligned faces too, and are scaled."""
+    zoom: float = knob(1.0, low=0.1, high=1.0)
+    """Size of the face in an image that is aligned: 1 is the ArcFace crop that recognizers want, .5
+    shows twice as much around it."""
+    max_pixels: int = knob(50_000_000, low=1)
+    """Images with more pixels than this are counted as corrupt, never decoded."""
+    max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
+    """Share of unreadable images above which the source is refused."""
+    num_identities: int | None = knob(None, low=1)
+    """Only the first so many identities, in the order of their names; None: all."""
+    holdout_identities: int = knob(0, low=0)
+    """The last so many identities are never trained on; accuracy is measured on them."""
+    pairs: str | None = file_path()
+    """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
+    which brings its own images."""
+    heldout: str | None = file_path()
+    """A source with other people, for measuring only; takes the place of holdout_identities."""
+    heldout_kind: Literal["folder", "webdataset", "recordio"] | None = None
+    """Kind of that source; None: the same kind."""
+
+    @property
+    def other(self) -> SourceConfig:
+        """The source of `heldout`."""
+        kind = self.heldout_kind or self.kind
+        other = replace(self, kind=kind, path=self.heldout, heldout=None)
+        return replace(other, holdout_identities=0, num_identities=None)
+
+    @property
+    def stem(self) -> str:
+        """What a set of faces is called: the file name of its path."""
+        return PurePath(self.path or self.kind).stem
+
+    @property
+    def name(self) -> str:
+        """What a benchmark is called: the file name of its pairs."""
+        return PurePath(self.pairs or "").stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedSource:
+    """A further source that a recognizer is trained on."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    """Where its faces lie."""
+    domain: str = "synthetic"
+    """What its faces are called in logs and in the checkpoint."""
+    weight: float = knob(1.0, low=1e-3)
+    """How often its images come in an epoch, beside once for an image of the main source."""
+    same_people: bool = False
+    """Identities with the names of the main source's are the same classes; false: nobody is in two
+    sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchesConfig:
+    """How faces reach a recognizer in training."""
+
+    num_workers: int = knob(0, low=0)
+    """Processes that decode images while the network learns; 0: all images are kept in memory."""
+    domain: str = "real"
+    """What the main source's faces are called in logs and in the checkpoint."""
+    mix: list[MixedSource] = field(default_factory=list)
+    """Further sources, for instance a release beside photographs (VIGFace's augmentation)."""
+    balance: Literal["image", "class"] = "image"
+    """image: every image of a source comes equally often; class: every identity does."""
+    min_images: int = knob(1, low=1)
+    """Identities with fewer images are left out, and counted."""
+    oversample: str | None = file_path()
+    """Text file of image keys, one a line, that come oversample_factor times (CemiFace's inquiry
+    images); None: none."""
+    oversample_factor: float = knob(5.0, low=1.0)
+    """How often those come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation of recognizer batches; flip is always on."""
+
+    crop: float = knob(1.0, low=0.5, high=1.0)
+    """Smallest side of a random crop, as a share of the image; 1 switches it off."""
+    erase: float = knob(0.0, low=0.0, high=0.5)
+    """Largest erased share of the area; 0 switches it off."""
+    jitter: float = knob(0.0, low=0.0, high=1.0)
+    """Strength of brightness, contrast and saturation jitter; 0 switches it off."""

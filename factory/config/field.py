@@ -1,0 +1,25 @@
+"""A field of a section: its default, the range it may have, whether it names a file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+from typing import Any, Literal
+
+Names = Literal["checkpoint", "hub_model"]
+"""What a field may hold instead of a path: a checkpoint by a name that insightface, dlib or this
+package knows it by, or a model by its id on the hub."""
+
+
+def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A field with a default and an inclusive range, checked for every loaded config."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def file_path(default: Any = None, *, or_name: Names | None = None) -> Any:
+    """A field that names a file or a folder, or a tuple of them.
+
+    Paths are made absolute for processes that start in another folder. A name that is allowed
+    instead (`or_name`) stays as it is, and so do s3:// addresses and starter:NAME.
+    """
+    return field(default=default, metadata={"path": True, "or_name": or_name})

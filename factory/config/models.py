@@ -1,0 +1,169 @@
+"""Networks and their recipes: recognizer, judge, autoencoder, generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from factory.config.data import AugmentConfig
+from factory.config.field import file_path, knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerConfig:
+    """The space in which everybody exists (VIGFace stage 1)."""
+
+    checkpoint: str = file_path("starter:recognizer", or_name="checkpoint")
+    """Checkpoint folder that conditions generation; starter:NAME is the one in the package."""
+    backbone: Literal["iresnet_mini", "iresnet18", "iresnet34", "iresnet50", "iresnet100"] = (
+        "iresnet50"
+    )
+    """Network to train; mini has a stride-2 stem and thin stages, for CPUs."""
+    embedding_dim: int = knob(512, low=8, high=4096)
+    """Length of an embedding."""
+    dropout: float = knob(0.0, low=0.0, high=0.9)
+    """Dropout before the embedding layer (SER-FIQ needs some)."""
+    margin: Literal["arcface", "cosface", "adaface"] = "arcface"
+    """Margin on the angle (ArcFace), on the cosine (CosFace), or between them by the norm of the
+    feature, which tells an image's quality (AdaFace)."""
+    margin_m: float = knob(0.5, low=0.0, high=1.5)
+    """Final margin: radians for ArcFace, cosine for CosFace, both for AdaFace."""
+    margin_free: float = knob(0.0, low=0.0, high=1.0)
+    """Share of the training with margin 0; small networks start only so."""
+    margin_ramp: float = knob(0.0, low=0.0, high=1.0)
+    """Share of the training in which the margin rises linearly after that."""
+    scale: float = knob(64.0, low=1.0, high=256.0)
+    """Factor s on the cosines."""
+    num_virtual: int = knob(0, low=0)
+    """Virtual prototypes k (classes without images)."""
+    virtual_per_step: Literal["batch", "proportional", "none"] = "batch"
+    """Virtual features a step: as many as the batch (arXiv v1), round(k*b/n) (ICCV), or none, which
+    lets virtual prototypes collapse (VIGFace's ablation)."""
+    sample_rate: float = knob(1.0, low=1e-4, high=1.0)
+    """Share of the classes that are negatives in a step (partial FC); 1 is the full softmax."""
+    batch_norm: Literal["local", "synced", "frozen"] = "local"
+    """Statistics of batch norms: of a rank's own images, of all ranks' (GPUs only), or those stored
+    in the network, which do not move."""
+    quality_weight: float = knob(0.0, low=0.0)
+    """Weight of CR-FIQA's quality head, trained along (the paper's is 10); 0: no head. Its targets
+    take a product with all real prototypes a step, whatever sample_rate is."""
+    epochs: float = knob(40.0, low=0.0)
+    """Passes over the source."""
+    batch_size: int = knob(512, low=2)
+    """Images a step over all processes."""
+    lr: float = knob(0.1, low=0.0)
+    """Learning rate of SGD with Nesterov momentum .9 at the start."""
+    weight_decay: float = knob(5e-4, low=0.0)
+    """L2 penalty of SGD."""
+    schedule: Literal["step", "cosine"] = "step"
+    """step: lr/10 at each milestone; cosine: to 0."""
+    milestones: tuple[float, ...] = (24.0, 30.0, 36.0)
+    """Epochs at which lr is divided by ten."""
+    warmup_epochs: float = knob(0.0, low=0.0)
+    """Linear rise of lr from 0."""
+    ema: float = knob(0.0, low=0.0, high=0.99999)
+    """Decay of the weights' moving average; 0 switches it off."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """A second recognizer that never conditions and only looks."""
+
+    checkpoint: str | None = file_path("starter:judge", or_name="checkpoint")
+    """Checkpoint folder; None: no judge, and the report has no independent figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """Pixels to small latents and back (diffusers' AutoencoderKL on 2x2 pixel blocks)."""
+
+    checkpoint: str = file_path("starter:autoencoder", or_name="checkpoint")
+    """Checkpoint folder, used when generator.space is latents."""
+    widths: tuple[int, ...] = (32, 64, 128)
+    """Channels at 1/2, 1/4, 1/8 of the image side; with block=1 at 1, 1/2, 1/4..."""
+    block: int = knob(2, low=1, high=8)
+    """Side of the pixel blocks that are stacked as channels first. 1: none, for the autoencoder of
+    a text-to-image pipeline (jobs.train_base)."""
+    latent_channels: int = knob(8, low=1, high=64)
+    """Channels of a latent pixel."""
+    kl_weight: float = knob(1e-4, low=0.0)
+    """Weight of the KL term."""
+    perceptual_weight: float = knob(0.5, low=0.0)
+    """Weight of the distance of the recognizer's feature maps and embedding."""
+    epochs: float = knob(20.0, low=0.0)
+    """Passes over the source."""
+    batch_size: int = knob(32, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(1e-3, low=0.0)
+    """Learning rate of AdamW, with a cosine to 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The diffusion model that draws a person from an embedding (VIGFace stage 2)."""
+
+    checkpoint: str = file_path("starter:generator", or_name="checkpoint")
+    """Checkpoint folder that a release samples from."""
+    space: Literal["pixels", "latents"] = "latents"
+    """What is denoised: images, or the autoencoder's normalized latents."""
+    patch: int = knob(2, low=1, high=16)
+    """Side of a token in pixels of the space."""
+    patch_rank: int | None = knob(None, low=1)
+    """Width of the bottleneck in the patch embedding of large patches; None: a full matrix."""
+    width: int = knob(256, low=16)
+    """Width of a token."""
+    depth: int = knob(9, low=3)
+    """Blocks, an odd number: (depth-1)/2 long skips."""
+    num_heads: int = knob(4, low=1)
+    """Attention heads, a divisor of width."""
+    prediction: Literal["x0", "v", "epsilon"] = "v"
+    """What the network estimates."""
+    loss_weighting: Literal["none", "min_snr", "x0"] = "none"
+    """Weight of the error over noise levels, in the network's own prediction: none; min_snr: the
+    min-SNR-gamma weights (gamma 5); x0: that of a plain error on x0."""
+    time_sampling: Literal["uniform", "logit_normal"] = "logit_normal"
+    """How training draws its noise levels."""
+    num_timesteps: int = knob(1000, low=2)
+    """Training timesteps T of the cosine schedule."""
+    condition_dropout: float = knob(0.1, low=0.0, high=1.0)
+    """Share of samples whose condition is zeroed, for classifier-free guidance."""
+    identity_dropout: float = knob(0.0, low=0.0, high=0.9)
+    """Dropout on the projected identity while training (IDiff-Face: .25): a network that cannot
+    read the whole of it varies more."""
+    identity_weight: float = knob(0.0, low=0.0)
+    """lambda of the identity loss ||E(x0^) - E(x)||^2 (VIGFace eq 8)."""
+    identity_batch: int | None = knob(None, low=1)
+    """Samples of each batch that bear the losses on identity and similarity (each costs a decode);
+    None: all."""
+    similarity_tokens: int = knob(0, low=0, high=64)
+    """Further keys and values made of the identity and of a similarity m to it (CemiFace); sampling
+    is then told m by sampler.similarity. 0: no such condition."""
+    similarity_weight: float = knob(0.05, low=0.0)
+    """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m."""
+    pose: bool = False
+    """Show the network an image of the five points, by which sampling chooses the pose (VIGFace,
+    ICCV version); needs source.detector, which finds them in the aligned faces."""
+    init_from: str | None = file_path()
+    """Generator checkpoint whose weights training begins with; None: from nothing."""
+    reset_identity_layers: bool = False
+    """init_from was trained with another recognizer: what reads an identity begins anew, the rest of
+    its weights (how faces look) is taken over."""
+    condition: Literal["image", "prototype"] = "image"
+    """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
+    epochs: float = knob(100.0, low=0.0)
+    """Passes over the source; each image or its mirror."""
+    batch_size: int = knob(64, low=1)
+    """Images a step over all processes."""
+    lr: float = knob(1e-4, low=0.0)
+    """Learning rate of AdamW."""
+    warmup_steps: int = knob(500, low=0)
+    """Steps of linear rise of lr from 0."""
+    weight_decay: float = knob(0.01, low=0.0)
+    """Decoupled weight decay of AdamW."""
+    decay_fraction: float = knob(0.3, low=0.0, high=1.0)
+    """Last fraction of the training in which lr falls linearly to 0."""
+    grad_clip: float = knob(1.0, low=0.0)
+    """Largest gradient norm; 0 switches clipping off."""
+    ema: float = knob(0.999, low=0.0, high=0.99999)
+    """Decay of the weights' moving average that is sampled from."""

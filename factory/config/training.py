@@ -1,0 +1,58 @@
+"""What every training shares: where tensors live, and where and how it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from factory.config.field import file_path, knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """Where tensors live and in which precision."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where torch sees one."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
+    compile: bool = False
+    """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
+    num_threads: int | None = knob(None, low=1)
+    """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
+    zero_stage: int = knob(1, low=0, high=3)
+    """DeepSpeed ZeRO stage, used when more than one process trains: what is cut over the ranks.
+    0: nothing, 1: optimizer states, 2: gradients too, 3: weights too."""
+    num_ranks: int | None = knob(None, low=1)
+    """Processes of a training, started as a gang of Ray actors with one GPU each (fleet.address
+    says where); None: this process alone, or those that torchrun has started."""
+    max_restarts: int = knob(3, low=0)
+    """Times in a row that a gang is started again from its last state without a new one."""
+    accumulate: int = knob(1, low=1)
+    """Micro-batches whose gradients make one step; batch_size is that of the step."""
+    activation_checkpointing: bool = False
+    """Keep only the inputs of residual blocks and compute the rest again in the backward pass:
+    about a third more time, a fraction of the memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every training shares: where it writes and how it goes on."""
+
+    out: str = file_path("runs/training")
+    """Folder of the checkpoint; training again in the same folder resumes."""
+    cache: str | None = file_path()
+    """Folder, of all ranks, where a generator's training keeps what does not change: latents and
+    embeddings of the source, in files that are made once. None: each process makes its own."""
+    seed: int = knob(0, low=0)
+    """Seed of weights, order and augmentation."""
+    save_every_s: float = knob(300.0, low=0.0)
+    """Seconds between resumable states."""
+    log_every: int = knob(50, low=1)
+    """Steps between log lines."""
+    max_steps: int | None = knob(None, low=1)
+    """Stop after so many steps whatever the recipe says; None: the recipe decides."""
+    eval_every: int | None = knob(None, low=1)
+    """Steps between looks at a training. A recognizer is verified on source.pairs where given, else
+    on the held-out people; a generator draws the same few people (sheets/). None: only at the end,
+    and no sheets."""

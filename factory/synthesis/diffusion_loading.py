@@ -1,0 +1,98 @@
+"""release.method=diffusion: checks the generator that draws people from embeddings, and loads it
+(VIGFace, CemiFace)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
+from factory.errors import CheckpointError, ConfigError
+from factory.identities.roster import Roster
+from factory.shots.plan import Plan
+from factory.shots.request import PoseRequest
+from factory.sources import FaceSource
+from factory.sources.pose import learned_range
+from factory.synthesis.generators import DiffusionGenerator, Generator
+from factory.synthesis.networks import Networks
+
+
+def check(config: Config, networks: Networks) -> None:
+    """Find the generator and its autoencoder; raises CheckpointError where they do not fit the
+    recognizer, ConfigError for a sampler that cannot draw with them."""
+    generator = networks.read("generator", config.generator.checkpoint, "generator.checkpoint")
+    if generator["config"]["space"] == "latents":
+        networks.read("autoencoder", config.autoencoder.checkpoint, "autoencoder.checkpoint")
+    networks.check_lineage("generator", generator["lineage"], ("recognizer", "autoencoder"))
+    wanted = generator["config"]["shape"]["embedding_dim"]
+    if networks.embedding_dim != wanted:
+        raise CheckpointError(
+            f"recognizer.checkpoint: embeds in {networks.embedding_dim} values; the generator "
+            f"takes {wanted}"
+        )
+    check_sampler(config, generator["config"])
+
+
+def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+    """The poses that a generator has learned, where it is shown five points."""
+    pose = networks.metadata["generator"]["config"].get("pose")
+    return {"pose": PoseRequest(pose["bins"])} if pose else {}
+
+
+def load(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """The generator in VIGFace's space; adds what it opens to `weights`."""
+    precision = config.compute.precision
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    weights["generator"] = loaded.sha256
+    autoencoder = None
+    if loaded.config["space"] == "latents":
+        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        weights["autoencoder"] = autoencoder.sha256
+    return DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision)
+
+
+def check_sampler(config: Config, generator: dict[str, Any]) -> None:
+    """Raise ConfigError for what a generator (the config in its checkpoint.json) cannot draw."""
+    steps, known = config.sampler.num_steps, int(generator["num_timesteps"])
+    if steps > known:
+        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    if generator["prediction"] == "epsilon" and config.sampler.timestep_spacing == "trailing":
+        raise ConfigError(
+            "sampler.timestep_spacing: got 'trailing' for a generator that estimates epsilon, whose "
+            "error its first step multiplies a thousandfold; want 'logsnr'"
+        )
+    _check_similarity(config, int(generator["shape"].get("similarity_tokens", 0)))
+    _check_pose(config, generator.get("pose"))
+
+
+def _check_similarity(config: Config, tokens: int) -> None:
+    if bool(config.sampler.similarity) != bool(tokens):
+        wanted = "values such as [0.0]" if tokens else "none"
+        raise ConfigError(
+            f"sampler.similarity: got {list(config.sampler.similarity)} for a generator with "
+            f"{tokens} similarity tokens; want {wanted}, or another generator.checkpoint"
+        )
+
+
+def _check_pose(config: Config, learned: dict[str, Any] | None) -> None:
+    """Raise ConfigError for a pose that the generator cannot draw."""
+    for axis, name in enumerate(("yaw", "pitch")):
+        wanted = getattr(config.sampler, name)
+        if wanted and learned is None:
+            raise ConfigError(
+                f"sampler.{name}: got {list(wanted)} for a generator that is shown no points; want "
+                "none, or a generator trained with generator.pose=true"
+            )
+        if wanted and learned is not None:
+            low, high = learned_range(learned["bins"], axis)
+            outside = [value for value in wanted if not low <= value <= high]
+            if outside:
+                raise ConfigError(
+                    f"sampler.{name}: got {outside[0]:g} degrees; the generator learned from "
+                    f"{low:g} to {high:g}"
+                )

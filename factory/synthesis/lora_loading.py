@@ -1,0 +1,67 @@
+"""release.method=lora: checks a finished set of LoRAs and its base model, and loads them
+(ID-Booth)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from factory.config import Config
+from factory.errors import IntegrityError, PlanError
+from factory.identities.roster import Roster
+from factory.shots.plan import Plan
+from factory.shots.prompts import prompt_request
+from factory.sources import FaceSource
+from factory.synthesis.generators import Generator
+from factory.synthesis.lora_generator import LoraGenerator
+from factory.synthesis.lora_sets import detector_sha256, open_loras
+from factory.synthesis.networks import Networks
+from factory.text_to_image.base_model import TextToImage
+from factory.text_to_image.face_crop import open_detector
+
+
+def check(config: Config, networks: Networks) -> None:
+    """Find the LoRAs and their base; raises PlanError or CheckpointError."""
+    loras = open_loras(config)
+    networks.weights |= {"base": str(loras.plan.request.weights["base"]), "loras": loras.sha256}
+
+
+def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+    """The prompts; raises PlanError unless everybody in the source has a LoRA."""
+    people, loras = open_loras(config).unit_of, config.personalization.loras
+    without = [str(name) for name in source.names if name not in people]
+    if without:
+        raise PlanError(
+            f"personalization.loras: {loras} has no LoRA of {without[0]!r} ({len(without)} of "
+            f"{len(source.names)} people of the source); train it on this source"
+        )
+    names, negative = list(source.names), config.base_model.negative_prompt
+    detector = detector_sha256(config)
+    return {"prompts": prompt_request(config.personalization, names, negative, detector)}
+
+
+def load(
+    config: Config, plan: Plan, roster: Roster, device: torch.device, weights: dict[str, str]
+) -> Generator:
+    """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
+    loras, planned = open_loras(config), plan.request.prompts
+    assert planned is not None, "a plan of this method has prompts"
+    found = (config.personalization.crop, detector_sha256(config))
+    if found != (planned.crop, planned.detector):
+        raise IntegrityError(
+            f"personalization.crop, source.detector: got {found[0]} with detector {found[1]}, the "
+            f"release was planned with {planned.crop} and {planned.detector}; use those"
+        )
+    base = TextToImage(config.base_model, device, config.compute.precision)
+    weights |= {"base": base.sha256, "loras": loras.sha256}
+    detector = config.source.detector if planned.crop != "whole" else None
+    return LoraGenerator(
+        loras.fitting(config.personalization),
+        base,
+        loras.store,
+        {person.index: loras.unit_of[person.name] for person in roster.identities},
+        planned.negative_prompt,
+        open_detector(detector) if detector else None,
+        config.source.image_px,
+    )

@@ -1,0 +1,39 @@
+"""The ways of making faces (release.method), each as what it checks, what it adds to a plan's
+request, and how its generator is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from factory.config import Config
+from factory.identities.roster import Roster
+from factory.shots.plan import Plan
+from factory.sources import FaceSource
+from factory.synthesis import diffusion_loading, editor_loading, lora_loading
+from factory.synthesis.generators import Generator
+from factory.synthesis.networks import Networks
+
+Load = Callable[[Config, Plan, Roster, torch.device, dict[str, str]], Generator]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One release.method."""
+
+    check: Callable[[Config, Networks], None]
+    """Find its networks and check that they fit each other and the config; raises FactoryError."""
+    request: Callable[[Config, FaceSource, Networks], dict[str, Any]]
+    """Fields of a PlanRequest that it fills in, after checking the source; raises FactoryError."""
+    load: Load
+    """The generator of a plan; the sha256 of all that it opens is added to the dictionary."""
+
+
+METHODS = {
+    "diffusion": Method(diffusion_loading.check, diffusion_loading.request, diffusion_loading.load),
+    "lora": Method(lora_loading.check, lora_loading.request, lora_loading.load),
+    "edit": Method(editor_loading.check, editor_loading.request, editor_loading.load),
+}
