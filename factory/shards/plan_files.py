@@ -86,6 +86,9 @@ def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
 
 def difference_from(plan: Plan, device: torch.device) -> str | None:
     """First way in which this machine is not the one of the plan, or None."""
-    here = as_dict(environment()) | {"device": device.type}
-    planned = as_dict(plan.request.environment) | {"device": plan.request.compute.device}
+    here = {"environment": as_dict(environment()), "device": device.type}
+    planned = {
+        "environment": as_dict(plan.request.environment),
+        "device": plan.request.compute.device,
+    }
     return first_difference(here, planned)

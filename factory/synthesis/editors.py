@@ -6,9 +6,9 @@ Shapes: B the slots of a batch, px the side of a face; images RGB uint8 [B, px, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from factory.editing.regions import NUM_DRAWS, Regions, regions
 from factory.editing.segmenters import Segmenter
 from factory.quality.scores import Measure
 from factory.recognition.embed import Embedder
-from factory.records import Shot
+from factory.records import DrawnBatch, Shot
 from factory.seeds import stream_seed
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet, points_of
@@ -43,8 +43,17 @@ class Edits:
         return [shot.slot for shot in self.shots]
 
 
-Inpainter = Callable[[Edits], np.ndarray]
-"""What comes into the regions [B, px, px, 3], uint8."""
+class Inpainter(Protocol):
+    """Draws what comes into the regions of edited faces."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a commit record should tell of the making."""
+        ...
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        """RGB uint8 [B, px, px, 3]; only the regions are used of it."""
+        ...
 
 
 class Originals:
@@ -76,24 +85,25 @@ class Editor:
         """Without `paint` images are changed as a whole (classic augmentation)."""
         self._originals, self._inpaint = originals, inpaint
         self._px, self._soft_px, self._segmenter = image_px, soft_px, segmenter
-        self._last: tuple[list[Shot], Edits] | None = None
-        self._batch_size = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell."""
-        return list(getattr(self._inpaint, "remarks", []))
+        return self._inpaint.remarks if self._inpaint else []
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        self._batch_size = max(self._batch_size, batch_size)
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        """Edit the originals of a batch; what they were comes along, to be compared with."""
         edits = self.edits(shots, batch_size)
-        self._last = (shots, edits)
+        originals, alpha = edits.images_BHWC, edits.found.alpha_NHW
         if self._inpaint is None:
-            images = edits.images_BHWC.copy()
+            images = originals.copy()
             draws = np.stack([draws_of(shot, "classic", NUM_PAINTS) for shot in shots])
             images[edits.rows] = classic(images[edits.rows], draws)
-            return images
-        return blend(edits.images_BHWC, self._inpaint(edits), edits.found.alpha_NHW)
+            return DrawnBatch(images, originals)
+        visible = blend(originals, np.full_like(originals, GREY), alpha)
+        occluded_B = np.where(edits.found.usable_N, edits.found.shares_N, np.nan)
+        images = blend(originals, self._inpaint(edits), alpha)
+        return DrawnBatch(images, originals, visible, occluded_B)
 
     def edits(self, shots: list[Shot], batch_size: int) -> Edits:
         """Originals and regions of a batch."""
@@ -111,36 +121,27 @@ class Editor:
         )
         return Edits(shots, images, _only_near(found, shares), kinds)
 
-    def measures(self, embedder: Embedder) -> dict[str, Measure]:
-        """How much of the original is left: cosine to it, to what stays visible of it, and the
-        share of the face that is hidden."""
 
-        def to_original(shots: list[Shot], _: np.ndarray, unit_BD: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            original_BD = embedder.embed(edits.images_BHWC)
-            return np.asarray((unit_BD * original_BD[edits.rows]).sum(1))
+def edit_measures(embedder: Embedder) -> dict[str, Measure]:
+    """Scores of how much is left of an original: cosine to it, to what stays visible of it, and
+    the fraction of the face that is hidden. Those that a batch cannot tell are NaN."""
 
-        def to_visible(shots: list[Shot], _: np.ndarray, unit_BD: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            grey = np.full_like(edits.images_BHWC, GREY)
-            visible_BD = embedder.embed(blend(edits.images_BHWC, grey, edits.found.alpha_NHW))
-            return np.asarray((unit_BD * visible_BD[edits.rows]).sum(1))
+    def cosines(
+        others_BHWC: np.ndarray | None, slots: np.ndarray, unit_SD: np.ndarray
+    ) -> np.ndarray:
+        if others_BHWC is None:
+            return np.full(len(slots), np.nan)
+        return np.asarray((unit_SD * embedder.embed(others_BHWC)[slots]).sum(1))
 
-        def hidden(shots: list[Shot], _: np.ndarray, __: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            shares = np.where(edits.found.usable_N, edits.found.shares_N, np.nan)
-            return np.asarray(shares[edits.rows])
+    def hidden(batch: DrawnBatch, slots: np.ndarray, unit_SD: np.ndarray) -> np.ndarray:
+        none_B = np.full(len(batch.images_BHWC), np.nan)
+        return np.asarray((none_B if batch.occluded_B is None else batch.occluded_B)[slots])
 
-        known = {"original_cosine": to_original}
-        if self._inpaint is not None:
-            known |= {"visible_cosine": to_visible, "occluded": hidden}
-        return known
-
-    def _edits_again(self, shots: list[Shot]) -> Edits:
-        """Those of the batch that was generated last, or of one that was cut up since."""
-        if self._last and self._last[0] is shots:
-            return self._last[1]
-        return self.edits(shots, self._batch_size)
+    return {
+        "original_cosine": lambda batch, slots, unit: cosines(batch.originals_BHWC, slots, unit),
+        "visible_cosine": lambda batch, slots, unit: cosines(batch.visible_BHWC, slots, unit),
+        "occluded": hidden,
+    }
 
 
 def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:

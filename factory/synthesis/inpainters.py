@@ -34,6 +34,10 @@ class UVitInpainter:
     def __init__(self, drawer: DiffusionGenerator, embedder: Embedder) -> None:
         self._drawer, self._embedder = drawer, embedder
 
+    @property
+    def remarks(self) -> list[str]:
+        return self._drawer.remarks
+
     def __call__(self, edits: Edits) -> np.ndarray:
         noise, told = self.inputs(edits)
         return self._drawer.decoded(self.sample(noise, told, edits.shots[0]), edits.shots)
@@ -90,12 +94,18 @@ class ControlNetInpainter:
         return np.stack([scaled(image, side) for image in to_uint8(drawn)])
 
 
-def paint_occluders(edits: Edits) -> np.ndarray:
-    """Painted occluders, no network."""
-    draws = np.zeros((len(edits.kinds), NUM_PAINTS))
-    for shot in edits.shots:
-        draws[shot.slot] = draws_of(shot, "paint", NUM_PAINTS)
-    return draw_over(edits.images_BHWC, edits.found, edits.kinds, draws)
+class OccluderPainter:
+    """Paints occluders without a network."""
+
+    @property
+    def remarks(self) -> list[str]:
+        return []
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        draws = np.zeros((len(edits.kinds), NUM_PAINTS))
+        for shot in edits.shots:
+            draws[shot.slot] = draws_of(shot, "paint", NUM_PAINTS)
+        return draw_over(edits.images_BHWC, edits.found, edits.kinds, draws)
 
 
 def load_inpainter(
@@ -107,7 +117,7 @@ def load_inpainter(
     if editing.method == "classic":
         return None
     if editing.method == "drawn":
-        return paint_occluders
+        return OccluderPainter()
     if editing.method == "controlnet":
         base = TextToImage(config.base_model, device, precision)
         control, weights["editor"] = MaskControlNet.load(str(editing.checkpoint), base)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from factory.config import PersonalizationConfig
-from factory.records import Shot
+from factory.records import DrawnBatch, Shot
 from factory.shards import layout
 from factory.sources.alignment import YuNet, align, scaled
 from factory.store import Store
@@ -57,8 +57,8 @@ class LoraGenerator:
         }
         return [f"{count} {what}" for what, count in found.items() if count]
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        """RGB uint8 [batch_size, px, px, 3]; rows past the shots are padding."""
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        """Faces by slot; a person's shots are drawn together."""
         px = self._face_px
         images = np.zeros((batch_size, px, px, 3), np.uint8)
         ordered = sorted(shots, key=lambda shot: shot.identity)
@@ -68,7 +68,7 @@ class LoraGenerator:
             drawn = self.draw(mine, batch_size)
             for shot in mine:
                 images[shot.slot] = self._face(drawn[shot.slot])
-        return images
+        return DrawnBatch(images)
 
     def draw(self, shots: list[Shot], batch_size: int) -> np.ndarray:
         """The base's images of shots of the person whose LoRA is worn, before any crop."""

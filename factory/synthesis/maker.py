@@ -28,7 +28,7 @@ from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
 from factory.store import Store, open_store
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
-from factory.synthesis.editors import Editor
+from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory
 from factory.synthesis.loading import LoadedRelease, load_release
 
@@ -93,22 +93,22 @@ class ShardMaker:
         return cls.at(loaded, store, config.fleet.max_queued_bytes)
 
     @classmethod
-    def at(cls, loaded: LoadedRelease, store: Store, max_line_bytes: int) -> ShardMaker:
+    def at(cls, loaded: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
         """A maker in an open loaded."""
         plan, roster, recognizer = loaded.plan, loaded.roster, loaded.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
         own_real = {who.index: row[who.name] for who in roster.identities if who.name in row}
         known: dict[str, Measure] = {
-            "cr_fiqa": lambda shots, images, unit: recognizer.cr_fiqa(images),
-            "ser_fiq": lambda shots, images, unit: recognizer.ser_fiq(images),
+            "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
+            "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
         }
         limits = plan.request.filters
         measures = {n: known[n] for n in known if getattr(limits, f"min_{n}") is not None}
-        if isinstance(loaded.generator, Editor):
-            measures |= loaded.generator.measures(recognizer)
+        if plan.request.edits:
+            measures |= edit_measures(recognizer)
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
         encoding = writer.Encoding.of(plan.request)
-        queue = CommitQueue(store, roster.identities, encoding, max_line_bytes)
+        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
         return cls(plan, roster, loaded.generator, recognizer, scorer, queue)
 
     def make(
@@ -161,11 +161,10 @@ class ShardMaker:
     def draw(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores]]:
         """Images of one planned batch, or of some of its slots, with their scores."""
         size = self._plan.request.batch_size(shots[0].attempt)
-        images_BHWC = self._generator.generate(shots, size)
-        unit_BD = self._embedder.embed(images_BHWC)
-        rows = [shot.slot for shot in shots]
-        scores = self._scorer.score(shots, images_BHWC[rows], unit_BD[rows])
-        return list(zip(shots, images_BHWC[rows], scores, strict=True))
+        batch = self._generator.generate(shots, size)
+        scores = self._scorer.score(shots, batch, self._embedder.embed(batch.images_BHWC))
+        images = [batch.images_BHWC[shot.slot] for shot in shots]
+        return list(zip(shots, images, scores, strict=True))
 
     def _shoot(self, shots: list[Shot], progress: UnitProgress) -> None:
         """Draw and judge a batch in the groups its care asks for."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cluster import runtime
-from factory.config import ClusterConfig, FleetConfig
+from factory.config import EstimateConfig, FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.execution import inline
 from factory.execution.retries import RetryState, ids, unwatched
@@ -273,7 +273,7 @@ def test_the_capacity_model_foretells_a_fleet_of_sleepers(fleet, tmp_path):
     measured = ends[-1] - ends[11]
 
     def model_s(count: int) -> float:
-        asked = ClusterConfig(num_nodes=3, open_s=0.0)
+        asked = EstimateConfig(num_nodes=3, open_s=0.0)
         return simulate(asked, 1, Work(count, pause, 0.0)).hours * 3600
 
     foretold = model_s(60) - model_s(12)

@@ -44,7 +44,7 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
 
     from cluster import fleet
 
-    booth = [f"booth.{item}" for item in SMALL] + [
+    booth = [f"personalization.{item}" for item in SMALL] + [
         f"base_model.path={save_base(tmp_path / 'base')}"
     ]
     asked = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]

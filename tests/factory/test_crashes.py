@@ -200,7 +200,7 @@ class Poisoned:
     """A generator that raises for one shot at its first attempt."""
 
     def __init__(self, generator):
-        self._generator = generator
+        self._generator, self.remarks = generator, generator.remarks
 
     def generate(self, shots, batch_size):
         if any((shot.key, shot.attempt) == ("000003_0001", 0) for shot in shots):

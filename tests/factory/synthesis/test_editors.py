@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from factory.config import load
+from factory.config import EditingConfig, FiltersConfig, load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
@@ -29,7 +29,7 @@ from factory.shots.edits import edit_of, kinds_for
 from factory.shots.plan import first_round_shots
 from factory.sources import open_source
 from factory.store import open_store
-from factory.synthesis.editors import Originals
+from factory.synthesis.editors import Originals, edit_measures
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
@@ -47,6 +47,8 @@ EDITED = [
     "shards.image_format=png",
     "plan.micro_batch=4",
 ]
+
+NO_LIMITS = FiltersConfig(**{field.name: None for field in fields(FiltersConfig)})
 
 
 @pytest.fixture
@@ -241,11 +243,13 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     image, _ = editor._originals.look(shots[0].original)
     editor._originals.look = lambda key: (image, np.full((5, 2), np.nan))
     drawn = editor.generate(shots, 4)
-    assert (drawn[shots[0].slot] == image).all()
-    hidden = editor.measures(workshop.recognizer)["occluded"](shots, drawn, np.zeros((1, DIM)))
+    slot = shots[0].slot
+    assert (drawn.images_BHWC[slot] == image).all()
+    measures = edit_measures(workshop.recognizer)
+    hidden = measures["occluded"](drawn, np.array([slot]), np.zeros((1, DIM)))
     assert np.isnan(hidden).all()
     scores = Scores(1.0, -1, -1.0, -1.0, 1.0, 100.0, original_cosine=1.0, occluded=None)
-    limits = build_filters({}, needs_region=True)
+    limits = build_filters(NO_LIMITS, needs_region=True)
     assert apply_filters(scores, limits) == Verdict(False, "no_region")
     assert apply_filters(replace(scores, occluded=0.2), limits).keep
 
@@ -299,7 +303,7 @@ def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
     weights = bytearray((copy / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "weights.safetensors").write_bytes(weights)
-    with pytest.raises(CheckpointError, match=r"editor\.checkpoint: .* has sha256"):
+    with pytest.raises(CheckpointError, match=r"editing\.checkpoint: .* has sha256"):
         preflight(editing("editing.method=uvit", f"editing.checkpoint={copy}"))
 
 
@@ -311,13 +315,15 @@ def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
 
 def test_edits_take_the_originals_in_turn():
     who = Identity(0, "real", "source", 0, 0.1, 0.1, 4, originals=("a", "b"))
-    knobs = {"editor": "drawn", "kinds": ["mask", "hat"], "shares": [0.0], "template": ""}
-    found = [edit_of(knobs, who, (0, 0, image), 0) for image in range(4)]
+    spared = EditingConfig(method="drawn", kinds=("mask", "hat"), occluded_fractions=(0.0,))
+    found = [edit_of(spared, who, (0, 0, image), 0) for image in range(4)]
     assert [edit.original for edit in found] == ["a", "b", "a", "b"]
     assert {edit.kind for edit in found} == {"hat"}  # a mask cannot spare the face
-    knobs |= {"shares": [0.2], "editor": "controlnet", "template": "a person{edit}"}
+    redrawn = replace(
+        spared, occluded_fractions=(0.2,), method="controlnet", template="a person{edit}"
+    )
     drawn = [
-        edit_of(knobs, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
+        edit_of(redrawn, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
     ]
     assert {edit.kind for edit in drawn} == {"mask", "hat"}
     assert {edit.prompt for edit in drawn} == {
@@ -330,19 +336,19 @@ def test_edits_take_the_originals_in_turn():
     ("dotlist", "match"),
     [
         (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
-        (["editing.occluded_fractions=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
-        (["editing.occluded_fractions=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
-        (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.editor=uvit"),
+        (["editing.occluded_fractions=[0.95]"], r"editing\.occluded_fractions: got 0\.95.*hides all of a face"),
+        (["editing.occluded_fractions=[0]", "editing.kinds=[mask]"], r"editing\.occluded_fractions: got 0 with.*want one"),
+        (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.method=uvit"),
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
-        (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
-        (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with editing\.editor"),
-        (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with editing\.editor"),
+        (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with release\.method=edit"),
+        (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with release\.method=edit"),
+        (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with release\.method=edit"),
         (["editing.grounding=/there"], r"editing\.grounding: got /there .*asks about no boxes"),
-        (["sampler.perturb_identity=true"], r"sampler\.turn: got True with editing\.editor"),
+        (["sampler.perturb_identity=true"], r"sampler\.perturb_identity: got True with release\.method=edit"),
         (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
         (["editing.method=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
-        (["editing.method=null", "filters.min_original_cosine=0", "identities.num_virtual=2"],
+        (["release.method=diffusion", "filters.min_original_cosine=0", "identities.num_virtual=2"],
          r"filters\.min_original_cosine: got 0"),
     ],
 )  # fmt: skip
@@ -352,7 +358,9 @@ def test_bad_configs_are_refused_by_name(editing, dotlist, match):
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, controlnet, weights):
-    with pytest.raises(ConfigError, match=r"release\.allow_real: got false with editing\.editor"):
+    with pytest.raises(
+        ConfigError, match=r"release\.allow_real: got false with release\.method=edit"
+    ):
         preflight(editing("release.allow_real=false"))
     with pytest.raises(CheckpointError, match=r"editing\.checkpoint: no checkpoint in"):
         preflight(editing("editing.method=uvit", "editing.checkpoint=/nowhere"))

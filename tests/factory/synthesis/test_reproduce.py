@@ -54,9 +54,9 @@ def test_an_altered_image_is_told_by_its_pixels(released):
 
 def test_another_stack_is_reported(released, monkeypatch):
     config, store = released
-    monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
+    monkeypatch.setattr("factory.shots.environment.sources_sha256", lambda: "other")
     made = reproduce(config, store, "000000_0000")
-    assert made.machine_differs.startswith("factory.sources_sha256")
+    assert made.machine_differs.startswith("environment.sources_sha256")
     assert made.equal
 
 
