@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.metrics import FleetMetrics
-from cluster.runtime import connect, first_actors, node_is_alive, room_for_actors
+from cluster.runtime import actor_class, connect, first_actors, node_is_alive, room_for_actors
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.execution.event_log import EventLog
@@ -149,22 +149,23 @@ class Fleet:
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
         self._metrics, self._events = FleetMetrics(), EventLog(config.events)
-        self._share, count = first_actors(config, len(units))
-        beside_us = NodeAffinitySchedulingStrategy(
+        self._resources, count = first_actors(config, len(units))
+        this_node = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._heartbeat_log = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(
-            HeartbeatLog
+        self._heartbeat_log = actor_class(
+            HeartbeatLog, num_cpus=0, scheduling_strategy=this_node
         ).remote()
-        gpus, cpus = self._share
-        self._actor_class = ray.remote(
+        gpus, cpus = self._resources
+        self._actor_class = actor_class(
+            MakerActor,
             num_gpus=gpus,
             num_cpus=cpus,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=1,
             scheduling_strategy="SPREAD",
-        )(MakerActor)
+        )
         self._workers = [self._start_worker() for _ in range(count)]
 
     def run(self, on_done: OnDone, draining: Draining) -> None:
@@ -198,7 +199,7 @@ class Fleet:
             return
         self._grew = now
         left = len(self._queue) + sum(len(worker.held) for worker in self._workers)
-        room = room_for_actors(self._share, min(self._config.num_workers or left, left))
+        room = room_for_actors(self._resources, min(self._config.num_workers or left, left))
         self._workers += [self._start_worker() for _ in range(room - len(self._workers))]
         ready = sum(worker.ready for worker in self._workers)
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)

@@ -11,13 +11,13 @@ from factory.execution.progress_bar import ProgressBar
 from factory.execution.shutdown import shutdown_on_sigterm
 from factory.records import Shard
 from factory.shards import manifest
-from factory.shots.plan import Plan
+from factory.shots.plan import UnitPlan
 from factory.store import Store
 
 
 def make_missing(
     config: Config,
-    plan: Plan,
+    plan: UnitPlan,
     store: Store,
     open_maker: OpenMaker,
     run_units: RunUnits,

@@ -77,11 +77,11 @@ def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
 def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
     """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
     for no version. Raises PlanError as `earlier_plans` does."""
-    found = []
+    earlier: list[np.ndarray] = []
     for plan in earlier_plans(dataset, version):
         store = dataset.below(f"releases/{plan.request.release.version}")
-        found.insert(0, open_plan(store)[1].unit_ND)
-    return np.concatenate(found) if found else None
+        earlier.insert(0, open_plan(store)[1].unit_ND)
+    return np.concatenate(earlier) if earlier else None
 
 
 def difference_from(plan: Plan, device: torch.device) -> str | None:

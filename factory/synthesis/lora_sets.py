@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, PersonalizationConfig, SourceConfig, as_dict
@@ -130,6 +131,6 @@ def prior_name(plan: LoraPlan) -> str:
     request = plan.request
     recipe = {name: getattr(request.recipe, name) for name in PRIORS}
     recipe["negative_prompt"] = request.base_model.negative_prompt
-    shaped = [request.weights["base"], recipe, as_dict(request.compute)]
+    shaped: list[Any] = [request.weights["base"], recipe, as_dict(request.compute)]
     shaped += [request.seed, request.sampler, request.environment.stack]
     return layout.priors_name(hashlib.sha256(canonical(shaped)).hexdigest())

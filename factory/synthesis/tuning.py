@@ -45,13 +45,17 @@ def tuned_micro_batch(config: Config) -> int:
     try:
         with kept_threads():
             torch.set_num_threads(config.plan.num_threads)
-            generator = _generator(config)
-            return best_size(lambda size: _seconds(generator, shots[:size], size), len(shots))
+            return _tried(config, shots)
     finally:
-        generator = None
         if on_gpu:
             torch.cuda.set_per_process_memory_fraction(1.0)
             torch.cuda.empty_cache()  # because an actor will want this GPU
+
+
+def _tried(config: Config, shots: list[Shot]) -> int:
+    """The best size for a generator that is forgotten afterwards, with its memory."""
+    generator = _generator(config)
+    return best_size(lambda size: _seconds(generator, shots[:size], size), len(shots))
 
 
 def best_size(seconds_of: Callable[[int], float], largest: int = LARGEST) -> int:

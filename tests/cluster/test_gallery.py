@@ -13,13 +13,13 @@ pytestmark = pytest.mark.ray
 
 
 def test_parts_cover_all_rows_once():
-    from cluster.gallery import _cut
+    from cluster.gallery import cut_rows
 
-    shares = _cut(["a", "b", "c"], [5, 1, 4], 3)
+    shares = cut_rows(["a", "b", "c"], [5, 1, 4], 3)
     rows = [(f, row) for share in shares for f, first, stop in share for row in range(first, stop)]
     assert rows == [*(("a", i) for i in range(5)), ("b", 0), *(("c", i) for i in range(4))]
     assert [len(share) for share in shares] == [1, 2, 1]
-    assert [share for share in _cut(["a"], [1], 3) if share] == [[("a", 0, 1)]]
+    assert [share for share in cut_rows(["a"], [1], 3) if share] == [[("a", 0, 1)]]
 
 
 @pytest.mark.parametrize("actors", [0, 1, 3])

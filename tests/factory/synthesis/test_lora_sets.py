@@ -208,5 +208,7 @@ def test_a_release_refuses_another_base_and_people_without_one(
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(more / "stranger" / "0.png")
     with pytest.raises(PlanError, match=r"has no LoRA of 'stranger' \(1 of 5 people"):
         build(booth_config(f"source.path={more}"), inline.run_units, say=quiet)
-    with pytest.raises(ConfigError, match=r"identities\.num_virtual: got 3 with release\.method=lora"):
+    with pytest.raises(
+        ConfigError, match=r"identities\.num_virtual: got 3 with release\.method=lora"
+    ):
         booth_config("identities.num_virtual=3")
