@@ -2,8 +2,8 @@
 
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
 When it dies all of them go back to the front of the queue and another actor takes its place; Ray
-retries nothing, the lease loop does. The logbook, an actor beside the driver, knows which shots
-were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
+retries nothing, the lease loop does. The heartbeat log, an actor on the
+driver's node, knows which shots were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from factory.execution.inline import Draining, OnDone, OpenMaker, never
 from factory.execution.retries import RetryState, ShotId
 from factory.records import Shard
 
-ON_THE_LINE = 2
+UNCOMMITTED = 2
 """Units that an actor may have drawn and not committed, beside those it is called for."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
@@ -169,7 +169,7 @@ class Fleet:
         self._workers = [self._start_worker() for _ in range(count)]
 
     def run(self, on_done: OnDone, draining: Draining) -> None:
-        """Lease, wait, take back, until the queue and all hands are empty."""
+        """Lease, wait, take back, until the queue is empty and every unit is committed."""
         try:
             while True:
                 if draining():
@@ -192,8 +192,10 @@ class Fleet:
         )
 
     def _grow(self) -> None:
-        """Hire for nodes that have joined; those that leave take their actors along, whose
-        successors wait for room."""
+        """Start workers on nodes that have joined.
+
+        Nodes that leave take their actors along, whose successors wait for room.
+        """
         now = time.monotonic()
         if now - self._grew < GROW_S:
             return
@@ -205,7 +207,7 @@ class Fleet:
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
-        """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
+        """Give units to the worker with the fewest; one with nothing to draw waits for its commits."""
         while self._queue:
             retry = self._retries.get(self._queue[0], RetryState())
             free = [worker for worker in self._workers if self._may_take(worker, retry)]
@@ -223,7 +225,7 @@ class Fleet:
         if not worker.ready or worker.alone or (retry.alone and worker.held):
             return False
         limit = self._config.units_in_flight
-        return len(worker.calls) < limit and len(worker.held) < limit + ON_THE_LINE
+        return len(worker.calls) < limit and len(worker.held) < limit + UNCOMMITTED
 
     def _collect(self, on_done: OnDone) -> None:
         owner = {ref: worker for worker in self._workers for ref in worker.calls}
@@ -265,7 +267,7 @@ class Fleet:
                 self._replace(worker, TimeoutError(reason), on_done)
 
     def _replace(self, worker: Worker, error: Exception, on_done: OnDone) -> None:
-        """Take a dead actor's units back, learn from what it had in hand, hire another."""
+        """Take a dead actor's units back, learn from what it had in hand, start another."""
         if getattr(error, "actor_init_failed", False):
             raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
         for ref, shards in worker.results_left():

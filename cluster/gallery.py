@@ -81,10 +81,9 @@ class ShardedGallery:
 
 
 def open_galleries(config: Config) -> list[FixedGallery]:
-    """What identities.gallery names, over fleet.gallery_actors actors (at most as many as the
-    cluster has CPUs for); in this process for 0.
+    """What identities.gallery names, searched by fleet.gallery_actors actors.
 
-    Raises PlanError when a node does not see the files, FactoryError when an actor dies.
+    At most as many as the cluster has CPUs for; in this process for 0. Raises PlanError when a node does not see the files, FactoryError when an actor dies.
     """
     files = [file.absolute() for file in gallery_files(config)]
     sizes = [len(MappedGallery(str(file))) for file in files]

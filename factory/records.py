@@ -1,4 +1,4 @@
-"""What flows between the rooms of the factory, in the order things come to be (RELEASE).
+"""What flows between the rooms of the factory, in the order things come to be (PROTOCOL).
 
 identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothing else crosses.
 """

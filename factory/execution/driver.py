@@ -21,16 +21,16 @@ def make_missing(
     store: Store,
     open_maker: OpenMaker,
     run_units: RunUnits,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Make them with progress and draining; `store` is that of the plan."""
     done = manifest.committed_units(store)
     missing = [unit.index for unit in plan.units if unit.index not in done]
     if done:
-        say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
+        log(f"resuming: {len(done)} of {len(plan.units)} units are committed")
     if missing:
         allowed, events = config.release.max_failed_fraction, EventLog(config.fleet.events)
-        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(say) as draining:
+        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(log) as draining:
 
             def on_done(shard: Shard) -> None:
                 events.committed(shard)

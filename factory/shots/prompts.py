@@ -1,5 +1,7 @@
-"""What a text-to-image model is asked for: a template whose blanks are drawn for every shot
-(ID-Booth's prompt lists, METHODS 3)."""
+"""Prompts of a text-to-image model: a template whose blanks are drawn for every shot.
+
+ID-Booth's prompt lists, METHODS 3.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ LISTS = {
     "expression": "expressions",
     "light": "lights",
 }
-"""Blanks of personalization.template and the fields that fill them; {gender} is filled from personalization.genders."""
+"""Blanks of personalization.template and the fields that fill them; personalization.genders fills
+{gender}."""
 
 
 def prompt_request(

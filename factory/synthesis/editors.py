@@ -1,5 +1,6 @@
-"""Edits faces that exist, as a Generator: a region redrawn or painted, all else put back to the bit
-(Mask-ControlNet, METHODS 4). What comes into a region is paints.py's business.
+"""Edits faces that exist: a region is redrawn or painted, all else put back to the bit.
+
+Mask-ControlNet, METHODS 4. What comes into a region is the business of inpainters.py.
 
 Shapes: B the slots of a batch, px the side of a face; images RGB uint8 [B, px, px, 3].
 """
@@ -23,8 +24,8 @@ from factory.sources import FaceSource
 from factory.sources.alignment import YuNet, points_of
 
 LARGEST_MISS = 0.03
-"""A region that misses the share it shall hide by more is none."""
-LOOKED_AT = 512
+"""A region that misses the fraction it shall hide by more is none."""
+CACHED_ORIGINALS = 512
 """Originals that are kept decoded, with their points."""
 GREY = 127
 
@@ -35,7 +36,7 @@ class Edits:
 
     shots: list[Shot]
     images_BHWC: np.ndarray
-    found: Regions
+    regions: Regions
     kinds: list[str]
 
     @property
@@ -60,19 +61,21 @@ class Originals:
     """The source's faces by key, and where their five points lie."""
 
     def __init__(self, source: FaceSource, detector: YuNet | None) -> None:
-        self._place = {key: place for place, key in enumerate(source.keys)}
+        self._index = {key: index for index, key in enumerate(source.keys)}
         self._source, self._detector = source, detector
-        self.look = lru_cache(LOOKED_AT)(self._look)
+        self.face_of = lru_cache(CACHED_ORIGINALS)(self._read)
 
-    def _look(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """(RGB uint8 [px, px, 3], points [5, 2], NaN where none are found)."""
-        image = self._source[self._place[key]].image_HWC
+        image = self._source[self._index[key]].image_HWC
         return image, points_of(image[None], self._detector)[0]
 
 
 class Editor:
-    """Redraws, paints, or changes as a whole; an image that cannot be edited stays as it was, for
-    the filters to reject."""
+    """A generator that redraws or paints regions of originals, or changes them as a whole.
+
+    An image that cannot be edited stays as it was, for the filters to reject.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Editor:
         soft_px: float,
         segmenter: Segmenter | None = None,
     ) -> None:
-        """Without `paint` images are changed as a whole (classic augmentation)."""
+        """Without `inpaint` images are changed as a whole (classic augmentation)."""
         self._originals, self._inpaint = originals, inpaint
         self._px, self._soft_px, self._segmenter = image_px, soft_px, segmenter
 
@@ -94,14 +97,14 @@ class Editor:
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         """Edit the originals of a batch; what they were comes along, to be compared with."""
         edits = self.edits(shots, batch_size)
-        originals, alpha = edits.images_BHWC, edits.found.alpha_NHW
+        originals, alpha = edits.images_BHWC, edits.regions.alpha_NHW
         if self._inpaint is None:
             images = originals.copy()
             draws = np.stack([draws_of(shot, "classic", NUM_PAINTS) for shot in shots])
             images[edits.rows] = classic(images[edits.rows], draws)
             return DrawnBatch(images, originals)
         visible = blend(originals, np.full_like(originals, GREY), alpha)
-        occluded_B = np.where(edits.found.usable_N, edits.found.shares_N, np.nan)
+        occluded_B = np.where(edits.regions.usable_N, edits.regions.shares_N, np.nan)
         images = blend(originals, self._inpaint(edits), alpha)
         return DrawnBatch(images, originals, visible, occluded_B)
 
@@ -109,22 +112,25 @@ class Editor:
         """Originals and regions of a batch."""
         images = np.zeros((batch_size, self._px, self._px, 3), np.uint8)
         points, draws = np.full((batch_size, 5, 2), np.nan), np.zeros((batch_size, NUM_DRAWS))
-        kinds, shares = ["blocks"] * batch_size, [0.0] * batch_size
+        kinds, fractions = ["blocks"] * batch_size, [0.0] * batch_size
         for shot in shots:
-            images[shot.slot], points[shot.slot] = self._originals.look(shot.original)
+            images[shot.slot], points[shot.slot] = self._originals.face_of(shot.original)
             draws[shot.slot] = draws_of(shot, "region", NUM_DRAWS)
             if self._inpaint is not None:
-                kinds[shot.slot], shares[shot.slot] = shot.edit, float(shot.occlusion or 0)
+                kinds[shot.slot], fractions[shot.slot] = shot.edit, float(shot.occlusion or 0)
         faces = self._segmenter.faces(images, points) if self._segmenter else None
-        found = regions(
-            points, kinds, shares, draws, self._px, soft_px=self._soft_px, face_NHW=faces
+        placed = regions(
+            points, kinds, fractions, draws, self._px, soft_px=self._soft_px, face_NHW=faces
         )
-        return Edits(shots, images, _only_near(found, shares), kinds)
+        return Edits(shots, images, _only_near(placed, fractions), kinds)
 
 
 def edit_measures(embedder: Embedder) -> dict[str, Measure]:
-    """Scores of how much is left of an original: cosine to it, to what stays visible of it, and
-    the fraction of the face that is hidden. Those that a batch cannot tell are NaN."""
+    """Scores of how much is left of an original.
+
+    Cosine to it, cosine to what stays visible of it, and the fraction of the face that is hidden;
+    NaN where a batch does not say.
+    """
 
     def cosines(
         others_BHWC: np.ndarray | None, slots: np.ndarray, unit_SD: np.ndarray
@@ -149,9 +155,9 @@ def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(stream_seed(shot.seed, what))).random(count)
 
 
-def _only_near(found: Regions, shares: list[float]) -> Regions:
+def _only_near(placed: Regions, fractions: list[float]) -> Regions:
     """Regions that hide what they shall; others are none."""
-    missed = np.abs(found.shares_N - np.array(shares)) > LARGEST_MISS
-    usable_N = found.usable_N & ~missed
-    alpha = found.alpha_NHW * usable_N[:, None, None]
-    return replace(found, alpha_NHW=alpha, usable_N=usable_N)
+    off = np.abs(placed.shares_N - np.array(fractions)) > LARGEST_MISS
+    usable_N = placed.usable_N & ~off
+    alpha = placed.alpha_NHW * usable_N[:, None, None]
+    return replace(placed, alpha_NHW=alpha, usable_N=usable_N)

@@ -107,14 +107,16 @@ class DiffusionGenerator:
                 away_BD[shot.slot] = self._roster_ND[shot.negative_identity]
                 away_similarity_B[shot.slot] = shot.similarity or 0.0
         if self._pose is not None:
-            told_seen = self._landmarks(shots, batch_size).to(self._device)
+            landmarks = self._landmarks(shots, batch_size).to(self._device)
         else:
-            told_seen = None
+            landmarks = None
         tensors = [identity_BD, away_BD, guidance_B]
         if self._shape.similarity_tokens:
             tensors += [similarity_B, away_similarity_B]
-        told = Conditioning(*(tensor.to(self._device) for tensor in tensors), seen_BSHW=told_seen)
-        return noise.to(self._device), told
+        conditioning = Conditioning(
+            *(tensor.to(self._device) for tensor in tensors), seen_BSHW=landmarks
+        )
+        return noise.to(self._device), conditioning
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""
@@ -127,10 +129,10 @@ class DiffusionGenerator:
         return landmark_images(points, px)
 
     @torch.inference_mode()
-    def sample(self, noise: torch.Tensor, told: Conditioning, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._network, self._process, self._prediction, told, interval)
+        denoise = guided(self._network, self._process, self._prediction, conditioning, interval)
         with autocast(self._device, self._precision):
             return sample(
                 like.sampler, denoise, noise, self._process, like.num_steps, like.timestep_spacing

@@ -16,7 +16,7 @@ from factory.store import Store
 from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.text_to_image.lora import Lora
 
-WORDS_KEPT = 256
+CACHED_PROMPTS = 256
 """Prompts whose encoding is kept."""
 
 
@@ -37,25 +37,27 @@ class LoraGenerator:
         detector: YuNet | None,
         face_px: int,
     ) -> None:
-        """`unit_of` says which LoRA in the set `loras` is an identity's; without a detector an
-        image is an aligned face already."""
+        """`unit_of` says which LoRA in the set `loras` is an identity's.
+
+        Without a detector an image is an aligned face already.
+        """
         self._base, self._loras, self._unit_of = base, loras, unit_of
         self._lora = Lora(base.unet, config, base.sha256)
         self._away = base.encode_prompts([negative_prompt])
         self._detector, self._face_px = detector, face_px
         self._matrices = lru_cache(config.lora_cache)(self._read)
-        self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.encode_prompts([prompt]))
+        self._words = lru_cache(CACHED_PROMPTS)(lambda prompt: base.encode_prompts([prompt]))
         self._loaded: int | None = None
         self._faceless = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell of the prompts."""
-        found = {
+        counts = {
             "prompts were longer than the text encoder reads, and cut": self._base.too_long,
             "images so far showed no face, and were taken whole": self._faceless,
         }
-        return [f"{count} {what}" for what, count in found.items() if count]
+        return [f"{count} {what}" for what, count in counts.items() if count]
 
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         """Faces by slot; a person's shots are drawn together."""
@@ -71,7 +73,7 @@ class LoraGenerator:
         return DrawnBatch(images)
 
     def draw(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        """The base's images of shots of the person whose LoRA is worn, before any crop."""
+        """The base's images of shots of the person whose LoRA is loaded, before any crop."""
         seeds, prompts = [0] * batch_size, [shots[0].prompt] * batch_size
         for shot in shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
@@ -91,8 +93,7 @@ class LoraGenerator:
         return self._lora.from_bytes(self._loras.get(name), f"{self._loras.url}/{name}")
 
     def _face(self, image_HWC: np.ndarray) -> np.ndarray:
-        """The aligned face in an image; the whole of it where none is found, for the filters to
-        reject."""
+        """The aligned face in an image; all of the image where none is found, for the filters."""
         if self._detector is not None:
             landmarks_52 = self._detector.landmarks(image_HWC)
             if landmarks_52 is not None:

@@ -1,6 +1,6 @@
 """Sets of LoRAs, one for every person of a source: their plan, their people, a finished set.
 
-A unit is a person; a set is done when every unit is committed, as a release is (RELEASE).
+A unit is a person; a set is done when every unit is committed, as a release is (PROTOCOL).
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ PRIORS = "num_prior prior_steps prior_guidance prior_prompt".split()
 
 
 def detector_sha256(config: Config) -> str | None:
-    """Digest of the detector by which faces are cut from what a base draws; None where all of an
-    image is the face. Raises ConfigError for one that is not there."""
+    """Digest of the detector by which faces are cut from what a base draws.
+
+    None where all of an image is the face. Raises ConfigError for a file that is not there.
+    """
     detector = config.source.detector if config.personalization.crop != "whole" else None
     if detector and not Path(detector).is_file():
         raise ConfigError(f"source.detector: no file {detector!r}; want YuNet's .onnx")
@@ -57,8 +59,10 @@ class LoraSet:
 
 
 def open_loras(config: Config) -> LoraSet:
-    """The set that personalization.loras names; raises PlanError when it is not finished, CheckpointError
-    when it belongs to another base."""
+    """The set that personalization.loras names.
+
+    Raises PlanError when it is not finished, CheckpointError when it belongs to another base.
+    """
     prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
     if not store.exists(layout.SUCCESS):
@@ -67,10 +71,10 @@ def open_loras(config: Config) -> LoraSet:
             "with this personalization.loras and release.dataset"
         )
     plan = LoraPlan.from_json(store.get(layout.PLAN))
-    base, here = plan.request.weights["base"], digest(config.base_model)
-    if base != here:
+    base, found = plan.request.weights["base"], digest(config.base_model)
+    if base != found:
         raise CheckpointError(
-            f"base_model.path: has sha256 {here[:12]}, the LoRAs were trained on "
+            f"base_model.path: has sha256 {found[:12]}, the LoRAs were trained on "
             f"{str(base)[:12]}; use that base"
         )
     shards = manifest.collect(store, plan).shards
@@ -122,8 +126,8 @@ def photographs(config: Config) -> SourceConfig:
 def face_crop(config: Config, face_px: int) -> FaceCrop:
     """How faces are cut from a base's images."""
     detector = config.source.detector
-    found = YuNet(detector) if detector and config.personalization.crop != "whole" else None
-    return FaceCrop(config.personalization.crop, found, face_px)
+    yunet = YuNet(detector) if detector and config.personalization.crop != "whole" else None
+    return FaceCrop(config.personalization.crop, yunet, face_px)
 
 
 def prior_name(plan: LoraPlan) -> str:

@@ -1,6 +1,6 @@
 """ShardMaker: one unit of the plan to one committed shard.
 
-generate -> embed -> score -> judge -> top up, then down the line (encode, pack, commit). Everything
+generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit). Everything
 that decides a byte comes from the plan: batches have the planned shape, seeds are counters, threads
 are fixed.
 """
@@ -35,7 +35,7 @@ from factory.synthesis.loading import LoadedRelease, load_release
 
 @dataclass
 class UnitProgress:
-    """The unit in hand: how it is to be made, and what has become of its shots so far."""
+    """The unit in hand: what is known of it, and what has become of its shots so far."""
 
     retry: RetryState
     heartbeat: Heartbeat
@@ -82,22 +82,28 @@ class ShardMaker:
 
     @classmethod
     def open(cls, config: Config, release: str) -> ShardMaker:
-        """Load the plan below `release` and the weights `config` names; raises IntegrityError when
-        this process could not make the planned bytes."""
+        """Load the plan below `release` and the weights `config` names.
+
+        Raises IntegrityError when this process could not make the planned bytes.
+        """
         store = open_store(config.store).below(release)
-        loaded = load_release(config, store)
-        if loaded.differences:
+        release = load_release(config, store)
+        if release.differences:
             raise IntegrityError(
-                f"this maker is not as planned ({loaded.differences}); bytes would differ"
+                f"this maker is not as planned ({release.differences}); bytes would differ"
             )
-        return cls.at(loaded, store, config.fleet.max_queued_bytes)
+        return cls.at(release, store, config.fleet.max_queued_bytes)
 
     @classmethod
-    def at(cls, loaded: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
+    def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
         """A maker in an open loaded."""
-        plan, roster, recognizer = loaded.plan, loaded.roster, loaded.recognizer
+        plan, roster, recognizer = release.plan, release.roster, release.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
-        own_real = {who.index: row[who.name] for who in roster.identities if who.name in row}
+        own_real = {
+            identity.index: row[identity.name]
+            for identity in roster.identities
+            if identity.name in row
+        }
         known: dict[str, Measure] = {
             "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
             "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
@@ -109,12 +115,12 @@ class ShardMaker:
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
-        return cls(plan, roster, loaded.generator, recognizer, scorer, queue)
+        return cls(plan, roster, release.generator, recognizer, scorer, queue)
 
     def make(
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
     ) -> list[Shard]:
-        """Make a unit and send it down the line; the shards that were committed meanwhile.
+        """Make a unit and queue it; the shards that were committed meanwhile.
 
         Raises FactoryError when nothing may go on.
         """
@@ -152,7 +158,7 @@ class ShardMaker:
         return self._commits.finished()
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
-        """Wait for the units on the line; the shards that were committed since the last call."""
+        """Wait for the units in the queue; the shards that were committed since the last call."""
         return self._commits.drain(lambda: heartbeat(()))
 
     def close(self) -> None:
@@ -175,8 +181,11 @@ class ShardMaker:
             self._shoot_group(group, progress)
 
     def _shoot_group(self, shots: list[Shot], progress: UnitProgress) -> None:
-        """Draw and judge. When it raises, its slots are drawn one by one, with the same bytes (they
-        do not depend on neighbours), and only those that raise are quarantined."""
+        """Draw a group of shots and judge their faces.
+
+        When drawing raises, the slots are drawn one by one, with the same bytes (they do not depend
+        on neighbours), and only those that raise are quarantined.
+        """
         progress.heartbeat(ids(shots))
         try:
             drawn = self.draw(shots)

@@ -1,4 +1,4 @@
-"""Make one published image again from its metadata row, and compare (RELEASE, invariant 7)."""
+"""Make one published image again from its metadata row, and compare (PROTOCOL, invariant 7)."""
 
 from __future__ import annotations
 

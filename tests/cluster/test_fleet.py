@@ -170,7 +170,7 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
     sums = []
     for name, runner in (("inline", inline.run_units), ("ray", fleet.run_units)):
         config = release_config(f"store.url={tmp_path / name}", "fleet.num_workers=2")
-        build(config, runner, say=lambda line: None)
+        build(config, runner, log=lambda line: None)
         store = LocalStore(tmp_path / name).below(layout.release_prefix("tiny", "0.1.0"))
         sums.append(store.get(layout.SUMS))
     assert sums[0] == sums[1]
@@ -229,16 +229,16 @@ def test_an_operator_sees_the_counts(fleet, tmp_path):
     drawn = set(re.findall(r"ray_factory_\w+", json.dumps(dashboard)))
     assert seen["ray_factory_retries_total"] >= 6
     assert seen["ray_factory_upload_seconds_total"] > 0.5
-    asked = drawn - {"ray_factory_rejected_total"}  # nothing was
-    assert asked <= set(seen), "the dashboard asks for what is not there"
+    request = drawn - {"ray_factory_rejected_total"}  # nothing was
+    assert request <= set(seen), "the dashboard asks for what is not there"
 
 
 def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
     share = (0.0, 1.0)
     assert runtime.first_actors(FleetConfig(num_workers=8), 100) == (share, 3)
     assert runtime.first_actors(FleetConfig(), 2) == (share, 2)
-    asked = FleetConfig(num_workers=8, autoscale=True)
-    assert runtime.first_actors(asked, 100) == ((1.0, 0.0), 8)  # where there is no GPU yet
+    request = FleetConfig(num_workers=8, autoscale=True)
+    assert runtime.first_actors(request, 100) == ((1.0, 0.0), 8)  # where there is no GPU yet
     with pytest.raises(FactoryError, match=r"fleet\.min_workers: .* room for 0 actors"):
         runtime.first_actors(FleetConfig(cpus_per_actor=64), 10)
     with pytest.raises(FactoryError, match="room for 3 actors of 0 GPUs and 1 CPUs, want 4"):
@@ -273,8 +273,8 @@ def test_the_capacity_model_foretells_a_fleet_of_sleepers(fleet, tmp_path):
     measured = ends[-1] - ends[11]
 
     def model_s(count: int) -> float:
-        asked = EstimateConfig(num_nodes=3, open_s=0.0)
-        return simulate(asked, 1, Work(count, pause, 0.0)).hours * 3600
+        request = EstimateConfig(num_nodes=3, open_s=0.0)
+        return simulate(request, 1, Work(count, pause, 0.0)).hours * 3600
 
     foretold = model_s(60) - model_s(12)
     print(json.dumps({"measured_s": round(measured, 2), "foretold_s": round(foretold, 2)}))

@@ -77,7 +77,7 @@ def controlnet(tmp_path_factory):
 
 
 def released(config):
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(store) == []
     rows = [row for unit in open_plan(store)[0].units for row in metadata_rows(store, unit.index)]
@@ -201,7 +201,7 @@ def test_classic_augmentation_is_a_release_as_well(editing):
 
 def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, tmp_path):
     first = release_config("shards.image_format=png")
-    build(first, run_units, say=lambda line: None)
+    build(first, run_units, log=lambda line: None)
     folder = tmp_path / "store" / layout.release_prefix("tiny", "0.1.0")
     config = editing(
         "source.kind=webdataset",
@@ -209,7 +209,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
         "release.allow_real=false",
         "release.dataset=more",
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below(layout.release_prefix("more", "0.1.0"))
     body = json.loads(store.get(layout.MANIFEST))
     origin = json.loads((folder / layout.MANIFEST).read_text())
@@ -222,7 +222,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     allowed = editing(
         "source.kind=webdataset", f"source.path={folder}", "release.dataset=allowed"
     )  # allow_real is true, and yet nobody real is in it
-    build(allowed, run_units, say=lambda line: None)
+    build(allowed, run_units, log=lambda line: None)
     store = open_store(allowed.store).below(layout.release_prefix("allowed", "0.1.0"))
     assert "holds nobody real" in store.get(layout.CARD).decode()
     body = (folder / layout.MANIFEST).read_text()
@@ -240,8 +240,8 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     workshop = load_release(config, store)
     shots = shots_of_rows(metadata_rows(store, 0))[:1]
     editor = workshop.generator
-    image, _ = editor._originals.look(shots[0].original)
-    editor._originals.look = lambda key: (image, np.full((5, 2), np.nan))
+    image, _ = editor._originals.face_of(shots[0].original)
+    editor._originals.face_of = lambda key: (image, np.full((5, 2), np.nan))
     drawn = editor.generate(shots, 4)
     slot = shots[0].slot
     assert (drawn.images_BHWC[slot] == image).all()
@@ -271,13 +271,13 @@ def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
 
 def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch):
     """Without editing.points=detector every blob has the template's points; here some have none."""
-    plain = Originals._look
+    plain = Originals._read
 
     def look(self, key):
         image, points = plain(self, key)
         return image, points * np.nan if key.endswith("/0") else points
 
-    monkeypatch.setattr(Originals, "_look", look)
+    monkeypatch.setattr(Originals, "_read", look)
     config = editing("plan.max_rounds=1")
     store, rows = released(config)
     assert len(rows) == PEOPLE * (IMAGES - 1)
@@ -285,7 +285,7 @@ def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch
     assert counts["reasons"] == {"no_region": PEOPLE}
     assert "rejected: no_region" not in store.get(layout.REPORT).decode()
     shown = editing("plan.max_rounds=1", "audit.show_real=true", "release.dataset=shown")
-    build(shown, run_units, say=lambda line: None)
+    build(shown, run_units, log=lambda line: None)
     page = open_store(shown.store).below(layout.release_prefix("shown", "0.1.0")).get(layout.REPORT)
     assert "rejected: no_region" in page.decode()
 
@@ -310,7 +310,7 @@ def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
 def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
     config = editing("filters.min_original_cosine=0.9999", "plan.max_rounds=1")
     with pytest.raises(PlanError, match="unlike_original"):
-        build(config, run_units, say=lambda line: None)
+        build(config, run_units, log=lambda line: None)
 
 
 def test_edits_take_the_originals_in_turn():

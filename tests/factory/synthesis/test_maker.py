@@ -284,7 +284,7 @@ def test_a_turned_condition_keeps_its_length_and_angle():
 )
 def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config, setting):
     config = release_config(setting, "sampler.guidance=2", "sampler.num_steps=4")
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below("tiny/releases/0.1.0")
     rows = metadata_rows(store, 0)
     name = setting.partition("=")[0].removeprefix("sampler.")

@@ -20,7 +20,7 @@ from factory.synthesis.reproduce import reproduce
 @pytest.fixture
 def released(release_config):
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     return config, open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
 
 

@@ -68,13 +68,13 @@ def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
     monkeypatch.setattr(tuning, "best_size", lambda f, largest: tried.append(f(2)) or 2)
     config = release_config("plan.micro_batch=null")
     said: list[str] = []
-    build(config, run_units, say=said.append)
+    build(config, run_units, log=said.append)
     plan = read_plan(open_store(config.store).below("tiny/releases/0.1.0"))
     assert plan is not None
     assert plan.request.plan.micro_batch == 2
     assert len(tried) == 1
     assert tried[0] > 0
-    build(config, run_units, say=said.append)  # the same plan, not tried again
+    build(config, run_units, log=said.append)  # the same plan, not tried again
     assert len(tried) == 1
     assert "nothing to do" in said[-1]
 
