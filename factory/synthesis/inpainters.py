@@ -62,8 +62,8 @@ class ControlNetInpainter:
         self, base: TextToImage, control: MaskControlNet, negative_prompt: str, precision: str
     ) -> None:
         self._base, self._control, self._precision = base, control, precision
-        self._away = base.encode_prompts([negative_prompt])
-        self._words = lru_cache(256)(lambda prompt: base.encode_prompts([prompt]))
+        self._negative = base.encode_prompts([negative_prompt])
+        self._encode_prompt = lru_cache(256)(lambda prompt: base.encode_prompts([prompt]))
 
     @property
     def remarks(self) -> list[str]:
@@ -76,17 +76,15 @@ class ControlNetInpainter:
         for shot in edits.shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
         images = np.stack([scaled(image, px) for image in edits.images_BHWC])
-        seen6 = condition(images, resized(edits.regions.alpha_NHW, px), "inference")
-        like, words = (
-            edits.shots[0],
-            PromptEmbedding.join([self._words(prompt) for prompt in prompts]),
-        )
+        condition_B6HW = condition(images, resized(edits.regions.alpha_NHW, px), "inference")
+        like = edits.shots[0]
+        positive = PromptEmbedding.join([self._encode_prompt(prompt) for prompt in prompts])
         drawn = redraw(
             self._base,
             self._control,
-            seen6,
-            words,
-            self._away.rows([0] * count),
+            condition_B6HW,
+            positive,
+            self._negative.rows([0] * count),
             self._base.noise(seeds),
             (like.sampler, like.num_steps, like.guidance),
             self._precision,

@@ -138,14 +138,14 @@ def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None
 
 
 def _means(store: Store, plan: LoraPlan) -> dict[str, Any]:
-    """Means over people of what their stories say."""
-    metadata = [
+    """Means over people of what was measured of their LoRAs."""
+    measured = [
         json.loads(store.get(layout.lora_metadata_name(unit.index)))["metrics"]
         for unit in plan.units
         if store.exists(layout.lora_metadata_name(unit.index))
     ]
-    means: dict[str, Any] = {"num_people": len(metadata)}
+    means: dict[str, Any] = {"num_people": len(measured)}
     for key in ("num_images", "no_face", "error", "prior_error", "identity"):
-        values = [metrics[key] for metrics in metadata if metrics.get(key) is not None]
+        values = [metrics[key] for metrics in measured if metrics.get(key) is not None]
         means[key] = float(np.mean(values)) if values else None
     return means

@@ -43,10 +43,12 @@ class LoraGenerator:
         """
         self._base, self._loras, self._unit_of = base, loras, unit_of
         self._lora = Lora(base.unet, config, base.sha256)
-        self._away = base.encode_prompts([negative_prompt])
+        self._negative = base.encode_prompts([negative_prompt])
         self._detector, self._face_px = detector, face_px
         self._matrices = lru_cache(config.lora_cache)(self._read)
-        self._words = lru_cache(CACHED_PROMPTS)(lambda prompt: base.encode_prompts([prompt]))
+        self._encode_prompt = lru_cache(CACHED_PROMPTS)(
+            lambda prompt: base.encode_prompts([prompt])
+        )
         self._loaded: int | None = None
         self._faceless = 0
 
@@ -77,10 +79,12 @@ class LoraGenerator:
         seeds, prompts = [0] * batch_size, [shots[0].prompt] * batch_size
         for shot in shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
-        words = PromptEmbedding.join([self._words(prompt) for prompt in prompts])
-        away = self._away.rows([0] * batch_size)
+        positive = PromptEmbedding.join([self._encode_prompt(prompt) for prompt in prompts])
+        negative = self._negative.rows([0] * batch_size)
         like, noise = shots[0], self._base.noise(seeds)
-        return self._base.draw(words, away, noise, like.sampler, like.num_steps, like.guidance)
+        return self._base.draw(
+            positive, negative, noise, like.sampler, like.num_steps, like.guidance
+        )
 
     def _load_lora(self, identity: int) -> None:
         """Exchange the LoRA unless it is the one that is there."""

@@ -81,12 +81,12 @@ class ShardMaker:
         self._filters = build_filters(plan.request.filters, needs_region=needs_region)
 
     @classmethod
-    def open(cls, config: Config, release: str) -> ShardMaker:
-        """Load the plan below `release` and the weights `config` names.
+    def open(cls, config: Config, prefix: str) -> ShardMaker:
+        """Load the plan below `prefix` and the weights `config` names.
 
         Raises IntegrityError when this process could not make the planned bytes.
         """
-        store = open_store(config.store).below(release)
+        store = open_store(config.store).below(prefix)
         release = load_release(config, store)
         if release.differences:
             raise IntegrityError(

@@ -111,7 +111,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     for row in rows:
         original = source[place[row["original"]]].image_HWC
         kept = pixels(store, row)
-        alpha = workshop.generator.edits([shots[row["key"]]], 4).found.alpha_NHW[row["slot"]]
+        alpha = workshop.generator.edits([shots[row["key"]]], 4).regions.alpha_NHW[row["slot"]]
         assert (kept[alpha == 0] == original[alpha == 0]).all()
         changed += int((kept != original).any())
         assert abs(row["occluded"] - row["occlusion"]) <= 0.03
