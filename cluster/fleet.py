@@ -2,8 +2,8 @@
 
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
 When it dies all of them go back to the front of the queue and another actor takes its place; Ray
-retries nothing, the lease loop does. The heartbeat log, an actor on the
-driver's node, knows which shots were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
+retries nothing, the lease loop does. The heartbeat log, an actor on the driver's node, knows which
+shots were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class Fleet:
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
-        """Give units to the worker with the fewest; one with nothing to draw waits for its commits."""
+        """Lease units, to the worker with the fewest first; one without any waits for its commits."""
         while self._queue:
             retry = self._retries.get(self._queue[0], RetryState())
             free = [worker for worker in self._workers if self._may_take(worker, retry)]

@@ -75,15 +75,16 @@ class ShardedGallery:
     def _ask(self, question: str, unit_MD: np.ndarray, *more: float) -> list[np.ndarray]:
         queries = ray.put(unit_MD)
         calls = [getattr(actor, question).remote(queries, *more) for actor in self._actors]
-        answers, products = zip(*_answers(calls, None), strict=True)
+        found, products = zip(*answers(calls, None), strict=True)
         self.num_products = sum(products)
-        return list(answers)
+        return list(found)
 
 
 def open_galleries(config: Config) -> list[FixedGallery]:
     """What identities.gallery names, searched by fleet.gallery_actors actors.
 
-    At most as many as the cluster has CPUs for; in this process for 0. Raises PlanError when a node does not see the files, FactoryError when an actor dies.
+    At most as many as the cluster has CPUs for; in this process for 0. Raises PlanError when a node
+    does not see the files, FactoryError when an actor dies.
     """
     files = [file.absolute() for file in gallery_files(config)]
     sizes = [len(MappedGallery(str(file))) for file in files]
@@ -97,11 +98,12 @@ def open_galleries(config: Config) -> list[FixedGallery]:
     remote_class = actor_class(GalleryActor, num_cpus=cpus)
     actors = [remote_class.remote(part) for part in ranges]
     num_bytes = {str(file): file.stat().st_size for file in files}
-    _answers([actor.open.remote(num_bytes) for actor in actors], config.fleet.deadline_s)
+    answers([actor.open.remote(num_bytes) for actor in actors], config.fleet.deadline_s)
     return [ShardedGallery(actors, sum(sizes))]
 
 
-def _answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
+def answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
+    """Results of calls of gallery actors; raises the error of one that is meant for the user."""
     try:
         return list(ray.get(calls, timeout=timeout_s))
     except (RayError, GetTimeoutError) as error:

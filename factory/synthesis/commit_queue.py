@@ -32,6 +32,8 @@ class ByteBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = self.peak = 0
+        self.num_waiting = 0
+        """Threads that wait for room."""
         self.steps = 0
         """Goes up whenever something in the queue got on."""
         self._moving = 0
@@ -40,9 +42,11 @@ class ByteBudget:
     def take(self, size: int, beat: Callable[[], None]) -> None:
         """Wait until `size` more bytes fit, or nothing moves that could make room."""
         with self._changed:
+            self.num_waiting += 1
             while self.used + size > self.limit and self._moving:
                 if self._changed.wait(BEAT_S):
                     beat()  # not after silence: a queue that hangs must not look alive
+            self.num_waiting -= 1
             self.used += size
             self.peak = max(self.peak, self.used)
 

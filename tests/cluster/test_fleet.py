@@ -56,8 +56,8 @@ class FakeMaker:
         self.waiting: list[Shard] = []
         self.pause = pause
 
-    def make(self, unit: int, care=None, note=unwatched) -> list[Shard]:
-        care = care or RetryState()
+    def make(self, unit: int, retry=None, heartbeat=unwatched) -> list[Shard]:
+        retry = retry or RetryState()
         with (self.folder / f"{unit}.txt").open("a") as handle:
             handle.write(f"{os.getpid()}\n")
         first = len((self.folder / f"{unit}.txt").read_text().splitlines()) == 1
@@ -72,18 +72,18 @@ class FakeMaker:
             raise IntegrityError(f"unit {unit}: other bytes")
         shots = [Shot(f"{unit}_{i}", 0, i, 0, 0, "ddim", 1, 1.0, i // 4, i % 4) for i in range(8)]
         for batch in (shots[:4], shots[4:]):
-            for group in care.groups(batch):
-                note(ids(group))
+            for group in retry.groups(batch):
+                heartbeat(ids(group))
                 if self.poison & {shot.key for shot in group}:
                     os.kill(os.getpid(), signal.SIGKILL)
-        lost = len(care.quarantined_shots)
+        lost = len(retry.quarantined_shots)
         counts = Counts(8, 0, 8 - lost, 0, lost)
-        shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0, 0.1, 1), care.attempt)
+        shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0, 0.1, 1), retry.attempt)
         self.waiting.append(shard)
         ready, self.waiting = self.waiting[: -self.late or None], self.waiting[-self.late or 8 :]
         return ready
 
-    def flush(self, note=unwatched) -> list[Shard]:
+    def flush(self, heartbeat=unwatched) -> list[Shard]:
         ready, self.waiting = self.waiting, []
         return ready
 

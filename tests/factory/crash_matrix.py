@@ -1,4 +1,6 @@
-"""Kills a release after each step that it takes in its store, then resumes it (PROTOCOL, invariants 2-4).
+"""Kills a release after each step that it takes in its store, then resumes it.
+
+PROTOCOL, invariants 2-4.
 
 Run by test_crashes.py as a process of its own: everything is imported once, then every case is a
 fork that SIGKILLs itself, so that no handler and no `finally` runs, as on a preempted machine.

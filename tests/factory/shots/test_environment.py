@@ -1,4 +1,4 @@
-"""The environment of a plan: what decides bytes is in its digest, what does not refuses no resume."""
+"""What decides bytes is in the digest of a plan's environment; what does not refuses no resume."""
 
 from __future__ import annotations
 

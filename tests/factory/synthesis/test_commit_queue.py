@@ -70,10 +70,11 @@ def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
     thread = threading.Thread(target=sampler)
     thread.start()
     assert store.waiting.wait(30)
-    time.sleep(1.0)
-    stopped_at = len(sent)
-    time.sleep(0.5)
-    assert len(sent) == stopped_at < 10  # it waits; 30 units would be 23 MB
+    deadline = time.monotonic() + 60
+    while not queue.budget.num_waiting:
+        assert time.monotonic() < deadline, "the sampler never waits"
+        time.sleep(0.01)
+    assert len(sent) < 30  # nothing is committed yet, and 30 units would be 23 MB
     held = tracemalloc.get_traced_memory()[1]
     assert queue.budget.used <= limit
     assert held < limit + 4 * IMAGE.nbytes + (1 << 20)  # the unit being packed comes on top
