@@ -207,7 +207,7 @@ class Fleet:
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
-        """Lease units, to the worker with the fewest first; one without any waits for its commits."""
+        """Lease units, the worker with the fewest first; one without any waits for its commits."""
         while self._queue:
             retry = self._retries.get(self._queue[0], RetryState())
             free = [worker for worker in self._workers if self._may_take(worker, retry)]

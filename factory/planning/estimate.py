@@ -91,7 +91,8 @@ def describe_forecast(forecast: Forecast, config: Config) -> list[str]:
     return [
         f"cluster      {config.estimate.num_nodes} nodes x {config.estimate.gpus_per_node} GPUs: "
         f"{forecast.hours:.3g} hours, {forecast.node_hours:.3g} node-hours",
-        f"             actors idle {forecast.idle_fraction:.1%}, driver busy {forecast.driver_fraction:.1%}, "
+        f"             actors idle {forecast.idle_fraction:.1%}, "
+        f"driver busy {forecast.driver_fraction:.1%}, "
         f"{forecast.preemptions} preemptions, {forecast.lost_fraction:.2%} drawn for nothing",
         f"             cost of nodes {cost}",
     ]

@@ -40,8 +40,8 @@ def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
     planned = plan.request.weights["recognizer"]
     if recognizer["sha256"] != planned:
         raise IntegrityError(
-            f"recognizer.checkpoint: has sha256 {recognizer['sha256'][:12]}, the release was planned "
-            f"with {planned[:12]}; use that one"
+            f"recognizer.checkpoint: has sha256 {recognizer['sha256'][:12]}, the release was "
+            f"planned with {planned[:12]}; use that one"
         )
 
 

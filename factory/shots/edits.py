@@ -32,7 +32,7 @@ Stream = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: key of the original, kind of region (or classic), fraction of the face to hide, prompt."""
+    """One edit: key of the original, kind of region (or classic), fraction to hide, prompt."""
 
     original: str
     kind: str

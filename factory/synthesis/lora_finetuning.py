@@ -52,8 +52,8 @@ def finetune(
     difference = standing and first_difference(plan.request.to_dict(), standing.request.to_dict())
     if difference:
         raise PlanError(
-            f"personalization.loras: {store.url} was begun otherwise ({difference}); choose another name, or "
-            "the settings it was begun with"
+            f"personalization.loras: {store.url} was begun otherwise ({difference}); "
+            "choose another name, or the settings it was begun with"
         )
     if dry_run:
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
@@ -86,8 +86,8 @@ def check(config: Config) -> LoraPlan:
         raise ConfigError("personalization.loras: nothing given; want a name for the set of LoRAs")
     if personalization.crop != "whole" and not config.source.detector:
         raise ConfigError(
-            f"source.detector: nothing given with personalization.crop={personalization.crop}; want YuNet's .onnx, or "
-            "personalization.crop=whole for aligned faces"
+            f"source.detector: nothing given with personalization.crop={personalization.crop}; "
+            "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
     plan = lora_plan(config, source)
@@ -95,8 +95,8 @@ def check(config: Config) -> LoraPlan:
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     if not recognizer.has_gradients and personalization.objective != "dreambooth":
         raise ConfigError(
-            f"personalization.objective: got {personalization.objective!r} with an adopted recognizer, which has no "
-            "gradients; want one of ours, or dreambooth"
+            f"personalization.objective: got {personalization.objective!r} with an imported "
+            "recognizer, which has no gradients; want one of ours, or dreambooth"
         )
     _refuse_faceless(config, source, face_crop(config, recognizer.image_px))
     return plan

@@ -49,8 +49,8 @@ def load(
     actual = (config.personalization.crop, detector_sha256(config))
     if actual != (planned.crop, planned.detector):
         raise IntegrityError(
-            f"personalization.crop, source.detector: got {actual[0]} with detector {actual[1]}, the "
-            f"release was planned with {planned.crop} and {planned.detector}; use those"
+            f"personalization.crop, source.detector: got {actual[0]} with detector {actual[1]}, "
+            f"the release was planned with {planned.crop} and {planned.detector}; use those"
         )
     base = TextToImage(config.base_model, device, config.compute.precision)
     weights |= {"base": base.sha256, "loras": loras.sha256}

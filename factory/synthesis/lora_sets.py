@@ -67,8 +67,8 @@ def open_loras(config: Config) -> LoraSet:
     store = open_store(config.store).below(prefix)
     if not store.exists(layout.SUCCESS):
         raise PlanError(
-            f"personalization.loras: {store.url} is not a finished set of LoRAs; run jobs.personalize "
-            "with this personalization.loras and release.dataset"
+            f"personalization.loras: {store.url} is not a finished set of LoRAs; run "
+            "jobs.personalize with this personalization.loras and release.dataset"
         )
     plan = LoraPlan.from_json(store.get(layout.PLAN))
     base, found = plan.request.weights["base"], digest(config.base_model)
@@ -117,7 +117,7 @@ def read_lora_plan(store: Store) -> LoraPlan | None:
 
 
 def photographs(config: Config) -> SourceConfig:
-    """The source as a base learns it: at its size, with what personalization.zoom shows around the face."""
+    """The source as a base learns it: at its size, zoomed out as personalization.zoom says."""
     return replace(
         config.source, image_px=image_px_of(config.base_model), zoom=config.personalization.zoom
     )

@@ -1,8 +1,8 @@
 """ShardMaker: one unit of the plan to one committed shard.
 
-generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit). Everything
-that decides a byte comes from the plan: batches have the planned shape, seeds are counters, threads
-are fixed.
+generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit).
+Everything that decides a byte comes from the plan: batches have the planned shape, seeds are
+counters, threads are fixed.
 """
 
 from __future__ import annotations

@@ -336,22 +336,40 @@ def test_edits_take_the_originals_in_turn():
     ("dotlist", "match"),
     [
         (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
-        (["editing.occluded_fractions=[0.95]"], r"editing\.occluded_fractions: got 0\.95.*hides all of a face"),
-        (["editing.occluded_fractions=[0]", "editing.kinds=[mask]"], r"editing\.occluded_fractions: got 0 with.*want one"),
+        (
+            ["editing.occluded_fractions=[0.95]"],
+            r"editing\.occluded_fractions: got 0\.95.*hides all of a face",
+        ),
+        (
+            ["editing.occluded_fractions=[0]", "editing.kinds=[mask]"],
+            r"editing\.occluded_fractions: got 0 with.*want one",
+        ),
         (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.method=uvit"),
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with release\.method=edit"),
         (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with release\.method=edit"),
-        (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with release\.method=edit"),
+        (
+            ["identities.extends=0.0.1"],
+            r"identities\.extends: got '0\.0\.1' with release\.method=edit",
+        ),
         (["editing.grounding=/there"], r"editing\.grounding: got /there .*asks about no boxes"),
-        (["sampler.perturb_identity=true"], r"sampler\.perturb_identity: got True with release\.method=edit"),
+        (
+            ["sampler.perturb_identity=true"],
+            r"sampler\.perturb_identity: got True with release\.method=edit",
+        ),
         (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
         (["editing.method=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
-        (["release.method=diffusion", "filters.min_original_cosine=0", "identities.num_virtual=2"],
-         r"filters\.min_original_cosine: got 0"),
+        (
+            [
+                "release.method=diffusion",
+                "filters.min_original_cosine=0",
+                "identities.num_virtual=2",
+            ],
+            r"filters\.min_original_cosine: got 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_configs_are_refused_by_name(editing, dotlist, match):
     with pytest.raises(ConfigError, match=match):
         editing(*dotlist)
