@@ -101,7 +101,7 @@ def check_job(job: str, arguments: list[str]) -> None:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_a_snippet_runs_on_a_release(code, release_config, tmp_path):
     config = release_config(f"store.url={tmp_path / 'runs/releases'}", "release.dataset=demo")
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     done = run("-c", code + "\nassert stream.bookmark.finished\n", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
