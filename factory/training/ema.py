@@ -12,7 +12,7 @@ from factory.training.distributed import from_rank, rank, world_size
 class EMA:
     """Exponential moving average of a module's weights, in float32, warmed up by (1+t)/(10+t).
 
-    Each rank keeps that of a part of the tensors, about as many values as the others.
+    Each rank keeps the average of a part of the tensors, about as many values as the others.
     """
 
     def __init__(self, module: torch.nn.Module, decay: float) -> None:
