@@ -37,7 +37,8 @@ class EMA:
         state = module.state_dict()
         shadow = list(self.shadow.values())
         new = [state[n].float() for n in self.shadow]
-        torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
+        if shadow:  # a rank owns none where there are more ranks than tensors
+            torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
 
     def whole(self) -> dict[str, torch.Tensor]:
         """All of it on the CPU, by name; every rank calls it."""
