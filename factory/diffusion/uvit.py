@@ -142,12 +142,11 @@ class UViT(nn.Module):
             drive_BW = drive_BW + self.joined_drive(F.silu(joined_BV))
             extra_BKW = joined_BV.unflatten(1, (self.shape.similarity_tokens, -1))
         drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
-        x_BNW = self.embed(self._to_patches(x_BCHW)) + self.position_1NW
+        x_BNW = self.embed(to_patches(x_BCHW, self.shape.patch)) + self.position_1NW
         if self.shape.hint_channels:
             assert hint_BSHW is not None, "this network is conditioned on an image"
             grid = self.shape.side // self.shape.patch
-            patches_BVGG = F.pixel_unshuffle(hint_BSHW, self.shape.hint_px // grid)
-            x_BNW = x_BNW + self.hint(patches_BVGG.flatten(2).transpose(1, 2))
+            x_BNW = x_BNW + self.hint(to_patches(hint_BSHW, self.shape.hint_px // grid))
         skips = []
         for block in self.down:
             x_BNW = block(x_BNW, drive_B6W, extra_BKW)
@@ -156,7 +155,8 @@ class UViT(nn.Module):
         for block, merge in zip(self.up, self.skips, strict=True):
             x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W, extra_BKW)
         shift_BW, scale_BW = (self.final_table_2W + drive_BW[:, None]).unbind(1)
-        return self._to_space(self.final(_modulate(x_BNW, shift_BW, scale_BW)))
+        x_BNV = self.final(_modulate(x_BNW, shift_BW, scale_BW))
+        return from_patches(x_BNV, self.shape.patch).float()
 
     def _joined(self, scaled_BD: torch.Tensor, similarity_B: torch.Tensor) -> torch.Tensor:
         """C_att = Linear([C_id, Linear(m)]), [B, K*W]."""
@@ -164,14 +164,6 @@ class UViT(nn.Module):
         both_BD = torch.cat([scaled_BD, similarity_BW.to(scaled_BD.dtype)], 1)
         joined_BV: torch.Tensor = self.joined(both_BD)
         return joined_BV
-
-    def _to_patches(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return F.pixel_unshuffle(x_BCHW, self.shape.patch).flatten(2).transpose(1, 2)
-
-    def _to_space(self, x_BNV: torch.Tensor) -> torch.Tensor:
-        grid = self.shape.side // self.shape.patch
-        x_BVHW = x_BNV.transpose(1, 2).unflatten(2, (grid, grid))
-        return F.pixel_shuffle(x_BVHW, self.shape.patch).float()
 
 
 class Block(nn.Module):
@@ -209,6 +201,17 @@ class Block(nn.Module):
         mixed_BNW = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         out_BNW: torch.Tensor = self.out(mixed_BNW)
         return out_BNW
+
+
+def to_patches(x_BCHW: torch.Tensor, patch: int) -> torch.Tensor:
+    """The patches of square images as tokens [B, N, C*p^2]."""
+    return F.pixel_unshuffle(x_BCHW, patch).flatten(2).transpose(1, 2)
+
+
+def from_patches(x_BNV: torch.Tensor, patch: int) -> torch.Tensor:
+    """The square images [B, C, H, W] of `to_patches`."""
+    grid = math.isqrt(x_BNV.shape[1])
+    return F.pixel_shuffle(x_BNV.transpose(1, 2).unflatten(2, (grid, grid)), patch)
 
 
 def _modulate(x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor) -> torch.Tensor:
