@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,6 +16,7 @@ from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, quiet
+from tests.recorded import record_batches
 
 
 @pytest.mark.parametrize("space", ["pixels", "latents"])
@@ -55,69 +54,49 @@ def test_dropout_keeps_the_mean():
     assert float(factors.mean()) == pytest.approx(1, abs=0.01)
 
 
-class Watched(GeneratorLoss):
-    """A loss that remembers its batches."""
-
-    batches: tuple[dict[str, torch.Tensor | None], ...] = ()
-
-    def forward(self, *batch):
-        names = "x noise t condition identity m dropout hint".split()
-        Watched.batches = (*Watched.batches, dict(zip(names, batch, strict=True)))
-        return super().forward(*batch)
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    """Function of a config -> the batches of its training, joined by name."""
-    monkeypatch.setattr(training, "GeneratorLoss", Watched)
-
-    def batches(config):
-        monkeypatch.setattr(Watched, "batches", ())
-        shutil.rmtree(config.training.out, ignore_errors=True)
-        train(config, quiet)
-        first = Watched.batches[0]
-        return {
-            name: torch.cat([batch[name] for batch in Watched.batches])
-            for name in first
-            if first[name] is not None
-        }
-
-    return batches
-
-
 LONG = ("generator.batch_size=12", "training.max_steps=40", "generator.epochs=100")
 
 
-def test_conditions_are_dropped_as_often_as_told(recipe, watched):
+def batches_of(monkeypatch, config):
+    """What a training gives to its loss."""
+    with monkeypatch.context() as patched:
+        recorded = record_batches(patched, training, "GeneratorLoss")
+        train(config, quiet)
+    return recorded
+
+
+def test_conditions_are_dropped_as_often_as_told(recipe, monkeypatch):
     """For guidance: a sample of a dropped condition has no similarity, but keeps its identity."""
     settings = ("generator.similarity_tokens=2", "generator.condition_dropout=0.3", *LONG)
-    batch = watched(recipe(*settings))
-    dropped = ~batch["condition"].any(1)
+    batches = batches_of(monkeypatch, recipe(*settings))
+    condition, identity = batches.all("condition_BD"), batches.all("identity_BD")
+    dropped = ~condition.any(1)
     assert len(dropped) == 480
     assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.08)  # four deviations
-    assert not batch["m"][dropped].any()
-    torch.testing.assert_close(batch["condition"][~dropped], batch["identity"][~dropped])
-    torch.testing.assert_close(batch["identity"].norm(dim=1), torch.ones(480))
-    assert not (~watched(recipe("generator.condition_dropout=0"))["condition"].any(1)).any()
+    assert not batches.all("m_B")[dropped].any()
+    torch.testing.assert_close(condition[~dropped], identity[~dropped])
+    torch.testing.assert_close(identity.norm(dim=1), torch.ones(480))
 
 
-def test_the_identity_is_dropped_out_where_told(recipe, watched):
+def test_no_condition_is_dropped_without_a_dropout(recipe, monkeypatch):
+    batches = batches_of(monkeypatch, recipe("generator.condition_dropout=0", *LONG))
+    assert batches.all("condition_BD").any(1).all()
+
+
+def test_the_identity_is_dropped_out_where_told(recipe, monkeypatch):
     settings = ("training.max_steps=2", "generator.identity_dropout=.25")
-    assert watched(recipe(*settings))["dropout"].unique().tolist() == pytest.approx([0, 4 / 3])
-    assert "dropout" not in watched(recipe("training.max_steps=2"))
+    factors = batches_of(monkeypatch, recipe(*settings)).all("dropout_BW").unique()
+    assert factors.tolist() == pytest.approx([0, 4 / 3])
 
 
-def test_half_of_the_faces_are_mirrored(recipe, watched):
+def test_half_of_the_faces_are_mirrored(recipe, monkeypatch):
     """Each of twelve images and its mirror, in a space of pixels, whose rows are told apart."""
-    batch = watched(recipe("generator.space=pixels", *LONG, "training.max_steps=20"))
-    shown = batch["x"].flatten(1)
-    different = torch.unique(shown, dim=0)
-    assert len(different) == 2 * 12
-    mirrors = torch.unique(batch["x"].flip(3).flatten(1), dim=0)
-    torch.testing.assert_close(different, mirrors)
-    counts = np.array([int((shown == row).all(1).sum()) for row in different])
-    assert counts.sum() == 240
-    assert counts.min() >= 3
+    config = recipe("generator.space=pixels", *LONG, "training.max_steps=12")
+    x = batches_of(monkeypatch, config).all("x_BCHW")
+    different, counts = torch.unique(x.flatten(1), dim=0, return_counts=True)
+    assert (len(different), len(x)) == (2 * 12, 12 * 12)
+    torch.testing.assert_close(different, torch.unique(x.flip(3).flatten(1), dim=0))
+    assert counts.min() >= 2
 
 
 def plain_loss(config, recognizer, identity_weight):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -159,6 +161,18 @@ def test_an_update_is_the_mean_gradient_of_the_parts_and_moves_the_average(confi
     wanted = 1.0 + moved * (1 if ema is None else 1 - 2 / 11)
     assert float(run.weights()["weight"]) == pytest.approx(wanted)
     assert run.state.final_loss == pytest.approx((1.0 + 9.0) / 2)
+
+
+def test_the_history_has_each_step_alone(config, tmp_path):
+    run = begin(config("training.max_steps=2", "training.log_every=1"), first_weight=1.0)
+    for step, x in zip(run.steps(), (2.0, 4.0), strict=True):
+        for part in step.parts:
+            run.backward(run(torch.full((len(part),), x)))
+        run.update(0.0)
+    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [(entry["loss"], entry["grad_norm"]) for entry in entries] == [(1.0, 2.0), (9.0, 6.0)]
+    assert [entry["lr"] for entry in entries] == [0.0, 0.0]
 
 
 def of_rows(dotlist: list[str], file: str) -> dict[str, object]:
