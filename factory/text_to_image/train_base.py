@@ -36,7 +36,7 @@ METADATA = "miniature.json"
 
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
-    """Train to the end of the recipe, write the pipeline, return what is measured of it.
+    """Train to the end of the recipe, write the pipeline, return its metrics.
 
     The pipeline is the folder training.out/pipeline.
     """

@@ -31,7 +31,7 @@ def world_size() -> int:
 
 @contextmanager
 def kept_threads() -> Iterator[None]:
-    """torch's threads are afterwards as many as before: what a plan fixes is the plan's alone."""
+    """Restore the number of torch's threads on leaving."""
     before = torch.get_num_threads()
     try:
         yield

@@ -63,7 +63,7 @@ class EMA:
 
 
 def owners(sizes: dict[str, int], count: int) -> dict[str, int]:
-    """Which of `count` ranks owns what: the largest first, each to whoever has least."""
+    """The owner of each tensor among `count` ranks: the largest first, each to the least loaded."""
     loads, owner = [0] * count, {}
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
         least = loads.index(min(loads))

@@ -245,7 +245,7 @@ def channels_last(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def join(compute: ComputeConfig) -> None:
-    """Join the other ranks, once; a single process has nobody to join."""
+    """Join the other ranks, once; a single process does nothing."""
     if world_size() == 1 or torch.distributed.is_initialized():
         return
     import deepspeed
@@ -265,7 +265,8 @@ def end_rank(error: str = "") -> None:
 
     The interpreter's own end aborts a rank now and then ("terminate called without an active
     exception"): DeepSpeed keeps process groups alive, and their threads ask for an interpreter that
-    is being taken down. With an error, told on stderr, nobody is waited for: they may be gone.
+    is being taken down. With an error, printed on stderr, no other rank is waited for: it may be
+    gone.
     """
     if world_size() == 1 or not torch.distributed.is_initialized():
         return

@@ -49,7 +49,7 @@ class Step:
     draw: torch.Generator
     """Random stream of this step and rank."""
     rng: np.random.Generator
-    """A second one, for what draws by numpy."""
+    """The same for code that draws by numpy, with the seed of `draw`."""
 
 
 class TrainingRun:

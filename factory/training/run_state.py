@@ -60,7 +60,7 @@ class RunState:
     def __init__(
         self, training: TrainingConfig, recipe: Recipe, data: str, log: Log = print
     ) -> None:
-        """`data` is a fingerprint of what is learned from."""
+        """`data` is a fingerprint of the training data."""
         self._training, self._write_line = training, log
         self.out = Path(training.out)
         if isinstance(recipe, RecognizerConfig | AutoencoderConfig | GeneratorConfig):
@@ -215,8 +215,8 @@ class RunState:
         file = self.out / "history.jsonl"
         if file.is_file():
             lines = file.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= self.first_step]
-            replace(file, "".join(line + "\n" for line in kept).encode())
+            earlier = [line for line in lines if _step_of(line) <= self.first_step]
+            replace(file, "".join(line + "\n" for line in earlier).encode())
 
 
 def section_of(recipe: Recipe) -> str:

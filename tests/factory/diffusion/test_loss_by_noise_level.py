@@ -23,6 +23,6 @@ def test_errors_by_level_are_means_since_the_last_look():
 def test_errors_stand_in_the_history_by_noise_level(recipe, tmp_path):
     train(recipe("training.max_steps=6", "training.log_every=3"), quiet)
     lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
-    found = [json.loads(line)["error_by_level"] for line in lines]
-    assert [len(levels) for levels in found] == [5, 5]
-    assert any(error is not None and error > 0 for error in found[0])
+    errors = [json.loads(line)["error_by_level"] for line in lines]
+    assert [len(levels) for levels in errors] == [5, 5]
+    assert any(error is not None and error > 0 for error in errors[0])

@@ -20,5 +20,5 @@ def test_loss_in_closed_form():
     """s = .6: (1-g)*.16 + g*(m-.6)^2."""
     identity, made = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
     for m, g, wanted in ((1.0, 0.0, 0.16), (0.6, 1.0, 0.0), (0.1, 1.0, 0.25), (0.1, 0.5, 0.205)):
-        found = similarity_loss(made, identity, torch.tensor([m]), torch.tensor([g]))
-        assert found.tolist() == pytest.approx([wanted], abs=1e-6)
+        loss = similarity_loss(made, identity, torch.tensor([m]), torch.tensor([g]))
+        assert loss.tolist() == pytest.approx([wanted], abs=1e-6)

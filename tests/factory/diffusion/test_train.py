@@ -1,4 +1,4 @@
-"""The generator trains on drawn faces, resumes exactly, and its loss and its draws are as told."""
+"""The generator trains on drawn faces, resumes exactly, and draws and weighs as configured."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ def test_long_skips_lead_from_the_first_blocks_to_the_last():
     before = run(network)
 
     def changed(block):
-        kept = block.mlp[2].bias.data.clone()
+        bias = block.mlp[2].bias.data.clone()
         block.mlp[2].bias.data += 1
         after = run(network)
-        block.mlp[2].bias.data = kept
+        block.mlp[2].bias.data = bias
         return not torch.equal(before, after)
 
     assert changed(network.down[0])

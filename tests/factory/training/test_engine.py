@@ -119,10 +119,10 @@ def test_two_ranks_of_every_zero_stage_are_one_process(optimizer, tmp_path):
         wanted = one["losses"][-len(two["losses"]) :]
         assert two["losses"] == pytest.approx(wanted, rel=loose), name
         assert two["weights"] == pytest.approx(one["weights"], rel=loose), name
-        if two["norms"] != [None] * len(two["norms"]):  # stage 0 does not tell them
+        if two["norms"] != [None] * len(two["norms"]):  # which stage 0 does not know
             assert two["norms"] == pytest.approx(one["norms"][-len(two["norms"]) :], rel=loose)
-    told = [name for name, two in ranks[0].items() if None not in two["norms"]]
-    assert {f"whole {stage}" for stage in (1, 2, 3)} <= set(told)
+    with_norms = {name for name, two in ranks[0].items() if None not in two["norms"]}
+    assert {f"whole {stage}" for stage in (1, 2, 3)} <= with_norms
     for stage in range(4):  # and back to one process
         back = steps(optimizer, 6, 10, resume=tmp_path / f"{optimizer}{stage}")
         assert back["losses"] == pytest.approx(one["losses"][6:], rel=1e-4)
