@@ -23,7 +23,7 @@ def save_inpainter(folder: Path, weights: Path) -> Path:
     network = UViT(shape)
     init_from(network, start)
     torch.manual_seed(0)
-    network.seen.weight.data.normal_(std=0.2)
+    network.hint.weight.data.normal_(std=0.2)
     config = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
     config |= {"shape": asdict(shape), "channels": list(CHANNELS)}
     lineage = start.lineage | {"generator": start.sha256}

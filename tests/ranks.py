@@ -1,6 +1,6 @@
 """Runs a function of a test module in several processes that form a torch group over gloo.
 
-    results = run_ranks("tests.factory.test_engine:ten_steps", 2, {"stage": 1})
+    results = run_ranks("tests.factory.training.test_engine:every_stage", 2, {"optimizer": "sgd"})
 
 Each process calls the function with the keyword arguments and prints what it returns as JSON.
 """
@@ -21,7 +21,7 @@ ANSWER = "ANSWER "
 def run_ranks(
     function: str, world_size: int, arguments: dict[str, Any] | None = None, **environment: str
 ) -> list[Any]:
-    """What `module:function` returned on each rank; fails with a rank's stderr."""
+    """The results of `module:function` on each rank; fails with a rank's stderr."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -29,8 +29,8 @@ def run_ranks(
     command.append(json.dumps(arguments or {}))
     processes = []
     for rank in range(world_size):
-        placed = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "MASTER_PORT": port}
-        env = os.environ | {k: str(v) for k, v in placed.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        group = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+        env = os.environ | {k: str(v) for k, v in group.items()} | {"MASTER_ADDR": "127.0.0.1"}
         env |= {"OMP_NUM_THREADS": "1"} | environment
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True))
@@ -56,8 +56,8 @@ def main() -> None:
     def answer() -> None:
         module, _, name = sys.argv[1].partition(":")
         join(ComputeConfig(device="cpu"))
-        found = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
-        print(ANSWER + json.dumps(found), flush=True)
+        result = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
+        print(ANSWER + json.dumps(result), flush=True)
 
     guarded(answer)  # which ends a rank as a job does
 

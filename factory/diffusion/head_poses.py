@@ -1,5 +1,4 @@
-"""The five points of the faces a generator learns from, and the poses they stand for (VIGFace, ICCV
-version)."""
+"""The five points of the faces a generator learns from, and their poses (VIGFace, ICCV version)."""
 
 from __future__ import annotations
 
@@ -20,8 +19,11 @@ from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_
 
 
 class FacePoses:
-    """Points of faces and of their mirrors, found once, for all trainings where there is a
-    training.cache; where none are found none are shown."""
+    """Points of faces and of their mirrors, found once.
+
+    They are found once for all trainings where there is a training.cache. A face in which none are
+    found has an empty landmark image.
+    """
 
     def __init__(self, faces: FaceSet, config: Config) -> None:
         """Raises ConfigError without source.detector, or when it finds hardly anybody."""
@@ -32,11 +34,11 @@ class FacePoses:
         detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
         self._px = faces.images_NHWC.shape[1]
 
-        def found(part: slice) -> tuple[np.ndarray]:
+        def find(part: slice) -> tuple[np.ndarray]:
             return (points_of(faces.images_NHWC[part], detector),)
 
-        what = [file_sha256(Path(config.source.detector)), str(DETECT_PX)]
-        shards = shards_of(faces, found, ("points",), config.training.cache, what)
+        made_by = [file_sha256(Path(config.source.detector)), str(DETECT_PX)]
+        shards = shards_of(faces, find, ("points",), config.training.cache, made_by)
         points_N52 = np.concatenate([points for (points,) in shards])
         self._points_2N52 = np.stack([points_N52, mirrored_points(points_N52, self._px)])
         self.model = PoseModel.learn(self._points_2N52, self._px)
@@ -45,6 +47,6 @@ class FacePoses:
         """Landmark images [B, 5, px, px] of faces, or of their mirrors where 1."""
         return landmark_images(self._points_2N52[mirrored, chosen], self._px)
 
-    def story(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"pose": asdict(self.model)}
+    def to_json(self) -> dict[str, Any]:
+        """The pose model, as the checkpoint of a generator keeps it."""
+        return asdict(self.model)

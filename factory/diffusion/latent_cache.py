@@ -1,7 +1,7 @@
-"""What does not change while a generator learns: latents (or images) and conditions, mirrors too.
+"""Latents (or images) and conditions of faces, which do not change while a generator learns.
 
-In memory, each process its own; or in files of SHARD faces (training.cache), each made by one rank,
-once for every training on the same faces and networks, and mapped by all.
+They are in memory, each process its own; or in files of SHARD faces (training.cache), each made by
+one rank, once for every training on the same faces and networks, and mapped by all.
 
 Shapes: S faces of a shard, C x h x w the denoised space, D embedding.
 """
@@ -59,29 +59,28 @@ class TrainingCache:
                 unit = [prototypes[part]] * 2
             return np.stack(x), np.stack(unit)
 
-        what = [recognizer.sha256, kind, autoencoder.story if autoencoder else "pixels"]
-        self._shards = shards_of(faces, make, ("x", "unit"), folder, what)
+        made_by = [recognizer.sha256, kind, autoencoder.fingerprint if autoencoder else "pixels"]
+        self._shards = shards_of(faces, make, ("x", "unit"), folder, made_by)
         first = self._images(np.array([[0, 0]]))
         self.channels, self.side = int(first.shape[1]), int(first.shape[2])
 
     def rows(self, mirrored: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1."""
-        places = np.stack([mirrored, chosen], 1)
-        return self._images(places), self._gathered(1, places)
+        rows_B2 = np.stack([mirrored, chosen], 1)
+        return self._images(rows_B2), self._gathered(1, rows_B2)
 
     def some_people(self, count: int) -> torch.Tensor:
         """Conditions of evenly spaced faces, [count, D]."""
-        rows = np.linspace(0, self._count - 1, count).astype(int)
-        return self._gathered(1, np.stack([np.zeros_like(rows), rows], 1))
+        chosen = np.linspace(0, self._count - 1, count).astype(int)
+        return self._gathered(1, np.stack([np.zeros_like(chosen), chosen], 1))
 
-    def _images(self, places_B2: np.ndarray) -> torch.Tensor:
-        if self._in_pixels:
-            return to_network(self._gathered(0, places_B2))
-        return self._gathered(0, places_B2)
+    def _images(self, rows_B2: np.ndarray) -> torch.Tensor:
+        x = self._gathered(0, rows_B2)
+        return to_network(x.numpy()) if self._in_pixels else x
 
-    def _gathered(self, part: int, places_B2: np.ndarray) -> torch.Tensor:
+    def _gathered(self, part: int, rows_B2: np.ndarray) -> torch.Tensor:
         """Rows (mirror, face) of x or of the conditions."""
-        rows = [self._shards[i // SHARD][part][m, i % SHARD] for m, i in places_B2.tolist()]
+        rows = [self._shards[i // SHARD][part][m, i % SHARD] for m, i in rows_B2.tolist()]
         return torch.from_numpy(np.stack(rows))
 
 
@@ -90,19 +89,22 @@ def shards_of(
     make: Callable[[slice], tuple[np.ndarray, ...]],
     parts: tuple[str, ...],
     folder: str | None,
-    what: list[str],
+    made_by: list[str],
 ) -> list[Any]:
-    """What `make` says of each SHARD of faces, an array for each of `parts`: in memory, or mapped
-    from files in a folder, each made by one rank where it is not there. The files go by who the
-    faces are, by their pixels, and by `what` else decides what is made."""
+    """The arrays that `make` gives for each SHARD of faces, one for each of `parts`.
+
+    They are in memory, or mapped from files in a folder, each made by one rank where it is missing.
+    The files are named by a digest of the faces, their pixels, and `made_by`: whatever else decides
+    what is in them.
+    """
     slices = [slice(start, start + SHARD) for start in range(0, len(faces), SHARD)]
     if folder is None:
         return [make(part) for part in slices]
-    made_from = [faces.fingerprint, _pixels_sha256(faces, slices), *what]
-    place = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
-    place.mkdir(parents=True, exist_ok=True)
+    made_from = [faces.fingerprint, _pixels_sha256(faces, slices), *made_by]
+    home = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
+    home.mkdir(parents=True, exist_ok=True)
     count = len(slices)
-    files = [[place / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
+    files = [[home / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
     for number in range(rank(), count, world_size()):
         if not all(file.exists() for file in files[number]):
             for file, array in zip(files[number], make(slices[number]), strict=True):
@@ -113,8 +115,8 @@ def shards_of(
     missing = [file for shard in files for file in shard if not file.exists()]
     if missing:
         raise ConfigError(
-            f"training.cache: {missing[0]} was made by another rank and is not here; want a folder "
-            "that all nodes see, or null"
+            f"training.cache: {missing[0]} was made by another rank and is not there; want a "
+            "folder that all nodes see, or null"
         )
     return [
         tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
@@ -122,10 +124,10 @@ def shards_of(
 
 
 def _pixels_sha256(faces: FaceSet, slices: list[slice]) -> str:
-    """Of the images themselves: a source's fingerprint does not tell how they were aligned."""
+    """Digest of the images themselves: a source's fingerprint does not say how they are aligned."""
     digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
     for part in slices:
-        digest.update(np.ascontiguousarray(faces.images_NHWC[part]))
+        digest.update(np.ascontiguousarray(faces.images_NHWC[part]).data)
     return digest.hexdigest()
 
 

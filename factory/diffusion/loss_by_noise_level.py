@@ -17,7 +17,7 @@ class LossByNoiseLevel:
         self._sums_2L: torch.Tensor | None = None
 
     def add(self, t_B: torch.Tensor, error_B: torch.Tensor) -> None:
-        """Timesteps and errors of a batch; nothing is waited for on a GPU."""
+        """Add the timesteps and errors of a batch; a GPU is not waited for."""
         device = error_B.device
         if self._sums_2L is None:
             self._sums_2L = torch.zeros(2, LEVELS, device=device)
@@ -26,7 +26,7 @@ class LossByNoiseLevel:
         self._sums_2L.index_add_(1, level_B, both_2B)
 
     def take(self) -> dict[str, list[float | None]]:
-        """{"error_by_level": mean of each part over all ranks, None where nothing fell}."""
+        """The means over all ranks, {"error_by_level": [...]}, None where no sample fell."""
         if self._sums_2L is None:
             return {}
         error_L, count_L = sum_over_ranks(self._sums_2L).tolist()

@@ -1,5 +1,6 @@
-"""The noising process and its three predictions (Ho et al. 2020; cosine schedule of Nichol &
-Dhariwal 2021, eq 17; v of Salimans & Ho 2022).
+"""The noise schedule and its three predictions (Ho et al. 2020).
+
+The schedule is the cosine one of Nichol & Dhariwal 2021, eq 17; v is that of Salimans & Ho 2022.
 
 x_t = sqrt(a_t)*x + sqrt(1-a_t)*eps, with a_t the cumulative product (alpha-bar) at timestep t.
 """
@@ -27,14 +28,14 @@ class NoiseSchedule:
         return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
     def add_noise(self, x: torch.Tensor, noise: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
-        """x_t."""
+        """The noisy x_t of x."""
         signal, sigma = self.scales(t_B, x)
         return signal * x + sigma * noise
 
     def target(
         self, x: torch.Tensor, noise: torch.Tensor, t_B: torch.Tensor, prediction: str
     ) -> torch.Tensor:
-        """What a network should give: x, eps, or v = sqrt(a)*eps - sqrt(1-a)*x."""
+        """What a network should predict: x, eps, or v = sqrt(a)*eps - sqrt(1-a)*x."""
         if prediction == "x0":
             return x
         if prediction == "epsilon":
@@ -45,7 +46,7 @@ class NoiseSchedule:
     def x0(
         self, output: torch.Tensor, x_t: torch.Tensor, t_B: torch.Tensor, prediction: str
     ) -> torch.Tensor:
-        """x0^ from a network's output."""
+        """The estimate x0^ by a network's output."""
         if prediction == "x0":
             return output
         signal, sigma = self.scales(t_B, x_t)
@@ -54,7 +55,7 @@ class NoiseSchedule:
         return signal * x_t - sigma * output
 
     def noise(self, x0: torch.Tensor, x_t: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
-        """eps^ that belongs to x0^."""
+        """The noise eps^ that belongs to an estimate x0^."""
         signal, sigma = self.scales(t_B, x_t)
         return (x_t - signal * x0) / sigma
 
@@ -68,8 +69,9 @@ class NoiseSchedule:
         if weighting == "none":
             return torch.ones_like(alpha_bar_B)
         snr_B = alpha_bar_B / (1 - alpha_bar_B)
-        x0_error_per_output = {"x0": 1.0, "epsilon": 1 / snr_B, "v": 1 - alpha_bar_B}[prediction]
-        return (snr_B.clamp(max=5) if weighting == "min_snr" else 1.0) * x0_error_per_output
+        one_B = torch.ones_like(snr_B)
+        weight_B = snr_B.clamp(max=5) if weighting == "min_snr" else one_B
+        return weight_B * {"x0": one_B, "epsilon": 1 / snr_B, "v": 1 - alpha_bar_B}[prediction]
 
 
 def draw_timesteps(
@@ -77,7 +79,7 @@ def draw_timesteps(
 ) -> torch.Tensor:
     """Timesteps of a batch [count]: uniform, or t/T = sigmoid(N(0, 1)) (Esser et al. 2024)."""
     if law == "uniform":
-        share_B = torch.rand(count, generator=generator)
+        level_B = torch.rand(count, generator=generator)
     else:
-        share_B = torch.sigmoid(torch.randn(count, generator=generator))
-    return (share_B * num_timesteps).long().clamp(max=num_timesteps - 1)
+        level_B = torch.sigmoid(torch.randn(count, generator=generator))
+    return (level_B * num_timesteps).long().clamp(max=num_timesteps - 1)

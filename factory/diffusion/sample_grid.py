@@ -28,28 +28,34 @@ def sample_grid(
     unit_PD: torch.Tensor,
     device: torch.device,
 ) -> np.ndarray:
-    """RGB uint8 [P*h, IMAGES*w, 3]: a person a row, always from the same noise; with similarity
-    tokens the columns ask for m from 1 down to 0."""
+    """RGB uint8 [P*h, IMAGES*w, 3]: a person a row, always from the same noise.
+
+    With similarity tokens the columns ask for m from 1 down to 0.
+    """
     network = UViT(shape).eval().requires_grad_(False)
     network.load_state_dict(weights)
     network.to(device)
     identity_BD = unit_PD.repeat_interleave(IMAGES, 0).to(device)
     size = (len(identity_BD), shape.channels, shape.side, shape.side)
     noise = torch.randn(size, generator=torch_generator(0, "sheet")).to(device)
-    similarity_B = nobody_B = None
+    similarity_B = negative_similarity_B = hint_BSHW = None
     if shape.similarity_tokens:
         similarity_B = torch.linspace(1, 0, IMAGES).repeat(len(unit_PD)).to(device)
-        nobody_B = torch.zeros_like(similarity_B)
-    guidance_B = torch.full((len(identity_BD),), GUIDANCE, device=device)
-    seen_BSHW = None
-    if shape.seen_channels:  # no points: whatever pose
-        seen_BSHW = torch.zeros(len(identity_BD), shape.seen_channels, shape.seen_px, shape.seen_px)
-        seen_BSHW = seen_BSHW.to(device)
-    nobody_BD = torch.zeros_like(identity_BD)
-    told = Conditioning(identity_BD, nobody_BD, guidance_B, similarity_B, nobody_B, seen_BSHW)
-    process = NoiseSchedule(recipe.num_timesteps)
-    denoise = guided(network, process, recipe.prediction, told)
+        negative_similarity_B = torch.zeros_like(similarity_B)
+    if shape.hint_channels:  # without points: in any pose
+        hint_size = (len(identity_BD), shape.hint_channels, shape.hint_px, shape.hint_px)
+        hint_BSHW = torch.zeros(hint_size, device=device)
+    conditioning = Conditioning(
+        identity_BD,
+        negative_BD=torch.zeros_like(identity_BD),
+        guidance_B=torch.full((len(identity_BD),), GUIDANCE, device=device),
+        similarity_B=similarity_B,
+        negative_similarity_B=negative_similarity_B,
+        hint_BSHW=hint_BSHW,
+    )
+    schedule = NoiseSchedule(recipe.num_timesteps)
+    denoise = guided(network, schedule, recipe.prediction, conditioning)
     num_steps = min(NUM_STEPS, recipe.num_timesteps)
-    images = to_uint8(decode(sample("unipc", denoise, noise, process, num_steps, "logsnr")))
+    images = to_uint8(decode(sample("unipc", denoise, noise, schedule, num_steps, "logsnr")))
     rows = np.split(images, len(unit_PD))
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

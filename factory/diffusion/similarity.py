@@ -17,7 +17,9 @@ def draw_similarities(count: int, generator: torch.Generator) -> torch.Tensor:
 def similarity_loss(
     unit_BD: torch.Tensor, identity_BD: torch.Tensor, m_B: torch.Tensor, g_B: torch.Tensor
 ) -> torch.Tensor:
-    """L_SimMat [B] = (1-g)*(1-s)^2 + g*(m-s)^2, with s the cosine of x0^ to the identity and
-    g = t/T: noisy steps aim at m, the last ones at the identity itself."""
+    """L_SimMat [B] = (1-g)*(1-s)^2 + g*(m-s)^2, with s the cosine of x0^ to the identity.
+
+    g = t/T: noisy steps aim at m, the last ones at the identity itself.
+    """
     s_B = F.cosine_similarity(unit_BD, identity_BD)
     return (1 - g_B) * (1 - s_B).square() + g_B * (m_B - s_B).square()

@@ -1,23 +1,26 @@
-"""U-ViT (Bao et al. 2023): a transformer with long skips, driven by time and identity through
-AdaLN (Peebles & Xie 2023; one modulation shared by all blocks as in PixArt-alpha).
+"""U-ViT (Bao et al. 2023): a transformer with long skips, driven by time and identity.
 
-With similarity tokens it is also told how alike the image shall be to the identity: a similarity m,
-joined with the identity to further keys and values of every attention (CemiFace, section 3.2), and
-here to the drive too.
+Both enter through AdaLN (Peebles & Xie 2023; one modulation shared by all blocks as in
+PixArt-alpha).
 
-With seen channels it is also shown an image of its own size in pixels, whatever the space: what of
-a photograph stays, and where something is to be drawn (the twin of Mask-ControlNet). They enter
-through a layer that begins at zero, so that a network that begins with another's weights draws as
-that did.
+With similarity tokens it is also conditioned on how alike the image shall be to the identity: a
+similarity m, joined with the identity to further keys and values of every attention (CemiFace,
+section 3.2), and here to the drive too.
+
+With hint channels it is also conditioned on an image, in pixels whatever the space: five points of
+a face (pose.py), or what stays of a photograph and where something is to be drawn
+(editing/uvit_inpainting.py). They enter through a layer that begins at zero, so that a network that
+begins with another's weights draws as that did.
 
 Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, K similarity tokens, W width,
-D embedding, S seen channels.
+D embedding, S hint channels.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +29,9 @@ from torch.nn import functional as F
 from factory.errors import ConfigError
 
 IDENTITY_LAYERS = ("identity", "joined", "joined_drive")
-"""Layers that read embeddings: they know the recognizer they were trained with."""
+"""Layers that read embeddings: they depend on the recognizer they were trained with."""
+OLDER_NAMES = {"seen_channels": "hint_channels", "seen_px": "hint_px", "seen.weight": "hint.weight"}
+"""Fields of a shape and tensors, as checkpoints of version 0.1 call them: their present names."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,27 @@ class Shape:
     num_heads: int
     embedding_dim: int
     similarity_tokens: int = 0
-    seen_channels: int = 0
-    seen_px: int = 0
+    hint_channels: int = 0
+    hint_px: int = 0
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Shape:
+        """The shape in the config of a checkpoint, older ones included."""
+        return cls(**with_present_names(config["shape"]))
+
+
+def with_present_names(stored: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's shape or tensors by the present names, whenever it was written."""
+    return {OLDER_NAMES.get(name, name): value for name, value in stored.items()}
 
 
 class UViT(nn.Module):
-    """(x_BCHW, timesteps [B], unit condition [B, D], zero for none, similarity [B] where the shape
-    has tokens for it, seen [B, S, px, px] where it has channels) -> prediction [B, C, H, W]. In
-    training the projected condition may be multiplied by `dropout_BW` (IDiff-Face)."""
+    """The denoiser: from x_t and its conditions to the prediction [B, C, H, W].
+
+    Conditions are timesteps [B], unit embeddings [B, D] (zero for none), similarities [B] where the
+    shape has tokens for them, and hints [B, S, px, px] where it has channels. In training the
+    projected embedding may be multiplied by `dropout_BW` (IDiff-Face).
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -77,15 +95,15 @@ class UViT(nn.Module):
             self.joined_drive = nn.Linear(shape.similarity_tokens * width, width)
             nn.init.zeros_(self.joined_drive.weight)
             nn.init.zeros_(self.joined_drive.bias)
-        if shape.seen_channels:
-            if not shape.seen_px or shape.seen_px % grid:
+        if shape.hint_channels:
+            if not shape.hint_px or shape.hint_px % grid:
                 raise ConfigError(
-                    f"source.image_px: got {shape.seen_px}; want a multiple of the {grid} patches "
+                    f"source.image_px: got {shape.hint_px}; want a multiple of the {grid} patches "
                     "along a side of the generator"
                 )
-            values_seen = shape.seen_channels * (shape.seen_px // grid) ** 2
-            self.seen = nn.Linear(values_seen, width, bias=False)
-            nn.init.zeros_(self.seen.weight)
+            hint_values = shape.hint_channels * (shape.hint_px // grid) ** 2
+            self.hint = nn.Linear(hint_values, width, bias=False)
+            nn.init.zeros_(self.hint.weight)
         half = shape.depth // 2
         self.down = nn.ModuleList(Block(width, shape.num_heads) for _ in range(half))
         self.middle = Block(width, shape.num_heads)
@@ -96,6 +114,13 @@ class UViT(nn.Module):
         nn.init.zeros_(self.final.weight)
         nn.init.zeros_(self.final.bias)
 
+    @classmethod
+    def from_checkpoint(cls, config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> UViT:
+        """The network of a checkpoint, older ones included."""
+        network = cls(Shape.from_config(config))
+        network.load_state_dict(with_present_names(tensors))
+        return network
+
     def forward(
         self,
         x_BCHW: torch.Tensor,
@@ -103,7 +128,7 @@ class UViT(nn.Module):
         condition_BD: torch.Tensor,
         similarity_B: torch.Tensor | None = None,
         dropout_BW: torch.Tensor | None = None,
-        seen_BSHW: torch.Tensor | None = None,
+        hint_BSHW: torch.Tensor | None = None,
     ) -> torch.Tensor:
         scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
         identity_BW = self.identity(scaled_BD)
@@ -117,12 +142,11 @@ class UViT(nn.Module):
             drive_BW = drive_BW + self.joined_drive(F.silu(joined_BV))
             extra_BKW = joined_BV.unflatten(1, (self.shape.similarity_tokens, -1))
         drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
-        x_BNW = self.embed(self._to_patches(x_BCHW)) + self.position_1NW
-        if self.shape.seen_channels:
-            assert seen_BSHW is not None, "this network is shown an image"
+        x_BNW = self.embed(to_patches(x_BCHW, self.shape.patch)) + self.position_1NW
+        if self.shape.hint_channels:
+            assert hint_BSHW is not None, "this network is conditioned on an image"
             grid = self.shape.side // self.shape.patch
-            patches_BVGG = F.pixel_unshuffle(seen_BSHW, self.shape.seen_px // grid)
-            x_BNW = x_BNW + self.seen(patches_BVGG.flatten(2).transpose(1, 2))
+            x_BNW = x_BNW + self.hint(to_patches(hint_BSHW, self.shape.hint_px // grid))
         skips = []
         for block in self.down:
             x_BNW = block(x_BNW, drive_B6W, extra_BKW)
@@ -131,20 +155,15 @@ class UViT(nn.Module):
         for block, merge in zip(self.up, self.skips, strict=True):
             x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W, extra_BKW)
         shift_BW, scale_BW = (self.final_table_2W + drive_BW[:, None]).unbind(1)
-        return self._to_space(self.final(_modulate(x_BNW, shift_BW, scale_BW)))
+        x_BNV = self.final(_modulate(x_BNW, shift_BW, scale_BW))
+        return from_patches(x_BNV, self.shape.patch).float()
 
     def _joined(self, scaled_BD: torch.Tensor, similarity_B: torch.Tensor) -> torch.Tensor:
         """C_att = Linear([C_id, Linear(m)]), [B, K*W]."""
         similarity_BW = self.similarity(similarity_B[:, None].to(scaled_BD.dtype))
-        return self.joined(torch.cat([scaled_BD, similarity_BW.to(scaled_BD.dtype)], 1))
-
-    def _to_patches(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return F.pixel_unshuffle(x_BCHW, self.shape.patch).flatten(2).transpose(1, 2)
-
-    def _to_space(self, x_BNV: torch.Tensor) -> torch.Tensor:
-        grid = self.shape.side // self.shape.patch
-        x_BVHW = x_BNV.transpose(1, 2).unflatten(2, (grid, grid))
-        return F.pixel_shuffle(x_BVHW, self.shape.patch).float()
+        both_BD = torch.cat([scaled_BD, similarity_BW.to(scaled_BD.dtype)], 1)
+        joined_BV: torch.Tensor = self.joined(both_BD)
+        return joined_BV
 
 
 class Block(nn.Module):
@@ -166,7 +185,8 @@ class Block(nn.Module):
     ) -> torch.Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = (drive_B6W + self.table_6W).unbind(1)
         x_BNW = x_BNW + gate1[:, None] * self._attend(_modulate(x_BNW, shift1, scale1), extra_BKW)
-        return x_BNW + gate2[:, None] * self.mlp(_modulate(x_BNW, shift2, scale2))
+        x_BNW = x_BNW + gate2[:, None] * self.mlp(_modulate(x_BNW, shift2, scale2))
+        return x_BNW
 
     def _attend(self, x_BNW: torch.Tensor, extra_BKW: torch.Tensor | None) -> torch.Tensor:
         q, k, v = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -179,7 +199,19 @@ class Block(nn.Module):
         q = F.rms_norm(q, q.shape[-1:]) * scale_q  # normalized, so that bf16 cannot overflow
         k = F.rms_norm(k, k.shape[-1:]) * scale_k
         mixed_BNW = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return self.out(mixed_BNW)
+        out_BNW: torch.Tensor = self.out(mixed_BNW)
+        return out_BNW
+
+
+def to_patches(x_BCHW: torch.Tensor, patch: int) -> torch.Tensor:
+    """The patches of square images as tokens [B, N, C*p^2]."""
+    return F.pixel_unshuffle(x_BCHW, patch).flatten(2).transpose(1, 2)
+
+
+def from_patches(x_BNV: torch.Tensor, patch: int) -> torch.Tensor:
+    """The square images [B, C, H, W] of `to_patches`."""
+    grid = math.isqrt(x_BNV.shape[1])
+    return F.pixel_shuffle(x_BNV.transpose(1, 2).unflatten(2, (grid, grid)), patch)
 
 
 def _modulate(x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""What an editor learns from: faces with a region to redraw, and what shall come out there.
+"""Training examples of an editor: faces with a region to redraw, and what shall come out there.
 
-Some get a painted occluder, the others are learned as they are: what hid nothing is redrawn as the
+Some get a painted occluder, the others are learned as they are: their region is redrawn as the
 face, hair or background that it was.
 
 Shapes: N faces of a source, B a batch, px the side.
@@ -24,11 +24,11 @@ from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_
 
 AS_IS = "as_is"
 """The kind of a region that is redrawn as it was."""
-LEAST_SHARE = 0.05
-SEGMENTED = 16
-"""Faces that a segmenter sees at once."""
-SPARED = 0.2
-"""Share of regions that spare the face, where a kind can."""
+LEAST_FRACTION = 0.05
+"""Smallest fraction of a face that a region hides, unless it spares the face."""
+SEGMENTER_BATCH = 16
+SPARED_FRACTION = 0.2
+"""Fraction of regions that spare the face, where a kind can."""
 
 
 @dataclass(frozen=True)
@@ -52,71 +52,73 @@ class ExampleMaker:
         source: SourceConfig,
         segmenter: Segmenter | None = None,
     ) -> None:
-        """`segmenter` says where the faces are, once for all; None: ovals."""
+        """`segmenter` finds where the faces are, once for all examples; None: ovals."""
         self._recipe, self._images = recipe, faces.images_NHWC
         self._points_N52 = points_of(self._images, detector_of(recipe.points, source))
         self._faces_NHW = None
         if segmenter is not None:
-            self._faces_NHW = _found_by(segmenter, self._images, self._points_N52)
+            self._faces_NHW = _masks_by(segmenter, self._images, self._points_N52)
         self._kinds = list(dict.fromkeys(recipe.kinds))
 
     def batch(
-        self, chosen: np.ndarray, mirrored_B: np.ndarray, rng: np.random.Generator, way: float
+        self, chosen: np.ndarray, mirrored_B: np.ndarray, rng: np.random.Generator, progress: float
     ) -> Examples:
-        """Examples of the faces `chosen`; `way` is how far the training is, from 0 to 1."""
+        """Examples of the faces `chosen`; `progress` of the training is from 0 to 1."""
         recipe, count = self._recipe, len(chosen)
         images, points = self._images[chosen].copy(), self._points_N52[chosen].copy()
         images[mirrored_B] = images[mirrored_B, :, ::-1]
         points[mirrored_B] = mirrored_points(points[mirrored_B], images.shape[1])
-        kinds = [self._kinds[place] for place in rng.integers(len(self._kinds), size=count)]
-        largest = recipe.max_occluded_fraction * min(1.0, 0.4 + 1.2 * way)
-        shares = LEAST_SHARE + (max(largest, LEAST_SHARE) - LEAST_SHARE) * rng.random(count)
-        spared = np.array([k in SPARING for k in kinds]) & (rng.random(count) < SPARED)
-        shares[spared | np.array([k == "background" for k in kinds])] = 0
+        kinds = [self._kinds[index] for index in rng.integers(len(self._kinds), size=count)]
+        largest = recipe.max_occluded_fraction * min(1.0, 0.4 + 1.2 * progress)
+        highest = max(largest, LEAST_FRACTION)
+        hidden = LEAST_FRACTION + (highest - LEAST_FRACTION) * rng.random(count)
+        spared = np.array([k in SPARING for k in kinds]) & (rng.random(count) < SPARED_FRACTION)
+        hidden[spared | np.array([k == "background" for k in kinds])] = 0
         draws = rng.random((count, NUM_DRAWS))
-        known = None
+        masks = None
         if self._faces_NHW is not None:
-            known = self._faces_NHW[chosen].astype(np.float32) / 255
-            known[mirrored_B] = known[mirrored_B, :, ::-1]
-        found = regions(
+            masks = self._faces_NHW[chosen].astype(np.float32) / 255
+            masks[mirrored_B] = masks[mirrored_B, :, ::-1]
+        placed = regions(
             points,
             kinds,
-            shares.tolist(),
+            hidden.tolist(),
             draws,
             images.shape[1],
             soft_px=recipe.soft_px,
-            face_NHW=known,
+            face_NHW=masks,
         )
-        painted_B = (rng.random(count) < recipe.drawn) & found.usable_N
+        painted_B = (rng.random(count) < recipe.drawn) & placed.usable_N
         painted_B &= np.array([kind != "background" for kind in kinds])
         paints = rng.random((count, NUM_PAINTS))
         if painted_B.any():
             named = [kind for kind, painted in zip(kinds, painted_B, strict=True) if painted]
             images[painted_B] = draw_over(
-                images[painted_B], found.rows(painted_B), named, paints[painted_B]
+                images[painted_B], placed.rows(painted_B), named, paints[painted_B]
             )
-        told = [
+        learned_as = [
             kind if painted or kind == "background" else AS_IS
             for kind, painted in zip(kinds, painted_B, strict=True)
         ]
-        return Examples(images, found.alpha_NHW, told, painted_B)
+        return Examples(images, placed.alpha_NHW, learned_as, painted_B)
 
 
-def _found_by(segmenter: Segmenter, images: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _masks_by(segmenter: Segmenter, images: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Masks of all faces, uint8 [N, px, px]."""
-    parts = [
-        segmenter.faces(images[start : start + SEGMENTED], points[start : start + SEGMENTED])
-        for start in range(0, len(images), SEGMENTED)
-    ]
-    return np.rint(np.concatenate(parts) * 255).astype(np.uint8)
+    starts = range(0, len(images), SEGMENTER_BATCH)
+    batches = [slice(start, start + SEGMENTER_BATCH) for start in starts]
+    parts = [segmenter.faces(images[batch], points[batch]) for batch in batches]
+    return np.asarray(np.rint(np.concatenate(parts) * 255).astype(np.uint8))
 
 
 def detector_of(points: str, source: SourceConfig) -> YuNet | None:
-    """The detector that finds points again in aligned faces, where `points` (inpainting_training.points,
-    editing.points) says so."""
+    """The detector that finds points again in aligned faces, where `points` says so.
+
+    It is inpainting_training.points or editing.points.
+    """
     return None if points == "template" else YuNet(str(source.detector), enlarge_to=DETECT_PX)
 
 
 def detector_sha256(points: str, source: SourceConfig) -> str | None:
-    """Its digest."""
+    """The digest of the detector's weights; None where there is none."""
     return None if points == "template" else file_sha256(Path(str(source.detector)))

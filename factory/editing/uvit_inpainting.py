@@ -1,11 +1,10 @@
-"""The twin of Mask-ControlNet without a text-to-image model: the generator's own network, shown
-what stays of a photograph and where which kind of thing is to be drawn (METHODS 4).
+"""Mask-ControlNet without a text-to-image model: inpainting by the generator's own U-ViT.
 
-It begins with a trained generator. What it is shown enters through a layer that begins at zero, so
-before the first step it draws as the generator does; that it is told whose face it is comes with
-it.
+Its hint is what stays of a photograph, and where which kind of thing is to be drawn (METHODS 4). It
+begins with a trained generator; the hint enters through a layer that begins at zero, so before the
+first step it draws as the generator does, and is conditioned on the identity as that is.
 
-Shapes: B batch, px the side in pixels, S seen channels, x [B, C, h, w] the denoised space.
+Shapes: B batch, px the side in pixels, S hint channels, x [B, C, h, w] the denoised space.
 """
 
 from __future__ import annotations
@@ -24,35 +23,35 @@ from factory.config.editing import KINDS
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
-from factory.diffusion.uvit import Shape, UViT
+from factory.diffusion.uvit import Shape, UViT, with_present_names
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import AS_IS, ExampleMaker, detector_sha256
 from factory.errors import CheckpointError
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
-from factory.seeds import torch_generator
-from factory.sources import training_faces
-from factory.training.batch_order import BatchOrder, num_steps
-from factory.training.distributed import micro_batch, pick_device, rank, world_size
-from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, RunState
-from factory.training.schedules import adamw, linear_decay
+from factory.records import Log
+from factory.training.distributed import pick_device
+from factory.training.run import TrainingRun
+from factory.training.schedules import adamw, linear_decay, warmup
 
 CHANNELS = (*KINDS, AS_IS)
-SEEN_CHANNELS = 3 + len(CHANNELS)
-WARMUP, DECAY_SHARE = 100, 0.33
-"""Steps of linear rise of the learning rate; share of the steps in which it falls to 0."""
+HINT_CHANNELS = 3 + len(CHANNELS)
+WARMUP_STEPS, DECAY_FRACTION = 100, 0.33
 
 
-def seen(images_BHWC: np.ndarray, alpha_BHW: np.ndarray, kinds: list[str]) -> torch.Tensor:
-    """What the network is shown [B, S, px, px]: the image without the region, in [-1, 1], and the
-    region in the channel of its kind."""
+def inpainting_hint(
+    images_BHWC: np.ndarray, alpha_BHW: np.ndarray, kinds: list[str]
+) -> torch.Tensor:
+    """The hint [B, S, px, px] of images in which a region of a kind is to be redrawn.
+
+    It is the image without the region, in [-1, 1], and the region in the channel of its kind.
+    """
     alpha = torch.from_numpy(alpha_BHW)[:, None]
-    shown = torch.zeros(len(kinds), SEEN_CHANNELS, *alpha_BHW.shape[1:])
-    shown[:, :3] = to_network(np.ascontiguousarray(images_BHWC)) * (1 - alpha)
-    places = torch.tensor([3 + CHANNELS.index(kind) for kind in kinds])
-    shown[torch.arange(len(kinds)), places] = alpha[:, 0]
-    return shown
+    hint = torch.zeros(len(kinds), HINT_CHANNELS, *alpha_BHW.shape[1:])
+    hint[:, :3] = to_network(np.ascontiguousarray(images_BHWC)) * (1 - alpha)
+    channels = torch.tensor([3 + CHANNELS.index(kind) for kind in kinds])
+    hint[torch.arange(len(kinds)), channels] = alpha[:, 0]
+    return hint
 
 
 class InpaintingLoss(nn.Module):
@@ -61,7 +60,7 @@ class InpaintingLoss(nn.Module):
     def __init__(self, shape: Shape, num_timesteps: int, prediction: str, weight: float) -> None:
         super().__init__()
         self.network = UViT(shape)
-        self.process = NoiseSchedule(num_timesteps)
+        self.schedule = NoiseSchedule(num_timesteps)
         self._prediction, self._weight = prediction, weight
 
     def forward(
@@ -70,21 +69,21 @@ class InpaintingLoss(nn.Module):
         noise: torch.Tensor,
         t_B: torch.Tensor,
         condition_BD: torch.Tensor,
-        seen_BSHW: torch.Tensor,
+        hint_BSHW: torch.Tensor,
         region_B1HW: torch.Tensor,
     ) -> torch.Tensor:
-        x_t = self.process.add_noise(x_BCHW, noise, t_B)
-        output = self.network(x_t, t_B, condition_BD, seen_BSHW=seen_BSHW)
-        target = self.process.target(x_BCHW, noise, t_B, self._prediction)
+        x_t = self.schedule.add_noise(x_BCHW, noise, t_B)
+        output = self.network(x_t, t_B, condition_BD, hint_BSHW=hint_BSHW)
+        target = self.schedule.target(x_BCHW, noise, t_B, self._prediction)
         weight = 1 + self._weight * region_B1HW
-        return ((output - target).square() * weight).mean() / weight.mean()
+        error: torch.Tensor = (output - target).square()
+        return (error * weight).mean() / weight.mean()
 
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
     """Train to the end of the recipe, write the EMA weights to training.out, return the metrics."""
-    recipe, seed = config.inpainting_training, config.training.seed
-    join(config.compute)
-    faces, heldout = training_faces(config.source)
+    recipe = config.inpainting_training
+    run = TrainingRun(config, recipe, log)
 
     # The generator it begins with, and the networks of its space
     device, precision = pick_device(config.compute), config.compute.precision
@@ -97,95 +96,68 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         lineage["autoencoder"] = autoencoder.sha256
     _check_lineage(start, lineage)
-    finding = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
-    parts = [faces.fingerprint, str(config.source.image_px), finding, *lineage.values()]
-    data = " ".join(parts)
-    progress = RunState(config.training, recipe, data, log)
-    progress.say(faces.describe(heldout))
-    cache = TrainingCache(faces, recognizer, autoencoder, "image", config.training.cache)
+    region_digests = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
+    run.resume(region_digests, *lineage.values())
+    cache = TrainingCache(run.faces, recognizer, autoencoder, "image", config.training.cache)
     segmenter = open_segmenter(recipe, device)
-    maker = ExampleMaker(faces, recipe, config.source, segmenter)
+    maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
 
     # Network, engine
-    torch.manual_seed(seed)
+    run.seed()
     num_timesteps, prediction = int(start.config["num_timesteps"]), str(start.config["prediction"])
     model = InpaintingLoss(shape, num_timesteps, prediction, recipe.region_weight)
     init_from(model.network, start)
-    if config.compute.compile:
-        model.compile()
-    compute, optimizer = config.compute, adamw(recipe.lr, weight_decay=0.0)
-    engine = start_engine(model, optimizer, compute, grad_clip=1.0, resume=progress.folder)
-    averaged = Averaged(engine, "network", recipe.ema, progress.folder)
+    run.start(model, adamw(recipe.lr, weight_decay=0.0), part="network", ema=recipe.ema)
 
     # Steps
-    order = BatchOrder(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "inpainting_training.batch_size")
-    total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
-    for step in progress.steps(total, order.batch_size, averaged.save):
-        chosen = order.rank_batch(step, rank(), world_size())
-        draw = torch_generator(seed, "step", step, rank())
-        rng = np.random.default_rng(draw.initial_seed())
-        losses = []
-        for part in np.split(chosen, compute.accumulate):
-            mirrored_B = rng.random(len(part)) < 0.5
-            made = maker.batch(part, mirrored_B, rng, step / total)
+    for step in run.steps():
+        for part in step.parts:
+            mirrored_B = step.rng.random(len(part)) < 0.5
+            made = maker.batch(part, mirrored_B, step.rng, step.progress)
             x, unit_BD = cache.rows(mirrored_B.astype(np.int64), part)
             if made.painted_B.any():
                 painted = np.ascontiguousarray(made.images_BHWC[made.painted_B])
                 x[made.painted_B] = (
                     autoencoder.encode(painted) if autoencoder else to_network(painted)
                 )
-            noise = torch.randn(x.shape, generator=draw)
-            t_B = draw_timesteps(len(x), num_timesteps, "uniform", draw)
-            kept_B = torch.rand(len(x), generator=draw) >= recipe.identity_dropout
-            shown = seen(made.images_BHWC, made.alpha_BHW, made.kinds)
+            noise = torch.randn(x.shape, generator=step.draw)
+            t_B = draw_timesteps(len(x), num_timesteps, "uniform", step.draw)
+            keep_B = torch.rand(len(x), generator=step.draw) >= recipe.identity_dropout
+            hint = inpainting_hint(made.images_BHWC, made.alpha_BHW, made.kinds)
             region = F.adaptive_avg_pool2d(torch.from_numpy(made.alpha_BHW)[:, None], x.shape[-1])
-            batch = [x, noise, t_B, unit_BD * kept_B[:, None], shown, region]
-            loss = engine(*(tensor.to(engine.device, non_blocking=True) for tensor in batch))
-            engine.backward(loss)
-            losses.append(loss.detach())
-        warm = min(1.0, (step + 1) / WARMUP)
-        averaged.step(recipe.lr * warm * linear_decay(step / total, DECAY_SHARE))
-        progress.record(torch.stack(losses).mean())
+            run.backward(run(x, noise, t_B, unit_BD * keep_B[:, None], hint, region))
+        rise = warmup(step.index, WARMUP_STEPS)
+        run.update(recipe.lr * rise * linear_decay(step.progress, DECAY_FRACTION))
 
     # Write
-    weights, metrics = averaged.weights(), dict[str, Any]()
-    if rank() == 0:
-        metrics = {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
-        config_of = {k: start.config[k] for k in ("space", "prediction", "num_timesteps")}
-        story = checkpoint.Checkpoint(
-            kind="editor",
-            tensors=weights,
-            config=config_of | {"shape": asdict(shape), "channels": list(CHANNELS)},
-            step=total,
-            metrics=metrics,
-            lineage=lineage,
-            sha256="",
-        )
-        checkpoint.save(progress.out, story)
-    return metrics
+    stored = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
+    stored |= {"shape": asdict(shape), "channels": list(CHANNELS)}
+    return run.save("editor", run.weights(), config=stored, lineage=lineage)
 
 
 def shape_of(start: checkpoint.Checkpoint, image_px: int) -> Shape:
-    """The network of a generator that is shown an image; raises CheckpointError for a generator
-    that takes similarities, which no photograph has, or is shown something else already."""
-    shape = Shape(**start.config["shape"])
-    if shape.seen_channels:
+    """The network of a generator, with channels for the hint.
+
+    Raises CheckpointError for a generator that takes similarities, which no photograph has, or has
+    another hint already.
+    """
+    shape = Shape.from_config(start.config)
+    if shape.hint_channels:
         raise CheckpointError(
-            "generator.checkpoint: is shown five points already; use a generator that was trained "
-            "with generator.pose=false"
+            "generator.checkpoint: takes five points as its hint already; use a generator that was "
+            "trained with generator.pose=false"
         )
     if shape.similarity_tokens:
         raise CheckpointError(
-            "generator.checkpoint: takes similarities, and an edit asks for none; use a generator "
+            "generator.checkpoint: takes similarities, which an edit has not; use a generator "
             "that was trained with generator.similarity_tokens=0"
         )
-    return replace(shape, seen_channels=SEEN_CHANNELS, seen_px=image_px)
+    return replace(shape, hint_channels=HINT_CHANNELS, hint_px=image_px)
 
 
 def init_from(network: UViT, start: checkpoint.Checkpoint) -> None:
-    """Take over a generator's weights; what sees begins at zero."""
-    network.load_state_dict(network.state_dict() | start.tensors)
+    """Take over a generator's weights; the layer of the hint, which it lacks, begins at zero."""
+    network.load_state_dict(network.state_dict() | with_present_names(start.tensors))
 
 
 def _check_lineage(start: checkpoint.Checkpoint, lineage: dict[str, str]) -> None:

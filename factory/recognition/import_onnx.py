@@ -16,9 +16,9 @@ from factory.errors import CheckpointError
 from factory.recognition.external import OnnxEmbedder, onnx_file
 from factory.recognition.pairs import open_pairs
 from factory.recognition.validation import measure
+from factory.records import Log
 from factory.sources import training_faces
 from factory.training.distributed import pick_device
-from factory.training.run_state import Log
 
 KEY = "recognizer.checkpoint"
 

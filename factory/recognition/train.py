@@ -20,21 +20,22 @@ from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
 from factory.recognition.validation import brief, figures, measure
+from factory.records import Log
 from factory.seeds import stream_seed, torch_generator
 from factory.sources import FaceSet
 from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
-from factory.training.run_state import Log, RunState, latest_state
-from factory.training.schedules import cosine_decay, step_decay
+from factory.training.run_state import RunState, latest_state
+from factory.training.schedules import cosine_decay, step_decay, warmup
 
 GRAD_CLIP = 5.0
 """Largest gradient norm of the backbone, as in ArcFace's reference training."""
 
 
 class Learner(nn.Module):
-    """What the engine trains: the backbone, and the quality head where one is asked for."""
+    """The module that the engine trains: the backbone, and a quality head where it has a weight."""
 
     def __init__(self, recipe: RecognizerConfig, image_px: int, *, checkpointing: bool) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     check(config)
     join(compute)
 
-    # Whom it learns
+    # Faces
     training_set, heldout = open_training_set(config)
     pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
     weights_N = training_set.weights(config.batches)
@@ -78,9 +79,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
     num_real = len(training_set.names)
     data = f"{training_set.fingerprint(weights_N)} {config.source.image_px}"
-    progress = RunState(config.training, recipe, data, log)
+    run_state = RunState(config.training, recipe, data, log)
     for line in (*training_set.lines, training_set.describe(heldout)):
-        progress.say(line)
+        run_state.log(line)
 
     # Network, prototypes, engine
     torch.manual_seed(seed)
@@ -96,16 +97,16 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             parameters, recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
         )
 
-    engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=progress.folder)
+    engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=run_state.folder)
     prototypes = Prototypes(recipe, num_real, seed=seed).to(engine.device)
     ema = None
     if recipe.ema:
         with engine.weights() as module:
             ema = EMA(module, recipe.ema)
-    if progress.folder:
-        prototypes.load(progress.folder)
+    if run_state.folder:
+        prototypes.load(run_state.folder)
         if ema:
-            ema.load(progress.folder)
+            ema.load(run_state.folder)
 
     def save(folder: Path) -> None:
         engine.save(folder)
@@ -114,19 +115,19 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             ema.save(folder)
 
     # Steps
-    feed = BatchLoader(training_set, order, config.batches.num_workers, compute.accumulate)
-    batches = feed.batches(progress.first_step, total)
+    loader = BatchLoader(training_set, order, config.batches.num_workers, compute.accumulate)
+    batches = loader.batches(run_state.first_step, total)
     corrupt = CorruptCount(training_set, config.source.max_corrupt_fraction)
     num_virtual = num_virtual_features(
         local * world_size(), num_real, recipe.num_virtual, recipe.virtual_per_step
     )
-    for step in progress.steps(total, order.batch_size, save):
+    for step in run_state.steps(total, order.batch_size, save):
         engine.module.train()
         losses = []
         for part in range(compute.accumulate):
             batch = next(batches)
             for line in corrupt.see(batch):
-                progress.say(line)
+                run_state.log(line)
             uniform_BU, virtual_V, noise_VD = draws(recipe, seed, (step, part), local, num_virtual)
             images_BHWC = batch.images_BHWC.to(engine.device, non_blocking=True)
             labels_B = batch.labels_B.to(engine.device, non_blocking=True)
@@ -147,47 +148,47 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
                 loss = loss + recipe.quality_weight * quality_loss(quality_B, *targets)
             engine.backward(loss)
         lr = learning_rate(recipe, step, order.per_epoch // order.batch_size, total)
-        engine.step(lr)
+        grad_norm = engine.step(lr)
         prototypes.step(lr)
         if ema:
             with engine.weights() as module:
                 ema.update(module)
             prototypes.average(ema.current_decay)
-        progress.record(torch.stack(losses).mean())
+        run_state.record(torch.stack(losses).mean(), lr, grad_norm)
         every = config.training.eval_every
         if every and (step + 1) % every == 0 and step + 1 < total:
             tensors = weights_of(engine, ema)
             if rank() == 0:
-                story = metadata_of(config, tensors, training_set, step + 1)
+                made = checkpoint_of(config, tensors, training_set, step + 1)
                 people = FaceSet.nobody() if pairs else heldout
-                seen = figures(story, people, pairs, engine.device)
-                progress.note(step + 1, **seen)
-                progress.say(f"step {step + 1}/{total} {brief(seen)}")
+                verified = figures(made, people, pairs, engine.device)
+                run_state.add_history(step + 1, **verified)
+                run_state.log(f"step {step + 1}/{total} {brief(verified)}")
 
     # Measure and write
     tensors = weights_of(engine, ema)
     metrics: dict[str, Any] = {}
     if rank() == 0:
-        state = latest_state(progress.out)
+        state = latest_state(run_state.out)
         assert state is not None, "the loop saves at its end"
         for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
             rows = whole_rows(state, kind, count, recipe.embedding_dim, average=ema is not None)
             tensors[f"prototypes.{kind}"] = rows
-        story = metadata_of(config, tensors, training_set, total)
-        metrics = measure(story, heldout, pairs, engine.device)
+        made = checkpoint_of(config, tensors, training_set, total)
+        metrics = measure(made, heldout, pairs, engine.device)
         metrics["train"] = {
             "images": len(training_set),
             "identities": num_real,
-            "hours": round(progress.seconds / 3600, 3),
-            "final_loss": progress.final_loss,
+            "hours": round(run_state.seconds / 3600, 3),
+            "final_loss": run_state.final_loss,
         }
-        checkpoint.save(progress.out, replace(story, metrics=metrics))
+        checkpoint.save(run_state.out, replace(made, metrics=metrics))
     wait_for_all()
     return metrics
 
 
 def check(config: Config) -> None:
-    """What can be wrong with a training before anything is read; raises ConfigError."""
+    """Raise ConfigError for what can be found wrong with a training before anything is read."""
     recipe, compute = config.recognizer, config.compute
     micro_batch(recipe.batch_size, compute, "recognizer.batch_size")
     is_a_rank = not compute.num_ranks or world_size() > 1
@@ -206,11 +207,14 @@ def check(config: Config) -> None:
 
 
 def draws(
-    recipe: RecognizerConfig, seed: int, place: tuple[int, int], local: int, num_virtual: int
+    recipe: RecognizerConfig, seed: int, position: tuple[int, int], local: int, num_virtual: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random numbers of a micro-batch, `place` = (step, part): for augmenting this rank's images
-    [B, NUM_DRAWS], virtual classes [V], their noise [V, D]; the same for any number of ranks."""
-    draw = torch_generator(seed, "step", *place)
+    """Random numbers of a micro-batch at `position` = (step, part), the same for any ranks.
+
+    They are for augmenting this rank's images [B, NUM_DRAWS], virtual classes [V], and their noise
+    [V, D].
+    """
+    draw = torch_generator(seed, "step", *position)
     uniform = torch.rand(local * world_size(), NUM_DRAWS, generator=draw)
     virtual_V = torch.randperm(recipe.num_virtual, generator=draw)[:num_virtual]
     noise_VD = torch.randn(num_virtual, recipe.embedding_dim, generator=draw)
@@ -218,7 +222,7 @@ def draws(
 
 
 def margin_at(recipe: RecognizerConfig, progress: float) -> float:
-    """Margin after a share of the training: 0, then a linear rise, then margin_m."""
+    """Margin at a progress from 0 to 1: 0, then a linear rise, then margin_m."""
     if progress < recipe.margin_free:
         return 0.0
     if recipe.margin_ramp == 0:
@@ -228,13 +232,10 @@ def margin_at(recipe: RecognizerConfig, progress: float) -> float:
 
 def learning_rate(recipe: RecognizerConfig, step: int, steps_per_epoch: int, total: int) -> float:
     """Learning rate of a step: linear warm-up times the schedule."""
-    epoch = step / steps_per_epoch
-    warm = 1.0
-    if recipe.warmup_epochs:
-        warm = min(1.0, (step + 1) / (steps_per_epoch * recipe.warmup_epochs))
+    rise = warmup(step, steps_per_epoch * recipe.warmup_epochs)
     if recipe.schedule == "cosine":
-        return recipe.lr * warm * cosine_decay(step / total)
-    return recipe.lr * warm * step_decay(epoch, recipe.milestones)
+        return recipe.lr * rise * cosine_decay(step / total)
+    return recipe.lr * rise * step_decay(step / steps_per_epoch, recipe.milestones)
 
 
 def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
@@ -248,7 +249,7 @@ def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
         }
 
 
-def metadata_of(
+def checkpoint_of(
     config: Config, tensors: dict[str, torch.Tensor], training_set: TrainingSet, step: int
 ) -> checkpoint.Checkpoint:
     """A checkpoint, still without metrics and digest."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from factory.config import Config
+from factory.diffusion.uvit import Shape
 from factory.editing.controlnet import refuse_other_base
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import detector_of, detector_sha256
@@ -80,17 +81,18 @@ def load(
 
 def _check_uvit(config: Config, networks: Networks) -> None:
     metadata = networks.read("editor", str(config.editing.checkpoint), "editing.checkpoint")
-    shape = metadata["config"]
-    if shape["space"] == "latents":
+    trained = metadata["config"]
+    if trained["space"] == "latents":
         networks.read("autoencoder", config.autoencoder.checkpoint, "autoencoder.checkpoint")
     networks.check_lineage("editor", metadata["lineage"], ("recognizer", "autoencoder"))
-    if shape["shape"]["seen_px"] != config.source.image_px:
+    shape = Shape.from_config(trained)
+    if shape.hint_px != config.source.image_px:
         raise CheckpointError(
-            f"editing.checkpoint: edits images of {shape['shape']['seen_px']} px; source.image_px "
+            f"editing.checkpoint: edits images of {shape.hint_px} px; source.image_px "
             f"is {config.source.image_px}"
         )
-    if config.sampler.num_steps > shape["num_timesteps"]:
+    if config.sampler.num_steps > trained["num_timesteps"]:
         raise ConfigError(
             f"sampler.num_steps: got {config.sampler.num_steps}; want at most the editor's "
-            f"{shape['num_timesteps']}"
+            f"{trained['num_timesteps']}"
         )

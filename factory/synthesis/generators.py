@@ -16,7 +16,7 @@ from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
-from factory.diffusion.uvit import Shape, UViT
+from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.images import to_uint8
 from factory.records import DrawnBatch, Shot
@@ -48,21 +48,20 @@ class DiffusionGenerator:
         device: torch.device,
         precision: str,
     ) -> None:
-        self._shape = Shape(**loaded.config["shape"])
+        self._network = UViT.from_checkpoint(loaded.config, loaded.tensors)
+        self._shape = self._network.shape
         if unit_roster_ND.shape[1] != self._shape.embedding_dim:
             raise CheckpointError(
                 f"generator.checkpoint: takes embeddings of {self._shape.embedding_dim} values, "
                 f"the roster has {unit_roster_ND.shape[1]}; use the recognizer it was trained with"
             )
-        self._process = NoiseSchedule(int(loaded.config["num_timesteps"]))
+        self._schedule = NoiseSchedule(int(loaded.config["num_timesteps"]))
         self._prediction = str(loaded.config["prediction"])
         pose = loaded.config.get("pose")
-        self._pose = PoseModel.of(pose) if pose else None
+        self._pose = PoseModel.from_json(pose) if pose else None
         self._autoencoder = autoencoder
         self._roster_ND = torch.from_numpy(unit_roster_ND)
         self._device, self._precision = device, precision
-        self._network = UViT(self._shape)
-        self._network.load_state_dict(loaded.tensors)
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
             for module in self._network.modules():
@@ -86,12 +85,12 @@ class DiffusionGenerator:
         return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
 
     def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, Conditioning]:
-        """(noise [B, C, h, w] by Philox from each shot's seed, what the network is told)."""
+        """(noise [B, C, h, w] by Philox from each shot's seed, conditioning)."""
         size = (self._shape.channels, self._shape.side, self._shape.side)
         noise = torch.zeros(batch_size, *size)
         identity_BD = torch.zeros(batch_size, self._shape.embedding_dim)
-        similarity_B, away_similarity_B = torch.zeros(batch_size), torch.zeros(batch_size)
-        away_BD = torch.zeros_like(identity_BD)
+        similarity_B, negative_similarity_B = torch.zeros(batch_size), torch.zeros(batch_size)
+        negative_BD = torch.zeros_like(identity_BD)
         guidance_B = torch.full((batch_size,), shots[0].guidance)
         for shot in shots:
             stream = np.random.Generator(np.random.Philox(shot.seed))
@@ -102,26 +101,26 @@ class DiffusionGenerator:
             guidance_B[shot.slot] = shot.guidance
             similarity_B[shot.slot] = shot.similarity or 0.0
             if shot.negative_identity == shot.identity:
-                away_BD[shot.slot], away_similarity_B[shot.slot] = identity_BD[shot.slot], 1.0
+                negative_BD[shot.slot] = identity_BD[shot.slot]
+                negative_similarity_B[shot.slot] = 1.0
             elif shot.negative_identity >= 0:
-                away_BD[shot.slot] = self._roster_ND[shot.negative_identity]
-                away_similarity_B[shot.slot] = shot.similarity or 0.0
-        if self._pose is not None:
-            landmarks = self._landmarks(shots, batch_size).to(self._device)
-        else:
-            landmarks = None
-        tensors = [identity_BD, away_BD, guidance_B]
-        if self._shape.similarity_tokens:
-            tensors += [similarity_B, away_similarity_B]
+                negative_BD[shot.slot] = self._roster_ND[shot.negative_identity]
+                negative_similarity_B[shot.slot] = shot.similarity or 0.0
+        device, similar = self._device, bool(self._shape.similarity_tokens)
         conditioning = Conditioning(
-            *(tensor.to(self._device) for tensor in tensors), seen_BSHW=landmarks
+            identity_BD.to(device),
+            negative_BD.to(device),
+            guidance_B.to(device),
+            similarity_B.to(device) if similar else None,
+            negative_similarity_B.to(device) if similar else None,
+            self._landmarks(shots, batch_size).to(device) if self._pose else None,
         )
-        return noise.to(self._device), conditioning
+        return noise.to(device), conditioning
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""
         assert self._pose is not None
-        px, points = self._shape.seen_px, np.full((batch_size, CHANNELS, 2), np.nan)
+        px, points = self._shape.hint_px, np.full((batch_size, CHANNELS, 2), np.nan)
         for shot in shots:
             if shot.yaw is not None and shot.pitch is not None:
                 rng = np.random.Generator(np.random.Philox(stream_seed(shot.seed, "points")))
@@ -132,10 +131,10 @@ class DiffusionGenerator:
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._network, self._process, self._prediction, conditioning, interval)
+        denoise = guided(self._network, self._schedule, self._prediction, conditioning, interval)
         with autocast(self._device, self._precision):
             return sample(
-                like.sampler, denoise, noise, self._process, like.num_steps, like.timestep_spacing
+                like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
             )
 
 
@@ -145,7 +144,8 @@ def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> tor
         return unit_D
     across_D = torch.from_numpy(stream.standard_normal(len(unit_D), dtype=np.float32))
     across_D = across_D - (across_D @ unit_D) * unit_D
-    return cos * unit_D + math.sqrt(1 - cos**2) * across_D / across_D.norm()
+    turned_D: torch.Tensor = cos * unit_D + math.sqrt(1 - cos**2) * across_D / across_D.norm()
+    return turned_D
 
 
 class SplitOnOutOfMemory:

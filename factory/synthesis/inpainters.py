@@ -17,7 +17,7 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.guidance import Conditioning
 from factory.editing.controlnet import MaskControlNet, condition, redraw, resized
 from factory.editing.occluders import NUM_PAINTS, draw_over
-from factory.editing.uvit_inpainting import seen
+from factory.editing.uvit_inpainting import inpainting_hint
 from factory.images import to_uint8
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Shot
@@ -43,12 +43,12 @@ class UVitInpainter:
         return self._drawer.decoded(self.sample(noise, conditioning, edits.shots[0]), edits.shots)
 
     def inputs(self, edits: Edits) -> tuple[torch.Tensor, Conditioning]:
-        """(noise, what the network is told): each face's own embedding, and what stays of it."""
-        here = [replace(shot, identity=0) for shot in edits.shots]
-        noise, conditioning = self._drawer.inputs(here, len(edits.kinds))
+        """(noise, conditioning): each face's own embedding, and what stays of it."""
+        of_one_row = [replace(shot, identity=0) for shot in edits.shots]
+        noise, conditioning = self._drawer.inputs(of_one_row, len(edits.kinds))
         unit_BD = torch.from_numpy(self._embedder.embed(edits.images_BHWC)).to(noise.device)
-        shown = seen(edits.images_BHWC, edits.regions.alpha_NHW, edits.kinds).to(noise.device)
-        return noise, replace(conditioning, identity_BD=unit_BD, seen_BSHW=shown)
+        hint = inpainting_hint(edits.images_BHWC, edits.regions.alpha_NHW, edits.kinds)
+        return noise, replace(conditioning, identity_BD=unit_BD, hint_BSHW=hint.to(noise.device))
 
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop."""

@@ -1,8 +1,8 @@
-"""A text-to-image model from nothing: CLIP-style text encoder and U-Net, trained together on
-captioned faces in the latents of an autoencoder of ours (Rombach et al. 2022, in small).
+"""A text-to-image model from nothing, trained on captioned faces (Rombach et al. 2022, in small).
 
-What it writes is an ordinary Stable Diffusion pipeline folder of diffusers, so that everything that
-personalises a pretrained model can be tried, and compared, where none can be had.
+A CLIP-style text encoder and a U-Net are trained together, in the latents of an autoencoder of
+ours. What it writes is an ordinary Stable Diffusion pipeline folder of diffusers, so that
+everything that personalizes a pretrained model can be tried, and compared, where none can be had.
 """
 
 from __future__ import annotations
@@ -21,106 +21,87 @@ from factory.checkpoint import replace
 from factory.config import BaseModelConfig, BaseTrainingConfig, Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
-from factory.seeds import torch_generator
-from factory.sources import training_faces
+from factory.records import Log
 from factory.text_to_image.base_model import locate
 from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, BaseQualityCheck
 from factory.text_to_image.captions import Captions
-from factory.training.batch_order import BatchOrder, num_steps
-from factory.training.distributed import micro_batch, pick_device, rank, world_size
-from factory.training.engine import Averaged, join, start_engine
-from factory.training.run_state import Log, RunState
-from factory.training.schedules import adamw, linear_decay
+from factory.training.distributed import pick_device, rank
+from factory.training.run import TrainingRun
+from factory.training.schedules import adamw, linear_decay, warmup
 
-WARMUP = 200
-"""Steps of linear rise of the learning rate."""
-DECAY_SHARE = 1 / 3
+WARMUP_STEPS, DECAY_FRACTION = 200, 1 / 3
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
-STORY = "miniature.json"
-"""What is known of a pipeline that was trained here, in its folder."""
+METADATA = "miniature.json"
+"""File in the folder of a pipeline that was trained by this job, with its metrics."""
 
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
-    """Train to the end of the recipe, write the pipeline to training.out/pipeline, return what is
-    measured of it."""
-    recipe, seed = config.base_training, config.training.seed
-    join(config.compute)
-    faces, heldout = training_faces(config.source)
+    """Train to the end of the recipe, write the pipeline, return its metrics.
+
+    The pipeline is the folder training.out/pipeline.
+    """
+    recipe = config.base_training
+    run = TrainingRun(config, recipe, log)
 
     # Latents of both mirrors, captions, tokens
-    device, compute = pick_device(config.compute), config.compute
-    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, compute.precision)
+    device, precision = pick_device(config.compute), config.compute.precision
+    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     if autoencoder.block != 1:
         raise CheckpointError(
             "autoencoder.checkpoint: works on pixel blocks, which no text-to-image pipeline does; "
             "train one with autoencoder.block=1"
         )
-    examiner = BaseQualityCheck(config)  # whose networks had better be missed now than at the end
+    quality_check = BaseQualityCheck(config)  # now, so that a missing network is not found last
+    faces = run.faces
     names = [faces.names[label] for label in faces.labels]
     captions = Captions(recipe, faces.keys, names)
-    data = f"{faces.fingerprint} {config.source.image_px} {autoencoder.sha256}"
-    progress = RunState(config.training, recipe, data, log)
-    progress.say(faces.describe(heldout))
-    images = faces.images_NHWC
-    both = (images, np.ascontiguousarray(images[:, :, ::-1]))
+    run.resume(autoencoder.sha256)
+    both = (faces.images_NHWC, np.ascontiguousarray(faces.images_NHWC[:, :, ::-1]))
     z_2N = torch.stack([autoencoder.encode(part) for part in both])
+    latent = (z_2N.shape[2], z_2N.shape[3], z_2N.shape[4])
     tokenizer = learn_tokenizer(captions.everything(), recipe)
 
     # Network, engine
-    torch.manual_seed(seed)
-    model = TextToImageLoss(recipe, tokenizer.vocab_size, tuple(z_2N.shape[2:]))
-    if compute.compile:
-        model.compile()
-
-    optimizer = adamw(recipe.lr, weight_decay=0.01)
-    engine = start_engine(model, optimizer, compute, grad_clip=1.0, resume=progress.folder)
-    averaged = Averaged(engine, "networks", recipe.ema, progress.folder)
+    run.seed()
+    model = TextToImageLoss(recipe, tokenizer.vocab_size, latent)
+    run.start(model, adamw(recipe.lr, weight_decay=0.01), part="networks", ema=recipe.ema)
 
     # Steps
-    order = BatchOrder(seed, len(faces), recipe.batch_size)
-    micro_batch(order.batch_size, compute, "base_training.batch_size")
-    total = num_steps(len(faces), order.batch_size, recipe.epochs, config.training.max_steps)
-    for step in progress.steps(total, order.batch_size, averaged.save):
-        chosen = order.rank_batch(step, rank(), world_size())
-        draw = torch_generator(seed, "step", step, rank())
-        words = np.random.default_rng(draw.initial_seed())
-        losses = []
-        for part in np.split(chosen, compute.accumulate):
-            mirrored = torch.rand(len(part), generator=draw) < 0.5
+    for step in run.steps():
+        for part in step.parts:
+            mirrored = torch.rand(len(part), generator=step.draw) < 0.5
             z = z_2N[mirrored.long(), torch.from_numpy(part)]
-            noise = torch.randn(z.shape, generator=draw)
-            t_B = torch.randint(0, model.num_timesteps, (len(z),), generator=draw)
-            texts = captions.draw(part, mirrored.numpy(), words)
-            batch = (z, noise, t_B, tokens_of(tokenizer, texts))
-            loss = engine(*(tensor.to(engine.device, non_blocking=True) for tensor in batch))
-            engine.backward(loss)
-            losses.append(loss.detach())
-        warm = min(1.0, (step + 1) / WARMUP)
-        averaged.step(recipe.lr * warm * linear_decay(step / total, DECAY_SHARE))
-        progress.record(torch.stack(losses).mean())
+            noise = torch.randn(z.shape, generator=step.draw)
+            t_B = torch.randint(0, model.num_timesteps, (len(z),), generator=step.draw)
+            texts = captions.draw(part, mirrored.numpy(), step.rng)
+            run.backward(run(z, noise, t_B, tokens_of(tokenizer, texts)))
+        rise = warmup(step.index, WARMUP_STEPS)
+        run.update(recipe.lr * rise * linear_decay(step.progress, DECAY_FRACTION))
 
     # Write and measure
-    weights = averaged.weights()
+    weights = run.weights()
     if rank() != 0:
         return {}
-    final = TextToImageLoss(recipe, tokenizer.vocab_size, tuple(z_2N.shape[2:]))
+    final = TextToImageLoss(recipe, tokenizer.vocab_size, latent)
     final.networks.load_state_dict(weights)
-    folder = progress.out / "pipeline"
+    folder = run.out / "pipeline"
     pipeline_of(final, tokenizer, autoencoder).save_pretrained(folder)
-    metrics = examiner.measure(folder, captions, heldout if len(heldout) else faces)
-    metrics |= {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
-    story = {"step": total, "autoencoder": autoencoder.sha256, "metrics": metrics}
-    replace(folder / STORY, (json.dumps(story, indent=2) + "\n").encode())
+    measured = quality_check.measure(folder, captions, run.heldout if len(run.heldout) else faces)
+    metrics = measured | run.metrics
+    metadata = {"step": run.total, "autoencoder": autoencoder.sha256, "metrics": metrics}
+    replace(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return metrics
 
 
 def refuse_poor_base(base_model: BaseModelConfig) -> None:
-    """Raise CheckpointError for a pipeline trained here whose figures say that no person can be
-    learned on it; nothing is known of others."""
-    story = locate(base_model) / STORY
-    if not story.is_file():
+    """Raise CheckpointError for a pipeline whose metrics say that no person can be learned on it.
+
+    Only pipelines trained by this job have metrics; others pass.
+    """
+    metadata = locate(base_model) / METADATA
+    if not metadata.is_file():
         return
-    metrics = json.loads(story.read_text())["metrics"]
+    metrics = json.loads(metadata.read_text())["metrics"]
     for name, least in (("round_trip_cosine", LEAST_ROUND_TRIP), ("face_share", LEAST_FACES)):
         if name not in metrics:
             raise CheckpointError(
@@ -129,13 +110,13 @@ def refuse_poor_base(base_model: BaseModelConfig) -> None:
             )
         if metrics[name] < least:
             raise CheckpointError(
-                f"base_model.path: {base_model.path} has a {name} of {metrics[name]:.3f}; want at least "
-                f"{least}, train it for longer"
+                f"base_model.path: {base_model.path} has a {name} of {metrics[name]:.3f}; want at "
+                f"least {least}, train it for longer"
             )
 
 
 class TextToImageLoss(nn.Module):
-    """Denoising error of a U-Net that attends to the words of a caption."""
+    """Denoising error of a U-Net that attends to the tokens of a caption."""
 
     def __init__(
         self, recipe: BaseTrainingConfig, vocab_size: int, shape: tuple[int, int, int]
@@ -153,9 +134,10 @@ class TextToImageLoss(nn.Module):
         text_BLD = self.networks["text_encoder"](tokens_BL)[0]
         z_t = self.scheduler.add_noise(z, noise, t_B)
         estimate = self.networks["unet"](z_t, t_B, text_BLD, return_dict=False)[0]
-        v_wanted = self.scheduler.config.prediction_type == "v_prediction"
-        target = self.scheduler.get_velocity(z, noise, t_B) if v_wanted else noise
-        return (estimate.float() - target).square().mean()
+        predicts_v = self.scheduler.config.prediction_type == "v_prediction"
+        target = self.scheduler.get_velocity(z, noise, t_B) if predicts_v else noise
+        error: torch.Tensor = (estimate.float() - target).square()
+        return error.mean()
 
 
 def build_text_encoder(recipe: BaseTrainingConfig, vocab_size: int) -> nn.Module:
@@ -178,7 +160,7 @@ def build_text_encoder(recipe: BaseTrainingConfig, vocab_size: int) -> nn.Module
     )
 
 
-def build_unet(recipe: BaseTrainingConfig, shape: tuple[int, int, int]) -> nn.Module:
+def build_unet(recipe: BaseTrainingConfig, shape: tuple[int, int, int]) -> Any:
     """A conditional U-Net for latents of `shape` (C, side, side), attention at every size."""
     from diffusers import UNet2DConditionModel
 
@@ -212,7 +194,7 @@ def build_scheduler(recipe: BaseTrainingConfig) -> Any:
 
 
 def learn_tokenizer(texts: list[str], recipe: BaseTrainingConfig) -> Any:
-    """CLIP's byte-level tokenizer with pieces learned from `texts`; no word is unknown to it."""
+    """CLIP's byte-level tokenizer with pieces learned from `texts`, which can spell any word."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
@@ -220,13 +202,17 @@ def learn_tokenizer(texts: list[str], recipe: BaseTrainingConfig) -> Any:
     base = [*alphabet, *(letter + WORD_END for letter in alphabet)]
     merges = learn_merges(texts, recipe.vocabulary - len(base) - 2)
     pieces = list(dict.fromkeys([*base, *("".join(pair) for pair in merges)]))
-    vocabulary = {piece: place for place, piece in enumerate([*pieces, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=recipe.max_tokens)
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, START, END])}
+    files: dict[str, Any] = {"vocab": vocabulary, "merges": merges}
+    return CLIPTokenizer(**files, model_max_length=recipe.max_tokens)
 
 
 def learn_merges(texts: list[str], at_most: int) -> list[tuple[str, str]]:
-    """Byte-pair encoding (Sennrich et al. 2016) of the plain words in `texts`: the commonest pair
-    first, ties by spelling. (The tokenizers library breaks ties as its hash tables fall.)"""
+    """Byte-pair encoding (Sennrich et al. 2016) of the plain words in `texts`.
+
+    The commonest pair comes first, ties by spelling. (The tokenizers library breaks ties as its
+    hash tables fall.)
+    """
     counts = Counter(word for text in texts for word in re.findall("[a-z]+", text.lower()))
     spelled = {word: (*word[:-1], word[-1] + WORD_END) for word in sorted(counts)}
     merges: list[tuple[str, str]] = []
@@ -244,13 +230,13 @@ def learn_merges(texts: list[str], at_most: int) -> list[tuple[str, str]]:
 
 
 def _merged(pieces: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
-    found: list[str] = []
+    merged: list[str] = []
     for piece in pieces:
-        if found and (found[-1], piece) == pair:
-            found[-1] += piece
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
         else:
-            found.append(piece)
-    return tuple(found)
+            merged.append(piece)
+    return tuple(merged)
 
 
 def tokens_of(tokenizer: Any, texts: list[str]) -> torch.Tensor:
@@ -260,7 +246,7 @@ def tokens_of(tokenizer: Any, texts: list[str]) -> torch.Tensor:
 
 
 def pipeline_of(model: TextToImageLoss, tokenizer: Any, autoencoder: Autoencoder) -> Any:
-    """What was trained as diffusers' StableDiffusionPipeline."""
+    """The trained networks as diffusers' StableDiffusionPipeline."""
     from diffusers import StableDiffusionPipeline
 
     return StableDiffusionPipeline(
@@ -276,14 +262,14 @@ def pipeline_of(model: TextToImageLoss, tokenizer: Any, autoencoder: Autoencoder
 
 
 @torch.no_grad()
-def plain_autoencoder(autoencoder: Autoencoder) -> nn.Module:
+def plain_autoencoder(autoencoder: Autoencoder) -> Any:
     """An AutoencoderKL with normalized latents: mean and spread become its 1x1 convolutions."""
     from diffusers import AutoencoderKL
 
-    config = dict(autoencoder.network.config)  # type: ignore[arg-type]
-    asked = {key: value for key, value in config.items() if not key.startswith("_")}
-    asked |= {"use_quant_conv": True, "use_post_quant_conv": True, "scaling_factor": 1.0}
-    plain = AutoencoderKL(**asked)
+    config = dict(autoencoder.network.config)
+    settings = {key: value for key, value in config.items() if not key.startswith("_")}
+    settings |= {"use_quant_conv": True, "use_post_quant_conv": True, "scaling_factor": 1.0}
+    plain: Any = AutoencoderKL(**settings)
     plain.load_state_dict(autoencoder.network.state_dict(), strict=False)
     mean, std = autoencoder.mean, autoencoder.std
     scale = torch.cat([1 / std, torch.ones_like(std)])

@@ -1,4 +1,4 @@
-"""Which samples a step of a training uses: a pure function of seed and step.
+"""Which samples a step of a training uses, a pure function of seed and step.
 
 So a resumed training goes on exactly where it was, with any number of ranks.
 """
@@ -41,9 +41,9 @@ class BatchOrder:
         return self._drawn[position * self.batch_size :][: self.batch_size]
 
     def rank_batch(self, step: int, rank: int, world_size: int) -> np.ndarray:
-        """A rank's equal share of `batch`."""
-        share = self.batch_size // world_size
-        return self.batch(step)[rank * share : (rank + 1) * share]
+        """A rank's equal part of `batch`."""
+        size = self.batch_size // world_size
+        return self.batch(step)[rank * size : (rank + 1) * size]
 
     def _draw(self, epoch: int) -> np.ndarray:
         rng = np.random.Generator(np.random.Philox(stream_seed(self._seed, "order", epoch)))

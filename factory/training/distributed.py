@@ -1,5 +1,7 @@
-"""Ranks and what passes between them: one process needs no set-up, several come from torchrun or a
-gang of actors (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
+"""Ranks and what passes between them.
+
+One process needs no set-up; several come from torchrun or a gang of actors (RANK, WORLD_SIZE,
+LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
 
 The collectives that carry gradients say which way: a loss is computed on every rank alike, so a
 gradient is either whole on each rank or a part that must be summed.
@@ -29,7 +31,7 @@ def world_size() -> int:
 
 @contextmanager
 def kept_threads() -> Iterator[None]:
-    """torch's threads are afterwards as many as before: what a plan fixes is the plan's alone."""
+    """Restore the number of torch's threads on leaving."""
     before = torch.get_num_threads()
     try:
         yield
@@ -54,8 +56,10 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def micro_batch(batch_size: int, compute: ComputeConfig, key: str) -> int:
-    """Samples of a rank's micro-batch; raises ConfigError where a step's batch cannot be cut evenly
-    into them. Before a gang is started compute.num_ranks says how many ranks there will be."""
+    """Samples of a rank's micro-batch; raises ConfigError unless they divide the batch evenly.
+
+    Before a gang is started compute.num_ranks says how many ranks there will be.
+    """
     ranks = max(world_size(), compute.num_ranks or 1)
     if batch_size % (ranks * compute.accumulate):
         raise ConfigError(
@@ -118,11 +122,11 @@ def first_rank_says(answer: bool) -> bool:
     """Rank 0's answer on every rank, so that all save (or stop) at the same step."""
     if not grouped():
         return answer
-    said = torch.tensor([int(answer)])
+    of_rank_0 = torch.tensor([int(answer)])
     if torch.distributed.get_backend() == "nccl":
-        said = said.cuda()
-    torch.distributed.broadcast(said, src=0)
-    return bool(said.item())
+        of_rank_0 = of_rank_0.cuda()
+    torch.distributed.broadcast(of_rank_0, src=0)
+    return bool(of_rank_0.item())
 
 
 def all_agree(value: int) -> bool:
@@ -134,14 +138,16 @@ def all_agree(value: int) -> bool:
 
 
 def wait_for_all() -> None:
-    """Return once every rank is here."""
+    """Return once every rank has come here."""
     if grouped():
         torch.distributed.barrier()
 
 
 class GatherRows(torch.autograd.Function):
-    """`gather_rows` whose gradient, a part on each rank, is summed and cut again. It is multiplied
-    by the number of ranks, because an engine averages gradients over them."""
+    """`gather_rows` whose gradient, a part on each rank, is summed and cut again.
+
+    It is multiplied by the number of ranks, because an engine averages gradients over them.
+    """
 
     @staticmethod
     def forward(ctx: Any, value_BX: torch.Tensor) -> torch.Tensor:
@@ -156,7 +162,7 @@ class GatherRows(torch.autograd.Function):
 
 
 class SumParts(torch.autograd.Function):
-    """Sum of parts over ranks; the gradient of the sum, a part on each rank too, is summed too."""
+    """Sum of parts over ranks whose gradient, a part on each rank too, is summed too."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
@@ -169,8 +175,7 @@ class SumParts(torch.autograd.Function):
 
 
 class SumWhole(torch.autograd.Function):
-    """Sum of parts over ranks; the gradient of the sum is whole on each rank and goes on as it
-    is."""
+    """Sum of parts over ranks whose gradient is whole on each rank and goes on as it is."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from factory.training.distributed import from_rank, rank, world_size
 class EMA:
     """Exponential moving average of a module's weights, in float32, warmed up by (1+t)/(10+t).
 
-    Each rank keeps that of a part of the tensors, about as many values as the others.
+    Each rank keeps the average of a part of the tensors, about as many values as the others.
     """
 
     def __init__(self, module: torch.nn.Module, decay: float) -> None:
@@ -37,7 +37,8 @@ class EMA:
         state = module.state_dict()
         shadow = list(self.shadow.values())
         new = [state[n].float() for n in self.shadow]
-        torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
+        if shadow:  # a rank owns none where there are more ranks than tensors
+            torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
 
     def whole(self) -> dict[str, torch.Tensor]:
         """All of it on the CPU, by name; every rank calls it."""
@@ -62,7 +63,7 @@ class EMA:
 
 
 def owners(sizes: dict[str, int], count: int) -> dict[str, int]:
-    """Which of `count` ranks owns what: the largest first, each to whoever has least."""
+    """The owner of each tensor among `count` ranks: the largest first, each to the least loaded."""
     loads, owner = [0] * count, {}
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
         least = loads.index(min(loads))

@@ -24,7 +24,6 @@ import torch
 
 from factory.config import ComputeConfig
 from factory.training.distributed import autocast, pick_device, rank, wait_for_all, world_size
-from factory.training.ema import EMA
 from factory.training.schedules import MakeOptimizer
 
 STATE = "engine.pt"
@@ -46,13 +45,15 @@ class Engine(Protocol):
         """Add the gradients of a micro-batch's loss, divided by the micro-batches of a step."""
         ...
 
-    def step(self, lr: float) -> None:
-        """Average gradients over ranks, clip, update with learning rate `lr`."""
+    def step(self, lr: float) -> torch.Tensor | float | None:
+        """Average gradients over ranks, clip, update with learning rate `lr`.
+
+        Returns the gradient's norm before clipping, where it is known.
+        """
         ...
 
     def weights(self) -> contextlib.AbstractContextManager[torch.nn.Module]:
-        """The module with all its weights present, to read (ZeRO 3 gathers them); all ranks call
-        it."""
+        """The module with all its weights present, to read; all ranks call it (ZeRO 3 gathers)."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -88,14 +89,16 @@ class PlainEngine:
             return self.module(*batch)
 
     def backward(self, loss: torch.Tensor) -> None:
-        (loss / self._compute.accumulate).backward()  # type: ignore[no-untyped-call]
+        (loss / self._compute.accumulate).backward()
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float) -> torch.Tensor | None:
+        norm = None
         if self._grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._grad_clip)
+            norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._grad_clip)
         _set_lr(self._optimizer, lr)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        return norm
 
     @contextlib.contextmanager
     def weights(self) -> Iterator[torch.nn.Module]:
@@ -153,9 +156,11 @@ class DeepSpeedEngine:
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()  # which only counts, before the last micro-batch
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float) -> torch.Tensor | float | None:
         _set_lr(self._torch_optimizer, lr)
         self._engine.step()
+        norm: torch.Tensor | float | None = self._engine.get_global_grad_norm()
+        return norm
 
     @contextlib.contextmanager
     def weights(self) -> Iterator[torch.nn.Module]:
@@ -177,7 +182,7 @@ class DeepSpeedEngine:
 
         if self._compute.zero_stage == 0:
             return dict(self._torch_optimizer.state[parameter])
-        flat = next(iter(self._torch_optimizer.state.values()), {})
+        flat: dict[str, Any] = next(iter(self._torch_optimizer.state.values()), {})
         return {
             key: value.clone()
             if value.ndim == 0
@@ -230,43 +235,17 @@ def start_engine(
 
 
 def channels_last(module: torch.nn.Module) -> torch.nn.Module:
-    """The layout that convolutions are fast in, where one process trains: ZeRO cuts weights as flat
-    pieces of memory and takes no other layout than the plain one."""
+    """Put a module into the layout that convolutions are fast in, where one process trains.
+
+    ZeRO cuts weights as flat pieces of memory and takes no other layout than the plain one.
+    """
     if world_size() > 1:
         return module
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-class Averaged:
-    """An engine and the moving average of one part of its module: they step, save and resume
-    together."""
-
-    def __init__(self, engine: Engine, part: str, decay: float, resume: Path | None) -> None:
-        """`part` is the attribute of the module that is averaged."""
-        self._engine, self._part = engine, part
-        with engine.weights() as module:
-            self._ema = EMA(getattr(module, part), decay)
-        if resume:
-            self._ema.load(resume)
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The averaged weights in float32 on the CPU, by name; every rank calls it."""
-        return self._ema.whole()
-
-    def step(self, lr: float) -> None:
-        """Update the weights, then their average."""
-        self._engine.step(lr)
-        with self._engine.weights() as module:
-            self._ema.update(getattr(module, self._part))
-
-    def save(self, folder: Path) -> None:
-        """Write both states into a folder that exists; every rank calls it."""
-        self._engine.save(folder)
-        self._ema.save(folder)
-
-
 def join(compute: ComputeConfig) -> None:
-    """Join the other ranks, once; a single process has nobody to join."""
+    """Join the other ranks, once; a single process does nothing."""
     if world_size() == 1 or torch.distributed.is_initialized():
         return
     import deepspeed
@@ -286,7 +265,8 @@ def end_rank(error: str = "") -> None:
 
     The interpreter's own end aborts a rank now and then ("terminate called without an active
     exception"): DeepSpeed keeps process groups alive, and their threads ask for an interpreter that
-    is being taken down. With an error, told on stderr, nobody is waited for: they may be gone.
+    is being taken down. With an error, printed on stderr, no other rank is waited for: it may be
+    gone.
     """
     if world_size() == 1 or not torch.distributed.is_initialized():
         return
@@ -314,7 +294,7 @@ def _run_under_autocast(module: torch.nn.Module, device: torch.device, precision
         with autocast(device, precision):
             return forward(*batch)
 
-    module.forward = under_autocast  # type: ignore[method-assign]
+    module.forward = under_autocast
 
 
 def _on(device: torch.device, moments: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

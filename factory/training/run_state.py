@@ -1,7 +1,7 @@
-"""How far a training is: where it resumes, its clock, its log, its saves; shared by all loops.
+"""How far a training is: where it resumes, its clock, its log and its saved states.
 
 `resume/latest` in the training's folder names the last whole state, a folder `step-N` that every
-rank has written its part of; `history.jsonl` keeps what was logged.
+rank has written its part of; `history.jsonl` keeps what was logged. All training loops use it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from factory.config import (
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
+from factory.records import Log
 from factory.training.distributed import (
     all_agree,
     first_rank_says,
@@ -37,7 +39,6 @@ from factory.training.distributed import (
     wait_for_all,
 )
 
-Log = Callable[[str], None]
 Recipe = (
     RecognizerConfig
     | AutoencoderConfig
@@ -45,7 +46,7 @@ Recipe = (
     | BaseTrainingConfig
     | InpaintingTrainingConfig
 )
-LOSSES_KEPT = 200
+NUM_RECENT = 200
 """Losses whose mean a log line and the final metrics give."""
 
 
@@ -59,16 +60,16 @@ class RunState:
     def __init__(
         self, training: TrainingConfig, recipe: Recipe, data: str, log: Log = print
     ) -> None:
-        """`data` is a fingerprint of what is learned from."""
-        self._training, self._log = training, log
+        """`data` is a fingerprint of the training data."""
+        self._training, self._write_line = training, log
         self.out = Path(training.out)
-        named = {"checkpoint": ""} if hasattr(recipe, "checkpoint") else {}
-        what = (dataclasses.replace(recipe, **named), training.seed, data)
-        self.recipe = hashlib.sha256(repr(what).encode()).hexdigest()
+        if isinstance(recipe, RecognizerConfig | AutoencoderConfig | GeneratorConfig):
+            recipe = dataclasses.replace(recipe, checkpoint="")  # which a training does not read
+        decides = repr((recipe, training.seed, data))
+        self.recipe = hashlib.sha256(decides.encode()).hexdigest()
         self.first_step, self._seconds_before = 0, 0.0
         self._recent: list[float] = []
-        name = type(recipe).__name__.removesuffix("Config")
-        self._section = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        self._section = section_of(recipe)
         self.folder = latest_state(self.out)
         if not all_agree(int(self.folder.name.removeprefix("step-")) if self.folder else -1):
             raise CheckpointError(
@@ -87,6 +88,9 @@ class RunState:
         self._started = time.monotonic()
         self._losses: list[torch.Tensor] = []
         self._unlogged: list[float] = []
+        self._lr: float | None = None
+        self._grad_norm: torch.Tensor | float | None = None
+        self._device = torch.device("cpu")
         self._more: Callable[[], dict[str, Any]] = dict
         if rank() == 0:
             self._cut_history()
@@ -118,33 +122,57 @@ class RunState:
         if saved_step is None or saved_step < total:
             self._save(total, save)
 
-    def record(self, loss: torch.Tensor) -> None:
-        """Keep the loss of a step on its device until it is logged or saved."""
+    def record(
+        self,
+        loss: torch.Tensor,
+        lr: float | None = None,
+        grad_norm: torch.Tensor | float | None = None,
+    ) -> None:
+        """Keep the loss of a step on its device until it is logged or saved.
+
+        The learning rate and the gradient's norm (before clipping) are logged where given.
+        """
         self._losses.append(loss.detach())
+        self._device, self._lr, self._grad_norm = loss.device, lr, grad_norm
 
     def also_log(self, figures: Callable[[], dict[str, Any]]) -> None:
-        """Further figures for history.jsonl, asked for on all ranks whenever losses are logged."""
+        """Add figures to history.jsonl; they are asked for on all ranks when losses are logged."""
         self._more = figures
 
-    def note(self, step: int, **figures: Any) -> None:
+    def add_history(self, step: int, **figures: Any) -> None:
         """Add a line to history.jsonl (rank 0 writes)."""
         if rank() == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             with (self.out / "history.jsonl").open("a") as file:
                 file.write(json.dumps({"step": step, **figures}) + "\n")
 
-    def say(self, line: str) -> None:
-        """A line for whoever watches, from rank 0."""
+    def log(self, line: str) -> None:
+        """Write a line for whoever watches, from rank 0."""
         if rank() == 0:
-            self._log(line)
+            self._write_line(line)
 
     def _log_losses(self, step: int, total: int, batch_size: int) -> None:
         self._take_losses(step)
-        rate = (step - self.first_step) * batch_size / (time.monotonic() - self._started)
+        seconds_a_step = (time.monotonic() - self._started) / (step - self.first_step)
+        rate = batch_size / seconds_a_step
         mean = sum(self._unlogged) / len(self._unlogged)
         self._unlogged.clear()
-        self.note(step, loss=mean, images_per_s=round(rate, 1), **self._more())
-        self.say(f"step {step}/{total} loss {self.final_loss:.4f} {rate:.0f} images/s")
+        figures: dict[str, Any] = {"loss": mean, "images_per_s": round(rate, 1)}
+        parts = [f"step {step}/{total} loss {self.final_loss:.4f}"]
+        if self._lr is not None:
+            figures["lr"] = self._lr
+            parts.append(f"lr {self._lr:.2e}")
+        if self._grad_norm is not None:
+            figures["grad_norm"] = float(self._grad_norm)
+            parts.append(f"gradient {figures['grad_norm']:.3g}")
+        if self._device.type == "cuda":
+            figures["peak_gib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**30, 2)
+            parts.append(f"peak {figures['peak_gib']} GiB")
+        parts.append(f"{rate:.0f} images/s")
+        if step < total:
+            parts.append(f"{timedelta(seconds=round(seconds_a_step * (total - step)))} left")
+        self.add_history(step, **figures, **self._more())
+        self.log(" ".join(parts))
 
     def _take_losses(self, step: int) -> None:
         """Bring the losses since the last time from the device, averaged over ranks."""
@@ -153,7 +181,7 @@ class RunState:
         new = mean_over_ranks(torch.stack(self._losses).float()).tolist()
         self._losses.clear()
         self._unlogged += new
-        self._recent = (self._recent + new)[-LOSSES_KEPT:]
+        self._recent = (self._recent + new)[-NUM_RECENT:]
         if not math.isfinite(sum(new)):
             raise ConfigError(
                 f"{self._section}.lr: the loss is not a number at step {step} or shortly before; "
@@ -187,8 +215,14 @@ class RunState:
         file = self.out / "history.jsonl"
         if file.is_file():
             lines = file.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= self.first_step]
-            replace(file, "".join(line + "\n" for line in kept).encode())
+            earlier = [line for line in lines if _step_of(line) <= self.first_step]
+            replace(file, "".join(line + "\n" for line in earlier).encode())
+
+
+def section_of(recipe: Recipe) -> str:
+    """The config section that a recipe is: base_training of a BaseTrainingConfig."""
+    name = type(recipe).__name__.removesuffix("Config")
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def latest_state(out: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""One image of every person, from the same noise whatever else is asked for, for the studies."""
+"""One image of every person, from the same noise whatever the conditions, for the studies."""
 
 from __future__ import annotations
 
@@ -7,42 +7,48 @@ from typing import Any
 import numpy as np
 
 from factory.config import SamplerConfig
+from factory.errors import ConfigError
 from factory.records import Shot
 from factory.seeds import stream_seed
 from factory.synthesis.generators import DiffusionGenerator
 
 
 def draw_each(
-    generator: DiffusionGenerator, people: int, size: int, sampler: SamplerConfig, **told: Any
+    generator: DiffusionGenerator, people: int, size: int, sampler: SamplerConfig, **fields: Any
 ) -> np.ndarray:
-    """RGB uint8 [people, px, px, 3] in batches of `size`; `told` are fields of every shot."""
-    if sampler.negative_condition == "nearest" or sampler.perturb_identity:
-        raise ValueError(
-            "sampler: got away=nearest or turn=true, which need a roster; want neither"
+    """RGB uint8 [people, px, px, 3] in batches of `size`; `fields` are those of every shot."""
+    if sampler.negative_condition == "nearest_identity" or sampler.perturb_identity:
+        raise ConfigError(
+            "sampler.negative_condition: got nearest_identity, or perturb_identity=true, which "
+            "need a roster; want neither"
         )
     images = []
     for first in range(0, people, size):
-        who = range(first, min(first + size, people))
-        shots = [_shot(place, slot, sampler, told) for slot, place in enumerate(who)]
-        images.append(generator.generate(shots, size)[: len(shots)])
+        identities = range(first, min(first + size, people))
+        shots = [
+            shot_of(identity, slot, sampler, fields) for slot, identity in enumerate(identities)
+        ]
+        images.append(generator.generate(shots, size).images_BHWC[: len(shots)])
     return np.concatenate(images)
 
 
-def _shot(who: int, slot: int, sampler: SamplerConfig, told: dict[str, Any]) -> Shot:
+def shot_of(identity: int, slot: int, sampler: SamplerConfig, fields: dict[str, Any]) -> Shot:
+    """A shot of a person by a config's sampler."""
+    against_itself = sampler.negative_condition == "same_identity"
     return Shot(
-        key=f"{who:06d}_0000",
-        identity=who,
+        key=f"{identity:06d}_0000",
+        identity=identity,
         image=0,
         attempt=0,
-        seed=stream_seed(0, who, "study"),
+        seed=stream_seed(0, identity, "study"),
         sampler=sampler.kind,
         num_steps=sampler.num_steps,
-        spacing=sampler.timestep_spacing,
+        timestep_spacing=sampler.timestep_spacing,
         guidance=sampler.guidance,
-        guidance_from=sampler.guidance_from,
-        guidance_to=sampler.guidance_to,
+        guidance_from=sampler.guidance_interval[0],
+        guidance_to=sampler.guidance_interval[1],
         batch=0,
         slot=slot,
-        away=who if sampler.negative_condition == "itself" else -1,
-        **told,
+        negative_identity=identity if against_itself else -1,
+        **fields,
     )

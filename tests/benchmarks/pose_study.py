@@ -1,4 +1,4 @@
-"""Does a generator that is shown five points turn heads as it is told (VIGFace, ICCV version)?
+"""Does a generator with five points as its hint turn heads to their pose (VIGFace, ICCV version)?
 
     python -m tests.benchmarks.pose_study CONFIG [section.key=value ...] --people 24 --save pose.png
 
@@ -37,21 +37,21 @@ def main() -> None:
     parser.add_argument("dotlist", nargs="*")
     parser.add_argument("--people", type=int, default=24)
     parser.add_argument("--save", help="a picture: a person a row, yaw from left to right")
-    asked = parser.parse_args()
-    config = load(asked.config, asked.dotlist)
+    arguments = parser.parse_args()
+    config = load(arguments.config, arguments.dotlist)
     device, precision = pick_device(config.compute), config.compute.precision
     torch.set_num_threads(config.plan.num_threads)
     recognizer, source = open_recognizer(config), open_source(config.source)
     _, firsts = np.unique(source.labels, return_index=True)
-    chosen = firsts[np.linspace(0, len(firsts) - 1, asked.people).astype(int)]
-    row = {name: place for place, name in enumerate(recognizer.real_names)}
-    people = [row[source.names[int(source.labels[place])]] for place in chosen]
+    chosen = firsts[np.linspace(0, len(firsts) - 1, arguments.people).astype(int)]
+    row = {name: index for index, name in enumerate(recognizer.real_names)}
+    people = [row[source.names[int(source.labels[index])]] for index in chosen]
     unit_ND = recognizer.unit_real[people]
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
     detector = YuNet(str(config.source.detector), enlarge_to=DETECT_PX)
-    told, seen, cosines, rows = [], [], [], []
+    requested, estimated, cosines, rows = [], [], [], []
     for yaw in YAWS:
         drawn = draw_each(generator, len(chosen), 8, config.sampler, yaw=float(yaw), pitch=0.0)
         rows.append(drawn)
@@ -59,23 +59,27 @@ def main() -> None:
         for image in drawn:
             points = detector.landmarks(np.pad(image, ((32, 32), (32, 32), (0, 0)), mode="edge"))
             if points is not None:
-                told.append(yaw)
-                seen.append(yaw_degrees(points))
-    by_yaw = {yaw: [s for t, s in zip(told, seen, strict=True) if t == yaw] for yaw in YAWS}
+                requested.append(yaw)
+                estimated.append(yaw_degrees(points))
+    both = list(zip(requested, estimated, strict=True))
+    by_yaw = {yaw: [estimate for wanted, estimate in both if wanted == yaw] for yaw in YAWS}
+    error = np.abs(np.array(requested) - np.array(estimated))
     result = {
         "num_images": len(YAWS) * len(chosen),
-        "num_found": len(seen),
-        "estimated_yaw": {y: round(float(np.mean(found)), 1) for y, found in by_yaw.items()},
-        "spearman": round(spearman(np.array(told), np.array(seen)), 3),
-        "mean_error_deg": round(float(np.abs(np.array(told) - np.array(seen)).mean()), 2),
+        "num_found": len(estimated),
+        "estimated_yaw": {
+            y: round(float(np.mean(estimates)), 1) for y, estimates in by_yaw.items()
+        },
+        "spearman": round(spearman(np.array(requested), np.array(estimated)), 3),
+        "mean_error_deg": round(float(error.mean()), 2),
         "own_cosine": {y: round(c, 3) for y, c in zip(YAWS, cosines, strict=True)},
     }
     print(json.dumps(result))
-    if asked.save:
+    if arguments.save:
         from PIL import Image
 
-        people = [np.concatenate([row[who] for row in rows], 1) for who in range(8)]
-        Image.fromarray(np.concatenate(people)).save(asked.save)
+        grid = [np.concatenate([row[person] for row in rows], 1) for person in range(8)]
+        Image.fromarray(np.concatenate(grid)).save(arguments.save)
 
 
 if __name__ == "__main__":

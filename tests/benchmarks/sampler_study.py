@@ -49,9 +49,12 @@ def main() -> None:
     parser.add_argument("dotlist", nargs="*")
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--images", type=int, default=8)
-    asked = parser.parse_args()
-    fixed = [f"identities.num_virtual={asked.people}", f"plan.images_per_identity={asked.images}"]
-    config = load(asked.config, [*asked.dotlist, *fixed])
+    arguments = parser.parse_args()
+    fixed = [
+        f"identities.num_virtual={arguments.people}",
+        f"plan.images_per_identity={arguments.images}",
+    ]
+    config = load(arguments.config, [*arguments.dotlist, *fixed])
     studied = Studied(config)
     reference, seconds = studied.draw(*REFERENCE)
     rows = [studied.row(REFERENCE, reference, reference, 1.0)]
@@ -76,7 +79,7 @@ class Studied:
         inputs = preflight(config)
         self.recognizer = open_recognizer(config)
         self.roster: Roster = build_roster(
-            config, self.recognizer, inputs.source, inputs.max_cosine
+            config, self.recognizer, inputs.source, inputs.request.max_cosine
         )
         unit = cut_units(self.roster.identities, len(self.roster.identities))[0]
         self.shots: list[Shot] = first_round_shots(inputs.request, unit, self.roster)
@@ -99,11 +102,12 @@ class Studied:
         """(images of all shots, seconds)."""
         started, images = time.perf_counter(), []
         changed = [
-            replace(shot, sampler=kind, spacing=spacing, num_steps=num_steps) for shot in self.shots
+            replace(shot, sampler=kind, timestep_spacing=spacing, num_steps=num_steps)
+            for shot in self.shots
         ]
         for first in range(0, len(changed), self.size):
             part = changed[first : first + self.size]
-            images.append(self.generator.generate(part, self.size)[: len(part)])
+            images.append(self.generator.generate(part, self.size).images_BHWC[: len(part)])
         return np.concatenate(images), time.perf_counter() - started
 
     def row(
@@ -111,15 +115,15 @@ class Studied:
     ) -> dict[str, str | int | float]:
         """Figures of one sampler's images."""
         unit_ND = self.recognizer.embed(images)
-        who = np.array([shot.identity for shot in self.shots])
-        genuine, _ = pair_cosines(unit_ND, who)
+        identities = np.array([shot.identity for shot in self.shots])
+        genuine, _ = pair_cosines(unit_ND, identities)
         difference = images.astype(np.float32) - reference
         return {
             "sampler": case[0],
             "spacing": case[1],
             "calls": case[2],
             "px": float(np.sqrt(np.square(difference).mean((1, 2, 3))).mean()),
-            "own_cosine": float((unit_ND * self.roster.unit_ND[who]).sum(1).mean()),
+            "own_cosine": float((unit_ND * self.roster.unit_ND[identities]).sum(1).mean()),
             "overlap": histogram_overlap(genuine, self.real_genuine),
             "speed": speed,
         }

@@ -1,4 +1,4 @@
-"""Does a generator trained with similarity tokens keep the similarity it is told (CemiFace)?
+"""Does a generator trained with similarity tokens draw the given similarity (CemiFace)?
 
     python -m tests.benchmarks.similarity_study CONFIG [section.key=value ...] --inquiries 200
 
@@ -34,22 +34,22 @@ def main() -> None:
     parser.add_argument("dotlist", nargs="*")
     parser.add_argument("--inquiries", type=int, default=200)
     parser.add_argument("--save", help="a picture: an inquiry a row, then its images by m")
-    asked = parser.parse_args()
-    config = load(asked.config, asked.dotlist)
+    arguments = parser.parse_args()
+    config = load(arguments.config, arguments.dotlist)
     device, precision = pick_device(config.compute), config.compute.precision
     torch.set_num_threads(config.plan.num_threads)
     recognizer, source = open_recognizer(config), open_source(config.source)
     _, firsts = np.unique(source.labels, return_index=True)
-    chosen = firsts[np.linspace(0, len(firsts) - 1, asked.inquiries).astype(int)]
-    inquiries = np.stack([source[int(place)].image_HWC for place in chosen])
+    chosen = firsts[np.linspace(0, len(firsts) - 1, arguments.inquiries).astype(int)]
+    inquiries = np.stack([source[int(index)].image_HWC for index in chosen])
     unit_ND = recognizer.embed(inquiries)
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
     size, sampler = config.plan.micro_batch or 16, config.sampler
     by_m = [draw_each(generator, len(chosen), size, sampler, similarity=m) for m in VALUES]
-    told = np.repeat(VALUES, len(chosen))
-    result = {"num_inquiries": len(chosen), "num_images": len(told)}
+    given_m = np.repeat(VALUES, len(chosen))
+    result = {"num_inquiries": len(chosen), "num_images": len(given_m)}
     judges = {"recognizer": recognizer}
     if config.judge.checkpoint:
         judges["judge"] = open_embedder(config.judge.checkpoint, device, "judge.checkpoint")
@@ -58,19 +58,19 @@ def main() -> None:
         cosine_MN = np.stack([(embedder.embed(images) * own_ND).sum(1) for images in by_m])
         means = cosine_MN.mean(1).round(4).tolist()
         result[name] = {
-            "spearman": spearman(told, cosine_MN.ravel()),
+            "spearman": spearman(given_m, cosine_MN.ravel()),
             "mean_cosine": {str(m): mean for m, mean in zip(VALUES, means, strict=True)},
         }
     print(json.dumps(result, indent=1))
-    if asked.save:
+    if arguments.save:
         rows = [np.concatenate([inquiries[i], *(m[i] for m in by_m)], 1) for i in range(12)]
         from PIL import Image
 
-        Image.fromarray(np.concatenate(rows)).save(asked.save)
+        Image.fromarray(np.concatenate(rows)).save(arguments.save)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of ranks, ties sharing their mean rank."""
+    """Correlation of ranks, ties at their mean rank."""
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 

@@ -23,7 +23,7 @@ from tests.benchmarks.timing import fastest, report
 from tests.ranks import run_ranks
 
 BATCH, DIM, SCALE, MARGIN, PX = 64, 512, 64.0, 0.5, 112
-NOBODY = (torch.zeros(0, dtype=torch.long), torch.zeros(0, DIM))
+NO_VIRTUAL = (torch.zeros(0, dtype=torch.long), torch.zeros(0, DIM))
 BF16 = ComputeConfig(device="cpu", precision="bf16")
 
 
@@ -50,7 +50,7 @@ def our_step(num_classes: int, rate: float):
     x, labels = batch(num_classes)
 
     def step() -> None:
-        loss = prototypes.loss(engine(x), labels, *NOBODY, margin=MARGIN)
+        loss = prototypes.loss(engine(x), labels, *NO_VIRTUAL, margin=MARGIN)
         engine.backward(loss)
         engine.step(0.1)
         prototypes.step(0.1)
@@ -133,7 +133,7 @@ def zero_and_ddp() -> dict[str, float]:
             step()
             distributed.wait_for_all()
             seconds[name].append(time.perf_counter() - started)
-    return {name: min(found) for name, found in seconds.items()}
+    return {name: min(times) for name, times in seconds.items()}
 
 
 @pytest.mark.timeout(600)

@@ -5,6 +5,7 @@ python -m pytest tests/benchmarks -q -s
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import ComputeConfig, load
+from factory.config import ComputeConfig, SamplerConfig, load
 from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.training.engine import PlainEngine
+from tests.benchmarks.drawing import shot_of
 from tests.benchmarks.timing import fastest, report
 
 DEMO = Path(__file__).parent.parent.parent / "configs" / "demo.yaml"
@@ -28,18 +30,24 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Paired:
-    """A generator that runs the bare sampling loop on each first-round batch before it draws it, so
-    that both meet the same moments of a noisy machine."""
+    """A generator that runs the bare sampling loop on each first-round batch before it draws it.
+
+    So both meet the same moments of a noisy machine.
+    """
 
     def __init__(self, generator):
         self._generator = generator
         self.bare_s, self.bare_shots = 0.0, 0
 
+    @property
+    def remarks(self):
+        return self._generator.remarks
+
     def generate(self, shots, batch_size):
         if shots[0].attempt == 0:
-            noise, condition = self._generator.inputs(shots, batch_size)
+            noise, conditioning = self._generator.inputs(shots, batch_size)
             started = time.perf_counter()
-            self._generator.sample(noise, condition, shots[0])
+            self._generator.sample(noise, conditioning, shots[0])
             self.bare_s += time.perf_counter() - started
             self.bare_shots += len(shots)
         return self._generator.generate(shots, batch_size)
@@ -50,15 +58,17 @@ def test_speed_of_light_of_the_demo(tmp_path):
     """Faces/s of two units of the demo, first shot to last commit, over the bare sampling loop."""
     from factory.planning.plan_writer import write_plan
     from factory.planning.preflight import preflight
-    from factory.shards import layout
-    from factory.store import open_store
+    from factory.shards.layout import release_store
+    from factory.synthesis.loading import load_release
     from factory.synthesis.maker import ShardMaker
 
     config = load(DEMO, [f"store.url={tmp_path}", "identities.num_virtual=20"])
-    prefix = layout.release_prefix(config.release.dataset, config.release.version)
-    plan = write_plan(config, preflight(config), open_store(config.store).below(prefix))
-    maker = ShardMaker.open(config, prefix)
-    paired = maker._generator._generator = Paired(maker._generator._generator)
+    store = release_store(config)
+    plan = write_plan(config, preflight(config), store)
+    release = load_release(config, store)
+    paired = Paired(release.generator)
+    paired_release = dataclasses.replace(release, generator=paired)
+    maker = ShardMaker.at(paired_release, store, config.fleet.max_queued_bytes)
     started = time.perf_counter()
     shards = [shard for unit in plan.units for shard in maker.make(unit.index)] + maker.flush()
     made_s = time.perf_counter() - started - paired.bare_s
@@ -77,8 +87,8 @@ def test_our_sampler_against_diffusers_loop():
 
     torch.manual_seed(0)
     network = UViT(SHAPE).eval().requires_grad_(False)
-    process, noise, condition = NoiseSchedule(1000), torch.randn(4, 8, 14, 14), torch.randn(4, 256)
-    guidance, nobody = torch.full((4,), 1.5), torch.zeros(4, 256)
+    schedule, noise, condition = NoiseSchedule(1000), torch.randn(4, 8, 14, 14), torch.randn(4, 256)
+    guidance, no_identity = torch.full((4,), 1.5), torch.zeros(4, 256)
     scheduler = DPMSolverMultistepScheduler(
         1000,
         beta_schedule="squaredcos_cap_v2",
@@ -89,13 +99,13 @@ def test_our_sampler_against_diffusers_loop():
 
     @torch.inference_mode()
     def ours() -> None:
-        denoise = guided(network, process, "v", Conditioning(condition, nobody, guidance))
-        sample("dpmpp_2m", denoise, noise, process, 15)
+        denoise = guided(network, schedule, "v", Conditioning(condition, no_identity, guidance))
+        sample("dpmpp_2m", denoise, noise, schedule, 15)
 
     @torch.inference_mode()
     def theirs() -> None:
         scheduler.set_timesteps(15)
-        x, both = noise, torch.cat([condition, nobody])
+        x, both = noise, torch.cat([condition, no_identity])
         for t in scheduler.timesteps:
             output = network(torch.cat([x, x]), t.expand(8), both)
             with_identity, without = output.chunk(2)
@@ -142,8 +152,10 @@ def test_training_step_against_a_bare_loop():
 
 @pytest.mark.timeout(900)
 def test_training_on_cached_embeddings_against_computing_them():
-    """A step of the demo's generator on cached latents and embeddings: seconds of the same step
-    that encodes and embeds its batch over ours."""
+    """A step of the demo's generator on cached latents and embeddings, in seconds.
+
+    The ratio is that of the same step that encodes and embeds its batch over ours.
+    """
     from factory.diffusion.autoencoder import Autoencoder
     from factory.diffusion.latent_cache import TrainingCache
     from factory.images import to_network
@@ -178,40 +190,25 @@ def test_training_on_cached_embeddings_against_computing_them():
 
 @pytest.mark.timeout(900)
 def test_the_default_sampler_against_50_steps_of_ddim():
-    """Shots a second of the demo's generator with its sampler, decoding included, over guided DDIM
-    at 50 calls (factory/diffusion/README.md has how alike their images are)."""
+    """Shots a second of the demo's generator with its sampler over guided DDIM at 50 calls.
+
+    Decoding is included (factory/diffusion/README.md has how alike their images are).
+    """
     from factory import checkpoint
     from factory.diffusion.autoencoder import Autoencoder
-    from factory.records import Shot
     from factory.synthesis.generators import DiffusionGenerator
 
     config, cpu = load(DEMO), torch.device("cpu")
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, cpu, "bf16")
-    somebody = torch.nn.functional.normalize(torch.randn(1, 256)).numpy()
-    generator = DiffusionGenerator(loaded, autoencoder, somebody, cpu, "bf16")
-    asked, size = config.sampler, int(config.plan.micro_batch or 8)
+    unit_1D = torch.nn.functional.normalize(torch.randn(1, 256)).numpy()
+    generator = DiffusionGenerator(loaded, autoencoder, unit_1D, cpu, "bf16")
+    sampler, size = config.sampler, int(config.plan.micro_batch or 8)
 
-    def drawn(kind: str, steps: int) -> None:
-        shots = [
-            Shot(
-                f"{i}",
-                0,
-                i,
-                0,
-                i,
-                kind,
-                steps,
-                asked.guidance,
-                0,
-                i,
-                spacing=asked.timestep_spacing,
-            )
-            for i in range(size)
-        ]
+    def draw(sampler: SamplerConfig) -> None:
+        shots = [dataclasses.replace(shot_of(0, i, sampler, {}), seed=i) for i in range(size)]
         generator.generate(shots, size)
 
-    ours_s, ddim_s = fastest(
-        lambda: drawn(asked.kind, asked.num_steps), lambda: drawn("ddim", 50), repeats=5
-    )
+    ddim = dataclasses.replace(sampler, kind="ddim", num_steps=50)
+    ours_s, ddim_s = fastest(lambda: draw(sampler), lambda: draw(ddim), repeats=5)
     report("default_vs_ddim50", ddim_s / ours_s, 3.0, ours_s=ours_s, ddim_s=ddim_s)

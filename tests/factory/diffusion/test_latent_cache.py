@@ -1,4 +1,4 @@
-"""What a generator's training keeps: mirrors and conditions, in memory or in files of all ranks."""
+"""Latents and conditions, mirrors too, in memory or in files of all ranks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from factory.diffusion import latent_cache as caching
+from factory.diffusion import latent_cache
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.train import train
 from factory.errors import CheckpointError, ConfigError
 from factory.images import to_uint8
 from factory.recognition.embed import Recognizer
-from tests.factory.diffusion.test_train import CPU, faces_of, quiet, recipe  # noqa: F401
+from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 
 
-def test_cache_holds_mirrors_and_their_own_embeddings(recipe):  # noqa: F811
+def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
     config = recipe("generator.space=pixels")
     faces = faces_of(config)
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
@@ -32,7 +32,7 @@ def test_cache_holds_mirrors_and_their_own_embeddings(recipe):  # noqa: F811
         np.testing.assert_allclose(unit[row].numpy(), own, atol=1e-4)
 
 
-def test_prototype_condition_needs_known_people(recipe, weights):  # noqa: F811
+def test_prototype_condition_needs_known_people(recipe, weights):
     config = recipe()
     faces = faces_of(config)
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
@@ -44,9 +44,9 @@ def test_prototype_condition_needs_known_people(recipe, weights):  # noqa: F811
         TrainingCache(faces, recognizer, None, "prototype")
 
 
-def in_files(recipe, folder, monkeypatch):  # noqa: F811
+def in_files(recipe, folder, monkeypatch):
     """(a cache in memory, the same in files of five faces) of latents."""
-    monkeypatch.setattr(caching, "SHARD", 5)
+    monkeypatch.setattr(latent_cache, "SHARD", 5)
     config = recipe()
     faces = faces_of(config)
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
@@ -57,7 +57,7 @@ def in_files(recipe, folder, monkeypatch):  # noqa: F811
     return (*made, faces)
 
 
-def test_files_hold_what_memory_holds(recipe, tmp_path, monkeypatch):  # noqa: F811
+def test_files_hold_what_memory_holds(recipe, tmp_path, monkeypatch):
     folder = str(tmp_path / "cache")
     memory, files, faces = in_files(recipe, folder, monkeypatch)
     chosen = np.random.default_rng(0).permutation(len(faces))
@@ -68,25 +68,25 @@ def test_files_hold_what_memory_holds(recipe, tmp_path, monkeypatch):  # noqa: F
     assert len(list((tmp_path / "cache").rglob("x-*.npy"))) == -(-len(faces) // 5)
 
 
-def test_files_are_made_once(recipe, tmp_path, monkeypatch):  # noqa: F811
+def test_files_are_made_once(recipe, tmp_path, monkeypatch):
     config = recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=1")
     train(config, quiet)
     monkeypatch.setattr(Recognizer, "embed", lambda *_: pytest.fail("embedded again"))
     train(recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=2"), quiet)
 
 
-def test_other_people_in_the_same_images_are_another_cache(recipe, tmp_path):  # noqa: F811
+def test_other_people_in_the_same_images_are_another_cache(recipe, tmp_path):
     config, folder = recipe(), str(tmp_path / "cache")
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
     faces = faces_of(config)
     others = replace(faces, labels=faces.labels[::-1].copy(), fingerprint="others")
-    for who in (faces, others):
-        cache = TrainingCache(who, recognizer, None, "prototype", folder)
+    for labelled in (faces, others):
+        cache = TrainingCache(labelled, recognizer, None, "prototype", folder)
         _, unit = cache.rows(np.array([0]), np.array([0]))
-        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[who.labels[:1]])
+        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[labelled.labels[:1]])
 
 
-def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):  # noqa: F811
+def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(ConfigError, match=r"training\.cache: .*x-00000\.npy was made by another"):

@@ -13,24 +13,24 @@ PREDICTIONS = ["x0", "v", "epsilon"]
 @pytest.fixture
 def noised():
     torch.manual_seed(0)
-    process = NoiseSchedule(100)
+    schedule = NoiseSchedule(100)
     x, noise = torch.randn(5, 2, 3, 3).double(), torch.randn(5, 2, 3, 3).double()
     t = torch.tensor([0, 10, 50, 90, 98])
-    return process, x, noise, t, process.add_noise(x, noise, t)
+    return schedule, x, noise, t, schedule.add_noise(x, noise, t)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_the_true_target_gives_back_image_and_noise(noised, prediction):
-    process, x, noise, t, x_t = noised
-    target = process.target(x, noise, t, prediction)
-    x0 = process.x0(target, x_t, t, prediction)
+    schedule, x, noise, t, x_t = noised
+    target = schedule.target(x, noise, t, prediction)
+    x0 = schedule.x0(target, x_t, t, prediction)
     torch.testing.assert_close(x0, x)
-    torch.testing.assert_close(process.noise(x0, x_t, t), noise)
+    torch.testing.assert_close(schedule.noise(x0, x_t, t), noise)
 
 
 def test_variance_is_preserved_and_the_end_is_noise():
-    process = NoiseSchedule(1000)
-    signal, sigma = process.scales(torch.arange(1000), torch.zeros(1000, 1))
+    schedule = NoiseSchedule(1000)
+    signal, sigma = schedule.scales(torch.arange(1000), torch.zeros(1000, 1))
     torch.testing.assert_close(signal**2 + sigma**2, torch.ones(1000, 1))
     assert float(signal[0]) > 0.999
     assert float(signal[-1]) < 1e-2
@@ -38,23 +38,24 @@ def test_variance_is_preserved_and_the_end_is_noise():
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_x0_weighting_is_the_plain_error_on_x0(noised, prediction):
-    process, x, noise, t, x_t = noised
-    output = process.target(x, noise, t, prediction) + 0.1 * torch.randn_like(x)
-    error = (output - process.target(x, noise, t, prediction)).square().mean((1, 2, 3))
-    weighted = process.loss_weight(t, "x0", prediction) * error
-    plain = (process.x0(output, x_t, t, prediction) - x).square().mean((1, 2, 3))
+    schedule, x, noise, t, x_t = noised
+    output = schedule.target(x, noise, t, prediction) + 0.1 * torch.randn_like(x)
+    error = (output - schedule.target(x, noise, t, prediction)).square().mean((1, 2, 3))
+    weighted = schedule.loss_weight(t, "x0", prediction) * error
+    plain = (schedule.x0(output, x_t, t, prediction) - x).square().mean((1, 2, 3))
     torch.testing.assert_close(weighted, plain)
 
 
 def test_min_snr_caps_the_weight():
-    process = NoiseSchedule(1000)
+    schedule = NoiseSchedule(1000)
     t = torch.tensor([0, 999])
-    x0 = process.loss_weight(t, "min_snr", "x0")
+    x0 = schedule.loss_weight(t, "min_snr", "x0")
     assert x0[0] == 5
     assert x0[1] < 1e-3
-    epsilon = process.loss_weight(torch.tensor([900]), "min_snr", "epsilon")
+    epsilon = schedule.loss_weight(torch.tensor([900]), "min_snr", "epsilon")
     assert float(epsilon) == pytest.approx(1.0)  # below gamma the epsilon error is unweighted
-    assert (process.loss_weight(t, "none", "v") == 1).all()
+    assert (schedule.loss_weight(t, "none", "v") == 1).all()
+    assert torch.equal(schedule.loss_weight(t, "x0", "x0"), torch.ones(2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("law", ["uniform", "logit_normal"])

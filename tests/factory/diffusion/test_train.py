@@ -1,78 +1,22 @@
-"""Autoencoder and generator train on drawn faces, resume exactly, and load where they fit."""
+"""The generator trains on drawn faces, resumes exactly, and draws and weighs as configured."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from factory import checkpoint
-from factory.config import load
-from factory.diffusion import autoencoder as autoencoding
-from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
-from factory.diffusion.train import GeneratorLoss, dropout, network_shape, train
+from factory.diffusion import train as training
+from factory.diffusion.similarity import similarity_loss
+from factory.diffusion.train import GeneratorLoss, dropout, init_from, network_shape, train
 from factory.diffusion.uvit import Shape, UViT
+from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
-from factory.sources import open_source, read_faces
 from tests.conftest import PX
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def recipe(people, weights, tmp_path):
-    def make(*dotlist):
-        (tmp_path / "c.yaml").write_text("{}\n")
-        return load(
-            tmp_path / "c.yaml",
-            [
-                "source.kind=folder",
-                f"source.path={people}",
-                f"source.image_px={PX}",
-                "compute.precision=fp32",
-                "training.save_every_s=10000",
-                f"training.out={tmp_path / 'out'}",
-                f"recognizer.checkpoint={weights / 'recognizer'}",
-                f"autoencoder.checkpoint={weights / 'autoencoder'}",
-                "autoencoder.widths=[16,16]",
-                "autoencoder.latent_channels=4",
-                "autoencoder.batch_size=6",
-                "generator.width=32",
-                "generator.depth=3",
-                "generator.num_heads=2",
-                "generator.num_timesteps=100",
-                "generator.batch_size=6",
-                "generator.warmup_steps=0",
-                "generator.lr=2e-3",
-                *dotlist,
-            ],
-        )
-
-    return make
-
-
-def faces_of(config):
-    return read_faces(open_source(config.source), 0.0)
-
-
-def quiet(line):
-    return None
-
-
-def test_autoencoder_reconstructs_better_with_training(recipe, tmp_path):
-    config = recipe("training.max_steps=80", "autoencoder.epochs=100", "autoencoder.lr=0.005")
-    faces = faces_of(config)
-    few = recipe("training.max_steps=1", f"training.out={tmp_path / 'few'}")
-    before = autoencoding.train(few, quiet)
-    after = autoencoding.train(config, quiet)
-    assert after["psnr_db"] > before["psnr_db"] + 2
-    loaded = Autoencoder.load(str(tmp_path / "out"), CPU, "fp32")
-    z = loaded.encode(faces.images_NHWC)
-    assert z.shape == (len(faces), 4, PX // 4, PX // 4)
-    assert float(z.mean()) == pytest.approx(0, abs=1e-3)
-    assert float(z.std((0, 2, 3)).mean()) == pytest.approx(1, abs=1e-2)
+from tests.factory.diffusion.conftest import CPU, quiet
+from tests.recorded import record_batches
 
 
 @pytest.mark.parametrize("space", ["pixels", "latents"])
@@ -87,32 +31,21 @@ def test_generator_trains_in_both_spaces(recipe, tmp_path, space):
     )
     metrics = train(config, quiet)
     assert 0 < metrics["final_loss"] < 2
-    story = checkpoint.read_metadata(str(tmp_path / "out"), "generator", "k")
-    assert story["config"]["space"] == space
-    assert ("autoencoder" in story["lineage"]) == (space == "latents")
+    metadata = checkpoint.read_metadata(str(tmp_path / "out"), "generator", "k")
+    assert metadata["config"]["space"] == space
+    assert ("autoencoder" in metadata["lineage"]) == (space == "latents")
 
 
-def test_resume_gives_the_same_weights(recipe, tmp_path):
-    def weights(*parts):
-        out = tmp_path / f"parts{len(parts)}"
-        for steps in parts:
-            config = recipe(
-                f"training.out={out}", f"training.max_steps={steps}", "generator.decay_fraction=0"
-            )
-            train(config, quiet)
-        return (out / "weights.safetensors").read_bytes()
-
-    assert weights(6) == weights(2, 4, 6)
-
-
-def test_resume_is_exact_with_dropout_on_the_identity(recipe, tmp_path):
-    def weights(name, *parts):
-        for steps in parts:
-            settings = [f"training.out={tmp_path / name}", f"training.max_steps={steps}"]
-            train(recipe("generator.identity_dropout=.25", "generator.decay_fraction=0", *settings))
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_resume_gives_the_same_weights(recipe, tmp_path, fraction):
+    def weights(name, *stops):
+        settings = [f"generator.identity_dropout={fraction}", "generator.decay_fraction=0"]
+        settings += [f"training.out={tmp_path / name}"]
+        for steps in stops:
+            train(recipe(f"training.max_steps={steps}", *settings), quiet)
         return (tmp_path / name / "weights.safetensors").read_bytes()
 
-    assert weights("whole", 4) == weights("parts", 2, 4)
+    assert weights("whole", 6) == weights("parts", 2, 4, 6)
 
 
 def test_dropout_keeps_the_mean():
@@ -121,47 +54,57 @@ def test_dropout_keeps_the_mean():
     assert float(factors.mean()) == pytest.approx(1, abs=0.01)
 
 
-def test_dropout_reaches_the_identity_alone():
-    torch.manual_seed(0)
-    network = UViT(Shape(2, 8, 2, None, 32, 3, 2, 6))
-    torch.nn.init.normal_(network.final.weight, std=0.1)
-    x, t, who = torch.randn(2, 2, 8, 8), torch.full((2,), 5), torch.randn(2, 6)
-    whole, again = network(x, t, who), network(x, t, who, None, torch.ones(2, 32))
-    torch.testing.assert_close(whole, again)
-    blind = network(x, t, who, None, torch.zeros(2, 32))
-    torch.testing.assert_close(blind, network(x, t, who.flip(0), None, torch.zeros(2, 32)))
-    assert (blind - whole).abs().max() > 1e-3
+LONG = ("generator.batch_size=12", "training.max_steps=40", "generator.epochs=100")
 
 
-def test_errors_stand_in_the_history_by_noise_level(recipe, tmp_path):
-    train(recipe("training.max_steps=6", "training.log_every=3"), quiet)
-    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
-    found = [json.loads(line)["error_by_level"] for line in lines]
-    assert [len(levels) for levels in found] == [5, 5]
-    assert any(error is not None and error > 0 for error in found[0])
+def batches_of(monkeypatch, config):
+    """What a training gives to its loss."""
+    with monkeypatch.context() as patched:
+        recorded = record_batches(patched, training, "GeneratorLoss")
+        train(config, quiet)
+    return recorded
 
 
-def test_errors_by_level_are_means_since_the_last_look():
-    levels = LossByNoiseLevel(100)
-    assert levels.take() == {}
-    levels.add(torch.tensor([0, 19, 20, 99]), torch.tensor([1.0, 3.0, 5.0, 7.0]))
-    levels.add(torch.tensor([98]), torch.tensor([8.0]))
-    assert levels.take() == {"error_by_level": [2.0, 5.0, None, None, 7.5]}
-    assert levels.take() == {}
+def test_conditions_are_dropped_as_often_as_told(recipe, monkeypatch):
+    """For guidance: a sample of a dropped condition has no similarity, but keeps its identity."""
+    settings = ("generator.similarity_tokens=2", "generator.condition_dropout=0.3", *LONG)
+    batches = batches_of(monkeypatch, recipe(*settings))
+    condition, identity = batches.all("condition_BD"), batches.all("identity_BD")
+    dropped = ~condition.any(1)
+    assert len(dropped) == 480
+    assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.08)  # four deviations
+    assert not batches.all("m_B")[dropped].any()
+    torch.testing.assert_close(condition[~dropped], identity[~dropped])
+    torch.testing.assert_close(identity.norm(dim=1), torch.ones(480))
 
 
-def loss_of(config, recognizer, decode, x, identity_weight):
-    changed = recipe_with(config, identity_weight)
-    torch.manual_seed(0)
-    shape = network_shape(changed, 3, PX, recognizer.dim)
-    return GeneratorLoss(changed.generator, shape, decode, recognizer)
+def test_no_condition_is_dropped_without_a_dropout(recipe, monkeypatch):
+    batches = batches_of(monkeypatch, recipe("generator.condition_dropout=0", *LONG))
+    assert batches.all("condition_BD").any(1).all()
 
 
-def recipe_with(config, identity_weight):
-    from dataclasses import replace
+def test_the_identity_is_dropped_out_where_told(recipe, monkeypatch):
+    settings = ("training.max_steps=2", "generator.identity_dropout=.25")
+    factors = batches_of(monkeypatch, recipe(*settings)).all("dropout_BW").unique()
+    assert factors.tolist() == pytest.approx([0, 4 / 3])
 
+
+def test_half_of_the_faces_are_mirrored(recipe, monkeypatch):
+    """Each of twelve images and its mirror, in a space of pixels, whose rows are told apart."""
+    config = recipe("generator.space=pixels", *LONG, "training.max_steps=12")
+    x = batches_of(monkeypatch, config).all("x_BCHW")
+    different, counts = torch.unique(x.flatten(1), dim=0, return_counts=True)
+    assert (len(different), len(x)) == (2 * 12, 12 * 12)
+    torch.testing.assert_close(different, torch.unique(x.flip(3).flatten(1), dim=0))
+    assert counts.min() >= 2
+
+
+def plain_loss(config, recognizer, identity_weight):
+    """The loss in a space of pixels, predicting x0: an untrained network predicts zero."""
     generator = replace(config.generator, identity_weight=identity_weight, prediction="x0")
-    return replace(config, generator=generator)
+    torch.manual_seed(0)
+    shape = network_shape(config, 3, PX, recognizer.dim)
+    return GeneratorLoss(generator, shape, lambda y: y, recognizer)
 
 
 def test_identity_loss_is_equation_8(recipe):
@@ -169,13 +112,97 @@ def test_identity_loss_is_equation_8(recipe):
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
     x = torch.rand(3, 3, PX, PX) * 2 - 1
     t = torch.tensor([10, 50, 90])
-    noise, nobody = torch.randn_like(x), torch.zeros(3, recognizer.dim)
+    noise, no_condition = torch.randn_like(x), torch.zeros(3, recognizer.dim)
     wanted = recognizer.unit_features(x)
     plain, weighted = (
-        loss_of(config, recognizer, lambda y: y, x, w)(x, noise, t, nobody, wanted, None)[0]
-        for w in (0.0, 0.5)
+        plain_loss(config, recognizer, weight)(x, noise, t, no_condition, wanted, None)[0]
+        for weight in (0.0, 0.5)
     )
-    black = recognizer.unit_features(torch.zeros_like(x))  # an untrained network predicts zero
+    black = recognizer.unit_features(torch.zeros_like(x))
     distance = (black - wanted).square().sum(1).mean()
     torch.testing.assert_close(plain, x.square().mean())
     torch.testing.assert_close(weighted - plain, 0.5 * distance)
+
+
+@pytest.mark.parametrize("weighting", ["none", "min_snr", "x0"])
+@pytest.mark.parametrize("prediction", ["x0", "v", "epsilon"])
+def test_every_weighting_weighs_the_error_of_every_prediction(recipe, weighting, prediction):
+    config = recipe("generator.space=pixels")
+    generator = replace(config.generator, prediction=prediction, loss_weighting=weighting)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    model = GeneratorLoss(generator, network_shape(config, 3, PX, 16), lambda y: y, recognizer)
+    x, noise, t = torch.rand(3, 3, PX, PX), torch.randn(3, 3, PX, PX), torch.tensor([10, 50, 90])
+    identity = recognizer.unit_features(x)
+    loss, error_B = model(x, noise, t, identity, identity, torch.zeros(3))
+    target = model.schedule.target(x, noise, t, prediction)
+    torch.testing.assert_close(error_B, target.square().mean((1, 2, 3)))
+    weight_B = model.schedule.loss_weight(t, weighting, prediction)
+    torch.testing.assert_close(loss, (weight_B.float() * error_B).mean())
+
+
+def test_training_adds_the_similarity_loss_where_a_condition_is_given(recipe):
+    config = recipe("generator.space=pixels", "generator.similarity_tokens=2")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    model = plain_loss(config, recognizer, 0.0)
+    x, t = torch.rand(3, 3, PX, PX) * 2 - 1, torch.tensor([10, 50, 90])
+    wanted, m = recognizer.unit_features(x), torch.tensor([0.2, -0.4, 0.0])
+    given = wanted * torch.tensor([[1.0], [1.0], [0.0]])
+    loss, error_B = model(x, torch.randn_like(x), t, given, wanted, m)
+    torch.testing.assert_close(error_B, x.square().mean((1, 2, 3)))
+    black = recognizer.unit_features(torch.zeros_like(x))
+    aims = similarity_loss(black, wanted, m, t / config.generator.num_timesteps)
+    expected = x.square().mean() + config.generator.similarity_weight * aims[:2].sum() / 3
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_generator_begins_with_another(recipe, tmp_path):
+    first = recipe("training.max_steps=2", f"training.out={tmp_path / 'first'}")
+    train(first, quiet)
+    settings = ("generator.similarity_tokens=2", f"generator.init_from={tmp_path / 'first'}")
+    train(recipe(*settings, "training.max_steps=1", "generator.lr=0"), quiet)
+    before = checkpoint.load(str(tmp_path / "first"), "generator", "k").tensors
+    after = checkpoint.load(str(tmp_path / "out"), "generator", "k")
+    assert after.config["shape"]["similarity_tokens"] == 2
+    assert set(before) < set(after.tensors)
+    for name, tensor in before.items():
+        torch.testing.assert_close(after.tensors[name], tensor)
+    third = (
+        settings[0],
+        f"generator.init_from={tmp_path / 'out'}",
+        f"training.out={tmp_path / 'third'}",
+    )
+    train(recipe(*third, "training.max_steps=1"), quiet)  # its start has a start itself
+
+
+def test_another_recognizer_gets_new_identity_layers_and_the_old_faces(recipe):
+    first = recipe("generator.similarity_tokens=2", "training.max_steps=1")
+    train(first, quiet)
+    loaded = checkpoint.load(first.training.out, "generator", "k")
+    network = UViT(Shape.from_config(loaded.config))
+    torch.nn.init.normal_(network.joined_drive.weight)  # it begins at zero
+    new = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    begin = (f"generator.init_from={first.training.out}", "generator.reset_identity_layers=true")
+    generator = recipe(*begin, "generator.similarity_tokens=2").generator
+    init_from(network, generator, loaded.lineage | {"recognizer": "0" * 64})
+    for name, tensor in network.state_dict().items():
+        reads = name.startswith(("identity.", "joined.", "joined_drive."))
+        wanted = new if reads else loaded.tensors
+        torch.testing.assert_close(tensor, wanted[name])
+    with pytest.raises(CheckpointError, match=r"generator\.init_from: .* another recognizer or a"):
+        init_from(network, generator, loaded.lineage | {"autoencoder": "0" * 64})
+    with pytest.raises(ConfigError, match=r"generator\.reset_identity_layers: got true without"):
+        recipe("generator.reset_identity_layers=true")
+
+
+def test_a_generator_that_cannot_be_begun_with_is_refused(recipe, weights):
+    metadata = checkpoint.read_metadata(str(weights / "generator"), "generator", "k")
+    wider = UViT(replace(Shape.from_config(metadata["config"]), width=64))
+    generator = recipe(
+        f"generator.init_from={weights / 'generator'}", "generator.num_timesteps=100"
+    ).generator
+    with pytest.raises(CheckpointError, match=r"generator\.init_from: .* another recognizer or a"):
+        init_from(wider, generator, {"recognizer": "0" * 64})
+    with pytest.raises(CheckpointError, match=r"generator\.init_from: .* of shape"):
+        init_from(wider, generator, metadata["lineage"])
+    with pytest.raises(CheckpointError, match=r"generator\.num_timesteps: got 7 .* with 100"):
+        init_from(wider, replace(generator, num_timesteps=7), metadata["lineage"])

@@ -1,13 +1,15 @@
-"""The denoiser: shapes, patches that invert, conditions that matter."""
+"""The denoiser: shapes, patches that invert, long skips, conditions that matter."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from factory.diffusion.uvit import Shape, UViT
+from factory import checkpoint
+from factory.diffusion.uvit import Shape, UViT, from_patches, to_patches
+from factory.errors import ConfigError
 
 SHAPE = Shape(3, 16, 4, None, 32, 5, 4, 8)
 
@@ -32,9 +34,11 @@ def test_low_rank_embedding_is_smaller():
 
 
 def test_patches_invert():
-    network = UViT(SHAPE)
-    x = torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(network._to_space(network._to_patches(x)), x)
+    x = torch.arange(2.0 * 3 * 16 * 16).view(2, 3, 16, 16)
+    patches = to_patches(x, 4)
+    assert patches.shape == (2, 16, 48)
+    assert set(patches[1, 5].tolist()) == set(x[1, :, 4:8, 4:8].flatten().tolist())
+    assert torch.equal(from_patches(patches, 4), x)
 
 
 def test_untrained_output_is_zero_and_every_weight_gets_a_gradient():
@@ -56,6 +60,106 @@ def test_time_and_condition_change_the_output():
     assert not torch.allclose(base, network(x, t, torch.zeros(1, 8)))
 
 
+def test_long_skips_lead_from_the_first_blocks_to_the_last():
+    """Where a merge reads its skip alone, the output depends on the first and last blocks alone."""
+    torch.manual_seed(0)
+    network = UViT(SHAPE)
+    torch.nn.init.normal_(network.final.weight)
+    assert len(network.skips) == 2
+    for merge in network.skips:
+        merge.weight.data = torch.cat([torch.zeros(32, 32), torch.eye(32)], 1)
+        merge.bias.data.zero_()
+    before = run(network)
+
+    def changed(block):
+        bias = block.mlp[2].bias.data.clone()
+        block.mlp[2].bias.data += 1
+        after = run(network)
+        block.mlp[2].bias.data = bias
+        return not torch.equal(before, after)
+
+    assert changed(network.down[0])
+    assert changed(network.up[1])
+    assert not any(changed(block) for block in (network.down[1], network.middle, network.up[0]))
+
+
+def test_long_skips_add_to_what_comes_through_the_middle():
+    torch.manual_seed(0)
+    network = UViT(SHAPE)
+    torch.nn.init.normal_(network.final.weight)
+    before = run(network)
+    network.middle.mlp[2].bias.data += 1
+    assert not torch.equal(before, run(network))
+
+
+def test_a_new_hint_changes_nothing_and_a_learned_one_does():
+    torch.manual_seed(0)
+    network = UViT(replace(SHAPE, hint_channels=2, hint_px=32))
+    torch.nn.init.normal_(network.final.weight)
+    x, t, c = torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.randn(1, 8)
+    empty, hint = torch.zeros(1, 2, 32, 32), torch.zeros(1, 2, 32, 32)
+    hint[:, 1, :8, 8:16] = 1  # the second patch of the first row
+    assert torch.equal(network(x, t, c, hint_BSHW=hint), network(x, t, c, hint_BSHW=empty))
+    torch.nn.init.normal_(network.hint.weight)
+    embedded = network.hint(to_patches(hint, 8))
+    assert embedded[0].any(1).nonzero().flatten().tolist() == [1]
+    assert not torch.equal(network(x, t, c, hint_BSHW=hint), network(x, t, c, hint_BSHW=empty))
+    with pytest.raises(ConfigError, match=r"source\.image_px: got 30; want a multiple of the 4"):
+        UViT(replace(SHAPE, hint_channels=2, hint_px=30))
+
+
+def test_a_checkpoint_of_version_0_1_is_read_to_the_bit(tmp_path):
+    """It calls the hint "seen", in its shape and in its tensors."""
+    torch.manual_seed(0)
+    shape = replace(SHAPE, hint_channels=2, hint_px=32)
+    network = UViT(shape).eval()
+    torch.nn.init.normal_(network.final.weight)
+    torch.nn.init.normal_(network.hint.weight)
+    old_shape = {name.replace("hint_", "seen_"): value for name, value in asdict(shape).items()}
+    old_tensors = {
+        name.replace("hint.", "seen."): tensor for name, tensor in network.state_dict().items()
+    }
+    assert {"seen_px", "seen_channels"} < set(old_shape)
+    assert "seen.weight" in old_tensors
+    old = checkpoint.Checkpoint("editor", old_tensors, {"shape": old_shape}, 7, {}, {}, "")
+    checkpoint.save(tmp_path, old)
+    loaded = checkpoint.load(str(tmp_path), "editor", "editing.checkpoint")
+    again = UViT.from_checkpoint(loaded.config, loaded.tensors).eval()
+    assert again.shape == shape
+    x, t, c = torch.randn(1, 3, 16, 16), torch.tensor([5]), torch.randn(1, 8)
+    hint = torch.randn(1, 2, 32, 32)
+    assert torch.equal(network(x, t, c, hint_BSHW=hint), again(x, t, c, hint_BSHW=hint))
+
+
+def test_a_checkpoint_without_hints_needs_no_names_of_them():
+    stored = asdict(SHAPE)
+    del stored["hint_channels"], stored["hint_px"], stored["similarity_tokens"]
+    assert Shape.from_config({"shape": stored}) == SHAPE
+
+
 def test_patch_must_divide_the_side():
     with pytest.raises(ValueError, match=r"generator\.patch"):
         UViT(replace(SHAPE, patch=5))
+
+
+def test_similarity_reaches_the_drawing():
+    torch.manual_seed(0)
+    network = UViT(Shape(2, 8, 2, None, 32, 3, 2, 6, similarity_tokens=3)).eval()
+    torch.nn.init.normal_(network.final.weight, std=0.1)
+    x, t, unit = torch.randn(2, 2, 8, 8), torch.full((2,), 5), torch.randn(2, 6)
+    low, high = (network(x, t, unit, torch.full((2,), m)) for m in (-1.0, 1.0))
+    assert (low - high).abs().max() > 1e-3
+    alone = network(x[:1], t[:1], unit[:1], torch.tensor([1.0]))
+    torch.testing.assert_close(alone, high[:1], atol=1e-5, rtol=1e-4)
+
+
+def test_dropout_reaches_the_identity_alone():
+    torch.manual_seed(0)
+    network = UViT(Shape(2, 8, 2, None, 32, 3, 2, 6))
+    torch.nn.init.normal_(network.final.weight, std=0.1)
+    x, t, unit = torch.randn(2, 2, 8, 8), torch.full((2,), 5), torch.randn(2, 6)
+    unitle, again = network(x, t, unit), network(x, t, unit, None, torch.ones(2, 32))
+    torch.testing.assert_close(unitle, again)
+    blind = network(x, t, unit, None, torch.zeros(2, 32))
+    torch.testing.assert_close(blind, network(x, t, unit.flip(0), None, torch.zeros(2, 32)))
+    assert (blind - unitle).abs().max() > 1e-3

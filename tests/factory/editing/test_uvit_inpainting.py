@@ -1,4 +1,4 @@
-"""The twin begins as the generator it is made of, and learns to fill a region."""
+"""An inpainting network begins as the generator it is made of, and learns to fill a region."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ import pytest
 import torch
 
 from factory import checkpoint
-from factory.config import InpaintingTrainingConfig, SourceConfig, load
+from factory.config import load
 from factory.diffusion.uvit import UViT
-from factory.editing.training_examples import AS_IS, ExampleMaker
+from factory.editing import uvit_inpainting
+from factory.editing.training_examples import AS_IS
 from factory.editing.uvit_inpainting import (
     CHANNELS,
-    SEEN_CHANNELS,
+    HINT_CHANNELS,
+    InpaintingLoss,
     init_from,
-    seen,
+    inpainting_hint,
     shape_of,
     train,
 )
 from factory.errors import CheckpointError
-from factory.sources import open_source
-from factory.sources.alignment import TEMPLATE_52, mirrored_points, points_of
-from factory.sources.base import read_faces
 from tests.conftest import DIM, PX, tiny_dotlist
-
-
-@pytest.fixture
-def faces(people):
-    source = open_source(SourceConfig(kind="folder", path=str(people), image_px=PX))
-    return read_faces(source, 0.0)
+from tests.recorded import record_batches
 
 
 @pytest.fixture
@@ -41,92 +35,51 @@ def start(weights):
 
 def networks(start):
     shape = shape_of(start, PX)
-    plain, twin = UViT(dataclasses.replace(shape, seen_channels=0)), UViT(shape)
+    plain, inpainting = UViT(dataclasses.replace(shape, hint_channels=0)), UViT(shape)
     plain.load_state_dict(start.tensors)
-    init_from(twin, start)
-    return plain.eval(), twin.eval()
+    init_from(inpainting, start)
+    return plain.eval(), inpainting.eval()
 
 
 def test_it_begins_as_the_generator_to_the_bit(start):
-    plain, twin = networks(start)
+    plain, inpainting = networks(start)
     x, t_B = torch.randn(2, 4, PX // 4, PX // 4), torch.tensor([3, 70])
     unit_BD = torch.nn.functional.normalize(torch.randn(2, DIM))
-    shown = torch.randn(2, SEEN_CHANNELS, PX, PX)
+    hint = torch.randn(2, HINT_CHANNELS, PX, PX)
     with torch.no_grad():
-        assert twin(x, t_B, unit_BD, seen_BSHW=shown).equal(plain(x, t_B, unit_BD))
-        twin.seen.weight.normal_()
-        assert not twin(x, t_B, unit_BD, seen_BSHW=shown).equal(plain(x, t_B, unit_BD))
+        assert inpainting(x, t_B, unit_BD, hint_BSHW=hint).equal(plain(x, t_B, unit_BD))
+        inpainting.hint.weight.normal_()
+        assert not inpainting(x, t_B, unit_BD, hint_BSHW=hint).equal(plain(x, t_B, unit_BD))
 
 
-def test_what_it_is_shown_holds_nothing_of_the_region():
+def test_a_hint_holds_nothing_of_the_region():
     images = np.full((2, 4, 4, 3), 255, np.uint8)
     alpha = np.zeros((2, 4, 4), np.float32)
     alpha[:, 2:] = 1
-    shown = seen(images, alpha, ["mask", AS_IS])
-    assert (shown[:, :3, :2] == 1).all()
-    assert (shown[:, :3, 2:] == 0).all()
+    hint = inpainting_hint(images, alpha, ["mask", AS_IS])
+    assert (hint[:, :3, :2] == 1).all()
+    assert (hint[:, :3, 2:] == 0).all()
     for row, kind in enumerate(("mask", AS_IS)):
-        place = 3 + CHANNELS.index(kind)
-        assert shown[row, place].equal(torch.from_numpy(alpha[row]))
-        others = [c for c in range(3, SEEN_CHANNELS) if c != place]
-        assert not shown[row, others].any()
+        channel = 3 + CHANNELS.index(kind)
+        assert hint[row, channel].equal(torch.from_numpy(alpha[row]))
+        others = [c for c in range(3, HINT_CHANNELS) if c != channel]
+        assert not hint[row, others].any()
 
 
-def test_examples_are_painted_or_as_they_were(faces):
-    maker = ExampleMaker(faces, InpaintingTrainingConfig(drawn=0.5), SourceConfig(image_px=PX))
-    rng, chosen = np.random.default_rng(0), np.arange(12)
-    flipped = np.arange(12) % 2 == 1
-    made = maker.batch(chosen, flipped, rng, 1.0)
-    plain = faces.images_NHWC.copy()
-    plain[flipped] = plain[flipped, :, ::-1]
-    assert 0 < made.painted_B.sum() < 12
-    assert (made.images_BHWC[~made.painted_B] == plain[~made.painted_B]).all()
-    outside = made.alpha_BHW == 0
-    assert (made.images_BHWC[outside] == plain[outside]).all()
-    for kind, painted in zip(made.kinds, made.painted_B, strict=True):
-        assert painted == (kind not in (AS_IS, "background"))
-
-
-def test_a_segmenter_says_where_faces_are(faces):
-    class Half:
-        def faces(self, images, points):
-            mask = np.zeros(images.shape[:3], np.float32)
-            mask[:, :, : PX // 2] = 1
-            return mask
-
-    recipe = InpaintingTrainingConfig(kinds=("background",))
-    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX), Half())
-    flipped = np.array([False, True])
-    made = maker.batch(np.arange(2), flipped, np.random.default_rng(0), 1.0)
-    assert not made.alpha_BHW[0, :, : PX // 2].any()
-    assert made.alpha_BHW[0, :, PX // 2 :].all()
-    assert made.alpha_BHW[1, :, : PX // 2].all()  # a mirror's face is mirrored too
-
-
-def test_regions_grow_while_it_learns(faces):
-    recipe = InpaintingTrainingConfig(largest_share=0.6, kinds=("blocks",))
-    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
-
-    def area(way):
-        made = maker.batch(np.arange(12), np.zeros(12, bool), np.random.default_rng(0), way)
-        return made.alpha_BHW.mean()
-
-    assert area(0.0) < 0.7 * area(0.5)
-    assert area(0.5) == area(1.0)
-
-
-def test_points_of_a_mirror_are_those_of_a_face():
-    points = points_of(np.zeros((1, 112, 112, 3), np.uint8), None)
-    assert (points[0] == TEMPLATE_52).all()
-    flipped = mirrored_points(points, 112)[0]
-    assert flipped[0, 0] < flipped[1, 0]
-    np.testing.assert_allclose(flipped[2, 0], 111 - TEMPLATE_52[2, 0])
-    assert (mirrored_points(mirrored_points(points, 112), 112) == points).all()
+@pytest.mark.parametrize(("weight", "wanted"), [(0.0, 5.0), (4.0, 46 / 6)])
+def test_the_error_weighs_more_in_the_region(start, weight, wanted):
+    """An untrained network predicts 0: errors 9 in the region, 1 outside; (5*9 + 1*1) / (5 + 1)."""
+    model = InpaintingLoss(shape_of(start, PX), 100, "x0", weight)
+    x, region = torch.ones(2, 4, PX // 4, PX // 4), torch.zeros(2, 1, PX // 4, PX // 4)
+    x[:, :, : PX // 8], region[:, :, : PX // 8] = 3, 1
+    unit_BD, hint = torch.zeros(2, DIM), torch.zeros(2, HINT_CHANNELS, PX, PX)
+    loss = model(x, torch.randn_like(x), torch.tensor([3, 70]), unit_BD, hint, region)
+    assert float(loss.detach()) == pytest.approx(wanted)
 
 
 @pytest.fixture
 def training(people, weights, tmp_path):
-    file = tmp_path / "twin.yaml"
+    file = tmp_path / "inpainting.yaml"
     file.write_text("{}\n")
     more = ["inpainting_training.batch_size=4", "training.max_steps=4", "training.log_every=1"]
     more += ["compute.precision=fp32", f"training.out={tmp_path / 'editor'}"]
@@ -141,7 +94,7 @@ def test_it_trains_and_tells_its_lineage(training, weights, tmp_path):
     metrics = train(training(), log=lambda line: None)
     assert metrics["final_loss"] > 0
     loaded = checkpoint.load(str(tmp_path / "editor"), "editor", "editing.checkpoint")
-    assert loaded.tensors["seen.weight"].abs().max() > 0
+    assert loaded.tensors["hint.weight"].abs().max() > 0
     named = {
         kind: json.loads((weights / kind / "checkpoint.json").read_text())["sha256"]
         for kind in ("generator", "recognizer", "autoencoder")
@@ -150,12 +103,11 @@ def test_it_trains_and_tells_its_lineage(training, weights, tmp_path):
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(training, tmp_path):
-    said: list[str] = []
     whole = training(f"training.out={tmp_path / 'whole'}", "training.save_every_s=0")
-    train(whole, log=said.append)
+    train(whole, log=lambda line: None)
     cut = training(f"training.out={tmp_path / 'cut'}", "training.save_every_s=0")
     with pytest.raises(KeyboardInterrupt):
-        train(cut, log=_stopping(3))
+        train(cut, log=stop_at_step_3)
     train(cut, log=lambda line: None)
     first, again = (
         checkpoint.load(str(tmp_path / name), "editor", "x").tensors for name in ("whole", "cut")
@@ -163,25 +115,37 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(training, tmp_path
     assert all(first[name].equal(again[name]) for name in first)
 
 
-def _stopping(count):
-    said = []
-
-    def log(line):
-        said.append(line)
-        if sum("step" in line for line in said) == count:
-            raise KeyboardInterrupt
-
-    return log
+def stop_at_step_3(line):
+    if line.startswith("step 3/"):
+        raise KeyboardInterrupt
 
 
-def test_a_generator_that_is_shown_points_or_told_similarities_is_refused(start):
-    for told in ({"seen_channels": 5, "seen_px": PX}, {"similarity_tokens": 4}):
-        shape = start.config["shape"] | told
-        other = dataclasses.replace(start, config=start.config | {"shape": shape})
-        with pytest.raises(CheckpointError, match=r"generator\.checkpoint: (is shown|takes simi)"):
-            shape_of(other, PX)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hint_channels": 5, "hint_px": PX}, "takes five points"),
+        ({"seen_channels": 5, "seen_px": PX}, "takes five points"),  # a checkpoint of version 0.1
+        ({"similarity_tokens": 4}, "takes similarities"),
+    ],
+)
+def test_a_generator_with_another_hint_or_similarities_is_refused(start, fields, message):
+    stored = {k: v for k, v in start.config["shape"].items() if not k.startswith("hint")}
+    other = dataclasses.replace(start, config=start.config | {"shape": stored | fields})
+    with pytest.raises(CheckpointError, match=rf"generator\.checkpoint: {message}"):
+        shape_of(other, PX)
 
 
 def test_a_generator_of_other_networks_is_refused(training, weights):
     with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: has sha256"):
         train(training(f"recognizer.checkpoint={weights / 'judge'}", "judge.checkpoint=null"))
+
+
+def test_faces_are_mirrored_and_identities_dropped_as_often_as_told(training, monkeypatch):
+    batches = record_batches(monkeypatch, uvit_inpainting, "InpaintingLoss")
+    settings = ["inpainting_training.identity_dropout=0.3", "inpainting_training.drawn=0"]
+    settings += ["inpainting_training.batch_size=12", "training.max_steps=20"]
+    train(training(*settings, "inpainting_training.epochs=100"), log=lambda line: None)
+    dropped = ~batches.all("condition_BD").any(1)
+    assert len(dropped) == 240
+    assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.12)  # four deviations
+    assert len(torch.unique(batches.all("x_BCHW").flatten(1), dim=0)) == 2 * 12

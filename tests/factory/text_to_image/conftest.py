@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.recognition.embed import Recognizer
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
@@ -32,7 +32,7 @@ def base_folder(tmp_path_factory):
 
 @pytest.fixture
 def base(base_folder):
-    return TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+    return TextToImage(BaseModelConfig(path=str(base_folder)), CPU, "fp32")
 
 
 @pytest.fixture

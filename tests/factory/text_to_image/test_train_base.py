@@ -1,5 +1,7 @@
 """A text-to-image model from nothing: it learns, resumes, and is an ordinary pipeline folder."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 
@@ -8,13 +10,22 @@ import torch
 
 from factory import checkpoint
 from factory.checkpoint import Checkpoint
-from factory.config import load
+from factory.config import BaseModelConfig, load
 from factory.diffusion.autoencoder import build
 from factory.errors import CheckpointError
+from factory.text_to_image import train_base
 from factory.text_to_image.base_model import locate
-from factory.text_to_image.train_base import START, learn_tokenizer, tokens_of, train
-from tests.base_model import TINY
+from factory.text_to_image.train_base import (
+    METADATA,
+    START,
+    learn_tokenizer,
+    refuse_poor_base,
+    tokens_of,
+    train,
+)
+from tests.base_model import TINY, save_base
 from tests.conftest import PX
+from tests.recorded import record_batches
 
 
 def test_the_tokenizer_learns_words_and_knows_every_other():
@@ -38,8 +49,8 @@ def config(people, weights, tmp_path):
     unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
     tensors = dict(build((16, 16), 4, 1).state_dict()) | unit
     shape = {"widths": [16, 16], "latent_channels": 4, "block": 1}
-    story = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
-    checkpoint.save(tmp_path / "plain", story)
+    plain = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
+    checkpoint.save(tmp_path / "plain", plain)
     file = tmp_path / "config.yaml"
     file.write_text("{}\n")
     return load(
@@ -70,9 +81,10 @@ def test_it_trains_resumes_and_is_an_ordinary_folder(config, tmp_path):
     assert metrics["num_samples"] == 8
     assert -1 <= metrics["round_trip_cosine"] <= 1
     folder = tmp_path / "out" / "pipeline"
-    assert locate(replace(config.personalization, base=str(folder))) == folder
-    story = json.loads((folder / "miniature.json").read_text())
-    assert story["step"] == 6
+    assert locate(replace(config.base_model, path=str(folder))) == folder
+    metadata = json.loads((folder / METADATA).read_text())
+    assert metadata["step"] == 6
+    assert metadata["metrics"] == metrics
     assert (tmp_path / "out" / "sheet.png").is_file()
 
 
@@ -84,11 +96,11 @@ def test_a_stopped_training_ends_as_one_that_was_not(config, tmp_path):
 
         out = str(tmp_path / name)
         training = replace(config.training, out=out, log_every=1, save_every_s=0.0)
-        asked = replace(config, training=training)
+        changed = replace(config, training=training)
         if stop_at != "never":
             with pytest.raises(KeyboardInterrupt):
-                train(asked, log=log)
-        train(asked, log=lambda line: None)
+                train(changed, log=log)
+        train(changed, log=lambda line: None)
         return json.loads((tmp_path / name / "history.jsonl").read_text().splitlines()[-1])["loss"]
 
     assert last_loss("stopped", "step 4/6") == last_loss("whole", "never")
@@ -98,3 +110,33 @@ def test_blocks_of_pixels_are_refused(config, weights):
     blocks = replace(config.autoencoder, checkpoint=str(weights / "autoencoder"))
     with pytest.raises(CheckpointError, match=r"train one with autoencoder\.block=1"):
         train(replace(config, autoencoder=blocks), log=lambda line: None)
+
+
+def test_half_of_the_faces_are_mirrored(config, monkeypatch):
+    batches = record_batches(monkeypatch, train_base, "TextToImageLoss")
+    recipe = replace(config.base_training, batch_size=12, epochs=100.0, num_samples=2)
+    training = replace(config.training, max_steps=12)
+    train(replace(config, base_training=recipe, training=training), log=lambda line: None)
+    z = batches.all("z")
+    assert (len(z), len(torch.unique(z.flatten(1), dim=0))) == (12 * 12, 2 * 12)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"round_trip_cosine": 0.85, "face_share": 0.95}, None),
+        ({"round_trip_cosine": 0.75, "face_share": 0.95}, "round_trip_cosine of 0.750; want at"),
+        ({"round_trip_cosine": 0.85, "face_share": 0.5}, "a face_share of 0.500; want at least"),
+        ({"round_trip_cosine": 0.85}, "face_share of .* was not measured"),
+    ],
+)
+def test_a_base_that_shows_nobody_is_refused(tmp_path, metrics, message):
+    folder = save_base(tmp_path / "base")
+    base_model = BaseModelConfig(path=str(folder))
+    refuse_poor_base(base_model)  # nothing is known of it
+    (folder / METADATA).write_text(json.dumps({"metrics": metrics}))
+    if message is None:
+        refuse_poor_base(base_model)
+        return
+    with pytest.raises(CheckpointError, match=message):
+        refuse_poor_base(base_model)

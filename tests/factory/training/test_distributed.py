@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -43,25 +41,24 @@ def collectives() -> dict[str, object]:
 
 def test_two_ranks():
     ranks = run_ranks(f"{__name__}:collectives", 2)
-    for rank, seen in enumerate(ranks):
-        assert seen["gathered"] == [1.0, 2.0]
-        assert (seen["mean"], seen["max"], seen["first"]) == (1.5, 2.0, True)
+    for rank, values in enumerate(ranks):
+        assert values["gathered"] == [1.0, 2.0]
+        assert (values["mean"], values["max"], values["first"]) == (1.5, 2.0, True)
         summed = {"rows": 2 * 3.0, "parts": 3.0}  # rows: times the ranks an engine divides by
-        assert seen["gradients"] == summed | {"whole": rank + 1.0}
+        assert values["gradients"] == summed | {"whole": rank + 1.0}
 
 
 def one_gives_up() -> None:
     if distributed.rank() == 1:
-        raise ConfigError("nobody: here")
+        raise ConfigError("source.path: nobody")
     gather_rows(torch.zeros(1))  # which never ends with an answer
 
 
+@pytest.mark.timeout(60)
 def test_a_rank_that_fails_ends_at_once_and_says_why():
-    started = time.monotonic()
-    with pytest.raises(AssertionError, match=r"rank 1: error: nobody: here") as failed:
+    with pytest.raises(AssertionError, match=r"rank 1: error: source.path: nobody") as failed:
         run_ranks(f"{__name__}:one_gives_up", 2)
     assert "rank 0: Traceback" in str(failed.value)  # it lost the other, and ended too
-    assert time.monotonic() - started < 60
 
 
 def test_one_process_needs_nobody(monkeypatch):

@@ -1,5 +1,7 @@
-"""Plain torch in one process and DeepSpeed in two give the same losses, and go on from each other's
-states."""
+"""Plain torch in one process and DeepSpeed in two give the same losses.
+
+They go on from each other's states.
+"""
 
 from __future__ import annotations
 
@@ -60,43 +62,45 @@ def steps(
         Loss(), OPTIMIZERS[optimizer], compute, grad_clip=1.0, resume=resume and Path(resume)
     )
     rank, world = distributed.rank(), distributed.world_size()
-    losses = []
+    losses, norms = [], []
     for step in range(first, stop):
         draw = torch.Generator().manual_seed(step)
         x = torch.randn(BATCH, 2, 4, 4, generator=draw)
         t = torch.randint(0, 100, (BATCH,), generator=draw)
         c = torch.randn(BATCH, 4, generator=draw)
-        seen = []
+        parts = []
         for part in torch.arange(BATCH).chunk(world)[rank].chunk(accumulate):
-            here = (tensor[part].to(engine.device) for tensor in (x, t, c, x.flip(3)))
-            loss = engine(*here)
+            batch = (tensor[part].to(engine.device) for tensor in (x, t, c, x.flip(3)))
+            loss = engine(*batch)
             engine.backward(loss)
-            seen.append(loss.detach())
-        engine.step(lr=1e-2)
-        losses.append(mean_over_ranks(torch.stack(seen).mean()).item())
+            parts.append(loss.detach())
+        norm = engine.step(lr=1e-2)
+        norms.append(None if norm is None else float(norm))
+        losses.append(mean_over_ranks(torch.stack(parts).mean()).item())
     if out:
         Path(out).mkdir(exist_ok=True)
         engine.save(Path(out))
         distributed.wait_for_all()
     with engine.weights() as module:
         total = sum(float(p.detach().abs().sum()) for p in module.parameters())
-    return {"losses": losses, "weights": total, "engine": type(engine).__name__}
+    kind = type(engine).__name__
+    return {"losses": losses, "norms": norms, "weights": total, "engine": kind}
 
 
 def every_stage(optimizer: str, folder: str) -> dict[str, object]:
     """Ten steps of each ZeRO stage; six, saved, and four more resumed by the next stage."""
-    found = {}
+    runs = {}
     for stage in range(4):
-        found[f"whole {stage}"] = steps(optimizer, 0, 10, stage=stage)
+        runs[f"whole {stage}"] = steps(optimizer, 0, 10, stage=stage)
         out, following = f"{folder}/{optimizer}{stage}", (stage + 1) % 4
         steps(optimizer, 0, 6, stage=stage, out=out)
-        found[f"resumed {stage}"] = steps(optimizer, 6, 10, stage=following, resume=out)
-        found[f"from one {stage}"] = steps(
+        runs[f"resumed {stage}"] = steps(optimizer, 6, 10, stage=following, resume=out)
+        runs[f"from one {stage}"] = steps(
             optimizer, 6, 10, stage=stage, resume=f"{folder}/one-{optimizer}"
         )
-    found["accumulated"] = steps(optimizer, 0, 10, accumulate=2)
-    found["bf16"] = steps(optimizer, 0, 10, stage=2, precision="bf16")
-    return found
+    runs["accumulated"] = steps(optimizer, 0, 10, accumulate=2)
+    runs["bf16"] = steps(optimizer, 0, 10, stage=2, precision="bf16")
+    return runs
 
 
 @pytest.mark.timeout(400)
@@ -115,6 +119,10 @@ def test_two_ranks_of_every_zero_stage_are_one_process(optimizer, tmp_path):
         wanted = one["losses"][-len(two["losses"]) :]
         assert two["losses"] == pytest.approx(wanted, rel=loose), name
         assert two["weights"] == pytest.approx(one["weights"], rel=loose), name
+        if two["norms"] != [None] * len(two["norms"]):  # which stage 0 does not know
+            assert two["norms"] == pytest.approx(one["norms"][-len(two["norms"]) :], rel=loose)
+    with_norms = {name for name, two in ranks[0].items() if None not in two["norms"]}
+    assert {f"whole {stage}" for stage in (1, 2, 3)} <= with_norms
     for stage in range(4):  # and back to one process
         back = steps(optimizer, 6, 10, resume=tmp_path / f"{optimizer}{stage}")
         assert back["losses"] == pytest.approx(one["losses"][6:], rel=1e-4)
@@ -153,8 +161,16 @@ def walk(engine: PlainEngine, count: int) -> PlainEngine:
 def test_step_uses_the_given_learning_rate_and_clips():
     engine = quadratic_engine(clip=1.0)
     engine.backward(engine(torch.tensor([0.0])))
-    engine.step(lr=0.25)
+    norm = engine.step(lr=0.25)
     assert float(engine.module.w.detach()) == pytest.approx(2.75)  # gradient 6 clipped to 1
+    assert float(norm) == pytest.approx(6)  # before it was clipped
+
+
+def test_without_clipping_no_norm_is_known():
+    engine = quadratic_engine()
+    engine.backward(engine(torch.tensor([0.0])))
+    assert engine.step(lr=0.25) is None
+    assert float(engine.module.w.detach()) == pytest.approx(1.5)
 
 
 def test_resume_goes_on_exactly(tmp_path):

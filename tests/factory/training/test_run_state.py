@@ -7,25 +7,27 @@ import json
 import pytest
 import torch
 
-from factory.config import RecognizerConfig, TrainingConfig
+from factory.config import BaseTrainingConfig, RecognizerConfig, TrainingConfig
 from factory.errors import CheckpointError, ConfigError
-from factory.training.run_state import RunState, latest_state
+from factory.training import run_state
+from factory.training.run_state import RunState, latest_state, section_of
 
 
 def run(out, total, *, losses=None, data="faces", every=1, save_every_s=1e6, **recipe):
-    """Steps taken, lines said; each saved state holds its last step."""
+    """Steps taken, lines written; each saved state holds its last step."""
     training = TrainingConfig(out=str(out), log_every=every, save_every_s=save_every_s)
     lines, taken, saved = [], [], []
-    progress = RunState(training, RecognizerConfig(**recipe), data, lines.append)
+    state = RunState(training, RecognizerConfig(**recipe), data, lines.append)
 
     def save(folder):
         saved.append(folder.name)
         (folder / "mine.txt").write_text(str(taken[-1] if taken else None))
 
-    for step in progress.steps(total, 4, save):
+    for step in state.steps(total, 4, save):
         taken.append(step)
-        progress.record(torch.tensor(float(losses[step] if losses else step)))
-    return taken, lines, saved, progress
+        loss = torch.tensor(float(losses[step] if losses else step))
+        state.record(loss, lr=0.5)
+    return taken, lines, saved, state
 
 
 def history(out):
@@ -33,17 +35,51 @@ def history(out):
 
 
 def test_logs_saves_and_goes_on(tmp_path):
-    taken, lines, saved, progress = run(tmp_path, 3)
+    taken, lines, saved, state = run(tmp_path, 3)
     assert (taken, saved) == ([0, 1, 2], ["step-00000003"])
     assert lines[-1].startswith("step 3/3 loss 1.0000")
-    assert progress.final_loss == 1.0
-    taken, _, saved, progress = run(tmp_path, 5)
+    assert state.final_loss == 1.0
+    taken, _, saved, state = run(tmp_path, 5)
     assert (taken, saved) == ([3, 4], ["step-00000005"])
-    assert progress.final_loss == 2.0
+    assert state.final_loss == 2.0
     assert [entry["step"] for entry in history(tmp_path)] == [1, 2, 3, 4, 5]
     assert [folder.name for folder in (tmp_path / "resume").glob("step-*")] == ["step-00000005"]
-    taken, _, saved, progress = run(tmp_path, 5)
-    assert (taken, saved, progress.final_loss) == ([], [], 2.0)
+    taken, _, saved, state = run(tmp_path, 5)
+    assert (taken, saved, state.final_loss) == ([], [], 2.0)
+
+
+class Clock:
+    """Stands for the module time; it goes on when told."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_a_line_has_rate_learning_rate_gradient_and_time_left(tmp_path, monkeypatch):
+    clock, lines = Clock(), []
+    monkeypatch.setattr(run_state, "time", clock)
+    training = TrainingConfig(out=str(tmp_path), log_every=1)
+    state = RunState(training, RecognizerConfig(), "faces", lines.append)
+    for step in state.steps(total=3, batch_size=12, save=lambda folder: None):
+        clock.now += 3
+        state.record(torch.tensor(2.0), lr=0.5 / (step + 1), grad_norm=torch.tensor(1.25))
+    assert lines[0] == ("step 1/3 loss 2.0000 lr 5.00e-01 gradient 1.25 4 images/s 0:00:06 left")
+    assert lines[2] == "step 3/3 loss 2.0000 lr 1.67e-01 gradient 1.25 4 images/s"
+    known = {"loss": 2.0, "images_per_s": 4.0, "lr": 0.25, "grad_norm": 1.25}
+    assert history(tmp_path)[1] == {"step": 2, **known}
+
+
+def test_a_gradient_that_is_not_known_is_not_told(tmp_path):
+    _, lines, _, _ = run(tmp_path, 1)
+    assert "gradient" not in lines[0]
+    assert "grad_norm" not in history(tmp_path)[0]
+
+
+def test_sections_by_recipe():
+    assert section_of(RecognizerConfig()) == "recognizer"
+    assert section_of(BaseTrainingConfig()) == "base_training"
 
 
 def test_a_state_is_written_once_and_never_over_half_of_another(tmp_path):

@@ -1,0 +1,194 @@
+"""What the trainings of diffusion models share around their loops: faces, resume, engine, files.
+
+    run = TrainingRun(config, config.generator, log)
+    run.resume(recognizer.sha256)
+    run.seed()
+    model = ...
+    run.start(model, adamw(recipe.lr, recipe.weight_decay), part="network", ema=recipe.ema)
+    for step in run.steps():
+        for part in step.parts:
+            run.backward(run(x, noise, t_B))
+        run.update(lr)
+    run.save("generator", run.weights(), config={...}, lineage={...})
+
+The loop itself stays in each training's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory import checkpoint
+from factory.config import Config
+from factory.records import Log
+from factory.seeds import torch_generator
+from factory.sources import training_faces
+from factory.training.batch_order import BatchOrder, num_steps
+from factory.training.distributed import micro_batch, rank, world_size
+from factory.training.ema import EMA
+from factory.training.engine import Engine, join, start_engine
+from factory.training.run_state import Recipe, RunState, section_of
+from factory.training.schedules import MakeOptimizer
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a training, on this rank."""
+
+    index: int
+    progress: float
+    """Fraction of the training that lies before it."""
+    parts: list[np.ndarray]
+    """Rows of the faces in each micro-batch."""
+    draw: torch.Generator
+    """Random stream of this step and rank."""
+    rng: np.random.Generator
+    """The same for code that draws by numpy, with the seed of `draw`."""
+
+
+class TrainingRun:
+    """A training of one model on the faces of config.source, written to training.out."""
+
+    def __init__(self, config: Config, recipe: Recipe, log: Log) -> None:
+        """Read the faces.
+
+        Raises ConfigError for a batch that the ranks cannot divide evenly, before anything is read.
+        """
+        self._config, self._recipe, self._log = config, recipe, log
+        key = f"{section_of(recipe)}.batch_size"
+        micro_batch(recipe.batch_size, config.compute, key)
+        join(config.compute)
+        self.faces, self.heldout = training_faces(config.source)
+        self._order = BatchOrder(config.training.seed, len(self.faces), recipe.batch_size)
+        micro_batch(self._order.batch_size, config.compute, key)  # few faces make it smaller
+        self.total = num_steps(
+            len(self.faces), self._order.batch_size, recipe.epochs, config.training.max_steps
+        )
+        """Steps of the whole training."""
+        self.state: RunState
+        self._engine: Engine
+        self._part = ""
+        self._ema: EMA | None = None
+        self._losses: list[torch.Tensor] = []
+
+    def resume(self, *learned_from: str) -> None:
+        """Find the state to go on from; `learned_from` are digests of all that decides the data.
+
+        Raises CheckpointError when training.out holds a training of something else.
+        """
+        data = [self.faces.fingerprint, str(self._config.source.image_px), *learned_from]
+        self.state = RunState(self._config.training, self._recipe, " ".join(data), self._log)
+        self.state.log(self.faces.describe(self.heldout))
+
+    def seed(self) -> None:
+        """Seed torch's global generator, from which a new model draws its weights."""
+        torch.manual_seed(self._config.training.seed)
+
+    def start(
+        self,
+        model: torch.nn.Module,
+        make_optimizer: MakeOptimizer,
+        *,
+        part: str,
+        ema: float | None = None,
+        grad_clip: float = 1.0,
+    ) -> None:
+        """Put the model into an engine, resumed where there is a state.
+
+        `part` is the attribute of the model whose weights are the result: their moving average
+        with decay `ema`, or without one as they are.
+        """
+        if self._config.compute.compile:
+            model.compile()
+        self._engine = start_engine(
+            model,
+            make_optimizer,
+            self._config.compute,
+            grad_clip=grad_clip,
+            resume=self.state.folder,
+        )
+        self._part = part
+        if ema is not None:
+            with self._engine.weights() as module:
+                self._ema = EMA(getattr(module, part), ema)
+            if self.state.folder:
+                self._ema.load(self.state.folder)
+
+    @property
+    def device(self) -> torch.device:
+        return self._engine.device
+
+    @property
+    def out(self) -> Path:
+        return self.state.out
+
+    def steps(self) -> Iterator[Step]:
+        """The steps that are left; losses are logged and states saved between them."""
+        seed = self._config.training.seed
+        for index in self.state.steps(self.total, self._order.batch_size, self._save_state):
+            chosen = self._order.rank_batch(index, rank(), world_size())
+            parts = np.split(chosen, self._config.compute.accumulate)
+            draw = torch_generator(seed, "step", index, rank())
+            rng = np.random.default_rng(draw.initial_seed())
+            yield Step(index, index / self.total, parts, draw, rng)
+
+    def __call__(self, *batch: torch.Tensor | None) -> Any:
+        """The model's answer for a micro-batch, which is moved to the device; under autocast."""
+        on_device = (x if x is None else x.to(self.device, non_blocking=True) for x in batch)
+        return self._engine(*on_device)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of a micro-batch's loss."""
+        self._engine.backward(loss)
+        self._losses.append(loss.detach())
+
+    def update(self, lr: float) -> None:
+        """End a step: update the weights, then their average, and record the loss."""
+        grad_norm = self._engine.step(lr)
+        if self._ema:
+            with self._engine.weights() as module:
+                self._ema.update(getattr(module, self._part))
+        self.state.record(torch.stack(self._losses).mean(), lr, grad_norm)
+        self._losses.clear()
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The result in float32 on the CPU, by name; every rank calls it."""
+        if self._ema:
+            return self._ema.whole()
+        with self._engine.weights() as module:
+            tensors = getattr(module, self._part).state_dict()
+            return {name: x.detach().float().cpu().clone() for name, x in tensors.items()}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Mean of the last losses, and hours that the training took, resumes included."""
+        hours = round(self.state.seconds / 3600, 3)
+        return {"final_loss": self.state.final_loss, "hours": hours}
+
+    def save(
+        self,
+        kind: str,
+        tensors: dict[str, torch.Tensor],
+        *,
+        config: dict[str, Any],
+        lineage: dict[str, str],
+        measured: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Write the checkpoint and return its metrics, `measured` included; on rank 0 alone."""
+        if rank() != 0:
+            return {}
+        metrics = (measured or {}) | self.metrics
+        made = checkpoint.Checkpoint(kind, tensors, config, self.total, metrics, lineage, "")
+        checkpoint.save(self.out, made)
+        return metrics
+
+    def _save_state(self, folder: Path) -> None:
+        self._engine.save(folder)
+        if self._ema:
+            self._ema.save(folder)

@@ -1,0 +1,39 @@
+"""The autoencoder reconstructs better with training, and normalizes its latents."""
+
+from __future__ import annotations
+
+import pytest
+
+from factory.diffusion import autoencoder as autoencoding
+from factory.diffusion.autoencoder import Autoencoder
+from tests.conftest import PX
+from tests.factory.diffusion.conftest import CPU, faces_of, quiet
+
+
+def test_autoencoder_reconstructs_better_with_training(recipe, tmp_path):
+    config = recipe("training.max_steps=80", "autoencoder.epochs=100", "autoencoder.lr=0.005")
+    faces = faces_of(config)
+    few = recipe("training.max_steps=1", f"training.out={tmp_path / 'few'}")
+    before = autoencoding.train(few, quiet)
+    after = autoencoding.train(config, quiet)
+    assert after["psnr_db"] > before["psnr_db"] + 2
+    loaded = Autoencoder.load(str(tmp_path / "out"), CPU, "fp32")
+    z = loaded.encode(faces.images_NHWC)
+    assert z.shape == (len(faces), 4, PX // 4, PX // 4)
+    assert float(z.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(z.std((0, 2, 3)).mean()) == pytest.approx(1, abs=1e-2)
+
+
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(recipe, tmp_path):
+    def stop(line):
+        if line.startswith("step 3/4"):
+            raise KeyboardInterrupt
+
+    steps = ("training.max_steps=4", "training.log_every=1", "training.save_every_s=0")
+    autoencoding.train(recipe(f"training.out={tmp_path / 'whole'}", *steps), quiet)
+    parts = recipe(f"training.out={tmp_path / 'parts'}", *steps)
+    with pytest.raises(KeyboardInterrupt):
+        autoencoding.train(parts, stop)
+    autoencoding.train(parts, quiet)
+    whole, again = (tmp_path / name / "weights.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == again.read_bytes()

@@ -1,0 +1,71 @@
+"""Training examples: regions that grow, occluders painted in some of them, mirrors throughout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.config import InpaintingTrainingConfig, SourceConfig
+from factory.editing.training_examples import AS_IS, ExampleMaker
+from factory.sources import open_source
+from factory.sources.alignment import TEMPLATE_52, mirrored_points, points_of
+from factory.sources.base import read_faces
+from tests.conftest import PX
+
+
+@pytest.fixture
+def faces(people):
+    source = open_source(SourceConfig(kind="folder", path=str(people), image_px=PX))
+    return read_faces(source, 0.0)
+
+
+def test_examples_are_painted_or_as_they_were(faces):
+    maker = ExampleMaker(faces, InpaintingTrainingConfig(drawn=0.5), SourceConfig(image_px=PX))
+    rng, chosen = np.random.default_rng(0), np.arange(12)
+    flipped = np.arange(12) % 2 == 1
+    made = maker.batch(chosen, flipped, rng, 1.0)
+    plain = faces.images_NHWC.copy()
+    plain[flipped] = plain[flipped, :, ::-1]
+    assert 0 < made.painted_B.sum() < 12
+    assert (made.images_BHWC[~made.painted_B] == plain[~made.painted_B]).all()
+    outside = made.alpha_BHW == 0
+    assert (made.images_BHWC[outside] == plain[outside]).all()
+    for kind, painted in zip(made.kinds, made.painted_B, strict=True):
+        assert painted == (kind not in (AS_IS, "background"))
+
+
+def test_a_segmenter_says_where_faces_are(faces):
+    class Half:
+        def faces(self, images, points):
+            mask = np.zeros(images.shape[:3], np.float32)
+            mask[:, :, : PX // 2] = 1
+            return mask
+
+    recipe = InpaintingTrainingConfig(kinds=("background",))
+    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX), Half())
+    flipped = np.array([False, True])
+    made = maker.batch(np.arange(2), flipped, np.random.default_rng(0), 1.0)
+    assert not made.alpha_BHW[0, :, : PX // 2].any()
+    assert made.alpha_BHW[0, :, PX // 2 :].all()
+    assert made.alpha_BHW[1, :, : PX // 2].all()  # a mirror's face is mirrored too
+
+
+def test_regions_grow_while_it_learns(faces):
+    recipe = InpaintingTrainingConfig(max_occluded_fraction=0.6, kinds=("blocks",))
+    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
+
+    def area(progress):
+        made = maker.batch(np.arange(12), np.zeros(12, bool), np.random.default_rng(0), progress)
+        return made.alpha_BHW.mean()
+
+    assert area(0.0) < 0.7 * area(0.5)
+    assert area(0.5) == area(1.0)
+
+
+def test_points_of_a_mirror_are_those_of_a_face():
+    points = points_of(np.zeros((1, 112, 112, 3), np.uint8), None)
+    assert (points[0] == TEMPLATE_52).all()
+    flipped = mirrored_points(points, 112)[0]
+    assert flipped[0, 0] < flipped[1, 0]
+    np.testing.assert_allclose(flipped[2, 0], 111 - TEMPLATE_52[2, 0])
+    assert (mirrored_points(mirrored_points(points, 112), 112) == points).all()

@@ -1,0 +1,105 @@
+"""A sampler that a generator cannot draw with is refused, and one that it can is planned."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.diffusion.pose import CHANNELS, PoseModel
+from factory.diffusion.uvit import Shape, UViT
+from factory.errors import ConfigError
+from factory.planning.plan_writer import write_plan
+from factory.planning.preflight import preflight
+from factory.shards.layout import release_store
+from factory.shards.plan_files import open_plan
+from factory.shots.plan import first_round_shots
+from factory.sources.pose import learned_range
+from factory.synthesis.diffusion_loading import check_sampler
+from tests.conftest import PX, save
+from tests.factory.diffusion.heads import many_heads, with_mirrors
+
+
+@pytest.fixture
+def posed(weights, tmp_path):
+    """Folder of an untrained generator whose hint are five points."""
+    plain = checkpoint.load(str(weights / "generator"), "generator", "k")
+    shape = replace(Shape.from_config(plain.config), hint_channels=CHANNELS, hint_px=PX)
+    torch.manual_seed(0)
+    network = UViT(shape)
+    model = PoseModel.learn(with_mirrors(many_heads()), 112)
+    config = plain.config | {"shape": asdict(shape), "pose": asdict(model)}
+    save(tmp_path / "posed", "generator", network.state_dict(), config, plain.lineage)
+    return tmp_path / "posed"
+
+
+def planned_shots(config):
+    """(the plan's bins of poses, all shots of its first round)."""
+    store = release_store(config)
+    plan = write_plan(config, preflight(config), store)
+    roster = open_plan(store)[1]
+    shots = [s for unit in plan.units for s in first_round_shots(plan.request, unit, roster)]
+    return plan.request.pose.bins, shots
+
+
+def test_poses_are_those_that_are_given(posed, release_config):
+    config = release_config(f"generator.checkpoint={posed}", "sampler.yaw=[-20,20]")
+    _, shots = planned_shots(config)
+    assert {shot.yaw for shot in shots} == {-20.0, 20.0}
+    assert all(shot.pitch is not None for shot in shots)
+
+
+def test_poses_are_the_sources_where_none_are_given(posed, release_config):
+    bins, shots = planned_shots(release_config(f"generator.checkpoint={posed}"))
+    yaws = [shot.yaw for shot in shots]
+    low, high = learned_range(bins, 0)
+    assert len(set(yaws)) == len(yaws)
+    assert all(low <= yaw <= high for yaw in yaws)
+
+
+def test_poses_that_it_cannot_draw_are_refused(posed, release_config):
+    with pytest.raises(ConfigError, match=r"sampler\.yaw: got 80 degrees; the generator learned"):
+        preflight(release_config(f"generator.checkpoint={posed}", "sampler.yaw=[0,80]"))
+    with pytest.raises(ConfigError, match=r"sampler\.pitch: got \[0\.0\] for a generator that is"):
+        preflight(release_config("sampler.pitch=[0]"))
+
+
+def test_epsilon_is_not_spaced_trailing(release_config):
+    """Its first step would multiply the network's error by sqrt(alpha_bar_949 / alpha_bar_999)."""
+    generator = {"num_timesteps": 1000, "prediction": "epsilon", "shape": {}}
+    with pytest.raises(ConfigError, match=r"sampler\.timestep_spacing: got 'trailing' .* epsilon"):
+        check_sampler(release_config(), generator)
+    check_sampler(release_config("sampler.timestep_spacing=logsnr"), generator)
+
+
+def test_more_steps_than_the_generator_learned_are_refused(release_config):
+    generator = {"num_timesteps": 10, "prediction": "v", "shape": {}}
+    with pytest.raises(ConfigError, match=r"sampler\.num_steps: got 11; want at most .* 10"):
+        check_sampler(release_config("sampler.num_steps=11"), generator)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("sampler.similarity=[1.5]",), r"sampler\.similarity: got 1\.5; want cosines"),
+        (("sampler.similarity=[0.0]",), r"generator with 0 similarity tokens; want none"),
+        (
+            ("sampler.similarity=[0.0]", "filters.min_own_cosine=.4"),
+            r"filters\.min_own_cosine: got 0\.4 while sampler\.similarity asks for 0\.0",
+        ),
+        (
+            ("sampler.negative_condition=same_identity",),
+            r"sampler\.negative_condition: got 'same_identity' without sampler\.similarity",
+        ),
+        (
+            ("sampler.negative_condition=same_identity", "sampler.similarity=[.5,1]"),
+            r"sampler\.similarity: got 1 with sampler\.negative_condition=same_identity",
+        ),
+        (("sampler.guidance_interval=[.5,.5]",), r"sampler\.guidance_interval: got \[0\.5, 0\.5\]"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_refused(release_config, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        preflight(release_config(*settings))

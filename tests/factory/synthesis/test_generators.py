@@ -1,0 +1,93 @@
+"""What the diffusion generator conditions its network on, by the fields of each shot."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from factory import checkpoint
+from factory.diffusion.pose import CHANNELS, PoseModel
+from factory.diffusion.uvit import Shape, UViT
+from factory.records import Shot
+from factory.sources.pose import yaw_degrees
+from factory.synthesis.generators import DiffusionGenerator
+from tests.factory.diffusion.heads import many_heads, with_mirrors
+
+CPU = torch.device("cpu")
+SHAPE = Shape(2, 8, 2, None, 32, 3, 2, 6)
+UNIT_ND = np.eye(6, dtype=np.float32)[:2]
+
+
+def checkpoint_of(shape: Shape, **config) -> checkpoint.Checkpoint:
+    """An untrained network that predicts something."""
+    torch.manual_seed(0)
+    network = UViT(shape)
+    torch.nn.init.normal_(network.final.weight, std=0.1)
+    if shape.hint_channels:
+        torch.nn.init.normal_(network.hint.weight)
+    stored = {"shape": asdict(shape), "num_timesteps": 10, "prediction": "v", **config}
+    return checkpoint.Checkpoint("generator", network.state_dict(), stored, 0, {}, {}, "")
+
+
+def generator_of(loaded: checkpoint.Checkpoint) -> DiffusionGenerator:
+    return DiffusionGenerator(loaded, None, UNIT_ND, CPU, "fp32")
+
+
+def shot(slot: int = 0, **fields) -> Shot:
+    return Shot("k", 0, slot, 0, slot, "ddim", 2, 2.0, 0, slot, **fields)
+
+
+def test_what_guidance_leads_away_from_has_a_similarity_too():
+    """No identity has none, another identity the same, the identity itself 1."""
+    generator = generator_of(checkpoint_of(replace(SHAPE, similarity_tokens=2)))
+    negatives = (-1, 0, 1)  # none, itself, the other
+    shots = [
+        shot(slot, negative_identity=negative, perturbation_cos=0.9, similarity=0.25)
+        for slot, negative in enumerate(negatives)
+    ]
+    _, conditioning = generator.inputs(shots, 4)
+    assert conditioning.similarity_B.tolist() == [0.25, 0.25, 0.25, 0]
+    assert conditioning.negative_similarity_B.tolist() == [0, 1, 0.25, 0]
+    assert not conditioning.negative_BD[0].any()
+    turned = conditioning.identity_BD[1]
+    torch.testing.assert_close(conditioning.negative_BD[1], turned)
+    torch.testing.assert_close(conditioning.negative_BD[2], torch.from_numpy(UNIT_ND[1]))
+
+
+@pytest.fixture(scope="module")
+def posed():
+    """A generator whose hint are five points."""
+    model = PoseModel.learn(with_mirrors(many_heads()), 112)
+    return checkpoint_of(replace(SHAPE, hint_channels=CHANNELS, hint_px=32), pose=asdict(model))
+
+
+def test_the_hint_shows_five_points_in_the_pose_of_the_shot(posed):
+    generator = generator_of(posed)
+    shots = [shot(0, yaw=-30.0, pitch=0.0), shot(1, yaw=30.0, pitch=0.0), shot(2)]
+    _, conditioning = generator.inputs(shots, 4)
+    hint = conditioning.hint_BSHW
+    assert hint.shape == (4, CHANNELS, 32, 32)
+    assert not hint[2:].any()  # a shot without a pose, and padding
+    for slot, yaw in ((0, -30), (1, 30)):
+        peaks = hint[slot].flatten(1).argmax(1)
+        points = np.stack([peaks % 32, peaks // 32], 1).astype(float)
+        assert np.sign(yaw_degrees(points)) == np.sign(yaw)
+    drawn = generator.generate(shots, 4).images_BHWC
+    others = generator.generate([replace(s, yaw=0.0, pitch=0.0) for s in shots], 4)
+    assert (drawn != others.images_BHWC).any()
+
+
+def test_a_checkpoint_of_version_0_1_draws_the_same_bytes(posed):
+    """It calls the hint "seen"."""
+    config, tensors = dict(posed.config), dict(posed.tensors)
+    config["shape"] = {
+        name.replace("hint_", "seen_"): value for name, value in config["shape"].items()
+    }
+    tensors["seen.weight"] = tensors.pop("hint.weight")
+    old = replace(posed, config=config, tensors=tensors)
+    shots = [shot(slot, yaw=-20.0, pitch=5.0) for slot in range(2)]
+    new, again = (generator_of(loaded).generate(shots, 2) for loaded in (posed, old))
+    assert np.array_equal(new.images_BHWC, again.images_BHWC)
