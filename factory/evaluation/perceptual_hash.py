@@ -22,14 +22,18 @@ class PerceptualHash:
     mirrored: bool = False
 
     @property
+    def has_unit_length(self) -> bool:
+        return True
+
+    @property
     def sha256(self) -> str:
         """Names this hash as weights name an embedder."""
         return hashlib.sha256(f"dct {SIDE} {FREQUENCIES} {self.mirrored}".encode()).hexdigest()
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         """RGB uint8 [N, H, W, 3] -> float32 [N, 256] of +-1/16."""
-        turned = images_NHWC[:, :, ::-1] if self.mirrored else images_NHWC
-        return np.stack([_hash(np.ascontiguousarray(image)) for image in turned])
+        oriented = images_NHWC[:, :, ::-1] if self.mirrored else images_NHWC
+        return np.stack([_hash(np.ascontiguousarray(image)) for image in oriented])
 
 
 def _hash(image_HWC: np.ndarray) -> np.ndarray:
