@@ -1,7 +1,7 @@
 """How alike the images of an identity are, and how far from other identities (METHODS 1, 7).
 
 C_k is the mean cosine of pairs within class k. With c_k the unit mean of a class, CCS is the cosine
-of a face to its own centre and NNCCS its largest cosine to another class's (CR-FIQA, eqs 2-3).
+of a face to its own center and NNCCS its largest cosine to another class's (CR-FIQA, eqs 2-3).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ EPS = 1e-9
 def consistency(unit_ND: np.ndarray, labels: np.ndarray) -> Consistency:
     """C_k, CCS and NNCCS of one recognizer's unit vectors; exact, in one pass over the faces."""
     _, class_N, counts_K = np.unique(labels, return_inverse=True, return_counts=True)
-    centre_KD = unit_means(unit_ND, class_N)
-    ccs_N = (unit_ND.astype(np.float64) * centre_KD[class_N]).sum(1)
+    center_KD = unit_means(unit_ND, class_N)
+    ccs_N = (unit_ND.astype(np.float64) * center_KD[class_N]).sum(1)
     measured = Consistency(len(counts_K), distribution(ccs_N))
     several = counts_K > 1
     if several.any():
@@ -33,16 +33,16 @@ def consistency(unit_ND: np.ndarray, labels: np.ndarray) -> Consistency:
         mean_K = squared_K[several] / pairs_K[several]
         measured = replace(measured, within_class=distribution(mean_K))
     if len(counts_K) > 1:
-        centres = Gallery(unit_ND.shape[1])
-        centres.add(centre_KD)
-        nnccs_N = centres.nearest(unit_ND, without=(class_N, class_N + 1))
-        nearest_K = centres.nearest(centre_KD, without=itself(0, len(centre_KD)))
+        centers = Gallery(unit_ND.shape[1])
+        centers.add(center_KD)
+        nnccs_N = centers.nearest(unit_ND, without=(class_N, class_N + 1))
+        nearest_K = centers.nearest(center_KD, without=itself(0, len(center_KD)))
         measured = replace(
             measured,
             nnccs=distribution(nnccs_N),
             ccs_minus_nnccs=float((ccs_N - nnccs_N).mean()),
             ccs_over_nnccs=float((ccs_N / (nnccs_N + 1 + EPS)).mean()),
-            nearest_centre=distribution(nearest_K),
+            nearest_center=distribution(nearest_K),
         )
     return measured
 

@@ -16,7 +16,7 @@ from factory.evaluation.values import NotMeasured
 BLOCK = 1024
 SIGMA = 10.0
 """Width of CMMD's kernel (Jayasumana et al. 2024)."""
-NEIGHBOURS = 3
+NEIGHBORS = 3
 """k of improved precision and recall (Kynkaanniemi et al. 2019)."""
 MAX_FEATURES = 10_000
 """Features of each set that are compared, evenly spaced ones beyond."""
@@ -25,7 +25,7 @@ MAX_FEATURES = 10_000
 def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> Fidelity | NotMeasured:
     """FID, CMMD, precision and recall of two sets of features, unless one is too small."""
     made_ND, real_MD = _evenly(made_ND), _evenly(real_MD)
-    least = NEIGHBOURS + 1
+    least = NEIGHBORS + 1
     if min(len(made_ND), len(real_MD)) < least:
         return NotMeasured(f"n/a: needs {least} images in both sets")
     precision, recall = precision_recall(made_ND, real_MD)
@@ -60,15 +60,15 @@ def cmmd(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
 def precision_recall(made_ND: np.ndarray, real_MD: np.ndarray) -> tuple[float, float]:
     """Fractions of made features near the real set, and of real ones near the made set.
 
-    A feature is near a set inside the neighbourhood of one of its features, which reaches to the
-    k-th neighbour in the own set (Kynkaanniemi et al. 2019).
+    A feature is near a set inside the neighborhood of one of its features, which reaches to the
+    k-th neighbor in the own set (Kynkaanniemi et al. 2019).
     """
     return _inside(made_ND, real_MD), _inside(real_MD, made_ND)
 
 
 def _inside(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     radius_M = np.concatenate(
-        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBOURS, axis=1)[:, NEIGHBOURS]))
+        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBORS, axis=1)[:, NEIGHBORS]))
     )
     inside = _blocks(a_ND, b_MD, lambda d: np.any(d <= radius_M, axis=1))
     return float(np.concatenate(list(inside)).mean())

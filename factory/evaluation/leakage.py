@@ -1,9 +1,9 @@
 """Do real people show in a release? The audit on pixels that comes after the gate (METHODS 6).
 
-In a judge's space, which no generator was conditioned on, every kept face and every class centre is
-compared with every real image and centre. Strangers look alike too, so the yardstick is the real
+In a judge's space, which no generator was conditioned on, every kept face and every class center is
+compared with every real image and center. Strangers look alike too, so the yardstick is the real
 set itself: a leak is nearer to somebody than all but a fraction `leak_fpir` of the real images (or
-centres) are to another person of the same gallery. Copies are found alike in the space of a
+centers) are to another person of the same gallery. Copies are found alike in the space of a
 perceptual hash.
 
 Memory: about 20*D bytes a real image while galleries are filled, 10*D after. Time: one inner
@@ -111,19 +111,19 @@ class LeakTest:
 
 
 class RealPeople:
-    """Real images, and with `centres` the mean of everybody's, person by person, in one space."""
+    """Real images, and with `centers` the mean of everybody's, person by person, in one space."""
 
-    def __init__(self, faces: RealFaces, *, centres: bool) -> None:
+    def __init__(self, faces: RealFaces, *, centers: bool) -> None:
         people, firsts = np.unique(faces.labels, return_index=True)
         parts = [(faces.unit_ND, faces.labels, faces.indices)]
-        if centres:
+        if centers:
             unit_PD = unit_means(faces.unit_ND, np.searchsorted(people, faces.labels))
             parts.append((unit_PD, people, faces.indices[firsts]))
         unit_GD, labels, indices = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = np.argsort(labels, kind="stable")
         self.labels, self.indices = labels[order], indices[order]
         self.images = np.flatnonzero(order < len(faces.labels))
-        self.centres = np.flatnonzero(order >= len(faces.labels))
+        self.centers = np.flatnonzero(order >= len(faces.labels))
         self._gallery = Gallery(unit_GD.shape[1])
         self._gallery.add(unit_GD[order])
 
@@ -149,7 +149,7 @@ class RealPeople:
         return list(pairs.values())[:TOP]
 
     def index_of_nearest(self, unit_D: np.ndarray, own: int) -> int:
-        """Index in the source of the nearest image (of a centre: of its person's first one)."""
+        """Index in the source of the nearest image (of a center: of its person's first one)."""
         cosines = self._gallery.unit_GD @ unit_D
         cosines[self.labels == own] = -2.0
         return int(self.indices[cosines.argmax()])
@@ -212,7 +212,7 @@ def leakage(
         raise LeakError(
             "source: the audit needs at least two people to tell how near strangers are"
         )
-    people, originals = RealPeople(real, centres=True), RealPeople(real_hashes, centres=False)
+    people, originals = RealPeople(real, centers=True), RealPeople(real_hashes, centers=False)
     by_judge = NearestReal("faces", people, own_label)
     by_hash = NearestReal("near_copies", originals, own_label)
     sums: dict[int, np.ndarray] = {}
@@ -222,15 +222,15 @@ def leakage(
         by_hash.add(unit.unit, unit.rows, hash_NB)
         for row, vector_D in zip(unit.rows, judge_ND, strict=True):
             sums[row["identity"]] = sums.get(row["identity"], 0.0) + vector_D
-    centre_CD = np.stack(list(sums.values()))
-    centre_CD = (centre_CD / np.linalg.norm(centre_CD, axis=1, keepdims=True)).astype(np.float32)
+    center_CD = np.stack(list(sums.values()))
+    center_CD = (center_CD / np.linalg.norm(center_CD, axis=1, keepdims=True)).astype(np.float32)
     own_C = np.array([own_label.get(identity, NOBODY) for identity in sums])
     stranger_N = people.between_strangers(people.images)
     faces = LeakTest(by_judge.keys, by_judge.cosines, stranger_N, config.leak_fpir)
     classes = LeakTest(
         list(sums),
-        people.nearest(centre_CD, own_C),
-        people.between_strangers(people.centres),
+        people.nearest(center_CD, own_C),
+        people.between_strangers(people.centers),
         config.leak_fpir,
     )
     near_copies = LeakTest(
@@ -245,7 +245,7 @@ def leakage(
     metrics = Leakage(
         leak_fpir=config.leak_fpir,
         max_leak_fraction=config.max_leak_fraction,
-        source=AuditedSource(num_images=len(real.labels), num_people=len(people.centres)),
+        source=AuditedSource(num_images=len(real.labels), num_people=len(people.centers)),
         strangers=distribution(stranger_N),
         same_person_above=faces.fraction_above(genuine) if len(genuine) else None,
         faces=faces.counts(),

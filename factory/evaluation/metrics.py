@@ -77,15 +77,15 @@ class Consistency:
 
     num_classes: int
     ccs: Distribution
-    """Cosine of each face to the centre of its own class."""
+    """Cosine of each face to the center of its own class."""
     within_class: Distribution | None = None
     """Mean cosine of the pairs of each class; None where no class has two images."""
     nnccs: Distribution | None = None
-    """Largest cosine of each face to the centre of another class; None with one class."""
+    """Largest cosine of each face to the center of another class; None with one class."""
     ccs_minus_nnccs: float | None = None
     ccs_over_nnccs: float | None = None
-    nearest_centre: Distribution | None = None
-    """Largest cosine of each centre to another one."""
+    nearest_center: Distribution | None = None
+    """Largest cosine of each center to another one."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 RENAMED = {
     "Similarity": {"with_source": "made_vs_photographs"},
     "Properties": {"beside": "reference_sets", "repeats": "duplicates"},
+    "Consistency": {"nearest_centre": "nearest_center"},
     "Throughput": {"sampling_share_of_busy_time": "sampling_fraction_of_busy_time"},
 }
 """New keys by old ones, of each type."""

@@ -39,8 +39,8 @@ class PerceptualHash:
 def _hash(image_HWC: np.ndarray) -> np.ndarray:
     import cv2
 
-    grey = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small)[:FREQUENCIES, :FREQUENCIES].ravel()
     low[0] = np.median(low[1:])  # because the mean says light, not content
     return np.where(low > np.median(low[1:]), 1, -1).astype(np.float32) / FREQUENCIES

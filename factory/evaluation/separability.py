@@ -29,7 +29,7 @@ BLOCK = 4096
 AGREEMENT = 2e-6
 """Largest difference from the roster's cosines, which have six decimals."""
 LOOSE_AGREEMENT = 1e-3
-"""The same for real people's centres, embedded again on a machine that is not as planned."""
+"""The same for real people's centers, embedded again on a machine that is not as planned."""
 
 
 def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separability:
@@ -85,11 +85,11 @@ def audit(
     further = open_here(config)
     unit_earlier_ED = earlier_vectors(dataset, planned.extends)
     difference = difference_from(plan, recognizer.device)
-    centres_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    centers_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     virtual = [person for person in roster.identities if person.kind == "virtual"]
     unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
     gallery = Gallery(recognizer.dim)
-    for part in (recognizer.unit_real, centres_ND):
+    for part in (recognizer.unit_real, centers_ND):
         gallery.add(part)
     num_real, limit = len(gallery), plan.request.max_cosine
     if unit_earlier_ED is not None:

@@ -66,7 +66,7 @@ def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 def similarity(
     made_ND: np.ndarray, made_labels: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
 ) -> Similarity:
-    """Pairs and nearest neighbours by one recognizer, from its unit vectors of both sets."""
+    """Pairs and nearest neighbors by one recognizer, from its unit vectors of both sets."""
     made, real = pair_cosines(made_ND, made_labels), pair_cosines(real_MD, real_labels)
     return Similarity(
         release=pair_metrics(*made),

@@ -14,8 +14,8 @@ from factory.evaluation.metrics import RecognizerProperties, Separability, Simil
 from factory.evaluation.values import BINS, Distribution, NotMeasured
 from factory.records import Manifest
 
-COLOURS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}
-CENTRES = (BINS[:-1] + BINS[1:]) / 2
+COLORS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}
+CENTERS = (BINS[:-1] + BINS[1:]) / 2
 POINTS = 200
 """Points of the line of throughput."""
 
@@ -57,11 +57,11 @@ def cosines(title: str, measured: Similarity) -> str:
     """Genuine, impostor and nearest-real cosines of a release (filled) and its source (lines)."""
     with plot(title, "cosine") as drawn:
         for name, made, real in _curves(measured):
-            colour = COLOURS[name]
+            color = COLORS[name]
             if made:
-                _fill(drawn, made, colour, name)
+                _fill(drawn, made, color, name)
             if real:
-                _outline(drawn, real, colour, f"{name}, source")
+                _outline(drawn, real, color, f"{name}, source")
         _no_y_axis(drawn)
     return drawn.uri
 
@@ -69,12 +69,12 @@ def cosines(title: str, measured: Similarity) -> str:
 def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
     """TAR over FAR of each recognizer, on the release (solid) and the source (dashed)."""
     with plot("who can tell them apart", "false accept rate") as drawn:
-        for colour, (name, measured) in zip(COLOURS.values(), by_recognizer.items(), strict=False):
+        for color, (name, measured) in zip(COLORS.values(), by_recognizer.items(), strict=False):
             sides = (("release", "-", measured.release), ("source", "--", measured.source))
             for side, style, pairs in sides:
                 points = [] if isinstance(pairs, NotMeasured) else pairs.roc
                 x_y = np.reshape(points, (-1, 2)).T
-                drawn.axes.plot(*x_y, style, color=colour, lw=1.2, label=f"{name}, {side}")
+                drawn.axes.plot(*x_y, style, color=color, lw=1.2, label=f"{name}, {side}")
         drawn.axes.set_xscale("log")
         drawn.axes.set_ylabel("true accept rate", fontsize=8)
     return drawn.uri
@@ -82,13 +82,13 @@ def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
 
 def separation(measured: Separability) -> str:
     """How near virtual identities come to real people and to each other, and the gate."""
-    with plot("nearest neighbours of who exists", "cosine") as drawn:
-        for name, colour, nearest in (
-            ("nearest real", COLOURS["nearest real"], measured.nearest_real),
-            ("nearest other", COLOURS["genuine"], measured.nearest_other),
+    with plot("nearest neighbors of who exists", "cosine") as drawn:
+        for name, color, nearest in (
+            ("nearest real", COLORS["nearest real"], measured.nearest_real),
+            ("nearest other", COLORS["genuine"], measured.nearest_other),
         ):
             if not isinstance(nearest, NotMeasured):
-                _fill(drawn, nearest, colour, name)
+                _fill(drawn, nearest, color, name)
         drawn.axes.axvline(measured.max_cosine, color="#444", lw=1, ls="--", label="gate")
         _no_y_axis(drawn)
     return drawn.uri
@@ -97,11 +97,11 @@ def separation(measured: Separability) -> str:
 def consistency(by_recognizer: Mapping[str, RecognizerProperties]) -> str:
     """Mean cosine within each class, of the release (filled) and its source (line)."""
     with plot("alike within an identity", "mean cosine of an identity's pairs") as drawn:
-        for colour, (name, measured) in zip(COLOURS.values(), by_recognizer.items(), strict=False):
+        for color, (name, measured) in zip(COLORS.values(), by_recognizer.items(), strict=False):
             if measured.release.within_class:
-                _fill(drawn, measured.release.within_class, colour, name)
+                _fill(drawn, measured.release.within_class, color, name)
             if measured.source.within_class:
-                _outline(drawn, measured.source.within_class, colour, f"{name}, source")
+                _outline(drawn, measured.source.within_class, color, f"{name}, source")
         _no_y_axis(drawn)
     return drawn.uri
 
@@ -117,17 +117,17 @@ def throughput(manifest: Manifest) -> str:
         inside = np.minimum(edges[1:], t.finished_at) - np.maximum(edges[:-1], t.started_at)
         rate += shard.counts.shots / length * inside.clip(min=0) / max(edges[1] - edges[0], 1e-9)
     with plot("shots a second", "minutes from the first shot") as drawn:
-        drawn.axes.plot((edges[:-1] - begin) / 60, rate, color=COLOURS["genuine"], lw=1.2)
+        drawn.axes.plot((edges[:-1] - begin) / 60, rate, color=COLORS["genuine"], lw=1.2)
         drawn.axes.set_ylim(bottom=0)
     return drawn.uri
 
 
-def _fill(drawn: Plot, values: Distribution, colour: str, label: str) -> None:
-    drawn.axes.fill_between(CENTRES, values.histogram, color=colour, alpha=0.35, lw=0, label=label)
+def _fill(drawn: Plot, values: Distribution, color: str, label: str) -> None:
+    drawn.axes.fill_between(CENTERS, values.histogram, color=color, alpha=0.35, lw=0, label=label)
 
 
-def _outline(drawn: Plot, values: Distribution, colour: str, label: str) -> None:
-    drawn.axes.plot(CENTRES, values.histogram, color=colour, lw=1.2, label=label)
+def _outline(drawn: Plot, values: Distribution, color: str, label: str) -> None:
+    drawn.axes.plot(CENTERS, values.histogram, color=color, lw=1.2, label=label)
 
 
 def _no_y_axis(drawn: Plot) -> None:
@@ -138,7 +138,7 @@ def _no_y_axis(drawn: Plot) -> None:
 def _curves(
     measured: Similarity,
 ) -> list[tuple[str, Distribution | None, Distribution | None]]:
-    """(name in COLOURS, of the release, of the source), None where there are no such pairs."""
+    """(name in COLORS, of the release, of the source), None where there are no such pairs."""
     made, real = (
         (None, None) if isinstance(pairs, NotMeasured) else (pairs.genuine, pairs.impostor)
         for pairs in (measured.release, measured.source)
