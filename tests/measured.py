@@ -54,7 +54,9 @@ from factory.shards import layout
 LOW, HIGH = distribution(np.array([0.1, 0.2])), distribution(np.array([0.8, 0.9]))
 NEAREST = nearest_cosines(np.array([0.3, 0.41]))
 PAIRS = PairMetrics(0.987, 0.021, 7.5, 0.031, 0.041, [(0.01, 0.5), (0.1, 0.9)], HIGH, LOW)
+JUDGED = PairMetrics(0.976, 0.022, 6.5, 0.032, 0.042, [(0.01, 0.4), (0.1, 0.8)], HIGH, LOW)
 FIDELITY = Fidelity(40, 50, 12.345, 0.5, 0.61, 0.71)
+JUDGED_FIDELITY = Fidelity(40, 50, 9.875, 0.4, 0.62, 0.72)
 CLASSES = Consistency(3, HIGH, HIGH, LOW, 0.55, 1.25, LOW)
 MISSING = NotMeasured("n/a: nobody looked")
 
@@ -102,12 +104,12 @@ def full_metrics() -> Metrics:
         recognizer_training=RecognizerTraining(1000, 77),
         similarity={
             "recognizer": Similarity(PAIRS, PAIRS, Overlap(0.3, 0.4), LOW, LOW, PAIRS),
-            "judge": Similarity(PAIRS, PAIRS, Overlap(0.5, 0.6), LOW, LOW),
+            "judge": Similarity(JUDGED, JUDGED, Overlap(0.5, 0.6), LOW, LOW),
         },
         properties=Properties(
             recognizers={
                 "recognizer": RecognizerProperties(CLASSES, CLASSES, FIDELITY),
-                "judge": RecognizerProperties(CLASSES, CLASSES, FIDELITY),
+                "judge": RecognizerProperties(CLASSES, CLASSES, JUDGED_FIDELITY),
             },
             features={"inception": FIDELITY},
             quality=QualityScores(MeanStd(1.5, 0.2), MeanStd(1.7, 0.1)),

@@ -96,6 +96,20 @@ def test_a_shard_that_was_changed_is_not_audited(released):
         list(made_faces(store, manifest, [never], None))
 
 
+def test_vectors_that_are_not_of_unit_length_are_refused_where_they_should_be(released):
+    _, store, manifest, _ = released
+
+    class Short:
+        sha256 = "short"
+        has_unit_length = True
+
+        def embed(self, images):
+            return np.full((len(images), 4), 0.49, np.float32)
+
+    with pytest.raises(IntegrityError, match="4 of them not of unit length"):
+        list(made_faces(store, manifest, [Short()], None))
+
+
 def test_a_space_of_any_length_may_hold_any_finite_vector(released):
     _, store, manifest, _ = released
 

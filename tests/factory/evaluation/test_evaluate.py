@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from factory.errors import IntegrityError
 from factory.evaluation.evaluate import NO_JUDGE, evaluate
@@ -13,10 +14,14 @@ from factory.evaluation.metrics import Metrics, PairMetrics
 from factory.evaluation.metrics_json import to_json
 from factory.evaluation.values import NotMeasured
 from factory.execution.inline import run_units
+from factory.recognition.external import open_embedder
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import collect, put_metrics, read_metrics, sealed_plan
+from factory.shards.plan_files import open_plan
+from factory.shards.reader import iterate_kept
 from factory.sources import open_source
+from factory.sources.base import decode_image
 from tests.conftest import IMAGES, PEOPLE
 from tests.measured import utility
 
@@ -53,9 +58,21 @@ def test_real_people_are_compared_with_their_photographs(release_config):
         "identities.num_virtual=2", f"plan.fill_to={IMAGES + 1}", "release.allow_real=true"
     )
     metrics, _ = measured(config)
-    for by_recognizer in metrics.similarity.values():
-        assert isinstance(by_recognizer.made_vs_photographs, PairMetrics)
-        assert by_recognizer.made_vs_photographs.genuine.count == PEOPLE * IMAGES
+    store, source = layout.release_store(config), open_source(config.source)
+    plan, roster = open_plan(store)
+    judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
+    photographs = [source[index] for index in range(len(source))]
+    real_ND = judge.embed(np.stack([face.image_HWC for face in photographs]))
+    genuine = []
+    for row, jpeg in iterate_kept(store, plan):
+        (unit_D,) = judge.embed(np.stack([decode_image(jpeg, row["key"], 1 << 24)]))
+        name = roster.identities[row["identity"]].name
+        own = [source.names[face.label] == name for face in photographs]
+        genuine += (real_ND[own] @ unit_D).tolist()
+    against = metrics.similarity["judge"].made_vs_photographs
+    assert isinstance(against, PairMetrics)
+    assert against.genuine.count == len(genuine) == PEOPLE * IMAGES
+    assert against.genuine.mean == pytest.approx(np.mean(genuine), abs=1e-5)
 
 
 def test_without_a_judge_nobody_looks_for_leaks(release_config):

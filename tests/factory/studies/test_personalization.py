@@ -98,15 +98,15 @@ def test_a_row_holds_what_the_judge_says_of_a_release(measured_release):
     row = personalization.release_row(config, MeanStd(0.9, 0.01))
     assert row.by == "judge"
     assert row.made_vs_photographs is None  # the judge did not compare them
-    assert (row.release.fdr, row.release.genuine.count) == (7.5, 2)
+    assert (row.release.fdr, row.release.genuine.count) == (6.5, 2)
     assert set(row.fidelity["source"]) == {"judge", "inception"}
     assert row.quality.mean == 1.5
     photographs = personalization.photographs_row(config, None)
     assert photographs.release == photographs.made_vs_photographs
     assert (photographs.quality.mean, photographs.accuracy) == (1.7, None)
     text = personalization.lines({"photographs": photographs, "idbooth plain": row})
-    assert text[1].split() == ["photographs", *["7.500", "0.021"] * 2, *["n/a"] * 3, "1.700", "n/a"]
-    figures = ["n/a", "n/a", "7.500", "0.021", "12.345", "0.610", "0.710", "1.500", "0.900"]
+    assert text[1].split() == ["photographs", *["6.500", "0.022"] * 2, *["n/a"] * 3, "1.700", "n/a"]
+    figures = ["n/a", "n/a", "6.500", "0.022", "9.875", "0.620", "0.720", "1.500", "0.900"]
     assert text[2].split() == ["idbooth", "plain", *figures]
 
 
