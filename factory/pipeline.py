@@ -217,7 +217,7 @@ def _fetch(stage: StageConfig, config: Config, records: Store, digest: str) -> A
             f"{stage.name}: {out} holds another training than the one the pipeline made before; "
             "give the stage another training.out, or move that folder"
         )
-    contents = {name: records.get(kept) for name, kept in names.items()}
+    contents = {name: records.get(stored) for name, stored in names.items()}
     if hashlib.sha256(contents[WEIGHTS[0]]).hexdigest() != digest:
         raise IntegrityError(f"{records.url}/{names[WEIGHTS[0]]}: does not have its sha256")
     out.mkdir(parents=True, exist_ok=True)

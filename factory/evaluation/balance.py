@@ -20,7 +20,7 @@ from factory.shots.plan import Plan
 def balance(plan: Plan, roster: Roster, accuracy: float | None) -> Balance | NotMeasured:
     """Fraction, quota and separability of each group of virtual identities.
 
-    `accuracy` is how often the group of a real person left out was told rightly.
+    `accuracy` is the fraction of real people left out whose group was read correctly.
     """
     quotas = plan.request.identities.quotas
     virtual = [person for person in roster.identities if person.kind == "virtual" and person.group]

@@ -1,4 +1,4 @@
-"""Rows must not be one picture eight times: how much of pose and quality there is in them."""
+"""How different the images of an identity are, in pose and in quality (METHODS 1)."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ MAX_YAWS = 1000
 
 
 def diversity(
-    kept: KeptScores, release: SampledFaces, source: FaceSource, config: SourceConfig
+    scores: KeptScores, release: SampledFaces, source: FaceSource, config: SourceConfig
 ) -> Diversity:
     """Deviation of pose, of the release and its source, and of scores within identities."""
     return Diversity(
         pose=pose(release, source, config),
-        within_identity={name: within_identity(kept, name) for name in SCORES},
+        within_identity={name: within_identity(scores, name) for name in SCORES},
     )
 
 
-def within_identity(kept: KeptScores, score: str) -> ScoreDeviation | NotMeasured:
+def within_identity(scores: KeptScores, name: str) -> ScoreDeviation | NotMeasured:
     """Mean and standard deviation of D_k over identities with two images or more (METHODS 1).
 
     D_k is the standard deviation of a score within identity k; the paper has it of SER-FIQ and
     CR-FIQA.
     """
-    values_N = kept.scores[score]
+    values_N = scores.scores[name]
     if not len(values_N) or np.isnan(values_N).any():
-        return NotMeasured(f"n/a: filters.min_{score} was off, so nobody measured it")
-    _, class_N, counts_K = np.unique(kept.identities, return_inverse=True, return_counts=True)
+        return NotMeasured(f"n/a: filters.min_{name} was off, so nobody measured it")
+    _, class_N, counts_K = np.unique(scores.identities, return_inverse=True, return_counts=True)
     mean_K = np.bincount(class_N, weights=values_N) / counts_K
     variance_K = np.bincount(class_N, weights=np.square(values_N - mean_K[class_N])) / counts_K
     several = counts_K > 1

@@ -97,7 +97,7 @@ def evaluate(
     """
     refuse_other_inputs(config, plan, source)
     roster, device = open_plan(store)[1], pick_device(config.compute)
-    faces, kept = sample_release(store, plan), kept_scores(store, plan)
+    faces, scores = sample_release(store, plan), kept_scores(store, plan)
     recognizers = _recognizers(config, device)
     networks = open_networks(config.features, device)
     quality_head = open_quality(config.features, device)
@@ -117,7 +117,7 @@ def evaluate(
         properties=_properties(config, vectors, recognizers, networks, quality_head),
         separability=separability(plan, roster, strangers),
         leakage=audit.metrics if audit else NotMeasured(NO_JUDGE),
-        diversity=diversity(kept, faces, source, config.source),
+        diversity=diversity(scores, faces, source, config.source),
         balance=balance(plan, roster, _group_accuracy(config, source, conditioning)),
         throughput=throughput(manifest),
         edits=edit_metrics,
@@ -126,7 +126,7 @@ def evaluate(
     pairs = audit.pairs if audit and config.audit.show_real else []
     pictures = Pictures(
         faces,
-        kept.ranking(),
+        scores.ranking(),
         _rejects(config, store, plan),
         _pictures(pairs, source, store),
         edit_pictures,

@@ -68,7 +68,7 @@ def cosines(title: str, measured: Similarity) -> str:
 
 def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
     """TAR over FAR of each recognizer, on the release (solid) and the source (dashed)."""
-    with plot("who can tell them apart", "false accept rate") as drawn:
+    with plot("ROC", "false accept rate") as drawn:
         for color, (name, measured) in zip(COLORS.values(), by_recognizer.items(), strict=False):
             sides = (("release", "-", measured.release), ("source", "--", measured.source))
             for side, style, pairs in sides:
@@ -82,7 +82,7 @@ def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
 
 def separation(measured: Separability) -> str:
     """How near virtual identities come to real people and to each other, and the gate."""
-    with plot("nearest neighbors of who exists", "cosine") as drawn:
+    with plot("nearest neighbors of virtual identities", "cosine") as drawn:
         for name, color, nearest in (
             ("nearest real", COLORS["nearest real"], measured.nearest_real),
             ("nearest other", COLORS["genuine"], measured.nearest_other),

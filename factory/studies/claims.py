@@ -3,7 +3,7 @@
 The rule: at every seed the better arm must win, and on average by `min_difference`, for the finding
 to hold; where it loses at every seed it is refuted; anything else is undecided. The effect size is
 Cohen's d, the mean difference over the pooled deviation of both arms; there is none where an arm is
-the same at every seed, which is said.
+the same at every seed, and the remark says so.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def measure(
         return float(functools.reduce(operator.getitem, claim.figure.split("."), metrics))
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a place in "
+            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a dotted name in "
             f"{', '.join(metrics)}"
         ) from None
 
