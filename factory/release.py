@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 
 from factory.config import Config, absolute
-from factory.evaluation.metrics import Metrics
+from factory.evaluation.metrics.release import Metrics
 from factory.execution.driver import make_missing
 from factory.execution.inline import RunUnits
 from factory.identities.gallery_files import OpenGalleries, open_here

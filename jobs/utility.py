@@ -17,7 +17,7 @@ from jobs._training import train_where_asked
 
 
 def utility(url: str, config: Config, dry_run: bool) -> None:
-    from factory.evaluation.metrics_json import to_json
+    from factory.evaluation.metrics.json_form import to_json
     from factory.recognition.train import check, train
     from factory.report.utility import lines
     from factory.shards import layout, manifest

@@ -7,47 +7,51 @@ import numpy as np
 from factory.evaluation.edit_metrics import EditPictures
 from factory.evaluation.evaluate import Pictures
 from factory.evaluation.leakage import Pair
-from factory.evaluation.metrics import (
-    AuditedSource,
+from factory.evaluation.metrics.release import (
     Balance,
-    Consistency,
     Diversity,
-    Duplicates,
     EditMetrics,
-    Fidelity,
-    FractionAbove,
     GroupBalance,
     KeptCounts,
-    Leakage,
-    LeakCounts,
     Metrics,
-    NearestPair,
-    Overlap,
-    PairMetrics,
-    PairwiseRates,
     Pose,
-    Properties,
-    ProposalMetrics,
-    QualityScores,
-    RealStrangers,
-    RecognizerProperties,
     RecognizerTraining,
-    ReferenceSet,
     ScoreDeviation,
-    Separability,
-    Similarity,
     Throughput,
     YawDeviation,
 )
-from factory.evaluation.similarity import SampledFaces
-from factory.evaluation.utility_metrics import (
+from factory.evaluation.metrics.separability import (
+    AuditedSource,
+    FractionAbove,
+    Leakage,
+    LeakCounts,
+    NearestPair,
+    PairwiseRates,
+    ProposalMetrics,
+    RealStrangers,
+    Separability,
+)
+from factory.evaluation.metrics.similarity import (
+    Consistency,
+    Duplicates,
+    Fidelity,
+    Overlap,
+    PairMetrics,
+    Properties,
+    QualityScores,
+    RecognizerProperties,
+    ReferenceSet,
+    Similarity,
+)
+from factory.evaluation.metrics.utility import (
     BenchmarkAccuracy,
     GapToReal,
     TrainingSetAccuracy,
     Utility,
     UtilityRun,
 )
-from factory.evaluation.values import MeanStd, NotMeasured, distribution, nearest_cosines
+from factory.evaluation.metrics.values import MeanStd, NotMeasured, distribution, nearest_cosines
+from factory.evaluation.similarity import SampledFaces
 from factory.records import Counts, FileRecord, Manifest, Shard, Timings
 from factory.shards import layout
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from factory.evaluation.metrics import Balance, GroupBalance
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.release import Balance, GroupBalance
+from factory.evaluation.metrics.values import NotMeasured
 from factory.identities.roster import Roster
 from factory.records import Identity
 from factory.shots.plan import Plan

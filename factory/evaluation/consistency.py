@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from factory.evaluation.leakage import unit_means
-from factory.evaluation.metrics import Consistency, Duplicates
-from factory.evaluation.values import distribution
+from factory.evaluation.metrics.similarity import Consistency, Duplicates
+from factory.evaluation.metrics.values import distribution
 from factory.identities.gallery import Gallery, itself
 
 EPS = 1e-9

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.evaluation.metrics import Diversity, Pose, ScoreDeviation, YawDeviation
+from factory.evaluation.metrics.release import Diversity, Pose, ScoreDeviation, YawDeviation
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.release_metadata import KeptScores
 from factory.evaluation.similarity import SampledFaces, sample_source
-from factory.evaluation.values import NotMeasured
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
 from factory.sources.pose import yaw_degrees

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.evaluation.metrics import EditMetrics
+from factory.evaluation.metrics.release import EditMetrics
 from factory.shards.reader import iterate_kept
 from factory.shots.plan import Plan
 from factory.sources import FaceSource

@@ -18,15 +18,11 @@ from factory.evaluation.embeddings import RealFaces, RecognizerSpace, Space, mad
 from factory.evaluation.features import QUALITY, open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
-from factory.evaluation.metrics import (
-    KeptCounts,
-    Metrics,
-    Properties,
-    RecognizerProperties,
-    RecognizerTraining,
-    Similarity,
-)
-from factory.evaluation.metrics_json import from_json
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.release import KeptCounts, Metrics, RecognizerTraining
+from factory.evaluation.metrics.similarity import Properties, RecognizerProperties, Similarity
+from factory.evaluation.metrics.utility import Utility
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.evaluation.reference_sets import quality, reference_sets
 from factory.evaluation.release_metadata import kept_scores, rejected_shots
@@ -39,8 +35,6 @@ from factory.evaluation.similarity import (
     similarity,
 )
 from factory.evaluation.throughput import throughput
-from factory.evaluation.utility_metrics import Utility
-from factory.evaluation.values import NotMeasured
 from factory.identities.roster import Roster, learn_groups
 from factory.quality.filters import NEAR_REAL, NO_REGION
 from factory.recognition.external import open_embedder

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from factory.evaluation.metrics import Fidelity
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.similarity import Fidelity
+from factory.evaluation.metrics.values import NotMeasured
 
 BLOCK = 1024
 SIGMA = 10.0

@@ -21,7 +21,7 @@ import numpy as np
 from factory.config import AuditConfig
 from factory.errors import LeakError
 from factory.evaluation.embeddings import MadeFaces, RealFaces
-from factory.evaluation.metrics import (
+from factory.evaluation.metrics.separability import (
     AuditedSource,
     FractionAbove,
     Leakage,
@@ -29,7 +29,7 @@ from factory.evaluation.metrics import (
     NearestPair,
     PairwiseRates,
 )
-from factory.evaluation.values import NotMeasured, distribution
+from factory.evaluation.metrics.values import NotMeasured, distribution
 from factory.identities.gallery import Gallery
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 

@@ -13,8 +13,8 @@ from factory.config import Config, SourceConfig
 from factory.evaluation.embeddings import Space, real_faces
 from factory.evaluation.features import QUALITY
 from factory.evaluation.fidelity import fidelity
-from factory.evaluation.metrics import QualityScores, ReferenceSet
-from factory.evaluation.values import MeanStd
+from factory.evaluation.metrics.similarity import QualityScores, ReferenceSet
+from factory.evaluation.metrics.values import MeanStd
 from factory.sources import open_source
 
 

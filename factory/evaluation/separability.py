@@ -12,8 +12,13 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import IntegrityError
-from factory.evaluation.metrics import ProposalMetrics, RealStrangers, Separability
-from factory.evaluation.values import NearestCosines, NotMeasured, distribution, nearest_cosines
+from factory.evaluation.metrics.separability import ProposalMetrics, RealStrangers, Separability
+from factory.evaluation.metrics.values import (
+    NearestCosines,
+    NotMeasured,
+    distribution,
+    nearest_cosines,
+)
 from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of

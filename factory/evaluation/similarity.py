@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.evaluation.metrics import Overlap, PairMetrics, Similarity
-from factory.evaluation.values import BINS, NotMeasured, distribution
+from factory.evaluation.metrics.similarity import Overlap, PairMetrics, Similarity
+from factory.evaluation.metrics.values import BINS, NotMeasured, distribution
 from factory.recognition.verification import (
     auc,
     equal_error_rate,

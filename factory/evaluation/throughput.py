@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from factory.evaluation.metrics import Throughput
+from factory.evaluation.metrics.release import Throughput
 from factory.records import Manifest
 
 

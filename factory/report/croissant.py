@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from factory.config import ReleaseConfig
-from factory.evaluation.metrics import Metrics
+from factory.evaluation.metrics.release import Metrics
 from factory.records import Manifest
 from factory.report.statements import statements
 from factory.shards import layout

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from factory.evaluation.metrics import RecognizerProperties, Separability, Similarity
-from factory.evaluation.values import BINS, Distribution, NotMeasured
+from factory.evaluation.metrics.separability import Separability
+from factory.evaluation.metrics.similarity import RecognizerProperties, Similarity
+from factory.evaluation.metrics.values import BINS, Distribution, NotMeasured
 from factory.records import Manifest
 
 COLORS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}

@@ -10,9 +10,10 @@ import numpy as np
 
 from factory.config import ReleaseConfig
 from factory.evaluation.evaluate import Pictures
-from factory.evaluation.metrics import Balance, Leakage, Metrics
+from factory.evaluation.metrics.release import Balance, Metrics
+from factory.evaluation.metrics.separability import Leakage
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
-from factory.evaluation.values import NotMeasured
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
 from factory.report.statements import statements

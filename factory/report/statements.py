@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from factory.config import FiltersConfig, as_dict
-from factory.evaluation.metrics import Balance, Metrics, RecognizerTraining
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
+from factory.evaluation.metrics.values import NotMeasured
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from factory.evaluation.leakage import summary_lines
-from factory.evaluation.metrics import Metrics
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.release import Metrics
+from factory.evaluation.metrics.values import NotMeasured
 from factory.records import Counts
 from factory.shards import layout
 

@@ -6,21 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS
-from factory.evaluation.metrics import (
-    Balance,
+from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
+from factory.evaluation.metrics.separability import Leakage, Separability
+from factory.evaluation.metrics.similarity import (
     Consistency,
-    Diversity,
-    EditMetrics,
     Fidelity,
-    Leakage,
     PairMetrics,
-    Pose,
     Properties,
-    Separability,
     Similarity,
-    Throughput,
 )
-from factory.evaluation.values import NearestCosines, NotMeasured
+from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
 from factory.shots.plan import Plan
 

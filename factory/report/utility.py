@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from factory.evaluation.utility_metrics import Utility
-from factory.evaluation.values import MeanStd
+from factory.evaluation.metrics.utility import Utility
+from factory.evaluation.metrics.values import MeanStd
 
 NAMES = {"real": "source alone", "release": "this release alone", "both": "source and release"}
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from factory.config import ArmConfig, ClaimConfig, Config, load
 from factory.errors import ConfigError
-from factory.evaluation.metrics import Separability
-from factory.evaluation.metrics_json import to_json
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.separability import separability
 from factory.identities.roster import build_roster, open_recognizer
 from factory.planning.preflight import preflight
@@ -136,7 +136,7 @@ def measure(
         return float(functools.reduce(operator.getitem, claim.figure.split("."), metrics))
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a dotted name in "
+            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a name in "
             f"{', '.join(metrics)}"
         ) from None
 

@@ -24,7 +24,7 @@ from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
 from factory.editing.training_examples import detector_of
 from factory.errors import ConfigError, SourceError
-from factory.evaluation.metrics_json import to_json
+from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import RunUnits
 from factory.recognition.embed import Recognizer
 from factory.recognition.verification import equal_error_rate, tar_at_far

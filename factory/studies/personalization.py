@@ -14,9 +14,9 @@ from typing import Any
 
 from factory.config import Config, FiltersConfig, PersonalizationConfig
 from factory.errors import ConfigError, PlanError
-from factory.evaluation.metrics import Fidelity, PairMetrics, Properties, Similarity
-from factory.evaluation.metrics_json import from_json, to_json
-from factory.evaluation.values import Distribution, MeanStd, NotMeasured
+from factory.evaluation.metrics.json_form import from_json, to_json
+from factory.evaluation.metrics.similarity import Fidelity, PairMetrics, Properties, Similarity
+from factory.evaluation.metrics.values import Distribution, MeanStd, NotMeasured
 from factory.execution.inline import RunUnits
 from factory.records import Log
 from factory.release import build

@@ -18,14 +18,14 @@ import numpy as np
 
 from factory.config import Config, MixedSource, SourceConfig, as_dict
 from factory.errors import ConfigError, SourceError
-from factory.evaluation.utility_metrics import (
+from factory.evaluation.metrics.utility import (
     BenchmarkAccuracy,
     GapToReal,
     TrainingSetAccuracy,
     Utility,
     UtilityRun,
 )
-from factory.evaluation.values import MeanStd, NotMeasured
+from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.embed import Recognizer
 from factory.recognition.pairs import Pairs, open_pairs
 from factory.recognition.verification import verify_pairs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.evaluation.balance import balance
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.values import NotMeasured
 from factory.identities.roster import Roster
 from factory.records import Identity
 from factory.shots.plan import Plan

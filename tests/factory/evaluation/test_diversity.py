@@ -7,10 +7,10 @@ import pytest
 
 from factory.config import SourceConfig
 from factory.evaluation.diversity import diversity, within_identity
-from factory.evaluation.metrics import ScoreDeviation
+from factory.evaluation.metrics.release import ScoreDeviation
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.release_metadata import KeptScores
 from factory.evaluation.similarity import SampledFaces
-from factory.evaluation.values import NotMeasured
 
 
 def scored(identities: list[int], scores: list[float]) -> KeptScores:

@@ -10,9 +10,10 @@ import torch
 
 from factory.errors import IntegrityError
 from factory.evaluation.evaluate import NO_JUDGE, evaluate
-from factory.evaluation.metrics import Metrics, PairMetrics
-from factory.evaluation.metrics_json import to_json
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.release import Metrics
+from factory.evaluation.metrics.similarity import PairMetrics
+from factory.evaluation.metrics.values import NotMeasured
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
 from factory.release import build

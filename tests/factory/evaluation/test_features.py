@@ -14,8 +14,8 @@ from factory.evaluation.features import (
     check_networks,
     open_networks,
 )
-from factory.evaluation.metrics import Properties
-from factory.evaluation.metrics_json import from_json
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.similarity import Properties
 from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout

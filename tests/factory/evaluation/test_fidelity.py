@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.evaluation.fidelity import SIGMA, cmmd, fid, fidelity, precision_recall
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.values import NotMeasured
 
 
 def sets(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

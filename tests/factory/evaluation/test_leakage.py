@@ -23,10 +23,10 @@ from factory.evaluation.leakage import (
     refuse_leaks,
     summary_lines,
 )
-from factory.evaluation.metrics import Leakage
-from factory.evaluation.metrics_json import from_json
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.separability import Leakage
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
-from factory.evaluation.values import NotMeasured
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
 from factory.release import build

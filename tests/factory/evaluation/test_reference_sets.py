@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from factory.errors import ConfigError
-from factory.evaluation.metrics import Properties
-from factory.evaluation.metrics_json import from_json
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.similarity import Properties
 from factory.execution.inline import run_units
 from factory.recognition.embed import Recognizer
 from factory.release import build

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from factory.errors import IntegrityError
-from factory.evaluation.metrics import RealStrangers
+from factory.evaluation.metrics.separability import RealStrangers
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.separability import audit, separability
-from factory.evaluation.values import NotMeasured
 from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.records import Identity

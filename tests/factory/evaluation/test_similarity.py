@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.evaluation.metrics import Overlap
+from factory.evaluation.metrics.similarity import Overlap
+from factory.evaluation.metrics.values import BINS, NotMeasured
 from factory.evaluation.similarity import histogram_overlap, made_vs_photographs, similarity
-from factory.evaluation.values import BINS, NotMeasured
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 TWICE = np.array([0, 0, 1, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factory.config import load
-from factory.evaluation.metrics_json import to_json
+from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import run_units
 from factory.release import Release, build, evaluate_and_report
 from factory.report import figures

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from factory.config import ReleaseConfig
-from factory.evaluation.metrics import Balance
+from factory.evaluation.metrics.release import Balance
 from factory.records import Unit
 from factory.report.page import render_card, render_page, size_category
 from factory.shards import layout
@@ -78,7 +78,7 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         "Yaw: n/a: nobody looked.",
         "real strangers above it, by the same recognizer n/a",
         "cosine of an identity to the nearest real person n/a: nobody looked",
-        "Do real people show? n/a: nobody looked",
+        "Leakage: do real people show? n/a: nobody looked",
         "Not measured: python -m jobs.utility RELEASE CONFIG trains on it.",
     ):
         assert shown in page, shown

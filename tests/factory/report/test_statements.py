@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from factory.config import EditingConfig
-from factory.evaluation.metrics import Balance, GroupBalance, RecognizerTraining
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.release import Balance, GroupBalance, RecognizerTraining
+from factory.evaluation.metrics.values import NotMeasured
 from factory.report.statements import biases, collection, edited_collection, privacy, statements
 from factory.shots.plan import Plan
 from factory.shots.request import SourceRelease, edit_request

@@ -93,7 +93,7 @@ def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
 
 
 def test_a_figure_that_is_not_there_is_named(claim):
-    with pytest.raises(ConfigError, match=r"figure: got 'heldout.auc'.*want a dotted name in pairs"):
+    with pytest.raises(ConfigError, match=r"figure: got 'heldout.auc'.*want a name in pairs"):
         examine("pair", claim, lambda config: {"pairs": {}}, lambda config: Path(), print)
 
 
@@ -120,7 +120,7 @@ def test_a_figure_of_a_roster_is_found_by_its_dotted_name(claim, release_config,
     of_roster = replace(claim, measures="roster", figure="nearest_other.mean")
     figure = measure(of_roster, arm, "out", 3, None, None)
     assert figure == roster(release_config("release.seed=3")).nearest_other.mean
-    with pytest.raises(ConfigError, match=r"'nearest_other\.low'.* want a dotted name in num_virtual"):
+    with pytest.raises(ConfigError, match=r"'nearest_other\.low'.* want a name in num_virtual"):
         measure(replace(of_roster, figure="nearest_other.low"), arm, "out", 3, None, None)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from factory.config import SourceConfig, load
 from factory.errors import ConfigError, SourceError
-from factory.evaluation.metrics_json import to_json
+from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import run_units
 from factory.recognition.train import train
 from factory.records import Counts, Manifest, Shard, Timings

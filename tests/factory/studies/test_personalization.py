@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from factory.errors import PlanError
-from factory.evaluation.metrics_json import to_json
-from factory.evaluation.values import MeanStd
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.values import MeanStd
 from factory.execution import inline
 from factory.recognition.train import train
 from factory.shards import layout, manifest

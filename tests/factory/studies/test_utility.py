@@ -13,9 +13,9 @@ from PIL import Image
 
 from factory.config import SourceConfig, load
 from factory.errors import ConfigError
-from factory.evaluation.metrics_json import from_json, to_json
-from factory.evaluation.utility_metrics import Utility, UtilityRun
-from factory.evaluation.values import MeanStd, NotMeasured
+from factory.evaluation.metrics.json_form import from_json, to_json
+from factory.evaluation.metrics.utility import Utility, UtilityRun
+from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.train import train
 from factory.studies.utility import gap_to_real, summary, training_sets, utility, with_seed
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face

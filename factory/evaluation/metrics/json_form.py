@@ -1,6 +1,6 @@
 """Metrics as plain JSON and back: a dataclass is an object whose keys are its fields.
 
-Metrics that an older factory wrote are read by their old names (older_metrics.py).
+Metrics that an older factory wrote are read by their old names (older.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from factory.errors import IntegrityError
-from factory.evaluation.older_metrics import in_current_layout
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.older import in_current_layout
+from factory.evaluation.metrics.values import NotMeasured
 
 Metric = TypeVar("Metric")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from factory.evaluation.values import MeanStd, NotMeasured
+from factory.evaluation.metrics.values import MeanStd, NotMeasured
 
 
 @dataclass(frozen=True)

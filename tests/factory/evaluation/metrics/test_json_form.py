@@ -9,10 +9,11 @@ from typing import get_type_hints
 import pytest
 
 from factory.errors import IntegrityError
-from factory.evaluation.metrics import Metrics, Properties, Similarity, Throughput
-from factory.evaluation.metrics_json import from_json, to_json
-from factory.evaluation.utility_metrics import Utility
-from factory.evaluation.values import NotMeasured
+from factory.evaluation.metrics.json_form import from_json, to_json
+from factory.evaluation.metrics.release import Metrics, Throughput
+from factory.evaluation.metrics.similarity import Properties, Similarity
+from factory.evaluation.metrics.utility import Utility
+from factory.evaluation.metrics.values import NotMeasured
 from tests.measured import bare_metrics, full_metrics, utility
 
 METRICS = {"full": full_metrics(), "bare": bare_metrics()}
