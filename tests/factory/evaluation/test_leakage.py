@@ -29,6 +29,7 @@ from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
+from factory.records import DrawnBatch
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import read_metrics
@@ -256,7 +257,7 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
         images = np.zeros((batch_size, 112, 112, 3), np.uint8)
         for shot in shots:
             images[shot.slot] = source[shot.identity * 4 + shot.image].image_HWC
-        return images
+        return DrawnBatch(images)
 
     monkeypatch.setattr("factory.synthesis.generators.DiffusionGenerator.generate", give_away)
     config = load(
