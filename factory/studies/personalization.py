@@ -74,7 +74,7 @@ class Row:
     """A row of the table: what a release gives, or the photographs themselves."""
 
     by: str
-    """"judge", or "recognizer" where there is no judge."""
+    """Which embedder measured: judge, or recognizer where there is no judge."""
     quality: MeanStd | None
     """CR-FIQA, where features.quality names a head."""
     made_vs_photographs: PairFigures | None
