@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 from factory.config import Config, absolute
+from factory.evaluation.metrics.release import Metrics
 from factory.execution.driver import make_missing
 from factory.execution.inline import RunUnits
 from factory.identities.gallery_files import OpenGalleries, open_here
@@ -76,32 +76,30 @@ def synthesize(
     make_missing(config, plan, store, open_maker, run_units, log)
 
 
-def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:
+def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> Metrics:
     """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
     from factory.evaluation.evaluate import evaluate
     from factory.report.croissant import render_croissant
     from factory.report.page import render_card, render_page
 
-    store, asked, made = release.store, config.release, (release.plan, release.manifest)
+    store, made = release.store, (release.plan, release.manifest)
     metrics, pictures = evaluate(config, source, store, *made)
-    manifest.put_metrics(store, metrics)
-    if taught := manifest.read_metrics(store, layout.UTILITY):
-        metrics[layout.UTILITY] = taught
-    store.put(layout.REPORT, render_page(asked.title, *made, metrics, pictures))
-    store.put(layout.CARD, render_card(asked, *made, metrics))
-    store.put(layout.CROISSANT, render_croissant(asked, *made, metrics))
+    manifest.put_metrics(store, metrics.files())
+    store.put(layout.REPORT, render_page(config.release.title, *made, metrics, pictures))
+    store.put(layout.CARD, render_card(config.release, *made, metrics))
+    store.put(layout.CROISSANT, render_croissant(config.release, *made, metrics))
     manifest.seal_extras(store)
     return metrics
 
 
-def publish(config: Config, release: Release, metrics: dict[str, Any]) -> None:
+def publish(config: Config, release: Release, metrics: Metrics) -> None:
     """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
 
     Raises LeakError, and leaves the release sealed, when too many real people show in it.
     """
     from factory.evaluation.leakage import refuse_leaks
 
-    refuse_leaks(metrics["leakage"])
+    refuse_leaks(metrics.leakage)
     dataset = open_store(config.store).below(config.release.dataset)
     manifest.point_latest(dataset, release.plan)
     release.store.put_once(layout.SUCCESS, b"")

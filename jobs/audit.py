@@ -19,7 +19,7 @@ from jobs._command import run
 
 def audit_release(config: Config, dry_run: bool) -> None:
     from factory.evaluation.evaluate import NO_JUDGE, audit_faces
-    from factory.evaluation.leakage import refuse_leaks
+    from factory.evaluation.leakage import refuse_leaks, summary_lines
     from factory.evaluation.separability import audit
     from factory.planning.preflight import check_weights
     from factory.shards import layout, manifest
@@ -39,8 +39,8 @@ def audit_release(config: Config, dry_run: bool) -> None:
     limit = plan.request.max_cosine
     if any(who.kind == "virtual" for who in roster.identities):
         print(f"{len(roster.identities)} identities, gate {limit}")
-        print(f"largest cosine to a real person {largest['real']:.6f}")
-        print(f"largest cosine to another       {largest['other']:.6f}")
+        print(f"largest cosine to a real person {largest.real:.6f}")
+        print(f"largest cosine to another       {largest.other:.6f}")
         print("certified")
     else:
         print(f"{len(roster.identities)} identities of the source; nobody passed a gate")
@@ -48,10 +48,10 @@ def audit_release(config: Config, dry_run: bool) -> None:
     if not faces:
         print(NO_JUDGE)
         return
-    print(*faces.figures["summary"], sep="\n")
+    print(*summary_lines(faces.metrics), sep="\n")
     for one, other, cosine in faces.lookalikes[:3]:
         print(f"nearest in the source: {source.keys[one]} and {source.keys[other]}, {cosine:.3f}")
-    refuse_leaks(faces.figures)
+    refuse_leaks(faces.metrics)
     print("no more leaks than audit.max_leak_fraction allows")
 
 

@@ -31,15 +31,15 @@ def build(config: Config) -> Path:
 def claim(files: list[str], dotlist: list[str]) -> None:
     from factory.config import load_claim
     from factory.recognition.train import train
-    from factory.studies.claims import examine, line
+    from factory.studies.claims import examine, line, result_json
 
     claims = {Path(file).stem: load_claim(file, dotlist) for file in files}
     for name, asked in claims.items():
-        found = examine(name, asked, lambda one: train_where_asked(train, one), build, print)
+        result = examine(name, asked, lambda one: train_where_asked(train, one), build, print)
         out = Path(asked.out)
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-        print(line(found))
+        (out / f"{name}.json").write_text(json.dumps(result_json(result), indent=1) + "\n")
+        print(line(result))
 
 
 if __name__ == "__main__":

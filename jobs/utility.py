@@ -17,6 +17,7 @@ from jobs._training import train_where_asked
 
 
 def utility(url: str, config: Config, dry_run: bool) -> None:
+    from factory.evaluation.metrics.json_form import to_json
     from factory.recognition.train import check, train
     from factory.report.utility import lines
     from factory.shards import layout, manifest
@@ -30,10 +31,10 @@ def utility(url: str, config: Config, dry_run: bool) -> None:
     if dry_run:
         return
     release = local_copy(store, plan, f"{config.utility.out}/releases")
-    found = measure(config, release, lambda asked: train_where_asked(train, asked), print)
-    manifest.put_metrics(store, {layout.UTILITY: found})
+    measured = measure(config, release, lambda asked: train_where_asked(train, asked), print)
+    manifest.put_metrics(store, {layout.UTILITY: to_json(measured)})
     manifest.seal_extras(store)
-    print(*lines(found), sep="\n")
+    print(*lines(measured), sep="\n")
 
 
 if __name__ == "__main__":

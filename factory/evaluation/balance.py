@@ -6,37 +6,46 @@ people sees them alike.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from factory.evaluation.metrics.release import Balance, GroupBalance
+from factory.evaluation.metrics.values import NotMeasured
 from factory.identities.roster import Roster
+from factory.records import Identity
 from factory.shots.plan import Plan
 
 
-def balance(plan: Plan, roster: Roster, accuracy: float | None) -> dict[str, Any]:
-    """metrics/balance.json: share, quota and separability of each group of virtual identities.
+def balance(plan: Plan, roster: Roster, accuracy: float | None) -> Balance | NotMeasured:
+    """Fraction, quota and separability of each group of virtual identities.
 
-    `accuracy` is how often the group of a real person left out was told rightly.
+    `accuracy` is the fraction of real people left out whose group was read correctly.
     """
     quotas = plan.request.identities.quotas
-    virtual = [who for who in roster.identities if who.kind == "virtual" and who.group]
+    virtual = [person for person in roster.identities if person.kind == "virtual" and person.group]
     if not virtual:
-        return {"note": "n/a: identities.attributes names no groups"}
+        return NotMeasured("n/a: identities.attributes names no groups")
     groups = {}
-    for name in sorted({who.group for who in virtual}):
-        members = [who for who in virtual if who.group == name]
-        unit_ND = roster.unit_ND[[who.index for who in members]]
-        groups[name] = {
-            "count": len(members),
-            "share": len(members) / len(virtual),
-            "quota": quotas.get(name),
-            "mean_attempts": float(np.mean([who.attempt for who in members])),
-            "mean_cosine_within": _mean_cosine(unit_ND),
-            "nearest_other_mean": float(np.mean([who.nearest_other_cosine for who in members])),
-            "nearest_real_mean": float(np.mean([who.nearest_real_cosine for who in members])),
-        }
-    return {"left_out_accuracy": accuracy, "groups": groups}
+    for name in sorted({person.group for person in virtual}):
+        members = [person for person in virtual if person.group == name]
+        unit_ND = roster.unit_ND[[person.index for person in members]]
+        groups[name] = _group(members, unit_ND, len(members) / len(virtual), quotas.get(name))
+    return Balance(accuracy, groups)
+
+
+def _group(
+    members: Sequence[Identity], unit_ND: np.ndarray, fraction: float, quota: float | None
+) -> GroupBalance:
+    return GroupBalance(
+        count=len(members),
+        fraction=fraction,
+        quota=quota,
+        mean_attempts=float(np.mean([person.attempt for person in members])),
+        mean_cosine_within=_mean_cosine(unit_ND),
+        nearest_other_mean=float(np.mean([person.nearest_other_cosine for person in members])),
+        nearest_real_mean=float(np.mean([person.nearest_real_cosine for person in members])),
+    )
 
 
 def _mean_cosine(unit_ND: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""One embedding an image, kept in a folder of yours for the next time (audit.embeddings_dir).
+"""One embedding an image, written to a folder of yours for the next time (audit.embeddings_dir).
 
 A source's embeddings tell who its people are: they never enter a release or a bucket.
 """
@@ -20,6 +20,7 @@ import numpy as np
 
 from factory.config import SourceConfig, as_dict
 from factory.errors import IntegrityError
+from factory.recognition.embed import Embedder
 from factory.records import Manifest
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
@@ -33,28 +34,53 @@ BATCH = 256
 
 
 class Space(Protocol):
-    """What gives images a place among others: an embedder, a hash of pixels, or a network of
-    features, which says `has_unit_length` where its vectors have not."""
+    """Where images are vectors: a recognizer, a hash of pixels, or a network of features."""
 
-    sha256: str
+    @property
+    def sha256(self) -> str:
+        """Tells this space from every other one."""
+        ...
+
+    @property
+    def has_unit_length(self) -> bool:
+        """Whether its vectors have unit length."""
+        ...
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """RGB uint8 [N, H, W, 3] -> float32 unit vectors [N, D]."""
+        """RGB uint8 [N, H, W, 3] -> float32 vectors [N, D]."""
         ...
 
 
 @dataclass(frozen=True)
+class RecognizerSpace:
+    """The unit vectors of an embedder."""
+
+    embedder: Embedder
+
+    @property
+    def sha256(self) -> str:
+        return self.embedder.sha256
+
+    @property
+    def has_unit_length(self) -> bool:
+        return True
+
+    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
+        return self.embedder.embed(images_NHWC)
+
+
+@dataclass(frozen=True)
 class RealFaces:
-    """Readable faces of a source: unit vectors [N, D], labels [N], and their places in it [N]."""
+    """Readable faces of a source: vectors [N, D], labels [N], and their indices in it [N]."""
 
     unit_ND: np.ndarray
     labels: np.ndarray
-    places: np.ndarray
+    indices: np.ndarray
 
 
 @dataclass(frozen=True)
 class MadeFaces:
-    """Kept faces of a unit: metadata rows, and unit vectors [N, D] in each space asked for."""
+    """Kept faces of a unit: metadata rows, and vectors [N, D] in each of some spaces."""
 
     unit: int
     rows: list[dict[str, Any]]
@@ -62,44 +88,53 @@ class MadeFaces:
 
 
 def real_faces(
-    source: FaceSource, asked: SourceConfig, spaces: Sequence[Space], folder: str
+    source: FaceSource, config: SourceConfig, spaces: Sequence[Space], folder: str
 ) -> list[RealFaces]:
-    """All readable faces of the source that `asked` opened, in each space. Embedded once, in one
-    pass, then read from `folder`, where a name is the digest of source, files, settings, space."""
-    what = [source.fingerprint, _stamps(asked), json.dumps(as_dict(asked))]
-    paths = [_path(folder, [*what, space.sha256]) for space in spaces]
-    found = [_read(path, None, _unit(s)) for path, s in zip(paths, spaces, strict=True)]
-    missing = [place for place, arrays in enumerate(found) if arrays is None]
+    """All readable faces of the source that `config` opened, in each space.
+
+    They are embedded once, in one pass, then read from `folder`, where the name of a file is the
+    digest of source, files, settings and space.
+    """
+    inputs = [source.fingerprint, _stamps(config), json.dumps(as_dict(config))]
+    paths = [_path(folder, [*inputs, space.sha256]) for space in spaces]
+    by_space = [_read(path, None, space) for path, space in zip(paths, spaces, strict=True)]
+    missing = [index for index, arrays in enumerate(by_space) if arrays is None]
     if missing:
-        fresh = _embed_source(source, [spaces[at] for at in missing], asked.max_corrupt_fraction)
-        for at, arrays in zip(missing, fresh, strict=True):
-            _check(arrays, None, _unit(spaces[at]))
-            _write(paths[at], arrays)
-            found[at] = arrays
-    return [RealFaces(**arrays) for arrays in found if arrays is not None]
+        fresh = _embed_source(source, [spaces[i] for i in missing], config.max_corrupt_fraction)
+        for index, arrays in zip(missing, fresh, strict=True):
+            _check(arrays, None, spaces[index])
+            _write(paths[index], arrays)
+            by_space[index] = arrays
+    return [
+        RealFaces(arrays["unit_ND"], arrays["labels"], arrays["places"])
+        for arrays in by_space
+        if arrays is not None
+    ]
 
 
 def made_faces(
     store: Store, manifest: Manifest, spaces: Sequence[Space], folder: str | None
 ) -> Iterator[MadeFaces]:
-    """Kept faces of a sealed release, unit by unit. Embedded once, then read from `folder`, where a
-    name is the digest of shard and space; None: embedded now.
+    """Kept faces of a sealed release, unit by unit, in each space.
 
-    Raises IntegrityError for a shard that does not have the digest of its commit record.
+    They are embedded once, then read from `folder`, where the name of a file is the digest of shard
+    and space; None: embedded now. Raises IntegrityError for a shard that does not have the digest
+    of its commit record.
     """
     for unit in one_ahead(_units(store, manifest, spaces, folder)):
-        for at, space in enumerate(spaces):
-            if unit.found[at] is None:
+        for index, space in enumerate(spaces):
+            if unit.by_space[index] is None:
                 assert unit.images_NHWC is not None
                 arrays = {"unit_ND": space.embed(unit.images_NHWC)}
-                _check(arrays, len(unit.rows), _unit(space))
-                _write(unit.paths[at], arrays)
-                unit.found[at] = arrays
-        vectors = [arrays["unit_ND"] for arrays in unit.found if arrays is not None]
+                _check(arrays, len(unit.rows), space)
+                _write(unit.paths[index], arrays)
+                unit.by_space[index] = arrays
+        vectors = [arrays["unit_ND"] for arrays in unit.by_space if arrays is not None]
         yield MadeFaces(unit.number, unit.rows, vectors)
 
 
 Arrays = dict[str, np.ndarray]
+"""A file of embeddings: unit_ND, and of real faces labels and places (their indices)."""
 Item = TypeVar("Item")
 
 
@@ -120,7 +155,7 @@ class _Unit:
     number: int
     rows: list[dict[str, Any]]
     paths: list[Path | None]
-    found: list[Arrays | None]
+    by_space: list[Arrays | None]
     images_NHWC: np.ndarray | None
 
 
@@ -133,26 +168,26 @@ def _units(
             continue
         tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         paths = [_path(folder, [tar.sha256, space.sha256]) for space in spaces]
-        found = [_read(path, len(rows), _unit(s)) for path, s in zip(paths, spaces, strict=True)]
-        images = _images(store, tar.name, tar.sha256, rows) if None in found else None
-        yield _Unit(shard.unit, rows, paths, found, images)
+        by_space = [_read(path, len(rows), s) for path, s in zip(paths, spaces, strict=True)]
+        images = _images(store, tar.name, tar.sha256, rows) if None in by_space else None
+        yield _Unit(shard.unit, rows, paths, by_space, images)
 
 
-def _path(folder: str | None, what: list[str]) -> Path | None:
+def _path(folder: str | None, inputs: list[str]) -> Path | None:
     if folder is None:
         return None
-    return Path(folder) / f"{hashlib.sha256(' '.join(what).encode()).hexdigest()[:32]}.npz"
+    return Path(folder) / f"{hashlib.sha256(' '.join(inputs).encode()).hexdigest()[:32]}.npz"
 
 
-def _read(path: Path | None, count: int | None, unit: bool) -> Arrays | None:
-    """Arrays that were kept; None where there are none, or half of them."""
+def _read(path: Path | None, count: int | None, space: Space) -> Arrays | None:
+    """Arrays that were written before; None where there are none, or the file is broken."""
     if path is None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-        _check(found, count, unit)
-        return found
+            arrays = {name: file[name] for name in file.files}
+        _check(arrays, count, space)
+        return arrays
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, IntegrityError):
         return None
 
@@ -163,19 +198,18 @@ def _write(path: Path | None, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with part.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **cast(dict[str, Any], arrays))
     part.replace(path)
 
 
-def _unit(space: Space) -> bool:
-    return getattr(space, "has_unit_length", True)
+def _check(arrays: Arrays, count: int | None, space: Space) -> None:
+    """Raise IntegrityError unless there are so many vectors, all finite and as long as they say.
 
-
-def _check(found: Arrays, count: int | None, unit: bool) -> None:
-    """Raise IntegrityError unless there are so many vectors, all finite and, where `unit` says so,
-    of unit length: one that is not a number would hide every leak that it is compared with."""
-    unit_ND, count = found["unit_ND"], len(found["labels"]) if count is None else count
+    A vector that is not a number would hide every leak that it is compared with.
+    """
+    unit_ND, count = arrays["unit_ND"], len(arrays["labels"]) if count is None else count
     length_N = np.linalg.norm(unit_ND.astype(np.float64), axis=1)
+    unit = space.has_unit_length
     bad = np.flatnonzero(~(np.abs(length_N - 1) < 1e-3) if unit else ~np.isfinite(length_N))
     if len(unit_ND) != count or len(bad):
         raise IntegrityError(
@@ -185,9 +219,9 @@ def _check(found: Arrays, count: int | None, unit: bool) -> None:
         )
 
 
-def _stamps(asked: SourceConfig) -> str:
+def _stamps(config: SourceConfig) -> str:
     """Newest change and number of the files that a source is read from."""
-    paths = [Path(p) for p in (asked.path, asked.landmarks, asked.detector) if p]
+    paths = [Path(p) for p in (config.path, config.landmarks, config.detector) if p]
     files = [f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file()]
     return f"{len(files)} {max((f.stat().st_mtime_ns for f in files), default=0)}"
 
@@ -195,19 +229,19 @@ def _stamps(asked: SourceConfig) -> str:
 def _embed_source(
     source: FaceSource, spaces: Sequence[Space], max_corrupt_fraction: float
 ) -> list[Arrays]:
-    """Vectors, labels and places of all readable faces in each space."""
-    place_of = {key: place for place, key in enumerate(source.keys)}
+    """Vectors, labels and indices of all readable faces in each space."""
+    index_of = {key: index for index, key in enumerate(source.keys)}
     faces = iterate_faces(source, max_corrupt_fraction, [])
     batches = iter(lambda: list(itertools.islice(faces, BATCH)), [])
     units: list[list[np.ndarray]] = [[] for _ in spaces]
-    labels, places = [], []
+    labels, indices = [], []
     for batch in one_ahead(batches):
         images_NHWC = np.stack([face.image_HWC for face in batch])
         for space, parts in zip(spaces, units, strict=True):
             parts.append(space.embed(images_NHWC).astype(np.float32))
         labels += [face.label for face in batch]
-        places += [place_of[face.key] for face in batch]
-    shared = {"labels": np.array(labels), "places": np.array(places)}
+        indices += [index_of[face.key] for face in batch]
+    shared = {"labels": np.array(labels), "places": np.array(indices)}
     return [{"unit_ND": np.concatenate(parts), **shared} for parts in units]
 
 

@@ -1,13 +1,14 @@
-"""Networks beside the recognizers that look at sets of images: the FID's Inception as an .onnx and
-CLIP's image encoder, in whose features they are compared, and CR-FIQA's head (METHODS 7). All are
-on disk; nothing is fetched.
+"""Networks beside the recognizers that look at sets of images (METHODS 7).
+
+They are the FID's Inception as an .onnx and CLIP's image encoder, in whose features sets are
+compared, and CR-FIQA's head. All are on disk; nothing is fetched.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,39 +17,33 @@ import torch
 from factory.checkpoint import read_metadata
 from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
+from factory.evaluation.embeddings import Space
 from factory.recognition.embed import Recognizer
 from factory.sources import open_source
 
 BATCH = 32
 CLIP_WEIGHTS = "model.safetensors"
-
-
-class FeatureNetwork(Protocol):
-    """A Space whose vectors have any length."""
-
-    sha256: str
-    has_unit_length: bool
-
-    def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """RGB uint8 [N, H, W, 3] -> float32 features [N, D]."""
-        ...
+QUALITY = "quality"
+"""Name of the space of CR-FIQA's scores, [N, 1]."""
 
 
 def check_networks(config: FeaturesConfig, image_px: int) -> None:
-    """Raise CheckpointError or SourceError unless the files that a config names are there, and see
-    images of `image_px`."""
-    for asked in config.reference_sets:
-        open_source(asked)
+    """Raise CheckpointError or SourceError unless the files that a config names can be used.
+
+    The quality head must see images of `image_px`.
+    """
+    for source in config.reference_sets:
+        open_source(source)
     if config.quality:
-        story = read_metadata(config.quality, "recognizer", "features.quality")
-        if not story["config"].get("quality_head"):
+        shape = read_metadata(config.quality, "recognizer", "features.quality")["config"]
+        if not shape.get("quality_head"):
             raise CheckpointError(
                 f"features.quality: {config.quality} has no quality head; train it with "
                 "recognizer.quality_weight=10"
             )
-        if story["config"]["image_px"] != image_px:
+        if shape["image_px"] != image_px:
             raise CheckpointError(
-                f"features.quality: sees images of {story['config']['image_px']} px; "
+                f"features.quality: sees images of {shape['image_px']} px; "
                 f"source.image_px is {image_px}"
             )
     _check_files(config)
@@ -65,10 +60,10 @@ def _check_files(config: FeaturesConfig) -> None:
         )
 
 
-def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
+def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, Space]:
     """The networks a config names; raises CheckpointError for one that cannot be opened."""
     _check_files(config)
-    networks: dict[str, FeatureNetwork] = {}
+    networks: dict[str, Space] = {}
     if config.inception:
         networks["inception"] = OnnxFeatures(config.inception)
     if config.clip:
@@ -76,13 +71,13 @@ def open_networks(config: FeaturesConfig, device: torch.device) -> dict[str, Fea
     return networks
 
 
-def open_quality(config: FeaturesConfig, device: torch.device) -> dict[str, FeatureNetwork]:
-    """The CR-FIQA head a config names."""
-    return {"quality": QualityScores(config.quality, device)} if config.quality else {}
+def open_quality(config: FeaturesConfig, device: torch.device) -> dict[str, Space]:
+    """The CR-FIQA head a config names, by QUALITY; empty without one."""
+    return {QUALITY: QualitySpace(config.quality, device)} if config.quality else {}
 
 
-class QualityScores:
-    """CR-FIQA as a space of one dimension: its scores are made, and kept, as vectors are."""
+class QualitySpace:
+    """CR-FIQA as a space of one dimension: scores are computed and cached as vectors are."""
 
     has_unit_length = False
 
@@ -122,13 +117,13 @@ class OnnxFeatures:
         self._px = shape[2]
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        found = []
+        parts = []
         for start in range(0, len(images_NHWC), BATCH):
             x_BHWC = _resized(images_NHWC[start : start + BATCH], self._px, cv2.INTER_LINEAR)
             x_BCHW = (x_BHWC / 127.5 - 1).transpose(0, 3, 1, 2)
             output = self._session.run(None, {self._input.name: x_BCHW.astype(np.float32)})[0]
-            found.append(output.reshape(len(x_BHWC), -1))
-        return np.concatenate(found).astype(np.float32)
+            parts.append(output.reshape(len(x_BHWC), -1))
+        return np.concatenate(parts).astype(np.float32)
 
 
 class ClipFeatures:
@@ -155,17 +150,20 @@ class ClipFeatures:
     @torch.inference_mode()
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         mean, std = np.array(self.MEAN, np.float32), np.array(self.STD, np.float32)
-        found = []
+        parts = []
         for start in range(0, len(images_NHWC), BATCH):
             x_BHWC = _resized(images_NHWC[start : start + BATCH], self._px, cv2.INTER_CUBIC) / 255
             x_BCHW = torch.from_numpy(((x_BHWC.clip(0, 1) - mean) / std).transpose(0, 3, 1, 2))
             features_BD = self._model(x_BCHW.contiguous().to(self._device)).image_embeds
-            found.append(torch.nn.functional.normalize(features_BD.float()).cpu().numpy())
-        return np.concatenate(found)
+            parts.append(torch.nn.functional.normalize(features_BD.float()).cpu().numpy())
+        return np.concatenate(parts)
 
 
-def _resized(images_NHWC: np.ndarray, px: int, how: int) -> np.ndarray:
+def _resized(images_NHWC: np.ndarray, px: int, interpolation: int) -> np.ndarray:
     """float32 [N, px, px, 3], values 0 to 255 (cubic ones may overshoot)."""
     return np.stack(
-        [cv2.resize(image.astype(np.float32), (px, px), interpolation=how) for image in images_NHWC]
+        [
+            cv2.resize(image.astype(np.float32), (px, px), interpolation=interpolation)
+            for image in images_NHWC
+        ]
     )

@@ -7,38 +7,41 @@ features of two sets, D their length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+
+from factory.evaluation.metrics.similarity import Fidelity
+from factory.evaluation.metrics.values import NotMeasured
 
 BLOCK = 1024
 SIGMA = 10.0
 """Width of CMMD's kernel (Jayasumana et al. 2024)."""
-NEIGHBOURS = 3
+NEIGHBORS = 3
 """k of improved precision and recall (Kynkaanniemi et al. 2019)."""
 MAX_FEATURES = 10_000
 """Features of each set that are compared, evenly spaced ones beyond."""
 
 
-def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> dict[str, Any]:
-    """All figures of two sets of features; n/a with the reason where a set is too small."""
+def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> Fidelity | NotMeasured:
+    """FID, CMMD, precision and recall of two sets of features, unless one is too small."""
     made_ND, real_MD = _evenly(made_ND), _evenly(real_MD)
-    least = NEIGHBOURS + 1
+    least = NEIGHBORS + 1
     if min(len(made_ND), len(real_MD)) < least:
-        return {"note": f"n/a: needs {least} images in both sets"}
+        return NotMeasured(f"n/a: needs {least} images in both sets")
     precision, recall = precision_recall(made_ND, real_MD)
-    return {
-        "num_made": len(made_ND),
-        "num_real": len(real_MD),
-        "fid": fid(made_ND, real_MD),
-        "cmmd": cmmd(made_ND, real_MD),
-        "precision": precision,
-        "recall": recall,
-    }
+    return Fidelity(
+        num_made=len(made_ND),
+        num_real=len(real_MD),
+        fid=fid(made_ND, real_MD),
+        cmmd=cmmd(made_ND, real_MD),
+        precision=precision,
+        recall=recall,
+    )
 
 
 def fid(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
-    """Frechet distance of two Gaussians (Heusel et al. 2017):
+    """Frechet distance of two Gaussians (Heusel et al. 2017).
+
     |m_a - m_b|^2 + tr(S_a) + tr(S_b) - 2*tr((S_a^1/2 S_b S_a^1/2)^1/2)."""
     a_ND, b_MD = a_ND.astype(np.float64), b_MD.astype(np.float64)
     mean = a_ND.mean(0) - b_MD.mean(0)
@@ -55,16 +58,19 @@ def cmmd(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
 
 
 def precision_recall(made_ND: np.ndarray, real_MD: np.ndarray) -> tuple[float, float]:
-    """(share of made features inside the real set's neighbourhoods, share of real ones inside the
-    made set's); a neighbourhood reaches to the k-th neighbour in the own set."""
+    """Fractions of made features near the real set, and of real ones near the made set.
+
+    A feature is near a set inside the neighborhood of one of its features, which reaches to the
+    k-th neighbor in the own set (Kynkaanniemi et al. 2019).
+    """
     return _inside(made_ND, real_MD), _inside(real_MD, made_ND)
 
 
 def _inside(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     radius_M = np.concatenate(
-        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBOURS, axis=1)[:, NEIGHBOURS]))
+        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBORS, axis=1)[:, NEIGHBORS]))
     )
-    inside = _blocks(a_ND, b_MD, lambda d: (d <= radius_M).any(1))
+    inside = _blocks(a_ND, b_MD, lambda d: np.any(d <= radius_M, axis=1))
     return float(np.concatenate(list(inside)).mean())
 
 
@@ -80,15 +86,15 @@ def _blocks(
     same = a_ND.shape == b_MD.shape and np.array_equal(a_ND, b_MD)
     a_ND, b_MD = a_ND.astype(np.float64), b_MD.astype(np.float64)
     norm_M = np.square(b_MD).sum(1)
-    found = []
+    reduced = []
     for start in range(0, len(a_ND), BLOCK):
         part = a_ND[start : start + BLOCK]
         squared = np.square(part).sum(1)[:, None] + norm_M - 2 * part @ b_MD.T
         if same:
             rows = np.arange(len(part))
             squared[rows, start + rows] = 0.0  # exactly, where the expansion cancels
-        found.append(reduce(squared.clip(min=0)))
-    return found
+        reduced.append(reduce(squared.clip(min=0)))
+    return reduced
 
 
 def _root(cov_DD: np.ndarray) -> np.ndarray:
@@ -98,4 +104,5 @@ def _root(cov_DD: np.ndarray) -> np.ndarray:
 
 
 def _evenly(x_ND: np.ndarray) -> np.ndarray:
-    return x_ND[np.linspace(0, len(x_ND) - 1, min(len(x_ND), MAX_FEATURES)).astype(int)]
+    rows = np.linspace(0, len(x_ND) - 1, min(len(x_ND), MAX_FEATURES)).astype(int)
+    return np.asarray(x_ND[rows])

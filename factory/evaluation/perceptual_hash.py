@@ -22,21 +22,25 @@ class PerceptualHash:
     mirrored: bool = False
 
     @property
+    def has_unit_length(self) -> bool:
+        return True
+
+    @property
     def sha256(self) -> str:
         """Names this hash as weights name an embedder."""
         return hashlib.sha256(f"dct {SIDE} {FREQUENCIES} {self.mirrored}".encode()).hexdigest()
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         """RGB uint8 [N, H, W, 3] -> float32 [N, 256] of +-1/16."""
-        turned = images_NHWC[:, :, ::-1] if self.mirrored else images_NHWC
-        return np.stack([_hash(np.ascontiguousarray(image)) for image in turned])
+        oriented = images_NHWC[:, :, ::-1] if self.mirrored else images_NHWC
+        return np.stack([_hash(np.ascontiguousarray(image)) for image in oriented])
 
 
 def _hash(image_HWC: np.ndarray) -> np.ndarray:
     import cv2
 
-    grey = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small)[:FREQUENCIES, :FREQUENCIES].ravel()
     low[0] = np.median(low[1:])  # because the mean says light, not content
     return np.where(low > np.median(low[1:]), 1, -1).astype(np.float32) / FREQUENCIES

@@ -1,51 +1,54 @@
-"""A release beside further sets of real faces (features.reference_sets), and CR-FIQA's scores of all of
-them (METHODS 7): what the tables of ID-Booth show."""
+"""A release beside further sets of real faces, and CR-FIQA's scores of all of them (METHODS 7).
+
+This is what the tables of ID-Booth show. The sets are those of features.reference_sets.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from factory.config import Config
+from factory.config import Config, SourceConfig
 from factory.evaluation.embeddings import Space, real_faces
+from factory.evaluation.features import QUALITY
 from factory.evaluation.fidelity import fidelity
+from factory.evaluation.metrics.similarity import QualityScores, ReferenceSet
+from factory.evaluation.metrics.values import MeanStd
 from factory.sources import open_source
 
-QUALITY = "quality"
-"""Name of the space of CR-FIQA's scores, [N, 1]."""
+
+def quality(made_N1: np.ndarray, source_M1: np.ndarray) -> QualityScores:
+    """Mean and deviation of the scores of made faces and of the source's."""
+    return QualityScores(release=_mean_std(made_N1), source=_mean_std(source_M1))
 
 
-def quality(made: Mapping[str, np.ndarray], source_N1: np.ndarray | None) -> dict[str, Any]:
-    """Mean and deviation of the scores of made faces and of the source's; empty where no head was
-    given."""
-    if source_N1 is None:
-        return {}
-    return {"release": _spread(made[QUALITY]), "source": _spread(source_N1)}
-
-
-def beside(
+def reference_sets(
     config: Config, made: Mapping[str, np.ndarray], spaces: Mapping[str, Space]
-) -> dict[str, dict[str, Any]]:
-    """For each further set, FID, CMMD, precision and recall in each space, and the set's quality.
+) -> dict[str, ReferenceSet]:
+    """FID, CMMD, precision and recall against each further set, and the set's quality.
 
-    `made` holds the release's vectors [N, D] by the names of `spaces`.
+    `made` holds the release's vectors [N, D] by the names of `spaces`; the result is by the name of
+    the set.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for asked in config.features.reference_sets:
-        sets = real_faces(
-            open_source(asked), asked, list(spaces.values()), config.audit.embeddings_dir
-        )
-        figures: dict[str, Any] = {"num_images": len(sets[0].labels)}
-        for name, faces in zip(spaces, sets, strict=True):
-            if name == QUALITY:
-                figures[name] = _spread(faces.unit_ND)
-            else:
-                figures[name] = fidelity(made[name], faces.unit_ND)
-        found[asked.stem] = figures
-    return found
+    return {
+        source.stem: _reference_set(source, made, spaces, config.audit.embeddings_dir)
+        for source in config.features.reference_sets
+    }
 
 
-def _spread(scores_N1: np.ndarray) -> dict[str, float]:
-    return {"mean": float(scores_N1.mean()), "std": float(scores_N1.std())}
+def _reference_set(
+    source: SourceConfig, made: Mapping[str, np.ndarray], spaces: Mapping[str, Space], folder: str
+) -> ReferenceSet:
+    sets = real_faces(open_source(source), source, list(spaces.values()), folder)
+    by_space = dict(zip(spaces, sets, strict=True))
+    scores = by_space.pop(QUALITY, None)
+    return ReferenceSet(
+        num_images=len(sets[0].labels),
+        fidelity={name: fidelity(made[name], faces.unit_ND) for name, faces in by_space.items()},
+        quality=_mean_std(scores.unit_ND) if scores else None,
+    )
+
+
+def _mean_std(scores_N1: np.ndarray) -> MeanStd:
+    return MeanStd(float(scores_N1.mean()), float(scores_N1.std()))

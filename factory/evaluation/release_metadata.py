@@ -1,4 +1,4 @@
-"""What a release's own metadata says of its faces: scores of those kept, shots of those not."""
+"""What a release's own metadata says of its faces: scores of kept ones, shots of rejected ones."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def kept_scores(store: Store, plan: Plan) -> KeptScores:
     return KeptScores(joined["identity"].astype(np.int64), scores)
 
 
-def rejected_shots(store: Store, plan: Plan, of_each: int) -> dict[str, list[Shot]]:
-    """The first `of_each` rejected shots of each reason, reasons as they come."""
+def rejected_shots(store: Store, plan: Plan, num_each: int) -> dict[str, list[Shot]]:
+    """The first `num_each` rejected shots of each reason, reasons in the order they occur."""
     names = [field.name for field in fields(Shot)]
-    found: dict[str, list[Shot]] = {}
-    for unit in plan.units if of_each else []:
+    by_reason: dict[str, list[Shot]] = {}
+    for unit in plan.units if num_each else []:
         content = io.BytesIO(store.get(layout.rejects_name(unit.index)))
         for row in map(column_names, pq.read_table(content).to_pylist()):
-            shots = found.setdefault(row["reason"], [])
-            if len(shots) < of_each:
+            shots = by_reason.setdefault(row["reason"], [])
+            if len(shots) < num_each:
                 shots.append(Shot(**{name: row[name] for name in names if name in row}))
-    return found
+    return by_reason

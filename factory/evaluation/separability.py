@@ -1,20 +1,30 @@
-"""Is everybody in a release apart from real people and from each other? The gate's certificate in
-figures, and the same again from the vectors (METHODS 5, 6)."""
+"""Is everybody in a release apart from real people and from each other (METHODS 5, 6)?
+
+The gate's certificate in metrics, and the same computed anew from the vectors.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from factory.config import Config
 from factory.errors import IntegrityError
-from factory.evaluation.similarity import spread
+from factory.evaluation.metrics.separability import ProposalMetrics, RealStrangers, Separability
+from factory.evaluation.metrics.values import (
+    NearestCosines,
+    NotMeasured,
+    distribution,
+    nearest_cosines,
+)
 from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
 from factory.identities.roster import Roster, class_centres, open_recognizer
+from factory.records import Identity
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
@@ -24,31 +34,37 @@ BLOCK = 4096
 AGREEMENT = 2e-6
 """Largest difference from the roster's cosines, which have six decimals."""
 LOOSE_AGREEMENT = 1e-3
-"""The same for real people's centres, embedded again on a machine that is not as planned."""
+"""The same for real people's centers, embedded again on a machine that is not as planned."""
 
 
-def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> dict[str, Any]:
-    """metrics/separability.json: the threshold, what it means among real strangers, and how near
-    virtual identities come to it. Each one's own cosines are columns of roster.parquet.
+def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separability:
+    """The gate's limit, what it means among strangers, and how near virtual identities come to it.
 
-    `impostor` are cosines of images of different real people by the conditioning recognizer.
+    `impostor` are cosines of images of different real people by the conditioning recognizer. Each
+    identity's own cosines are columns of roster.parquet.
     """
-    virtual = [who for who in roster.identities if who.kind == "virtual"]
+    virtual = [person for person in roster.identities if person.kind == "virtual"]
     limit = plan.request.max_cosine
-    real = np.array([who.nearest_real_cosine for who in virtual])
-    other = np.array([who.nearest_other_cosine for who in virtual])
-    return {
-        "num_virtual": len(virtual),
-        "num_redrawn": int(sum(who.attempt > 0 for who in virtual)),
-        "max_cosine": limit,
-        "real_strangers": {
-            "num_pairs": len(impostor),
-            "false_match_rate": float((impostor >= limit).mean()) if len(impostor) else None,
-        },
-        "proposal": _proposal(plan, len(virtual), roster.unit_ND.shape[1]),
-        "nearest_real": _spread(real),
-        "nearest_other": _spread(other),
-    }
+    return Separability(
+        num_virtual=len(virtual),
+        num_redrawn=sum(person.attempt > 0 for person in virtual),
+        max_cosine=limit,
+        real_strangers=RealStrangers(
+            num_pairs=len(impostor),
+            false_match_rate=float((impostor >= limit).mean()) if len(impostor) else None,
+        ),
+        proposal=_proposal(plan, len(virtual), roster.unit_ND.shape[1]),
+        nearest_real=_nearest(np.array([person.nearest_real_cosine for person in virtual])),
+        nearest_other=_nearest(np.array([person.nearest_other_cosine for person in virtual])),
+    )
+
+
+@dataclass(frozen=True)
+class LargestCosines:
+    """Largest cosines of virtual identities to real people and to other identities."""
+
+    real: float = -1.0
+    other: float = -1.0
 
 
 def audit(
@@ -57,12 +73,12 @@ def audit(
     roster: Roster,
     source: FaceSource,
     dataset: Store,
-) -> dict[str, float]:
-    """Compute the roster's cosines anew from its vectors, the recognizer, the source, the people of
-    identities.gallery and the identities of earlier releases, in `dataset`.
+) -> LargestCosines:
+    """Compute the roster's cosines anew from its vectors and all that it was kept apart from.
 
-    Raises IntegrityError for the first identity whose cosines are not those of the roster, or not
-    below the gate. Returns the largest ones.
+    That is the recognizer, the source, the people of identities.gallery and the identities of
+    earlier releases, in `dataset`. Raises IntegrityError for the first identity whose cosines are
+    not those of the roster, or not below the gate.
     """
     refuse_other_inputs(config, plan, source)
     recognizer = open_recognizer(config)
@@ -73,56 +89,72 @@ def audit(
         )
     further = open_here(config)
     unit_earlier_ED = earlier_vectors(dataset, planned.extends)
-    here = difference_from(plan, recognizer.device)
-    agreement = {"other": AGREEMENT, "real": LOOSE_AGREEMENT if here else AGREEMENT}
-    centres_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
-    virtual = [who for who in roster.identities if who.kind == "virtual"]
+    difference = difference_from(plan, recognizer.device)
+    centers_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    virtual = [person for person in roster.identities if person.kind == "virtual"]
     unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
     gallery = Gallery(recognizer.dim)
-    for part in (recognizer.unit_real, centres_ND):
+    for part in (recognizer.unit_real, centers_ND):
         gallery.add(part)
     num_real, limit = len(gallery), plan.request.max_cosine
     if unit_earlier_ED is not None:
         gallery.add(unit_earlier_ED)
     num_before = len(gallery)
     gallery.add(unit_ND)
-    largest = {"real": -1.0, "other": -1.0}
+    largest = LargestCosines()
     for start in range(0, len(unit_ND), BLOCK):
-        part = unit_ND[start : start + BLOCK]
-        found = {
-            "real": nearest_of(part, gallery, num_real, further),
-            "other": gallery.nearest(
-                part, first=num_real, without=itself(num_before + start, len(part))
-            ),
-        }
-        for kind, cosines in found.items():
-            for who, cosine in zip(virtual[start : start + BLOCK], cosines, strict=True):
-                listed = getattr(who, f"nearest_{kind}_cosine")
-                if abs(cosine - listed) > agreement[kind] or cosine >= limit:
-                    raise IntegrityError(
-                        f"identity {who.index}: cosine to the nearest {kind} identity is "
-                        f"{cosine:.6f}; the roster says {listed:.6f}, the gate {limit:.6f}"
-                    )
-            largest[kind] = max(largest[kind], float(cosines.max()))
+        part, people = unit_ND[start : start + BLOCK], virtual[start : start + BLOCK]
+        real = nearest_of(part, gallery, num_real, further)
+        own = itself(num_before + start, len(part))
+        other = gallery.nearest(part, first=num_real, without=own)
+        roster_real = [person.nearest_real_cosine for person in people]
+        roster_other = [person.nearest_other_cosine for person in people]
+        agreement = LOOSE_AGREEMENT if difference else AGREEMENT
+        _compare("real", people, real, roster_real, agreement, limit)
+        _compare("other", people, other, roster_other, AGREEMENT, limit)
+        largest = LargestCosines(
+            max(largest.real, float(real.max())), max(largest.other, float(other.max()))
+        )
     return largest
 
 
-def _proposal(plan: Plan, num_virtual: int, dim: int) -> dict[str, Any]:
-    """What a largest cosine of so many identities is worth: that of random directions in the
-    dimensions which the proposal uses, and the one that no packing in them can undercut."""
+def _compare(
+    kind: str,
+    people: Sequence[Identity],
+    cosines: np.ndarray,
+    in_roster: Sequence[float],
+    agreement: float,
+    limit: float,
+) -> None:
+    """Raise IntegrityError for a cosine that is not the roster's, or not below the gate's limit."""
+    for person, cosine, listed in zip(people, cosines, in_roster, strict=True):
+        if abs(cosine - listed) > agreement or cosine >= limit:
+            raise IntegrityError(
+                f"identity {person.index}: cosine to the nearest {kind} identity is "
+                f"{cosine:.6f}; the roster says {listed:.6f}, the gate {limit:.6f}"
+            )
+
+
+def _proposal(plan: Plan, num_virtual: int, dim: int) -> ProposalMetrics:
+    """What a largest cosine of so many identities is worth.
+
+    It is compared with that of random directions in the dimensions which the proposal uses, and
+    with the one that no packing in them can undercut.
+    """
     identities = plan.request.identities
     if identities.proposal in ("pca", "packing"):
         dim = min(dim, identities.pca_dims + 1)  # because draws are a mean and its axes
-    found = {"name": identities.proposal, "num_dims": dim}
     if num_virtual < 2:
-        return found
-    return found | {
-        "nearest_of_random": spread(nearest_of_random(num_virtual - 1, dim)),
-        "smallest_possible_cosine": smallest_possible_cosine(num_virtual, dim),
-    }
+        return ProposalMetrics(identities.proposal, dim)
+    return ProposalMetrics(
+        name=identities.proposal,
+        num_dims=dim,
+        nearest_of_random=distribution(nearest_of_random(num_virtual - 1, dim)),
+        smallest_possible_cosine=smallest_possible_cosine(num_virtual, dim),
+    )
 
 
-def _spread(values: np.ndarray) -> dict[str, Any]:
-    if not len(values):
-        return {"note": "n/a: no virtual identity"}
-    return spread(values) | {"max": float(values.max())}
+def _nearest(cosines: np.ndarray) -> NearestCosines | NotMeasured:
+    if not len(cosines):
+        return NotMeasured("n/a: no virtual identity")
+    return nearest_cosines(cosines)

@@ -7,10 +7,11 @@ compared, spread evenly over the identities; pairs are exact within them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from factory.evaluation.metrics.similarity import Overlap, PairMetrics, Similarity
+from factory.evaluation.metrics.values import BINS, NotMeasured, distribution
 from factory.recognition.verification import (
     auc,
     equal_error_rate,
@@ -26,7 +27,6 @@ from factory.sources.base import decode_image, iterate_faces
 from factory.store import Store
 
 MAX_FACES = 4000
-BINS = np.linspace(-1.0, 1.0, 81)
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,30 @@ def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def similarity(
     made_ND: np.ndarray, made_labels: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
-) -> dict[str, Any]:
-    """Figures and histograms of one recognizer's cosines, from its unit vectors of both."""
-    return {
-        "release": _pairs(made_ND, made_labels),
-        "source": _pairs(real_MD, real_labels),
-        "overlap": _overlaps(made_ND, made_labels, real_MD, real_labels),
-        "nearest_real": spread((made_ND @ real_MD.T).max(1)),
-        "source_nearest_other_person": spread(_nearest_stranger(real_MD, real_labels)),
-    }
+) -> Similarity:
+    """Pairs and nearest neighbors by one recognizer, from its unit vectors of both sets."""
+    made, real = pair_cosines(made_ND, made_labels), pair_cosines(real_MD, real_labels)
+    return Similarity(
+        release=pair_metrics(*made),
+        source=pair_metrics(*real),
+        overlap=Overlap(
+            genuine=_overlap_or_none(made[0], real[0]), impostor=_overlap_or_none(made[1], real[1])
+        ),
+        nearest_real=distribution((made_ND @ real_MD.T).max(1)),
+        source_nearest_other_person=distribution(_nearest_stranger(real_MD, real_labels)),
+    )
 
 
-def with_source(
+def made_vs_photographs(
     made_ND: np.ndarray, people_N: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
-) -> dict[str, Any]:
-    """Made images of real people against photographs of them and of others; `people_N` are labels
-    of the source."""
+) -> PairMetrics | NotMeasured:
+    """Made images of real people against photographs of them and of others.
+
+    `people_N` are labels of the source.
+    """
     cosines = made_ND @ real_MD.T
     same = people_N[:, None] == real_labels[None]
-    return _figures(cosines[same], cosines[~same])
+    return pair_metrics(cosines[same], cosines[~same])
 
 
 def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -92,50 +97,27 @@ def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.minimum(first, second).sum() / np.maximum(first, second).sum())
 
 
-def _pairs(unit_ND: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    return _figures(*pair_cosines(unit_ND, labels))
-
-
-def _figures(genuine: np.ndarray, impostor: np.ndarray) -> dict[str, Any]:
+def pair_metrics(genuine: np.ndarray, impostor: np.ndarray) -> PairMetrics | NotMeasured:
+    """How well genuine and impostor cosines are told apart, where there are both."""
     if not len(genuine) or not len(impostor):
-        return {"note": "n/a: needs two identities, and two images of one"}
-    return {
-        "auc": auc(genuine, impostor),
-        "eer": equal_error_rate(genuine, impostor),
-        "fdr": fisher_ratio(genuine, impostor),
-        "fmr100": 1 - tar_at_far(genuine, impostor, 1e-2),
-        "fmr1000": 1 - tar_at_far(genuine, impostor, 1e-3),
-        "roc": roc(genuine, impostor),
-        "genuine": spread(genuine),
-        "impostor": spread(impostor),
-    }
+        return NotMeasured("n/a: needs two identities, and two images of one")
+    return PairMetrics(
+        auc=auc(genuine, impostor),
+        eer=equal_error_rate(genuine, impostor),
+        fdr=fisher_ratio(genuine, impostor),
+        fmr100=1 - tar_at_far(genuine, impostor, 1e-2),
+        fmr1000=1 - tar_at_far(genuine, impostor, 1e-3),
+        roc=roc(genuine, impostor),
+        genuine=distribution(genuine),
+        impostor=distribution(impostor),
+    )
 
 
-def _overlaps(
-    made_ND: np.ndarray, made_labels: np.ndarray, real_MD: np.ndarray, real_labels: np.ndarray
-) -> dict[str, float]:
-    """Overlap of the release's histograms with the source's, where both have such pairs."""
-    pairs = zip(pair_cosines(made_ND, made_labels), pair_cosines(real_MD, real_labels), strict=True)
-    return {
-        kind: histogram_overlap(made, real)
-        for kind, (made, real) in zip(("genuine", "impostor"), pairs, strict=True)
-        if len(made) and len(real)
-    }
+def _overlap_or_none(made: np.ndarray, real: np.ndarray) -> float | None:
+    return histogram_overlap(made, real) if len(made) and len(real) else None
 
 
 def _nearest_stranger(unit_ND: np.ndarray, labels: np.ndarray) -> np.ndarray:
     cosines = unit_ND @ unit_ND.T
     cosines[labels[:, None] == labels[None]] = -1.0
     return np.asarray(cosines.max(1))
-
-
-def spread(values: np.ndarray) -> dict[str, Any]:
-    counts, _ = np.histogram(values, BINS)
-    return {
-        "count": len(values),
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "p01": float(np.quantile(values, 0.01)),
-        "p99": float(np.quantile(values, 0.99)),
-        "histogram": (counts / max(counts.sum(), 1)).round(6).tolist(),
-    }

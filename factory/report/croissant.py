@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from factory.config import ReleaseConfig
+from factory.evaluation.metrics.release import Metrics
 from factory.records import Manifest
 from factory.report.statements import statements
 from factory.shards import layout
@@ -24,35 +25,35 @@ KEY = r"^([^.]+)"
 
 
 def render_croissant(
-    asked: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: dict[str, Any]
+    config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics
 ) -> bytes:
     """croissant.json of a sealed release."""
     import mlcroissant as mlc
 
     context = mlc.Context(conforms_to=VERSION)
-    said = statements(plan, metrics)
+    sentences = statements(plan, metrics)
     finished_at = max(shard.timings.finished_at for shard in manifest.shards)
     metadata = mlc.Metadata(
         ctx=context,
         name=manifest.dataset,
-        description=f"{asked.title}. {said.collection}",
+        description=f"{config.title}. {sentences.collection}",
         version=manifest.version,
-        license=[asked.license],
-        url=asked.homepage,
+        license=[config.license],
+        url=config.homepage,
         date_published=datetime.datetime.fromtimestamp(finished_at, datetime.UTC),
         cite_as=f"{manifest.dataset} {manifest.version}, plan {manifest.plan_hash}",
         keywords=["face recognition", "synthetic"],
         distribution=_distribution(mlc, context, plan, manifest),
         record_sets=_record_sets(mlc, context),
-        data_collection=said.collection,
+        data_collection=sentences.collection,
         data_collection_type=["Synthetic"],
-        data_annotation_protocol=[said.labels],
-        data_manipulation_protocol=said.filtering,
-        data_biases=[said.biases],
-        data_use_cases=[said.uses],
-        data_limitations=[said.limits],
-        personal_sensitive_information=[said.privacy],
-        data_release_maintenance_plan=said.maintenance,
+        data_annotation_protocol=[sentences.labels],
+        data_manipulation_protocol=sentences.filtering,
+        data_biases=[sentences.biases],
+        data_use_cases=[sentences.uses],
+        data_limitations=[sentences.limits],
+        personal_sensitive_information=[sentences.privacy],
+        data_release_maintenance_plan=sentences.maintenance,
     )
     return (json.dumps(metadata.to_json(), indent=1, default=str) + "\n").encode()
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from factory.evaluation.similarity import BINS
+from factory.evaluation.metrics.separability import Separability
+from factory.evaluation.metrics.similarity import RecognizerProperties, Similarity
+from factory.evaluation.metrics.values import BINS, Distribution, NotMeasured
 from factory.records import Manifest
 
-COLOURS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}
-CENTRES = (BINS[:-1] + BINS[1:]) / 2
+COLORS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}
+CENTERS = (BINS[:-1] + BINS[1:]) / 2
 POINTS = 200
 """Points of the line of throughput."""
 
@@ -52,60 +54,55 @@ def plot(title: str, x: str) -> Iterator[Plot]:
     drawn.uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def cosines(title: str, measured: dict[str, Any]) -> str:
+def cosines(title: str, measured: Similarity) -> str:
     """Genuine, impostor and nearest-real cosines of a release (filled) and its source (lines)."""
     with plot(title, "cosine") as drawn:
-        for name, colour in COLOURS.items():
-            made, real = _curves(measured, name)
-            if made is not None:
-                drawn.axes.fill_between(CENTRES, made, color=colour, alpha=0.35, lw=0, label=name)
-            if real is not None:
-                drawn.axes.plot(CENTRES, real, color=colour, lw=1.2, label=f"{name}, source")
+        for name, made, real in _curves(measured):
+            color = COLORS[name]
+            if made:
+                _fill(drawn, made, color, name)
+            if real:
+                _outline(drawn, real, color, f"{name}, source")
         _no_y_axis(drawn)
     return drawn.uri
 
 
-def rocs(measured_by: dict[str, Any]) -> str:
+def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
     """TAR over FAR of each recognizer, on the release (solid) and the source (dashed)."""
-    with plot("who can tell them apart", "false accept rate") as drawn:
-        for colour, (name, measured) in zip(COLOURS.values(), measured_by.items(), strict=False):
-            for side, style in (("release", "-"), ("source", "--")):
-                points = np.array(measured[side].get("roc", np.empty((0, 2))))
-                label = f"{name}, {side}"
-                drawn.axes.plot(*points.T, style, color=colour, lw=1.2, label=label)
+    with plot("ROC", "false accept rate") as drawn:
+        for color, (name, measured) in zip(COLORS.values(), by_recognizer.items(), strict=False):
+            sides = (("release", "-", measured.release), ("source", "--", measured.source))
+            for side, style, pairs in sides:
+                points = [] if isinstance(pairs, NotMeasured) else pairs.roc
+                x_y = np.reshape(points, (-1, 2)).T
+                drawn.axes.plot(*x_y, style, color=color, lw=1.2, label=f"{name}, {side}")
         drawn.axes.set_xscale("log")
         drawn.axes.set_ylabel("true accept rate", fontsize=8)
     return drawn.uri
 
 
-def separation(found: dict[str, Any]) -> str:
+def separation(measured: Separability) -> str:
     """How near virtual identities come to real people and to each other, and the gate."""
-    with plot("nearest neighbours of who exists", "cosine") as drawn:
-        for name, key in (("nearest real", "nearest_real"), ("nearest other", "nearest_other")):
-            colour = COLOURS["nearest real" if key == "nearest_real" else "genuine"]
-            if "histogram" in found[key]:
-                heights = found[key]["histogram"]
-                drawn.axes.fill_between(
-                    CENTRES, heights, color=colour, alpha=0.35, lw=0, label=name
-                )
-        drawn.axes.axvline(found["max_cosine"], color="#444", lw=1, ls="--", label="gate")
+    with plot("nearest neighbors of virtual identities", "cosine") as drawn:
+        for name, color, nearest in (
+            ("nearest real", COLORS["nearest real"], measured.nearest_real),
+            ("nearest other", COLORS["genuine"], measured.nearest_other),
+        ):
+            if not isinstance(nearest, NotMeasured):
+                _fill(drawn, nearest, color, name)
+        drawn.axes.axvline(measured.max_cosine, color="#444", lw=1, ls="--", label="gate")
         _no_y_axis(drawn)
     return drawn.uri
 
 
-def consistency(properties: dict[str, Any]) -> str:
+def consistency(by_recognizer: Mapping[str, RecognizerProperties]) -> str:
     """Mean cosine within each class, of the release (filled) and its source (line)."""
     with plot("alike within an identity", "mean cosine of an identity's pairs") as drawn:
-        seen_by = {name: properties[name] for name in ("recognizer", "judge") if name in properties}
-        for colour, (name, seen) in zip(COLOURS.values(), seen_by.items(), strict=False):
-            made, real = (seen[side].get("within_class") for side in ("release", "source"))
-            if made:
-                drawn.axes.fill_between(
-                    CENTRES, made["histogram"], color=colour, alpha=0.35, lw=0, label=name
-                )
-            if real:
-                label = f"{name}, source"
-                drawn.axes.plot(CENTRES, real["histogram"], color=colour, lw=1.2, label=label)
+        for color, (name, measured) in zip(COLORS.values(), by_recognizer.items(), strict=False):
+            if measured.release.within_class:
+                _fill(drawn, measured.release.within_class, color, name)
+            if measured.source.within_class:
+                _outline(drawn, measured.source.within_class, color, f"{name}, source")
         _no_y_axis(drawn)
     return drawn.uri
 
@@ -121,9 +118,17 @@ def throughput(manifest: Manifest) -> str:
         inside = np.minimum(edges[1:], t.finished_at) - np.maximum(edges[:-1], t.started_at)
         rate += shard.counts.shots / length * inside.clip(min=0) / max(edges[1] - edges[0], 1e-9)
     with plot("shots a second", "minutes from the first shot") as drawn:
-        drawn.axes.plot((edges[:-1] - begin) / 60, rate, color=COLOURS["genuine"], lw=1.2)
+        drawn.axes.plot((edges[:-1] - begin) / 60, rate, color=COLORS["genuine"], lw=1.2)
         drawn.axes.set_ylim(bottom=0)
     return drawn.uri
+
+
+def _fill(drawn: Plot, values: Distribution, color: str, label: str) -> None:
+    drawn.axes.fill_between(CENTERS, values.histogram, color=color, alpha=0.35, lw=0, label=label)
+
+
+def _outline(drawn: Plot, values: Distribution, color: str, label: str) -> None:
+    drawn.axes.plot(CENTERS, values.histogram, color=color, lw=1.2, label=label)
 
 
 def _no_y_axis(drawn: Plot) -> None:
@@ -131,9 +136,16 @@ def _no_y_axis(drawn: Plot) -> None:
     drawn.axes.spines["left"].set_visible(False)
 
 
-def _curves(measured: dict[str, Any], name: str) -> tuple[list[float] | None, list[float] | None]:
-    if name == "nearest real":
-        made, real = measured["nearest_real"], measured["source_nearest_other_person"]
-    else:
-        made, real = measured["release"].get(name), measured["source"].get(name)
-    return (made and made["histogram"]), (real and real["histogram"])
+def _curves(
+    measured: Similarity,
+) -> list[tuple[str, Distribution | None, Distribution | None]]:
+    """(name in COLORS, of the release, of the source), None where there are no such pairs."""
+    made, real = (
+        (None, None) if isinstance(pairs, NotMeasured) else (pairs.genuine, pairs.impostor)
+        for pairs in (measured.release, measured.source)
+    )
+    return [
+        ("genuine", made[0], real[0]),
+        ("impostor", made[1], real[1]),
+        ("nearest real", measured.nearest_real, measured.source_nearest_other_person),
+    ]

@@ -10,6 +10,9 @@ import numpy as np
 
 from factory.config import ReleaseConfig
 from factory.evaluation.evaluate import Pictures
+from factory.evaluation.metrics.release import Balance, Metrics
+from factory.evaluation.metrics.separability import Leakage
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
@@ -22,86 +25,128 @@ SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4
 
 
 def render_page(
-    title: str, plan: Plan, manifest: Manifest, metrics: dict[str, Any], pictures: Pictures
+    title: str, plan: Plan, manifest: Manifest, metrics: Metrics, pictures: Pictures
 ) -> bytes:
-    """report/index.html. `metrics` maps file stems of metrics/ to their content."""
-    counts, faces = manifest.counts, pictures.faces
-    similarity, properties = metrics["similarity"], metrics["properties"]
-    ranked = sheets.chosen(pictures.ranking, faces.labels, RANKED_ROWS)
-    verdicts = [("kept", counts.kept), *counts.reasons.items(), ("quarantined", counts.quarantined)]
+    """report/index.html."""
     return _render(
         "template.html",
         title=title,
         manifest=manifest,
         headline=tables.headline(plan, manifest),
-        taught=metrics.get("utility") and utility.rows(metrics["utility"]),
-        benches=metrics.get("utility") and utility.benches(metrics["utility"]),
-        num_seeds=len(metrics["utility"]["runs"]["real"]) if "utility" in metrics else 0,
         published=utility.PUBLISHED,
-        sheet=sheets.identities(faces, sheets.first_identities(faces, SHEET_ROWS), SHEET_COLUMNS),
-        ranked=[
+        max_faces=MAX_FACES,
+        lineage=tables.lineage(plan),
+        settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
+        throughput_plot=figures.throughput(manifest),
+        **_accuracy(metrics),
+        **_shots(manifest),
+        **_faces(pictures),
+        **_likeness(metrics),
+        **_leaks(metrics.leakage, pictures),
+        **_groups(metrics.balance),
+        edits=tables.edits(metrics.edits) if metrics.edits else None,
+        throughput=tables.throughput(metrics.throughput),
+    )
+
+
+def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics) -> bytes:
+    """README.md of the release, with the hub's YAML header."""
+    return _render(
+        "card.md",
+        title=config.title,
+        license=config.license,
+        manifest=manifest,
+        size=size_category(manifest.counts.kept),
+        headline=tables.headline(plan, manifest),
+        statements=statements(plan, metrics),
+        suffix=SUFFIXES[plan.request.shards.image_format],
+        weights=plan.request.weights,
+        **_accuracy(metrics),
+    )
+
+
+def _accuracy(metrics: Metrics) -> dict[str, Any]:
+    """What the release teaches, where jobs.utility has measured it."""
+    measured = metrics.utility
+    return {
+        "accuracy": utility.rows(measured) if measured else [],
+        "benchmarks": utility.benchmarks(measured) if measured else [],
+        "num_seeds": utility.num_seeds(measured) if measured else 0,
+    }
+
+
+def _shots(manifest: Manifest) -> dict[str, Any]:
+    """What became of the shots."""
+    counts = manifest.counts
+    verdicts = [("kept", counts.kept), *counts.reasons.items(), ("quarantined", counts.quarantined)]
+    return {"verdicts": verdicts, "shots": max(counts.shots, 1)}
+
+
+def _faces(pictures: Pictures) -> dict[str, Any]:
+    """Sheets of identities, rejects and edits."""
+    faces = pictures.faces
+    ranked = sheets.chosen(pictures.ranking, faces.labels, RANKED_ROWS)
+    return {
+        "sheet": sheets.identities(
+            faces, sheets.first_identities(faces, SHEET_ROWS), SHEET_COLUMNS
+        ),
+        "ranked": [
             (name, sheets.identities(faces, owners, SHEET_COLUMNS))
             for name, owners in ranked.items()
             if owners
         ],
-        sampled=len(np.unique(faces.labels)) < len(pictures.ranking),
-        max_faces=MAX_FACES,
-        verdicts=verdicts,
-        shots=max(counts.shots, 1),
-        rejects=[
+        "sampled": len(np.unique(faces.labels)) < len(pictures.ranking),
+        "rejects": [
             (reason, sheets.jpeg_uri(sheets.tiled([images], len(images))))
             for reason, images in pictures.rejects.items()
         ],
-        plots=[
-            *(figures.cosines(f"by the {name}", seen) for name, seen in similarity.items()),
+        "edit_sheets": sheets.edits(pictures.edits) if pictures.edits else [],
+    }
+
+
+def _likeness(metrics: Metrics) -> dict[str, Any]:
+    """Who looks like whom, within the release and beside its source."""
+    similarity, properties = metrics.similarity, metrics.properties
+    return {
+        "plots": [
+            *(figures.cosines(f"by the {name}", by_one) for name, by_one in similarity.items()),
             figures.rocs(similarity),
         ],
-        similarity=tables.similarity(similarity),
-        consistency_plot=figures.consistency(properties),
-        consistency=tables.consistency(properties),
-        fidelity=tables.fidelity(properties, similarity),
-        quality=tables.quality(properties),
-        repeats=properties["repeats"],
-        diversity=tables.diversity(metrics["diversity"]),
-        pose=tables.pose_line(metrics["diversity"]["pose"]),
-        edits=tables.edits(metrics["edits"]) if "edits" in metrics else None,
-        edit_sheets=sheets.edits(pictures.edits) if pictures.edits else [],
-        separation_plot=figures.separation(metrics["separability"]),
-        separability=tables.separability(metrics["separability"]),
-        leakage=tables.leakage(metrics["leakage"]),
-        leak_fpir=metrics["leakage"].get("leak_fpir"),
-        leakage_note=metrics["leakage"].get("note"),
-        pairwise=tables.pairwise_line(metrics["leakage"]),
-        pairs=[
+        "similarity": tables.similarity(similarity),
+        "consistency_plot": figures.consistency(properties.recognizers),
+        "consistency": tables.consistency(properties),
+        "fidelity": tables.fidelity(properties, similarity),
+        "quality": tables.quality(properties),
+        "duplicates": properties.duplicates,
+        "diversity": tables.diversity(metrics.diversity),
+        "pose": tables.pose_line(metrics.diversity.pose),
+        "separation_plot": figures.separation(metrics.separability),
+        "separability": tables.separability(metrics.separability),
+    }
+
+
+def _leaks(leakage: Leakage | NotMeasured, pictures: Pictures) -> dict[str, Any]:
+    """Whether real people show, or why nobody looked."""
+    measured = None if isinstance(leakage, NotMeasured) else leakage
+    return {
+        "leakage": tables.leakage(leakage),
+        "leakage_note": leakage.note if isinstance(leakage, NotMeasured) else "",
+        "leak_fpir": measured.leak_fpir if measured else None,
+        "pairwise": tables.pairwise_line(measured) if measured else "",
+        "pairs": [
             (sheets.jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)
             for made, real, pair in pictures.nearest
         ],
-        balance=tables.balance(metrics["balance"]),
-        group_accuracy=metrics["balance"].get("left_out_accuracy"),
-        throughput_plot=figures.throughput(manifest),
-        throughput=metrics["throughput"],
-        lineage=tables.lineage(plan),
-        settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
-    )
+    }
 
 
-def render_card(
-    asked: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: dict[str, Any]
-) -> bytes:
-    """README.md of the release, with the hub's YAML header."""
-    return _render(
-        "card.md",
-        title=asked.title,
-        license=asked.license,
-        manifest=manifest,
-        size=size_category(manifest.counts.kept),
-        headline=tables.headline(plan, manifest),
-        said=statements(plan, metrics),
-        suffix=SUFFIXES[plan.request.shards.image_format],
-        taught=metrics.get("utility") and utility.rows(metrics["utility"]),
-        benches=metrics.get("utility") and utility.benches(metrics["utility"]),
-        weights=plan.request.weights,
-    )
+def _groups(balance: Balance | NotMeasured) -> dict[str, Any]:
+    """Balance of groups, where attributes tell them apart."""
+    measured = None if isinstance(balance, NotMeasured) else balance
+    return {
+        "balance": tables.balance(balance),
+        "group_accuracy": measured.left_out_accuracy if measured else None,
+    }
 
 
 def size_category(count: int) -> str:

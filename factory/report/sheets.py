@@ -15,20 +15,22 @@ GAP_PX = 2
 
 
 def chosen(ranking: np.ndarray, sampled: np.ndarray, count: int) -> dict[str, list[int]]:
-    """`count` identities each from the top, the middle and the bottom of a ranking, of those that
-    are sampled; fewer where there are not so many, and nobody twice."""
-    here = ranking[np.isin(ranking, sampled)].tolist()
-    count = min(count, len(here) // 3)
-    middle = (len(here) - count) // 2
+    """`count` sampled identities each from the top, the middle and the bottom of a ranking.
+
+    Fewer where there are not so many, and nobody twice.
+    """
+    ranked = ranking[np.isin(ranking, sampled)].tolist()
+    count = min(count, len(ranked) // 3)
+    middle = (len(ranked) - count) // 2
     return {
-        "best": here[:count],
-        "median": here[middle : middle + count],
-        "worst": here[len(here) - count :],
+        "best": ranked[:count],
+        "median": ranked[middle : middle + count],
+        "worst": ranked[len(ranked) - count :],
     }
 
 
 def first_identities(faces: SampledFaces, count: int) -> list[int]:
-    """The first identities, as they come."""
+    """The first identities, in the order of their faces."""
     return list(dict.fromkeys(faces.labels.tolist()))[:count]
 
 
@@ -42,13 +44,15 @@ def identities(faces: SampledFaces, owners: Sequence[int], max_columns: int) -> 
 
 
 def edits(shown: EditPictures) -> list[tuple[str, str]]:
-    """(kind, sheet) of edits: originals above what was made of them, or the latter alone."""
-    found = []
+    """(kind, sheet) of edits: originals above the edits of them, or the latter alone."""
+    by_kind = []
     for kind, pairs in shown.by_kind.items():
         originals = [original for original, _ in pairs if original is not None]
         rows = [originals] if originals else []
-        found.append((kind, jpeg_uri(tiled([*rows, [made for _, made in pairs]], len(pairs)))))
-    return found
+        by_kind.append(
+            (kind, jpeg_uri(tiled([*rows, [edited for _, edited in pairs]], len(pairs))))
+        )
+    return by_kind
 
 
 def tiled(rows: Sequence[Sequence[np.ndarray]], max_columns: int) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from factory.config import FiltersConfig, as_dict
+from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
+from factory.evaluation.metrics.values import NotMeasured
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
@@ -24,14 +25,14 @@ class Statements:
     maintenance: str
 
 
-def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
+def statements(plan: Plan, metrics: Metrics) -> Statements:
     """All sentences of a release."""
     request = plan.request
     return Statements(
         collection=(
             edited_collection(request.source, request.edits)
             if request.edits
-            else collection(request.source, metrics["learned_from"])
+            else collection(request.source, metrics.recognizer_training)
         ),
         privacy=privacy(request, metrics),
         uses=(
@@ -45,7 +46,7 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
             "errors of that recognizer are errors of the labels. See metrics/ for how far the "
             "images are from their source."
         ),
-        biases=biases(metrics["balance"]),
+        biases=biases(metrics.balance),
         filtering=(
             "Faces were kept where they passed "
             + (_filters(request.filters) or "no filter")
@@ -60,11 +61,11 @@ def statements(plan: Plan, metrics: dict[str, Any]) -> Statements:
     )
 
 
-def collection(source: SourceFacts, learned_from: dict[str, Any]) -> str:
+def collection(source: SourceFacts, training: RecognizerTraining | NotMeasured) -> str:
     """How the images came to be, and from whose the networks learned."""
     learned = "images of people"
-    if learned_from:
-        learned = f"{learned_from['images']} images of {learned_from['identities']} people"
+    if not isinstance(training, NotMeasured):
+        learned = f"{training.images} images of {training.identities} people"
     return (
         "No image was collected for it: every one was drawn by a diffusion model from an "
         f"embedding. The recognizer of these embeddings learned from {learned}. The dataset was "
@@ -84,11 +85,11 @@ def edited_collection(source: SourceFacts, edits: EditRequest) -> str:
         "classic": "turned, mirrored, cropped and made noisy as a whole",
         "drawn": "with an occluder painted over a region",
     }.get(method, "with a region redrawn by a diffusion model")
-    kept = "" if method == "classic" else " and the region, outside of which it stays"
-    return f"Every image is an edit of one of {whose}, {how}; metadata/ names the original{kept}."
+    region = "" if method == "classic" else " and the region, outside of which it stays"
+    return f"Every image is an edit of one of {whose}, {how}; metadata/ names the original{region}."
 
 
-def privacy(request: PlanRequest, metrics: dict[str, Any]) -> str:
+def privacy(request: PlanRequest, metrics: Metrics) -> str:
     """Who is in it, and what was done to find out."""
     if request.edits and not request.holds_real_people:
         return (
@@ -100,32 +101,32 @@ def privacy(request: PlanRequest, metrics: dict[str, Any]) -> str:
             "This release holds images of real people (identities of kind real in roster.parquet), "
             "made under the maker's right to augment their photographs."
         )
-    apart, leaks = metrics["separability"], metrics["leakage"]
-    said = (
+    leaks = metrics.leakage
+    gate = (
         "Nobody in it exists: every identity passed a gate that keeps its cosine to every person "
         "the networks learned from, and to every other identity, below "
-        f"{apart['max_cosine']:.3f}."
+        f"{metrics.separability.max_cosine:.3f}."
     )
-    if "note" in leaks:
-        return f"{said} No independent recognizer has looked at its faces ({leaks['note']})."
+    if isinstance(leaks, NotMeasured):
+        return f"{gate} No independent recognizer has looked at its faces ({leaks.note})."
     return (
-        f"{said} An independent recognizer looked at every face: {leaks['faces']['num_above']} of "
-        f"{leaks['faces']['count']} are nearer to somebody real than all but "
-        f"{leaks['leak_fpir']:.2%} of real strangers are to each other, "
-        f"{leaks['near_copies']['num_above']} are near-copies of an image of the source."
+        f"{gate} An independent recognizer looked at every face: {leaks.faces.num_leaks} of "
+        f"{leaks.faces.count} are nearer to somebody real than all but "
+        f"{leaks.leak_fpir:.2%} of real strangers are to each other, "
+        f"{leaks.near_copies.num_leaks} are near-copies of an image of the source."
     )
 
 
-def biases(balance: dict[str, Any]) -> str:
-    """Shares of groups, where somebody told them."""
-    groups = balance.get("groups")
-    if not groups:
+def biases(balance: Balance | NotMeasured) -> str:
+    """Fractions of groups, where attributes tell them apart."""
+    if isinstance(balance, NotMeasured):
         return (
             "Groups were not told apart (identities.attributes was not given): the balance of the "
             "source is carried over, unmeasured."
         )
-    shares = ", ".join(f"{name} {seen['share']:.1%}" for name, seen in groups.items())
-    return f"Shares of virtual identities by group, read off embeddings: {shares}."
+    groups = balance.groups.items()
+    fractions = ", ".join(f"{name} {group.fraction:.1%}" for name, group in groups)
+    return f"Fractions of virtual identities by group, read off embeddings: {fractions}."
 
 
 def _filters(filters: FiltersConfig) -> str:

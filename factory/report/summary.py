@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from factory.evaluation.leakage import summary_lines
+from factory.evaluation.metrics.release import Metrics
+from factory.evaluation.metrics.values import NotMeasured
 from factory.records import Counts
 from factory.shards import layout
 
 
-def summary(url: str, counts: Counts, metrics: dict[str, Any]) -> list[str]:
-    """Where it is, how much was kept, who shows in it, how fast it went."""
-    leaks = metrics["leakage"]
-    audited = [leaks["note"]] if "note" in leaks else leaks["summary"]
+def summary(url: str, counts: Counts, metrics: Metrics) -> list[str]:
+    """Where it is, how much was kept, whether real people show in it, how fast it went."""
+    leaks = metrics.leakage
+    audited = [leaks.note] if isinstance(leaks, NotMeasured) else summary_lines(leaks)
     return [
         f"release      {url}",
         f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_fraction:.1%}); "
         f"{counts.shortfall} of {counts.planned} planned faces are missing",
         *(f"audit        {line}" for line in audited),
-        f"speed        {metrics['throughput']['faces_per_s']} faces/s",
+        f"speed        {metrics.throughput.faces_per_s} faces/s",
         f"report       {url}/{layout.REPORT}",
     ]

@@ -1,15 +1,33 @@
-"""Figures of a release as rows of its report's tables; n/a where there is none."""
+"""Metrics of a release as rows of its report's tables; n/a where there are none."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from factory.evaluation.leakage import NAMES
+from factory.evaluation.leakage import LEAKS
+from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
+from factory.evaluation.metrics.separability import Leakage, Separability
+from factory.evaluation.metrics.similarity import (
+    Consistency,
+    Fidelity,
+    PairMetrics,
+    Properties,
+    Similarity,
+)
+from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
 from factory.shots.plan import Plan
 
-SETS = ("fid", "cmmd", "precision", "recall")
-"""Figures of two sets of features, in their order in tables."""
+
+class HasMean(Protocol):
+    """Values of which mean and standard deviation are known."""
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def std(self) -> float: ...
 
 
 def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
@@ -24,89 +42,178 @@ def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
         ("kept faces", counts.kept),
         ("planned faces", counts.planned),
         ("shots, top-ups included", counts.shots),
-        ("kept share of shots", f"{counts.kept_fraction:.1%}"),
+        ("kept fraction of shots", f"{counts.kept_fraction:.1%}"),
         ("shards", len(manifest.shards)),
         ("size", f"{size / 1e6:.1f} MB"),
     ]
 
 
-def similarity(measured_by: dict[str, Any]) -> list[list[str]]:
+def similarity(by_recognizer: Mapping[str, Similarity]) -> list[list[str]]:
     """A row for each recognizer and set: AUC, EER, FMR100, FMR1000, FDR, genuine, impostor."""
-    rows = []
-    for name, measured in measured_by.items():
-        for side in ("release", "source"):
-            pairs = measured[side]
-            if "auc" not in pairs:
-                rows.append([name, side, pairs["note"], "", "", "", "", "", ""])
-                continue
-            rows.append(
-                [
-                    name,
-                    side,
-                    f"{pairs['auc']:.4f}",
-                    *(f"{pairs[key]:.3f}" for key in ("eer", "fmr100", "fmr1000")),
-                    f"{pairs['fdr']:.2f}",
-                    mean(pairs["genuine"]),
-                    mean(pairs["impostor"]),
-                ]
-            )
-    return rows
-
-
-def consistency(properties: dict[str, Any]) -> list[list[str]]:
-    """A row for each recognizer and set: C_k, CCS, NNCCS and their difference."""
-    rows = []
-    for name in ("recognizer", "judge"):
-        for side in ("release", "source"):
-            seen = properties.get(name, {}).get(side)
-            if seen:
-                cells = [mean(seen.get(key)) for key in ("within_class", "ccs", "nnccs")]
-                rows.append([name, side, *cells, number(seen.get("ccs_minus_nnccs"))])
-    return rows
-
-
-def fidelity(properties: dict[str, Any], measured_by: dict[str, Any]) -> list[list[str]]:
-    """A row for each network: FID, CMMD, precision, recall; overlaps where it is a recognizer."""
-    rows = []
-    seen_by = {name: properties[name]["fidelity"] for name in measured_by} | properties["features"]
-    for name, seen in seen_by.items():
-        figures = [number(seen.get(key)) for key in SETS]
-        overlap = measured_by.get(name, {}).get("overlap", {})
-        shared = [number(overlap.get(key)) for key in ("genuine", "impostor")]
-        rows.append([name, *figures, *shared])
-    for other, sets in properties.get("beside", {}).items():
-        for name in seen_by:
-            figures = [number(sets[name].get(key)) for key in SETS]
-            rows.append([f"{name}, against {other}", *figures, "", ""])
-    return rows
-
-
-def quality(properties: dict[str, Any]) -> list[list[str]]:
-    """A row for each set: its CR-FIQA scores; none where no head was given."""
-    seen = dict(properties.get("quality", {}))
-    others = properties.get("beside", {})
-    seen |= {name: sets["quality"] for name, sets in others.items() if "quality" in sets}
-    return [[name, mean(scores)] for name, scores in seen.items()]
-
-
-def edits(found: dict[str, Any]) -> list[list[Any]]:
-    """A row for each kind and share: how many, the share hidden, and what is left of the face."""
-    keys = ("occluded", "original_cosine", "visible_cosine")
     return [
-        [name, seen["count"], *("" if seen[key] is None else number(seen[key]) for key in keys)]
-        for name, seen in found.items()
+        [name, side, *_pair_cells(pairs)]
+        for name, measured in by_recognizer.items()
+        for side, pairs in (("release", measured.release), ("source", measured.source))
     ]
 
 
-def diversity(found: dict[str, Any]) -> list[list[str]]:
+def consistency(properties: Properties) -> list[list[str]]:
+    """A row for each recognizer and set: C_k, CCS, NNCCS and their difference."""
+    return [
+        [name, side, *_class_cells(classes)]
+        for name, measured in properties.recognizers.items()
+        for side, classes in (("release", measured.release), ("source", measured.source))
+    ]
+
+
+def fidelity(properties: Properties, similarity: Mapping[str, Similarity]) -> list[list[str]]:
+    """A row for each network: FID, CMMD, precision, recall; overlaps where it is a recognizer."""
+    rows = []
+    for name, measured in properties.recognizers.items():
+        overlap = similarity[name].overlap
+        cells = [number(overlap.genuine), number(overlap.impostor)]
+        rows.append([name, *_fidelity_cells(measured.fidelity), *cells])
+    for name, compared in properties.features.items():
+        rows.append([name, *_fidelity_cells(compared), "n/a", "n/a"])
+    for stem, reference in properties.reference_sets.items():
+        for name, compared in reference.fidelity.items():
+            rows.append([f"{name}, against {stem}", *_fidelity_cells(compared), "", ""])
+    return rows
+
+
+def quality(properties: Properties) -> list[list[str]]:
+    """A row for each set: its CR-FIQA scores; none where no head was given."""
+    rows = []
+    if properties.quality:
+        rows.append(["release", mean(properties.quality.release)])
+        rows.append(["source", mean(properties.quality.source)])
+    for stem, reference in properties.reference_sets.items():
+        if reference.quality:
+            rows.append([stem, mean(reference.quality)])
+    return rows
+
+
+def edits(by_kind: Mapping[str, EditMetrics]) -> list[list[str]]:
+    """A row for each kind and fraction: how many, the fraction hidden, what is left of the face."""
+    return [
+        [
+            name,
+            str(measured.count),
+            *(
+                "" if value is None else number(value)
+                for value in (measured.occluded, measured.original_cosine, measured.visible_cosine)
+            ),
+        ]
+        for name, measured in by_kind.items()
+    ]
+
+
+def diversity(measured: Diversity) -> list[list[str]]:
     """A row for each score: its mean deviation within an identity, and over all images."""
     rows = []
-    for name, seen in found["within_identity"].items():
-        if "note" in seen:
-            rows.append([name, seen["note"], "", ""])
+    for name, score in measured.within_identity.items():
+        if isinstance(score, NotMeasured):
+            rows.append([name, score.note, "", ""])
         else:
-            rows.append([name, mean(seen), number(seen["of_all_images"]), seen["num_identities"]])
+            cells = [mean(score), number(score.of_all_images), str(score.num_identities)]
+            rows.append([name, *cells])
     return rows
+
+
+def pose_line(pose: Pose | NotMeasured) -> str:
+    """Deviation of yaw in one sentence."""
+    if isinstance(pose, NotMeasured):
+        return f"Yaw: {pose.note}."
+    if isinstance(pose.release, NotMeasured):
+        return f"Yaw of the release: {pose.release.note}."
+    if isinstance(pose.source, NotMeasured):
+        return f"Yaw of the source: {pose.source.note}."
+    return (
+        "Yaw within an identity: standard deviation "
+        f"{pose.release.yaw_std_within_identity_deg:.1f}° in the release, "
+        f"{pose.source.yaw_std_within_identity_deg:.1f}° in the source "
+        f"(faces found in {pose.release.num_detected} of {pose.release.num_images})."
+    )
+
+
+def separability(measured: Separability) -> list[tuple[str, str]]:
+    """The gate, what it means, and how near anybody comes to it."""
+    strangers, rate = measured.real_strangers, measured.real_strangers.false_match_rate
+    meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers.num_pairs} pairs"
+    rows = [
+        ("gate: cosines stay below", f"{measured.max_cosine:.4f}"),
+        ("real strangers above it, by the same recognizer", meaning),
+        ("identities drawn again", f"{measured.num_redrawn} of {measured.num_virtual}"),
+    ]
+    proposal, dims = measured.proposal, f"in {measured.proposal.num_dims} dimensions"
+    if proposal.nearest_of_random:
+        random = f"{proposal.nearest_of_random.mean:.3f} on average"
+        rows.append((f"as many random directions {dims}: to the nearest other", random))
+    if proposal.smallest_possible_cosine is not None:
+        least = f"{proposal.smallest_possible_cosine:.3f}"
+        rows.append((f"no packing of so many {dims} has a smaller largest cosine than", least))
+    for title, nearest in (
+        ("nearest real person", measured.nearest_real),
+        ("nearest other identity", measured.nearest_other),
+    ):
+        rows.append((f"cosine of an identity to the {title}", _nearest_cell(nearest)))
+    return rows
+
+
+def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, str, str, str]]:
+    """A row for each way in which a real face can show."""
+    if isinstance(measured, NotMeasured):
+        return []
+    return [
+        (
+            LEAKS[kind],
+            f"{leaks.num_leaks} of {leaks.count} ({leaks.fraction:.2%})",
+            f"{leaks.limit_cosine:.3f}, by {leaks.num_strangers} of the source",
+            f"{leaks.nearest.p99:.3f}",
+        )
+        for kind, leaks in measured.counts().items()
+    ]
+
+
+def pairwise_line(measured: Leakage) -> str:
+    """Fractions above thresholds of pairs, for comparison."""
+    if isinstance(measured.pairwise, NotMeasured):
+        return measured.pairwise.note
+    return "; ".join(
+        f"{above.fraction:.2%} above cosine {above.cosine:.3f}, as {fmr} of stranger pairs are"
+        for fmr, above in measured.pairwise.at_fmr.items()
+    )
+
+
+def balance(measured: Balance | NotMeasured) -> list[list[str]]:
+    """A row for each group."""
+    if isinstance(measured, NotMeasured):
+        return []
+    return [
+        [
+            name,
+            str(group.count),
+            f"{group.fraction:.1%}",
+            "" if group.quota is None else f"{group.quota:.1%}",
+            f"{group.mean_attempts:.1f}",
+            "" if group.mean_cosine_within is None else f"{group.mean_cosine_within:.3f}",
+            f"{group.nearest_other_mean:.3f}",
+            f"{group.nearest_real_mean:.3f}",
+        ]
+        for name, group in measured.groups.items()
+    ]
+
+
+def throughput(measured: Throughput) -> list[tuple[str, float]]:
+    """How fast the release was made."""
+    return [
+        ("seconds from the first shot to the last commit", measured.wall_s),
+        ("seconds that makers were busy", measured.busy_s),
+        ("seconds of sampling", measured.sampling_s),
+        ("faces a second", measured.faces_per_s),
+        ("sampling, as a fraction of busy time", measured.sampling_fraction_of_busy_time),
+        ("makers at work on average", measured.mean_makers_at_work),
+    ]
 
 
 def lineage(plan: Plan) -> list[tuple[str, str]]:
@@ -122,9 +229,9 @@ def lineage(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def mean(seen: dict[str, float] | None) -> str:
+def mean(values: HasMean | None) -> str:
     """Mean and standard deviation."""
-    return f"{seen['mean']:.3f} ± {seen['std']:.3f}" if seen else "n/a"
+    return f"{values.mean:.3f} ± {values.std:.3f}" if values else "n/a"
 
 
 def number(value: float | None) -> str:
@@ -132,92 +239,27 @@ def number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
 
 
-def separability(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The gate, what it means, and how near anybody comes to it."""
-    strangers, rate = found["real_strangers"], found["real_strangers"]["false_match_rate"]
-    meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers['num_pairs']} pairs"
-    rows = [
-        ("gate: cosines stay below", f"{found['max_cosine']:.4f}"),
-        ("real strangers above it, by the same recognizer", meaning),
-        ("identities drawn again", f"{found['num_redrawn']} of {found['num_virtual']}"),
-    ]
-    proposal = found["proposal"]
-    if "nearest_of_random" in proposal:
-        dims = f"in {proposal['num_dims']} dimensions"
-        rows.append(
-            (
-                f"as many random directions {dims}: to the nearest other",
-                f"{proposal['nearest_of_random']['mean']:.3f} on average",
-            )
-        )
-        rows.append(
-            (
-                f"no packing of so many {dims} has a smaller largest cosine than",
-                f"{proposal['smallest_possible_cosine']:.3f}",
-            )
-        )
-    for kind, title in (("real", "nearest real person"), ("other", "nearest other identity")):
-        seen = found[f"nearest_{kind}"]
-        rows.append((f"cosine of an identity to the {title}", seen.get("note") or _range(seen)))
-    return rows
+def _pair_cells(pairs: PairMetrics | NotMeasured) -> list[str]:
+    if isinstance(pairs, NotMeasured):
+        return [pairs.note, "", "", "", "", "", ""]
+    rates = (number(rate) for rate in (pairs.eer, pairs.fmr100, pairs.fmr1000))
+    means = (mean(pairs.genuine), mean(pairs.impostor))
+    return [f"{pairs.auc:.4f}", *rates, f"{pairs.fdr:.2f}", *means]
 
 
-def balance(found: dict[str, Any]) -> list[list[str]]:
-    """A row for each group."""
-    rows = []
-    for name, seen in found.get("groups", {}).items():
-        within = seen["mean_cosine_within"]
-        rows.append(
-            [
-                name,
-                str(seen["count"]),
-                f"{seen['share']:.1%}",
-                "" if seen["quota"] is None else f"{seen['quota']:.1%}",
-                f"{seen['mean_attempts']:.1f}",
-                "" if within is None else f"{within:.3f}",
-                f"{seen['nearest_other_mean']:.3f}",
-                f"{seen['nearest_real_mean']:.3f}",
-            ]
-        )
-    return rows
+def _class_cells(classes: Consistency) -> list[str]:
+    cells = [mean(values) for values in (classes.within_class, classes.ccs, classes.nnccs)]
+    return [*cells, number(classes.ccs_minus_nnccs)]
 
 
-def leakage(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """A row for each way in which a real face can show."""
-    if "note" in found:
-        return []
-    rows = []
-    for kind, name in NAMES.items():
-        seen = found[kind]
-        share = f"{seen['num_above']} of {seen['count']} ({seen['fraction']:.2%})"
-        limit = f"{seen['limit_cosine']:.3f}, by {seen['num_strangers']} of the source"
-        rows.append((name, share, limit, f"{seen['nearest']['p99']:.3f}"))
-    return rows
+def _fidelity_cells(compared: Fidelity | NotMeasured) -> list[str]:
+    if isinstance(compared, NotMeasured):
+        return ["n/a", "n/a", "n/a", "n/a"]
+    values = (compared.fid, compared.cmmd, compared.precision, compared.recall)
+    return [number(value) for value in values]
 
 
-def pairwise_line(found: dict[str, Any]) -> str:
-    """Shares above thresholds of pairs, for comparison."""
-    shares = found.get("pairwise", {}).get("at_fmr", {})
-    return "; ".join(
-        f"{seen['fraction']:.2%} above cosine {seen['cosine']:.3f}, as {fmr} of stranger pairs are"
-        for fmr, seen in shares.items()
-    )
-
-
-def _range(seen: dict[str, float]) -> str:
-    return f"{seen['mean']:.3f} ± {seen['std']:.3f}, at most {seen['max']:.4f}"
-
-
-def pose_line(pose: dict[str, Any]) -> str:
-    """Spread of yaw in one sentence."""
-    if "note" in pose:
-        return "Yaw: " + str(pose["note"]) + "."
-    made, real = pose["release"], pose["source"]
-    for side, seen in (("release", made), ("source", real)):
-        if "note" in seen:
-            return f"Yaw of the {side}: {seen['note']}."
-    return (
-        f"Yaw within an identity: standard deviation {made['yaw_std_within_identity_deg']:.1f}° "
-        f"in the release, {real['yaw_std_within_identity_deg']:.1f}° in the source "
-        f"(faces found in {made['num_detected']} of {made['num_images']})."
-    )
+def _nearest_cell(nearest: NearestCosines | NotMeasured) -> str:
+    if isinstance(nearest, NotMeasured):
+        return nearest.note
+    return f"{mean(nearest)}, at most {nearest.max:.4f}"

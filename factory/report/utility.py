@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from factory.evaluation.metrics.utility import Utility
+from factory.evaluation.metrics.values import MeanStd
 
 NAMES = {"real": "source alone", "release": "this release alone", "both": "source and release"}
 
@@ -35,37 +36,42 @@ PUBLISHED = (
 and CALFW. Protocols differ between papers."""
 
 
-def rows(found: dict[str, Any]) -> list[list[str]]:
-    """A row for each set: who, images, identities, accuracy of each benchmark, average, gaps."""
+def rows(measured: Utility) -> list[list[str]]:
+    """A row for each set: name, images, identities, accuracy of each benchmark, average, gaps."""
     table = []
-    for name, seen in found["sets"].items():
-        gap = found["gap_to_real"].get(name)
+    for name, learned in measured.sets.items():
+        gap = measured.gap_to_real.get(name)
         table.append(
             [
                 NAMES[name],
-                str(seen["images"]),
-                str(seen["identities"]),
-                *(percent(bench["accuracy"]) for bench in seen["benchmarks"].values()),
-                percent(seen["average"]) if seen["average"] else "n/a",
-                f"{gap['points']:+.2f}" if gap else "",
-                f"{gap['percent']:+.2f} %" if gap else "",
+                str(learned.images),
+                str(learned.identities),
+                *(percent(benchmark.accuracy) for benchmark in learned.benchmarks.values()),
+                percent(learned.average) if learned.average else "n/a",
+                f"{gap.points:+.2f}" if gap else "",
+                f"{gap.percent:+.2f} %" if gap else "",
             ]
         )
     return table
 
 
-def benches(found: dict[str, Any]) -> list[str]:
-    """Names of the benchmarks that gave figures."""
-    return list(found["sets"]["real"]["benchmarks"])
+def benchmarks(measured: Utility) -> list[str]:
+    """Names of the benchmarks that could be read."""
+    return list(measured.sets["real"].benchmarks)
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def num_seeds(measured: Utility) -> int:
+    """How often each set was learned."""
+    return len(measured.runs["real"])
+
+
+def lines(measured: Utility) -> list[str]:
     """The table as plain lines, for the terminal."""
-    seeds = len(found["runs"]["real"])
-    head = f"accuracy in % over {seeds} seeds ({', '.join(benches(found)) or 'no benchmark read'})"
-    return [head, *("  ".join(cell for cell in row if cell) for row in rows(found))]
+    names = ", ".join(benchmarks(measured)) or "no benchmark read"
+    head = f"accuracy in % over {num_seeds(measured)} seeds ({names})"
+    return [head, *("  ".join(cell for cell in row if cell) for row in rows(measured))]
 
 
-def percent(seen: dict[str, float]) -> str:
-    """Mean and deviation of a share, in percent."""
-    return f"{100 * seen['mean']:.2f} ± {100 * seen['std']:.2f}"
+def percent(fraction: MeanStd) -> str:
+    """Mean and deviation of a fraction, in percent."""
+    return f"{100 * fraction.mean:.2f} ± {100 * fraction.std:.2f}"

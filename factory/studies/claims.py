@@ -3,7 +3,7 @@
 The rule: at every seed the better arm must win, and on average by `min_difference`, for the finding
 to hold; where it loses at every seed it is refuted; anything else is undecided. The effect size is
 Cohen's d, the mean difference over the pooled deviation of both arms; there is none where an arm is
-the same at every seed, which is said.
+the same at every seed, and the remark says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ import numpy as np
 
 from factory.config import ArmConfig, ClaimConfig, Config, load
 from factory.errors import ConfigError
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.separability import separability
 from factory.identities.roster import build_roster, open_recognizer
 from factory.planning.preflight import preflight
+from factory.records import Log
 from factory.shots.plan import Plan
+from factory.studies.utility import TrainOne
 from factory.training.distributed import kept_threads
 
-Train = Callable[[Config], dict[str, Any]]
 Build = Callable[[Config], Path]
 """Makes the release of a config, or finds it made, and returns its folder."""
 RULE = (
@@ -33,59 +37,112 @@ RULE = (
 )
 
 
+@dataclass(frozen=True)
+class NotYet:
+    """A finding that cannot be examined yet."""
+
+    claim: str
+    finding: str
+    published: str
+    why: str
+    verdict: str = "not yet"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on figures at equal seeds, with their differences (positive: as claimed)."""
+
+    verdict: str
+    """holds, refuted or undecided."""
+    rule: str
+    min_difference: float
+    differences: list[float]
+    mean_difference: float
+    effect_size: float | None
+    """None where an arm is the same at every seed."""
+    remark: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Figures of all arms and seeds, and the decision."""
+
+    claim: str
+    finding: str
+    published: str
+    figure: str
+    better: str
+    worse: str
+    seeds: list[int]
+    figures: dict[str, list[float]]
+    """By arm, seed by seed."""
+    decision: Decision
+
+    @property
+    def verdict(self) -> str:
+        return self.decision.verdict
+
+
 def examine(
-    name: str, claim: ClaimConfig, train: Train, build: Build, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Figures of all arms and seeds, and the verdict; "not yet" where parts are not built."""
-    story = {"claim": name, "finding": claim.finding, "published": claim.published}
+    name: str, claim: ClaimConfig, train: TrainOne, build: Build, log: Log
+) -> Examined | NotYet:
+    """Measure all arms with all seeds and decide; nothing is run where parts are not built."""
     if claim.not_yet is not None:
-        return {**story, "verdict": "not yet", "why": claim.not_yet}
+        return NotYet(name, claim.finding, claim.published, claim.not_yet)
     figures: dict[str, list[float]] = {}
     for arm_name, arm in claim.arms.items():
         figures[arm_name] = []
         for seed in claim.seeds:
             folder = f"{claim.out}/{name}/{arm_name}/seed-{seed}"
-            found = measure(claim, arm, folder, seed, train, build)
-            say(f"{name}: {arm_name}, seed {seed}: {claim.figure} {found:.4f}")
-            figures[arm_name].append(found)
+            figure = measure(claim, arm, folder, seed, train, build)
+            log(f"{name}: {arm_name}, seed {seed}: {claim.figure} {figure:.4f}")
+            figures[arm_name].append(figure)
     sides = figures[claim.better], figures[claim.worse]
-    settled = decide(*sides, claim.larger_is_better, claim.min_difference)
-    return {
-        **story,
-        "figure": claim.figure,
-        "better": claim.better,
-        "worse": claim.worse,
-        "seeds": list(claim.seeds),
-        "figures": figures,
-        **settled,
-    }
+    return Examined(
+        claim=name,
+        finding=claim.finding,
+        published=claim.published,
+        figure=claim.figure,
+        better=claim.better,
+        worse=claim.worse,
+        seeds=list(claim.seeds),
+        figures=figures,
+        decision=decide(*sides, claim.larger_is_better, claim.min_difference),
+    )
+
+
+def result_json(result: Examined | NotYet) -> dict[str, Any]:
+    """One flat object, ready for JSON."""
+    body: dict[str, Any] = to_json(result)
+    decision: dict[str, Any] = body.pop("decision", {})
+    return body | decision
 
 
 def measure(
-    claim: ClaimConfig, arm: ArmConfig, folder: str, seed: int, train: Train, build: Build
+    claim: ClaimConfig, arm: ArmConfig, folder: str, seed: int, train: TrainOne, build: Build
 ) -> float:
     """The figure of an arm with a seed; raises ConfigError where there is none of that name."""
     made = ""
     if arm.release:
-        place = [f"release.seed={seed}", "release.dataset=claim", f"store.url={folder}/release"]
-        made = str(build(load(arm.release, [*arm.release_set, *place])))
+        own = [f"release.seed={seed}", "release.dataset=claim", f"store.url={folder}/release"]
+        made = str(build(load(arm.release, [*arm.release_set, *own])))
     changes = [change.replace("{release}", made) for change in arm.set]
     if claim.measures == "roster":
-        found = roster(load(arm.config, [*changes, f"release.seed={seed}"]))
+        metrics = to_json(roster(load(arm.config, [*changes, f"release.seed={seed}"])))
     else:
-        place = [f"training.seed={seed}", f"training.out={folder}/training"]
-        found = train(load(arm.config, [*changes, *place]))
+        own = [f"training.seed={seed}", f"training.out={folder}/training"]
+        metrics = train(load(arm.config, [*changes, *own]))
     try:
-        return float(functools.reduce(operator.getitem, claim.figure.split("."), found))
+        return float(functools.reduce(operator.getitem, claim.figure.split("."), metrics))
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a place in "
-            f"{', '.join(found)}"
+            f"figure: got {claim.figure!r}, which {arm.config} does not give; want a name in "
+            f"{', '.join(metrics)}"
         ) from None
 
 
-def roster(config: Config) -> dict[str, Any]:
-    """What separability says of the people that a config admits; nothing is drawn or written."""
+def roster(config: Config) -> Separability:
+    """How separable the people are that a config admits; nothing is drawn or written."""
     inputs = preflight(config)
     with kept_threads():
         admitted = build_roster(
@@ -96,8 +153,8 @@ def roster(config: Config) -> dict[str, Any]:
 
 def decide(
     better: list[float], worse: list[float], larger_is_better: bool, min_difference: float
-) -> dict[str, Any]:
-    """The verdict on figures at equal seeds, with the differences (positive: as claimed)."""
+) -> Decision:
+    """The verdict by the rule, on figures at equal seeds."""
     sign = 1 if larger_is_better else -1
     differences = sign * (np.array(better) - np.array(worse))
     mean = float(differences.mean())
@@ -108,25 +165,26 @@ def decide(
         verdict = "holds"
     else:
         verdict = "refuted" if (differences < 0).all() else "undecided"
-    return {
-        "verdict": verdict,
-        "rule": RULE,
-        "min_difference": min_difference,
-        "differences": differences.tolist(),
-        "mean_difference": mean,
-        "effect_size": mean / pooled if varies else None,
-        "remark": "" if varies else "an arm does not depend on the seed: it was measured once",
-    }
+    return Decision(
+        verdict=verdict,
+        rule=RULE,
+        min_difference=min_difference,
+        differences=differences.tolist(),
+        mean_difference=mean,
+        effect_size=mean / pooled if varies else None,
+        remark="" if varies else "an arm does not depend on the seed: it was measured once",
+    )
 
 
-def line(found: dict[str, Any]) -> str:
+def line(result: Examined | NotYet) -> str:
     """A verdict in one line."""
-    if found["verdict"] == "not yet":
-        return f"not yet    {found['finding']} ({found['why']})"
-    size = found["effect_size"]
+    if isinstance(result, NotYet):
+        return f"not yet    {result.finding} ({result.why})"
+    decision = result.decision
+    size = decision.effect_size
     return (
-        f"{found['verdict']:10} {found['finding']} ({found['better']} against {found['worse']}: "
-        f"{found['mean_difference']:+.4f} of {found['figure']} over {len(found['seeds'])} seeds, "
-        + (found["remark"] if size is None else f"effect size {size:.1f}")
+        f"{decision.verdict:10} {result.finding} ({result.better} against {result.worse}: "
+        f"{decision.mean_difference:+.4f} of {result.figure} over {len(result.seeds)} seeds, "
+        + (decision.remark if size is None else f"effect size {size:.1f}")
         + ")"
     )

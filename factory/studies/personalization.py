@@ -1,27 +1,31 @@
-"""The three objectives and the bare base side by side, as ID-Booth's tables have them (METHODS 3).
+"""The three objectives and the bare base model side by side, as in ID-Booth's tables (METHODS 3).
 
 All that is drawn is measured: filters are off, because one that wants a likeness would measure each
 row by those who have it.
 
 Every row is a set of LoRAs and, for each set of prompts, a release of its own: all are made by the
-same code as any other, kept, and found again when the same command is given.
+same code as any other, stay in the store, and are found again when the same command is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from factory.config import Config, FiltersConfig
+from factory.config import Config, FiltersConfig, PersonalizationConfig
 from factory.errors import ConfigError, PlanError
+from factory.evaluation.metrics.json_form import from_json, to_json
+from factory.evaluation.metrics.similarity import Fidelity, PairMetrics, Properties, Similarity
+from factory.evaluation.metrics.values import Distribution, MeanStd, NotMeasured
 from factory.execution.inline import RunUnits
+from factory.records import Log
 from factory.release import build
 from factory.shards import layout, manifest
 from factory.shards.reader import local_copy
 from factory.store import Store, open_store
 from factory.studies.utility import (
-    Train,
+    Benchmarks,
+    TrainOne,
     average_accuracy,
     learn_with_seeds,
     open_benchmarks,
@@ -35,23 +39,62 @@ ROWS: dict[str, dict[str, Any]] = {
     "portraitbooth": {"objective": "portraitbooth"},
     "idbooth": {"objective": "idbooth"},
 }
-"""What is changed of the recipe in each row; a LoRA of no steps is the base itself."""
-PLAIN = {"backgrounds": ("",), "expressions": ("",), "lights": ("",)}
+"""What is changed of the recipe in each row; a LoRA of no steps is the base model itself."""
+PLAIN: dict[str, tuple[str, ...]] = {"backgrounds": ("",), "expressions": ("",), "lights": ("",)}
 PROMPTS: dict[str, dict[str, tuple[str, ...]]] = {"plain": PLAIN, "complex": {}}
 """What is changed of the prompts: the paper's Base prompts ask for a portrait and nothing else."""
-SIDES = {"with_source": "made and real", "release": "made and made"}
 PHOTOGRAPHS = "photographs"
 """The row of what the people's own photographs give."""
-FIGURES = ("auc", "eer", "fmr100", "fmr1000", "fdr")
+
+
+@dataclass(frozen=True)
+class MeanStdCount:
+    """Some cosines in three numbers."""
+
+    mean: float
+    std: float
+    count: int
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """How well pairs of one kind are told apart (PairMetrics, without curves)."""
+
+    auc: float
+    eer: float
+    fmr100: float
+    fmr1000: float
+    fdr: float
+    genuine: MeanStdCount
+    impostor: MeanStdCount
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what a release gives, or the photographs themselves."""
+
+    by: str
+    """Which embedder measured: judge, or recognizer where there is no judge."""
+    quality: MeanStd | None
+    """CR-FIQA, where features.quality names a head."""
+    made_vs_photographs: PairFigures | None
+    """Of the photographs: among themselves."""
+    release: PairFigures | None
+    """Pairs within the release; of the photographs: among themselves."""
+    fidelity: dict[str, dict[str, Fidelity | NotMeasured]]
+    """By the set compared with ("source", or a reference set), then by network; empty for the
+    photographs."""
+    accuracy: MeanStd | None
+    """What recognizers learn from the row, where utility.benchmarks names pairs."""
 
 
 def compare(
-    config: Config, run_units: RunUnits, train: Train, say: Callable[[str], None] = print
-) -> dict[str, Any]:
-    """Figures by row and prompts, written to <dataset>-comparison/comparison-<version>.json; the
-    dataset's own releases and its latest.json stay as they are.
+    config: Config, run_units: RunUnits, train: TrainOne, log: Log = print
+) -> dict[str, Row]:
+    """The table by row and prompts, written to <dataset>-comparison/comparison-<version>.json.
 
-    With utility.benchmarks, `train` learns a recognizer from each set with each of utility.seeds.
+    The dataset's own releases and its latest.json stay as they are. With utility.benchmarks,
+    `train` learns a recognizer from each set with each of utility.seeds.
     """
     if not config.personalization.loras:
         raise ConfigError(
@@ -63,94 +106,149 @@ def compare(
         plan=replace(config.plan, max_rounds=1),
         release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
     )
-    benchmarks = open_benchmarks(config, say) if config.utility.benchmarks else None
-
-    def accuracy(name: str, asked: Config, which: str) -> dict[str, float] | None:
-        """What recognizers learn from a release ("release") or from the photographs ("real")."""
-        if benchmarks is None:
-            return None
-        store = _store_of(asked)
-        release = local_copy(store, manifest.sealed_plan(store), f"{config.utility.out}/releases")
-        one = training_sets(asked, release)[which]
-        runs = learn_with_seeds(config, name.replace(" ", "-"), one, benchmarks, train, say)
-        return average_accuracy(runs)
-
-    table: dict[str, Any] = {}
-    for row, changes in ROWS.items():
-        learning = replace(
-            config.personalization, loras=f"{config.personalization.loras}-{row}", **changes
-        )
-        say(f"{row}: LoRAs")
-        finetune(replace(config, personalization=learning), run_units, log=say)
+    benchmarks = open_benchmarks(config, log) if config.utility.benchmarks else None
+    table: dict[str, Row] = {}
+    for objective, changes in ROWS.items():
+        loras = f"{config.personalization.loras}-{objective}"
+        recipe = replace(config.personalization, loras=loras, **changes)
+        log(f"{objective}: LoRAs")
+        finetune(replace(config, personalization=recipe), run_units, log=log)
         for prompts, words in PROMPTS.items():
-            version = f"{config.release.version}-{row}-{prompts}"
-            asked = replace(
-                config,
-                personalization=replace(learning, **words),  # type: ignore[arg-type]
-                release=replace(config.release, version=version),
-            )
-            say(f"{row}, {prompts} prompts: release {version}")
-            build(asked, run_units, log=say)
+            made = _release_config(config, recipe, objective, prompts, words)
+            log(f"{objective}, {prompts} prompts: release {made.release.version}")
+            build(made, run_units, log=log)
             if PHOTOGRAPHS not in table:
-                table[PHOTOGRAPHS] = figures(asked, "source")
-                table[PHOTOGRAPHS]["accuracy"] = accuracy(PHOTOGRAPHS, asked, "real")
-            name = f"{row} {prompts}"
-            table[name] = figures(asked, "release")
-            table[name]["accuracy"] = accuracy(name, asked, "release")
+                accuracy = _accuracy(made, PHOTOGRAPHS, "real", benchmarks, train, log)
+                table[PHOTOGRAPHS] = photographs_row(made, accuracy)
+            name = f"{objective} {prompts}"
+            accuracy = _accuracy(made, name, "release", benchmarks, train, log)
+            table[name] = release_row(made, accuracy)
     dataset = open_store(config.store).below(config.release.dataset)
-    name = f"comparison-{config.release.version}"
-    manifest.put_json(dataset, f"{name}.json", table)
+    manifest.put_json(dataset, f"comparison-{config.release.version}.json", to_json(table))
     return table
 
 
-def figures(config: Config, which: str) -> dict[str, Any]:
-    """What a release's metrics say of it ("release") or of the photographs ("source"), by the judge
-    where there is one."""
-    store = _store_of(config)
-    _refuse_stale(config, store)
-    similarity = manifest.read_metrics(store, "similarity") or {}
-    properties = manifest.read_metrics(store, "properties") or {}
-    by = "judge" if "judge" in similarity else "recognizer"
-    found: dict[str, Any] = {"by": by, "quality": properties["quality"].get(which)}
-    for side in SIDES:
-        pairs = similarity[by].get(side if which == "release" else which, {})
-        found[side] = {key: pairs[key] for key in FIGURES if key in pairs}
-        for kind in ("genuine", "impostor"):
-            if kind in pairs:
-                found[side][kind] = [pairs[kind][key] for key in ("mean", "std", "count")]
-    if which == "release":  # by the features of the network that judges, and of any others given
-        sets = {by: properties[by]["fidelity"]} | properties["features"]
-        found["sets"] = {"source": sets} | properties["beside"]
-    return found
+def release_row(config: Config, accuracy: MeanStd | None) -> Row:
+    """What a release's metrics say of it, by the judge where there is one."""
+    by, similarity, properties = _measured(config)
+    by_network = {by: properties.recognizers[by].fidelity} | properties.features
+    references = {name: other.fidelity for name, other in properties.reference_sets.items()}
+    return Row(
+        by=by,
+        quality=properties.quality.release if properties.quality else None,
+        made_vs_photographs=_figures(similarity.made_vs_photographs),
+        release=_figures(similarity.release),
+        fidelity={"source": by_network} | references,
+        accuracy=accuracy,
+    )
 
 
-def lines(table: dict[str, Any]) -> list[str]:
+def photographs_row(config: Config, accuracy: MeanStd | None) -> Row:
+    """What a release's metrics say of the photographs that it was made from."""
+    by, similarity, properties = _measured(config)
+    source = _figures(similarity.source)
+    return Row(
+        by=by,
+        quality=properties.quality.source if properties.quality else None,
+        made_vs_photographs=source,
+        release=source,
+        fidelity={},
+        accuracy=accuracy,
+    )
+
+
+def lines(table: dict[str, Row]) -> list[str]:
     """The table as text."""
     columns = [f"{key} {side}" for side in ("real", "made") for key in ("FDR", "EER")]
     heads = [*columns, "FID", "precision", "recall", "CR-FIQA", "accuracy"]
     text = [f"{'':24}" + "".join(f"{head:>10}" for head in heads)]
     for name, row in table.items():
-        values = [row[side].get(key) for side in SIDES for key in ("fdr", "eer")]
-        sets = row.get("sets", {}).get("source", {}).get(row["by"], {})
-        values += [sets.get(key) for key in ("fid", "precision", "recall")]
-        values += [(row[key] or {}).get("mean") for key in ("quality", "accuracy")]
-        cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
+        cells = ["n/a" if value is None else f"{value:.3f}" for value in _cells(row)]
         text.append(f"{name:24}" + "".join(f"{cell:>10}" for cell in cells))
     return text
 
 
-def _refuse_stale(config: Config, store: Store) -> None:
+def _cells(row: Row) -> list[float | None]:
+    cells: list[float | None] = []
+    for pairs in (row.made_vs_photographs, row.release):
+        cells += [pairs.fdr, pairs.eer] if pairs else [None, None]
+    compared = row.fidelity.get("source", {}).get(row.by)
+    if isinstance(compared, Fidelity):
+        cells += [compared.fid, compared.precision, compared.recall]
+    else:
+        cells += [None, None, None]
+    return cells + [value.mean if value else None for value in (row.quality, row.accuracy)]
+
+
+def _release_config(
+    config: Config,
+    recipe: PersonalizationConfig,
+    objective: str,
+    prompts: str,
+    words: dict[str, Any],
+) -> Config:
+    """The release of a row."""
+    version = f"{config.release.version}-{objective}-{prompts}"
+    return replace(
+        config,
+        personalization=replace(recipe, **words),
+        release=replace(config.release, version=version),
+    )
+
+
+def _accuracy(
+    config: Config,
+    name: str,
+    training_set: str,
+    benchmarks: Benchmarks | None,
+    train: TrainOne,
+    log: Log,
+) -> MeanStd | None:
+    """What recognizers learn from a release ("release") or from the photographs ("real")."""
+    if benchmarks is None:
+        return None
+    store = layout.release_store(config)
+    release = local_copy(store, manifest.sealed_plan(store), f"{config.utility.out}/releases")
+    training = training_sets(config, release)[training_set]
+    folder = name.replace(" ", "-")
+    runs = learn_with_seeds(config, folder, training, benchmarks, train, log)
+    return average_accuracy(runs)
+
+
+def _measured(config: Config) -> tuple[str, Similarity, Properties]:
+    """Who measured a release, and the metrics of it; raises PlanError for stale ones."""
+    store = layout.release_store(config)
+    similarity = from_json(dict[str, Similarity], manifest.read_metrics(store, "similarity") or {})
+    properties = from_json(Properties, manifest.read_metrics(store, "properties") or {})
+    _refuse_stale(config, store, properties)
+    by = "judge" if "judge" in similarity else "recognizer"
+    return by, similarity[by], properties
+
+
+def _figures(pairs: PairMetrics | NotMeasured | None) -> PairFigures | None:
+    if pairs is None or isinstance(pairs, NotMeasured):
+        return None
+    return PairFigures(
+        auc=pairs.auc,
+        eer=pairs.eer,
+        fmr100=pairs.fmr100,
+        fmr1000=pairs.fmr1000,
+        fdr=pairs.fdr,
+        genuine=_in_short(pairs.genuine),
+        impostor=_in_short(pairs.impostor),
+    )
+
+
+def _in_short(cosines: Distribution) -> MeanStdCount:
+    return MeanStdCount(cosines.mean, cosines.std, cosines.count)
+
+
+def _refuse_stale(config: Config, store: Store, properties: Properties) -> None:
     """Raise PlanError for a release made before features.* asked for what the table shows."""
-    properties = manifest.read_metrics(store, "properties") or {}
-    wanted = {asked.stem for asked in config.features.reference_sets}
-    scored = bool(properties.get("quality")) == bool(config.features.quality)
-    if not scored or set(properties.get("beside", {})) != wanted:
+    wanted = {source.stem for source in config.features.reference_sets}
+    scored = (properties.quality is not None) == bool(config.features.quality)
+    if not scored or set(properties.reference_sets) != wanted:
         raise PlanError(
             f"features: {store.url} was measured with others; measure it again by "
             f"`python -m jobs.evaluate {store.url} CONFIG`, or choose another release.version"
         )
-
-
-def _store_of(config: Config) -> Store:
-    prefix = layout.release_prefix(config.release.dataset, config.release.version)
-    return open_store(config.store).below(prefix)

@@ -1,8 +1,8 @@
-"""What a release teaches: one recipe learns from it, from the source, and from both, with several
-seeds, and all are verified on the same benchmarks (METHODS 7, 9).
+"""What a release teaches: recognizers trained on it, on its source, and on both (METHODS 7, 9).
 
-The gap to real people's images is given in both conventions of the field, always against the
-baseline of the same run: points (real - made) and percent ((real - made)/made).
+One recipe is used with several seeds, and all are verified on the same benchmarks. The gap to real
+people's images is given in both conventions of the field, always against the baseline of the same
+run: points (real - made) and percent ((real - made)/made).
 """
 
 from __future__ import annotations
@@ -18,41 +18,48 @@ import numpy as np
 
 from factory.config import Config, MixedSource, SourceConfig, as_dict
 from factory.errors import ConfigError, SourceError
+from factory.evaluation.metrics.utility import (
+    BenchmarkAccuracy,
+    GapToReal,
+    TrainingSetAccuracy,
+    Utility,
+    UtilityRun,
+)
+from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.embed import Recognizer
 from factory.recognition.pairs import Pairs, open_pairs
 from factory.recognition.verification import verify_pairs
+from factory.records import Log
 from factory.training.distributed import pick_device
 
-Train = Callable[[Config], dict[str, Any]]
+TrainOne = Callable[[Config], dict[str, Any]]
 """Trains the recognizer of a config, here or on a gang, and returns its metrics."""
-Benchmarks = dict[str, Pairs | str]
+Benchmarks = dict[str, Pairs | NotMeasured]
 """Pairs by name, or why they cannot be read."""
-Run = dict[str, Any]
-"""What one training gave: its seed, counts, and figures or the note n/a by benchmark."""
+TAR = "tar_at_far_"
+"""How the names of true accept rates begin among the figures of verify_pairs."""
 
 
-def utility(
-    config: Config, release: Path, train: Train, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """metrics/utility.json: every training, means over seeds, and gaps to real.
+def utility(config: Config, release: Path, train: TrainOne, log: Log) -> Utility:
+    """Every training, means over seeds, and gaps to real.
 
     `release` is a sealed release on this machine. Raises ConfigError without any benchmark; one
     that cannot be read is n/a with the reason, and nothing else stops.
     """
-    benchmarks = open_benchmarks(config, say)
+    benchmarks = open_benchmarks(config, log)
     runs = {
-        name: learn_with_seeds(config, name, asked, benchmarks, train, say)
-        for name, asked in training_sets(config, release).items()
+        name: learn_with_seeds(config, name, training, benchmarks, train, log)
+        for name, training in training_sets(config, release).items()
     }
-    return {"recipe": as_dict(config.recognizer), "runs": runs, **summary(runs)}
+    return summary(as_dict(config.recognizer), runs)
 
 
-def open_benchmarks(config: Config, say: Callable[[str], None]) -> Benchmarks:
+def open_benchmarks(config: Config, log: Log) -> Benchmarks:
     """utility.benchmarks by name; raises ConfigError where there are none that can be read."""
     if not config.utility.benchmarks:
         raise ConfigError("utility.benchmarks: got none; want pairs to verify the recognizers on")
-    benchmarks = {asked.name: _opened(asked, say) for asked in config.utility.benchmarks}
-    if all(isinstance(found, str) for found in benchmarks.values()):
+    benchmarks = {source.name: _open(source, log) for source in config.utility.benchmarks}
+    if all(isinstance(pairs, NotMeasured) for pairs in benchmarks.values()):
         raise ConfigError("utility.benchmarks: none can be read (see above); nothing is trained")
     return benchmarks
 
@@ -60,18 +67,18 @@ def open_benchmarks(config: Config, say: Callable[[str], None]) -> Benchmarks:
 def learn_with_seeds(
     config: Config,
     name: str,
-    asked: Config,
+    training: Config,
     benchmarks: Benchmarks,
-    train: Train,
-    say: Callable[[str], None],
-) -> list[Run]:
-    """The set called `name`, which `asked` trains on, learned once with each of utility.seeds."""
-    runs: list[Run] = []
+    train: TrainOne,
+    log: Log,
+) -> list[UtilityRun]:
+    """The set called `name`, which `training` reads, learned once with each of utility.seeds."""
+    runs: list[UtilityRun] = []
     for seed in config.utility.seeds:
-        one = with_seed(asked, f"{config.utility.out}/{name}", seed)
-        say(f"{name}, seed {seed}: training in {one.training.out}")
+        one = with_seed(training, f"{config.utility.out}/{name}", seed)
+        log(f"{name}, seed {seed}: training in {one.training.out}")
         runs.append(learn(one, benchmarks, train))
-        say(f"{name}, seed {seed}: {_line(runs[-1])}")
+        log(f"{name}, seed {seed}: {_line(runs[-1])}")
     return runs
 
 
@@ -81,99 +88,113 @@ def training_sets(config: Config, release: Path) -> dict[str, Config]:
     made = SourceConfig(kind="webdataset", path=str(release), image_px=px)
     source = replace(config.source, pairs=None)
     plain = replace(config, source=source, training=replace(config.training, eval_every=None))
-    beside = MixedSource(source=made, domain="made", weight=config.utility.release_weight)
+    added = MixedSource(source=made, domain="made", weight=config.utility.release_weight)
     return {
         "real": plain,
         "release": replace(plain, source=made, batches=replace(config.batches, mix=[])),
-        "both": replace(plain, batches=replace(config.batches, mix=[*config.batches.mix, beside])),
+        "both": replace(plain, batches=replace(config.batches, mix=[*config.batches.mix, added])),
     }
 
 
 def with_seed(config: Config, folder: str, seed: int) -> Config:
     """The training with a seed, in a folder of its own: another recipe, another folder."""
-    what = [as_dict(config.source), as_dict(config.batches), as_dict(config.recognizer)]
-    digest = hashlib.sha256(json.dumps([*what, config.training.max_steps]).encode()).hexdigest()
+    recipe = [as_dict(config.source), as_dict(config.batches), as_dict(config.recognizer)]
+    digest = hashlib.sha256(json.dumps([*recipe, config.training.max_steps]).encode()).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
     return replace(config, training=replace(config.training, out=out, seed=seed))
 
 
-def learn(config: Config, benchmarks: Benchmarks, train: Train) -> Run:
+def learn(config: Config, benchmarks: Benchmarks, train: TrainOne) -> UtilityRun:
     """Train one recognizer, or go on, and verify it."""
     trained = train(config)["train"]
     recognizer = Recognizer.load(config.training.out, pick_device(config.compute))
-    figures = {
-        name: {"note": pairs} if isinstance(pairs, str) else verify_pairs(recognizer, pairs)
-        for name, pairs in benchmarks.items()
-    }
-    counts = {"images": trained["images"], "identities": trained["identities"]}
-    return {"seed": config.training.seed, **counts, "benchmarks": figures}
-
-
-def summary(runs: dict[str, list[Run]]) -> dict[str, Any]:
-    """Means and standard deviations over seeds, of each benchmark and of their average, and how far
-    each set is from the real one."""
-    sets = {}
-    for name, trained in runs.items():
-        seen = [
-            bench
-            for bench in trained[0]["benchmarks"]
-            if "accuracy" in trained[0]["benchmarks"][bench]
-        ]
-        by_bench = {
-            bench: {
-                key: spread([run["benchmarks"][bench][key] for run in trained])
-                for key in trained[0]["benchmarks"][bench]
-                if key == "accuracy" or key.startswith("tar_at_far")
-            }
-            for bench in seen
-        }
-        sets[name] = {
-            "images": trained[0]["images"],
-            "identities": trained[0]["identities"],
-            "benchmarks": by_bench,
-            "average": average_accuracy(trained),
-        }
-    real = sets["real"]["average"]
-    gaps = {
-        name: gap_to_real(real["mean"], found["average"]["mean"])
-        for name, found in sets.items()
-        if real and name != "real"
-    }
-    return {"sets": sets, "gap_to_real": gaps}
-
-
-def average_accuracy(trained: list[Run]) -> dict[str, float] | None:
-    """Mean and deviation over seeds of the accuracy averaged over benchmarks; None without any."""
-    seen = [b for b, found in trained[0]["benchmarks"].items() if "accuracy" in found]
-    if not seen:
-        return None
-    return spread(
-        [float(np.mean([run["benchmarks"][b]["accuracy"] for b in seen])) for run in trained]
+    return UtilityRun(
+        seed=config.training.seed,
+        images=trained["images"],
+        identities=trained["identities"],
+        benchmarks={
+            name: pairs if isinstance(pairs, NotMeasured) else verify_pairs(recognizer, pairs)
+            for name, pairs in benchmarks.items()
+        },
     )
 
 
-def gap_to_real(real: float, made: float) -> dict[str, float]:
-    """Accuracies as shares -> the gap in points of a percent, and in percent of the made one."""
-    return {"points": 100 * (real - made), "percent": 100 * (real - made) / made}
+def summary(recipe: dict[str, Any], runs: dict[str, list[UtilityRun]]) -> Utility:
+    """Means and standard deviations over seeds, and how far each set is from the real one."""
+    sets = {
+        name: TrainingSetAccuracy(
+            images=trained[0].images,
+            identities=trained[0].identities,
+            benchmarks={benchmark: _over_seeds(trained, benchmark) for benchmark in _read(trained)},
+            average=average_accuracy(trained),
+        )
+        for name, trained in runs.items()
+    }
+    real = sets["real"].average
+    gaps = {
+        name: gap_to_real(real.mean, learned.average.mean)
+        for name, learned in sets.items()
+        if real and learned.average and name != "real"
+    }
+    return Utility(recipe, runs, sets, gaps)
 
 
-def spread(values: list[float]) -> dict[str, float]:
+def average_accuracy(trained: list[UtilityRun]) -> MeanStd | None:
+    """Mean and deviation over seeds of the accuracy averaged over benchmarks; None without any."""
+    benchmarks = _read(trained)
+    if not benchmarks:
+        return None
+    by_benchmark = [_values(trained, benchmark, "accuracy") for benchmark in benchmarks]
+    return mean_and_std(np.mean(by_benchmark, axis=0).tolist())
+
+
+def gap_to_real(real: float, made: float) -> GapToReal:
+    """Accuracies as fractions -> the gap in points of a percent, and in percent of the made one."""
+    return GapToReal(points=100 * (real - made), percent=100 * (real - made) / made)
+
+
+def mean_and_std(values: list[float]) -> MeanStd:
     """Mean and standard deviation (of a sample; 0 for one value)."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "std": deviation}
+    return MeanStd(float(np.mean(values)), deviation)
 
 
-def _opened(asked: SourceConfig, say: Callable[[str], None]) -> Pairs | str:
+def _over_seeds(trained: list[UtilityRun], benchmark: str) -> BenchmarkAccuracy:
+    first = trained[0].benchmarks[benchmark]
+    rates = [key for key in first if key.startswith(TAR)] if isinstance(first, dict) else []
+    return BenchmarkAccuracy(
+        accuracy=mean_and_std(_values(trained, benchmark, "accuracy")),
+        tar_at_far={
+            key.removeprefix(TAR): mean_and_std(_values(trained, benchmark, key)) for key in rates
+        },
+    )
+
+
+def _read(trained: list[UtilityRun]) -> list[str]:
+    """Benchmarks that could be read."""
+    figures = trained[0].benchmarks.items()
+    return [name for name, figure in figures if not isinstance(figure, NotMeasured)]
+
+
+def _values(trained: list[UtilityRun], benchmark: str, key: str) -> list[float]:
+    """A figure of verify_pairs, run by run."""
+    by_run = (run.benchmarks[benchmark] for run in trained)
+    return [figures[key] for figures in by_run if not isinstance(figures, NotMeasured)]
+
+
+def _open(source: SourceConfig, log: Log) -> Pairs | NotMeasured:
     try:
-        return open_pairs(asked)
+        return open_pairs(source)
     except SourceError as error:
-        say(f"benchmark {asked.name}: {error}")
-        return "n/a: could not be read"  # without the path, because it is published
+        log(f"benchmark {source.name}: {error}")
+        return NotMeasured("n/a: could not be read")  # without the path, because it is published
 
 
-def _line(run: Run) -> str:
+def _line(run: UtilityRun) -> str:
     parts = [
-        f"{name} {seen['accuracy']:.4f}" if "accuracy" in seen else f"{name} {seen['note']}"
-        for name, seen in run["benchmarks"].items()
+        f"{name} {figures.note}"
+        if isinstance(figures, NotMeasured)
+        else f"{name} {figures['accuracy']:.4f}"
+        for name, figures in run.benchmarks.items()
     ]
-    return f"{run['images']} images of {run['identities']} people; " + ", ".join(parts)
+    return f"{run.images} images of {run.identities} people; " + ", ".join(parts)

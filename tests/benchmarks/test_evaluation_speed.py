@@ -1,4 +1,4 @@
-"""What measuring and exporting cost beside the least that could be done.
+"""What measuring and exporting cost, compared with the least that could be done.
 
 python -m pytest tests/benchmarks/test_evaluation_speed.py -q -s
 """
@@ -13,23 +13,19 @@ import pytest
 import torch
 
 from factory.config import SourceConfig
-from factory.evaluation.embeddings import made_faces
+from factory.evaluation.embeddings import RecognizerSpace, made_faces
 from factory.recognition.embed import Recognizer
-from factory.records import Counts, Face, Manifest, Scores, Timings, Unit
+from factory.records import Face, Manifest, Scores, Unit
 from factory.shards import layout, manifest, writer
 from factory.shards.export import export
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.benchmarks.timing import fastest, report
-from tests.planned import SAMPLER, shots_of, virtual_people
+from tests.planned import request_with, shots_of, unit_result, virtual_people
 
 UNITS, EACH, IMAGES = 4, 25, 10
-PLANNED = {
-    "release": {"seed": 0, "dataset": "bench", "version": "1"},
-    "sampler": SAMPLER,
-    "plan": {"micro_batch": 8, "topup_batch": None, "fill_to": 0},
-}
+REQUEST = request_with(release={"dataset": "bench"}, plan={"micro_batch": 8})
 SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,18 +35,15 @@ def sealed_release(store: LocalStore, images: list[np.ndarray]) -> Manifest:
     """UNITS shards of EACH people x IMAGES faces, which are the images in turn."""
     people = virtual_people(*[IMAGES] * UNITS * EACH)
     units = [Unit(i, i * EACH, EACH, EACH * IMAGES) for i in range(UNITS)]
-    plan = Plan(PLANNED, {}, units)
+    plan = Plan(REQUEST, {}, units)
     store.put(layout.PLAN, plan.to_json())
     jpegs = [writer.Encoding("jpeg", 95).encode(image) for image in images]
     for unit in units:
         first = unit.first_identity
         wanted = [(i, j) for i in range(first, first + EACH) for j in range(IMAGES)]
-        shots = shots_of(PLANNED, wanted)
+        shots = shots_of(REQUEST, wanted)
         faces = [Face(shot, jpegs[n % len(jpegs)], SCORES) for n, shot in enumerate(shots)]
-        made = writer.Contents(faces, [], [], people)
-        counts = Counts(len(faces), 0, len(faces), 0, 0)
-        record = writer.Record(0, [], Timings(0.0, 1.0, 1.0, 1.0))
-        writer.commit(store, (unit.index, plan.hash), made, counts, record)
+        writer.commit(store, unit_result(unit.index, plan.hash, faces), people)
     sealed = manifest.seal(store, plan, 0.0)
     store.put(layout.SUCCESS, b"")
     return sealed
@@ -67,10 +60,11 @@ def test_measuring_a_release_against_bare_embedding(tmp_path, pack):
     store = LocalStore(tmp_path)
     sealed = sealed_release(store, pack)
     recognizer = Recognizer.load("starter:recognizer", torch.device("cpu"))
+    spaces = [RecognizerSpace(recognizer)]
     images = np.stack([pack[n % len(pack)] for n in range(EACH * IMAGES)])
 
     def ours() -> None:
-        assert sum(len(u.rows) for u in made_faces(store, sealed, [recognizer], None)) == 1000
+        assert sum(len(unit.rows) for unit in made_faces(store, sealed, spaces, None)) == 1000
 
     def bare() -> None:
         for _ in range(UNITS):

@@ -40,16 +40,16 @@ def test_a_lineage_on_nodes_and_again(nodes, tmp_path):
         command = [sys.executable, "-W", "ignore", "-m", "jobs.submit"]
         command += ["configs/pipeline/smoke.yaml", "--job", "pipeline", f"store.url={url}"]
         command += ["store.path_style=true", "--address", nodes.jobs]
-        began = time.monotonic()
+        begun = time.monotonic()
         done = subprocess.run(
             command, cwd=ROOT, env=nodes.environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout, time.monotonic() - began
+        return done.stdout, time.monotonic() - begun
 
-    said, first_s = submit()
-    assert all(f"{stage}: " in said for stage in STAGES)
-    assert "made before" not in said
+    output, first_s = submit()
+    assert all(f"{stage}: " in output for stage in STAGES)
+    assert "made before" not in output
     release = open_url(f"{url}/smoke/releases/0.1.0")
     assert verify(release) == []
     assert release.exists(layout.metrics_name("similarity"))
@@ -57,8 +57,8 @@ def test_a_lineage_on_nodes_and_again(nodes, tmp_path):
 
     shutil.rmtree(cache_root())
     sums = release.get(layout.SUMS)
-    said, again_s = submit()
-    assert said.count("made before") == len(STAGES)
+    output, again_s = submit()
+    assert output.count("made before") == len(STAGES)
     assert again_s < max(60, first_s / 2)  # under 30 s where nothing runs beside it
     assert release.get(layout.SUMS) == sums
     print(json.dumps({"first_s": round(first_s, 1), "again_s": round(again_s, 1)}))

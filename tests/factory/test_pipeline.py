@@ -12,7 +12,7 @@ import yaml
 from factory import checkpoint
 from factory.config import load_pipeline
 from factory.errors import CheckpointError, ConfigError, FactoryError
-from factory.pipeline import Artefact, fingerprint_of, place_for_all, run, settled
+from factory.pipeline import Artifact, fingerprint_of, resolve, run, shared_location
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import LocalStore
@@ -91,21 +91,21 @@ ALL = ["recognizer", "autoencoder", "generator", "release", "evaluation"]
 
 def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path):
     calls: list[str] = []
-    said: list[str] = []
-    made = run(load_pipeline(lineage()), runners(calls), said.append)
+    lines: list[str] = []
+    made = run(load_pipeline(lineage()), runners(calls), lines.append)
     assert calls == ALL
-    finished = LocalStore(made["release"].place)
+    finished = LocalStore(made["release"].location)
     assert finished.exists(layout.SUCCESS)
     assert verify(finished) == []
 
     calls.clear()
-    assert run(load_pipeline(lineage()), runners(calls), said.append) == made
+    assert run(load_pipeline(lineage()), runners(calls), lines.append) == made
     assert calls == []
-    assert said[-1].startswith("evaluation: made before")
+    assert lines[-1].startswith("evaluation: made before")
 
     for lost in ("recognizer", "generator"):  # as on another machine: the store has the weights
         shutil.rmtree(tmp_path / lost)
-    assert run(load_pipeline(lineage()), runners(calls), said.append) == made
+    assert run(load_pipeline(lineage()), runners(calls), lines.append) == made
     assert calls == []
 
 
@@ -116,7 +116,7 @@ def test_weights_in_a_bucket_count_by_what_they_are(lineage, monkeypatch):
     stage = pipeline.stages[0]
 
     def fingerprint() -> str:
-        return fingerprint_of(stage, {}, settled(stage, pipeline, {})[0])
+        return fingerprint_of(stage, {}, resolve(stage, pipeline, {})[0])
 
     before = fingerprint()
     assert fingerprint() == before
@@ -126,16 +126,16 @@ def test_weights_in_a_bucket_count_by_what_they_are(lineage, monkeypatch):
 
 def test_later_stages_read_weights_from_a_bucket_that_an_address_tells(lineage):
     pipeline = load_pipeline(lineage())
-    made = {"recognizer": Artefact("runs/r", "d" * 64), "release": Artefact("s3://b/x", "e" * 64)}
+    made = {"recognizer": Artifact("runs/r", "d" * 64), "release": Artifact("s3://b/x", "e" * 64)}
 
-    def places(**store: str | None) -> list[str]:
-        asked = replace(pipeline, store=replace(pipeline.store, **store))
-        return [place_for_all(name, artefact, asked) for name, artefact in made.items()]
+    def locations(**store: str | None) -> list[str]:
+        stored = replace(pipeline, store=replace(pipeline.store, **store))
+        return [shared_location(name, artifact, stored) for name, artifact in made.items()]
 
     address = "s3://faces/made/pipelines/tiny/recognizer/dddddddddddddddd"
-    assert places(url="s3://faces/made/") == [address, "s3://b/x"]
-    assert places(url="s3://faces/made", endpoint_url="http://h") == ["runs/r", "s3://b/x"]
-    assert places() == ["runs/r", "s3://b/x"]
+    assert locations(url="s3://faces/made/") == [address, "s3://b/x"]
+    assert locations(url="s3://faces/made", endpoint_url="http://h") == ["runs/r", "s3://b/x"]
+    assert locations() == ["runs/r", "s3://b/x"]
 
 
 def test_a_change_makes_again_what_rests_on_it(lineage, tmp_path):
@@ -163,7 +163,7 @@ def test_a_failed_stage_leaves_the_others_whole(lineage):
 def test_where_things_lie_and_who_works_does_not_count(lineage, people, weights, tmp_path):
     def prints(*changes: str) -> str:
         pipeline = load_pipeline(lineage(recognizer=list(changes)))
-        return fingerprint_of(pipeline.stages[0], {}, settled(pipeline.stages[0], pipeline, {})[0])
+        return fingerprint_of(pipeline.stages[0], {}, resolve(pipeline.stages[0], pipeline, {})[0])
 
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(people, elsewhere)

@@ -1,73 +1,102 @@
-"""Figures of hand-made faces."""
+"""What is measured of a whole release, and read back from what was measured before."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
-from factory.config import SourceConfig
-from factory.evaluation.diversity import pose
-from factory.evaluation.similarity import BINS, SampledFaces, similarity
-from factory.evaluation.throughput import throughput
-from factory.records import Counts, Manifest, Shard, Timings
+from factory.errors import IntegrityError
+from factory.evaluation.evaluate import NO_JUDGE, evaluate
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.release import Metrics
+from factory.evaluation.metrics.similarity import PairMetrics
+from factory.evaluation.metrics.values import NotMeasured
+from factory.execution.inline import run_units
+from factory.recognition.external import open_embedder
+from factory.release import build
+from factory.shards import layout
+from factory.shards.manifest import collect, put_metrics, read_metrics, sealed_plan
+from factory.shards.plan_files import open_plan
+from factory.shards.reader import iterate_kept
+from factory.sources import open_source
+from factory.sources.base import decode_image
+from tests.conftest import IMAGES, PEOPLE
+from tests.measured import utility
 
 
-class ByColour:
-    """Embeds a flat image by its first pixel."""
-
-    sha256, dim = "fake", 3
-
-    def embed(self, images):
-        unit = images[:, 0, 0].astype(np.float64) + 1e-6
-        return unit / np.linalg.norm(unit, axis=1, keepdims=True)
+def measured(config) -> tuple[Metrics, object]:
+    """Build the release of a config and measure it again."""
+    build(config, run_units, log=lambda line: None)
+    store = layout.release_store(config)
+    plan = sealed_plan(store)
+    return evaluate(config, open_source(config.source), store, plan, collect(store, plan))
 
 
-def similarity_of(release: SampledFaces, source: SampledFaces):
-    embed = ByColour().embed
-    return similarity(
-        embed(release.images_NHWC), release.labels, embed(source.images_NHWC), source.labels
+def test_the_files_of_a_release_hold_what_is_measured(release_config):
+    config = release_config()
+    metrics, pictures = measured(config)
+    store = layout.release_store(config)
+    for stem, content in metrics.files().items():
+        assert read_metrics(store, stem) == content, stem
+    assert metrics.counts.planned == 12
+    assert set(metrics.similarity) == set(metrics.properties.recognizers)
+    assert metrics.similarity["judge"].made_vs_photographs is None  # nobody in it is real
+    assert metrics.recognizer_training == NotMeasured(
+        "n/a: the recognizer's checkpoint does not say"
     )
+    assert metrics.leakage.source.num_images == PEOPLE * IMAGES
+    assert metrics.separability.num_virtual == 6
+    assert (metrics.edits, metrics.utility) == (None, None)
+    assert sorted(pictures.ranking.tolist()) == sorted(np.unique(pictures.faces.labels).tolist())
+    assert pictures.nearest == []  # audit.show_real is off
 
 
-def flat(*colours) -> np.ndarray:
-    return np.stack([np.full((28, 28, 3), colour, np.uint8) for colour in colours])
+def test_real_people_are_compared_with_their_photographs(release_config):
+    config = release_config(
+        "identities.num_virtual=2", f"plan.fill_to={IMAGES + 1}", "release.allow_real=true"
+    )
+    metrics, _ = measured(config)
+    store, source = layout.release_store(config), open_source(config.source)
+    plan, roster = open_plan(store)
+    judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
+    photographs = [source[index] for index in range(len(source))]
+    real_ND = judge.embed(np.stack([face.image_HWC for face in photographs]))
+    genuine = []
+    for row, jpeg in iterate_kept(store, plan):
+        (unit_D,) = judge.embed(np.stack([decode_image(jpeg, row["key"], 1 << 24)]))
+        name = roster.identities[row["identity"]].name
+        own = [source.names[face.label] == name for face in photographs]
+        genuine += (real_ND[own] @ unit_D).tolist()
+    against = metrics.similarity["judge"].made_vs_photographs
+    assert isinstance(against, PairMetrics)
+    assert against.genuine.count == len(genuine) == PEOPLE * IMAGES
+    assert against.genuine.mean == pytest.approx(np.mean(genuine), abs=1e-5)
 
 
-RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+def test_without_a_judge_nobody_looks_for_leaks(release_config):
+    metrics, _ = measured(release_config("judge.checkpoint=null"))
+    assert metrics.leakage == NotMeasured(NO_JUDGE)
+    assert list(metrics.similarity) == ["recognizer"]
 
 
-def test_separated_people():
-    faces = SampledFaces(flat(RED, RED, GREEN, GREEN), np.array([0, 0, 1, 1]))
-    source = SampledFaces(flat(BLUE, BLUE, RED, RED), np.array([0, 0, 1, 1]))
-    figures = similarity_of(faces, source)
-    assert figures["release"]["auc"] == 1.0
-    assert figures["release"]["genuine"]["mean"] == pytest.approx(1)
-    assert figures["nearest_real"]["mean"] == pytest.approx(0.5, abs=1e-3)
-    assert figures["source_nearest_other_person"]["mean"] == pytest.approx(0, abs=1e-3)
-    histogram = figures["release"]["genuine"]["histogram"]
-    assert (len(histogram), sum(histogram)) == (len(BINS) - 1, pytest.approx(1))
+def test_what_a_release_teaches_is_read_and_not_written_again(release_config):
+    config = release_config()
+    build(config, run_units, log=lambda line: None)
+    put_metrics(layout.release_store(config), {layout.UTILITY: to_json(utility())})
+    metrics, _ = measured(config)
+    assert metrics.utility == utility()
+    assert layout.UTILITY not in metrics.files()
 
 
-def test_one_person_is_not_enough_for_pairs():
-    one = SampledFaces(flat(RED, RED), np.array([0, 0]))
-    assert "n/a" in similarity_of(one, one)["release"]["note"]
-
-
-class Unread:
-    """A source that nobody may decode."""
-
-
-def test_pose_says_what_it_needs():
-    faces = SampledFaces(flat(RED), np.array([0]))
-    assert "source.detector" in pose(faces, Unread(), SourceConfig())["note"]
-
-
-def test_throughput_counts_from_first_shot_to_last_commit():
-    shards = [
-        Shard(0, "h", [], Counts(8, 2, 8, 2, 0), Timings(100.0, 110.0, 8.0, 10.0)),
-        Shard(1, "h", [], Counts(10, 0, 10, 0, 0), Timings(105.0, 120.0, 14.0, 15.0)),
-    ]
-    figures = throughput(Manifest("d", "v", "h", shards))
-    assert figures["faces_per_s"] == 1.0
-    assert figures["sampling_share_of_busy_time"] == pytest.approx(22 / 25)
-    assert figures["mean_makers_at_work"] == 1.25
+def test_a_release_is_measured_only_beside_its_own_source(release_config):
+    config = release_config()
+    build(config, run_units, log=lambda line: None)
+    store = layout.release_store(config)
+    plan = sealed_plan(store)
+    other = replace(config, source=replace(config.source, kind="starter", path=None))
+    source = open_source(other.source)
+    with pytest.raises(IntegrityError, match=r"source\.path: holds other faces"):
+        evaluate(other, source, store, plan, collect(store, plan))

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from factory.config import FeaturesConfig
-from factory.errors import CheckpointError, ConfigError
+from factory.errors import CheckpointError
 from factory.evaluation.features import (
     ClipFeatures,
     OnnxFeatures,
     check_networks,
     open_networks,
 )
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.similarity import Properties
 from factory.execution.inline import run_units
-from factory.recognition.embed import Recognizer
 from factory.release import build
 from factory.shards import layout
-from factory.sources import open_source, read_faces
-from factory.store import LocalStore
-from tests.conftest import IMAGES, PX, save_recognizer
+from factory.shards.manifest import read_metrics
+from tests.conftest import PX, save_recognizer
 
 CPU = torch.device("cpu")
 
@@ -77,9 +75,9 @@ def test_onnx_sees_rgb_from_minus_one_to_one_and_any_length_comes_back(means):
     network = OnnxFeatures(means)
     flat = np.zeros((40, 32, 32, 3), np.uint8)
     flat[..., 0] = 255
-    found = network.embed(flat)
-    assert found.shape == (40, 3)
-    np.testing.assert_allclose(found, [[3, -3, -3]] * 40, atol=1e-5)
+    vectors = network.embed(flat)
+    assert vectors.shape == (40, 3)
+    np.testing.assert_allclose(vectors, [[3, -3, -3]] * 40, atol=1e-5)
     assert not network.has_unit_length
 
 
@@ -89,49 +87,25 @@ def test_clip_agrees_with_its_own_preprocessing(clip):
 
     images = faces(3)
     images = np.stack([np.asarray(Image.fromarray(i).resize((16, 16))) for i in images])
-    found = ClipFeatures(clip, CPU).embed(images)
+    vectors = ClipFeatures(clip, CPU).embed(images)
     prepared = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=16)(
         [Image.fromarray(i) for i in images], return_tensors="pt"
     )
     with torch.inference_mode():
         model = CLIPVisionModelWithProjection.from_pretrained(clip).eval()
         wanted = torch.nn.functional.normalize(model(**prepared).image_embeds)
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(vectors, wanted.numpy(), atol=1e-5)
 
 
 def test_a_release_is_compared_in_them(release_config, means, clip):
     config = release_config(f"features.inception={means}", f"features.clip={clip}")
     build(config, run_units, log=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
-    found = json.loads(store.get("metrics/properties.json"))["features"]
-    assert {name: seen["num_made"] for name, seen in found.items()} == {"inception": 12, "clip": 12}
-    assert min(seen["fid"] for seen in found.values()) > 0
+    store = layout.release_store(config)
+    measured = from_json(Properties, read_metrics(store, "properties")).features
+    assert {name: one.num_made for name, one in measured.items()} == {"inception": 12, "clip": 12}
+    assert min(one.fid for one in measured.values()) > 0
     page = store.get(layout.REPORT).decode()
     assert "<td>inception</td>" in page
-
-
-def test_quality_and_a_further_set_stand_beside_the_source(release_config, people, tmp_path):
-    head = save_recognizer(tmp_path / "head", seed=3, quality_head=True)
-    few = f"kind: folder, path: {people}, image_px: {PX}, num_identities: 2"
-    config = release_config(
-        f"features.quality={tmp_path / 'head'}", f"features.reference_sets=[{{{few}}}]"
-    )
-    build(config, run_units, log=lambda line: None)
-    store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
-    found = json.loads(store.get("metrics/properties.json"))
-    recognizer = Recognizer.load(str(tmp_path / "head"), CPU)
-    assert recognizer.sha256 == head
-    source = read_faces(open_source(config.source), 0).images_NHWC
-    scores = recognizer.cr_fiqa(source)
-    wanted = {"mean": pytest.approx(scores.mean(), abs=1e-5), "std": pytest.approx(scores.std())}
-    assert found["quality"]["source"] == wanted
-    other = found["beside"][people.name]
-    assert other["num_images"] == 2 * IMAGES
-    assert other["quality"]["mean"] == pytest.approx(scores[: 2 * IMAGES].mean(), abs=1e-5)
-    assert other["judge"]["num_real"] == 2 * IMAGES
-    page = store.get(layout.REPORT).decode()
-    assert f"judge, against {people.name}" in page
-    assert "<th>CR-FIQA</th>" in page
 
 
 def test_a_recognizer_without_a_head_gives_no_quality(weights):
@@ -146,29 +120,13 @@ def test_quality_of_images_of_another_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("beside", "message"),
-    [
-        (
-            "kind: folder, path: x/source.tar, image_px: 32",
-            r"\[0\]\.path: another set is called 's",
-        ),
-        ("kind: starter, image_px: 64", r"\[0\]\.image_px: got 64; want source\.image_px"),
-    ],
-)
-def test_further_sets_are_checked_with_the_config(release_config, beside, message):
-    beside = beside.replace("32", str(PX))
-    with pytest.raises(ConfigError, match=r"features\.beside" + message):
-        release_config(f"features.reference_sets=[{{{beside}}}]")
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
+    ("paths", "message"),
     [
         ({"inception": "/none.onnx"}, r"features\.inception: no such file"),
         ({"inception": __file__}, r"features\.inception: .* is not a readable \.onnx"),
         ({"clip": "/none"}, r"features\.clip: '/none' has no model\.safetensors"),
     ],
 )
-def test_networks_that_are_not_there(asked, message):
+def test_networks_that_are_not_there(paths, message):
     with pytest.raises(CheckpointError, match=message):
-        open_networks(FeaturesConfig(**asked), CPU)
+        open_networks(FeaturesConfig(**paths), CPU)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from factory.errors import IntegrityError
+from factory.evaluation.metrics.separability import RealStrangers
+from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.separability import audit, separability
 from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.planning.preflight import preflight
@@ -15,34 +17,45 @@ from factory.records import Identity
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
+from tests.planned import request_with
 
 LIMIT = 0.99999
 
 
-def who(index: int, real: float, other: float, attempt: int = 0) -> Identity:
+def person(index: int, real: float, other: float, attempt: int = 0) -> Identity:
     return Identity(index, "virtual", "pca", attempt, real, other, 2)
 
 
-def test_figures_of_three_identities():
-    roster = Roster([who(0, 0.1, 0.2), who(1, 0.3, 0.2, 4), who(2, 0.2, -0.1)], np.eye(3))
-    plan = Plan({"identities": {"max_cosine": 0.4, "proposal": "prototypes"}}, {}, [])
-    found = separability(plan, roster, np.array([0.0, 0.5, 0.39, 0.4]))
-    assert (found["num_virtual"], found["num_redrawn"], found["max_cosine"]) == (3, 1, 0.4)
-    assert found["real_strangers"] == {"num_pairs": 4, "false_match_rate": 0.5}
-    assert found["nearest_real"]["max"] == 0.3
-    assert found["nearest_other"]["mean"] == pytest.approx(0.1)
-    assert found["proposal"]["smallest_possible_cosine"] == -0.5
-    assert found["proposal"]["num_dims"] == 3
+def test_three_identities_and_nobody():
+    people = [person(0, 0.1, 0.2), person(1, 0.3, 0.2, 4), person(2, 0.2, -0.1)]
+    request = request_with(identities={"max_cosine": 0.4, "proposal": "prototypes"})
+    plan = Plan(request, {}, [])
+    measured = separability(plan, Roster(people, np.eye(3)), np.array([0.0, 0.5, 0.39, 0.4]))
+    counts = (measured.num_virtual, measured.num_redrawn, measured.max_cosine)
+    assert counts == (3, 1, 0.4)
+    assert measured.real_strangers == RealStrangers(num_pairs=4, false_match_rate=0.5)
+    assert measured.nearest_real.max == 0.3
+    assert measured.nearest_other.mean == pytest.approx(0.1)
+    assert measured.proposal.smallest_possible_cosine == -0.5
+    assert measured.proposal.num_dims == 3
     nobody = separability(plan, Roster([], np.zeros((0, 3))), np.empty(0))
-    assert nobody["nearest_real"] == {"note": "n/a: no virtual identity"}
-    assert nobody["real_strangers"]["false_match_rate"] is None
+    assert nobody.nearest_real == NotMeasured("n/a: no virtual identity")
+    assert nobody.real_strangers.false_match_rate is None
+    assert nobody.proposal.nearest_of_random is None
+
+
+def test_a_proposal_from_few_axes_is_compared_in_their_dimensions():
+    people = [person(index, 0.1, 0.2) for index in range(3)]
+    plan = Plan(request_with(identities={"proposal": "pca", "pca_dims": 4}), {}, [])
+    measured = separability(plan, Roster(people, np.eye(3, 16)), np.empty(0))
+    assert measured.proposal.num_dims == 5  # a mean and four axes
 
 
 @pytest.fixture
 def planned(release_config):
     config = release_config(f"identities.max_cosine={LIMIT}", "identities.proposal=prototypes")
     inputs, source = preflight(config), open_source(config.source)
-    roster = build_roster(config, open_recognizer(config), source, inputs.max_cosine)
+    roster = build_roster(config, open_recognizer(config), source, inputs.request.max_cosine)
     return config, Plan(inputs.request, {}, []), roster, source
 
 
@@ -50,10 +63,10 @@ def test_an_audit_finds_what_the_gate_found(planned):
     config, plan, roster, source = planned
     store = LocalStore(config.store.url)
     largest = audit(config, plan, roster, source, store)
-    assert largest["real"] == pytest.approx(
+    assert largest.real == pytest.approx(
         max(one.nearest_real_cosine for one in roster.identities), abs=2e-6
     )
-    assert largest["other"] == pytest.approx(
+    assert largest.other == pytest.approx(
         max(one.nearest_other_cosine for one in roster.identities), abs=2e-6
     )
 

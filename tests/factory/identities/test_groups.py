@@ -9,17 +9,13 @@ import pytest
 
 from factory.config import IdentitiesConfig
 from factory.errors import ConfigError, PlanError
-from factory.evaluation.balance import balance
 from factory.execution.inline import run_units
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.proposals import PcaProposal, Pool
-from factory.identities.roster import Roster
-from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.plan_files import open_plan
-from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.factory.identities.test_gate import unit_rows
@@ -149,21 +145,3 @@ def test_quotas_that_cannot_be_are_refused(release_config, settings, error, says
 def test_a_quota_for_nobody_is_refused():
     with pytest.raises(PlanError, match=r"identities\.quotas\.up: nobody .* left, right"):
         Groups(*two_sides(0, 50), {"up": 1.0})
-
-
-def test_crowded_groups_are_seen():
-    def who(index, group):
-        return Identity(index, "virtual", "pca", index, 0.1, 0.2, 1, group=group)
-
-    unit_ND = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    roster = Roster([who(0, "a"), who(1, "a"), who(2, "b"), who(3, "b")], unit_ND)
-    plan = Plan({"identities": {"quotas": {"a": 0.5, "b": 0.5}}}, {}, [])
-    found = balance(plan, roster, 0.9)["groups"]
-    assert found["a"]["mean_cosine_within"] == pytest.approx(0)
-    assert found["b"]["mean_cosine_within"] == pytest.approx(1)
-    assert (found["b"]["share"], found["b"]["quota"], found["b"]["mean_attempts"]) == (
-        0.5,
-        0.5,
-        2.5,
-    )
-    assert "n/a" in balance(plan, Roster([], np.zeros((0, 2))), None)["note"]

@@ -10,9 +10,10 @@ import pytest
 from factory.config import ArmConfig, ClaimConfig, load, load_claim
 from factory.errors import ConfigError
 from factory.sources import open_source
-from factory.studies.claims import decide, examine, line, roster
+from factory.studies import claims
+from factory.studies.claims import decide, examine, line, measure, result_json, roster
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
 
 
@@ -28,16 +29,16 @@ CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
     ],
 )
 def test_the_rule(better, worse, larger, verdict):
-    assert decide(better, worse, larger, min_difference=0.5)["verdict"] == verdict
+    assert decide(better, worse, larger, min_difference=0.5).verdict == verdict
 
 
 def test_the_effect_size_is_cohens_d():
-    found = decide([2.0, 4.0], [0.0, 2.0], True, 0.0)
-    assert found["differences"] == [2.0, 2.0]
-    assert found["effect_size"] == pytest.approx(2.0 / 2**0.5)
+    decision = decide([2.0, 4.0], [0.0, 2.0], True, 0.0)
+    assert decision.differences == [2.0, 2.0]
+    assert decision.effect_size == pytest.approx(2.0 / 2**0.5)
     once = decide([2.0, 2.0], [0.0, 1.0], True, 0.0)
-    assert once["effect_size"] is None
-    assert "measured once" in once["remark"]
+    assert once.effect_size is None
+    assert "measured once" in once.remark
 
 
 @pytest.fixture
@@ -74,38 +75,53 @@ def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
         trained.append(config)
         return {"heldout": {"auc": 0.9 if config.source.kind == "webdataset" else 0.8}}
 
-    said = []
-    found = examine("pair", claim, train, build, said.append)
-    assert found["verdict"] == "holds"
-    assert found["figures"] == {"one": [0.8, 0.8], "two": [0.9, 0.9]}
+    lines = []
+    result = examine("pair", claim, train, build, lines.append)
+    assert result.verdict == "holds"
+    assert result.figures == {"one": [0.8, 0.8], "two": [0.9, 0.9]}
     assert [config.release.seed for config in built] == [7, 8]
     assert {config.identities.num_virtual for config in built} == {3}
     assert [config.training.seed for config in trained] == [7, 8, 7, 8]
     assert len({config.training.out for config in trained}) == 4
     assert trained[2].source.path == f"{claim.out}/pair/two/seed-7/release/made"
-    assert len(said) == 4
-    assert "holds" in line(found)
+    assert len(lines) == 4
+    assert "holds" in line(result)
+    written = result_json(result)
+    assert (written["claim"], written["seeds"], written["verdict"]) == ("pair", [7, 8], "holds")
+    assert written["mean_difference"] == pytest.approx(0.1)
+    assert "decision" not in written
 
 
 def test_a_figure_that_is_not_there_is_named(claim):
-    with pytest.raises(ConfigError, match=r"figure: got 'heldout.auc'.*want a place in pairs"):
+    with pytest.raises(ConfigError, match=r"figure: got 'heldout.auc'.*want a name in pairs"):
         examine("pair", claim, lambda config: {"pairs": {}}, lambda config: Path(), print)
 
 
 def test_what_is_not_built_is_not_run(claim):
     waiting = replace(claim, not_yet="nobody built it")
-    found = examine("pair", waiting, None, None, print)
-    assert (found["verdict"], found["why"]) == ("not yet", "nobody built it")
-    assert line(found).startswith("not yet")
+    result = examine("pair", waiting, None, None, print)
+    assert (result.verdict, result.why) == ("not yet", "nobody built it")
+    assert line(result).startswith("not yet")
+    assert result_json(result)["verdict"] == "not yet"
 
 
 def test_a_roster_is_decided_without_writing(release_config, tmp_path):
     config = release_config("identities.proposal=prototypes", "identities.max_cosine=1.0")
     before = sorted(tmp_path.rglob("*"))
-    found = roster(config)
-    assert found["num_virtual"] == 6
-    assert -1 < found["nearest_other"]["mean"] < 1
+    measured = roster(config)
+    assert measured.num_virtual == 6
+    assert -1 < measured.nearest_other.mean < 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_figure_of_a_roster_is_found_by_its_dotted_name(claim, release_config, monkeypatch):
+    arm = ArmConfig(config="some.yaml")
+    monkeypatch.setattr(claims, "load", lambda path, changes: release_config(*changes))
+    of_roster = replace(claim, measures="roster", figure="nearest_other.mean")
+    figure = measure(of_roster, arm, "out", 3, None, None)
+    assert figure == roster(release_config("release.seed=3")).nearest_other.mean
+    with pytest.raises(ConfigError, match=r"'nearest_other\.low'.* want a name in num_virtual"):
+        measure(replace(of_roster, figure="nearest_other.low"), arm, "out", 3, None, None)
 
 
 @pytest.mark.parametrize(

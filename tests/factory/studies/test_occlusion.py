@@ -8,18 +8,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.config import load
+from factory.config import SourceConfig, load
 from factory.errors import ConfigError, SourceError
+from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import run_units
 from factory.recognition.train import train
-from factory.records import Counts
+from factory.records import Counts, Manifest, Shard, Timings
 from factory.shots.plan import Plan
 from factory.sources import open_source, training_faces
 from factory.store import open_store
 from factory.studies import occlusion
-from factory.studies.occlusion import ORIGINAL, _mixed, check, compare, lines, measure, split
+from factory.studies.occlusion import (
+    ORIGINAL,
+    check,
+    compare,
+    lines,
+    measure,
+    mixed_training,
+    split,
+)
 from tests.conftest import DIM, PX, draw_face, tiny_dotlist
 from tests.editors import save_inpainter
+from tests.planned import request_with
 
 PEOPLE, IMAGES = 4, 6
 
@@ -35,8 +45,9 @@ def config(weights, tmp_path):
             Image.fromarray(draw_face(person, image)).save(folder / f"{image}.png")
     file = tmp_path / "compare.yaml"
     file.write_text("{}\n")
-    twin = save_inpainter(tmp_path / "editor", weights)
-    more = ["editing.method=uvit", f"editing.checkpoint={twin}", "comparison.edits_per_image=[1,2]"]
+    inpainter = save_inpainter(tmp_path / "inpainter", weights)
+    more = ["release.method=edit", "editing.method=uvit", f"editing.checkpoint={inpainter}"]
+    more += ["comparison.edits_per_image=[1,2]"]
     more += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
     more += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]
     more += [f"utility.out={tmp_path / 'learned'}", "utility.seeds=[0]"]
@@ -48,9 +59,7 @@ def config(weights, tmp_path):
 def test_the_last_images_of_everybody_are_kept_aside(config):
     faces, strangers = training_faces(config.source)
     file, probes = split(config, faces, strangers)
-    source = open_source(
-        type(config.source)(kind="folder", path=str(file), image_px=PX)
-    )  # fmt: skip
+    source = open_source(SourceConfig(kind="folder", path=str(file), image_px=PX))
     assert list(source.names) == ["person_0", "person_1"]
     assert len(source) == 2 * (IMAGES - 2)
     assert (source[0].image_HWC == draw_face(0, 0)).all()
@@ -67,19 +76,24 @@ def test_another_split_is_another_file(config):
     faces, strangers = training_faces(config.source)
     first, _ = split(config, faces, strangers)
     assert split(config, strangers, faces)[0] != first  # of the same source
-    probes = replace(config, editing=replace(config.editing, probes=1))
-    assert split(probes, faces, strangers)[0] != first
+    assert split(with_probes(config, 1), faces, strangers)[0] != first
+
+
+def with_probes(config, num_probes):
+    return replace(config, comparison=replace(config.comparison, num_probes=num_probes))
 
 
 def test_a_whole_schedule_is_shortened_by_what_was_kept(config, monkeypatch):
     """Of 8 originals, 1:2 with half of all edits kept are 8 more images."""
     recipe = replace(config.recognizer, epochs=40, warmup_epochs=1, milestones=(24.0, 30.0))
     config = replace(config, recognizer=recipe)
-    plan = Plan({"source": {"num_images": 8}, "release": {}}, {}, [])
-    kept = type("Kept", (), {"counts": Counts(16, 0, 8, 8, 0)})
+    plan = Plan(request_with(source={"num_images": 8}), {}, [])
+    half = Shard(0, "h", [], Counts(16, 0, 8, 8, 0), Timings(0.0, 1.0, 1.0, 1.0))
     monkeypatch.setattr(occlusion.manifest, "sealed_plan", lambda store: plan)
-    monkeypatch.setattr(occlusion.manifest, "collect", lambda store, plan: kept)
-    mixed = _mixed(config, config).recognizer
+    monkeypatch.setattr(
+        occlusion.manifest, "collect", lambda store, plan: Manifest("d", "v", "h", [half])
+    )
+    mixed = mixed_training(config, config).recognizer
     assert (mixed.epochs, mixed.warmup_epochs, mixed.milestones) == (20, 0.5, (12.0, 15.0))
 
 
@@ -90,17 +104,18 @@ def test_all_rows_are_learned_measured_and_found_again(config, tmp_path):
         trained.append(one.training.out)
         return train(one, lambda line: None)
 
-    table = compare(config, run_units, learn, say=lambda line: None)
+    table = compare(config, run_units, learn, log=lambda line: None)
     rows = [ORIGINAL] + [f"{e} 1:{r}" for e in ("classic", "drawn", "uvit") for r in (1, 2)]
     assert list(table) == rows
     assert len(set(trained)) == len(rows)
     for row in table.values():
-        assert 0 <= row["mean"]["closed clean"] <= 1
-        assert 0 <= row["mean"]["eer new 40%"] <= 1
+        assert 0 <= row.mean["closed clean"] <= 1
+        assert 0 <= row.mean["eer new 40%"] <= 1
+        assert (set(row.std), row.seeds) == (set(row.mean), 1)
     dataset = open_store(config.store).below("tiny-comparison")
-    assert json.loads(dataset.get("edits-0.1.0.json")) == json.loads(json.dumps(table))
+    assert json.loads(dataset.get("edits-0.1.0.json")) == to_json(table)
     assert not (tmp_path / "store" / "tiny").exists()  # the dataset itself is left alone
-    again = compare(config, run_units, learn, say=lambda line: None)
+    again = compare(config, run_units, learn, log=lambda line: None)
     assert again == table
     text = "\n".join(lines(table))
     assert "0.592" in text.splitlines()[-2]  # the paper's, beside ours
@@ -129,17 +144,14 @@ def test_figures_of_a_recognizer_that_knows_everybody(config):
 
 
 def test_what_cannot_be_compared_is_refused(config):
-    for editor in (None, "drawn"):
-        other = replace(config, editing=replace(config.editing, editor="drawn"))
-        if editor is None:
-            object.__setattr__(other.editing, "editor", None)
-        with pytest.raises(ConfigError, match=r"editing\.editor: got .* want uvit or controlnet"):
+    for method in ("classic", "drawn"):
+        other = replace(config, editing=replace(config.editing, method=method))
+        with pytest.raises(ConfigError, match=r"editing\.method: got .* want uvit or controlnet"):
             check(other)
     for ratios in ((0,), (1, 1), ()):
-        other = replace(config, editing=replace(config.editing, ratios=ratios))
-        with pytest.raises(ConfigError, match=r"editing\.ratios: got .* want different ones"):
+        other = replace(config, comparison=replace(config.comparison, edits_per_image=ratios))
+        with pytest.raises(ConfigError, match=r"comparison\.edits_per_image: got .* want differ"):
             check(other)
     faces, strangers = training_faces(config.source)
-    many = replace(config, editing=replace(config.editing, probes=5))
     with pytest.raises(SourceError, match="0 people have 7 images"):
-        split(many, faces, strangers)
+        split(with_probes(config, 5), faces, strangers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from dataclasses import replace
 
@@ -12,41 +13,50 @@ from PIL import Image
 
 from factory.config import SourceConfig, load
 from factory.errors import ConfigError
+from factory.evaluation.metrics.json_form import from_json, to_json
+from factory.evaluation.metrics.utility import Utility, UtilityRun
+from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.train import train
-from factory.report.utility import benches, lines, rows
 from factory.studies.utility import gap_to_real, summary, training_sets, utility, with_seed
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 
 
 def run_of(seed, **accuracy):
-    figures = {name: {"accuracy": value, "roc": []} for name, value in accuracy.items()}
-    return {"seed": seed, "images": 10, "identities": 5, "benchmarks": figures}
+    figures = {
+        name: {"accuracy": value, "tar_at_far_1e-2": value / 2, "roc": []}
+        for name, value in accuracy.items()
+    }
+    return UtilityRun(seed, 10, 5, figures)
 
 
 def test_means_over_seeds_and_both_conventions_of_the_gap():
-    found = summary(
+    measured = summary(
+        {"lr": 0.1},
         {
             "real": [run_of(0, lfw=0.9, cfp=0.8), run_of(1, lfw=0.92, cfp=0.82)],
             "release": [run_of(0, lfw=0.8, cfp=0.6), run_of(1, lfw=0.8, cfp=0.6)],
-        }
+        },
     )
-    assert found["sets"]["real"]["average"]["mean"] == pytest.approx(0.86)
-    assert found["sets"]["real"]["average"]["std"] == pytest.approx(0.02 / np.sqrt(2))
-    assert found["sets"]["release"]["benchmarks"]["cfp"]["accuracy"] == {"mean": 0.6, "std": 0.0}
-    assert found["gap_to_real"]["release"]["points"] == pytest.approx(16)
-    assert found["gap_to_real"]["release"]["percent"] == pytest.approx(100 * 0.16 / 0.7)
+    assert measured.sets["real"].average.mean == pytest.approx(0.86)
+    assert measured.sets["real"].average.std == pytest.approx(0.02 / np.sqrt(2))
+    cfp = measured.sets["release"].benchmarks["cfp"]
+    assert cfp.accuracy == MeanStd(0.6, 0.0)
+    assert cfp.tar_at_far == {"1e-2": MeanStd(0.3, 0.0)}
+    assert measured.gap_to_real["release"].points == pytest.approx(16)
+    assert measured.gap_to_real["release"].percent == pytest.approx(100 * 0.16 / 0.7)
+    assert "real" not in measured.gap_to_real
 
 
 def test_the_gap_has_the_sign_of_the_paper():
-    assert gap_to_real(0.9, 0.8)["points"] > 0 > gap_to_real(0.8, 0.9)["points"]
+    assert gap_to_real(0.9, 0.8).points > 0 > gap_to_real(0.8, 0.9).points
 
 
 def test_a_benchmark_that_cannot_be_read_is_left_out_of_means():
     missing = run_of(0, lfw=0.9)
-    missing["benchmarks"]["gone"] = {"note": "n/a: no such file"}
-    found = summary({"real": [missing]})
-    assert list(found["sets"]["real"]["benchmarks"]) == ["lfw"]
-    assert found["sets"]["real"]["average"]["mean"] == 0.9
+    missing.benchmarks["gone"] = NotMeasured("n/a: no such file")
+    measured = summary({}, {"real": [missing]})
+    assert list(measured.sets["real"].benchmarks) == ["lfw"]
+    assert measured.sets["real"].average.mean == 0.9
 
 
 @pytest.fixture
@@ -73,9 +83,9 @@ def config(people, tmp_path):
         "utility.seeds=[0,1]",
     ]
     lost = SourceConfig(pairs=str(tmp_path / "lost.bin"))
-    asked = load(tmp_path / "some.yaml", settings)
-    named = replace(asked.source, path=str(bench), pairs=str(pairs))
-    return replace(asked, utility=replace(asked.utility, benchmarks=[named, lost]))
+    config = load(tmp_path / "some.yaml", settings)
+    readable = replace(config.source, path=str(bench), pairs=str(pairs))
+    return replace(config, utility=replace(config.utility, benchmarks=[readable, lost]))
 
 
 @pytest.fixture
@@ -93,25 +103,26 @@ def release(people, tmp_path):
 
 
 def test_three_sets_two_seeds_and_again(config, release):
-    said = []
-    found = utility(config, release, train, said.append)
-    assert {name: [run["seed"] for run in runs] for name, runs in found["runs"].items()} == {
+    lines: list[str] = []
+    measured = utility(config, release, train, lines.append)
+    assert {name: [run.seed for run in runs] for name, runs in measured.runs.items()} == {
         "real": [0, 1],
         "release": [0, 1],
         "both": [0, 1],
     }
-    counts = {name: (seen["images"], seen["identities"]) for name, seen in found["sets"].items()}
+    counts = {name: (one.images, one.identities) for name, one in measured.sets.items()}
     both = (2 * PEOPLE * IMAGES, 2 * PEOPLE)
     assert counts == {"real": (12, 4), "release": (12, 4), "both": both}
-    assert found["runs"]["real"][0]["benchmarks"]["lost"] == {"note": "n/a: could not be read"}
-    assert any("lost.bin is no file" in line for line in said)
-    assert benches(found) == ["few"]
-    assert len(rows(found)) == 3
-    assert len(lines(found)) == 4
+    unread = measured.runs["real"][0].benchmarks["lost"]
+    assert unread == NotMeasured("n/a: could not be read")
+    assert any("lost.bin is no file" in line for line in lines)
+    assert list(measured.sets["real"].benchmarks) == ["few"]
+    written = json.loads(json.dumps(to_json(measured)))
+    assert from_json(Utility, written).sets == measured.sets
 
     trained = []
-    again = utility(config, release, lambda asked: trained.append(1) or train(asked), said.append)
-    assert again["sets"] == found["sets"]
+    again = utility(config, release, lambda one: trained.append(1) or train(one), lines.append)
+    assert again.sets == measured.sets
     assert len(trained) == 6  # each a resume at its end: no step is taken
     other = replace(config.recognizer, lr=0.2)
     assert with_seed(replace(config, recognizer=other), "x", 0) != with_seed(config, "x", 0)
@@ -122,9 +133,9 @@ def test_sets_are_the_source_the_release_and_both(config, tmp_path):
     assert sets["real"].source.path == config.source.path
     assert sets["release"].source.kind == "webdataset"
     assert not sets["release"].batches.mix
-    (beside,) = sets["both"].batches.mix
-    assert beside.source == sets["release"].source
-    assert not beside.same_people
+    (added,) = sets["both"].batches.mix
+    assert added.source == sets["release"].source
+    assert not added.same_people
 
 
 def test_needs_a_benchmark(config, tmp_path):
@@ -137,7 +148,7 @@ def test_nothing_is_trained_where_no_benchmark_can_be_read(config, release):
     (_, lost) = config.utility.benchmarks
     blind = replace(config, utility=replace(config.utility, benchmarks=[lost]))
     with pytest.raises(ConfigError, match="none can be read"):
-        utility(blind, release, lambda asked: pytest.fail("trained"), lambda line: None)
+        utility(blind, release, lambda one: pytest.fail("trained"), lambda line: None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What is measured of a release, as types: the contents of metrics/*.json."""

@@ -1,0 +1,138 @@
+"""All that is measured of a sealed release; the other metrics are made of these types.
+
+A field has the name of its JSON key; json_form.py writes and reads them. Fractions are of one,
+cosines are between unit vectors of one recognizer, and None means that there is no such thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.separability import Leakage, Separability
+from factory.evaluation.metrics.similarity import Properties, Similarity
+from factory.evaluation.metrics.utility import Utility
+from factory.evaluation.metrics.values import NotMeasured
+
+
+@dataclass(frozen=True)
+class KeptCounts:
+    """Shots planned, and the fraction of all shots that was kept."""
+
+    planned: int
+    kept_fraction: float
+
+
+@dataclass(frozen=True)
+class RecognizerTraining:
+    """How many images of how many people the conditioning recognizer learned from."""
+
+    images: int
+    identities: int
+
+
+@dataclass(frozen=True)
+class YawDeviation:
+    """Standard deviation of yaw in degrees, over all images and within identities."""
+
+    num_images: int
+    num_detected: int
+    yaw_std_deg: float
+    yaw_std_within_identity_deg: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Yaw of the release and of its source."""
+
+    release: YawDeviation | NotMeasured
+    source: YawDeviation | NotMeasured
+
+
+@dataclass(frozen=True)
+class ScoreDeviation:
+    """D_k, the standard deviation of a score within identity k, over identities (METHODS 1)."""
+
+    num_identities: int
+    mean: float
+    std: float
+    of_all_images: float
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How different the images of an identity are."""
+
+    pose: Pose | NotMeasured
+    within_identity: dict[str, ScoreDeviation | NotMeasured]
+    """By score."""
+
+
+@dataclass(frozen=True)
+class GroupBalance:
+    """Size and separability of a group of virtual identities."""
+
+    count: int
+    fraction: float
+    quota: float | None
+    mean_attempts: float
+    mean_cosine_within: float | None
+    nearest_other_mean: float
+    nearest_real_mean: float
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Groups of virtual identities, and how often groups of real people left out were right."""
+
+    left_out_accuracy: float | None
+    groups: dict[str, GroupBalance]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a release was made."""
+
+    wall_s: float
+    busy_s: float
+    sampling_s: float
+    faces_per_s: float
+    sampling_fraction_of_busy_time: float
+    mean_makers_at_work: float
+
+
+@dataclass(frozen=True)
+class EditMetrics:
+    """Edits of one kind: how many, the fraction hidden, and cosines to the original."""
+
+    count: int
+    occluded: float | None
+    original_cosine: float | None
+    visible_cosine: float | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All that is known of a sealed release; each field is a file of metrics/."""
+
+    counts: KeptCounts
+    recognizer_training: RecognizerTraining | NotMeasured
+    similarity: dict[str, Similarity]
+    """By "recognizer" (which conditions) and "judge"."""
+    properties: Properties
+    separability: Separability
+    leakage: Leakage | NotMeasured
+    diversity: Diversity
+    balance: Balance | NotMeasured
+    throughput: Throughput
+    edits: dict[str, EditMetrics] | None = None
+    """By kind and occluded fraction; None where nothing was edited."""
+    utility: Utility | None = None
+    """What jobs.utility has measured of the release, if it was run."""
+
+    def files(self) -> dict[str, Any]:
+        """JSON by file stem of metrics/, of all that `evaluate` measures (so without utility)."""
+        named = {item.name: getattr(self, item.name) for item in fields(self)}
+        del named["utility"]
+        return {stem: to_json(value) for stem, value in named.items() if value is not None}

@@ -1,0 +1,111 @@
+"""How far people of a release are from real people and each other: separability and leakage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factory.evaluation.metrics.values import Distribution, NearestCosines, NotMeasured
+
+
+@dataclass(frozen=True)
+class RealStrangers:
+    """What the gate's limit means: the fraction of pairs of different real people above it."""
+
+    num_pairs: int
+    false_match_rate: float | None
+
+
+@dataclass(frozen=True)
+class ProposalMetrics:
+    """What largest cosines of so many random or perfectly packed directions would be."""
+
+    name: str
+    num_dims: int
+    nearest_of_random: Distribution | None = None
+    smallest_possible_cosine: float | None = None
+
+
+@dataclass(frozen=True)
+class Separability:
+    """How far virtual identities are from real people and from each other."""
+
+    num_virtual: int
+    num_redrawn: int
+    max_cosine: float
+    """The gate's limit."""
+    real_strangers: RealStrangers
+    proposal: ProposalMetrics
+    nearest_real: NearestCosines | NotMeasured
+    nearest_other: NearestCosines | NotMeasured
+
+
+@dataclass(frozen=True)
+class LeakCounts:
+    """Faces, classes or hashes that are nearer to somebody real than strangers are."""
+
+    count: int
+    """All that were compared."""
+    num_strangers: int
+    limit_cosine: float
+    num_leaks: int
+    fraction: float
+    leaks: list[str | int]
+    """Keys of faces, or identities."""
+    nearest: Distribution
+
+
+@dataclass(frozen=True)
+class AuditedSource:
+    """Real images and people that a release was compared with."""
+
+    num_images: int
+    num_people: int
+
+
+@dataclass(frozen=True)
+class FractionAbove:
+    """A cosine, and the fraction of faces whose nearest real face is above it."""
+
+    cosine: float
+    fraction: float
+
+
+@dataclass(frozen=True)
+class PairwiseRates:
+    """Fractions of faces above the cosines that a fraction of stranger pairs exceeds."""
+
+    num_pairs: int
+    at_fmr: dict[str, FractionAbove]
+    """By the fraction of stranger pairs."""
+
+
+@dataclass(frozen=True)
+class NearestPair:
+    """A made face that is among the nearest to somebody real; who that is stays unsaid."""
+
+    kind: str
+    key: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Whether real people show in a release (METHODS 6)."""
+
+    leak_fpir: float
+    max_leak_fraction: float
+    source: AuditedSource
+    strangers: Distribution
+    """Largest cosine of each real image to another person's."""
+    same_person_above: float | None
+    """Fraction of genuine pairs above the faces' limit; None without such pairs."""
+    faces: LeakCounts
+    classes: LeakCounts
+    near_copies: LeakCounts
+    faces_or_near_copies: float
+    pairwise: PairwiseRates | NotMeasured
+    nearest_pairs: list[NearestPair]
+
+    def counts(self) -> dict[str, LeakCounts]:
+        """Leaks by kind."""
+        return {"faces": self.faces, "classes": self.classes, "near_copies": self.near_copies}

@@ -1,0 +1,151 @@
+"""Each image is embedded once in each space; what is broken or changed is not believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from factory.errors import IntegrityError
+from factory.evaluation.embeddings import RecognizerSpace, made_faces, one_ahead, real_faces
+from factory.execution.inline import run_units
+from factory.recognition.embed import Recognizer
+from factory.recognition.external import open_embedder
+from factory.release import build
+from factory.shards import layout
+from factory.shards.manifest import collect, read_plan
+from factory.sources import open_source
+from tests.conftest import draw_face
+
+
+class Never:
+    """A space in which nothing may be embedded."""
+
+    has_unit_length = True
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+
+    def embed(self, images):
+        raise AssertionError("embedded again")
+
+
+@pytest.fixture
+def released(release_config):
+    """(config, store, manifest, the judge's space without the judge) of a published release."""
+    config = release_config()
+    build(config, run_units, log=lambda line: None)
+    store = layout.release_store(config)
+    judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
+    return config, store, collect(store, read_plan(store)), Never(judge.sha256)
+
+
+def test_vectors_are_embedded_once(released):
+    config, store, manifest, never = released
+    source = open_source(config.source)
+    (real,) = real_faces(source, config.source, [never], config.audit.embeddings_dir)
+    assert real.labels.tolist() == [face.label for face in map(source.__getitem__, range(12))]
+    assert real.indices.tolist() == list(range(12))
+    made = made_faces(store, manifest, [never], config.audit.embeddings_dir)
+    assert sum(len(unit.rows) for unit in made) == 12
+    with pytest.raises(AssertionError, match="embedded again"):
+        list(made_faces(store, manifest, [never], None))
+
+
+def test_changed_settings_and_broken_files_are_embedded_again(released):
+    config, store, manifest, never = released
+    source = open_source(config.source)
+    other = replace(config.source, max_pixels=10**6)
+    with pytest.raises(AssertionError, match="embedded again"):
+        real_faces(source, other, [never], config.audit.embeddings_dir)
+    for file in Path(config.audit.embeddings_dir).iterdir():
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(AssertionError, match="embedded again"):
+        real_faces(source, config.source, [never], config.audit.embeddings_dir)
+    with pytest.raises(AssertionError, match="embedded again"):
+        list(made_faces(store, manifest, [never], config.audit.embeddings_dir))
+
+
+def test_a_judge_that_gives_no_numbers_is_refused(released):
+    _, store, manifest, _ = released
+
+    class Broken:
+        sha256 = "broken"
+        has_unit_length = True
+
+        def embed(self, images):
+            unit = np.full((len(images), 4), 0.5, np.float32)
+            unit[1] = np.nan
+            return unit
+
+    with pytest.raises(
+        IntegrityError, match=r"looks at faces gives .* 1 of them not of unit length"
+    ):
+        list(made_faces(store, manifest, [Broken()], None))
+
+
+def test_a_shard_that_was_changed_is_not_audited(released):
+    _, store, manifest, never = released
+    tar = store.root / layout.tar_name(0)
+    tar.chmod(0o644)
+    tar.write_bytes(tar.read_bytes() + b"x")
+    with pytest.raises(IntegrityError, match="does not have its sha256"):
+        list(made_faces(store, manifest, [never], None))
+
+
+def test_vectors_that_are_not_of_unit_length_are_refused_where_they_should_be(released):
+    _, store, manifest, _ = released
+
+    class Short:
+        sha256 = "short"
+        has_unit_length = True
+
+        def embed(self, images):
+            return np.full((len(images), 4), 0.49, np.float32)
+
+    with pytest.raises(IntegrityError, match="4 of them not of unit length"):
+        list(made_faces(store, manifest, [Short()], None))
+
+
+def test_a_space_of_any_length_may_hold_any_finite_vector(released):
+    _, store, manifest, _ = released
+
+    class Long:
+        sha256 = "long"
+        has_unit_length = False
+        last = 7.0
+
+        def embed(self, images):
+            vectors = np.full((len(images), 4), 7.0, np.float32)
+            vectors[-1] = self.last
+            return vectors
+
+    long = Long()
+    assert sum(len(unit.rows) for unit in made_faces(store, manifest, [long], None)) == 12
+    long.last = np.inf
+    with pytest.raises(IntegrityError, match="1 of them not finite"):
+        list(made_faces(store, manifest, [long], None))
+
+
+def test_a_recognizer_is_a_space_of_unit_vectors(weights):
+    recognizer = Recognizer.load(str(weights / "recognizer"), torch.device("cpu"))
+    space = RecognizerSpace(recognizer)
+    images = np.stack([draw_face(0, 0), draw_face(1, 0)])
+    assert space.sha256 == recognizer.sha256
+    assert space.has_unit_length
+    np.testing.assert_array_equal(space.embed(images), recognizer.embed(images))
+
+
+def test_items_come_in_order_one_ahead():
+    begun: list[int] = []
+
+    def numbers():
+        for number in range(3):
+            begun.append(number)
+            yield number
+
+    assert list(one_ahead(numbers())) == [0, 1, 2]
+    assert begun == [0, 1, 2]

@@ -1,0 +1,66 @@
+"""FID, CMMD, precision and recall: closed forms and identities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from factory.evaluation.fidelity import SIGMA, cmmd, fid, fidelity, precision_recall
+from factory.evaluation.metrics.values import NotMeasured
+
+
+def sets(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(300, 12)), 1.3 * rng.normal(size=(250, 12)) + 0.2
+
+
+def test_a_set_is_like_itself():
+    features, _ = sets()
+    assert fid(features, features) == pytest.approx(0, abs=1e-9)
+    assert cmmd(features, features) == pytest.approx(0, abs=1e-9)
+    assert precision_recall(features, features) == (1.0, 1.0)
+
+
+def test_fid_of_gaussians_in_closed_form():
+    """Shifted by d and scaled by s in every dimension: D*d^2 + D*(1-s)^2 times the variance."""
+    base = np.random.default_rng(0).normal(size=(100_000, 3))
+    base = (base - base.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(base.T)).T)
+    assert fid(base, base + 0.5) == pytest.approx(3 * 0.25, rel=1e-6)
+    assert fid(base, 1.5 * base) == pytest.approx(3 * 0.25, rel=1e-6)
+
+
+def test_fid_is_that_of_a_matrix_square_root():
+    linalg = pytest.importorskip("scipy.linalg")
+    a, b = sets()
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    shift = a.mean(0) - b.mean(0)
+    wanted = shift @ shift + np.trace(cov_a + cov_b - 2 * linalg.sqrtm(cov_a @ cov_b).real)
+    assert fid(a, b) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_cmmd_and_neighbourhoods_are_those_of_plain_loops():
+    a, b = (x[:60] for x in sets())
+
+    def kernel(x, y):
+        return np.mean([[np.exp(-((p - q) ** 2).sum() / (2 * SIGMA**2)) for q in y] for p in x])
+
+    wanted = 1000 * (kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))
+    assert cmmd(a, b) == pytest.approx(wanted, rel=1e-6)
+
+    def inside(x, y):
+        distance = [[np.linalg.norm(p - q) for q in y] for p in y]
+        radius = [sorted(row)[3] for row in distance]
+        near = [any(np.linalg.norm(p - q) <= r for q, r in zip(y, radius, strict=True)) for p in x]
+        return np.mean(near)
+
+    assert precision_recall(a, b) == pytest.approx((inside(a, b), inside(b, a)))
+
+
+def test_sets_too_small_say_so():
+    a, b = sets()
+    assert fidelity(a[:3], b) == NotMeasured("n/a: needs 4 images in both sets")
+    measured = fidelity(a[:4], b)
+    assert (measured.num_made, measured.num_real) == (4, 250)
+    assert measured.fid == fid(a[:4], b)
+    assert measured.cmmd == cmmd(a[:4], b)
+    assert (measured.precision, measured.recall) == precision_recall(a[:4], b)

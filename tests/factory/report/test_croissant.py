@@ -1,0 +1,65 @@
+"""croissant.json as mlcroissant reads it, and the shards as `datasets` reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from factory.shards import layout, manifest
+from factory.shards.export import export
+from factory.shards.reader import iterate_kept
+
+
+@pytest.mark.filterwarnings("ignore")  # because mlcroissant's dependencies warn
+def test_mlcroissant_validates_it_and_loads_every_face(release, tmp_path, monkeypatch):
+    import mlcroissant
+    from etils import epath
+
+    unpacking = "mlcroissant._src.operation_graph.operations.extract.EXTRACT_PATH"
+    monkeypatch.setattr(unpacking, epath.Path(tmp_path))  # what CROISSANT_CACHE would say
+
+    dataset = mlcroissant.Dataset(jsonld=release.root / layout.CROISSANT)
+    assert not dataset.metadata.ctx.issues.errors
+    assert not dataset.metadata.ctx.issues.warnings
+    plan = manifest.sealed_plan(release)
+    expected = {row["key"]: row["identity"] for row, _ in iterate_kept(release, plan)}
+    found = {}
+    for record in dataset.records("faces"):
+        assert record["faces/image"].size == (32, 32)
+        found[record["faces/key"].decode()] = record["faces/identity"]
+    assert found == expected
+    written = json.loads(release.get(layout.CROISSANT))
+    assert written["rai:personalSensitiveInformation"]
+    assert written["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_datasets_reads_the_shards_and_the_export(release, tmp_path, monkeypatch):
+    """In a process of its own, because `datasets` decides on import where its cache lies."""
+    export(release, "parquet", tmp_path / "parquet")
+    script = f"""
+import datasets
+def load(kind, files):
+    return datasets.load_dataset(kind, data_files=files, split="train")
+shards = load("webdataset", "{release.root}/data/train-*.tar")
+table = load("parquet", "{tmp_path}/parquet/**/*.parquet")
+print([(row["__key__"], row["cls"], row["jpg"].size) for row in shards])
+print([(row["key"], row["label"], row["image"].size) for row in table])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_DATASETS_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    plan = manifest.sealed_plan(release)
+    expected = [(row["key"], row["identity"], (32, 32)) for row, _ in iterate_kept(release, plan)]
+    shards, table = done.stdout.splitlines()
+    for line in (shards, table):
+        assert sorted(eval(line)) == sorted(expected)

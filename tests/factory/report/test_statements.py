@@ -1,0 +1,84 @@
+"""What a release says of itself in words, and that it says no more than is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from factory.config import EditingConfig
+from factory.evaluation.metrics.release import Balance, GroupBalance, RecognizerTraining
+from factory.evaluation.metrics.values import NotMeasured
+from factory.report.statements import biases, collection, edited_collection, privacy, statements
+from factory.shots.plan import Plan
+from factory.shots.request import SourceRelease, edit_request
+from tests.measured import MISSING, bare_metrics, full_metrics
+from tests.planned import REQUEST, request_with
+
+
+def edits_of(method: str, release: SourceRelease | None = None):
+    """The request of a release of edits."""
+    edits = edit_request(EditingConfig(method=method), None, None)
+    return replace(REQUEST, edits=edits, source=replace(REQUEST.source, release=release))
+
+
+def test_privacy_says_what_is_known_and_no_more():
+    real = privacy(request_with(release={"allow_real": True}), full_metrics())
+    assert real.startswith("This release holds images of real people")
+    unseen = privacy(REQUEST, bare_metrics())
+    assert "below 0.500. No independent recognizer has looked" in unseen
+    audited = privacy(REQUEST, full_metrics())
+    assert "below 0.432. An independent recognizer looked at every face: 3 of 40" in audited
+    assert "0 are near-copies" in audited
+
+
+@pytest.mark.parametrize("holds_real", [False, True])
+def test_privacy_of_edits_is_that_of_the_release_they_edit(holds_real):
+    origin = SourceRelease("people", "0.1.0", "h" * 64, holds_real, "s" * 64)
+    text = privacy(edits_of("drawn", origin), full_metrics())
+    assert ("which holds nobody real" in text) == (not holds_real)
+
+
+def test_groups_are_named_with_their_fractions():
+    assert "unmeasured" in biases(NotMeasured("n/a"))
+    of = {"quota": None, "mean_attempts": 0.0, "mean_cosine_within": None}
+    of |= {"nearest_other_mean": 0.1, "nearest_real_mean": 0.1}
+    groups = {"men": GroupBalance(6, 0.6, **of), "women": GroupBalance(4, 0.4, **of)}
+    assert "men 60.0%, women 40.0%." in biases(Balance(0.9, groups))
+
+
+def test_collection_names_whom_the_recognizer_learned_from_where_its_checkpoint_says():
+    known = collection(REQUEST.source, RecognizerTraining(1000, 77))
+    assert "learned from 1000 images of 77 people" in known
+    assert "beside 12 images of 4 people" in known
+    assert "learned from images of people" in collection(REQUEST.source, MISSING)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (
+            "classic",
+            "turned, mirrored, cropped and made noisy as a whole; metadata/ names",
+        ),
+        ("drawn", "with an occluder painted over a region; metadata/ names the original and"),
+        ("uvit", "with a region redrawn by a diffusion model"),
+    ],
+)
+def test_edits_say_how_they_were_made(method, words):
+    origin = SourceRelease("people", "0.1.0", "h" * 64, False, "s" * 64)
+    request = edits_of(method, origin)
+    text = edited_collection(request.source, request.edits)
+    assert words in text
+    assert "(release people 0.1.0)" in text
+    whole = statements(Plan(request, {}, []), full_metrics())
+    assert whole.collection == text
+    assert whole.labels == "The label is that of the image that was edited."
+
+
+def test_filters_are_named_with_their_limits():
+    filters = {"min_own_cosine": 0.3, "min_sharpness": None}
+    request = request_with(filters=filters)
+    text = statements(Plan(request, {}, []), full_metrics()).filtering
+    assert "min_own_cosine 0.3" in text
+    assert "min_sharpness" not in text
