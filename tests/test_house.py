@@ -64,7 +64,8 @@ def test_factory_imports_only_lower_rooms_and_never_ray_or_jobs(file):
 
 @pytest.mark.parametrize("file", python_files("jobs"), ids=lambda f: f.name)
 def test_jobs_are_short_and_import_no_ray(file):
-    assert len(file.read_text().splitlines()) <= 60
+    limit = 140 if file.name.startswith("_") else 60  # what all jobs share is not a job
+    assert len(file.read_text().splitlines()) <= limit
     assert not any(name.split(".")[0] == "ray" for name in imports(file))
 
 

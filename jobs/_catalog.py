@@ -1,0 +1,61 @@
+"""All jobs in the order of their use, and what a job that there is not was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from factory.errors import ConfigError
+from jobs._job import Job
+
+GROUPS = {
+    "make": ("plan", "release", "pipeline", "personalize", "export"),
+    "train": (
+        "train_recognizer",
+        "train_autoencoder",
+        "train_generator",
+        "train_base",
+        "train_inpainting",
+        "train_controlnet",
+    ),
+    "check": ("verify", "audit", "reproduce"),
+    "measure": (
+        "evaluate",
+        "utility",
+        "verify_recognizer",
+        "compare_personalization",
+        "compare_edits",
+        "claim",
+    ),
+    "operate": (
+        "config",
+        "submit",
+        "status",
+        "gc",
+        "embed",
+        "import_recognizer",
+        "export_recognizer",
+        "pack_weights",
+    ),
+}
+RENAMED = {
+    "finetune_booth": "personalize",
+    "compare_booth": "compare_personalization",
+    "train_text_to_image": "train_base",
+    "train_editor": "train_inpainting",
+    "adopt_recognizer": "import_recognizer",
+}
+
+
+def find(name: str) -> Job:
+    """The job of a name; raises ConfigError with the name that was probably meant."""
+    known = [job for group in GROUPS.values() for job in group]
+    if name in known:
+        job = importlib.import_module(f"jobs.{name}").JOB
+        assert isinstance(job, Job)
+        return job
+    if name in RENAMED:
+        raise ConfigError(f"{name}: renamed to {RENAMED[name]}")
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {close[0]}?" if close else "`python -m jobs` lists all"
+    raise ConfigError(f"{name}: no such job; {hint}")
