@@ -8,8 +8,8 @@ NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personaliza
 """Networks that draw or edit faces; which of them counts is for release.method to say."""
 MEASURING = ("judge", "audit", "features")
 """How what was made is measured."""
-RELEASE = (
-    *("release", "source", *NETWORKS, "identities", "plan", "sampler", "filters", "shards"),
-    *(*MEASURING, "fleet", "compute", "store"),
-)
+SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", *MEASURING)
+"""Of a finished release that is looked at again: what must be as when it was made, and how it is
+measured."""
+RELEASE = (*SEALED, "filters", "shards", "fleet", "compute", "store")
 """Of a release from plan to report."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from factory.config import Config
 from factory.errors import PlanError
 from jobs._job import Job
-from jobs._sections import MEASURING
+from jobs._sections import SEALED
 
 
 def audit_release(config: Config, dry_run: bool) -> None:
@@ -54,7 +54,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
     print("no more leaks than audit.max_leak_fraction allows")
 
 
-JOB = Job(__doc__, audit_release, reads=("release", "source", "recognizer", *MEASURING, "store"))
+JOB = Job(__doc__, audit_release, reads=(*SEALED, "compute", "store"))
 
 if __name__ == "__main__":
     JOB.main()

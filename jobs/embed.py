@@ -31,7 +31,7 @@ def embed(config: Config, dry_run: bool) -> None:
     print(f"wrote {path}: {count} images")
 
 
-JOB = Job(__doc__, embed, reads=("source", "recognizer", "identities", "compute"))
+JOB = Job(__doc__, embed, reads=("source", "recognizer", "identities", "plan", "compute"))
 
 if __name__ == "__main__":
     JOB.main()

@@ -16,7 +16,7 @@ from dataclasses import replace
 from factory.config import Config
 from jobs._arguments import RELEASE_ADDRESS
 from jobs._job import Job
-from jobs._sections import MEASURING, NETWORKS
+from jobs._sections import SEALED
 
 
 def evaluate(release: str, config: Config, dry_run: bool) -> None:
@@ -36,12 +36,9 @@ def evaluate(release: str, config: Config, dry_run: bool) -> None:
     print(f"wrote {store.url}/{layout.REPORT}")
 
 
-JOB = Job(
-    __doc__,
-    evaluate,
-    subjects=(RELEASE_ADDRESS,),
-    reads=("source", *NETWORKS, *MEASURING, "compute", "store"),
-)
+READS = (*SEALED, "compute", "store")
+JOB = Job(__doc__, evaluate, subjects=(RELEASE_ADDRESS,), reads=READS)
+
 
 if __name__ == "__main__":
     JOB.main()

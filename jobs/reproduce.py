@@ -13,7 +13,7 @@ from pathlib import Path
 from factory.config import Config
 from jobs._arguments import Argument, option
 from jobs._job import Job
-from jobs._sections import RELEASE
+from jobs._sections import NETWORKS
 
 
 def reproduce(key: str, config: Config, out: str | None, dry_run: bool) -> None:
@@ -42,9 +42,10 @@ def reproduce(key: str, config: Config, out: str | None, dry_run: bool) -> None:
         sys.exit("error: the plan's own machine gave other bytes; the release was altered")
 
 
+READS = ("release", "source", *NETWORKS, "sampler", "compute", "store")
 KEY = Argument("key", "key of a kept face, as in metadata/*.parquet")
 OUT = option("--out", "file to write the image to", "FILE")
-JOB = Job(__doc__, reproduce, subjects=(KEY,), reads=RELEASE, options=(OUT,))
+JOB = Job(__doc__, reproduce, subjects=(KEY,), reads=READS, options=(OUT,))
 
 if __name__ == "__main__":
     JOB.main()

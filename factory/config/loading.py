@@ -11,6 +11,7 @@ from factory.config.arguments import apply_arguments
 from factory.config.convert import to_object
 from factory.config.field import Names
 from factory.config.reading import Scalar, Tree, read_file
+from factory.config.rules import check_ranges
 from factory.config.schema import Config
 from factory.errors import ConfigError
 
@@ -35,7 +36,9 @@ def typed(schema: type[Schema], path: str | Path, dotlist: Sequence[str]) -> Sch
         needs += [f"and {key}{text}" for (key, _), text in zip(missing[1:], others, strict=True)]
         wanted = " ".join(f"{key}=..." for key, _ in missing)
         raise ConfigError(f"{'; '.join(needs)}; give {wanted}")
-    return cast(Schema, to_object(schema, tree))
+    settings = to_object(schema, tree)
+    check_ranges(settings)
+    return cast(Schema, settings)
 
 
 def required_keys(tree: Tree, key: str = "") -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first rule that does not hold."""
-    _check_ranges(config, "")
+    check_ranges(config)
     _check_names(config.release)
     _check_source(config.source, "source")
     for index, mixed in enumerate(config.batches.mix):
@@ -381,14 +381,15 @@ def _check_reference_sets(sets: list[SourceConfig], image_px: int) -> None:
         taken.append(reference.stem)
 
 
-def _check_ranges(section: Any, prefix: str) -> None:
+def check_ranges(section: Any, prefix: str = "") -> None:
+    """Raise ConfigError for the first value out of the range of its field."""
     for item in dataclasses.fields(section):
         value, name = getattr(section, item.name), prefix + item.name
         if dataclasses.is_dataclass(value):
-            _check_ranges(value, name + ".")
+            check_ranges(value, name + ".")
         elif isinstance(value, list):
             for index, part in enumerate(value):
-                _check_ranges(part, f"{name}[{index}].")
+                check_ranges(part, f"{name}[{index}].")
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN
