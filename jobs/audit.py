@@ -1,4 +1,4 @@
-"""Check that the people of a release are apart from each other and from real people.
+"""Check that nobody in a release is too near anybody else, or a real person.
 
     python -m jobs.audit configs/demo.yaml
 

@@ -1,11 +1,11 @@
-"""Test whether published findings hold here, in small; one file is one finding.
+"""Test whether published findings hold here, in small.
 
     python -m jobs.claim configs/claims/packing.yaml
     python -m jobs.claim configs/claims/*.yaml inputs.faces=FACES [out=runs/claims]
 
-Makes the releases and trainings of all arms and seeds, goes on where it stopped, prints the verdict
-by the rule in factory/studies/claims.py, and writes it to OUT/CLAIM.json. A finding that cannot be
-tested yet is "not yet".
+One file is one finding. Makes the releases and trainings of all arms and seeds, goes on where it
+stopped, prints the verdict by the rule in factory/studies/claims.py, and writes it to
+OUT/CLAIM.json. A finding that cannot be tested yet is "not yet".
 """
 
 from __future__ import annotations

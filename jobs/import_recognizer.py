@@ -1,10 +1,10 @@
-"""Import an insightface model as a recognizer that can condition a generator.
+"""Import an insightface model as a recognizer of the factory.
 
     python -m jobs.import_recognizer configs/recognizer/mini.yaml \\
         recognizer.checkpoint=buffalo_l training.out=runs/imported
 
-The checkpoint it writes has no virtual prototypes and no gradients: propose by pca, and train the
-generator with generator.identity_weight=0.
+It can then condition a generator. The checkpoint it writes has no virtual prototypes and no
+gradients: propose by pca, and train the generator with generator.identity_weight=0.
 """
 
 from __future__ import annotations

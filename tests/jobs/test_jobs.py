@@ -5,27 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from factory.shards import layout
 from factory.store import LocalStore
 from tests.conftest import tiny_dotlist
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "ignore", "-m", *arguments]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
+from tests.jobs.commands import ROOT, command, run
 
 
 @pytest.fixture
@@ -117,7 +104,7 @@ def test_evaluate_needs_a_sealed_release_and_rewrites_only_extras(empty, people,
         (["jobs.status", "{none}"], "no plan.json, so no release was begun here"),
         (["jobs.status", "gs://x"], "error: store.url"),
         (["jobs.verify", "{none}"], "is not what was published"),
-        (["jobs.reproduce", "{yaml}", "000000_0000", "store.url={none}"], "nothing was released"),
+        (["jobs.reproduce", "000000_0000", "{yaml}", "store.url={none}"], "nothing was released"),
         (["jobs.plan", "{yaml}", "estimate.faces_per_s=-1"], "error: estimate.faces_per_s"),
     ],
 )
@@ -175,7 +162,7 @@ def test_a_bucket_from_plan_to_gc(empty, people, weights, s3_endpoint, tmp_path,
     assert made.returncode == 0, made.stderr
     assert "3 of 3" in run("jobs.status", release).stdout
     assert "the release is whole" in run("jobs.verify", release).stdout
-    again = run("jobs.reproduce", empty, "000003_0001", *dotlist)
+    again = run("jobs.reproduce", "000003_0001", empty, *dotlist)
     assert "byte for byte" in again.stdout, again.stderr
     at = {"Bucket": s3_server.BUCKET, "Key": f"{tmp_path.name}/tiny/releases/0.1.0/data/dangling"}
     s3_server.client(s3_endpoint).create_multipart_upload(**at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from factory.config.reference import (
     select,
     shown,
 )
-from factory.config.types import leaves
+from factory.config.types import fields_of, is_section, leaves
 from factory.errors import ConfigError
 from tests.factory.config.test_field import SECTIONS
 
@@ -38,10 +39,6 @@ def test_every_key_of_a_config_is_in_the_reference_once():
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_field_says_what_it_means(section):
-    import dataclasses
-
-    from factory.config.types import fields_of, is_section
-
     assert section.__doc__
     for field in dataclasses.fields(section):
         if not is_section(fields_of(section)[field.name]):
@@ -81,8 +78,10 @@ def test_fields_of_a_base_class_are_explained_too():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "null"), (True, "true"), (0.5, "0.5"), (1.0, "1.0"), (1e-5, "1e-05"), (3, "3")]
-    + [((), "[]"), ((0.0, 1.0), "[0.0, 1.0]"), ("x", "x"), ("", '""'), ("a ", '"a "')],
+    [
+        *[(None, "null"), (True, "true"), (0.5, "0.5"), (1.0, "1.0"), (1e-5, "1e-05"), (3, "3")],
+        *[((), "[]"), ((0.0, 1.0), "[0.0, 1.0]"), ("x", "x"), ("", '""'), ("a ", '"a "')],
+    ],
 )
 def test_defaults_are_shown_as_yaml_has_them(value, text):
     assert shown(value) == text
