@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import time
 
 import pytest
 
 from factory.shards import layout
 from factory.store import LocalStore
 from tests.conftest import tiny_dotlist
-from tests.jobs.commands import ROOT, command, run
+from tests.jobs.commands import run
 
 
 @pytest.fixture
@@ -49,26 +46,20 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
 ):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
-    arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store))
-    slow = (*arguments, "plan.images_per_identity=40", "sampler.num_steps=40")
+    arguments = [empty, *tiny_dotlist(people, weights, store)]
 
-    # Kill the driver as soon as one shard is committed
-    driver = subprocess.Popen(
-        command(*slow), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not release.list(layout.COMMITS) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    # Kill the driver when one shard is committed
+    killed = run("tests.jobs.interrupted", str(int(signal.SIGKILL)), "release", *arguments)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(release.list(layout.COMMITS)) == 1
     assert not release.exists(layout.SUCCESS)
 
     # Resume, and compare with an undisturbed run
-    done = run(*slow)
+    done = run("jobs.release", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "resuming" in done.stdout
+    assert "resuming: 1 of 3" in done.stdout
     other = LocalStore(tmp_path / "other").below(layout.release_prefix("tiny", "0.1.0"))
-    assert run(*slow, f"store.url={tmp_path / 'other'}").returncode == 0
+    assert run("jobs.release", *arguments, f"store.url={tmp_path / 'other'}").returncode == 0
     assert release.get(layout.SUMS) == other.get(layout.SUMS)
 
     # Verify, then flip one byte
@@ -121,20 +112,13 @@ def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
 def test_sigterm_finishes_what_is_in_hand(runner, empty, people, weights, tmp_path):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
-    work = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=40"]
-    work += [f"fleet.runner={runner}", "fleet.num_workers=2"]
-    arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store), *work)
-    driver = subprocess.Popen(
-        command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not release.list(layout.COMMITS) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    driver.terminate()
-    said, error = driver.communicate(timeout=60)
-    assert driver.returncode == 1
-    assert "SIGTERM: finishing the shards in hand" in said
-    assert "the same command goes on from here" in error
+    arguments = [empty, *tiny_dotlist(people, weights, store), f"fleet.runner={runner}"]
+    arguments += ["fleet.num_workers=2", "identities.num_virtual=40"]
+    done = run("tests.jobs.interrupted", str(int(signal.SIGTERM)), "release", *arguments)
+    assert done.returncode == 1
+    assert "SIGTERM: finishing the shards in hand" in done.stdout
+    assert "the same command goes on from here" in done.stderr
+    assert 1 <= len(release.list(layout.COMMITS)) < 20
     assert release.leftovers() == []
     tars = {name[-10:-4] for name in release.list("data/")}
     assert tars == {name[-11:-5] for name in release.list(layout.COMMITS)}  # none half done
