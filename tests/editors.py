@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from factory import checkpoint
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig
 from factory.diffusion.uvit import UViT
 from factory.editing.controlnet import MaskControlNet
 from factory.editing.uvit_inpainting import CHANNELS, init_from, shape_of
@@ -33,8 +33,8 @@ def save_inpainter(folder: Path, weights: Path) -> Path:
 
 def save_controlnet(folder: Path, base_folder: Path) -> Path:
     """A new Mask-ControlNet, whose base has never seen it."""
-    booth = PersonalizationConfig(base=str(base_folder))
-    base = TextToImage(booth, torch.device("cpu"), "fp32")
+    base_model = BaseModelConfig(path=str(base_folder))
+    base = TextToImage(base_model, torch.device("cpu"), "fp32")
     torch.manual_seed(1)
     tensors = MaskControlNet.on(base).state_dict()
     save(folder, "controlnet", tensors, {"image_px": 32}, {"base": base.sha256})

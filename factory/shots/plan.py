@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,8 @@ class UnitPlan:
     request: PlanRequest | LoraRequest
     roster_sha256: dict[str, str]
     units: list[Unit]
-    recorded_hash: str = ""
-    """Of an older plan.json, whose request was spelled otherwise."""
+    recorded_hash: str = field(default="", compare=False)
+    """That of a plan.json which was read: its bytes were spelled by the factory that wrote it."""
 
     @cached_property
     def hash(self) -> str:
@@ -79,7 +79,7 @@ class Plan(UnitPlan):
     def is_tuned_otherwise(self, other: Plan) -> bool:
         """Whether nothing but plan.micro_batch differs."""
         mine = self.request.with_micro_batch(other.request.plan.micro_batch)
-        return Plan(mine, self.roster_sha256, self.units).hash == other.hash
+        return Plan(mine, self.roster_sha256, self.units)._body() == other._body()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
@@ -102,14 +102,14 @@ class LoraPlan(UnitPlan):
 
 
 def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], str]:
-    """(request, roster digests, units, recorded hash of an older plan) of a plan.json."""
+    """(request, roster digests, units, hash) of a plan.json, the request under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
         raise PlanError("plan.json: does not match its own plan_hash; it was edited, restore it")
     units = [Unit(*row) for row in body["units"]]
     if body.get("format") == FORMAT:
-        return body["request"], body["roster"], units, ""
+        return body["request"], body["roster"], units, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
@@ -117,16 +117,16 @@ def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], s
     return with_present_names(body["request"]), body["roster"], units, claimed
 
 
-def first_difference(wanted: Any, found: Any, key: str = "") -> str | None:
+def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
     """'a.b: X there, Y asked for' of the first field in which two requests differ, sorted."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted({*wanted, *found}):
+    if isinstance(wanted, dict) and isinstance(actual, dict):
+        for name in sorted({*wanted, *actual}):
             dotted = f"{key}.{name}" if key else name
-            difference = first_difference(wanted.get(name), found.get(name), dotted)
+            difference = first_difference(wanted.get(name), actual.get(name), dotted)
             if difference:
                 return difference
         return None
-    return None if wanted == found else f"{key}: {found!r} there, {wanted!r} asked for"
+    return None if wanted == actual else f"{key}: {actual!r} there, {wanted!r} asked for"
 
 
 def cut_units(identities: list[Identity], identities_per_unit: int) -> list[Unit]:
@@ -204,8 +204,11 @@ def _prompt(
 def _perturbation_cos(
     sampler: SamplerConfig, identity: Identity, stream: Stream, attempt: int
 ) -> float:
-    """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest / 2)) (IDperturb); the nearest
-    is another identity or, because no gate sees what a turn leads to, a real person."""
+    """Cosine of a random turn, cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle / 2)) (IDperturb).
+
+    The angle is that to the nearest other identity or, because no gate sees what a turn leads to,
+    to the nearest real person.
+    """
     if not sampler.perturb_identity:
         return 1.0
     nearest = max(identity.nearest_other_cosine, identity.nearest_real_cosine)

@@ -123,7 +123,7 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         "identities.proposal=pca",
         "identities.max_cosine=.999",
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     roster = open_plan(store)[1]
     assert Counter(who.group for who in roster.identities) == {"a": 3, "b": 3}
