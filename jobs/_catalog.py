@@ -9,34 +9,15 @@ from factory.errors import ConfigError
 from jobs._job import Job
 
 GROUPS = {
-    "make": ("plan", "release", "pipeline", "personalize", "export"),
+    "make": ("plan", "release", "pipeline", "submit"),
     "train": (
-        "train_recognizer",
-        "train_autoencoder",
-        "train_generator",
-        "train_base",
-        "train_inpainting",
-        "train_controlnet",
+        *("train_recognizer", "train_autoencoder", "train_generator"),
+        *("train_base", "personalize", "train_inpainting", "train_controlnet"),
+        *("import_recognizer", "pack_weights"),
     ),
-    "check": ("verify", "audit", "reproduce"),
-    "measure": (
-        "evaluate",
-        "utility",
-        "verify_recognizer",
-        "compare_personalization",
-        "compare_edits",
-        "claim",
-    ),
-    "operate": (
-        "config",
-        "submit",
-        "status",
-        "gc",
-        "embed",
-        "import_recognizer",
-        "export_recognizer",
-        "pack_weights",
-    ),
+    "check": ("verify", "audit", "reproduce", "verify_recognizer"),
+    "measure": ("evaluate", "utility", "claim", "compare_personalization", "compare_edits"),
+    "operate": ("config", "status", "gc", "export", "export_recognizer", "embed"),
 }
 RENAMED = {
     "finetune_booth": "personalize",
