@@ -13,13 +13,13 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from factory.config import ClaimConfig, Config, PipelineConfig, as_dict
 from factory.errors import FactoryError
-from factory.store import Store
 
 ROOT = Path(__file__).parent.parent
 EXCLUDES = (
@@ -43,7 +43,14 @@ DONE = ("SUCCEEDED", "FAILED", "STOPPED")
 class Client(Protocol):
     """What is used of ray.job_submission.JobSubmissionClient."""
 
-    def submit_job(self, **asked: Any) -> str: ...
+    def submit_job(
+        self,
+        *,
+        entrypoint: str,
+        submission_id: str,
+        runtime_env: dict[str, Any],
+        entrypoint_num_gpus: float | None,
+    ) -> str: ...
     def list_jobs(self) -> Sequence[Any]: ...
     def get_job_info(self, job_id: str) -> Any: ...
     def get_job_logs(self, job_id: str) -> str: ...
@@ -63,31 +70,52 @@ class Request:
 
 
 def request(
-    name: str,
     job: str,
-    configs: dict[str, Any],
-    dotlist: Sequence[str] = (),
+    words: Sequence[str],
+    values: Mapping[str, Any],
+    configs: Mapping[str, Any],
     num_gpus: float = 0.0,
 ) -> Request:
-    """`python -m jobs.<job> FILE DOTLIST` on a cluster, called after `name` and all settings.
+    """`python -m jobs.<job> <words>` on a cluster, called after what it makes and all settings.
 
-    `configs` are the settings of each file that is read there, the job's own first. Raises
-    FactoryError for a file that would not go along. With `num_gpus` the driver is placed where that
-    is free, so that a plan is made on a machine like those of the actors.
+    `configs` are the objects of the config files among the words, `values` what else the words
+    stand for. Raises FactoryError for a file that would not go along. With `num_gpus` the driver is
+    placed where that is free, so that a plan is made on a machine like those of the actors.
     """
-    files = [_in_the_tree(file) for file in configs]
-    settings = json.dumps([job, list(configs.values())], sort_keys=True, default=str)
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    files = {file: _in_the_tree(file) for file in configs}
+    settings = [job, dict(values), [_settings(config) for config in configs.values()]]
+    text = json.dumps(settings, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    name = next((_name(config, Path(file).stem) for file, config in configs.items()), job)
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return Request(
-        shlex.join(["python", "-m", f"jobs.{job}", files[0], *dotlist]),
+        shlex.join(["python", "-m", f"jobs.{job}", *(files.get(word, word) for word in words)]),
         f"{name}-{digest}",
         {"working_dir": str(ROOT), "excludes": list(EXCLUDES), "env_vars": environment},
         num_gpus,
     )
 
 
+def _name(config: Any, stem: str) -> str:
+    """What a job is called in the list of the cluster's jobs."""
+    if isinstance(config, Config):
+        return f"{config.release.dataset}-{config.release.version}"
+    return config.name if isinstance(config, PipelineConfig) else stem
+
+
+def _settings(config: Any) -> list[Any]:
+    """All settings of a config, with the texts of the files that it names."""
+    names: list[str] = []
+    if isinstance(config, PipelineConfig):
+        names = [stage.config for stage in config.stages]
+    if isinstance(config, ClaimConfig):
+        arms = config.arms.values()
+        names = [name for arm in arms for name in (arm.config, arm.release) if name]
+    return [as_dict(config), [Path(ROOT, _in_the_tree(name)).read_text() for name in names]]
+
+
 def _in_the_tree(file: str) -> str:
+    """Path of a config relative to the working tree; raises FactoryError for one outside."""
     path = Path(file).absolute()
     if not path.is_relative_to(ROOT / "configs"):
         raise FactoryError(
@@ -98,8 +126,11 @@ def _in_the_tree(file: str) -> str:
 
 
 def connect_to_jobs(address: str) -> Client:
-    """The job server of a cluster, at http://head:8265. With RAY_AUTH_MODE=token the token of
-    RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH is sent. Raises FactoryError where nothing answers."""
+    """The job server of a cluster, at http://head:8265.
+
+    With RAY_AUTH_MODE=token the token of RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH is sent. Raises
+    FactoryError where nothing answers.
+    """
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # because it tells of every file it packs
@@ -117,38 +148,42 @@ def connect_to_jobs(address: str) -> Client:
 
 def run(
     client: Client,
-    asked: Request,
+    request: Request,
     max_attempts: int,
     out: Callable[[str], None] = print,
     poll_s: float = POLL_S,
 ) -> int:
-    """Submit, or join the attempt that runs, follow its log, and begin again while drivers die; the
-    exit code of the last driver."""
+    """Submit, or join the attempt that runs, and follow its log; the driver's exit code.
+
+    While drivers die it begins again, at most `max_attempts` times in all.
+    """
     if max_attempts < 1:
         raise FactoryError(f"--attempts: got {max_attempts}; want at least 1")
-    for tried in range(1, max_attempts + 1):
-        number, running = standing(client, asked)
-        name = asked.attempt(number)
-        running = running or not _submitted(client, asked, name, poll_s)
+    for count in range(1, max_attempts + 1):
+        number, running = standing(client, request)
+        name = request.attempt(number)
+        running = running or not _submitted(client, request, name, poll_s)
         out(f"following {name}, which runs already" if running else f"submitted {name}")
         code = follow(client, name, out, poll_s)
         if code is not None:
             return code
-        out(f"{name}: its driver died" + ("; again" if tried < max_attempts else ""))
+        out(f"{name}: its driver died" + ("; again" if count < max_attempts else ""))
     return 1
 
 
-def _submitted(client: Client, asked: Request, name: str, poll_s: float) -> bool:
-    """False where somebody else has submitted it in this moment. A head that has just started, on a
-    busy machine, has no agent yet for a while."""
+def _submitted(client: Client, request: Request, name: str, poll_s: float) -> bool:
+    """Submit an attempt; False where somebody else has submitted it in this moment.
+
+    A head that has just started, on a busy machine, has no agent yet for a while.
+    """
     began = time.monotonic()
     while True:
         try:
             client.submit_job(
-                entrypoint=asked.entrypoint,
+                entrypoint=request.entrypoint,
                 submission_id=name,
-                runtime_env=asked.runtime_env,
-                entrypoint_num_gpus=asked.num_gpus or None,
+                runtime_env=request.runtime_env,
+                entrypoint_num_gpus=request.num_gpus or None,
             )
             return True
         except (RuntimeError, ValueError) as error:
@@ -160,12 +195,12 @@ def _submitted(client: Client, asked: Request, name: str, poll_s: float) -> bool
         time.sleep(poll_s)
 
 
-def standing(client: Client, asked: Request) -> tuple[int, bool]:
+def standing(client: Client, request: Request) -> tuple[int, bool]:
     """(number of the attempt to look at, whether it is running): the last one, or a new one."""
     mine = {
         int(job.submission_id.rpartition("-")[2]): _status(job)
         for job in client.list_jobs()
-        if job.submission_id and job.submission_id.rpartition("-")[0] == asked.name
+        if job.submission_id and job.submission_id.rpartition("-")[0] == request.name
     }
     if not mine:
         return 0, False
@@ -174,9 +209,12 @@ def standing(client: Client, asked: Request) -> tuple[int, bool]:
 
 
 def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float) -> int | None:
-    """Print the log of a job as it comes, until it ends; its driver's exit code, None where the
-    driver was killed or never started. Raises FactoryError when no server answers for long."""
-    seen, answered = 0, time.monotonic()
+    """Print the log of a job as it comes, until it ends; the exit code of its driver.
+
+    None where the driver was killed or never started. Raises FactoryError when no server answers
+    for long.
+    """
+    printed, answered = 0, time.monotonic()
     while True:
         try:
             job, log = client.get_job_info(name), client.get_job_logs(name)
@@ -191,9 +229,9 @@ def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float)
         answered = time.monotonic()
         ended = _status(job) in DONE
         whole = len(log) if ended else log.rfind("\n") + 1
-        for line in log[seen:whole].splitlines():
+        for line in log[printed:whole].splitlines():
             out(line)
-        seen = max(seen, whole)
+        printed = max(printed, whole)
         if ended:
             code = _exit_code(job)
             if code is None and job.message:
@@ -215,10 +253,17 @@ def _status(job: Any) -> str:
     return str(getattr(job.status, "value", job.status))
 
 
-def refuse_local_store(store: Store) -> None:
-    """Raise FactoryError for a folder, which every node would have its own of."""
-    if "://" not in store.url:
-        raise FactoryError(
-            f"store.url: got the folder {store.url!r}, which each node has its own of; want "
-            "s3://bucket/prefix, or --shared-folder where all nodes mount it"
-        )
+def refuse_local_folders(values: Mapping[str, Any], configs: Mapping[str, Any]) -> None:
+    """Raise FactoryError for a folder of releases, which every node would have its own of."""
+    urls = {"RELEASE": str(values["release"])} if "release" in values else {}
+    for config in configs.values():
+        if isinstance(config, Config | PipelineConfig):
+            urls["store.url"] = config.store.url
+        if isinstance(config, ClaimConfig):
+            urls["out"] = config.out
+    for key, url in urls.items():
+        if "://" not in url:
+            raise FactoryError(
+                f"{key}: got the folder {url!r}, which each node has its own of; want "
+                "s3://bucket/prefix, or --shared-folder where all nodes mount it"
+            )

@@ -1,4 +1,4 @@
-"""Who makes the units of a plan: this process, or Ray actors."""
+"""What makes the units of a plan: this process, or Ray actors."""
 
 from __future__ import annotations
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from factory.config import Config, absolute
 from factory.errors import ConfigError
-
-Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
-"""A training of the factory: config and log to metrics."""
+from factory.records import Train
 
 
 def train_on_faces(train: Train, config: Config, dry_run: bool, *needs: str) -> None:
-    """Check that the checkpoints of the sections `needs` are there and the source can be read; then
-    train unless it is a dry run, which says what would be learned from."""
+    """Check the checkpoints of the sections `needs` and the source, then train.
+
+    A dry run describes the faces instead of training on them.
+    """
     from factory.checkpoint import read_metadata
     from factory.sources import training_faces
 
@@ -32,14 +31,14 @@ def train_and_print(train: Train, config: Config) -> None:
     """Run a training where compute.num_ranks says, and print its metrics from rank 0."""
     from factory.training.distributed import rank
 
-    metrics = train_where_asked(train, config)
+    metrics = run_training(train, config)
     if rank() == 0:
         print(json.dumps(metrics, indent=2))
         print("wrote", config.training.out)
 
 
-def train_where_asked(train: Train, config: Config) -> dict[str, Any]:
-    """Metrics of a training, here or on a gang of compute.num_ranks."""
+def run_training(train: Train, config: Config) -> dict[str, Any]:
+    """Metrics of a training, in this process or on a gang of compute.num_ranks."""
     from factory.training.distributed import world_size
 
     if config.compute.num_ranks and world_size() > 1:

@@ -1,20 +1,19 @@
-"""Certify a release again: who exists is apart from real people and from each other.
+"""Check that nobody in a release is too near anybody else, or a real person.
 
     python -m jobs.audit configs/demo.yaml
 
 Recomputes every identity's nearest real and nearest other cosine exactly, from the release's
 vectors, the recognizer and the source, and compares them with roster.parquet and with the gate.
-Then embeds the kept faces again and looks for real people in them, in the judge's space. For a
-second opinion:
-
-    python -m jobs.audit configs/demo.yaml judge.checkpoint=dlib
+Then embeds the kept faces again and looks for real people in them, in the judge's space;
+judge.checkpoint=dlib gives a second opinion.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
 from factory.errors import PlanError
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import SEALED
 
 
 def audit_release(config: Config, dry_run: bool) -> None:
@@ -29,16 +28,16 @@ def audit_release(config: Config, dry_run: bool) -> None:
 
     check_weights(config)
     dataset = open_store(config.store).below(config.release.dataset)
-    store = dataset.below(f"releases/{config.release.version}")
+    store = layout.release_store(config)
     if not store.exists(layout.SUMS):
         raise PlanError(f"release.version: {store.url} is not sealed; run jobs.release first")
     (plan, roster), source = open_plan(store), open_source(config.source)
     if dry_run:
+        print("checked; nothing is written")
         return
     largest = audit(config, plan, roster, source, dataset)
-    limit = plan.request.max_cosine
-    if any(who.kind == "virtual" for who in roster.identities):
-        print(f"{len(roster.identities)} identities, gate {limit}")
+    if any(identity.kind == "virtual" for identity in roster.identities):
+        print(f"{len(roster.identities)} identities, gate {plan.request.max_cosine}")
         print(f"largest cosine to a real person {largest.real:.6f}")
         print(f"largest cosine to another       {largest.other:.6f}")
         print("certified")
@@ -49,11 +48,13 @@ def audit_release(config: Config, dry_run: bool) -> None:
         print(NO_JUDGE)
         return
     print(*summary_lines(faces.metrics), sep="\n")
-    for one, other, cosine in faces.lookalikes[:3]:
-        print(f"nearest in the source: {source.keys[one]} and {source.keys[other]}, {cosine:.3f}")
+    for i, j, cosine in faces.lookalikes[:3]:
+        print(f"nearest in the source: {source.keys[i]} and {source.keys[j]}, {cosine:.3f}")
     refuse_leaks(faces.metrics)
     print("no more leaks than audit.max_leak_fraction allows")
 
 
+JOB = Job(__doc__, audit_release, reads=(*SEALED, "compute", "store"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", audit_release)
+    JOB.main()

@@ -1,11 +1,11 @@
-"""Does a published finding hold here, in small? One file is one finding.
+"""Test whether published findings hold here, in small.
 
     python -m jobs.claim configs/claims/packing.yaml
-    python -m jobs.claim configs/claims/*.yaml [out=runs/claims]
+    python -m jobs.claim configs/claims/*.yaml inputs.faces=FACES [out=runs/claims]
 
-Makes the releases and trainings of all arms and seeds, goes on where it stopped, prints the verdict
-by the rule in factory/studies/claims.py, and writes it
-to OUT/CLAIM.json. What is not built is "not yet".
+One file is one finding. Makes the releases and trainings of all arms and seeds, goes on where it
+stopped, prints the verdict by the rule in factory/studies/claims.py, and writes it to
+OUT/CLAIM.json. A finding that cannot be tested yet is "not yet".
 """
 
 from __future__ import annotations
@@ -13,38 +13,44 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from factory.config import Config
-from jobs._command import guarded, parser_of
-from jobs._training import train_where_asked
+from factory.config import ClaimConfig, Config, load, load_claim
+from jobs._job import Job
+from jobs._training import run_training
 from jobs.release import release
 
 
 def build(config: Config) -> Path:
+    """Make a release in a folder of the claim's own, and return its folder."""
     from factory.shards import layout
 
-    release(config, False)  # into a folder of the claim's own
+    release(config, False)
     return Path(
         config.store.url, layout.release_prefix(config.release.dataset, config.release.version)
     )
 
 
-def claim(files: list[str], dotlist: list[str]) -> None:
-    from factory.config import load_claim
+def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
     from factory.recognition.train import train
     from factory.studies.claims import examine, line, result_json
 
-    claims = {Path(file).stem: load_claim(file, dotlist) for file in files}
-    for name, asked in claims.items():
-        result = examine(name, asked, lambda one: train_where_asked(train, one), build, print)
-        out = Path(asked.out)
+    arms = [arm for finding in config.values() for arm in finding.arms.values()]
+    for arm in arms:
+        load(arm.config, arm.set)
+        if arm.release:
+            load(arm.release, arm.release_set)
+    if dry_run:
+        print(f"checked the configs of {len(arms)} arms; nothing is written")
+        return
+    for name, finding in config.items():
+        result = examine(name, finding, lambda one: run_training(train, one), build, print)
+        out = Path(finding.out)
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(result_json(result), indent=1) + "\n")
         print(line(result))
 
 
+JOB = Job(__doc__, claim, load=load_claim, many=True)
+
+
 if __name__ == "__main__":
-    parser = parser_of(__doc__)
-    parser.add_argument("claims", nargs="+", help="YAML files and changes as key=value")
-    given = parser.parse_args().claims
-    changes = [item for item in given if "=" in item]
-    guarded(lambda: claim([item for item in given if "=" not in item], changes))
+    JOB.main()

@@ -1,10 +1,11 @@
-"""DreamBooth, PortraitBooth, ID-Booth and the bare base side by side, on the same people.
+"""Compare DreamBooth, PortraitBooth and ID-Booth on the same people.
 
     python -m jobs.compare_personalization configs/personalization/mini.yaml [section.key=value ...]
 
-Trains a set of LoRAs for each row, makes a release for each of two sets of prompts, and trains
-recognizers on each where utility.benchmarks names pairs; what is made already is found again. The
-figures go to <store>/<dataset>-comparison/comparison-<version>.json.
+The plain base model is a row too. Trains a set of LoRAs for each row, makes a release for each of
+two sets of prompts, and trains recognizers on each where utility.benchmarks names pairs; what is
+made already is found again. The figures go to
+<store>/<dataset>-comparison/comparison-<version>.json.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import functools
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
 from jobs._runners import runner_of
-from jobs._training import train_where_asked
+from jobs._sections import RELEASE
+from jobs._training import run_training
 
 
-def compare_booth(config: Config, dry_run: bool) -> None:
+def compare_personalization(config: Config, dry_run: bool) -> None:
     from factory.recognition.train import train
     from factory.studies.personalization import ROWS, compare, lines
     from factory.synthesis.lora_finetuning import check
@@ -26,9 +28,11 @@ def compare_booth(config: Config, dry_run: bool) -> None:
         plan = check(config)
         print(f"checked; {len(ROWS)} sets of {len(plan.units)} LoRAs would be trained")
         return
-    train_one = functools.partial(train_where_asked, train)
+    train_one = functools.partial(run_training, train)
     print("\n".join(lines(compare(config, runner_of(config), train_one))))
 
 
+JOB = Job(__doc__, compare_personalization, reads=(*RELEASE, "batches", "utility"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", compare_booth)
+    JOB.main()

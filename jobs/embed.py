@@ -1,6 +1,7 @@
-"""Embed a source's faces into a gallery of real people that releases stay away from.
+"""Embed real people into a gallery that releases stay away from.
 
-    python -m jobs.embed CONFIG source.kind=folder source.path=list.tar identities.gallery=list.npy
+    python -m jobs.embed configs/demo.yaml source.kind=folder source.path=list.tar \\
+        identities.gallery=list.npy
 
 Writes unit vectors by the config's recognizer as float16 [images, D]. They tell who these people
 are: guard them as you guard the photographs.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from factory.config import Config
 from factory.errors import ConfigError
-from jobs._command import run
+from jobs._job import Job
 
 
 def embed(config: Config, dry_run: bool) -> None:
@@ -22,11 +23,15 @@ def embed(config: Config, dry_run: bool) -> None:
     if not path or not path.endswith(".npy"):
         raise ConfigError(f"identities.gallery: got {path!r}; want the .npy file to write")
     recognizer, source = open_recognizer(config), open_source(config.source)
-    if not dry_run:
-        faces = embedded(recognizer, source, config.source.max_corrupt_fraction)
-        count = write_gallery(path, (unit_BD for unit_BD, _ in faces), recognizer.sha256)
-        print(f"wrote {path}: {count} images")
+    if dry_run:
+        print("checked; nothing is written")
+        return
+    faces = embedded(recognizer, source, config.source.max_corrupt_fraction)
+    count = write_gallery(path, (unit_BD for unit_BD, _ in faces), recognizer.sha256)
+    print(f"wrote {path}: {count} images")
 
+
+JOB = Job(__doc__, embed, reads=("source", "recognizer", "identities", "plan", "compute"))
 
 if __name__ == "__main__":
-    run(__doc__ or "", embed)
+    JOB.main()

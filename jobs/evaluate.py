@@ -1,11 +1,12 @@
-"""Measure a sealed release, again too: metrics/, report/, card, croissant.json; data stay.
+"""Measure a sealed release, and write its metrics and report anew.
 
     python -m jobs.evaluate runs/releases/demo/releases/0.1.0 configs/demo.yaml
     python -m jobs.evaluate s3://bucket/prefix/demo/releases/0.1.0 configs/demo.yaml \\
         source.detector=face_detection_yunet.onnx features.clip=clip-vit-large-patch14-336
 
-Source and recognizer of the config must be those of the release; the judge may be any other. One
-embedding an image and network is made and kept in audit.embeddings_dir.
+Card and croissant.json are written too; the data stay as they are. Source and recognizer of the
+config must be those of the release; the judge may be any other. One embedding an image and network
+is made and kept in audit.embeddings_dir.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from jobs._command import run_on_release
+from jobs._arguments import RELEASE_ADDRESS
+from jobs._job import Job
+from jobs._sections import SEALED
 
 
-def evaluate(url: str, config: Config, dry_run: bool) -> None:
+def evaluate(release: str, config: Config, dry_run: bool) -> None:
     from factory.planning.preflight import check_weights
     from factory.release import Release, evaluate_and_report
     from factory.shards import layout, manifest
@@ -24,12 +27,18 @@ def evaluate(url: str, config: Config, dry_run: bool) -> None:
     from factory.store import open_store
 
     check_weights(config)
-    source, store = open_source(config.source), open_store(replace(config.store, url=url))
+    source, store = open_source(config.source), open_store(replace(config.store, url=release))
     plan = manifest.sealed_plan(store)
-    if not dry_run:
-        evaluate_and_report(config, source, Release(store, plan, manifest.collect(store, plan)))
-        print(f"wrote {store.url}/{layout.REPORT}")
+    if dry_run:
+        print("checked; nothing is written")
+        return
+    evaluate_and_report(config, source, Release(store, plan, manifest.collect(store, plan)))
+    print(f"wrote {store.url}/{layout.REPORT}")
+
+
+READS = (*SEALED, "compute", "store")
+JOB = Job(__doc__, evaluate, subjects=(RELEASE_ADDRESS,), reads=READS)
 
 
 if __name__ == "__main__":
-    run_on_release(__doc__ or "", evaluate)
+    JOB.main()

@@ -1,10 +1,10 @@
-"""Make an insightface model the recognizer that conditions a generator.
+"""Import an insightface model as a recognizer of the factory.
 
     python -m jobs.import_recognizer configs/recognizer/mini.yaml \\
-        recognizer.checkpoint=buffalo_l training.out=runs/adopted
+        recognizer.checkpoint=buffalo_l training.out=runs/imported
 
-The checkpoint it writes has no virtual prototypes and no gradients: propose by pca, and train the
-generator with generator.identity_weight=0.
+It can then condition a generator. The checkpoint it writes has no virtual prototypes and no
+gradients: propose by pca, and train the generator with generator.identity_weight=0.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from __future__ import annotations
 import json
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
 
 
-def adopt_recognizer(config: Config, dry_run: bool) -> None:
+def import_recognizer(config: Config, dry_run: bool) -> None:
     from factory.recognition.external import describe_embedder
     from factory.recognition.import_onnx import KEY, adopt
 
     describe_embedder(config.recognizer.checkpoint, KEY)
-    if not dry_run:
-        print(json.dumps(adopt(config), indent=2))
-        print("wrote", config.training.out)
+    if dry_run:
+        print("checked; nothing is written")
+        return
+    print(json.dumps(adopt(config), indent=2))
+    print("wrote", config.training.out)
 
+
+JOB = Job(__doc__, import_recognizer, reads=("source", "compute", "training", "recognizer"))
 
 if __name__ == "__main__":
-    run(__doc__ or "", adopt_recognizer)
+    JOB.main()

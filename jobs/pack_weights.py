@@ -1,6 +1,8 @@
-"""Copy a config's checkpoints in bf16 to training.out, with lineages that match.
+"""Copy the checkpoints of a config in bf16 to training.out.
 
-python -m jobs.pack_weights configs/starter.yaml
+    python -m jobs.pack_weights configs/starter.yaml
+
+Their lineages are rewritten to match.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
 
 
 def pack_weights(config: Config, dry_run: bool) -> None:
@@ -25,6 +27,7 @@ def pack_weights(config: Config, dry_run: bool) -> None:
         kind = "recognizer" if role == "judge" else role
         checkpoint.read_metadata(name, kind, f"{role}.checkpoint")
     if dry_run:
+        print("checked; nothing is written")
         return
     sizes = checkpoint.pack(names, Path(config.training.out))
     for role, size in sizes.items():
@@ -32,5 +35,9 @@ def pack_weights(config: Config, dry_run: bool) -> None:
     print(f"{'together':12} {sum(sizes.values()) / 1e6:6.2f} MB in {config.training.out}")
 
 
+JOB = Job(
+    __doc__, pack_weights, reads=("training", "recognizer", "autoencoder", "generator", "judge")
+)
+
 if __name__ == "__main__":
-    run(__doc__ or "", pack_weights)
+    JOB.main()

@@ -1,9 +1,10 @@
-"""Train a LoRA of a text-to-image model for every person of the source (ID-Booth).
+"""Train a LoRA of a text-to-image model for every person (ID-Booth).
 
     python -m jobs.personalize configs/personalization/mini.yaml [section.key=value ...]
 
-A fleet of actors, one person at a time each; every LoRA is committed once to
-<store>/<dataset>/loras/<personalization.loras>, and the same command goes on from there.
+The people are those of the source. A fleet of actors, one person at a time each; every LoRA is
+committed once to <store>/<dataset>/loras/<personalization.loras>, and the same command goes on from
+there.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import json
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
 from jobs._runners import runner_of
 
 
-def finetune_booth(config: Config, dry_run: bool) -> None:
+def personalize(config: Config, dry_run: bool) -> None:
     from factory.synthesis.lora_finetuning import finetune
 
     means = finetune(config, runner_of(config), dry_run=dry_run)
@@ -23,5 +24,22 @@ def finetune_booth(config: Config, dry_run: bool) -> None:
         print(json.dumps(means, indent=2))
 
 
+JOB = Job(
+    __doc__,
+    personalize,
+    reads=(
+        "source",
+        "compute",
+        "base_model",
+        "personalization",
+        "recognizer",
+        "plan",
+        "sampler",
+        "fleet",
+        "store",
+        "release",
+    ),
+)
+
 if __name__ == "__main__":
-    run(__doc__ or "", finetune_booth)
+    JOB.main()

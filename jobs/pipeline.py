@@ -1,19 +1,20 @@
-"""A whole lineage: trainings, release, measurements; what is made already is skipped.
+"""Make a whole lineage: trainings, release, measurements.
 
     python -m jobs.pipeline configs/pipeline/mini.yaml [store.url=s3://faces/made]
-    python -m jobs.submit configs/pipeline/mini.yaml --job pipeline store.url=s3://faces/made ...
+    python -m jobs.submit --job pipeline configs/pipeline/mini.yaml store.url=s3://faces/made
 
-Each stage is recorded in the store when it is whole, with the digest of what it made; the same
-command goes on after a failure, and on another machine fetches the weights that it needs.
+Stages that are finished are skipped. Each stage is recorded in the store when it is whole, with the
+digest of its result; the same command goes on after a failure, and on another machine fetches the
+weights that it needs.
 """
 
 from __future__ import annotations
 
-from jobs._command import guarded, parser_of
+from factory.config import PipelineConfig, load, load_pipeline
+from jobs._job import Job
 
 
-def pipeline(file: str, dotlist: list[str]) -> None:
-    from factory.config import load_pipeline
+def pipeline(config: PipelineConfig, dry_run: bool) -> None:
     from factory.pipeline import run
     from jobs.evaluate import evaluate
     from jobs.release import release
@@ -22,6 +23,11 @@ def pipeline(file: str, dotlist: list[str]) -> None:
     from jobs.train_recognizer import train_recognizer
     from jobs.utility import utility
 
+    for stage in config.stages:
+        load(stage.config, stage.set)
+    if dry_run:
+        print(f"checked the configs of {len(config.stages)} stages")
+        return
     runners = {
         "train_recognizer": lambda config, _: train_recognizer(config, False),
         "train_autoencoder": lambda config, _: train_autoencoder(config, False),
@@ -30,12 +36,11 @@ def pipeline(file: str, dotlist: list[str]) -> None:
         "utility": lambda config, url: utility(url, config, False),
         "evaluate": lambda config, url: evaluate(url, config, False),
     }
-    run(load_pipeline(file, dotlist), runners)
+    run(config, runners)
+
+
+JOB = Job(__doc__, pipeline, load=load_pipeline)
 
 
 if __name__ == "__main__":
-    parser = parser_of(__doc__)
-    parser.add_argument("config", help="YAML file, for instance configs/pipeline/mini.yaml")
-    parser.add_argument("dotlist", nargs="*", metavar="key=value")
-    given = parser.parse_args()
-    guarded(lambda: pipeline(given.config, given.dotlist))
+    JOB.main()

@@ -1,13 +1,16 @@
-"""What a release would take: units, shots, bytes, hours and cost. Nothing is written.
+"""Estimate what a release would take: units, shots, bytes, hours and cost.
 
-python -m jobs.plan configs/demo.yaml estimate.actor_hour=0.05 estimate.gb_month=0.023
-python -m jobs.plan configs/demo.yaml estimate.num_nodes=64 estimate.gpus_per_node=8
+    python -m jobs.plan configs/demo.yaml estimate.actor_hour=0.05 estimate.gb_month=0.023
+    python -m jobs.plan configs/demo.yaml estimate.num_nodes=64 estimate.gpus_per_node=8
+
+Nothing is written. With --dry-run it stops after the checks, before anything is estimated.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import RELEASE
 
 
 def plan(config: Config, dry_run: bool) -> None:
@@ -32,12 +35,16 @@ def plan(config: Config, dry_run: bool) -> None:
         refuse_other_plan(standing, inputs, store)
     print(f"release      {store.url} ({'begun' if standing else 'not begun'})")
     print(f"identities   {describe(config, inputs)}")
-    found = estimate(config, inputs, dataset)
-    print("\n".join(describe_estimate(found, config)))
-    seen = on_a_cluster(found, config)
-    if seen:
-        print("\n".join(describe_forecast(seen, config)))
+    if dry_run:
+        return
+    needs = estimate(config, inputs, dataset)
+    print("\n".join(describe_estimate(needs, config)))
+    forecast = on_a_cluster(needs, config)
+    if forecast:
+        print("\n".join(describe_forecast(forecast, config)))
 
+
+JOB = Job(__doc__, plan, reads=(*RELEASE, "estimate"))
 
 if __name__ == "__main__":
-    run(__doc__ or "", plan)
+    JOB.main()

@@ -1,13 +1,16 @@
 """Make, resume or finish the release a config describes.
 
-python -m jobs.release configs/demo.yaml [section.key=value ...] [--dry-run]
-ray job submit -- python -m jobs.release configs/demo.yaml
+    python -m jobs.release configs/demo.yaml [section.key=value ...] [--dry-run]
+    python -m jobs.submit configs/demo.yaml store.url=s3://bucket/prefix
+
+The same command goes on where it stopped. `python -m jobs.plan` tells what it would take.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import RELEASE
 
 
 def release(config: Config, dry_run: bool) -> None:
@@ -24,5 +27,7 @@ def release(config: Config, dry_run: bool) -> None:
         build(config, run_units, open_galleries=open_galleries, dry_run=dry_run)
 
 
+JOB = Job(__doc__, release, reads=RELEASE)
+
 if __name__ == "__main__":
-    run(__doc__ or "", release)
+    JOB.main()

@@ -1,6 +1,8 @@
-"""Make one published image again from its metadata row, and compare its sha256.
+"""Make one published image again, and compare its sha256.
 
-python -m jobs.reproduce configs/demo.yaml 000012_0003 [section.key=value ...] [--out again.jpg]
+    python -m jobs.reproduce 000012_0003 configs/demo.yaml [section.key=value ...] [--out again.jpg]
+
+The key is that of its row in metadata/*.parquet, which says how it was made.
 """
 
 from __future__ import annotations
@@ -8,16 +10,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from factory.config import Config, load
-from jobs._command import guarded, parser_of
+from factory.config import Config
+from jobs._arguments import Argument, option
+from jobs._job import Job
+from jobs._sections import NETWORKS
 
 
-def reproduce(config: Config, key: str, out: str | None) -> None:
+def reproduce(key: str, config: Config, out: str | None, dry_run: bool) -> None:
     from factory.shards import layout
     from factory.store import open_store
     from factory.synthesis.reproduce import reproduce as make_again
 
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
+    if dry_run:
+        print("checked; nothing is written")
+        return
     made = make_again(config, open_store(config.store).below(prefix), key)
     if out:
         Path(out).write_bytes(made.encoded)
@@ -35,11 +42,10 @@ def reproduce(config: Config, key: str, out: str | None) -> None:
         sys.exit("error: the plan's own machine gave other bytes; the release was altered")
 
 
+READS = ("release", "source", *NETWORKS, "sampler", "compute", "store")
+KEY = Argument("key", "key of a kept face, as in metadata/*.parquet")
+OUT = option("--out", "file to write the image to", "FILE")
+JOB = Job(__doc__, reproduce, subjects=(KEY,), reads=READS, options=(OUT,))
+
 if __name__ == "__main__":
-    parser = parser_of(__doc__)
-    parser.add_argument("config", help="the release's YAML file")
-    parser.add_argument("key", help="key of a kept face, as in metadata/*.parquet")
-    parser.add_argument("dotlist", nargs="*", metavar="section.key=value")
-    parser.add_argument("--out", metavar="FILE", help="write the image")
-    given = parser.parse_args()
-    guarded(lambda: reproduce(load(given.config, given.dotlist), given.key, given.out))
+    JOB.main()

@@ -1,6 +1,8 @@
-"""How far a release is, from its store alone: done, rate, time left, kept share, failures.
+"""Show how far a release is: shards, rate, time left, faces kept, failures.
 
-python -m jobs.status s3://bucket/prefix/demo/releases/0.1.0 [--watch 10] [--actor-hour 0.9]
+    python -m jobs.status s3://bucket/prefix/demo/releases/0.1.0 [--watch 10] [--actor-hour 0.9]
+
+It is read from the store alone, on any machine.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jobs._command import guarded, parser_of
+from jobs._arguments import RELEASE_ADDRESS, option
+from jobs._job import Job
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,28 +28,26 @@ def table(url: str, status: Status, actor_hour: float | None) -> Table:
     return rows
 
 
-def watch(url: str, seconds: float | None, actor_hour: float | None) -> None:
+def status(release: str, watch: float | None, actor_hour: float | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
     from factory.shards.status import StatusReader
     from factory.store import open_url
 
-    reader = StatusReader(open_url(url))
-    status = reader.read()
-    with Live(
-        table(url, status, actor_hour), console=Console(width=100), auto_refresh=False
-    ) as live:
-        while seconds and not status.sealed:
-            time.sleep(seconds)
-            status = reader.read()
-            live.update(table(url, status, actor_hour), refresh=True)
+    reader = StatusReader(open_url(release))
+    state = reader.read()
+    first = table(release, state, actor_hour)
+    with Live(first, console=Console(width=100), auto_refresh=False) as live:
+        while watch and not state.sealed:
+            time.sleep(watch)
+            state = reader.read()
+            live.update(table(release, state, actor_hour), refresh=True)
 
+
+WATCH = option("--watch", "read it again every so often until it is sealed", "SECONDS", float)
+ACTOR_HOUR = option("--actor-hour", "price of an actor's hour, for the cost", "PRICE", float)
+JOB = Job(__doc__, status, subjects=(RELEASE_ADDRESS,), load=None, options=(WATCH, ACTOR_HOUR))
 
 if __name__ == "__main__":
-    parser = parser_of(__doc__)
-    parser.add_argument("release", help="folder or s3:// address of a release")
-    parser.add_argument("--watch", type=float, metavar="SECONDS", help="again until it is sealed")
-    parser.add_argument("--actor-hour", type=float, metavar="PRICE", help="of an actor's hour")
-    given = parser.parse_args()
-    guarded(lambda: watch(given.release, given.watch, given.actor_hour))
+    JOB.main()

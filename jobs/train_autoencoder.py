@@ -1,14 +1,16 @@
-"""Train the autoencoder in whose latents a generator works; the same command resumes.
+"""Train the autoencoder in whose latents a generator works.
 
     python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
 
-With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths.
+The same command resumes. With compute.num_ranks it trains on a gang of Ray actors, one GPU each,
+and survives their deaths.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_on_faces
 
 
@@ -18,5 +20,7 @@ def train_autoencoder(config: Config, dry_run: bool) -> None:
     train_on_faces(train, config, dry_run, "recognizer")
 
 
+JOB = Job(__doc__, train_autoencoder, reads=(*TRAINING, "recognizer", "autoencoder"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_autoencoder)
+    JOB.main()

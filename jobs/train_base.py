@@ -1,23 +1,31 @@
-"""Train a small text-to-image model on captioned faces, written as a Stable Diffusion folder.
+"""Train a small text-to-image model on captioned faces.
 
     python -m jobs.train_base configs/base_model/mini.yaml [section.key=value ...]
 
-Its autoencoder comes first: jobs.train_autoencoder configs/base_model/autoencoder.yaml. The same
-command resumes; with compute.num_ranks it trains on a gang of Ray actors.
+It is written as a Stable Diffusion folder. Its autoencoder comes first: jobs.train_autoencoder
+configs/base_model/autoencoder.yaml. The same command resumes; with compute.num_ranks it trains on a
+gang of Ray actors.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_on_faces
 
 
-def train_text_to_image(config: Config, dry_run: bool) -> None:
+def train_base(config: Config, dry_run: bool) -> None:
     from factory.text_to_image.train_base import train
 
     train_on_faces(train, config, dry_run, "autoencoder")
 
 
+JOB = Job(
+    __doc__,
+    train_base,
+    reads=(*TRAINING, "autoencoder", "base_training", "judge", "personalization"),
+)
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_text_to_image)
+    JOB.main()

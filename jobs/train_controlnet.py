@@ -1,14 +1,16 @@
-"""Train a Mask-ControlNet on a frozen text-to-image model (base_model.path).
+"""Train a Mask-ControlNet on a frozen text-to-image model.
 
     python -m jobs.train_controlnet configs/editing/controlnet.yaml [section.key=value ...]
 
-The same command resumes; with compute.num_ranks it trains on a gang of Ray actors.
+The model is base_model.path. The same command resumes; with compute.num_ranks it trains on a gang
+of Ray actors.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_on_faces
 
 
@@ -20,5 +22,11 @@ def train_controlnet(config: Config, dry_run: bool) -> None:
     train_on_faces(train, config, dry_run)
 
 
+JOB = Job(
+    __doc__,
+    train_controlnet,
+    reads=(*TRAINING, "base_model", "base_training", "inpainting_training"),
+)
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_controlnet)
+    JOB.main()

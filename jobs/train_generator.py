@@ -1,16 +1,18 @@
-"""Train the diffusion model that draws a person from an embedding; the same command resumes.
+"""Train the diffusion model that draws a person from an embedding.
 
     python -m jobs.train_generator configs/generator/mini.yaml [training.out=runs/generator]
     python -m jobs.train_generator configs/generator/vigface.yaml compute.num_ranks=8
 
-With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths;
-`torchrun --nproc-per-node N -m jobs.train_generator CONFIG` does without Ray.
+The same command resumes. With compute.num_ranks it trains on a gang of Ray actors, one GPU each,
+and survives their deaths; `torchrun --nproc-per-node N -m jobs.train_generator CONFIG` does without
+Ray.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_on_faces
 
 
@@ -21,5 +23,7 @@ def train_generator(config: Config, dry_run: bool) -> None:
     train_on_faces(train, config, dry_run, "recognizer", *latents)
 
 
+JOB = Job(__doc__, train_generator, reads=(*TRAINING, "recognizer", "autoencoder", "generator"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_generator)
+    JOB.main()

@@ -1,22 +1,30 @@
-"""Train the network that redraws a region of a face, from a generator (Mask-ControlNet's twin).
+"""Train the network that redraws a region of a face.
 
     python -m jobs.train_inpainting configs/editing/inpainting.yaml [section.key=value ...]
 
-The same command resumes; with compute.num_ranks it trains on a gang of Ray actors.
+It begins with the weights of a generator. The same command resumes; with compute.num_ranks it
+trains on a gang of Ray actors.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_on_faces
 
 
-def train_editor(config: Config, dry_run: bool) -> None:
+def train_inpainting(config: Config, dry_run: bool) -> None:
     from factory.editing.uvit_inpainting import train
 
     train_on_faces(train, config, dry_run, "recognizer", "generator")
 
 
+JOB = Job(
+    __doc__,
+    train_inpainting,
+    reads=(*TRAINING, "recognizer", "autoencoder", "generator", "inpainting_training"),
+)
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_editor)
+    JOB.main()

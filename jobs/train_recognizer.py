@@ -1,16 +1,18 @@
-"""Train a recognizer with real and virtual prototypes; the same command resumes.
+"""Train a recognizer with real and virtual prototypes.
 
     python -m jobs.train_recognizer configs/recognizer/mini.yaml [training.out=runs/recognizer]
     python -m jobs.train_recognizer configs/recognizer/casia_r50.yaml compute.num_ranks=8
     torchrun --nproc-per-node 8 -m jobs.train_recognizer configs/recognizer/casia_r50.yaml
 
-With compute.num_ranks it trains on a gang of Ray actors, one GPU each, and survives their deaths.
+The same command resumes. With compute.num_ranks it trains on a gang of Ray actors, one GPU each,
+and survives their deaths.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from jobs._command import run
+from jobs._job import Job
+from jobs._sections import TRAINING
 from jobs._training import train_and_print
 
 
@@ -26,5 +28,7 @@ def train_recognizer(config: Config, dry_run: bool) -> None:
     train_and_print(train, config)
 
 
+JOB = Job(__doc__, train_recognizer, reads=(*TRAINING, "batches", "recognizer"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", train_recognizer)
+    JOB.main()

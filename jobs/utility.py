@@ -1,6 +1,7 @@
-"""What a release teaches: train on it, on the config's source, and on both; verify all alike.
+"""Measure what recognizers learn from a release, from real faces, from both.
 
-    python -m jobs.utility runs/releases/demo/releases/0.1.0 configs/utility/mini.yaml
+    python -m jobs.utility runs/releases/demo/releases/0.1.0 configs/utility/mini.yaml \\
+        source.path=FACES "utility.benchmarks[0].pairs=lfw.bin"
 
 Recipe, source, benchmarks and seeds are those of the config. The same command goes on where it
 stopped, and with compute.num_ranks each training runs on a gang of Ray actors. The figures land in
@@ -12,11 +13,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from jobs._command import run_on_release
-from jobs._training import train_where_asked
+from jobs._arguments import RELEASE_ADDRESS
+from jobs._job import Job
+from jobs._sections import TRAINING
+from jobs._training import run_training
 
 
-def utility(url: str, config: Config, dry_run: bool) -> None:
+def utility(release: str, config: Config, dry_run: bool) -> None:
     from factory.evaluation.metrics.json_form import to_json
     from factory.recognition.train import check, train
     from factory.report.utility import lines
@@ -25,17 +28,25 @@ def utility(url: str, config: Config, dry_run: bool) -> None:
     from factory.store import open_store
     from factory.studies.utility import utility as measure
 
-    store = open_store(replace(config.store, url=url))
+    store = open_store(replace(config.store, url=release))
     plan = manifest.sealed_plan(store)
     check(config)
     if dry_run:
+        print("checked; nothing is written")
         return
-    release = local_copy(store, plan, f"{config.utility.out}/releases")
-    measured = measure(config, release, lambda asked: train_where_asked(train, asked), print)
+    folder = local_copy(store, plan, f"{config.utility.out}/releases")
+    measured = measure(config, folder, lambda one: run_training(train, one), print)
     manifest.put_metrics(store, {layout.UTILITY: to_json(measured)})
     manifest.seal_extras(store)
     print(*lines(measured), sep="\n")
 
 
+JOB = Job(
+    __doc__,
+    utility,
+    subjects=(RELEASE_ADDRESS,),
+    reads=(*TRAINING, "batches", "recognizer", "utility", "store"),
+)
+
 if __name__ == "__main__":
-    run_on_release(__doc__ or "", utility)
+    JOB.main()

@@ -1,17 +1,20 @@
 """Re-read every byte of a sealed release against its digests.
 
-python -m jobs.verify runs/releases/demo/releases/0.1.0
-python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0
+    python -m jobs.verify runs/releases/demo/releases/0.1.0
+    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0
+
+It exits with 1 and names the files that are wrong.
 """
 
 from __future__ import annotations
 
 import sys
 
-from jobs._command import guarded, parser_of
+from jobs._arguments import RELEASE_ADDRESS
+from jobs._job import Job
 
 
-def verify(url: str) -> None:
+def verify(release: str) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -28,16 +31,15 @@ def verify(url: str) -> None:
             count = done
             bar.update(task, completed=done, total=total)
 
-        problems = verify_release(open_url(url), on_file)
+        problems = verify_release(open_url(release), on_file)
     for problem in problems:
         print("wrong:", problem)
     if problems:
-        sys.exit(f"error: {url} is not what was published ({len(problems)} problems)")
-    print(f"{url}: {count} files have their sha256, the release is whole")
+        sys.exit(f"error: {release} is not what was published ({len(problems)} problems)")
+    print(f"{release}: {count} files have their sha256, the release is whole")
 
+
+JOB = Job(__doc__, verify, subjects=(RELEASE_ADDRESS,), load=None)
 
 if __name__ == "__main__":
-    parser = parser_of(__doc__)
-    parser.add_argument("release", help="folder or s3:// address of a sealed release")
-    arguments = parser.parse_args()
-    guarded(lambda: verify(arguments.release))
+    JOB.main()

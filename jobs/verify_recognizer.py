@@ -1,9 +1,11 @@
-"""Measure a recognizer on pairs: accuracy by folds, AUC, EER, FDR, FMR100/1000, TAR at FAR.
+"""Measure a recognizer on pairs of faces, as on LFW.
 
     python -m jobs.verify_recognizer configs/recognizer/mini.yaml \\
         recognizer.checkpoint=runs/mini/recognizer source.path=test.tar source.pairs=pairs.txt
     python -m jobs.verify_recognizer configs/recognizer/casia_r50.yaml source.pairs=lfw.bin
     python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
+
+Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 
 from factory.config import Config
 from factory.errors import ConfigError
-from jobs._command import run
+from jobs._job import Job
 
 
 def verify_recognizer(config: Config, dry_run: bool) -> None:
@@ -28,10 +30,13 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
     describe_embedder(name, key)
     pairs = open_pairs(source)
     if dry_run:
+        print("checked; nothing is written")
         return
     embedder = open_embedder(name, pick_device(config.compute), key)
     print(json.dumps(verify_pairs(embedder, pairs), indent=2))
 
 
+JOB = Job(__doc__, verify_recognizer, reads=("source", "recognizer", "compute"))
+
 if __name__ == "__main__":
-    run(__doc__ or "", verify_recognizer)
+    JOB.main()

@@ -88,7 +88,8 @@ def test_no_package_hides_a_module_behind_a_function_of_its_name():
 
 @pytest.mark.parametrize("file", python_files("jobs"), ids=lambda f: f.name)
 def test_jobs_are_short_and_import_no_ray(file):
-    assert len(file.read_text().splitlines()) <= 60
+    limit = 140 if file.name.startswith("_") else 60  # what all jobs share is not a job
+    assert len(file.read_text().splitlines()) <= limit
     assert not any(name.split(".")[0] == "ray" for name in imports(file))
 
 

@@ -10,7 +10,7 @@ from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
-from factory.config.loading import absolute, as_dict, load
+from factory.config.loading import absolute, as_dict, as_yaml, load
 from factory.config.models import AutoencoderConfig, GeneratorConfig, JudgeConfig, RecognizerConfig
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.release import (
@@ -62,6 +62,7 @@ __all__ = [
     "UtilityConfig",
     "absolute",
     "as_dict",
+    "as_yaml",
     "load",
     "load_claim",
     "load_pipeline",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from factory.config.field import knob
+from factory.config.field import file_path, knob
 from factory.config.loading import typed
 from factory.errors import ConfigError
 
@@ -15,19 +17,20 @@ from factory.errors import ConfigError
 class ArmConfig:
     """One side of a comparison: a training, or only a roster, and the release it may learn from."""
 
-    config: str = "configs/demo.yaml"
+    config: str = file_path("configs/demo.yaml")
     """YAML file that the arm starts from, relative to where the job is run."""
     set: tuple[str, ...] = ()
-    """Changes as section.key=value; {release} stands for the folder of the arm's release."""
-    release: str | None = None
+    """Changes as section.key=value; {release} stands for the folder of the arm's release, {NAME}
+    for an input of the claim."""
+    release: str | None = file_path()
     """YAML file of a release that is made first, with the seed of the comparison; None: none."""
     release_set: tuple[str, ...] = ()
-    """Changes to that."""
+    """Changes to that; {NAME} stands for an input of the claim."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimConfig:
-    """A finding, its arms, and the rule."""
+    """A published finding, the arms that are compared, and the rule that decides."""
 
     finding: str = ""
     """What is claimed, in one sentence."""
@@ -46,17 +49,19 @@ class ClaimConfig:
     """Arm that the finding says is the better one."""
     worse: str = ""
     """Arm it is compared with."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Files that the arms read, by the names that they call them; given as inputs.NAME=..."""
     arms: dict[str, ArmConfig] = field(default_factory=dict)
     """All arms by name; those not compared are only reported."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each arm is measured with each seed; the differences are those at equal seeds."""
     min_difference: float = knob(0.0, low=0.0)
     """Mean difference from which the finding counts as seen."""
-    out: str = "runs/claims"
+    out: str = file_path("runs/claims")
     """Folder of releases, trainings and verdicts; the same command goes on in it."""
 
 
-def load_claim(path: str | Path, dotlist: list[str] | None = None) -> ClaimConfig:
+def load_claim(path: str | Path, dotlist: Sequence[str] | None = None) -> ClaimConfig:
     """Read and check a claim; raises ConfigError in one line."""
     claim = typed(ClaimConfig, path, dotlist or [])
     if claim.not_yet is None:
@@ -68,9 +73,30 @@ def load_claim(path: str | Path, dotlist: list[str] | None = None) -> ClaimConfi
                 )
         if len(claim.seeds) < 2:
             raise ConfigError(f"seeds: got {len(claim.seeds)}; want at least two")
-    for name, arm in claim.arms.items():
-        if arm.release is None and any("{release}" in change for change in arm.set):
-            raise ConfigError(f"arms.{name}.set: names {{release}}, but the arm has no release")
     if not claim.finding:
         raise ConfigError("finding: nothing given; want the claim in one sentence")
-    return claim
+    arms = {name: _with_inputs(claim, name, arm) for name, arm in claim.arms.items()}
+    return replace(claim, arms=arms)
+
+
+def _with_inputs(claim: ClaimConfig, name: str, arm: ArmConfig) -> ArmConfig:
+    """An arm with its inputs in place of their names; {release} stays until there is one."""
+
+    def filled(key: str, text: str, made: tuple[str, ...]) -> str:
+        for word in re.findall(r"\{([\w-]+)\}", text):
+            if word in claim.inputs:
+                text = text.replace(f"{{{word}}}", claim.inputs[word])
+            elif word == "release" and word not in made:
+                raise ConfigError(
+                    f"arms.{name}.{key}: names {{release}}, but the arm has no release"
+                )
+            elif word not in made:
+                raise ConfigError(f"arms.{name}.{key}: names {{{word}}}; give inputs.{word}=...")
+        return text
+
+    made = () if arm.release is None else ("release",)
+    return replace(
+        arm,
+        set=tuple(filled("set", text, made) for text in arm.set),
+        release_set=tuple(filled("release_set", text, ()) for text in arm.release_set),
+    )

@@ -1,4 +1,4 @@
-"""Who works on a release, and what `estimate` reckons with; nothing here changes a byte."""
+"""The processes that make a release, and the figures that `jobs.plan` estimates with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class FleetConfig:
-    """Who works; nothing here changes a byte of the release."""
+    """The processes that make a release.
+
+    Nothing here changes a byte of it.
+    """
 
     runner: Literal["ray", "inline"] = "ray"
     """ray: actors; inline: the same plan in this process, for debugging."""
@@ -50,10 +53,13 @@ class FleetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateConfig:
-    """What `jobs.plan` reckons with, on a cluster that need not exist; changes nothing that is made."""
+    """The figures that `jobs.plan` estimates hours and cost with.
+
+    The cluster need not exist, and nothing here changes what is made.
+    """
 
     num_nodes: int | None = knob(None, low=1, high=100_000)
-    """Nodes; None: only one actor's hours are reckoned."""
+    """Nodes; None: the hours of one actor are estimated."""
     gpus_per_node: int = knob(1, low=1)
     """GPUs of a node, shared by actors of fleet.gpus_per_actor."""
     open_s: float = knob(30.0, low=0.0)
@@ -61,11 +67,11 @@ class EstimateConfig:
     node_start_s: float = knob(180.0, low=0.0)
     """Seconds until a preempted node is replaced."""
     preemptions_per_day: float = knob(0.0, low=0.0)
-    """How often a node is taken away a day, on average."""
+    """Times a day that a node is taken away, on average."""
     upload_bytes_per_s: float = knob(100e6, low=1.0)
     """Rate of a node to the store."""
     driver_s: float = knob(0.003, low=0.0)
-    """Seconds of the driver for a unit; 3.0 ms were measured (tests/benchmarks/test_protocol)."""
+    """Seconds of the driver for a unit; 3 ms were measured (tests/benchmarks/test_protocol)."""
     faces_per_s: float | None = knob(None, low=1e-6)
     """Shots an actor makes a second; None: as measured in the dataset's last release."""
     kept_fraction: float | None = knob(None, low=1e-6, high=1.0)
@@ -73,7 +79,7 @@ class EstimateConfig:
     face_bytes: int | None = knob(None, low=1)
     """Bytes of a stored face with its labels; None: as measured in the dataset's last release."""
     actor_hour: float | None = knob(None, low=0.0)
-    """Price of an actor's hour, in any currency; None: no cost is reckoned."""
+    """Price of an actor's hour, in any currency; None: no cost is estimated."""
     node_hour: float | None = knob(None, low=0.0)
     """Price of a node's hour, for estimate.num_nodes."""
     gb_month: float | None = knob(None, low=0.0)

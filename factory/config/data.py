@@ -1,4 +1,4 @@
-"""Faces that are learned from: sources, and how they reach a training in batches."""
+"""Faces to learn from: sources, and how they reach a training in batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """Faces that exist: the people a recognizer learns and virtual people must differ from."""
+    """Real faces: to learn from, and to stay away from."""
 
     kind: Literal["starter", "folder", "webdataset", "recordio"] = "starter"
     """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
@@ -34,7 +34,7 @@ class SourceConfig:
     max_pixels: int = knob(50_000_000, low=1)
     """Images with more pixels than this are counted as corrupt, never decoded."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
-    """Share of unreadable images above which the source is refused."""
+    """Fraction of unreadable images above which the source is refused."""
     num_identities: int | None = knob(None, low=1)
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)
@@ -106,8 +106,8 @@ class AugmentConfig:
     """Augmentation of recognizer batches; flip is always on."""
 
     crop: float = knob(1.0, low=0.5, high=1.0)
-    """Smallest side of a random crop, as a share of the image; 1 switches it off."""
+    """Smallest side of a random crop, as a fraction of the image; 1 switches it off."""
     erase: float = knob(0.0, low=0.0, high=0.5)
-    """Largest erased share of the area; 0 switches it off."""
+    """Largest erased fraction of the area; 0 switches it off."""
     jitter: float = knob(0.0, low=0.0, high=1.0)
     """Strength of brightness, contrast and saturation jitter; 0 switches it off."""

@@ -15,10 +15,10 @@ SPARING = ("hat", "bangs", "scarf", "background")
 
 @dataclass(frozen=True, kw_only=True)
 class RegionsConfig:
-    """Which regions of a face are redrawn, and how it is found where they lie."""
+    """Which regions of a face are redrawn, and how they are found."""
 
     kinds: tuple[str, ...] = KINDS
-    """What is redrawn, one kind drawn for each image; repeated values come more often."""
+    """Regions to redraw, one for each image at random; repeated values come more often."""
     soft_px: float = knob(1.5, low=0.5, high=64.0)
     """Width of a region's edge, pixels."""
     points: Literal["template", "detector"] = "template"
@@ -38,8 +38,10 @@ class RegionsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InpaintingTrainingConfig(RegionsConfig):
-    """How a network learns to redraw a region of a face (Mask-ControlNet): jobs.train_inpainting,
-    jobs.train_controlnet."""
+    """How a network learns to redraw a region of a face (Mask-ControlNet).
+
+    For jobs.train_inpainting and jobs.train_controlnet.
+    """
 
     captioner: str | None = file_path()
     """Folder of a BLIP as transformers saves it, which says what is in the training images of a
@@ -48,11 +50,11 @@ class InpaintingTrainingConfig(RegionsConfig):
     """What the ControlNet learns from: (mask, image without the region), as it is used, or the
     paper's (image without the region, whole image), which teaches copying."""
     drawn: float = knob(0.5, low=0.0, high=1.0)
-    """Share of training images that get a painted occluder, to be learned from what is beside it;
+    """Fraction of training images that get a painted occluder, which is redrawn from what is left;
     the others are learned as they are, region by region."""
     max_occluded_fraction: float = knob(0.6, low=0.05, high=0.9)
-    """Largest fraction of the face that a region hides in training; it is reached over the first half
-    of the steps (curriculum)."""
+    """Largest fraction of the face that a region hides in training; it is reached over the first
+    half of the steps (curriculum)."""
     epochs: float = knob(10.0, low=0.0)
     """Passes over the source; each image or its mirror."""
     batch_size: int = knob(64, low=1)
@@ -60,7 +62,7 @@ class InpaintingTrainingConfig(RegionsConfig):
     lr: float = knob(4e-4, low=0.0)
     """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
     identity_dropout: float = knob(0.2, low=0.0, high=1.0)
-    """Share of training images for which jobs.train_inpainting does not tell whose face it is, for
+    """Fraction of training images that jobs.train_inpainting shows without their identity, for
     classifier-free guidance. (A ControlNet's captions have base_training.caption_dropout.)"""
     region_weight: float = knob(4.0, low=0.0)
     """Weight of the error in the region, beside 1 everywhere."""
@@ -70,12 +72,15 @@ class InpaintingTrainingConfig(RegionsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class EditingConfig(RegionsConfig):
-    """For release.method=edit: faces that exist, with accessories, hair, clothes or background redrawn or
-    painted, or the whole image changed as classic augmentation does (Mask-ControlNet)."""
+    """How the faces of the source are edited, for release.method=edit (Mask-ControlNet).
+
+    Accessories, hair, clothes or background are redrawn or painted, or the whole image is changed
+    as classic augmentation does.
+    """
 
     method: Literal["uvit", "controlnet", "drawn", "classic"] = "drawn"
-    """What edits the faces of the source. uvit: the generator's own network, shown
-    what stays (jobs.train_inpainting); controlnet: an adapter and a ControlNet on base_model
+    """Method that edits the faces of the source. uvit: the generator's own network, shown what
+    stays (jobs.train_inpainting); controlnet: an adapter and a ControlNet on base_model
     (jobs.train_controlnet); drawn: occluders painted without a network; classic: turned, mirrored,
     cropped, noisy."""
     checkpoint: str | None = file_path(None, or_name="checkpoint")
@@ -90,9 +95,9 @@ class EditingConfig(RegionsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonConfig:
-    """What jobs.compare_edits sets side by side."""
+    """The releases that jobs.compare_edits compares."""
 
     edits_per_image: tuple[int, ...] = (1, 2, 4)
     """Values of editing.edits_per_image that are compared."""
     num_probes: int = knob(2, low=1)
-    """Images of each person that are kept aside, to test on."""
+    """Images of each person that are not learned from but tested on."""

@@ -1,4 +1,4 @@
-"""What is asked of a finished release: does a real face show, how good is it, what does it teach."""
+"""How a finished release is measured: leaks of real people, image quality, use in training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """Do real people show in what was made? Measured in the judge's space (METHODS 6); nothing here
-    changes a byte of the data, it decides whether they are published."""
+    """The search for real people in a release, in the judge's space (METHODS 6).
+
+    Nothing here changes a byte of the data; it decides whether they are published.
+    """
 
     leak_fpir: float = knob(0.001, low=1e-6, high=0.5)
-    """Share of real people's own images that are nearer to another person than a made face may be
-    to anybody: sets the cosine from which a face counts as a leak."""
+    """Fraction of real people's own images that are nearer to another person than a made face may
+    be to anybody: sets the cosine from which a face counts as a leak."""
     max_leak_fraction: float = knob(0.01, low=0.0, high=1.0)
-    """Share of leaks among kept faces or class centres, or of near-copies, above which a release is
-    not published."""
+    """Fraction of leaks among kept faces or class centers, or of near-copies, above which a release
+    is not published."""
     show_real: bool = False
     """Show the nearest pairs in the report, real faces of the source beside made ones: only where
     these may be published."""
@@ -31,8 +33,11 @@ class AuditConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesConfig:
-    """Further networks in whose features a release is compared with its source (FID, CMMD,
-    precision and recall); those of recognizer and judge always are. Nothing is ever fetched."""
+    """Further networks in whose features a release is compared with its source.
+
+    By FID, CMMD, precision and recall, as in the features of recognizer and judge, which always
+    are. Nothing is ever downloaded.
+    """
 
     inception: str | None = file_path()
     """The FID's Inception as an .onnx, from RGB [N, 3, 299, 299] in [-1, 1] to pooled features
@@ -49,8 +54,11 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityConfig:
-    """What a release teaches: the recognizer of this config is trained on the release, on the
-    source, and on both, and each is verified on the same benchmarks (jobs.utility)."""
+    """How jobs.utility measures what a recognizer learns from a release.
+
+    The recognizer of this config is trained on the release, on the source, and on both, and each is
+    verified on the same benchmarks.
+    """
 
     benchmarks: list[SourceConfig] = field(default_factory=list)
     """Where pairs come from: sources with their own `pairs` (LFW's pairs.txt, or a .bin)."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from factory.config.arguments import apply_arguments
+from factory.config.convert import to_object
 from factory.config.field import Names
+from factory.config.reading import Scalar, Tree, read_file
+from factory.config.rules import check_ranges
 from factory.config.schema import Config
 from factory.errors import ConfigError
 
 Schema = TypeVar("Schema")
 
 
-def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
+def load(path: str | Path, dotlist: Sequence[str] | None = None) -> Config:
     """Read a YAML config, apply `section.key=value` arguments, check everything.
 
     Raises ConfigError with one line that names the dotted key, what it got and what it wants.
@@ -21,31 +26,32 @@ def load(path: str | Path, dotlist: list[str] | None = None) -> Config:
     return typed(Config, path, dotlist or [])
 
 
-def typed(schema: type[Schema], path: str | Path, dotlist: list[str]) -> Schema:
+def typed(schema: type[Schema], path: str | Path, dotlist: Sequence[str]) -> Schema:
     """A YAML file and arguments as an object of a dataclass; raises ConfigError as `load` does."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    tree = apply_arguments(schema, read_file(Path(path)), list(dotlist))
+    missing = list(required_keys(tree))
+    if missing:
+        first, *others = [f": {comment}" if comment else "" for _, comment in missing]
+        needs = [f"{missing[0][0]}: this recipe needs it{first}"]
+        needs += [f"and {key}{text}" for (key, _), text in zip(missing[1:], others, strict=True)]
+        wanted = " ".join(f"{key}=..." for key, _ in missing)
+        raise ConfigError(f"{'; '.join(needs)}; give {wanted}")
+    settings = to_object(schema, tree)
+    check_ranges(settings)
+    return cast(Schema, settings)
 
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(
-            f"{path}: no such config file; want a YAML file such as configs/demo.yaml"
-        )
-    for item in dotlist:
-        if "=" not in item:
-            raise ConfigError(f"argument {item!r}: want section.key=value")
-    try:
-        asked = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(dotlist))
-        _refuse_numbers_as_names(OmegaConf.to_container(asked))
-        merged = OmegaConf.merge(OmegaConf.structured(schema), asked)
-        return cast(Schema, OmegaConf.to_object(merged))
-    except ConfigError:
-        raise
-    except (OmegaConfBaseException, YAMLError, OSError, TypeError, ValueError) as error:
-        key = getattr(error, "full_key", None) or str(path)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be read"
-        raise ConfigError(f"{key}: {reason}; see factory/config/ for keys and types") from None
+
+def required_keys(tree: Tree, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, what to give) of each value that the file leaves to the person: `???`."""
+    if isinstance(tree, Scalar):
+        if tree.is_required:
+            yield key, tree.comment
+    elif isinstance(tree, list):
+        for index, part in enumerate(tree):
+            yield from required_keys(part, f"{key}[{index}]")
+    else:
+        for name, part in tree.items():
+            yield from required_keys(part, f"{key}.{name}" if key else name)
 
 
 def absolute(config: Config) -> Config:
@@ -59,10 +65,12 @@ def absolute(config: Config) -> Config:
                 changed[item.name] = walk(value)
             elif isinstance(value, list):
                 changed[item.name] = [walk(part) for part in value]
-            elif item.metadata.get("path") and isinstance(value, tuple):
-                changed[item.name] = tuple(str(Path(part).absolute()) for part in value)
             elif item.metadata.get("path") and value is not None:
-                changed[item.name] = _absolute_path(value, item.metadata["or_name"])
+                or_name = item.metadata["or_name"]
+                if isinstance(value, tuple):
+                    changed[item.name] = tuple(_absolute_path(part, or_name) for part in value)
+                else:
+                    changed[item.name] = _absolute_path(value, or_name)
         return dataclasses.replace(section, **changed)
 
     return cast(Config, walk(config))
@@ -82,15 +90,20 @@ def as_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def _refuse_numbers_as_names(asked: Any) -> None:
-    """YAML reads 1.10 as the number 1.1 and 007 as 7: two versions would become one."""
-    for section, name in (
-        ("release", "dataset"),
-        ("release", "version"),
-        ("identities", "extends"),
-    ):
-        values = asked.get(section) if isinstance(asked, dict) else None
-        value = values.get(name) if isinstance(values, dict) else None
-        if isinstance(value, int | float):
-            key = f"{section}.{name}"
-            raise ConfigError(f"{key}: got the number {value}; quote it, as in {key}=\"'1.10'\"")
+def as_yaml(config: Any) -> str:
+    """A whole config as YAML that loads to an equal one."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes tuples as lists, in one line."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.add_representer(
+        tuple,
+        lambda dumper, data: dumper.represent_sequence(
+            "tag:yaml.org,2002:seq", data, flow_style=True
+        ),
+    )
+    return str(yaml.dump(as_dict(config), Dumper=Dumper, sort_keys=False, width=100))

@@ -11,7 +11,7 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class RecognizerConfig:
-    """The space in which everybody exists (VIGFace stage 1)."""
+    """The recognizer, in whose space identities exist (VIGFace stage 1)."""
 
     checkpoint: str = file_path("starter:recognizer", or_name="checkpoint")
     """Checkpoint folder that conditions generation; starter:NAME is the one in the package."""
@@ -29,9 +29,9 @@ class RecognizerConfig:
     margin_m: float = knob(0.5, low=0.0, high=1.5)
     """Final margin: radians for ArcFace, cosine for CosFace, both for AdaFace."""
     margin_free: float = knob(0.0, low=0.0, high=1.0)
-    """Share of the training with margin 0; small networks start only so."""
+    """Fraction of the training with margin 0; small networks start only so."""
     margin_ramp: float = knob(0.0, low=0.0, high=1.0)
-    """Share of the training in which the margin rises linearly after that."""
+    """Fraction of the training in which the margin rises linearly after that."""
     scale: float = knob(64.0, low=1.0, high=256.0)
     """Factor s on the cosines."""
     num_virtual: int = knob(0, low=0)
@@ -40,7 +40,7 @@ class RecognizerConfig:
     """Virtual features a step: as many as the batch (arXiv v1), round(k*b/n) (ICCV), or none, which
     lets virtual prototypes collapse (VIGFace's ablation)."""
     sample_rate: float = knob(1.0, low=1e-4, high=1.0)
-    """Share of the classes that are negatives in a step (partial FC); 1 is the full softmax."""
+    """Fraction of the classes that are negatives in a step (partial FC); 1 is the full softmax."""
     batch_norm: Literal["local", "synced", "frozen"] = "local"
     """Statistics of batch norms: of a rank's own images, of all ranks' (GPUs only), or those stored
     in the network, which do not move."""
@@ -68,7 +68,7 @@ class RecognizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """A second recognizer that never conditions and only looks."""
+    """A second recognizer, which only measures and never conditions."""
 
     checkpoint: str | None = file_path("starter:judge", or_name="checkpoint")
     """Checkpoint folder; None: no judge, and the report has no independent figures."""
@@ -127,7 +127,7 @@ class GeneratorConfig:
     num_timesteps: int = knob(1000, low=2)
     """Training timesteps T of the cosine schedule."""
     condition_dropout: float = knob(0.1, low=0.0, high=1.0)
-    """Share of samples whose condition is zeroed, for classifier-free guidance."""
+    """Fraction of samples whose condition is zeroed, for classifier-free guidance."""
     identity_dropout: float = knob(0.0, low=0.0, high=0.9)
     """Dropout on the projected identity while training (IDiff-Face: .25): a network that cannot
     read the whole of it varies more."""
@@ -147,8 +147,8 @@ class GeneratorConfig:
     init_from: str | None = file_path()
     """Generator checkpoint whose weights training begins with; None: from nothing."""
     reset_identity_layers: bool = False
-    """init_from was trained with another recognizer: what reads an identity begins anew, the rest of
-    its weights (how faces look) is taken over."""
+    """init_from was trained with another recognizer: the layers that read an identity begin anew,
+    the rest of its weights (how faces look) is taken over."""
     condition: Literal["image", "prototype"] = "image"
     """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
     epochs: float = knob(100.0, low=0.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from factory.config.field import file_path
 from factory.config.loading import typed
 from factory.config.release import StoreConfig
 from factory.errors import ConfigError
@@ -22,7 +24,7 @@ class StageConfig:
         "train_recognizer", "train_autoencoder", "train_generator", "release", "utility", "evaluate"
     ] = "release"
     """What is run."""
-    config: str = "configs/demo.yaml"
+    config: str = file_path("configs/demo.yaml")
     """Its YAML file, relative to where the pipeline is run."""
     set: tuple[str, ...] = ()
     """Changes as section.key=value."""
@@ -42,27 +44,27 @@ class PipelineConfig:
     """Stages; one may name those before it."""
 
 
-def load_pipeline(path: str | Path, dotlist: list[str] | None = None) -> PipelineConfig:
+def load_pipeline(path: str | Path, dotlist: Sequence[str] | None = None) -> PipelineConfig:
     """Read and check a pipeline; raises ConfigError in one line."""
     pipeline = typed(PipelineConfig, path, dotlist or [])
     if not pipeline.stages:
         raise ConfigError("stages: got none; want at least one")
     known: list[str] = []
-    for place, stage in enumerate(pipeline.stages):
+    for index, stage in enumerate(pipeline.stages):
         plain = stage.name.replace("-", "").replace("_", "")
         if not plain.isascii() or not plain.isalnum() or stage.name in known:
             raise ConfigError(
-                f"stages[{place}].name: got {stage.name!r}; want letters, digits, - and _, and "
+                f"stages[{index}].name: got {stage.name!r}; want letters, digits, - and _, and "
                 "another name than the stages before"
             )
         if not Path(stage.config).is_file():
-            raise ConfigError(f"stages[{place}].config: no such file {stage.config!r}")
+            raise ConfigError(f"stages[{index}].config: no such file {stage.config!r}")
         measured = [stage.release] if stage.job in ("utility", "evaluate") else []
         for text in (*stage.set, *measured):
-            wanted = [name for name in names_in(text) if name not in known]
-            if wanted:
+            unknown = [name for name in names_in(text) if name not in known]
+            if unknown:
                 raise ConfigError(
-                    f"stages[{place}]: {text!r} names {wanted[0]!r}; want one of the stages "
+                    f"stages[{index}]: {text!r} names {unknown[0]!r}; want one of the stages "
                     f"before, {', '.join(known) or '(there are none)'}"
                 )
         known.append(stage.name)

@@ -1,4 +1,4 @@
-"""What is made: who exists, how they are drawn and kept, where it lies, what it is called."""
+"""A release: its identities, how their images are sampled, filtered, stored and named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitiesConfig:
-    """Who shall exist."""
+    """The identities of a release: how they are proposed, and how far apart they are."""
 
     proposal: Literal["prototypes", "pca", "packing", "inquiry"] = "prototypes"
     """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
@@ -31,7 +31,7 @@ class IdentitiesConfig:
     attribute: str = "group"
     """Column of that .csv."""
     quotas: dict[str, float] = field(default_factory=dict)
-    """Share of each group among virtual identities, together 1; empty: as it comes."""
+    """Fraction of each group among virtual identities, together 1; empty: as it comes."""
     extends: str | None = None
     """Sealed version of this dataset that the release adds people to, who are apart from those in
     it (and in what it extends itself); labels begin at 0 again. None: a release of its own."""
@@ -45,14 +45,17 @@ class IdentitiesConfig:
     packing_rounds: int = knob(20, low=1)
     """Rounds of packing: each finds everybody's neighbours once (FAISS) and moves five times."""
     packing_pull: float = knob(0.1, low=0.0)
-    """Pull toward the nearest real person, as a share of the push from the neighbours."""
+    """Pull toward the nearest real person, as a fraction of the push from the neighbours."""
     packing_surplus: float = knob(1.1, low=1.0)
     """Candidates packed for each identity wanted; the gate takes those that are far enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What shall be made, and in which batches; everything here changes bytes."""
+    """How many images are made, and in which batches.
+
+    Everything here changes bytes.
+    """
 
     images_per_identity: int = knob(8, low=1)
     """Kept images wanted of a virtual identity."""
@@ -74,7 +77,7 @@ class PlanConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
-    """How a shot is drawn."""
+    """How an image is sampled."""
 
     kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "unipc"
     """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
@@ -88,24 +91,27 @@ class SamplerConfig:
     """Noise levels, as t/T, between which guidance acts; outside, an image costs half."""
     negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
     """What guidance leads away from: the answer without an identity, that for the nearest other
-    identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which makes low
-    similarities (below about .6) reachable that training alone does not reach."""
+    identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
+    makes low similarities (below about .6) reachable that training alone does not reach."""
     perturb_identity: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     (IDperturb): more variety within an identity, at no cost."""
     yaw: tuple[float, ...] = ()
-    """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; (): as often as
+    """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; []: as often as
     in what it learned from."""
     pitch: tuple[float, ...] = ()
     """Pitch in degrees, likewise."""
     similarity: tuple[float, ...] = ()
-    """Similarities m to the identity (CemiFace), one drawn for each shot: (0.0,) is a fixed one,
+    """Similarities m to the identity (CemiFace), one drawn for each shot: [0.0] is a fixed one,
     repeated values come more often. Only for a generator with similarity tokens, which needs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiltersConfig:
-    """Which faces stay; None switches a filter off."""
+    """Which faces are kept in a release.
+
+    None switches a filter off.
+    """
 
     min_own_cosine: float | None = knob(0.4, low=-1.0, high=1.0)
     """Cosine to the own identity, by the conditioning recognizer."""
@@ -144,7 +150,7 @@ class ShardsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """Where releases live."""
+    """The folder or bucket that holds releases."""
 
     url: str = file_path("runs/releases")
     """Local folder, or s3://bucket/prefix."""
@@ -169,12 +175,12 @@ class StoreConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseConfig:
-    """Name and seed of what is made."""
+    """Name, method and seed of a release."""
 
     method: Literal["diffusion", "lora", "edit"] = "diffusion"
-    """How faces are made. diffusion: people are drawn from embeddings (VIGFace, CemiFace); lora: the
-    source's people by a text-to-image model with a LoRA each (ID-Booth); edit: faces of the source
-    with regions redrawn (Mask-ControlNet)."""
+    """How faces are made. diffusion: people are drawn from embeddings (VIGFace, CemiFace); lora:
+    the source's people by a text-to-image model with a LoRA each (ID-Booth); edit: faces of the
+    source with regions redrawn (Mask-ControlNet)."""
     dataset: str = "faces"
     """Name of the dataset, a folder in the store: letters, digits, - and _."""
     version: str = "0.1.0"
@@ -184,7 +190,7 @@ class ReleaseConfig:
     allow_real: bool = False
     """Images of real people may be made (plan.fill_to, release.method=lora or edit)."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
-    """Share of quarantined shots above which the release fails."""
+    """Fraction of quarantined shots above which the release fails."""
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"

@@ -1,4 +1,4 @@
-"""What a config must satisfy beyond its types: ranges, names, and rules across sections.
+"""Rules of a config beyond its types: ranges, names, and what sections ask of each other.
 
 Every violation is a ConfigError of one line: dotted key, what it got, what it wants.
 """
@@ -6,10 +6,10 @@ Every violation is a ConfigError of one line: dotted key, what it got, what it w
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 
 from factory.config.editing import KINDS, SPARING, RegionsConfig
+from factory.config.types import range_in_words
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first rule that does not hold."""
-    _check_ranges(config, "")
+    check_ranges(config)
     _check_names(config.release)
     _check_source(config.source, "source")
     for index, mixed in enumerate(config.batches.mix):
@@ -101,8 +101,8 @@ def _check_networks(config: Config) -> None:
         )
     if config.generator.reset_identity_layers and not config.generator.init_from:
         raise ConfigError(
-            "generator.reset_identity_layers: got true without generator.init_from; want a generator to begin "
-            "with, or false"
+            "generator.reset_identity_layers: got true without generator.init_from; want a "
+            "generator to begin with, or false"
         )
 
 
@@ -186,7 +186,7 @@ def _check_edit(config: Config) -> None:
 
 
 METHOD_RULES = {"diffusion": _check_diffusion, "lora": _check_lora, "edit": _check_edit}
-"""What only one release.method asks for."""
+"""Rules of each release.method."""
 DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
     ("sampler.negative_condition", "none"),
     ("sampler.perturb_identity", False),
@@ -199,7 +199,7 @@ OWN_SAMPLERS: tuple[tuple[str, Any], ...] = (
     ("sampler.timestep_spacing", "trailing"),
     ("sampler.guidance_interval", (0.0, 1.0)),
 )
-"""What our samplers can and diffusers' cannot."""
+"""Settings that our samplers have and those of diffusers have not."""
 PROPOSED: tuple[tuple[str, Any], ...] = (("identities.num_virtual", 0),)
 OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
     ("plan.fill_to", 0),
@@ -207,7 +207,7 @@ OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
     ("identities.attributes", None),
     ("identities.extends", None),
 )
-"""What is asked of people who are drawn, not of photographs that are edited."""
+"""Settings for people who are drawn, not for photographs that are edited."""
 
 
 def _refuse_filled_in(config: Config, wanted: tuple[tuple[str, Any], ...]) -> None:
@@ -322,7 +322,7 @@ def _check_quotas(identities: IdentitiesConfig) -> None:
     total = sum(quotas.values())
     if min(quotas.values()) < 0 or not abs(total - 1) <= 1e-6:  # also refuses NaN
         raise ConfigError(
-            f"identities.quotas: got shares that add up to {total:g}; want shares "
+            f"identities.quotas: got fractions that add up to {total:g}; want fractions "
             "of at least 0 that add up to 1"
         )
 
@@ -375,24 +375,25 @@ def _check_reference_sets(sets: list[SourceConfig], image_px: int) -> None:
             )
         if reference.stem in taken:
             raise ConfigError(
-                f"{key}.path: another set is called {reference.stem!r} already; want another file name"
+                f"{key}.path: another set is called {reference.stem!r} already; want another "
+                "file name"
             )
         taken.append(reference.stem)
 
 
-def _check_ranges(section: Any, prefix: str) -> None:
+def check_ranges(section: Any, prefix: str = "") -> None:
+    """Raise ConfigError for the first value out of the range of its field."""
     for item in dataclasses.fields(section):
         value, name = getattr(section, item.name), prefix + item.name
         if dataclasses.is_dataclass(value):
-            _check_ranges(value, name + ".")
+            check_ranges(value, name + ".")
         elif isinstance(value, list):
             for index, part in enumerate(value):
-                _check_ranges(part, f"{name}[{index}].")
+                check_ranges(part, f"{name}[{index}].")
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN
-                span = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
-                raise ConfigError(f"{name}: got {value}; want {span}")
+                raise ConfigError(f"{name}: got {value}; want {range_in_words(item.metadata)}")
 
 
 def _check_names(release: ReleaseConfig) -> None:

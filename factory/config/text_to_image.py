@@ -25,8 +25,10 @@ class BaseModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseTrainingConfig:
-    """A latent text-to-image model trained from nothing on captioned faces, small enough for a
-    CPU, written as an ordinary Stable Diffusion pipeline folder."""
+    """A small text-to-image model, trained from nothing on captioned faces.
+
+    It is small enough for a CPU, and written as an ordinary Stable Diffusion pipeline folder.
+    """
 
     tables: tuple[str, ...] = file_path(())
     """CSVs whose columns describe the images: by their column key (image keys of the source), else
@@ -37,9 +39,9 @@ class BaseTrainingConfig:
     """What a caption goes on with, each from columns of the tables: "{hair} hair". A yaw_deg column
     gives {direction}: left, right or ahead."""
     phrase_dropout: float = knob(0.5, low=0.0, high=1.0)
-    """Share of phrases left out, each by itself."""
+    """Fraction of phrases left out, each by itself."""
     caption_dropout: float = knob(0.1, low=0.0, high=1.0)
-    """Share of captions left out wholly, for classifier-free guidance."""
+    """Fraction of captions left out wholly, for classifier-free guidance."""
     vocabulary: int = knob(800, low=515)
     """Tokens at most: the byte alphabet, then pieces learned from the captions."""
     max_tokens: int = knob(32, low=8)
@@ -115,7 +117,7 @@ class PersonalizationConfig:
     genders: str | None = file_path()
     """CSV of name,gender for {gender}; None: the word is left out."""
     backgrounds: tuple[str, ...] = ("",)
-    """{background}; configs/booth lists the paper's."""
+    """{background}; configs/personalization/sd21.yaml lists the paper's."""
     expressions: tuple[str, ...] = ("",)
     """{expression}."""
     lights: tuple[str, ...] = ("",)

@@ -1,4 +1,4 @@
-"""What every training shares: where tensors live, and where and how it goes on."""
+"""Settings that every training shares: its device, its folder, its seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from factory.config.field import file_path, knob
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
-    """Where tensors live and in which precision."""
+    """Device, precision and number of processes."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where torch sees one."""
@@ -37,7 +37,7 @@ class ComputeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What every training shares: where it writes and how it goes on."""
+    """Where a training writes, and how often."""
 
     out: str = file_path("runs/training")
     """Folder of the checkpoint; training again in the same folder resumes."""

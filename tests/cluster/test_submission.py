@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from cluster import submission
-from factory.config import as_dict, load
+from factory.config import load, load_claim, load_pipeline
 from factory.errors import FactoryError
-from factory.store import LocalStore
 
 DEMO = str(submission.ROOT / "configs/demo.yaml")
 Attempt = tuple[str, int | None]
@@ -25,14 +24,14 @@ class FakeServer:
 
     endings: list[Attempt]
     jobs: dict[str, list] = field(default_factory=dict)
-    request: list[dict] = field(default_factory=list)
+    submitted: list[dict] = field(default_factory=list)
 
-    def submit_job(self, **request):
-        if request["submission_id"] in self.jobs:
+    def submit_job(self, **fields):
+        if fields["submission_id"] in self.jobs:
             raise RuntimeError("Job with submission_id already exists")
-        self.request.append(request)
-        self.jobs[request["submission_id"]] = [0, self.endings.pop(0)]
-        return request["submission_id"]
+        self.submitted.append(fields)
+        self.jobs[fields["submission_id"]] = [0, self.endings.pop(0)]
+        return fields["submission_id"]
 
     def list_jobs(self):
         return [SimpleNamespace(submission_id=None, status="RUNNING")] + [
@@ -50,33 +49,33 @@ class FakeServer:
         return "planned\nhalf a li" if self.jobs[job_id][0] < 2 else "planned\nhalf a line\ndone"
 
 
-def request(*dotlist: str):
-    settings = {DEMO: as_dict(load(DEMO, list(dotlist)))}
-    return submission.request("demo-0.1.0", "release", settings, list(dotlist))
+def request(*changes: str, job: str = "release", **values):
+    config = load(DEMO, list(changes))
+    return submission.request(job, [DEMO, *changes], values, {DEMO: config})
 
 
 def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
-    said: list[str] = []
-    return submission.run(server, request(), attempts, said.append, poll_s=0), said
+    lines: list[str] = []
+    return submission.run(server, request(), attempts, lines.append, poll_s=0), lines
 
 
 def test_the_command_is_that_of_a_person_and_quoted():
-    found = request("release.title=Two words", "store.url=s3://faces/made")
-    assert found.entrypoint == (
+    submitted = request("release.title=Two words", "store.url=s3://faces/made")
+    assert submitted.entrypoint == (
         "python -m jobs.release configs/demo.yaml 'release.title=Two words' store.url=s3://faces/made"
     )
-    assert found.name.startswith("demo-0.1.0-")
+    assert submitted.name.startswith("demo-0.1.0-")
     assert request().name != request("release.seed=1").name
     assert request().name == request().name
 
 
 def test_a_head_that_has_no_agent_yet_is_waited_for(monkeypatch):
     class Young(FakeServer):
-        def submit_job(self, **told):
+        def submit_job(self, **fields):
             if len(self.refused) < 3:
-                self.refused.append(told["submission_id"])
+                self.refused.append(fields["submission_id"])
                 raise RuntimeError("status code 500: No available agent to submit job, try later")
-            return super().submit_job(**told)
+            return super().submit_job(**fields)
 
     server = Young([("SUCCEEDED", 0)])
     server.refused = []
@@ -100,29 +99,29 @@ def test_code_goes_along_and_credentials_do_not(monkeypatch):
 
 
 def test_each_line_of_the_log_comes_once_and_the_exit_code_is_the_drivers():
-    code, said = submit(FakeServer([("SUCCEEDED", 0)]))
+    code, lines = submit(FakeServer([("SUCCEEDED", 0)]))
     assert code == 0
-    assert said[1:] == ["planned", "half a line", "done"]
+    assert lines[1:] == ["planned", "half a line", "done"]
     code, _ = submit(FakeServer([("FAILED", 1)]))
     assert code == 1
 
 
 def test_a_lost_driver_is_started_again_up_to_a_limit():
     server = FakeServer([("FAILED", None), ("FAILED", 137), ("SUCCEEDED", 0)])
-    code, said = submit(server)
+    code, lines = submit(server)
     assert code == 0
     name = request().name
-    assert [job["submission_id"] for job in server.request] == [f"{name}-{i}" for i in range(3)]
-    assert sum("its driver died; again" in line for line in said) == 2
-    code, said = submit(FakeServer([("FAILED", None)] * 3))
+    assert [job["submission_id"] for job in server.submitted] == [f"{name}-{i}" for i in range(3)]
+    assert sum("its driver died; again" in line for line in lines) == 2
+    code, lines = submit(FakeServer([("FAILED", None)] * 3))
     assert code == 1
-    assert said[-2:] == ["why", f"{request().attempt(2)}: its driver died"]
+    assert lines[-2:] == ["why", f"{request().attempt(2)}: its driver died"]
 
 
-def test_a_driver_that_says_no_is_not_asked_again():
+def test_a_driver_that_says_no_is_not_started_again():
     server = FakeServer([("FAILED", 1), ("SUCCEEDED", 0)])
     assert submit(server)[0] == 1
-    assert len(server.request) == 1
+    assert len(server.submitted) == 1
     assert submit(FakeServer([("STOPPED", None)]))[0] == 130
 
 
@@ -130,12 +129,12 @@ def test_who_submits_again_joins_what_runs():
     server = FakeServer([("SUCCEEDED", 0), ("SUCCEEDED", 0)])
     running = request().attempt(4)
     server.jobs[running] = [0, ("SUCCEEDED", 0)]
-    code, said = submit(server)
+    code, lines = submit(server)
     assert code == 0
-    assert not server.request
-    assert said[0] == f"following {running}, which runs already"
+    assert not server.submitted
+    assert lines[0] == f"following {running}, which runs already"
     assert submit(server)[0] == 0  # it has ended: the next number
-    assert server.request[0]["submission_id"] == request().attempt(5)
+    assert server.submitted[0]["submission_id"] == request().attempt(5)
 
 
 def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
@@ -143,9 +142,9 @@ def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
     first = request().attempt(0)
     server.jobs[first] = [0, ("SUCCEEDED", 0)]
     monkeypatch.setattr(submission, "standing", lambda client, request: (0, False))  # a stale look
-    code, said = submit(server)
-    assert (code, server.request) == (0, [])
-    assert said[0] == f"following {first}, which runs already"
+    code, lines = submit(server)
+    assert (code, server.submitted) == (0, [])
+    assert lines[0] == f"following {first}, which runs already"
 
 
 def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):
@@ -172,7 +171,7 @@ def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):
 
 def test_what_the_cluster_does_not_take_is_one_line():
     class Full(FakeServer):
-        def submit_job(self, **request):
+        def submit_job(self, **fields):
             raise RuntimeError("trace\nPackage size exceeds 512 MiB")
 
     with pytest.raises(FactoryError, match=r"did not take it .Package size"):
@@ -181,20 +180,56 @@ def test_what_the_cluster_does_not_take_is_one_line():
         submit(FakeServer([]), attempts=0)
 
 
-def test_a_stages_config_is_part_of_a_pipelines_name():
-    one, other = (
-        submission.request("mini", "pipeline", {DEMO: {}, f"{DEMO}.2": text}) for text in "ab"
-    )
-    assert one.name != other.name
+def test_settings_that_differ_get_another_name_and_their_order_does_not():
+    one, other = ["release.seed=1", "release.title=x"], ["release.title=x", "release.seed=1"]
+    assert request(*one).name == request(*other).name
+    assert request(job="evaluate", release="s3://a").name != request(job="evaluate").name
+    assert request(job="evaluate").name != request().name
+
+
+def test_files_that_a_pipeline_or_claim_names_are_part_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    stage, file = tmp_path / "configs/stage.yaml", "configs/p.yaml"
+    for text, reader in (
+        ("name: mine\nstages: [{name: a, config: configs/stage.yaml}]\n", load_pipeline),
+        ("finding: x\nnot_yet: y\narms: {a: {config: configs/stage.yaml}}\n", load_claim),
+    ):
+        (tmp_path / file).write_text(text)
+        names = []
+        for seed in (1, 2):
+            stage.write_text(f"release: {{seed: {seed}}}\n")
+            submitted = submission.request("pipeline", [file], {}, {file: reader(file)})
+            names.append(submitted.name)
+        assert names[0] != names[1]
+        assert submitted.entrypoint == "python -m jobs.pipeline configs/p.yaml"
+
+
+def test_a_job_without_a_config_is_called_after_itself():
+    submitted = submission.request("verify", ["s3://a/b c"], {"release": "s3://a/b c"}, {})
+    assert submitted.entrypoint == "python -m jobs.verify 's3://a/b c'"
+    assert submitted.name.startswith("verify-")
 
 
 def test_what_cannot_go_along_is_refused(tmp_path):
-    (tmp_path / "mine.yaml").write_text("{}\n")
+    outside = str(tmp_path / "mine.yaml")
+    Path(outside).write_text(f"name: p\nstages: [{{name: a, config: {outside}}}]\n")
     with pytest.raises(FactoryError, match="would not go to the cluster"):
-        submission.request("demo", "release", {str(tmp_path / "mine.yaml"): {}})
+        submission.request("pipeline", [outside], {}, {outside: load_pipeline(outside)})
     with pytest.raises(FactoryError, match="would not go to the cluster"):
-        submission.request("demo", "pipeline", {DEMO: {}, str(submission.ROOT / "runs/x.yaml"): {}})
-    with pytest.raises(FactoryError, match=r"store\.url: got the folder"):
-        submission.refuse_local_store(LocalStore(tmp_path))
+        submission.request("pipeline", [DEMO], {}, {DEMO: load_pipeline(outside)})
     with pytest.raises(FactoryError, match="no Ray job server answers"):
         submission.connect_to_jobs("http://127.0.0.1:9")
+
+
+def test_folders_that_each_node_has_its_own_of_are_refused(tmp_path):
+    with pytest.raises(FactoryError, match=r"^store\.url: got the folder 'runs/releases'"):
+        submission.refuse_local_folders({}, {"demo": load(DEMO)})
+    with pytest.raises(FactoryError, match=r"^RELEASE: got the folder 'runs/x'"):
+        submission.refuse_local_folders({"release": "runs/x"}, {})
+    (tmp_path / "c.yaml").write_text("finding: x\nnot_yet: y\n")
+    with pytest.raises(FactoryError, match=r"^out: got the folder 'runs/claims'"):
+        submission.refuse_local_folders({}, {"c": load_claim(tmp_path / "c.yaml")})
+    bucket = load(DEMO, ["store.url=s3://a/b"])
+    submission.refuse_local_folders({"release": "s3://a/b"}, {"demo": bucket})

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from factory.shards import layout
 from factory.store import LocalStore
 from tests.conftest import tiny_dotlist
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "ignore", "-m", *arguments]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
+from tests.jobs.commands import run
 
 
 @pytest.fixture
@@ -62,26 +46,20 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
 ):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
-    arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store))
-    slow = (*arguments, "plan.images_per_identity=40", "sampler.num_steps=40")
+    arguments = [empty, *tiny_dotlist(people, weights, store)]
 
-    # Kill the driver as soon as one shard is committed
-    driver = subprocess.Popen(
-        command(*slow), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not release.list(layout.COMMITS) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    # Kill the driver when one shard is committed
+    killed = run("tests.jobs.interrupted", str(int(signal.SIGKILL)), "release", *arguments)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(release.list(layout.COMMITS)) == 1
     assert not release.exists(layout.SUCCESS)
 
     # Resume, and compare with an undisturbed run
-    done = run(*slow)
+    done = run("jobs.release", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "resuming" in done.stdout
+    assert "resuming: 1 of 3" in done.stdout
     other = LocalStore(tmp_path / "other").below(layout.release_prefix("tiny", "0.1.0"))
-    assert run(*slow, f"store.url={tmp_path / 'other'}").returncode == 0
+    assert run("jobs.release", *arguments, f"store.url={tmp_path / 'other'}").returncode == 0
     assert release.get(layout.SUMS) == other.get(layout.SUMS)
 
     # Verify, then flip one byte
@@ -117,7 +95,7 @@ def test_evaluate_needs_a_sealed_release_and_rewrites_only_extras(empty, people,
         (["jobs.status", "{none}"], "no plan.json, so no release was begun here"),
         (["jobs.status", "gs://x"], "error: store.url"),
         (["jobs.verify", "{none}"], "is not what was published"),
-        (["jobs.reproduce", "{yaml}", "000000_0000", "store.url={none}"], "nothing was released"),
+        (["jobs.reproduce", "000000_0000", "{yaml}", "store.url={none}"], "nothing was released"),
         (["jobs.plan", "{yaml}", "estimate.faces_per_s=-1"], "error: estimate.faces_per_s"),
     ],
 )
@@ -134,20 +112,13 @@ def test_commands_on_nothing_say_so(empty, tmp_path, arguments, line):
 def test_sigterm_finishes_what_is_in_hand(runner, empty, people, weights, tmp_path):
     store = tmp_path / "store"
     release = LocalStore(store).below(layout.release_prefix("tiny", "0.1.0"))
-    work = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=40"]
-    work += [f"fleet.runner={runner}", "fleet.num_workers=2"]
-    arguments = ("jobs.release", empty, *tiny_dotlist(people, weights, store), *work)
-    driver = subprocess.Popen(
-        command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not release.list(layout.COMMITS) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    driver.terminate()
-    said, error = driver.communicate(timeout=60)
-    assert driver.returncode == 1
-    assert "SIGTERM: finishing the shards in hand" in said
-    assert "the same command goes on from here" in error
+    arguments = [empty, *tiny_dotlist(people, weights, store), f"fleet.runner={runner}"]
+    arguments += ["fleet.num_workers=2", "identities.num_virtual=40"]
+    done = run("tests.jobs.interrupted", str(int(signal.SIGTERM)), "release", *arguments)
+    assert done.returncode == 1
+    assert "SIGTERM: finishing the shards in hand" in done.stdout
+    assert "the same command goes on from here" in done.stderr
+    assert 1 <= len(release.list(layout.COMMITS)) < 20
     assert release.leftovers() == []
     tars = {name[-10:-4] for name in release.list("data/")}
     assert tars == {name[-11:-5] for name in release.list(layout.COMMITS)}  # none half done
@@ -175,7 +146,7 @@ def test_a_bucket_from_plan_to_gc(empty, people, weights, s3_endpoint, tmp_path,
     assert made.returncode == 0, made.stderr
     assert "3 of 3" in run("jobs.status", release).stdout
     assert "the release is whole" in run("jobs.verify", release).stdout
-    again = run("jobs.reproduce", empty, "000003_0001", *dotlist)
+    again = run("jobs.reproduce", "000003_0001", empty, *dotlist)
     assert "byte for byte" in again.stdout, again.stderr
     at = {"Bucket": s3_server.BUCKET, "Key": f"{tmp_path.name}/tiny/releases/0.1.0/data/dangling"}
     s3_server.client(s3_endpoint).create_multipart_upload(**at)

@@ -1,0 +1,42 @@
+"""All jobs in the order of their use, and what a job that there is not was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from factory.errors import ConfigError
+from jobs._job import Job
+
+GROUPS = {
+    "make": ("plan", "release", "pipeline", "submit"),
+    "train": (
+        *("train_recognizer", "train_autoencoder", "train_generator"),
+        *("train_base", "personalize", "train_inpainting", "train_controlnet"),
+        *("import_recognizer", "pack_weights"),
+    ),
+    "check": ("verify", "audit", "reproduce", "verify_recognizer"),
+    "measure": ("evaluate", "utility", "claim", "compare_personalization", "compare_edits"),
+    "operate": ("config", "status", "gc", "export", "export_recognizer", "embed"),
+}
+RENAMED = {
+    "finetune_booth": "personalize",
+    "compare_booth": "compare_personalization",
+    "train_text_to_image": "train_base",
+    "train_editor": "train_inpainting",
+    "adopt_recognizer": "import_recognizer",
+}
+
+
+def find(name: str) -> Job:
+    """The job of a name; raises ConfigError with the name that was probably meant."""
+    known = [job for group in GROUPS.values() for job in group]
+    if name in known:
+        job = importlib.import_module(f"jobs.{name}").JOB
+        assert isinstance(job, Job)
+        return job
+    if name in RENAMED:
+        raise ConfigError(f"{name}: renamed to {RENAMED[name]}")
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {close[0]}?" if close else "`python -m jobs` lists all"
+    raise ConfigError(f"{name}: no such job; {hint}")

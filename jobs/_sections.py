@@ -1,0 +1,15 @@
+"""Sections of a config that several jobs read."""
+
+from __future__ import annotations
+
+TRAINING = ("source", "compute", "training")
+"""Of every training."""
+NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
+"""Networks that draw or edit faces; which of them counts is for release.method to say."""
+MEASURING = ("judge", "audit", "features")
+"""How what was made is measured."""
+SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", *MEASURING)
+"""Of a finished release that is looked at again: what must be as when it was made, and how it is
+measured."""
+RELEASE = (*SEALED, "filters", "shards", "fleet", "compute", "store")
+"""Of a release from plan to report."""

@@ -1,0 +1,69 @@
+"""Every recipe stands alone: what it needs from outside is a required key, and then it loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from factory.config import ClaimConfig, Config, PipelineConfig, load, load_claim, load_pipeline
+from factory.config.arguments import apply_arguments
+from factory.config.loading import required_keys
+from factory.config.reading import read_file
+from factory.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent.parent.parent
+RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
+TYPES = {"claims": (load_claim, ClaimConfig), "pipeline": (load_pipeline, PipelineConfig)}
+LISTS = ("base_training.tables",)
+
+pytestmark = pytest.mark.parametrize("file", RECIPES, ids=lambda f: f"{f.parent.name}-{f.stem}")
+
+
+def needed(file: Path, folder: Path) -> list[str]:
+    """Arguments that give what a recipe needs."""
+    keys = [key for key, _ in required_keys(read_file(file))]
+    return [f"{key}=[{folder}]" if key in LISTS else f"{key}={folder}/x.bin" for key in keys]
+
+
+def test_it_loads_with_what_it_needs_and_not_without(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    reader, schema = TYPES.get(file.parent.name, (load, Config))
+    arguments = needed(file, tmp_path)
+    assert isinstance(reader(file, arguments), schema)
+    for index, argument in enumerate(arguments):
+        key = re.escape(argument.partition("=")[0])
+        with pytest.raises(ConfigError, match=rf"^{key}: this recipe needs it: \w.* {key}=\.\.\.$"):
+            reader(file, arguments[:index] + arguments[index + 1 :])
+
+
+def test_it_needs_one_key_and_few_need_another(file, tmp_path):
+    several = {"inpainting", "pose", "controlnet", "cemiface10k", "sd21", "occlusion", "semi_hard"}
+    names = {f"{file.parent.name}/{file.stem}", file.stem}
+    most = 2 if names & {*several, "base_model/mini", "personalization/mini", "utility/mini"} else 1
+    assert len(needed(file, tmp_path)) <= most
+
+
+def test_it_names_no_path_outside_the_repository(file):
+    assert not re.search(r"\.\./(?!schema)|[ =]/\w", file.read_text().partition("\n")[2])
+
+
+def test_files_that_it_names_of_the_repository_are_there(file):
+    for name in re.findall(r"configs/[\w/]+\.yaml", file.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_configs_that_its_stages_and_arms_begin_with_load(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    if file.parent.name == "pipeline":
+        for stage in load_pipeline(file).stages:
+            assert load(stage.config, stage.set)
+    elif file.parent.name == "claims":
+        for arm in load_claim(file, needed(file, tmp_path)).arms.values():
+            assert load(arm.config, arm.set)
+            if arm.release:
+                assert load(arm.release, arm.release_set)
+    else:
+        tree = apply_arguments(Config, read_file(file), needed(file, tmp_path))
+        assert not list(required_keys(tree))

@@ -1,0 +1,52 @@
+"""Ranges and rules across sections: one line with the dotted key."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan.micro_batch=0"], "plan.micro_batch: got 0; want at least 1"),
+        (["identities.max_cosine=1.5"], "identities.max_cosine: got 1.5; want -1 to 1"),
+        (["recognizer.augment.crop=0.1"], "recognizer.augment.crop: got 0.1; want 0.5 to 1"),
+        (["batches.mix=[{weight: 0}]"], "batches.mix[0].weight: got 0.0; want at least 0.001"),
+        (["source.kind=folder"], "source.path: nothing given for source.kind=folder"),
+        (["source.path=/somewhere"], "source.path: got '/somewhere' with source.kind=starter"),
+        (["source.heldout=/x"], "source.heldout: got '/x' with source.kind=starter"),
+        (["source.holdout_identities=1"], "source.holdout_identities: got 1; want 0 or at least 2"),
+        (["plan.fill_to=20"], "plan.fill_to: got 20 while release.allow_real is false"),
+        (["identities.num_virtual=0"], "identities.num_virtual: got 0 and plan.fill_to is 0"),
+        (["judge.checkpoint=starter:recognizer"], "judge.checkpoint: got 'starter:recognizer'"),
+        (["generator.depth=4"], "generator.depth: got 4; want an odd number"),
+        (["generator.width=66"], "generator.num_heads: got 4; want a divisor"),
+        (["generator.reset_identity_layers=true"], "generator.reset_identity_layers: got true"),
+        (["release.dataset=a/b"], "release.dataset: got 'a/b'; want ASCII letters"),
+        (["release.version=.."], "release.version: got '..'; want ASCII letters"),
+        (["autoencoder.widths=[20]"], "autoencoder.widths: got [20]; want one or more multiples"),
+        (["autoencoder.widths=[]"], "autoencoder.widths: got []; want one or more multiples"),
+        (["base_training.widths=[33]"], "base_training.widths: got [33]; want multiples of 32"),
+        (["sampler.guidance_interval=[1, 0]"], "sampler.guidance_interval: got [1, 0]"),
+        (["sampler.similarity=[2]"], "sampler.similarity: got 2.0; want cosines"),
+        (["release.method=lora"], "personalization.loras: nothing given with release.method=lora"),
+        (
+            ["release.method=edit", "editing.method=uvit", "identities.num_virtual=0"],
+            "editing.checkpoint: nothing given for editing.method=uvit",
+        ),
+        (["release.method=edit"], "identities.num_virtual: got 100 with release.method=edit"),
+        (["filters.min_original_cosine=0.1"], "filters.min_original_cosine: got 0.1 with release"),
+        (["editing.kinds=[nose]"], "editing.kinds: got 'nose'; want some of mask"),
+        (["editing.occluded_fractions=[1]"], "editing.occluded_fractions: got 1.0; want fractions"),
+        (["inpainting_training.points=detector"], "source.detector: nothing given while"),
+        (["fleet.autoscale=true"], "fleet.num_workers: nothing given while fleet.autoscale"),
+        (["identities.quotas={a: 1}"], "identities.attributes: nothing given while"),
+        (["utility.benchmarks=[{kind: starter}]"], "utility.benchmarks[0].pairs: nothing given"),
+        (
+            ["audit.embeddings_dir=s3://b/x"],
+            "audit.embeddings_dir: got 's3://b/x'; want a local folder",
+        ),
+    ],
+)
+def test_violations_name_the_key_and_what_is_wanted(refusal, arguments, message):
+    assert refusal(*arguments).startswith(message)
