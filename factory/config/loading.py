@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from factory.config.arguments import apply_arguments
 from factory.config.convert import to_object
 from factory.config.field import Names
+from factory.config.interpolation import resolved
 from factory.config.reading import Scalar, Tree, read_file
 from factory.config.rules import check_ranges
 from factory.config.schema import Config
@@ -36,7 +37,7 @@ def typed(schema: type[Schema], path: str | Path, dotlist: Sequence[str]) -> Sch
         needs += [f"and {key}{text}" for (key, _), text in zip(missing[1:], others, strict=True)]
         wanted = " ".join(f"{key}=..." for key, _ in missing)
         raise ConfigError(f"{'; '.join(needs)}; give {wanted}")
-    settings = to_object(schema, tree)
+    settings = to_object(schema, resolved(tree))
     check_ranges(settings)
     return cast(Schema, settings)
 
