@@ -17,11 +17,11 @@ from jobs._command import run
 
 def adopt_recognizer(config: Config, dry_run: bool) -> None:
     from factory.recognition.external import describe_embedder
-    from factory.recognition.import_onnx import KEY, adopt
+    from factory.recognition.import_onnx import KEY, import_recognizer
 
     describe_embedder(config.recognizer.checkpoint, KEY)
     if not dry_run:
-        print(json.dumps(adopt(config), indent=2))
+        print(json.dumps(import_recognizer(config), indent=2))
         print("wrote", config.training.out)
 
 

@@ -1,4 +1,4 @@
-"""What is measured of a batch of faces; deciding is the filters' business."""
+"""Scores of a batch of faces; the filters decide by them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
 Measure = Callable[[list[Shot], np.ndarray, np.ndarray], np.ndarray]
-"""Shots, their images uint8 [B, H, W, 3] and unit embeddings [B, D] to a score each [B], NaN for
-none."""
+"""Maps shots, images uint8 [B, H, W, 3] and unit embeddings [B, D] to scores [B], NaN: none."""
 
 
 class Scorer:
-    """Cosines to the roster and to real people, sharpness and brightness.
+    """Measures cosines to the roster and to real people, sharpness and brightness.
 
-    `own_real` gives the row of the real gallery that a real identity of the roster is itself;
+    `own_real` is the row in the real gallery of each identity of the roster that is real;
     `measures` are further scores by name.
     """
 
@@ -40,7 +39,7 @@ class Scorer:
     def score(
         self, shots: list[Shot], images_BHWC: np.ndarray, unit_BD: np.ndarray
     ) -> list[Scores]:
-        """Scores of faces, row by row: shots, images and unit embeddings belong together."""
+        """Scores of faces, given row by row: shots, images and unit embeddings [B, D]."""
         unit = torch.from_numpy(unit_BD)
         to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
         rows, identities = torch.arange(len(shots)), torch.tensor([s.identity for s in shots])

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from factory.checkpoint import replace as write_whole
 from factory.config import Config, MixedSource, SourceConfig, as_dict
 from factory.config.editing import KINDS
 from factory.editing.occluders import NUM_PAINTS, draw_over
@@ -35,6 +34,7 @@ from factory.shards.reader import local_copy
 from factory.sources import FaceSet, training_faces
 from factory.sources.alignment import points_of
 from factory.store import open_store
+from factory.store.local import write_atomically
 from factory.studies.utility import Train, spread, with_seed
 from factory.training.distributed import pick_device
 
@@ -122,7 +122,8 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
     file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, _tar(faces, np.concatenate([places[:-num_probes] for places in own])))
+        learned = np.concatenate([places[:-num_probes] for places in own])
+        write_atomically(file, _tar(faces, learned))
     probed = np.concatenate([places[-num_probes:] for places in own])
     labels = np.repeat(np.arange(len(own)), num_probes)
     known = _looks(config, faces.images_NHWC[probed], "known")

@@ -128,7 +128,7 @@ class Editor:
 
         def hidden(shots: list[Shot], _: np.ndarray, __: np.ndarray) -> np.ndarray:
             edits = self._edits_again(shots)
-            shares = np.where(edits.found.usable_N, edits.found.shares_N, np.nan)
+            shares = np.where(edits.found.usable_N, edits.found.fractions_N, np.nan)
             return np.asarray(shares[edits.rows])
 
         known = {"original_cosine": to_original}
@@ -150,7 +150,7 @@ def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
 
 def _only_near(found: Regions, shares: list[float]) -> Regions:
     """Regions that hide what they shall; others are none."""
-    missed = np.abs(found.shares_N - np.array(shares)) > LARGEST_MISS
+    missed = np.abs(found.fractions_N - np.array(shares)) > LARGEST_MISS
     usable_N = found.usable_N & ~missed
     alpha = found.alpha_NHW * usable_N[:, None, None]
     return replace(found, alpha_NHW=alpha, usable_N=usable_N)

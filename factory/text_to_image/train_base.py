@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from factory.checkpoint import replace
 from factory.config import BaseModelConfig, BaseTrainingConfig, Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
 from factory.seeds import torch_generator
 from factory.sources import training_faces
+from factory.store.local import write_atomically
 from factory.text_to_image.base_model import locate
 from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, BaseQualityCheck
 from factory.text_to_image.captions import Captions
@@ -110,7 +110,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     metrics = examiner.measure(folder, captions, heldout if len(heldout) else faces)
     metrics |= {"final_loss": progress.final_loss, "hours": round(progress.seconds / 3600, 3)}
     story = {"step": total, "autoencoder": autoencoder.sha256, "metrics": metrics}
-    replace(folder / STORY, (json.dumps(story, indent=2) + "\n").encode())
+    write_atomically(folder / STORY, (json.dumps(story, indent=2) + "\n").encode())
     return metrics
 
 

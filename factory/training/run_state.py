@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from factory.checkpoint import replace
 from factory.config import (
     AutoencoderConfig,
     BaseTrainingConfig,
@@ -29,6 +28,7 @@ from factory.config import (
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
+from factory.store.local import write_atomically
 from factory.training.distributed import (
     all_agree,
     first_rank_says,
@@ -176,8 +176,8 @@ class RunState:
                 "recipe": self.recipe,
                 "losses": self._recent,
             }
-            replace(folder / "progress.json", json.dumps(state).encode())
-            replace(folder.parent / "latest", folder.name.encode())
+            write_atomically(folder / "progress.json", json.dumps(state).encode())
+            write_atomically(folder.parent / "latest", folder.name.encode())
             for other in folder.parent.glob("step-*"):
                 if other != folder:
                     shutil.rmtree(other)
@@ -188,7 +188,7 @@ class RunState:
         if file.is_file():
             lines = file.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= self.first_step]
-            replace(file, "".join(line + "\n" for line in kept).encode())
+            write_atomically(file, "".join(line + "\n" for line in kept).encode())
 
 
 def latest_state(out: Path) -> Path | None:

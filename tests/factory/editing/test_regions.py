@@ -1,4 +1,4 @@
-"""Regions hide the share they shall, in every face, and nothing beside it."""
+"""Regions hide the fraction they shall, in every face, and nothing beside it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def template(count: int) -> np.ndarray:
     return np.repeat(TEMPLATE_52[None], count, 0)
 
 
-def some(kind: str, share: float, count: int = 16, **more):
+def some(kind: str, fraction: float, count: int = 16, **more):
     draws = np.random.default_rng(0).random((count, NUM_DRAWS))
-    return regions(template(count), [kind] * count, [share] * count, draws, 112, **more)
+    return regions(template(count), [kind] * count, [fraction] * count, draws, 112, **more)
 
 
 def test_every_kind_of_the_config_is_a_field():
@@ -35,14 +35,14 @@ def test_every_kind_of_the_config_is_a_field():
     assert set(SPARING) < set(KINDS)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.4])
 @pytest.mark.parametrize("kind", HIDING)
-def test_a_region_hides_its_share(kind, share):
-    found = some(kind, share)
+def test_a_region_hides_its_share(kind, fraction):
+    found = some(kind, fraction)
     assert found.usable_N.all()
-    np.testing.assert_allclose(found.shares_N, share, atol=0.03)
+    np.testing.assert_allclose(found.fractions_N, fraction, atol=0.03)
     hidden = (found.alpha_NHW * found.face_NHW).sum((1, 2)) / found.face_NHW.sum((1, 2))
-    np.testing.assert_allclose(hidden, found.shares_N, rtol=1e-5)
+    np.testing.assert_allclose(hidden, found.fractions_N, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", SPARING)
@@ -60,14 +60,14 @@ def test_a_region_that_spares_the_face_touches_none_of_it(kind):
     st.floats(0.8, 1.2),
     st.integers(0, 2**31),
 )
-def test_the_share_holds_for_turned_small_and_large_faces(kind, share, degrees, size, seed):
+def test_the_share_holds_for_turned_small_and_large_faces(kind, fraction, degrees, size, seed):
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = (TEMPLATE_52 - 56) @ turn.T * size + 56
     draws = np.random.default_rng(seed).random((1, NUM_DRAWS))
-    found = regions(points[None], [kind], [share], draws, 112)
+    found = regions(points[None], [kind], [fraction], draws, 112)
     assert found.usable_N.all()
-    assert abs(float(found.shares_N[0]) - share) < 0.03
+    assert abs(float(found.fractions_N[0]) - fraction) < 0.03
 
 
 def test_regions_lie_where_their_names_say():
@@ -93,10 +93,10 @@ def test_each_shot_has_a_shape_of_its_own_and_always_the_same():
 
 def test_a_region_does_not_depend_on_the_others_of_its_batch():
     draws = np.random.default_rng(1).random((len(KINDS), NUM_DRAWS))
-    shares = [0.0 if kind == "background" else 0.3 for kind in KINDS]
-    together = regions(template(len(KINDS)), KINDS, shares, draws, 112)
+    fractions = [0.0 if kind == "background" else 0.3 for kind in KINDS]
+    together = regions(template(len(KINDS)), KINDS, fractions, draws, 112)
     for row, kind in enumerate(KINDS):
-        alone = regions(template(1), [kind], [shares[row]], draws[row : row + 1], 112)
+        alone = regions(template(1), [kind], [fractions[row]], draws[row : row + 1], 112)
         assert (alone.alpha_NHW[0] == together.alpha_NHW[row]).all()
 
 
@@ -142,10 +142,10 @@ def test_shares_over_a_thousand_real_faces():
     points = np.stack([detector.landmarks(face) for face in faces])
     draws = np.random.default_rng(0).random((1000, NUM_DRAWS))
     for kind in HIDING:
-        for share in (0.2, 0.4):
-            found = regions(points, [kind] * 1000, [share] * 1000, draws, 112)
+        for fraction in (0.2, 0.4):
+            found = regions(points, [kind] * 1000, [fraction] * 1000, draws, 112)
             assert found.usable_N.all()
-            assert np.abs(found.shares_N - share).max() < 0.03, (kind, share)
+            assert np.abs(found.fractions_N - fraction).max() < 0.03, (kind, fraction)
     for kind in SPARING:
         found = regions(points, [kind] * 1000, [0.0] * 1000, draws, 112)
-        assert found.shares_N.max() == 0
+        assert found.fractions_N.max() == 0

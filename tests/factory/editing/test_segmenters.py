@@ -110,7 +110,7 @@ def test_sam_answers_for_every_image(tmp_path):
     assert ((face >= 0) & (face <= 1)).all()
     elsewhere = POINTS.copy()
     elsewhere[:] = POINTS * 0.3
-    assert (found.faces(IMAGES, elsewhere) != face).any()  # it is asked about the box
+    assert (found.faces(IMAGES, elsewhere) != face).any()  # it is config about the box
 
 
 def test_boxes_hold_the_face_and_stay_in_the_image():
@@ -127,12 +127,12 @@ class FakeDino(GroundingDino):
     """Boxes without a network."""
 
     def __init__(self, score):
-        self._words, self._device = {}, CPU
+        self._tokens, self._device = {}, CPU
         logits, boxes = torch.full((1, 2, 3), -9.0), torch.zeros(1, 2, 4)
         logits[0, 1] = torch.logit(torch.tensor(score))
         boxes[0, 1] = torch.tensor([0.5, 0.5, 0.5, 0.25])
-        answer = type("Answer", (), {"logits": logits, "pred_boxes": boxes})()
-        self._model = lambda **told: answer
+        output = type("Output", (), {"logits": logits, "pred_boxes": boxes})()
+        self._model = lambda **inputs: output
 
 
 def test_the_best_box_counts_where_it_is_sure():
@@ -175,21 +175,21 @@ def test_a_grounding_dino_is_opened_from_its_folder(tmp_path):
     boxes = found.boxes(IMAGES, boxes_about(POINTS, 112))
     assert boxes.shape == (2, 4)
     assert np.isfinite(boxes).all()
-    asked = RegionsConfig(
+    config = RegionsConfig(
         segmenter="sam", segmenter_path=save_sam(tmp_path / "sam"), grounding=str(tmp_path)
     )
-    assert open_segmenter(asked, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
+    assert open_segmenter(config, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
 
 
 def test_digests_and_what_is_missing(tmp_path):
     assert segmenter_sha256(RegionsConfig()) is None
     assert open_segmenter(RegionsConfig(), CPU) is None
     path = save_onnx(tmp_path / "a.onnx", 1)
-    asked = RegionsConfig(segmenter="onnx", segmenter_path=path)
-    first = segmenter_sha256(asked)
-    assert isinstance(open_segmenter(asked, CPU), OnnxSegmenter)
+    config = RegionsConfig(segmenter="onnx", segmenter_path=path)
+    first = segmenter_sha256(config)
+    assert isinstance(open_segmenter(config, CPU), OnnxSegmenter)
     save_onnx(tmp_path / "a.onnx", 1, bias=1.0)
-    assert segmenter_sha256(asked) != first
+    assert segmenter_sha256(config) != first
     empty = RegionsConfig(segmenter="sam", segmenter_path=str(tmp_path / "none"))
     with pytest.raises(CheckpointError, match=r"editing\.segmenter_path: .* holds no sam"):
         segmenter_sha256(empty)
@@ -198,7 +198,7 @@ def test_digests_and_what_is_missing(tmp_path):
     training = InpaintingTrainingConfig(
         segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx")
     )
-    with pytest.raises(CheckpointError, match=r"editor\.segmenter_path: no file"):
+    with pytest.raises(CheckpointError, match=r"inpainting_training\.segmenter_path: no file"):
         segmenter_sha256(training)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")

@@ -51,15 +51,15 @@ def test_a_mapped_gallery_answers_as_one_in_memory(tmp_path_factory, seed, tile,
 def test_the_gate_is_the_same_wherever_real_people_lie(tmp_path):
     real, further, earlier = unit_rows(0, 30, 16), unit_rows(1, 40, 16), unit_rows(2, 5, 16)
     proposal = PcaProposal(real, 10, seed=3)
-    asked = {"num_identities": 20, "max_cosine": 0.65, "max_attempts": 900}
+    limits = {"num_identities": 20, "max_cosine": 0.65, "max_attempts": 900}
     write_gallery(str(tmp_path / "a.npy"), [further[:4], further[4:9]], "sha")
     np.save(tmp_path / "b.npy", further[9:].astype(np.float16))
     files = [MappedGallery(str(tmp_path / name)) for name in ("a.npy", "b.npy")]
-    apart = admit(proposal, real, **asked, further=files, unit_earlier_ED=earlier)
+    apart = admit(proposal, real, **limits, further=files, unit_earlier_ED=earlier)
     stored = np.concatenate([np.array(part.unit_GD, np.float32) for part in files])
     memory = Gallery(16)
     memory.add(stored)
-    whole = admit(proposal, real, **asked, further=[memory], unit_earlier_ED=earlier, block=7)
+    whole = admit(proposal, real, **limits, further=[memory], unit_earlier_ED=earlier, block=7)
     assert np.array_equal(apart.unit_ND, whole.unit_ND)
     assert np.array_equal(apart.nearest_real, whole.nearest_real)
     for others in (real, further, earlier):
@@ -75,17 +75,17 @@ def test_draws_begin_after_earlier_identities():
     real = unit_rows(0, 30, 16)
     proposal = PcaProposal(real, 10, seed=3)
     earlier = proposal.draw(np.arange(4), np.zeros(4, int))
-    asked = {"num_identities": 3, "max_cosine": 0.999, "max_attempts": 9}
-    got = admit(proposal, real, **asked, unit_earlier_ED=earlier)
+    limits = {"num_identities": 3, "max_cosine": 0.999, "max_attempts": 9}
+    got = admit(proposal, real, **limits, unit_earlier_ED=earlier)
     assert got.attempts == [0, 0, 0]
     assert np.array_equal(got.unit_ND, proposal.draw(np.arange(4, 7), np.zeros(3, int)))
 
 
 def gallery_of(config, path, rows) -> str:
     """The setting for a gallery that claims to be by the config's recognizer."""
-    story = read_metadata(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
+    metadata = read_metadata(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     np.save(path / "gallery.npy", rows)
-    (path / "gallery.json").write_text(json.dumps({"recognizer": story["sha256"]}))
+    (path / "gallery.json").write_text(json.dumps({"recognizer": metadata["sha256"]}))
     return f"identities.gallery={path / 'gallery.npy'}"
 
 
@@ -102,7 +102,7 @@ def gallery_of(config, path, rows) -> str:
 def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, says):
     setting = gallery_of(release_config(), tmp_path, rows)
     with pytest.raises(PlanError, match=says):
-        build(release_config(setting), run_units, say=lambda line: None)
+        build(release_config(setting), run_units, log=lambda line: None)
 
 
 def test_a_gallery_that_is_missing_is_named(release_config, tmp_path):
@@ -126,11 +126,11 @@ def test_a_gallery_is_written_once(release_config, tmp_path):
 
 def test_a_release_keeps_away_from_a_gallery(release_config, tmp_path):
     """The gallery holds the first people a release without it would admit: they move on."""
-    build(release_config(), run_units, say=lambda line: None)
+    build(release_config(), run_units, log=lambda line: None)
     first = open_plan(store_of(release_config(), "0.1.0"))[1]
     setting = gallery_of(release_config(), tmp_path, first.unit_ND[:2])
     settings = (setting, "release.version=0.2.0")
-    build(release_config(*settings), run_units, say=lambda line: None)
+    build(release_config(*settings), run_units, log=lambda line: None)
     second = open_plan(store_of(release_config(), "0.2.0"))[1]
     assert np.array_equal(second.unit_ND[:4], first.unit_ND[2:])
 
@@ -141,10 +141,10 @@ def store_of(config, version: str) -> LocalStore:
 
 def test_a_release_extends_another(release_config):
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     for version, earlier in (("0.2.0", "0.1.0"), ("0.3.0", "0.2.0")):
         settings = (f"identities.extends={earlier}", f"release.version={version}")
-        build(release_config(*settings), run_units, say=lambda line: None)
+        build(release_config(*settings), run_units, log=lambda line: None)
     everybody = earlier_vectors(LocalStore(config.store.url).below("tiny"), "0.3.0")
     assert everybody.shape == (18, DIM)
     assert (everybody @ everybody.T - 2 * np.eye(18)).max() < 0.9
@@ -160,27 +160,27 @@ def test_a_release_extends_another(release_config):
 )
 def test_what_cannot_be_extended_is_refused(release_config, settings, error, says):
     with pytest.raises(error, match=says):
-        build(release_config(*settings), run_units, say=lambda line: None)
+        build(release_config(*settings), run_units, log=lambda line: None)
 
 
 def test_a_chain_with_another_link_is_refused(release_config):
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     build(
         release_config("identities.extends=0.1.0", "release.version=0.2.0"),
         run_units,
-        say=lambda line: None,
+        log=lambda line: None,
     )
     shutil.rmtree(store_of(config, "0.1.0").root)
-    build(release_config("release.seed=5"), run_units, say=lambda line: None)
+    build(release_config("release.seed=5"), run_units, log=lambda line: None)
     with pytest.raises(PlanError, match="is not the release that was extended"):
         earlier_vectors(LocalStore(config.store.url).below("tiny"), "0.2.0")
 
 
 def test_an_unfinished_release_cannot_be_extended(release_config):
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     (store_of(config, "0.1.0").root / layout.SUCCESS).unlink()
     extending = release_config("identities.extends=0.1.0", "release.version=0.2.0")
     with pytest.raises(PlanError, match="is not a sealed release"):
-        build(extending, run_units, say=lambda line: None)
+        build(extending, run_units, log=lambda line: None)

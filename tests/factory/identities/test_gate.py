@@ -170,7 +170,7 @@ def test_certificate_holds_and_is_exact():
     )
     assert (got.unit_ND @ real.T).max() < 0.7
     between = got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)
-    assert np.array_equal(got.nearest_place, between.argmax(1))
+    assert np.array_equal(got.nearest_index, between.argmax(1))
     assert between.max() < 0.7
     np.testing.assert_allclose(got.nearest_real, (got.unit_ND @ real.T).max(1), atol=1e-5)
     np.testing.assert_allclose(got.nearest_other, between.max(1), atol=1e-5)

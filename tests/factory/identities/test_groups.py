@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.plan_files import open_plan
-from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.factory.identities.test_gate import unit_rows
@@ -123,10 +123,10 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         "identities.proposal=pca",
         "identities.max_cosine=.999",
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     roster = open_plan(store)[1]
-    assert Counter(who.group for who in roster.identities) == {"a": 3, "b": 3}
+    assert Counter(person.group for person in roster.identities) == {"a": 3, "b": 3}
     assert "Balance of groups" in store.get(layout.REPORT).decode()
 
 
@@ -152,12 +152,13 @@ def test_a_quota_for_nobody_is_refused():
 
 
 def test_crowded_groups_are_seen():
-    def who(index, group):
+    def person(index, group):
         return Identity(index, "virtual", "pca", index, 0.1, 0.2, 1, group=group)
 
     unit_ND = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    roster = Roster([who(0, "a"), who(1, "a"), who(2, "b"), who(3, "b")], unit_ND)
-    plan = Plan({"identities": {"quotas": {"a": 0.5, "b": 0.5}}}, {}, [])
+    roster = Roster([person(0, "a"), person(1, "a"), person(2, "b"), person(3, "b")], unit_ND)
+    quotas = IdentitiesConfig(quotas={"a": 0.5, "b": 0.5})
+    plan = SimpleNamespace(request=SimpleNamespace(identities=quotas))
     found = balance(plan, roster, 0.9)["groups"]
     assert found["a"]["mean_cosine_within"] == pytest.approx(0)
     assert found["b"]["mean_cosine_within"] == pytest.approx(1)

@@ -1,5 +1,4 @@
-"""insightface both ways: our export loads there and embeds the same; packs, files and dlib judge
-here."""
+"""External recognizers: our export embeds the same in insightface; packs, files and dlib judge."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from factory.recognition.external import (
     onnx_file,
     open_embedder,
 )
-from factory.recognition.import_onnx import adopt
+from factory.recognition.import_onnx import import_recognizer
 from factory.recognition.verification import summary
 from factory.sources import training_faces
 from tests.conftest import draw_face
@@ -71,35 +70,35 @@ def test_a_pack_or_file_is_an_embedder(pack, images):
         assert embedder.embed(images[:0]).shape == (0, ours.dim)
 
 
-def test_an_adopted_model_is_a_recognizer_without_gradients(pack, tmp_path):
+def test_an_imported_model_is_a_recognizer_without_gradients(pack, tmp_path):
     for person in range(6):
         (tmp_path / "people" / str(person)).mkdir(parents=True)
         for i in range(3):
             image = Image.fromarray(draw_face(person, i, 112))
             image.save(tmp_path / "people" / str(person) / f"{i}.png")
     (tmp_path / "c.yaml").write_text("judge: {checkpoint: null}\n")
-    out = [f"recognizer.checkpoint={pack}", f"training.out={tmp_path / 'adopted'}"]
+    out = [f"recognizer.checkpoint={pack}", f"training.out={tmp_path / 'imported'}"]
     out += ["source.kind=folder", f"source.path={tmp_path / 'people'}"]
     config = load(tmp_path / "c.yaml", [*out, "source.holdout_identities=2"])
-    metrics = adopt(config, lambda line: None)
-    adopted = Recognizer.load(str(tmp_path / "adopted"), CPU)
+    metrics = import_recognizer(config, lambda line: None)
+    imported = Recognizer.load(str(tmp_path / "imported"), CPU)
     ours = Recognizer.load("starter:recognizer", CPU)
     faces, heldout = training_faces(config.source)
     some = faces.images_NHWC[:3]
-    np.testing.assert_allclose(adopted.embed(some), ours.embed(some), atol=1e-3)
+    np.testing.assert_allclose(imported.embed(some), ours.embed(some), atol=1e-3)
     wanted = summary(ours.embed(heldout.images_NHWC), heldout.labels)
     assert metrics["heldout"]["auc"] == pytest.approx(wanted["auc"], abs=1e-3)
     own = ours.embed(faces.images_NHWC)[faces.labels == 3].sum(0)
-    cosine = adopted.unit_real[3] @ own / np.linalg.norm(own)
+    cosine = imported.unit_real[3] @ own / np.linalg.norm(own)
     assert cosine == pytest.approx(1, abs=1e-3)
-    assert adopted.real_names == faces.names
-    assert not adopted.has_gradients
+    assert imported.real_names == faces.names
+    assert not imported.has_gradients
     with pytest.raises(CheckpointError, match="is a checkpoint already"):
-        adopt(load(tmp_path / "c.yaml", ["recognizer.checkpoint=starter:judge"]))
+        import_recognizer(load(tmp_path / "c.yaml", ["recognizer.checkpoint=starter:judge"]))
     with pytest.raises(CheckpointError, match="takes images of 112 px"):
-        adopt(load(tmp_path / "c.yaml", [*out, "source.image_px=64"]))
-    with pytest.raises(CheckpointError, match="is an adopted ONNX already"):
-        export_pack(str(tmp_path / "adopted"), tmp_path / "pack")
+        import_recognizer(load(tmp_path / "c.yaml", [*out, "source.image_px=64"]))
+    with pytest.raises(CheckpointError, match="is an imported ONNX already"):
+        export_pack(str(tmp_path / "imported"), tmp_path / "pack")
 
 
 def test_a_downloaded_pack_is_found_by_name_and_never_fetched(pack, tmp_path, monkeypatch):

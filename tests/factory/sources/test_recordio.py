@@ -22,8 +22,7 @@ from factory.sources.recordio import (
     MAGIC_BYTES,
     RecordFile,
     RecordSource,
-    _cut,
-    _record,
+    encode_record,
     read_index,
     write_records,
 )
@@ -117,7 +116,7 @@ def test_without_an_index_one_scan_is_cached(rec):
 def test_gaps_in_the_labels_are_closed_and_told(tmp_path):
     records = b""
     for key, label in enumerate((0.0, 3.0, 3.0), start=1):
-        records += b"".join(_cut(_record(key, label, JPEGS[0])))
+        records += encode_record(key, label, JPEGS[0])
     (tmp_path / "gaps.rec").write_bytes(records)
     found = source(tmp_path / "gaps.rec")
     assert found.labels.tolist() == [0, 1, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.recognition.embed import Recognizer
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
@@ -32,7 +32,7 @@ def base_folder(tmp_path_factory):
 
 @pytest.fixture
 def base(base_folder):
-    return TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+    return TextToImage(BaseModelConfig(path=str(base_folder)), CPU, "fp32")
 
 
 @pytest.fixture
@@ -41,14 +41,15 @@ def recognizer(weights):
 
 
 @pytest.fixture
-def open_booth(base, recognizer):
-    """Function of BoothConfig fields -> a Booth with four prior images."""
+def open_trainer(base, recognizer):
+    """Function of PersonalizationConfig fields -> a LoraTrainer with four prior images."""
 
     def make(crop=None, seed=0, **fields):
-        asked = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
-        config = PersonalizationConfig(**(asked | fields))
-        booth = LoraTrainer(config, base, recognizer, crop or FaceCrop("whole", None, PX), seed)
-        booth.know_prior(draw_prior(base, config, "ddim", seed))
-        return booth
+        defaults = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
+        config = PersonalizationConfig(**(defaults | fields))
+        crop = crop or FaceCrop("whole", None, PX)
+        trainer = LoraTrainer(config, base, recognizer, crop, seed)
+        trainer.set_priors(draw_prior(base, config, "ddim", seed))
+        return trainer
 
     return make

@@ -21,8 +21,10 @@ def tables(tmp_path):
 
 
 def captions(tables):
-    asked = {"phrases": ("{hair} hair", "looking {direction}"), "phrase_dropout": 0.0}
-    config = BaseTrainingConfig(tables=tables, caption_dropout=0.0, caption="photo", **asked)
+    phrases = ("{hair} hair", "looking {direction}")
+    config = BaseTrainingConfig(
+        tables=tables, caption="photo", phrases=phrases, phrase_dropout=0.0, caption_dropout=0.0
+    )
     return Captions(config, KEYS, NAMES)
 
 
@@ -40,7 +42,7 @@ def test_mirrors_look_the_other_way(tables):
     assert [text.rpartition(" ")[2] for text in found] == ["right", "ahead", "right"]
 
 
-def test_phrases_and_captions_are_left_out_as_often_as_asked(tables):
+def test_phrases_and_captions_are_left_out_as_often_as_configured(tables):
     config = BaseTrainingConfig(
         tables=tables, phrases=("{hair} hair",), phrase_dropout=0.3, caption_dropout=0.2
     )
@@ -93,5 +95,5 @@ def test_a_blip_is_read_from_its_folder(tmp_path):
     assert drawn == ["a hat", "a cat", "a mat"]  # whole: no phrase of it is left out
     others = Captions(config, ["a", "b", "c"], ["a"] * 3, ["a hat", "a cat", "a dog"])
     assert captions.digest != others.digest
-    with pytest.raises(CheckpointError, match=r"editor\.captioner: .* holds no BLIP"):
+    with pytest.raises(CheckpointError, match=r"inpainting_training\.captioner: .* holds no BLIP"):
         Captioner(str(tmp_path / "none"), torch.device("cpu"))

@@ -19,13 +19,13 @@ def smooth_image(px: int) -> np.ndarray:
 
 
 class FoundAt:
-    """A detector that finds what it is told, in pixels of the image it is given."""
+    """A detector with a fixed answer, in pixels of the image it is given."""
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, detection):
+        self.detection = detection
 
     def best(self, image_HWC):
-        return self.found
+        return self.detection
 
 
 def test_aligned_is_the_warp_of_the_sources():
