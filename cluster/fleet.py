@@ -2,8 +2,8 @@
 
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
 When it dies all of them go back to the front of the queue and another actor takes its place; Ray
-retries nothing, the lease loop does. The logbook, an actor beside the driver, knows which shots
-were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
+retries nothing, the lease loop does. The heartbeat log, an actor on the driver's node, knows which
+shots were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.metrics import FleetMetrics
-from cluster.runtime import connect, first_actors, node_is_alive, room_for_actors
+from cluster.runtime import actor_class, connect, first_actors, node_is_alive, room_for_actors
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.execution.event_log import EventLog
@@ -27,7 +27,7 @@ from factory.execution.inline import Draining, OnDone, OpenMaker, never
 from factory.execution.retries import RetryState, ShotId
 from factory.records import Shard
 
-ON_THE_LINE = 2
+UNCOMMITTED = 2
 """Units that an actor may have drawn and not committed, beside those it is called for."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
@@ -149,26 +149,27 @@ class Fleet:
         self._looked = self._grew = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
         self._metrics, self._events = FleetMetrics(), EventLog(config.events)
-        self._share, count = first_actors(config, len(units))
-        beside_us = NodeAffinitySchedulingStrategy(
+        self._resources, count = first_actors(config, len(units))
+        this_node = NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._heartbeat_log = ray.remote(num_cpus=0, scheduling_strategy=beside_us)(
-            HeartbeatLog
+        self._heartbeat_log = actor_class(
+            HeartbeatLog, num_cpus=0, scheduling_strategy=this_node
         ).remote()
-        gpus, cpus = self._share
-        self._actor_class = ray.remote(
+        gpus, cpus = self._resources
+        self._actor_class = actor_class(
+            MakerActor,
             num_gpus=gpus,
             num_cpus=cpus,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=1,
             scheduling_strategy="SPREAD",
-        )(MakerActor)
+        )
         self._workers = [self._start_worker() for _ in range(count)]
 
     def run(self, on_done: OnDone, draining: Draining) -> None:
-        """Lease, wait, take back, until the queue and all hands are empty."""
+        """Lease, wait, take back, until the queue is empty and every unit is committed."""
         try:
             while True:
                 if draining():
@@ -191,20 +192,22 @@ class Fleet:
         )
 
     def _grow(self) -> None:
-        """Hire for nodes that have joined; those that leave take their actors along, whose
-        successors wait for room."""
+        """Start workers on nodes that have joined.
+
+        Nodes that leave take their actors along, whose successors wait for room.
+        """
         now = time.monotonic()
         if now - self._grew < GROW_S:
             return
         self._grew = now
         left = len(self._queue) + sum(len(worker.held) for worker in self._workers)
-        room = room_for_actors(self._share, min(self._config.num_workers or left, left))
+        room = room_for_actors(self._resources, min(self._config.num_workers or left, left))
         self._workers += [self._start_worker() for _ in range(room - len(self._workers))]
         ready = sum(worker.ready for worker in self._workers)
         self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
 
     def _lease(self) -> None:
-        """Fill the emptiest hand first; a hand with nothing to draw waits for its commits."""
+        """Lease units, the worker with the fewest first; one without any waits for its commits."""
         while self._queue:
             retry = self._retries.get(self._queue[0], RetryState())
             free = [worker for worker in self._workers if self._may_take(worker, retry)]
@@ -222,7 +225,7 @@ class Fleet:
         if not worker.ready or worker.alone or (retry.alone and worker.held):
             return False
         limit = self._config.units_in_flight
-        return len(worker.calls) < limit and len(worker.held) < limit + ON_THE_LINE
+        return len(worker.calls) < limit and len(worker.held) < limit + UNCOMMITTED
 
     def _collect(self, on_done: OnDone) -> None:
         owner = {ref: worker for worker in self._workers for ref in worker.calls}
@@ -264,7 +267,7 @@ class Fleet:
                 self._replace(worker, TimeoutError(reason), on_done)
 
     def _replace(self, worker: Worker, error: Exception, on_done: OnDone) -> None:
-        """Take a dead actor's units back, learn from what it had in hand, hire another."""
+        """Take a dead actor's units back, learn from what it had in hand, start another."""
         if getattr(error, "actor_init_failed", False):
             raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
         for ref, shards in worker.results_left():

@@ -14,7 +14,7 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from cluster.runtime import connect
+from cluster.runtime import actor_class, connect
 from factory.config import Config
 from factory.errors import FactoryError, PlanError
 from factory.identities.gallery import FixedGallery, MappedGallery
@@ -67,7 +67,7 @@ class ShardedGallery:
         return self._num_rows
 
     def too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
-        return np.any(self._ask("too_near", unit_MD, max_cosine), axis=0)
+        return np.asarray(np.any(self._ask("too_near", unit_MD, max_cosine), axis=0))
 
     def nearest(self, unit_MD: np.ndarray) -> np.ndarray:
         return np.asarray(np.max(self._ask("nearest", unit_MD), axis=0))
@@ -75,16 +75,16 @@ class ShardedGallery:
     def _ask(self, question: str, unit_MD: np.ndarray, *more: float) -> list[np.ndarray]:
         queries = ray.put(unit_MD)
         calls = [getattr(actor, question).remote(queries, *more) for actor in self._actors]
-        answers, products = zip(*_answers(calls, None), strict=True)
+        found, products = zip(*answers(calls, None), strict=True)
         self.num_products = sum(products)
-        return list(answers)
+        return list(found)
 
 
 def open_galleries(config: Config) -> list[FixedGallery]:
-    """What identities.gallery names, over fleet.gallery_actors actors (at most as many as the
-    cluster has CPUs for); in this process for 0.
+    """What identities.gallery names, searched by fleet.gallery_actors actors.
 
-    Raises PlanError when a node does not see the files, FactoryError when an actor dies.
+    At most as many as the cluster has CPUs for; in this process for 0. Raises PlanError when a node
+    does not see the files, FactoryError when an actor dies.
     """
     files = [file.absolute() for file in gallery_files(config)]
     sizes = [len(MappedGallery(str(file))) for file in files]
@@ -94,15 +94,16 @@ def open_galleries(config: Config) -> list[FixedGallery]:
     cpus = config.fleet.cpus_per_actor
     possible = int(ray.cluster_resources().get("CPU", 1) / cpus) if cpus else sum(sizes)
     wanted = min(config.fleet.gallery_actors, max(possible, 1))
-    shares = [cut for cut in _cut([str(file) for file in files], sizes, wanted) if cut]
-    cls = ray.remote(num_cpus=cpus)(GalleryActor)
-    actors = [cls.remote(share) for share in shares]
+    ranges = [cut for cut in cut_rows([str(file) for file in files], sizes, wanted) if cut]
+    remote_class = actor_class(GalleryActor, num_cpus=cpus)
+    actors = [remote_class.remote(part) for part in ranges]
     num_bytes = {str(file): file.stat().st_size for file in files}
-    _answers([actor.open.remote(num_bytes) for actor in actors], config.fleet.deadline_s)
+    answers([actor.open.remote(num_bytes) for actor in actors], config.fleet.deadline_s)
     return [ShardedGallery(actors, sum(sizes))]
 
 
-def _answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
+def answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
+    """Results of calls of gallery actors; raises the error of one that is meant for the user."""
     try:
         return list(ray.get(calls, timeout=timeout_s))
     except (RayError, GetTimeoutError) as error:
@@ -116,16 +117,18 @@ def _answers(calls: list[Any], timeout_s: float | None) -> list[Any]:
         ) from None
 
 
-def _cut(files: list[str], sizes: list[int], num_parts: int) -> list[list[tuple[str, int, int]]]:
-    """Equal shares of all rows, each as ranges of files."""
+def cut_rows(
+    files: list[str], sizes: list[int], num_parts: int
+) -> list[list[tuple[str, int, int]]]:
+    """All rows in equal parts, each as (file, first row, row after the last) of files."""
     edges = np.linspace(0, sum(sizes), num_parts + 1).astype(int).tolist()
     starts = [0, *np.cumsum(sizes).tolist()]
-    shares = []
+    parts = []
     for low, high in itertools.pairwise(edges):
-        share = []
+        part = []
         for file, (start, stop) in zip(files, itertools.pairwise(starts), strict=True):
             first, last = max(low, start), min(high, stop)
             if first < last:
-                share.append((file, first - start, last - start))
-        shares.append(share)
-    return shares
+                part.append((file, first - start, last - start))
+        parts.append(part)
+    return parts

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster.runtime import connect
+from cluster.runtime import actor_class, connect
 from factory.config import Config
 from factory.errors import FactoryError
+from factory.records import Log, Train
 from factory.training.run_state import latest_state
 
-Train = Callable[[Config, Callable[[str], None]], dict[str, Any]]
-"""A training of factory: config and log to metrics (those of rank 0 count)."""
 PLACEMENT_TIMEOUT_S = 600.0
 WAIT_S = 1.0
 
@@ -53,13 +51,13 @@ class Rank:
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def run(
-        self, train: Train, config: Config, log_relay: Any, place: dict[str, str]
+        self, train: Train, config: Config, log_relay: Any, environment: dict[str, str]
     ) -> dict[str, Any]:
-        os.environ.update(place)
+        os.environ.update(environment)
         return train(config, lambda line: ray.get(log_relay.write.remote(line)))
 
 
-def run_gang(train: Train, config: Config, log: Callable[[str], None] = print) -> dict[str, Any]:
+def run_gang(train: Train, config: Config, log: Log = print) -> dict[str, Any]:
     """Run `train` on compute.num_ranks ranks to its end and return the metrics of rank 0."""
     connect(config.fleet)
     restarts, state = 0, latest_state_name(config)
@@ -103,18 +101,18 @@ class Gang:
                 f"compute.num_ranks: the cluster has no room for {count} ranks of {bundle}; want "
                 "fewer ranks, or more nodes"
             )
-        actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Rank)
+        rank_class = actor_class(Rank, max_restarts=0, max_task_retries=0)
         self.ranks = [
-            actor_class.options(
+            rank_class.options(
                 num_cpus=cpus,
                 num_gpus=float(on_gpu),
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, number),
             ).remote()
             for number in range(count)
         ]
-        self._log_relay = ray.remote(num_cpus=0)(LogRelay).remote()
+        self._log_relay = actor_class(LogRelay, num_cpus=0).remote()
 
-    def run(self, train: Train, log: Callable[[str], None]) -> dict[str, Any]:
+    def run(self, train: Train, log: Log) -> dict[str, Any]:
         """Start all ranks and wait for them; raises the first error."""
         address, port = ray.get(self.ranks[0].address.remote())
         shared = {"WORLD_SIZE": str(len(self.ranks)), "LOCAL_RANK": "0"}

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import ray
 
@@ -42,56 +43,67 @@ def connect(fleet: FleetConfig) -> None:
         signal.signal(signal.SIGTERM, on_sigterm)  # because ray.init puts its own in its place
 
 
+def actor_class(kind: type, **options: Any) -> Any:
+    """A class whose instances are actors: `actor_class(C, num_cpus=1).remote(...)`.
+
+    Typed as Any, because ray's own types know the names of actor methods only from decorators.
+    """
+    remote: Any = ray.remote
+    return remote(**options)(kind) if options else remote(kind)
+
+
 def _address(fleet: FleetConfig) -> str | None:
     return fleet.address or os.environ.get("RAY_ADDRESS")
 
 
-Share = tuple[float, float]
+Resources = tuple[float, float]
 """(GPUs, CPUs) of an actor."""
 
 
-def share_of_actor(fleet: FleetConfig) -> Share:
-    """What an actor is given: a part of a GPU where the cluster has some, or is asked to get some
-    (fleet.autoscale); else CPUs."""
+def resources_of_actor(fleet: FleetConfig) -> Resources:
+    """What an actor is given: a part of a GPU where there are some, else CPUs.
+
+    There are GPUs where the cluster has them, or is asked to get them (fleet.autoscale).
+    """
     gpus = ray.cluster_resources().get("GPU", 0.0)
     if fleet.gpus_per_actor and (gpus or fleet.autoscale):
         return fleet.gpus_per_actor, 0.0
     return 0.0, fleet.cpus_per_actor
 
 
-def room_for_actors(share: Share, at_most: int) -> int:
-    """How many actors of that share the cluster holds now, whoever uses it; at most `at_most`."""
-    resources = ray.cluster_resources()
-    for part, name in zip(share, ("GPU", "CPU"), strict=True):
-        if part:
-            return min(at_most, int(resources.get(name, 0.0) / part + 1e-9))
+def room_for_actors(each: Resources, at_most: int) -> int:
+    """How many actors of such resources the cluster can hold, whoever uses it now."""
+    there = ray.cluster_resources()
+    for wanted, name in zip(each, ("GPU", "CPU"), strict=True):
+        if wanted:
+            return min(at_most, int(there.get(name, 0.0) / wanted + 1e-9))
     return at_most
 
 
-def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Share, int]:
-    """Each actor's share, and how many to have now: as many as there is room for and work, no more
-    than fleet.num_workers; those at once where an autoscaler shall make room (fleet.autoscale).
+def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Resources, int]:
+    """Resources of each actor, and how many actors to have when work starts.
 
-    On a cluster, waits up to fleet.join_timeout_s for the nodes that fleet.min_workers need.
-    Raises FactoryError with room for fewer.
+    As many as there is room for and work, no more than fleet.num_workers; those at once where an
+    autoscaler shall make room (fleet.autoscale). On a cluster, waits up to fleet.join_timeout_s for
+    the nodes that fleet.min_workers need. Raises FactoryError with room for fewer.
     """
     at_most = min(fleet.num_workers or num_units, num_units)
     if fleet.autoscale:
-        return share_of_actor(fleet), at_most
+        return resources_of_actor(fleet), at_most
     deadline = time.monotonic() + (fleet.join_timeout_s if _address(fleet) else 0.0)
     while True:
-        share = share_of_actor(fleet)  # again, because the first node to join may bring GPUs
-        room = room_for_actors(share, at_most)
+        each = resources_of_actor(fleet)  # again, because the first node to join may bring GPUs
+        room = room_for_actors(each, at_most)
         if room >= min(fleet.min_workers, at_most):
-            return share, room
+            return each, room
         if time.monotonic() >= deadline:
             break
         time.sleep(0.5)
-    resources = ray.cluster_resources()
+    there = ray.cluster_resources()
     raise FactoryError(
-        f"fleet.min_workers: the cluster has {resources.get('GPU', 0):g} GPUs and "
-        f"{resources.get('CPU', 0):g} CPUs, room for {room} actors of {share[0]:g} GPUs and "
-        f"{share[1]:g} CPUs, want {fleet.min_workers}; add nodes, or lower it, "
+        f"fleet.min_workers: the cluster has {there.get('GPU', 0):g} GPUs and "
+        f"{there.get('CPU', 0):g} CPUs, room for {room} actors of {each[0]:g} GPUs and "
+        f"{each[1]:g} CPUs, want {fleet.min_workers}; add nodes, or lower it, "
         "fleet.gpus_per_actor or fleet.cpus_per_actor"
     )
 

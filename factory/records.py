@@ -1,4 +1,4 @@
-"""What flows between the rooms of the factory, in the order things come to be (RELEASE).
+"""What flows between the rooms of the factory, in the order things come to be (PROTOCOL).
 
 identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothing else crosses.
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from factory.config import Config
 
 Log = Callable[[str], None]
@@ -90,6 +92,20 @@ class Shot:
     """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
     occlusion: float | None = None
     """Share of the face that the region shall hide."""
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """Images of a batch by slot, with what their generator knows of them; padding is anything."""
+
+    images_BHWC: np.ndarray
+    """RGB uint8 [B, H, W, 3]."""
+    originals_BHWC: np.ndarray | None = None
+    """The images that were edited."""
+    visible_BHWC: np.ndarray | None = None
+    """What stays visible of these, the edited region greyed."""
+    occluded_B: np.ndarray | None = None
+    """Fraction of each face that the region hides; NaN where none could be placed."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Running it again is resuming it: every step looks at what is in the store and do
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,12 @@ from factory.execution.inline import RunUnits
 from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.plan_writer import describe, refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
-from factory.records import Manifest
+from factory.records import Log, Manifest
 from factory.report.summary import summary
 from factory.shards import layout, manifest
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.store import Store, open_store
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def build(
     *,
     open_galleries: OpenGalleries = open_here,
     dry_run: bool = False,
-    say: Say = print,
+    log: Log = print,
 ) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
@@ -52,31 +49,31 @@ def build(
         refuse_other_plan(standing, inputs, store)
     if standing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
-        say(f"{store.url} is sealed already; nothing to do")
+        log(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
-        say(f"checked; {describe(config, inputs)} would be made in {store.url}")
+        log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     store.probe()
     plan = standing or write_plan(config, inputs, store, open_galleries)
-    say(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
-    synthesize(config, plan, prefix, store, run_units, say)
+    log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
+    synthesize(config, plan, prefix, store, run_units, log)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))
-    say("sealed; measuring")
+    log("sealed; measuring")
     metrics = evaluate_and_report(config, inputs.source, release)
     publish(config, release, metrics)
     for line in summary(store.url, release.manifest.counts, metrics):
-        say(line)
+        log(line)
 
 
 def synthesize(
-    config: Config, plan: Plan, prefix: str, store: Store, run_units: RunUnits, say: Say
+    config: Config, plan: Plan, prefix: str, store: Store, run_units: RunUnits, log: Log
 ) -> None:
     """Make every unit that has no commit record yet."""
     from factory.synthesis.maker import ShardMaker
 
     open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
-    make_missing(config, plan, store, open_maker, run_units, say)
+    make_missing(config, plan, store, open_maker, run_units, log)
 
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> dict[str, Any]:

@@ -62,6 +62,30 @@ def test_factory_imports_only_lower_rooms_and_never_ray_or_jobs(file):
             assert floor(target) <= floor(room), f"{file} imports {name} from a room above"
 
 
+@pytest.mark.parametrize("file", python_files("cluster"), ids=lambda f: f.name)
+def test_cluster_knows_only_how_units_run(file):
+    """Not what they make: a fleet works for any maker."""
+    for name in imports(file):
+        first, _, rest = name.partition(".")
+        assert first != "jobs", f"{file} imports {name}"
+        if first == "factory":
+            assert rest.split(".")[0] in CLUSTER_MAY_IMPORT, f"{file} imports {name}"
+
+
+def test_every_room_stands_on_a_floor():
+    """A module beside the rooms is a story (release, pipeline) or a tool of every room."""
+    rooms = {path.name.removesuffix(".py") for path in (ROOT / "factory").iterdir()}
+    rooms -= {"__init__", "__pycache__", "starter", "METHODS.md"}
+    assert rooms == set().union(*FLOORS)
+
+
+def test_no_package_hides_a_module_behind_a_function_of_its_name():
+    for package in (ROOT / "factory").rglob("__init__.py"):
+        modules = {file.stem for file in package.parent.glob("*.py")}
+        imported = {name.rsplit(".", 1)[-1] for name in imports(package)}
+        assert not modules & imported, package
+
+
 @pytest.mark.parametrize("file", python_files("jobs"), ids=lambda f: f.name)
 def test_jobs_are_short_and_import_no_ray(file):
     assert len(file.read_text().splitlines()) <= 60

@@ -11,26 +11,26 @@ from factory.execution.progress_bar import ProgressBar
 from factory.execution.shutdown import shutdown_on_sigterm
 from factory.records import Shard
 from factory.shards import manifest
-from factory.shots.plan import Plan
+from factory.shots.plan import UnitPlan
 from factory.store import Store
 
 
 def make_missing(
     config: Config,
-    plan: Plan,
+    plan: UnitPlan,
     store: Store,
     open_maker: OpenMaker,
     run_units: RunUnits,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Make them with progress and draining; `store` is that of the plan."""
     done = manifest.committed_units(store)
     missing = [unit.index for unit in plan.units if unit.index not in done]
     if done:
-        say(f"resuming: {len(done)} of {len(plan.units)} units are committed")
+        log(f"resuming: {len(done)} of {len(plan.units)} units are committed")
     if missing:
         allowed, events = config.release.max_failed_fraction, EventLog(config.fleet.events)
-        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(say) as draining:
+        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(log) as draining:
 
             def on_done(shard: Shard) -> None:
                 events.committed(shard)

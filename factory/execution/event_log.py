@@ -1,5 +1,7 @@
-"""What happens to units, as lines of JSON: who has them, what was in hand when an actor died, what
-was committed (fleet.events)."""
+"""What happens to units, as lines of JSON in a file (fleet.events).
+
+Who has a unit, what was in hand when an actor died, what was committed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,10 @@ from factory.records import Shard
 
 
 class EventLog:
-    """Appends to a file of the driver's machine; without one, says nothing. Each line tells the
-    process, since several runs may share a file."""
+    """Appends lines to a file of the driver's machine; without a file it does nothing.
+
+    Each line names the process, since several runs may share a file.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._path = Path(path) if path else None

@@ -13,8 +13,10 @@ from factory.training.distributed import kept_threads
 
 
 class Maker(Protocol):
-    """What a runner needs of a ShardMaker. Shards come back when they are committed, which may be
-    at a later call."""
+    """What a runner needs of a maker of units.
+
+    Shards come back when they are committed, which may be at a later call.
+    """
 
     def make(
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched

@@ -11,13 +11,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from factory.errors import PlanError
 from factory.records import Counts, Shard
-from factory.shots.plan import Plan
+from factory.shots.plan import UnitPlan
 
 
 class ProgressBar:
     """A bar on a terminal, a line every half minute elsewhere."""
 
-    def __init__(self, plan: Plan, missing: Sequence[int], max_failed_fraction: float) -> None:
+    def __init__(self, plan: UnitPlan, missing: Sequence[int], max_failed_fraction: float) -> None:
         self._planned = sum(plan.units[unit].num_shots for unit in missing)
         self._max_failures = max_failed_fraction * plan.num_shots
         self._counts = Counts(0, 0, 0, 0, 0)

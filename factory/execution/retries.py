@@ -1,4 +1,4 @@
-"""How a unit that killed its actors is made again (RELEASE, failure model).
+"""How a unit that killed its actors is made again (PROTOCOL, failure model).
 
 Before every draw a maker notes the shots in hand. After one death the unit is simply made again;
 from the second on it is made alone, and the shots that were in hand are drawn in halves, until one

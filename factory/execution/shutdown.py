@@ -9,21 +9,21 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def shutdown_on_sigterm(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+def shutdown_on_sigterm(log: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGTERM has come; a second one ends the process."""
-    asked = threading.Event()
+    stopping = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # because only the main thread may set handlers
+        yield stopping.is_set  # because only the main thread may set handlers
         return
     before = signal.getsignal(signal.SIGTERM)
 
     def drain(number: int, frame: object) -> None:
-        asked.set()
-        say("SIGTERM: finishing the shards in hand")
+        stopping.set()
+        log("SIGTERM: finishing the shards in hand")
         signal.signal(signal.SIGTERM, before)
 
     signal.signal(signal.SIGTERM, drain)
     try:
-        yield asked.is_set
+        yield stopping.is_set
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -18,7 +18,7 @@ from factory.config import EstimateConfig
 ON_THE_LINE = 2
 """Units that an actor may have drawn and not committed, beside the one it draws (cluster/fleet)."""
 NEVER_S = 1e15
-EventLog = Generator[Any, Any, None]
+Events = Generator[Any, Any, None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Model:
             node_hours=self._up_s / 3600,
         )
 
-    def _node(self) -> EventLog:
+    def _node(self) -> Events:
         """A node that is there, is taken, and comes back."""
         while True:
             node = _Node(self._simpy.Resource(self._env), self._env.now)
@@ -114,12 +114,12 @@ class _Model:
             self._preempt(node)
             yield self._env.timeout(self._cluster.node_start_s)
 
-    def _draw(self, actor: _Actor) -> EventLog:
+    def _draw(self, actor: _Actor) -> Events:
         try:
             yield self._env.timeout(self._cluster.open_s)
             while True:
-                place = actor.line.request()
-                yield place
+                slot = actor.line.request()
+                yield slot
                 while not self._waiting:
                     yield self._news
                 self._waiting -= 1
@@ -129,26 +129,26 @@ class _Model:
                     yield self._env.timeout(self._cluster.driver_s)
                 self._dispatch_s += self._cluster.driver_s
                 yield from self._drawing()
-                sent = self._env.process(self._upload(actor, place))
+                sent = self._env.process(self._upload(actor, slot))
                 actor.processes = [p for p in actor.processes if p.is_alive] + [sent]
         except self._simpy.Interrupt:
             return
 
-    def _drawing(self) -> EventLog:
+    def _drawing(self) -> Events:
         began = self._env.now
         try:
             yield self._env.timeout(self._work.draw_s)
         finally:
             self._drawing_s += self._env.now - began
 
-    def _upload(self, actor: _Actor, place: Any) -> EventLog:
+    def _upload(self, actor: _Actor, slot: Any) -> Events:
         try:
             with actor.node.uplink.request() as turn:
                 yield turn
                 yield self._env.timeout(self._work.num_bytes / self._cluster.upload_bytes_per_s)
         except self._simpy.Interrupt:
             return
-        actor.line.release(place)
+        actor.line.release(slot)
         actor.held -= 1
         self._missing -= 1
         if not self._missing:

@@ -41,8 +41,10 @@ class Estimate:
 
 
 def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
-    """Reckon from the standing plan, or from the config; rates from prices.*, else from the
-    dataset's last release in the same store."""
+    """Size, hours and cost of a release, from its plan or else from the config.
+
+    Rates are those of estimate.*, else of the dataset's last release in the same store.
+    """
     plan = read_plan(dataset.below(f"releases/{config.release.version}"))
     units, shots = _size(config, inputs, plan)
     rates, settings = _rates(config, dataset), config.estimate
@@ -66,54 +68,59 @@ def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
     )
 
 
-def on_a_cluster(found: Estimate, config: Config) -> Forecast | None:
+def on_a_cluster(result: Estimate, config: Config) -> Forecast | None:
     """The release on config.estimate, by the model of capacity.py; None without nodes or rates."""
-    rates, settings = found.rates, config.estimate
-    if not (settings.num_nodes and rates.faces_per_s and found.shots_with_topups and found.units):
+    rates, settings = result.rates, config.estimate
+    if not (settings.num_nodes and rates.faces_per_s and result.shots_with_topups and result.units):
         return None
     work = Work(
-        found.units,
-        found.shots_with_topups / found.units / rates.faces_per_s,
-        (found.num_bytes or 0.0) / found.units,
+        result.units,
+        result.shots_with_topups / result.units / rates.faces_per_s,
+        (result.num_bytes or 0.0) / result.units,
     )
     share = config.fleet.gpus_per_actor or 1.0
     return simulate(settings, max(1, int(settings.gpus_per_node / share)), work)
 
 
-def describe_forecast(seen: Forecast, config: Config) -> list[str]:
+def describe_forecast(forecast: Forecast, config: Config) -> list[str]:
     """Lines for a person."""
     price = config.estimate.node_hour
-    cost = "unknown; set estimate.node_hour" if price is None else f"{seen.node_hours * price:.2f}"
+    cost = (
+        "unknown; set estimate.node_hour" if price is None else f"{forecast.node_hours * price:.2f}"
+    )
     return [
         f"cluster      {config.estimate.num_nodes} nodes x {config.estimate.gpus_per_node} GPUs: "
-        f"{seen.hours:.3g} hours, {seen.node_hours:.3g} node-hours",
-        f"             actors idle {seen.idle_fraction:.1%}, driver busy {seen.driver_fraction:.1%}, "
-        f"{seen.preemptions} preemptions, {seen.lost_fraction:.2%} drawn for nothing",
+        f"{forecast.hours:.3g} hours, {forecast.node_hours:.3g} node-hours",
+        f"             actors idle {forecast.idle_fraction:.1%}, "
+        f"driver busy {forecast.driver_fraction:.1%}, "
+        f"{forecast.preemptions} preemptions, {forecast.lost_fraction:.2%} drawn for nothing",
         f"             cost of nodes {cost}",
     ]
 
 
-def describe_estimate(found: Estimate, config: Config) -> list[str]:
+def describe_estimate(result: Estimate, config: Config) -> list[str]:
     """Lines for a person."""
     workers = config.fleet.num_workers or 1
-    shots = f"{'at most ' * found.at_most}{found.shots} in {found.units} shards"
-    if found.shots_with_topups:
-        shots += f", about {found.shots_with_topups:.0f} drawn with top-ups"
-    rates = f"rates        {found.rates.origin}"
-    if found.rates.faces_per_s:
-        rates += f": {found.rates.faces_per_s:.2f} shots/s an actor"
+    shots = f"{'at most ' * result.at_most}{result.shots} in {result.units} shards"
+    if result.shots_with_topups:
+        shots += f", about {result.shots_with_topups:.0f} drawn with top-ups"
+    rates = f"rates        {result.rates.origin}"
+    if result.rates.faces_per_s:
+        rates += f": {result.rates.faces_per_s:.2f} shots/s an actor"
     hours, cost = "unknown; set estimate.faces_per_s and estimate.kept_fraction", "unknown"
-    if found.actor_hours is not None:
-        hours = f"{found.actor_hours:.3g} of an actor, {found.actor_hours / workers:.3g} with "
+    if result.actor_hours is not None:
+        hours = f"{result.actor_hours:.3g} of an actor, {result.actor_hours / workers:.3g} with "
         hours += f"{workers} (fleet.num_workers)"
-    if found.cost is not None:
-        cost = f"{found.cost:.2f} to make"
-    if found.cost_per_month is not None:
-        cost += f", {found.cost_per_month:.2f} a month to keep"
-    if found.cost is None and found.cost_per_month is None:
+    if result.cost is not None:
+        cost = f"{result.cost:.2f} to make"
+    if result.cost_per_month is not None:
+        cost += f", {result.cost_per_month:.2f} a month to keep"
+    if result.cost is None and result.cost_per_month is None:
         cost += "; set estimate.actor_hour and estimate.gb_month"
     size = (
-        f"{found.num_bytes / 1e6:.1f} MB" if found.num_bytes else "unknown; set estimate.face_bytes"
+        f"{result.num_bytes / 1e6:.1f} MB"
+        if result.num_bytes
+        else "unknown; set estimate.face_bytes"
     )
     return [
         f"shots        {shots}",
@@ -141,14 +148,16 @@ def _size(config: Config, inputs: Inputs, plan: Plan | None) -> tuple[int, int]:
 
 def _rates(config: Config, dataset: Store) -> Rates:
     settings = config.estimate
-    asked: dict[str, Any] = {
+    configured: dict[str, Any] = {
         "faces_per_s": settings.faces_per_s,
         "kept_fraction": settings.kept_fraction,
         "face_bytes": settings.face_bytes,
     }
     measured, origin = _measured(dataset)
-    known = {name: measured.get(name) if value is None else value for name, value in asked.items()}
-    missing = [name for name, value in asked.items() if value is None]
+    known = {
+        name: measured.get(name) if value is None else value for name, value in configured.items()
+    }
+    missing = [name for name, value in configured.items() if value is None]
     return Rates(**known, origin=origin if missing else "as configured in estimate")
 
 

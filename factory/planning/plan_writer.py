@@ -19,8 +19,8 @@ def describe(config: Config, inputs: Inputs) -> str:
     """What a plan of this config holds, in words."""
     if config.release.method == "edit":
         return (
-            f"{config.editing.edits_per_image} edits (editing.method={config.editing.method}) of each of "
-            f"{len(inputs.source)} images of {len(inputs.source.names)} people"
+            f"{config.editing.edits_per_image} edits (editing.method={config.editing.method}) of "
+            f"each of {len(inputs.source)} images of {len(inputs.source.names)} people"
         )
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""

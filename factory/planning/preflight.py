@@ -105,8 +105,10 @@ def _source_facts(config: Config, source: FaceSource) -> SourceFacts:
 def _identities(
     config: Config, source: FaceSource, networks: Networks, max_cosine: float
 ) -> IdentitiesConfig:
-    """The section with its limit resolved, and digests where it names files: a plan says what they
-    are, not where they lie."""
+    """The section with its limit resolved, and digests where it names files.
+
+    A plan says what files are, not where they lie.
+    """
     recognizer_sha256 = networks.weights["recognizer"]
     inquiry = inquiry_source(config).fingerprint if config.identities.inquiry else None
     return dataclasses.replace(

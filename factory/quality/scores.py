@@ -8,13 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from factory.records import Scores, Shot
+from factory.records import DrawnBatch, Scores, Shot
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
-Measure = Callable[[list[Shot], np.ndarray, np.ndarray], np.ndarray]
-"""Maps shots, images uint8 [B, H, W, 3] and unit embeddings [B, D] to scores [B], NaN: none."""
+Measure = Callable[[DrawnBatch, np.ndarray, np.ndarray], np.ndarray]
+"""Maps a batch, the slots [S] of shots in it and their unit embeddings [S, D] to scores [S], NaN for
+none."""
 
 
 class Scorer:
@@ -36,11 +37,11 @@ class Scorer:
         self._real_MD = torch.from_numpy(unit_real_MD)
         self._own_real = own_real
 
-    def score(
-        self, shots: list[Shot], images_BHWC: np.ndarray, unit_BD: np.ndarray
-    ) -> list[Scores]:
-        """Scores of faces, given row by row: shots, images and unit embeddings [B, D]."""
-        unit = torch.from_numpy(unit_BD)
+    def score(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:
+        """Scores of the shots of a batch; `unit_BD` are the embeddings of all its slots."""
+        slots = np.array([shot.slot for shot in shots])
+        images_SHWC, unit_SD = batch.images_BHWC[slots], unit_BD[slots]
+        unit = torch.from_numpy(unit_SD)
         to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
         rows, identities = torch.arange(len(shots)), torch.tensor([s.identity for s in shots])
         own_B = to_roster_BN[rows, identities]
@@ -51,7 +52,7 @@ class Scorer:
                 to_real_BM[row, self._own_real[shot.identity]] = -1.0
         real_B = to_real_BM.max(1).values
         measured = {
-            name: measure(shots, images_BHWC, unit_BD) for name, measure in self._measures.items()
+            name: measure(batch, slots, unit_SD) for name, measure in self._measures.items()
         }
         alone = len(self._roster_ND) == 1
         scores = []
@@ -62,8 +63,8 @@ class Scorer:
                     nearest_other=-1 if alone else int(nearest_B[row]),
                     nearest_other_cosine=-1.0 if alone else round(float(other_B[row]), 5),
                     nearest_real_cosine=round(float(real_B[row]), 5),
-                    sharpness=round(sharpness(images_BHWC[row]), 3),
-                    brightness=round(float((images_BHWC[row] @ GREY).mean()), 3),
+                    sharpness=round(sharpness(images_SHWC[row]), 3),
+                    brightness=round(float((images_SHWC[row] @ GREY).mean()), 3),
                     **{name: _rounded(value[row]) for name, value in measured.items()},
                 )
             )

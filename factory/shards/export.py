@@ -46,8 +46,9 @@ SCHEMA = pa.schema(
 
 
 def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, all: None) -> int:
-    """Write the kept faces of a sealed release as `kind` (imagefolder, rec or parquet) below `out`,
-    read them back, and return how many there are.
+    """Write the kept faces of a sealed release below `out` and return how many there are.
+
+    `kind` is imagefolder, rec or parquet; what was written is read back and compared.
 
     `on_unit` hears (units read, units in all). Raises StoreError for a release that is not sealed,
     IntegrityError when what is read back is not what the release holds.
@@ -60,16 +61,16 @@ def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, al
     write, read = FORMATS[kind]
     write(store, plan, out, on_unit)
     expected = {row["key"]: (row["identity"], row["sha256"]) for row in _rows(store, plan)}
-    found = 0
+    num_read = 0
     for key, label, encoded in read(out):
         if expected.get(key) != (label, hashlib.sha256(encoded).hexdigest()):
             raise IntegrityError(f"{out}: {key} is not the release's; remove it and export again")
-        found += 1
-    if found != len(expected) or found != collect(store, plan).counts.kept:
+        num_read += 1
+    if num_read != len(expected) or num_read != collect(store, plan).counts.kept:
         raise IntegrityError(
-            f"{out}: holds {found} images, the release {len(expected)}; remove it, export again"
+            f"{out}: holds {num_read} images, the release {len(expected)}; remove it, export again"
         )
-    return found
+    return num_read
 
 
 def _rows(store: Store, plan: Plan) -> Iterator[dict[str, object]]:
@@ -127,8 +128,11 @@ def _read_parquet(out: Path) -> Iterator[Image]:
 
 
 def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
-    """train.rec, train.idx, and train.lst (record, class, identity and key). Classes run from 0
-    without gaps, as trainers of this format want; identities without a kept face have none."""
+    """Write train.rec, train.idx, and train.lst (record, class, identity and key).
+
+    Classes run from 0 without gaps, as trainers of this format want; identities without a kept face
+    have none.
+    """
     from factory.sources.recordio import write_records
 
     if (out / "train.lst").is_file():

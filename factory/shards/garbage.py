@@ -30,14 +30,14 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
     """
     entries = store.entries("")
     youngest = max((entry.modified_at for entry in entries), default=0.0)
-    found = [
+    garbage = [
         Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
         for entry in store.leftovers()
     ]
-    found += [Garbage(e, "probe of a dead driver") for e in entries if _is_probe(e)]
+    garbage += [Garbage(e, "probe of a dead driver") for e in entries if _is_probe(e)]
     if now - youngest >= older_than_s:
-        found += _orphans(store, entries)
-    return [item for item in found if now - item.entry.modified_at >= older_than_s]
+        garbage += _orphans(store, entries)
+    return [item for item in garbage if now - item.entry.modified_at >= older_than_s]
 
 
 def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:

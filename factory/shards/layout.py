@@ -1,4 +1,4 @@
-"""Names and schemas of a release (RELEASE, bucket layout); the one place that spells them."""
+"""Names and schemas of a release (PROTOCOL, bucket layout); the one place that spells them."""
 
 from __future__ import annotations
 

@@ -70,8 +70,10 @@ def collect(store: Store, plan: UnitPlan) -> Manifest:
 
 
 def _check_files(store: Store, manifest: Manifest) -> None:
-    """Raise IntegrityError when a committed file is gone or has another size, or the quarantine
-    does not list what the counts say."""
+    """Raise IntegrityError when a committed file is gone or has another size.
+
+    Also when the quarantine does not list what the counts say.
+    """
     folders = ("data/", "metadata/", "rejects/")
     sizes = {entry.name: entry.size for folder in folders for entry in store.entries(folder)}
     for shard in manifest.shards:
@@ -125,22 +127,25 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
 
 
 def seal_extras(store: Store) -> None:
-    """SHA256SUMS.extra over commits, metrics, report, card and croissant; rewritten whenever they
-    are.
+    """Write SHA256SUMS.extra over commits, metrics, report, card and croissant.
+
+    It is rewritten whenever they are.
 
     By compare-and-set, because two drivers may end at once and each may have rewritten a page after
     the other had hashed it: the later listing is made again.
     """
     folders = (layout.COMMITS, layout.PROOFS, layout.QUARANTINE, "metrics/", "report/")
     for _ in range(100):
-        found = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
+        current = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
         names += [name for name in (layout.CARD, layout.CROISSANT) if store.exists(name)]
         with ThreadPoolExecutor(READERS) as pool:
             listing = _listing(zip(pool.map(store.sha256, names), names, strict=True))
-        if listing == found or store.swap(layout.EXTRA_SUMS, found, listing):
+        if listing == current or store.swap(layout.EXTRA_SUMS, current, listing):
             return
-    raise IntegrityError(f"{layout.EXTRA_SUMS}: changed under us a hundred times; look who writes")
+    raise IntegrityError(
+        f"{layout.EXTRA_SUMS}: was changed by another process a hundred times; find out which"
+    )
 
 
 def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
@@ -207,7 +212,9 @@ def point_latest(dataset: Store, plan: Plan) -> None:
     body = {"version": version, "plan_hash": plan.hash, "path": f"releases/{version}"}
     data = (json.dumps(body, indent=1) + "\n").encode()
     for _ in range(100):
-        found = dataset.get("latest.json") if dataset.exists("latest.json") else None
-        if dataset.swap("latest.json", found, data):
+        current = dataset.get("latest.json") if dataset.exists("latest.json") else None
+        if dataset.swap("latest.json", current, data):
             return
-    raise IntegrityError("latest.json: changed under us a hundred times; look who writes it")
+    raise IntegrityError(
+        "latest.json: was changed by another process a hundred times; find out which"
+    )

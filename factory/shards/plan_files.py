@@ -34,14 +34,14 @@ def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
         raise IntegrityError(
             "source.path: holds other faces than the release was planned with; use that source"
         )
-    story = checkpoint.read_metadata(
+    recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
     planned = plan.request.weights["recognizer"]
-    if story["sha256"] != planned:
+    if recognizer["sha256"] != planned:
         raise IntegrityError(
-            f"recognizer.checkpoint: has sha256 {story['sha256'][:12]}, the release was planned "
-            f"with {planned[:12]}; use that one"
+            f"recognizer.checkpoint: has sha256 {recognizer['sha256'][:12]}, the release was "
+            f"planned with {planned[:12]}; use that one"
         )
 
 
@@ -75,17 +75,22 @@ def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
 
 
 def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
-    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first; None
-    for no version. Raises PlanError as `earlier_plans` does."""
-    found = []
+    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first.
+
+    None for no version. Raises PlanError as `earlier_plans` does.
+    """
+    earlier: list[np.ndarray] = []
     for plan in earlier_plans(dataset, version):
         store = dataset.below(f"releases/{plan.request.release.version}")
-        found.insert(0, open_plan(store)[1].unit_ND)
-    return np.concatenate(found) if found else None
+        earlier.insert(0, open_plan(store)[1].unit_ND)
+    return np.concatenate(earlier) if earlier else None
 
 
 def difference_from(plan: Plan, device: torch.device) -> str | None:
     """First way in which this machine is not the one of the plan, or None."""
-    here = as_dict(environment()) | {"device": device.type}
-    planned = as_dict(plan.request.environment) | {"device": plan.request.compute.device}
-    return first_difference(here, planned)
+    actual = {"environment": as_dict(environment()), "device": device.type}
+    planned = {
+        "environment": as_dict(plan.request.environment),
+        "device": plan.request.compute.device,
+    }
+    return first_difference(actual, planned)

@@ -32,9 +32,12 @@ def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:
 
 
 def local_copy(store: Store, plan: Plan, folder: str) -> Path:
-    """Shards and roster of a sealed release as a folder of this machine: its own, or below
-    `folder`, where shards are fetched that are not there whole. Raises IntegrityError where one
-    that comes has not its digest; what lies here already is for `verify` to check."""
+    """Shards and roster of a sealed release as a folder of this machine.
+
+    The folder of a local release itself; else one below `folder`, into which shards are fetched
+    that are not there whole. Raises IntegrityError where one that is fetched does not have its
+    digest; what lies there already is for `verify` to check.
+    """
     if isinstance(store, LocalStore):
         return store.root
     root = Path(folder) / plan.hash[:16]

@@ -69,18 +69,18 @@ class Status:
         latest = sorted(self.shards, key=lambda shard: shard.timings.finished_at)[-WINDOW:]
         usual_s = statistics.median(s.timings.finished_at - s.timings.started_at for s in latest)
         silent_s = now - latest[-1].timings.finished_at
-        found = []
+        alarms = []
         if len(self.shards) < self.num_units and silent_s > max(STALLED * usual_s, STALLED_S):
-            found.append(
+            alarms.append(
                 f"no shard for {silent_s / 60:.1f} min, where one takes {usual_s / 60:.1f}: look "
                 "at the driver and its actors"
             )
         kept = total_counts(latest).kept_fraction
         if kept < LEAST_KEPT:
-            found.append(
+            alarms.append(
                 f"only {kept:.0%} of the last shots were kept: look at rejects/, and at the filters"
             )
-        return found
+        return alarms
 
     def rows(self, now: float, actor_hour: float | None) -> list[tuple[str, str]]:
         """All of it in words; with the price of an actor's hour, what was spent."""

@@ -28,9 +28,9 @@ def verify(store: Store, on_file: Callable[[int, int], None] = lambda done, all:
     problems += [f"{name} is in both lists of digests" for name in sorted({*sealed} & {*extras})]
     promised = [*sealed.items(), *extras.items()]
     with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda item: _wrong(store, *item), promised)
-        for done, problem in enumerate(found, start=1):
-            problems += problem
+        checked = pool.map(lambda item: _wrong(store, *item), promised)
+        for done, found in enumerate(checked, start=1):
+            problems += found
             on_file(done, len(promised))
     for folder in ("data/", "metadata/", "rejects/", "index/"):
         strays = set(store.list(folder)) - set(sealed)

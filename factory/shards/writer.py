@@ -1,7 +1,7 @@
 """One unit to its files: tar, metadata, rejects, then the commit record, each created once.
 
 Nothing has a final name before it is whole, and nothing counts before the commit record is there
-(RELEASE, invariants 1-3). Tar headers carry fixed times and owners.
+(PROTOCOL, invariants 1-3). Tar headers carry fixed times and owners.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from factory.store import Store
 from factory.store.parquet import to_parquet
 
 BLOCK = tarfile.BLOCKSIZE
-STORY = ("identity", "kind", "image", "attempt", "seed", "guidance")
+SAMPLE_FIELDS = ("identity", "kind", "image", "attempt", "seed", "guidance")
 """Fields of a sample's .json."""
-EDITS = ("original", "edit", "occluded")
+EDIT_FIELDS = ("original", "edit", "occluded")
 """Further ones of an edited image."""
 
 XMP = (
@@ -73,8 +73,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How images become bytes: image_format, the quality of a JPEG, and IPTC's word for where they
-    come from."""
+    """How images become bytes, and IPTC's word for where they come from."""
 
     image_format: str
     jpeg_quality: int
@@ -125,16 +124,20 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
                 "size": len(face.encoded),
             }
             rows.append(row)
-            story = {k: row[k] for k in STORY + (EDITS if face.shot.original else ())}
+            sample = {
+                k: row[k] for k in SAMPLE_FIELDS + (EDIT_FIELDS if face.shot.original else ())
+            }
             _add(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
             _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
-            _add(tar, face.shot.key + ".json", json.dumps(story, sort_keys=True).encode())
+            _add(tar, face.shot.key + ".json", json.dumps(sample, sort_keys=True).encode())
     return buffer.getvalue(), rows
 
 
 def commit(store: Store, result: UnitResult, identities: list[Identity]) -> Shard:
-    """Write a unit's faces, then its commit record; returns the record that stands, as
-    `commit_files` does. `identities` is the whole roster."""
+    """Write a unit's faces, then its commit record; returns the record that is in the store.
+
+    `identities` is the whole roster. Raises IntegrityError as `commit_files` does.
+    """
     unit, counts = result.unit, result.counts
     if not counts.adds_up() or counts.kept != len(result.kept):
         raise IntegrityError(f"unit {unit}: {counts} does not add up to the shots that were made")
@@ -149,7 +152,7 @@ def commit(store: Store, result: UnitResult, identities: list[Identity]) -> Shar
 
 
 def commit_files(store: Store, result: UnitResult, contents: dict[str, bytes]) -> Shard:
-    """Write the files of a unit, then its commit record; returns the record that stands.
+    """Write the files of a unit, then its commit record; returns the record that is in the store.
 
     Losing the race against another maker of the same unit is fine when the digests agree, and noted
     as a proof of determinism; other digests raise IntegrityError, because the same plan must give

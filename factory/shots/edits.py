@@ -1,5 +1,7 @@
-"""What is edited of whom: for every shot an image of the source, a region and the share of the face
-it hides (Mask-ControlNet, METHODS 4)."""
+"""Which image of the source a shot edits, in which region, and how much of the face that hides.
+
+Mask-ControlNet, METHODS 4.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ Stream = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: key of the original, kind of region (or classic), fraction of the face to hide, prompt."""
+    """One edit: key of the original, kind of region (or classic), fraction to hide, prompt."""
 
     original: str
     kind: str
@@ -39,8 +41,10 @@ class Edit:
 
 
 def edit_of(editing: EditingConfig, identity: Identity, stream: Stream, attempt: int) -> Edit:
-    """The edit of a shot (seed, identity, image): originals in turn, kind and fraction drawn anew
-    for each attempt."""
+    """The edit of a shot (seed, identity, image).
+
+    Originals come in turn; kind and fraction are drawn anew for each attempt.
+    """
     original = identity.originals[stream[2] % len(identity.originals)]
     if editing.method == CLASSIC:
         return Edit(original, CLASSIC, None, "")

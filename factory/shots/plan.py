@@ -117,16 +117,16 @@ def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], s
     return with_present_names(body["request"]), body["roster"], units, claimed
 
 
-def first_difference(wanted: Any, found: Any, key: str = "") -> str | None:
+def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
     """'a.b: X there, Y asked for' of the first field in which two requests differ, sorted."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted({*wanted, *found}):
+    if isinstance(wanted, dict) and isinstance(actual, dict):
+        for name in sorted({*wanted, *actual}):
             dotted = f"{key}.{name}" if key else name
-            difference = first_difference(wanted.get(name), found.get(name), dotted)
+            difference = first_difference(wanted.get(name), actual.get(name), dotted)
             if difference:
                 return difference
         return None
-    return None if wanted == found else f"{key}: {found!r} there, {wanted!r} asked for"
+    return None if wanted == actual else f"{key}: {actual!r} there, {wanted!r} asked for"
 
 
 def cut_units(identities: list[Identity], identities_per_unit: int) -> list[Unit]:
@@ -204,8 +204,11 @@ def _prompt(
 def _perturbation_cos(
     sampler: SamplerConfig, identity: Identity, stream: Stream, attempt: int
 ) -> float:
-    """cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle to the nearest / 2)) (IDperturb); the nearest
-    is another identity or, because no gate sees what a turn leads to, a real person."""
+    """Cosine of a random turn, cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle / 2)) (IDperturb).
+
+    The angle is that to the nearest other identity or, because no gate sees what a turn leads to,
+    to the nearest real person.
+    """
     if not sampler.perturb_identity:
         return 1.0
     nearest = max(identity.nearest_other_cosine, identity.nearest_real_cosine)

@@ -1,5 +1,7 @@
-"""What a text-to-image model is asked for: a template whose blanks are drawn for every shot
-(ID-Booth's prompt lists, METHODS 3)."""
+"""Prompts of a text-to-image model: a template whose blanks are drawn for every shot.
+
+ID-Booth's prompt lists, METHODS 3.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ LISTS = {
     "expression": "expressions",
     "light": "lights",
 }
-"""Blanks of personalization.template and the fields that fill them; {gender} is filled from personalization.genders."""
+"""Blanks of personalization.template and the fields that fill them; personalization.genders fills
+{gender}."""
 
 
 def prompt_request(
@@ -35,14 +38,15 @@ def prompt_request(
         parsed = [("", "", "!", None)]  # a brace that is not closed
     if any(name == "" or form or conversion for _, name, form, conversion in parsed):
         raise ConfigError(
-            f"personalization.template: got {personalization.template!r}; want blanks such as {{view}}, nothing else "
-            "in braces"
+            f"personalization.template: got {personalization.template!r}; want blanks such as "
+            "{view}, nothing else in braces"
         )
     blanks = {name for _, name, _, _ in parsed if name}
     unknown = sorted(blanks - {"gender", *LISTS})
     if unknown:
         raise ConfigError(
-            f"personalization.template: has a blank {{{unknown[0]}}}; want gender, {', '.join(LISTS)}"
+            f"personalization.template: has a blank {{{unknown[0]}}}; want gender, "
+            f"{', '.join(LISTS)}"
         )
     for blank in sorted(blanks - {"gender"}):
         if not getattr(personalization, LISTS[blank]):
@@ -53,8 +57,8 @@ def prompt_request(
     missing = [name for name in names if personalization.genders and name not in genders]
     if missing:
         raise SourceError(
-            f"personalization.genders: {personalization.genders} has no row for {missing[0]!r} ({len(missing)} of "
-            f"{len(names)} people); add it"
+            f"personalization.genders: {personalization.genders} has no row for {missing[0]!r} "
+            f"({len(missing)} of {len(names)} people); add it"
         )
     return PromptRequest(
         template=personalization.template,

@@ -173,8 +173,10 @@ class PlanRequest:
 
     @property
     def holds_real_people(self) -> bool:
-        """Whether real people may be in the release: filled up, or edited where they are not those
-        of a release that holds none."""
+        """Whether real people may be in the release.
+
+        They are where real people are filled up, or edited and not those of a release without any.
+        """
         if self.edits is not None:
             return self.source.release is None or self.source.release.holds_real_identities
         return bool(self.plan.fill_to)
@@ -272,8 +274,10 @@ class LoraRequest:
 def edit_request(
     editing: EditingConfig, detector: str | None, negative_prompt: str | None
 ) -> EditRequest:
-    """What a plan keeps of the edits: no paths, which may change, and no weights, which stand
-    elsewhere in it."""
+    """What a plan keeps of the edits.
+
+    No paths, which may change, and no weights, which the request lists by themselves.
+    """
     no_paths: dict[str, Any] = {
         item.name: None
         for kind in (RegionsConfig, EditingConfig)

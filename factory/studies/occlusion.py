@@ -83,7 +83,7 @@ def compare(
             asked = _release_config(config, method, ratio)
             name = f"{method} 1:{ratio}"
             say(f"{name}: release {asked.release.version}")
-            build(asked, run_units, say=say)
+            build(asked, run_units, log=say)
             mixed = _mixed(config, asked)
             table[name] = _learn(config, name, mixed, probes, train, say)
     dataset = open_store(config.store).below(config.release.dataset)

@@ -81,7 +81,7 @@ def compare(
             config.personalization, loras=f"{config.personalization.loras}-{row}", **changes
         )
         say(f"{row}: LoRAs")
-        finetune(replace(config, personalization=learning), run_units, say=say)
+        finetune(replace(config, personalization=learning), run_units, log=say)
         for prompts, words in PROMPTS.items():
             version = f"{config.release.version}-{row}-{prompts}"
             asked = replace(
@@ -90,7 +90,7 @@ def compare(
                 release=replace(config.release, version=version),
             )
             say(f"{row}, {prompts} prompts: release {version}")
-            build(asked, run_units, say=say)
+            build(asked, run_units, log=say)
             if PHOTOGRAPHS not in table:
                 table[PHOTOGRAPHS] = figures(asked, "source")
                 table[PHOTOGRAPHS]["accuracy"] = accuracy(PHOTOGRAPHS, asked, "real")

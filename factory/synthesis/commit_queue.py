@@ -1,7 +1,7 @@
-"""The line behind the sampler: faces are encoded, then units packed and committed.
+"""The queue behind the sampler: faces are encoded, then units packed and committed.
 
 Each of the two has a thread of its own, so the sampler goes on with the next unit meanwhile. What
-waits on the line is bounded in bytes: a slow bucket slows the sampler down, it fills no memory.
+waits in the queue is bounded in bytes: a slow bucket slows the sampler down, it fills no memory.
 """
 
 from __future__ import annotations
@@ -20,27 +20,33 @@ from factory.shards import writer
 from factory.store import Store
 
 BEAT_S = 5.0
-"""Seconds between signs of life while the sampler waits for the line."""
+"""Seconds between signs of life while the sampler waits for the queue."""
 
 
 class ByteBudget:
-    """Bytes on the line. A unit is never split, so one that is larger than the limit passes when
-    nothing else is on its way."""
+    """Bytes in the queue.
+
+    A unit is never split, so one that is larger than the limit passes when nothing else is queued.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = self.peak = 0
+        self.num_waiting = 0
+        """Threads that wait for room."""
         self.steps = 0
-        """Goes up whenever something on the line got on."""
+        """Goes up whenever something in the queue got on."""
         self._moving = 0
         self._changed = threading.Condition()
 
     def take(self, size: int, beat: Callable[[], None]) -> None:
         """Wait until `size` more bytes fit, or nothing moves that could make room."""
         with self._changed:
+            self.num_waiting += 1
             while self.used + size > self.limit and self._moving:
                 if self._changed.wait(BEAT_S):
-                    beat()  # not after silence: a line that hangs must not look alive
+                    beat()  # not after silence: a queue that hangs must not look alive
+            self.num_waiting -= 1
             self.used += size
             self.peak = max(self.peak, self.used)
 
@@ -72,7 +78,7 @@ class CommitQueue:
     def encode(
         self, shot: Shot, image_HWC: np.ndarray, scores: Scores, beat: Callable[[], None]
     ) -> Future[Face]:
-        """Begin to encode a kept face; waits while the line is full."""
+        """Begin to encode a kept face; waits while the queue is full."""
         self.budget.take(image_HWC.nbytes, beat)
         self.budget.moving(+1)
         return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
@@ -90,7 +96,7 @@ class CommitQueue:
         return shards
 
     def drain(self, beat: Callable[[], None]) -> list[Shard]:
-        """Wait for all units on the line; raises what went wrong with one."""
+        """Wait for all units in the queue; raises what went wrong with one."""
         shards = []
         while self._pending:
             steps = self.budget.steps

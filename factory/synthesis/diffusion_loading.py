@@ -1,5 +1,4 @@
-"""release.method=diffusion: checks the generator that draws people from embeddings, and loads it
-(VIGFace, CemiFace)."""
+"""release.method=diffusion: the generator that draws people from embeddings (VIGFace, CemiFace)."""
 
 from __future__ import annotations
 
@@ -21,8 +20,11 @@ from factory.synthesis.networks import Networks
 
 
 def check(config: Config, networks: Networks) -> None:
-    """Find the generator and its autoencoder; raises CheckpointError where they do not fit the
-    recognizer, ConfigError for a sampler that cannot draw with them."""
+    """Find the generator and its autoencoder.
+
+    Raises CheckpointError where they do not fit the recognizer, ConfigError for a sampler that
+    cannot draw with them.
+    """
     generator = networks.read("generator", config.generator.checkpoint, "generator.checkpoint")
     if generator["config"]["space"] == "latents":
         networks.read("autoencoder", config.autoencoder.checkpoint, "autoencoder.checkpoint")
@@ -63,8 +65,8 @@ def check_sampler(config: Config, generator: dict[str, Any]) -> None:
         raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
     if generator["prediction"] == "epsilon" and config.sampler.timestep_spacing == "trailing":
         raise ConfigError(
-            "sampler.timestep_spacing: got 'trailing' for a generator that estimates epsilon, whose "
-            "error its first step multiplies a thousandfold; want 'logsnr'"
+            "sampler.timestep_spacing: got 'trailing' for a generator that estimates epsilon, "
+            "whose error its first step multiplies a thousandfold; want 'logsnr'"
         )
     _check_similarity(config, int(generator["shape"].get("similarity_tokens", 0)))
     _check_pose(config, generator.get("pose"))

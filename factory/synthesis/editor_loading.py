@@ -1,5 +1,4 @@
-"""release.method=edit: checks an editor of existing faces against the config, and loads it
-(Mask-ControlNet)."""
+"""release.method=edit: the editor of faces that exist (Mask-ControlNet)."""
 
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ def check(config: Config, networks: Networks) -> None:
 
 
 def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
-    """The edits; raises ConfigError for real people in the source whom nobody has allowed to
-    draw."""
+    """The edits; raises ConfigError for real people in the source who may not be drawn."""
     origin = release_of(config.source)
     if (origin is None or origin["holds_real_identities"]) and not config.release.allow_real:
         raise ConfigError(
@@ -69,8 +67,8 @@ def load(
         "source.path": (source.fingerprint, plan.request.source.fingerprint),
         "source.detector": (detector, planned.detector),
     }
-    for name, (found, wanted) in inputs.items():
-        if found != wanted:
+    for name, (actual, wanted) in inputs.items():
+        if actual != wanted:
             raise IntegrityError(f"{name}: is not what the release was planned with; use that one")
     originals = Originals(source, detector_of(editing.points, config.source))
     inpainter = load_inpainter(config, planned, device, weights)

@@ -1,14 +1,15 @@
-"""Edits faces that exist, as a Generator: a region redrawn or painted, all else put back to the bit
-(Mask-ControlNet, METHODS 4). What comes into a region is paints.py's business.
+"""Edits faces that exist: a region is redrawn or painted, all else put back to the bit.
+
+Mask-ControlNet, METHODS 4. What comes into a region is the business of inpainters.py.
 
 Shapes: B the slots of a batch, px the side of a face; images RGB uint8 [B, px, px, 3].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -17,14 +18,14 @@ from factory.editing.regions import NUM_DRAWS, Regions, regions
 from factory.editing.segmenters import Segmenter
 from factory.quality.scores import Measure
 from factory.recognition.embed import Embedder
-from factory.records import Shot
+from factory.records import DrawnBatch, Shot
 from factory.seeds import stream_seed
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet, points_of
 
 LARGEST_MISS = 0.03
-"""A region that misses the share it shall hide by more is none."""
-LOOKED_AT = 512
+"""A region that misses the fraction it shall hide by more is none."""
+CACHED_ORIGINALS = 512
 """Originals that are kept decoded, with their points."""
 GREY = 127
 
@@ -35,7 +36,7 @@ class Edits:
 
     shots: list[Shot]
     images_BHWC: np.ndarray
-    found: Regions
+    regions: Regions
     kinds: list[str]
 
     @property
@@ -43,27 +44,38 @@ class Edits:
         return [shot.slot for shot in self.shots]
 
 
-Inpainter = Callable[[Edits], np.ndarray]
-"""What comes into the regions [B, px, px, 3], uint8."""
+class Inpainter(Protocol):
+    """Draws what comes into the regions of edited faces."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a commit record should tell of the making."""
+        ...
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        """RGB uint8 [B, px, px, 3]; only the regions are used of it."""
+        ...
 
 
 class Originals:
     """The source's faces by key, and where their five points lie."""
 
     def __init__(self, source: FaceSource, detector: YuNet | None) -> None:
-        self._place = {key: place for place, key in enumerate(source.keys)}
+        self._index = {key: index for index, key in enumerate(source.keys)}
         self._source, self._detector = source, detector
-        self.look = lru_cache(LOOKED_AT)(self._look)
+        self.face_of = lru_cache(CACHED_ORIGINALS)(self._read)
 
-    def _look(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """(RGB uint8 [px, px, 3], points [5, 2], NaN where none are found)."""
-        image = self._source[self._place[key]].image_HWC
+        image = self._source[self._index[key]].image_HWC
         return image, points_of(image[None], self._detector)[0]
 
 
 class Editor:
-    """Redraws, paints, or changes as a whole; an image that cannot be edited stays as it was, for
-    the filters to reject."""
+    """A generator that redraws or paints regions of originals, or changes them as a whole.
+
+    An image that cannot be edited stays as it was, for the filters to reject.
+    """
 
     def __init__(
         self,
@@ -73,74 +85,69 @@ class Editor:
         soft_px: float,
         segmenter: Segmenter | None = None,
     ) -> None:
-        """Without `paint` images are changed as a whole (classic augmentation)."""
+        """Without `inpaint` images are changed as a whole (classic augmentation)."""
         self._originals, self._inpaint = originals, inpaint
         self._px, self._soft_px, self._segmenter = image_px, soft_px, segmenter
-        self._last: tuple[list[Shot], Edits] | None = None
-        self._batch_size = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell."""
-        return list(getattr(self._inpaint, "remarks", []))
+        return self._inpaint.remarks if self._inpaint else []
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        self._batch_size = max(self._batch_size, batch_size)
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        """Edit the originals of a batch; what they were comes along, to be compared with."""
         edits = self.edits(shots, batch_size)
-        self._last = (shots, edits)
+        originals, alpha = edits.images_BHWC, edits.regions.alpha_NHW
         if self._inpaint is None:
-            images = edits.images_BHWC.copy()
+            images = originals.copy()
             draws = np.stack([draws_of(shot, "classic", NUM_PAINTS) for shot in shots])
             images[edits.rows] = classic(images[edits.rows], draws)
-            return images
-        return blend(edits.images_BHWC, self._inpaint(edits), edits.found.alpha_NHW)
+            return DrawnBatch(images, originals)
+        visible = blend(originals, np.full_like(originals, GREY), alpha)
+        occluded_B = np.where(edits.regions.usable_N, edits.regions.fractions_N, np.nan)
+        images = blend(originals, self._inpaint(edits), alpha)
+        return DrawnBatch(images, originals, visible, occluded_B)
 
     def edits(self, shots: list[Shot], batch_size: int) -> Edits:
         """Originals and regions of a batch."""
         images = np.zeros((batch_size, self._px, self._px, 3), np.uint8)
         points, draws = np.full((batch_size, 5, 2), np.nan), np.zeros((batch_size, NUM_DRAWS))
-        kinds, shares = ["blocks"] * batch_size, [0.0] * batch_size
+        kinds, fractions = ["blocks"] * batch_size, [0.0] * batch_size
         for shot in shots:
-            images[shot.slot], points[shot.slot] = self._originals.look(shot.original)
+            images[shot.slot], points[shot.slot] = self._originals.face_of(shot.original)
             draws[shot.slot] = draws_of(shot, "region", NUM_DRAWS)
             if self._inpaint is not None:
-                kinds[shot.slot], shares[shot.slot] = shot.edit, float(shot.occlusion or 0)
+                kinds[shot.slot], fractions[shot.slot] = shot.edit, float(shot.occlusion or 0)
         faces = self._segmenter.faces(images, points) if self._segmenter else None
-        found = regions(
-            points, kinds, shares, draws, self._px, soft_px=self._soft_px, face_NHW=faces
+        placed = regions(
+            points, kinds, fractions, draws, self._px, soft_px=self._soft_px, face_NHW=faces
         )
-        return Edits(shots, images, _only_near(found, shares), kinds)
+        return Edits(shots, images, _only_near(placed, fractions), kinds)
 
-    def measures(self, embedder: Embedder) -> dict[str, Measure]:
-        """How much of the original is left: cosine to it, to what stays visible of it, and the
-        share of the face that is hidden."""
 
-        def to_original(shots: list[Shot], _: np.ndarray, unit_BD: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            original_BD = embedder.embed(edits.images_BHWC)
-            return np.asarray((unit_BD * original_BD[edits.rows]).sum(1))
+def edit_measures(embedder: Embedder) -> dict[str, Measure]:
+    """Scores of how much is left of an original.
 
-        def to_visible(shots: list[Shot], _: np.ndarray, unit_BD: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            grey = np.full_like(edits.images_BHWC, GREY)
-            visible_BD = embedder.embed(blend(edits.images_BHWC, grey, edits.found.alpha_NHW))
-            return np.asarray((unit_BD * visible_BD[edits.rows]).sum(1))
+    Cosine to it, cosine to what stays visible of it, and the fraction of the face that is hidden;
+    NaN where a batch does not say.
+    """
 
-        def hidden(shots: list[Shot], _: np.ndarray, __: np.ndarray) -> np.ndarray:
-            edits = self._edits_again(shots)
-            shares = np.where(edits.found.usable_N, edits.found.fractions_N, np.nan)
-            return np.asarray(shares[edits.rows])
+    def cosines(
+        others_BHWC: np.ndarray | None, slots: np.ndarray, unit_SD: np.ndarray
+    ) -> np.ndarray:
+        if others_BHWC is None:
+            return np.full(len(slots), np.nan)
+        return np.asarray((unit_SD * embedder.embed(others_BHWC)[slots]).sum(1))
 
-        known = {"original_cosine": to_original}
-        if self._inpaint is not None:
-            known |= {"visible_cosine": to_visible, "occluded": hidden}
-        return known
+    def hidden(batch: DrawnBatch, slots: np.ndarray, unit_SD: np.ndarray) -> np.ndarray:
+        none_B = np.full(len(batch.images_BHWC), np.nan)
+        return np.asarray((none_B if batch.occluded_B is None else batch.occluded_B)[slots])
 
-    def _edits_again(self, shots: list[Shot]) -> Edits:
-        """Those of the batch that was generated last, or of one that was cut up since."""
-        if self._last and self._last[0] is shots:
-            return self._last[1]
-        return self.edits(shots, self._batch_size)
+    return {
+        "original_cosine": lambda batch, slots, unit: cosines(batch.originals_BHWC, slots, unit),
+        "visible_cosine": lambda batch, slots, unit: cosines(batch.visible_BHWC, slots, unit),
+        "occluded": hidden,
+    }
 
 
 def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
@@ -148,9 +155,9 @@ def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(stream_seed(shot.seed, what))).random(count)
 
 
-def _only_near(found: Regions, shares: list[float]) -> Regions:
+def _only_near(placed: Regions, fractions: list[float]) -> Regions:
     """Regions that hide what they shall; others are none."""
-    missed = np.abs(found.fractions_N - np.array(shares)) > LARGEST_MISS
-    usable_N = found.usable_N & ~missed
-    alpha = found.alpha_NHW * usable_N[:, None, None]
-    return replace(found, alpha_NHW=alpha, usable_N=usable_N)
+    off = np.abs(placed.fractions_N - np.array(fractions)) > LARGEST_MISS
+    usable_N = placed.usable_N & ~off
+    alpha = placed.alpha_NHW * usable_N[:, None, None]
+    return replace(placed, alpha_NHW=alpha, usable_N=usable_N)

@@ -19,7 +19,7 @@ from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError
 from factory.images import to_uint8
-from factory.records import Shot
+from factory.records import DrawnBatch, Shot
 from factory.seeds import stream_seed
 from factory.training.distributed import autocast
 
@@ -27,8 +27,13 @@ from factory.training.distributed import autocast
 class Generator(Protocol):
     """Draws batches of one fixed shape; an image depends on its shot and slot alone."""
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        """RGB uint8 [batch_size, H, W, 3]; rows past the shots are padding."""
+    @property
+    def remarks(self) -> list[str]:
+        """What the commit record of a unit should tell of its making."""
+        ...
+
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        """Images by slot; slots without a shot are padding."""
         ...
 
 
@@ -64,10 +69,14 @@ class DiffusionGenerator:
                 if isinstance(module, torch.nn.Linear):
                     module.to(torch.bfloat16)  # once, where autocast would do it at every call
 
+    @property
+    def remarks(self) -> list[str]:
+        return []
+
     @torch.inference_mode()
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        noise, told = self.inputs(shots, batch_size)
-        return self.decoded(self.sample(noise, told, shots[0]), shots)
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        noise, conditioning = self.inputs(shots, batch_size)
+        return DrawnBatch(self.decoded(self.sample(noise, conditioning, shots[0]), shots))
 
     def decoded(self, x0: torch.Tensor, shots: list[Shot]) -> np.ndarray:
         """RGB uint8 of a batch; raises FloatingPointError for a shot that came to nothing."""
@@ -98,14 +107,16 @@ class DiffusionGenerator:
                 away_BD[shot.slot] = self._roster_ND[shot.negative_identity]
                 away_similarity_B[shot.slot] = shot.similarity or 0.0
         if self._pose is not None:
-            told_seen = self._landmarks(shots, batch_size).to(self._device)
+            landmarks = self._landmarks(shots, batch_size).to(self._device)
         else:
-            told_seen = None
+            landmarks = None
         tensors = [identity_BD, away_BD, guidance_B]
         if self._shape.similarity_tokens:
             tensors += [similarity_B, away_similarity_B]
-        told = Conditioning(*(tensor.to(self._device) for tensor in tensors), seen_BSHW=told_seen)
-        return noise.to(self._device), told
+        conditioning = Conditioning(
+            *(tensor.to(self._device) for tensor in tensors), seen_BSHW=landmarks
+        )
+        return noise.to(self._device), conditioning
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""
@@ -118,10 +129,10 @@ class DiffusionGenerator:
         return landmark_images(points, px)
 
     @torch.inference_mode()
-    def sample(self, noise: torch.Tensor, told: Conditioning, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._network, self._process, self._prediction, told, interval)
+        denoise = guided(self._network, self._process, self._prediction, conditioning, interval)
         with autocast(self._device, self._precision):
             return sample(
                 like.sampler, denoise, noise, self._process, like.num_steps, like.timestep_spacing
@@ -153,9 +164,9 @@ class SplitOnOutOfMemory:
     @property
     def remarks(self) -> list[str]:
         parts = [f"batches drawn in {self._parts} parts for want of memory"][: self._parts - 1]
-        return [*parts, *getattr(self._generator, "remarks", [])]
+        return [*parts, *self._generator.remarks]
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         started = time.perf_counter()
         try:
             while True:
@@ -169,19 +180,36 @@ class SplitOnOutOfMemory:
         finally:
             self.seconds += time.perf_counter() - started
 
-    def _in_parts(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+    def _in_parts(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         size = -(-batch_size // self._parts)
         if size == batch_size:
             return self._generator.generate(shots, batch_size)
-        images: np.ndarray | None = None
+        parts: dict[int, DrawnBatch] = {}
         for first in range(0, batch_size, size):
             members = [shot for shot in shots if first <= shot.slot < first + size]
-            if not members:
-                continue
-            placed = [replace(shot, slot=shot.slot - first) for shot in members]
-            drawn = self._generator.generate(placed, size)
-            if images is None:
-                images = np.zeros((batch_size, *drawn.shape[1:]), drawn.dtype)
-            images[first : first + size] = drawn[: batch_size - first]
-        assert images is not None, "a batch has at least one shot"
-        return images
+            if members:
+                placed = [replace(shot, slot=shot.slot - first) for shot in members]
+                parts[first] = self._generator.generate(placed, size)
+        return _joined(parts, batch_size)
+
+
+def _joined(parts: dict[int, DrawnBatch], batch_size: int) -> DrawnBatch:
+    """Parts of a batch by their first slots as the whole batch; zeros where no part is."""
+
+    def join(arrays: dict[int, np.ndarray | None]) -> np.ndarray | None:
+        whole: np.ndarray | None = None
+        for first, part in arrays.items():
+            if part is not None:
+                if whole is None:
+                    whole = np.zeros((batch_size, *part.shape[1:]), part.dtype)
+                whole[first : first + len(part)] = part[: batch_size - first]
+        return whole
+
+    images = join({first: part.images_BHWC for first, part in parts.items()})
+    assert images is not None, "a batch has at least one shot"
+    return DrawnBatch(
+        images,
+        join({first: part.originals_BHWC for first, part in parts.items()}),
+        join({first: part.visible_BHWC for first, part in parts.items()}),
+        join({first: part.occluded_B for first, part in parts.items()}),
+    )

@@ -1,4 +1,4 @@
-"""What comes into the regions of edited faces: the twin's drawing, a ControlNet's, or paint.
+"""What comes into the regions of edited faces: by our network, by a ControlNet, or paint.
 
 Shapes: as in editors.py.
 """
@@ -29,26 +29,30 @@ from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 
 
 class UVitInpainter:
-    """The generator's own network, shown what stays (editing/uvit_inpainting.py)."""
+    """The generator's own network, given what stays as a hint (editing/uvit_inpainting.py)."""
 
     def __init__(self, drawer: DiffusionGenerator, embedder: Embedder) -> None:
         self._drawer, self._embedder = drawer, embedder
 
+    @property
+    def remarks(self) -> list[str]:
+        return self._drawer.remarks
+
     def __call__(self, edits: Edits) -> np.ndarray:
-        noise, told = self.inputs(edits)
-        return self._drawer.decoded(self.sample(noise, told, edits.shots[0]), edits.shots)
+        noise, conditioning = self.inputs(edits)
+        return self._drawer.decoded(self.sample(noise, conditioning, edits.shots[0]), edits.shots)
 
     def inputs(self, edits: Edits) -> tuple[torch.Tensor, Conditioning]:
         """(noise, what the network is told): each face's own embedding, and what stays of it."""
         here = [replace(shot, identity=0) for shot in edits.shots]
-        noise, told = self._drawer.inputs(here, len(edits.kinds))
+        noise, conditioning = self._drawer.inputs(here, len(edits.kinds))
         unit_BD = torch.from_numpy(self._embedder.embed(edits.images_BHWC)).to(noise.device)
-        shown = seen(edits.images_BHWC, edits.found.alpha_NHW, edits.kinds).to(noise.device)
-        return noise, replace(told, identity_BD=unit_BD, seen_BSHW=shown)
+        shown = seen(edits.images_BHWC, edits.regions.alpha_NHW, edits.kinds).to(noise.device)
+        return noise, replace(conditioning, identity_BD=unit_BD, seen_BSHW=shown)
 
-    def sample(self, noise: torch.Tensor, told: Conditioning, like: Shot) -> torch.Tensor:
+    def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop."""
-        return self._drawer.sample(noise, told, like)
+        return self._drawer.sample(noise, conditioning, like)
 
 
 class ControlNetInpainter:
@@ -58,8 +62,8 @@ class ControlNetInpainter:
         self, base: TextToImage, control: MaskControlNet, negative_prompt: str, precision: str
     ) -> None:
         self._base, self._control, self._precision = base, control, precision
-        self._away = base.encode_prompts([negative_prompt])
-        self._words = lru_cache(256)(lambda prompt: base.encode_prompts([prompt]))
+        self._negative = base.encode_prompts([negative_prompt])
+        self._encode_prompt = lru_cache(256)(lambda prompt: base.encode_prompts([prompt]))
 
     @property
     def remarks(self) -> list[str]:
@@ -72,17 +76,15 @@ class ControlNetInpainter:
         for shot in edits.shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
         images = np.stack([scaled(image, px) for image in edits.images_BHWC])
-        seen6 = condition(images, resized(edits.found.alpha_NHW, px), "inference")
-        like, words = (
-            edits.shots[0],
-            PromptEmbedding.join([self._words(prompt) for prompt in prompts]),
-        )
+        condition_B6HW = condition(images, resized(edits.regions.alpha_NHW, px), "inference")
+        like = edits.shots[0]
+        positive = PromptEmbedding.join([self._encode_prompt(prompt) for prompt in prompts])
         drawn = redraw(
             self._base,
             self._control,
-            seen6,
-            words,
-            self._away.rows([0] * count),
+            condition_B6HW,
+            positive,
+            self._negative.rows([0] * count),
             self._base.noise(seeds),
             (like.sampler, like.num_steps, like.guidance),
             self._precision,
@@ -90,24 +92,32 @@ class ControlNetInpainter:
         return np.stack([scaled(image, side) for image in to_uint8(drawn)])
 
 
-def paint_occluders(edits: Edits) -> np.ndarray:
-    """Painted occluders, no network."""
-    draws = np.zeros((len(edits.kinds), NUM_PAINTS))
-    for shot in edits.shots:
-        draws[shot.slot] = draws_of(shot, "paint", NUM_PAINTS)
-    return draw_over(edits.images_BHWC, edits.found, edits.kinds, draws)
+class OccluderPainter:
+    """Paints occluders without a network."""
+
+    @property
+    def remarks(self) -> list[str]:
+        return []
+
+    def __call__(self, edits: Edits) -> np.ndarray:
+        draws = np.zeros((len(edits.kinds), NUM_PAINTS))
+        for shot in edits.shots:
+            draws[shot.slot] = draws_of(shot, "paint", NUM_PAINTS)
+        return draw_over(edits.images_BHWC, edits.regions, edits.kinds, draws)
 
 
 def load_inpainter(
     config: Config, planned: EditRequest, device: torch.device, weights: dict[str, str]
 ) -> Inpainter | None:
-    """What fills the regions of a config's editor; adds its networks to `weights`. None for classic
-    augmentation, which has no regions."""
+    """What fills the regions of edited faces; adds its networks to `weights`.
+
+    None for classic augmentation, which has no regions.
+    """
     editing, precision = config.editing, config.compute.precision
     if editing.method == "classic":
         return None
     if editing.method == "drawn":
-        return paint_occluders
+        return OccluderPainter()
     if editing.method == "controlnet":
         base = TextToImage(config.base_model, device, precision)
         control, weights["editor"] = MaskControlNet.load(str(editing.checkpoint), base)
@@ -119,6 +129,6 @@ def load_inpainter(
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         weights["autoencoder"] = autoencoder.sha256
     dim = int(loaded.config["shape"]["embedding_dim"])
-    somebody_1D = np.zeros((1, dim), np.float32)  # each face is told by its own embedding
-    drawer = DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
+    any_identity_1D = np.zeros((1, dim), np.float32)  # each face is told by its own embedding
+    drawer = DiffusionGenerator(loaded, autoencoder, any_identity_1D, device, precision)
     return UVitInpainter(drawer, Recognizer.load(config.recognizer.checkpoint, device))

@@ -34,7 +34,7 @@ class LoadedRelease:
     def draw(self, shot: Shot) -> np.ndarray:
         """RGB uint8 [H, W, 3] of one shot, in its planned slot of a full batch."""
         size = self.plan.request.batch_size(shot.attempt)
-        return self.generator.generate([shot], size)[shot.slot]
+        return np.asarray(self.generator.generate([shot], size).images_BHWC[shot.slot])
 
 
 def load_release(config: Config, store: Store) -> LoadedRelease:

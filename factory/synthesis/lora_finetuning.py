@@ -1,11 +1,10 @@
-"""The story of a set of LoRAs: check, draw what all share, train by a fleet, finish."""
+"""How a set of LoRAs is made: check, draw what all share, train by a fleet, finish."""
 
 from __future__ import annotations
 
 import functools
 import io
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from factory.execution.driver import make_missing
 from factory.execution.inline import RunUnits
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
+from factory.records import Log
 from factory.shards import layout, manifest
 from factory.shots.plan import LoraPlan, first_difference
 from factory.sources import FaceSource, open_source
@@ -36,11 +36,9 @@ from factory.text_to_image.personalize import draw_prior
 from factory.text_to_image.train_base import refuse_poor_base
 from factory.training.distributed import pick_device
 
-Say = Callable[[str], None]
-
 
 def finetune(
-    config: Config, run_units: RunUnits, *, dry_run: bool = False, say: Say = print
+    config: Config, run_units: RunUnits, *, dry_run: bool = False, log: Log = print
 ) -> dict[str, Any]:
     """Train the LoRAs that are missing; raises FactoryError and leaves what is done intact.
 
@@ -54,18 +52,18 @@ def finetune(
     difference = standing and first_difference(plan.request.to_dict(), standing.request.to_dict())
     if difference:
         raise PlanError(
-            f"personalization.loras: {store.url} was begun otherwise ({difference}); choose another name, or "
-            "the settings it was begun with"
+            f"personalization.loras: {store.url} was begun otherwise ({difference}); "
+            "choose another name, or the settings it was begun with"
         )
     if dry_run:
-        say(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
+        log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
     store.probe()
-    put_prior(config, plan, dataset, say)
+    put_prior(config, plan, dataset, log)
     if standing is None:
         store.put_once(layout.PLAN, plan.to_json())
     open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
-    make_missing(config, plan, store, open_maker, run_units, say)
+    make_missing(config, plan, store, open_maker, run_units, log)
     left = len(plan.units) - len(manifest.committed_units(store))
     if left:
         raise PlanError(
@@ -88,8 +86,8 @@ def check(config: Config) -> LoraPlan:
         raise ConfigError("personalization.loras: nothing given; want a name for the set of LoRAs")
     if personalization.crop != "whole" and not config.source.detector:
         raise ConfigError(
-            f"source.detector: nothing given with personalization.crop={personalization.crop}; want YuNet's .onnx, or "
-            "personalization.crop=whole for aligned faces"
+            f"source.detector: nothing given with personalization.crop={personalization.crop}; "
+            "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
     plan = lora_plan(config, source)
@@ -97,19 +95,19 @@ def check(config: Config) -> LoraPlan:
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     if not recognizer.has_gradients and personalization.objective != "dreambooth":
         raise ConfigError(
-            f"personalization.objective: got {personalization.objective!r} with an adopted recognizer, which has no "
-            "gradients; want one of ours, or dreambooth"
+            f"personalization.objective: got {personalization.objective!r} with an imported "
+            "recognizer, which has no gradients; want one of ours, or dreambooth"
         )
     _refuse_faceless(config, source, face_crop(config, recognizer.image_px))
     return plan
 
 
-def put_prior(config: Config, plan: LoraPlan, dataset: Store, say: Say) -> None:
+def put_prior(config: Config, plan: LoraPlan, dataset: Store, log: Log) -> None:
     """Draw the prior images unless this base has them already."""
     name = prior_name(plan)
     if dataset.exists(name):
         return
-    say(f"drawing {config.personalization.num_prior} prior images")
+    log(f"drawing {config.personalization.num_prior} prior images")
     torch.set_num_threads(config.plan.num_threads)
     base = TextToImage(config.base_model, pick_device(config.compute), config.compute.precision)
     buffer = io.BytesIO()
@@ -122,14 +120,16 @@ def put_prior(config: Config, plan: LoraPlan, dataset: Store, say: Say) -> None:
 
 def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None:
     """Read every photograph once; raise SourceError for a person none of whose show a face."""
-    seen: set[int] = set()
+    labels_with_face: set[int] = set()
     for face in iterate_faces(source, config.source.max_corrupt_fraction, []):
-        if face.label in seen:
+        if face.label in labels_with_face:
             continue
         x_CHW = to_network(np.array(face.image_HWC)[None])[0]
         if crop(x_CHW) is not None:
-            seen.add(face.label)
-    missing = [str(name) for label, name in enumerate(source.names) if label not in seen]
+            labels_with_face.add(face.label)
+    missing = [
+        str(name) for label, name in enumerate(source.names) if label not in labels_with_face
+    ]
     if missing:
         raise SourceError(
             f"source.path: no face is found in the images of {missing[0]!r} ({len(missing)} of "
@@ -138,14 +138,14 @@ def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None
 
 
 def _means(store: Store, plan: LoraPlan) -> dict[str, Any]:
-    """Means over people of what their stories say."""
-    stories = [
+    """Means over people of what was measured of their LoRAs."""
+    measured = [
         json.loads(store.get(layout.lora_metadata_name(unit.index)))["metrics"]
         for unit in plan.units
         if store.exists(layout.lora_metadata_name(unit.index))
     ]
-    found: dict[str, Any] = {"num_people": len(stories)}
+    means: dict[str, Any] = {"num_people": len(measured)}
     for key in ("num_images", "no_face", "error", "prior_error", "identity"):
-        values = [story[key] for story in stories if story.get(key) is not None]
-        found[key] = float(np.mean(values)) if values else None
-    return found
+        values = [metrics[key] for metrics in measured if metrics.get(key) is not None]
+        means[key] = float(np.mean(values)) if values else None
+    return means

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from factory.config import PersonalizationConfig
-from factory.records import Shot
+from factory.records import DrawnBatch, Shot
 from factory.shards import layout
 from factory.sources.alignment import YuNet, align, scaled
 from factory.store import Store
 from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.text_to_image.lora import Lora
 
-WORDS_KEPT = 256
+CACHED_PROMPTS = 256
 """Prompts whose encoding is kept."""
 
 
@@ -37,28 +37,32 @@ class LoraGenerator:
         detector: YuNet | None,
         face_px: int,
     ) -> None:
-        """`unit_of` says which LoRA in the set `loras` is an identity's; without a detector an
-        image is an aligned face already."""
+        """`unit_of` says which LoRA in the set `loras` is an identity's.
+
+        Without a detector an image is an aligned face already.
+        """
         self._base, self._loras, self._unit_of = base, loras, unit_of
         self._lora = Lora(base.unet, config, base.sha256)
-        self._away = base.encode_prompts([negative_prompt])
+        self._negative = base.encode_prompts([negative_prompt])
         self._detector, self._face_px = detector, face_px
         self._matrices = lru_cache(config.lora_cache)(self._read)
-        self._words = lru_cache(WORDS_KEPT)(lambda prompt: base.encode_prompts([prompt]))
+        self._encode_prompt = lru_cache(CACHED_PROMPTS)(
+            lambda prompt: base.encode_prompts([prompt])
+        )
         self._loaded: int | None = None
         self._faceless = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a commit record should tell of the prompts."""
-        found = {
+        counts = {
             "prompts were longer than the text encoder reads, and cut": self._base.num_cut,
             "images so far showed no face, and were taken whole": self._faceless,
         }
-        return [f"{count} {what}" for what, count in found.items() if count]
+        return [f"{count} {what}" for what, count in counts.items() if count]
 
-    def generate(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        """RGB uint8 [batch_size, px, px, 3]; rows past the shots are padding."""
+    def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
+        """Faces by slot; a person's shots are drawn together."""
         px = self._face_px
         images = np.zeros((batch_size, px, px, 3), np.uint8)
         ordered = sorted(shots, key=lambda shot: shot.identity)
@@ -68,17 +72,19 @@ class LoraGenerator:
             drawn = self.draw(mine, batch_size)
             for shot in mine:
                 images[shot.slot] = self._face(drawn[shot.slot])
-        return images
+        return DrawnBatch(images)
 
     def draw(self, shots: list[Shot], batch_size: int) -> np.ndarray:
-        """The base's images of shots of the person whose LoRA is worn, before any crop."""
+        """The base's images of shots of the person whose LoRA is loaded, before any crop."""
         seeds, prompts = [0] * batch_size, [shots[0].prompt] * batch_size
         for shot in shots:
             seeds[shot.slot], prompts[shot.slot] = shot.seed, shot.prompt
-        words = PromptEmbedding.join([self._words(prompt) for prompt in prompts])
-        away = self._away.rows([0] * batch_size)
+        positive = PromptEmbedding.join([self._encode_prompt(prompt) for prompt in prompts])
+        negative = self._negative.rows([0] * batch_size)
         like, noise = shots[0], self._base.noise(seeds)
-        return self._base.draw(words, away, noise, like.sampler, like.num_steps, like.guidance)
+        return self._base.draw(
+            positive, negative, noise, like.sampler, like.num_steps, like.guidance
+        )
 
     def _load_lora(self, identity: int) -> None:
         """Exchange the LoRA unless it is the one that is there."""
@@ -91,8 +97,7 @@ class LoraGenerator:
         return self._lora.from_bytes(self._loras.get(name), f"{self._loras.url}/{name}")
 
     def _face(self, image_HWC: np.ndarray) -> np.ndarray:
-        """The aligned face in an image; the whole of it where none is found, for the filters to
-        reject."""
+        """The aligned face in an image; all of the image where none is found, for the filters."""
         if self._detector is not None:
             landmarks_52 = self._detector.landmarks(image_HWC)
             if landmarks_52 is not None:

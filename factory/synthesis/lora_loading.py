@@ -1,5 +1,4 @@
-"""release.method=lora: checks a finished set of LoRAs and its base model, and loads them
-(ID-Booth)."""
+"""release.method=lora: a finished set of LoRAs and its base model (ID-Booth)."""
 
 from __future__ import annotations
 
@@ -47,11 +46,11 @@ def load(
     """A text-to-image model and the LoRAs of the roster's people; adds both to `weights`."""
     loras, planned = open_loras(config), plan.request.prompts
     assert planned is not None, "a plan of this method has prompts"
-    found = (config.personalization.crop, detector_sha256(config))
-    if found != (planned.crop, planned.detector):
+    actual = (config.personalization.crop, detector_sha256(config))
+    if actual != (planned.crop, planned.detector):
         raise IntegrityError(
-            f"personalization.crop, source.detector: got {found[0]} with detector {found[1]}, the "
-            f"release was planned with {planned.crop} and {planned.detector}; use those"
+            f"personalization.crop, source.detector: got {actual[0]} with detector {actual[1]}, "
+            f"the release was planned with {planned.crop} and {planned.detector}; use those"
         )
     base = TextToImage(config.base_model, device, config.compute.precision)
     weights |= {"base": base.sha256, "loras": loras.sha256}

@@ -120,7 +120,7 @@ class LoraMaker:
         beat = _Beat(lambda: heartbeat(((shot.key, 0),)))
         metrics = self._trainer.train(name, images, beat)
         data = self._trainer.lora.to_bytes()
-        story = {
+        metadata = {
             "name": name,
             "sha256": hashlib.sha256(data).hexdigest(),
             "weights": self._plan.request.weights,
@@ -129,8 +129,10 @@ class LoraMaker:
             "recipe": self._plan.request.to_dict()["recipe"],
             "metrics": metrics,
         }
-        told = (json.dumps(story, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-        return {layout.lora_name(unit): data, layout.lora_metadata_name(unit): told}
+        data_of_metadata = (
+            json.dumps(metadata, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        ).encode()
+        return {layout.lora_name(unit): data, layout.lora_metadata_name(unit): data_of_metadata}
 
     def _readable(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """A person's photographs; those that cannot be read were counted by the driver."""

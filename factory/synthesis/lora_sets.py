@@ -1,6 +1,6 @@
 """Sets of LoRAs, one for every person of a source: their plan, their people, a finished set.
 
-A unit is a person; a set is done when every unit is committed, as a release is (RELEASE).
+A unit is a person; a set is done when every unit is committed, as a release is (PROTOCOL).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, PersonalizationConfig, SourceConfig, as_dict
@@ -29,8 +30,10 @@ PRIORS = "num_prior prior_steps prior_guidance prior_prompt".split()
 
 
 def detector_sha256(config: Config) -> str | None:
-    """Digest of the detector by which faces are cut from what a base draws; None where all of an
-    image is the face. Raises ConfigError for one that is not there."""
+    """Digest of the detector by which faces are cut from what a base draws.
+
+    None where all of an image is the face. Raises ConfigError for a file that is not there.
+    """
     detector = config.source.detector if config.personalization.crop != "whole" else None
     if detector and not Path(detector).is_file():
         raise ConfigError(f"source.detector: no file {detector!r}; want YuNet's .onnx")
@@ -56,20 +59,22 @@ class LoraSet:
 
 
 def open_loras(config: Config) -> LoraSet:
-    """The set that personalization.loras names; raises PlanError when it is not finished, CheckpointError
-    when it belongs to another base."""
+    """The set that personalization.loras names.
+
+    Raises PlanError when it is not finished, CheckpointError when it belongs to another base.
+    """
     prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
     if not store.exists(layout.SUCCESS):
         raise PlanError(
-            f"personalization.loras: {store.url} is not a finished set of LoRAs; run jobs.personalize "
-            "with this personalization.loras and release.dataset"
+            f"personalization.loras: {store.url} is not a finished set of LoRAs; run "
+            "jobs.personalize with this personalization.loras and release.dataset"
         )
     plan = LoraPlan.from_json(store.get(layout.PLAN))
-    base, here = plan.request.weights["base"], digest(config.base_model)
-    if base != here:
+    base, found = plan.request.weights["base"], digest(config.base_model)
+    if base != found:
         raise CheckpointError(
-            f"base_model.path: has sha256 {here[:12]}, the LoRAs were trained on "
+            f"base_model.path: has sha256 {found[:12]}, the LoRAs were trained on "
             f"{str(base)[:12]}; use that base"
         )
     shards = manifest.collect(store, plan).shards
@@ -112,7 +117,7 @@ def read_lora_plan(store: Store) -> LoraPlan | None:
 
 
 def photographs(config: Config) -> SourceConfig:
-    """The source as a base learns it: at its size, with what personalization.zoom shows around the face."""
+    """The source as a base learns it: at its size, zoomed out as personalization.zoom says."""
     return replace(
         config.source, image_px=image_px_of(config.base_model), zoom=config.personalization.zoom
     )
@@ -121,8 +126,8 @@ def photographs(config: Config) -> SourceConfig:
 def face_crop(config: Config, face_px: int) -> FaceCrop:
     """How faces are cut from a base's images."""
     detector = config.source.detector
-    found = YuNet(detector) if detector and config.personalization.crop != "whole" else None
-    return FaceCrop(config.personalization.crop, found, face_px)
+    yunet = YuNet(detector) if detector and config.personalization.crop != "whole" else None
+    return FaceCrop(config.personalization.crop, yunet, face_px)
 
 
 def prior_name(plan: LoraPlan) -> str:
@@ -130,6 +135,6 @@ def prior_name(plan: LoraPlan) -> str:
     request = plan.request
     recipe = {name: getattr(request.recipe, name) for name in PRIORS}
     recipe["negative_prompt"] = request.base_model.negative_prompt
-    shaped = [request.weights["base"], recipe, as_dict(request.compute)]
+    shaped: list[Any] = [request.weights["base"], recipe, as_dict(request.compute)]
     shaped += [request.seed, request.sampler, request.environment.stack]
     return layout.priors_name(hashlib.sha256(canonical(shaped)).hexdigest())

@@ -1,8 +1,8 @@
 """ShardMaker: one unit of the plan to one committed shard.
 
-generate -> embed -> score -> judge -> top up, then down the line (encode, pack, commit). Everything
-that decides a byte comes from the plan: batches have the planned shape, seeds are counters, threads
-are fixed.
+generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit).
+Everything that decides a byte comes from the plan: batches have the planned shape, seeds are
+counters, threads are fixed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
 from factory.store import Store, open_store
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
-from factory.synthesis.editors import Editor
+from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory
 from factory.synthesis.loading import LoadedRelease, load_release
 
 
 @dataclass
 class UnitProgress:
-    """The unit in hand: how it is to be made, and what has become of its shots so far."""
+    """The unit in hand: what is known of it, and what has become of its shots so far."""
 
     retry: RetryState
     heartbeat: Heartbeat
@@ -81,40 +81,46 @@ class ShardMaker:
         self._filters = build_filters(plan.request.filters, needs_region=needs_region)
 
     @classmethod
-    def open(cls, config: Config, release: str) -> ShardMaker:
-        """Load the plan below `release` and the weights `config` names; raises IntegrityError when
-        this process could not make the planned bytes."""
-        store = open_store(config.store).below(release)
-        loaded = load_release(config, store)
-        if loaded.differences:
+    def open(cls, config: Config, prefix: str) -> ShardMaker:
+        """Load the plan below `prefix` and the weights `config` names.
+
+        Raises IntegrityError when this process could not make the planned bytes.
+        """
+        store = open_store(config.store).below(prefix)
+        release = load_release(config, store)
+        if release.differences:
             raise IntegrityError(
-                f"this maker is not as planned ({loaded.differences}); bytes would differ"
+                f"this maker is not as planned ({release.differences}); bytes would differ"
             )
-        return cls.at(loaded, store, config.fleet.max_queued_bytes)
+        return cls.at(release, store, config.fleet.max_queued_bytes)
 
     @classmethod
-    def at(cls, loaded: LoadedRelease, store: Store, max_line_bytes: int) -> ShardMaker:
+    def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
         """A maker in an open loaded."""
-        plan, roster, recognizer = loaded.plan, loaded.roster, loaded.recognizer
+        plan, roster, recognizer = release.plan, release.roster, release.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
-        own_real = {who.index: row[who.name] for who in roster.identities if who.name in row}
+        own_real = {
+            identity.index: row[identity.name]
+            for identity in roster.identities
+            if identity.name in row
+        }
         known: dict[str, Measure] = {
-            "cr_fiqa": lambda shots, images, unit: recognizer.cr_fiqa(images),
-            "ser_fiq": lambda shots, images, unit: recognizer.ser_fiq(images),
+            "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
+            "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
         }
         limits = plan.request.filters
         measures = {n: known[n] for n in known if getattr(limits, f"min_{n}") is not None}
-        if isinstance(loaded.generator, Editor):
-            measures |= loaded.generator.measures(recognizer)
+        if plan.request.edits:
+            measures |= edit_measures(recognizer)
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
         encoding = writer.Encoding.of(plan.request)
-        queue = CommitQueue(store, roster.identities, encoding, max_line_bytes)
-        return cls(plan, roster, loaded.generator, recognizer, scorer, queue)
+        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
+        return cls(plan, roster, release.generator, recognizer, scorer, queue)
 
     def make(
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
     ) -> list[Shard]:
-        """Make a unit and send it down the line; the shards that were committed meanwhile.
+        """Make a unit and queue it; the shards that were committed meanwhile.
 
         Raises FactoryError when nothing may go on.
         """
@@ -152,7 +158,7 @@ class ShardMaker:
         return self._commits.finished()
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
-        """Wait for the units on the line; the shards that were committed since the last call."""
+        """Wait for the units in the queue; the shards that were committed since the last call."""
         return self._commits.drain(lambda: heartbeat(()))
 
     def close(self) -> None:
@@ -161,11 +167,10 @@ class ShardMaker:
     def draw(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores]]:
         """Images of one planned batch, or of some of its slots, with their scores."""
         size = self._plan.request.batch_size(shots[0].attempt)
-        images_BHWC = self._generator.generate(shots, size)
-        unit_BD = self._embedder.embed(images_BHWC)
-        rows = [shot.slot for shot in shots]
-        scores = self._scorer.score(shots, images_BHWC[rows], unit_BD[rows])
-        return list(zip(shots, images_BHWC[rows], scores, strict=True))
+        batch = self._generator.generate(shots, size)
+        scores = self._scorer.score(shots, batch, self._embedder.embed(batch.images_BHWC))
+        images = [batch.images_BHWC[shot.slot] for shot in shots]
+        return list(zip(shots, images, scores, strict=True))
 
     def _shoot(self, shots: list[Shot], progress: UnitProgress) -> None:
         """Draw and judge a batch in the groups its care asks for."""
@@ -176,8 +181,11 @@ class ShardMaker:
             self._shoot_group(group, progress)
 
     def _shoot_group(self, shots: list[Shot], progress: UnitProgress) -> None:
-        """Draw and judge. When it raises, its slots are drawn one by one, with the same bytes (they
-        do not depend on neighbours), and only those that raise are quarantined."""
+        """Draw a group of shots and judge their faces.
+
+        When drawing raises, the slots are drawn one by one, with the same bytes (they do not depend
+        on neighbours), and only those that raise are quarantined.
+        """
         progress.heartbeat(ids(shots))
         try:
             drawn = self.draw(shots)

@@ -1,5 +1,7 @@
-"""The ways of making faces (release.method), each as what it checks, what it adds to a plan's
-request, and how its generator is loaded."""
+"""The ways of making faces, by release.method.
+
+Each is what it checks, what it adds to the request of a plan, and how its generator is loaded.
+"""
 
 from __future__ import annotations
 

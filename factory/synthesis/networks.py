@@ -36,10 +36,10 @@ class Networks:
     def check_lineage(self, trained: str, lineage: dict[str, Any], kinds: tuple[str, ...]) -> None:
         """Raise CheckpointError unless a network was trained with the others that are named."""
         for kind in kinds:
-            found, wanted = self.weights.get(kind), lineage.get(kind)
-            if found is not None and found != wanted:
+            actual, wanted = self.weights.get(kind), lineage.get(kind)
+            if actual is not None and actual != wanted:
                 raise CheckpointError(
-                    f"{kind}.checkpoint: has sha256 {found[:12]}, the {trained} was trained with "
+                    f"{kind}.checkpoint: has sha256 {actual[:12]}, the {trained} was trained with "
                     f"{str(wanted)[:12]}; use the {kind} it was trained with"
                 )
 
@@ -47,9 +47,9 @@ class Networks:
 def refuse_altered(name: str, sha256: str, key: str) -> None:
     """Raise CheckpointError when weights are not what their checkpoint.json says."""
     file = checkpoint.folder(name) / checkpoint.WEIGHTS
-    found = checkpoint.file_sha256(file)
-    if found != sha256:
+    actual = checkpoint.file_sha256(file)
+    if actual != sha256:
         raise CheckpointError(
-            f"{key}: {file} has sha256 {found[:12]}, its checkpoint.json says {sha256[:12]}; "
+            f"{key}: {file} has sha256 {actual[:12]}, its checkpoint.json says {sha256[:12]}; "
             "restore the file or train again"
         )

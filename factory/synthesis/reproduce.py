@@ -1,10 +1,11 @@
-"""Make one published image again from its metadata row, and compare (RELEASE, invariant 7)."""
+"""Make one published image again from its metadata row, and compare (PROTOCOL, invariant 7)."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     )
 
 
-def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, object]]:
+def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, Any]]:
     digits = key.partition("_")[0]
     identity = int(digits) if digits.isdecimal() else -1
     for unit in plan.units:

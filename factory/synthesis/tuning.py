@@ -31,10 +31,10 @@ STEPS = 4
 
 
 def tuned_micro_batch(config: Config) -> int:
-    """The smallest batch of 1, 2, 4... that the config's generator draws at nearly its best rate on
-    this machine; none is larger than a unit, whose batches would be padding.
+    """The smallest batch of 1, 2, 4... that is drawn at nearly the best rate on this machine.
 
-    On a GPU the trials have an actor's share of the memory, less what its recognizer may want, and
+    None is larger than a unit, whose batches would be padding. On a GPU the trials have an actor's
+    part of the memory, less what its recognizer may want, and
     leave none of it behind. Raises DeviceError where one shot does not fit.
     """
     shots = _shots(config, config.plan.images_per_identity * config.plan.identities_per_unit)
@@ -45,18 +45,25 @@ def tuned_micro_batch(config: Config) -> int:
     try:
         with kept_threads():
             torch.set_num_threads(config.plan.num_threads)
-            generator = _generator(config)
-            return best_size(lambda size: _seconds(generator, shots[:size], size), len(shots))
+            return _tried(config, shots)
     finally:
-        generator = None
         if on_gpu:
             torch.cuda.set_per_process_memory_fraction(1.0)
             torch.cuda.empty_cache()  # because an actor will want this GPU
 
 
+def _tried(config: Config, shots: list[Shot]) -> int:
+    """The best size for a generator that is forgotten afterwards, with its memory."""
+    generator = _generator(config)
+    return best_size(lambda size: _seconds(generator, shots[:size], size), len(shots))
+
+
 def best_size(seconds_of: Callable[[int], float], largest: int = LARGEST) -> int:
-    """The smallest size that reaches ENOUGH of the best rate; sizes double until one gains too
-    little, does not fit into memory, or would be larger than `largest`."""
+    """The smallest size that reaches ENOUGH of the best rate.
+
+    Sizes double until one gains too little, does not fit into memory, or would be larger than
+    `largest`.
+    """
     rates: dict[int, float] = {}
     size = 1
     while size <= largest:
@@ -81,8 +88,8 @@ def _generator(config: Config) -> Generator:
     if loaded.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     dim = int(loaded.config["shape"]["embedding_dim"])
-    somebody_1D = np.full((1, dim), dim**-0.5, np.float32)
-    return DiffusionGenerator(loaded, autoencoder, somebody_1D, device, precision)
+    any_identity_1D = np.full((1, dim), dim**-0.5, np.float32)
+    return DiffusionGenerator(loaded, autoencoder, any_identity_1D, device, precision)
 
 
 def _shots(config: Config, count: int) -> list[Shot]:
@@ -98,9 +105,9 @@ def _shots(config: Config, count: int) -> list[Shot]:
 
 def _seconds(generator: Generator, shots: list[Shot], size: int) -> float:
     """The better of two draws, after one that warms up."""
-    found = []
+    seconds = []
     for _ in range(3):
         started = time.perf_counter()
         generator.generate(shots, size)
-        found.append(time.perf_counter() - started)
-    return min(found[1:])
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])

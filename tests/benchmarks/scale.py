@@ -26,7 +26,7 @@ from factory.evaluation.embeddings import made_faces
 from factory.identities.gate import Gate
 from factory.identities.roster import Roster
 from factory.quality.scores import Scorer
-from factory.records import Identity
+from factory.records import DrawnBatch, Identity
 from factory.shards import layout, manifest
 from factory.shards.verify import verify
 from factory.shards.writer import Encoding
@@ -37,12 +37,12 @@ from factory.synthesis.commit_queue import CommitQueue
 from factory.synthesis.maker import ShardMaker
 from tests.benchmarks.gate_at_scale import training_set
 from tests.memory import peak_bytes
-from tests.planned import SAMPLER
+from tests.planned import request_with
 
 PX, CELL = 32, 4
 BITS = (PX // CELL) ** 2
 DIM, NUM_REAL, MAX_COSINE, EACH = 256, 20_000, 0.6, 500
-FILTERS = {"min_own_cosine": 0.9, "min_identity_gap": 0.0}
+FILTERS = {"min_own_cosine": 0.9, "min_brightness": None, "max_brightness": None}
 
 
 def paint(identity: int, image: int) -> np.ndarray:
@@ -64,11 +64,13 @@ def numbers_in(images_NHWC: np.ndarray) -> np.ndarray:
 class Painter:
     """A Generator of such images."""
 
+    remarks: list[str] = []  # noqa: RUF012, because nothing is ever added to it
+
     def generate(self, shots, batch_size):
         images = np.zeros((batch_size, PX, PX, 3), np.uint8)
         for shot in shots:
             images[shot.slot] = paint(shot.identity, shot.image)
-        return images
+        return DrawnBatch(images)
 
 
 class Reader:
@@ -111,12 +113,11 @@ def planned(store: LocalStore, count: int, images: int) -> tuple[Plan, Roster]:
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     for name, content in contents.items():
         store.put(name, content)
-    request = {
-        "release": {"seed": 0, "dataset": "scale", "version": "1", "allow_real": False},
-        "sampler": SAMPLER,
-        "filters": FILTERS,
-        "plan": {"micro_batch": 64, "topup_batch": None, "fill_to": 0, "max_rounds": 2},
-    }
+    request = request_with(
+        release={"seed": 0, "dataset": "scale", "version": "1"},
+        filters=FILTERS,
+        plan={"micro_batch": 64, "max_rounds": 2},
+    )
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     plan = Plan(request, digests, cut_units(who, EACH))
     store.put(layout.PLAN, plan.to_json())

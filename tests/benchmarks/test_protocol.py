@@ -19,7 +19,7 @@ import webdataset
 from PIL import Image
 
 from factory.config import FleetConfig
-from factory.execution.retries import silent
+from factory.execution.retries import silent, unwatched
 from factory.records import Counts, Face, Identity, Scores, Shard, Timings
 from factory.shards import writer
 from factory.sources.webdataset import ReleaseStream
@@ -28,14 +28,10 @@ from factory.store.base import digest
 from tests import s3_server
 from tests.benchmarks.timing import fastest, fastest_by, report
 from tests.memory import peak_bytes
-from tests.planned import SAMPLER, shots_of
+from tests.planned import request_with, shots_of
 
 SHARD_BYTES = 64 << 20
-PLANNED = {
-    "release": {"seed": 0},
-    "sampler": SAMPLER,
-    "plan": {"micro_batch": 8, "topup_batch": None},
-}
+REQUEST = request_with(plan={"micro_batch": 8})
 SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 
 
@@ -65,7 +61,7 @@ def test_committing_a_shard_against_upload_file(s3_config, s3_endpoint, tmp_path
 def test_packing_a_shard_against_tarwriter(tmp_path):
     """webdataset's TarWriter's seconds over ours, which also hashes and records offsets."""
     rng = np.random.default_rng(0)
-    shots = shots_of(PLANNED, [(i, j) for i in range(50) for j in range(20)])
+    shots = shots_of(REQUEST, [(i, j) for i in range(50) for j in range(20)])
     faces = [Face(shot, rng.bytes(5000), SCORES) for shot in shots]
     identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 20) for i in range(50)]
 
@@ -94,7 +90,7 @@ def test_packing_a_shard_against_tarwriter(tmp_path):
 class EmptyMaker:
     """Makes shards of nothing."""
 
-    def make(self, unit, care=None, note=silent):
+    def make(self, unit, retry=None, heartbeat=unwatched):
         counts = Counts(1, 0, 1, 0, 0)
         return [Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0))]
 
@@ -144,7 +140,7 @@ def write_release(store: LocalStore, num_shards: int, each: int) -> list[str]:
     identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, each) for i in range(num_shards)]
     lines, entries, paths = [], [], []
     for unit in range(num_shards):
-        shots = shots_of(PLANNED, [(unit, image) for image in range(each)])
+        shots = shots_of(REQUEST, [(unit, image) for image in range(each)])
         faces = [Face(shot, jpegs[shot.slot], SCORES) for shot in shots]
         data, _ = writer.pack(faces, identities)
         name = f"data/train-{unit:06d}.tar"

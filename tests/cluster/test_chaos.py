@@ -36,7 +36,7 @@ def test_a_submitted_release_outlives_actors_a_node_and_its_driver(
     nodes, people, weights, s3_config, release_config, tmp_path
 ):
     quiet = release_config(*DEMO_SAYS, f"store.url={tmp_path / 'quiet'}", *WORK)
-    build(quiet, inline.run_units, say=lambda line: None)
+    build(quiet, inline.run_units, log=lambda line: None)
     wanted = open_store(quiet.store).below(PREFIX).get(layout.SUMS)
 
     bucket = s3_config()
@@ -114,11 +114,11 @@ def test_one_two_and_five_shuffled_workers_give_the_same_bytes(release_config, s
             config = release_config(f"fleet.num_workers={count}", "identities.num_virtual=20")
             store = s3_config()
             config = replace(config, store=replace(store, url=f"{store.url}/{count}"))
-            build(config, shuffled, say=lambda line: None)
+            build(config, shuffled, log=lambda line: None)
             sums.append(open_store(config.store).below(PREFIX).get(layout.SUMS))
     finally:
         ray.shutdown()
     quiet = release_config(f"store.url={tmp_path / 'quiet'}", "identities.num_virtual=20")
-    build(quiet, inline.run_units, say=lambda line: None)
+    build(quiet, inline.run_units, log=lambda line: None)
     wanted = open_store(quiet.store).below(PREFIX).get(layout.SUMS)
     assert sums == [wanted] * 3

@@ -89,10 +89,10 @@ def test_the_job_is_one_that_this_tree_can_run(monkeypatch):
     python, dash_m, module, config, *dotlist = job["spec"]["entrypoint"].split()
     assert (python, dash_m) == ("python", "-m")
     assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
-    asked = load(config, dotlist)
-    assert asked.fleet.autoscale
+    request = load(config, dotlist)
+    assert request.fleet.autoscale
     largest = read("raycluster.yaml")["spec"]["workerGroupSpecs"][0]["maxReplicas"]
-    assert asked.fleet.num_workers <= largest
+    assert request.fleet.num_workers <= largest
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda"])

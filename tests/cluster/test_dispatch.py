@@ -33,7 +33,7 @@ class Placed:
         self._place = f"{node} {os.environ['CUDA_VISIBLE_DEVICES']}"
         (folder / f"{node}-{os.environ['CUDA_VISIBLE_DEVICES']}.open").touch()
 
-    def make(self, unit, care=None, note=None):
+    def make(self, unit, retry=None, heartbeat=None):
         deadline = time.monotonic() + 300
         while len(list(self._folder.glob("*.open"))) < NODES * GPUS:
             assert time.monotonic() < deadline, "not all GPUs got an actor"
@@ -42,7 +42,7 @@ class Placed:
         (self._folder / f"{unit}.unit").write_text(self._place)
         return [shard_of(unit)]
 
-    def flush(self, note=None):
+    def flush(self, heartbeat=None):
         return []
 
     def close(self):
@@ -89,7 +89,7 @@ class StubMethod:
 class StubActor:
     def __init__(self) -> None:
         self.ready = StubMethod(list)
-        self.make = StubMethod(lambda unit, care: [shard_of(unit)])
+        self.make = StubMethod(lambda unit, retry: [shard_of(unit)])
         self.flush = StubMethod(list)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cluster import runtime
-from factory.config import ClusterConfig, FleetConfig
+from factory.config import EstimateConfig, FleetConfig
 from factory.errors import DeviceError, FactoryError, IntegrityError
 from factory.execution import inline
 from factory.execution.retries import RetryState, ids, unwatched
@@ -56,8 +56,8 @@ class FakeMaker:
         self.waiting: list[Shard] = []
         self.pause = pause
 
-    def make(self, unit: int, care=None, note=unwatched) -> list[Shard]:
-        care = care or RetryState()
+    def make(self, unit: int, retry=None, heartbeat=unwatched) -> list[Shard]:
+        retry = retry or RetryState()
         with (self.folder / f"{unit}.txt").open("a") as handle:
             handle.write(f"{os.getpid()}\n")
         first = len((self.folder / f"{unit}.txt").read_text().splitlines()) == 1
@@ -72,18 +72,18 @@ class FakeMaker:
             raise IntegrityError(f"unit {unit}: other bytes")
         shots = [Shot(f"{unit}_{i}", 0, i, 0, 0, "ddim", 1, 1.0, i // 4, i % 4) for i in range(8)]
         for batch in (shots[:4], shots[4:]):
-            for group in care.groups(batch):
-                note(ids(group))
+            for group in retry.groups(batch):
+                heartbeat(ids(group))
                 if self.poison & {shot.key for shot in group}:
                     os.kill(os.getpid(), signal.SIGKILL)
-        lost = len(care.quarantined_shots)
+        lost = len(retry.quarantined_shots)
         counts = Counts(8, 0, 8 - lost, 0, lost)
-        shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0, 0.1, 1), care.attempt)
+        shard = Shard(unit, "h", [], counts, Timings(0.0, 1.0, 1.0, 1.0, 0.1, 1), retry.attempt)
         self.waiting.append(shard)
         ready, self.waiting = self.waiting[: -self.late or None], self.waiting[-self.late or 8 :]
         return ready
 
-    def flush(self, note=unwatched) -> list[Shard]:
+    def flush(self, heartbeat=unwatched) -> list[Shard]:
         ready, self.waiting = self.waiting, []
         return ready
 
@@ -170,7 +170,7 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
     sums = []
     for name, runner in (("inline", inline.run_units), ("ray", fleet.run_units)):
         config = release_config(f"store.url={tmp_path / name}", "fleet.num_workers=2")
-        build(config, runner, say=lambda line: None)
+        build(config, runner, log=lambda line: None)
         store = LocalStore(tmp_path / name).below(layout.release_prefix("tiny", "0.1.0"))
         sums.append(store.get(layout.SUMS))
     assert sums[0] == sums[1]
@@ -229,16 +229,16 @@ def test_an_operator_sees_the_counts(fleet, tmp_path):
     drawn = set(re.findall(r"ray_factory_\w+", json.dumps(dashboard)))
     assert seen["ray_factory_retries_total"] >= 6
     assert seen["ray_factory_upload_seconds_total"] > 0.5
-    asked = drawn - {"ray_factory_rejected_total"}  # nothing was
-    assert asked <= set(seen), "the dashboard asks for what is not there"
+    request = drawn - {"ray_factory_rejected_total"}  # nothing was
+    assert request <= set(seen), "the dashboard asks for what is not there"
 
 
 def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
     share = (0.0, 1.0)
     assert runtime.first_actors(FleetConfig(num_workers=8), 100) == (share, 3)
     assert runtime.first_actors(FleetConfig(), 2) == (share, 2)
-    asked = FleetConfig(num_workers=8, autoscale=True)
-    assert runtime.first_actors(asked, 100) == ((1.0, 0.0), 8)  # where there is no GPU yet
+    request = FleetConfig(num_workers=8, autoscale=True)
+    assert runtime.first_actors(request, 100) == ((1.0, 0.0), 8)  # where there is no GPU yet
     with pytest.raises(FactoryError, match=r"fleet\.min_workers: .* room for 0 actors"):
         runtime.first_actors(FleetConfig(cpus_per_actor=64), 10)
     with pytest.raises(FactoryError, match="room for 3 actors of 0 GPUs and 1 CPUs, want 4"):
@@ -273,8 +273,8 @@ def test_the_capacity_model_foretells_a_fleet_of_sleepers(fleet, tmp_path):
     measured = ends[-1] - ends[11]
 
     def model_s(count: int) -> float:
-        asked = ClusterConfig(num_nodes=3, open_s=0.0)
-        return simulate(asked, 1, Work(count, pause, 0.0)).hours * 3600
+        request = EstimateConfig(num_nodes=3, open_s=0.0)
+        return simulate(request, 1, Work(count, pause, 0.0)).hours * 3600
 
     foretold = model_s(60) - model_s(12)
     print(json.dumps({"measured_s": round(measured, 2), "foretold_s": round(foretold, 2)}))

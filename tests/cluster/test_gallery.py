@@ -13,13 +13,13 @@ pytestmark = pytest.mark.ray
 
 
 def test_parts_cover_all_rows_once():
-    from cluster.gallery import _cut
+    from cluster.gallery import cut_rows
 
-    shares = _cut(["a", "b", "c"], [5, 1, 4], 3)
+    shares = cut_rows(["a", "b", "c"], [5, 1, 4], 3)
     rows = [(f, row) for share in shares for f, first, stop in share for row in range(first, stop)]
     assert rows == [*(("a", i) for i in range(5)), ("b", 0), *(("c", i) for i in range(4))]
     assert [len(share) for share in shares] == [1, 2, 1]
-    assert [share for share in _cut(["a"], [1], 3) if share] == [[("a", 0, 1)]]
+    assert [share for share in cut_rows(["a"], [1], 3) if share] == [[("a", 0, 1)]]
 
 
 @pytest.mark.parametrize("actors", [0, 1, 3])
@@ -44,15 +44,15 @@ def test_any_number_of_actors_gives_the_same_answer(three_cpus, release_config, 
 def test_a_node_without_the_files_is_told(three_cpus, tmp_path):
     import ray
 
-    from cluster.gallery import GalleryActor, _answers
+    from cluster.gallery import GalleryActor, answers
 
     np.save(tmp_path / "a.npy", unit_rows(0, 3, 8))
     actor = ray.remote(num_cpus=1)(GalleryActor).remote([(str(tmp_path / "a.npy"), 0, 3)])
     with pytest.raises(PlanError, match=r"identities\.gallery: .*b\.npy has None bytes"):
-        _answers([actor.open.remote({str(tmp_path / "b.npy"): 9})], 60)
+        answers([actor.open.remote({str(tmp_path / "b.npy"): 9})], 60)
     ray.kill(actor)
     with pytest.raises(FactoryError, match=r"fleet\.gallery_actors: an actor died"):
-        _answers([actor.nearest.remote(unit_rows(1, 2, 8))], 60)
+        answers([actor.nearest.remote(unit_rows(1, 2, 8))], 60)
 
 
 def test_more_actors_than_cpus_still_answer(three_cpus, release_config, tmp_path):

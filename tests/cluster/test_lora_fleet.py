@@ -44,20 +44,20 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
 
     from cluster import fleet
 
-    booth = [f"booth.{item}" for item in SMALL] + [
+    booth = [f"personalization.{item}" for item in SMALL] + [
         f"base_model.path={save_base(tmp_path / 'base')}"
     ]
-    asked = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]
-    quiet = release_config(*asked, "personalization.loras=quiet")
-    finetune(quiet, inline.run_units, say=lambda line: None)
+    request = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]
+    quiet = release_config(*request, "personalization.loras=quiet")
+    finetune(quiet, inline.run_units, log=lambda line: None)
 
-    config = release_config(*asked, "personalization.loras=chaos", "fleet.num_workers=2")
+    config = release_config(*request, "personalization.loras=chaos", "fleet.num_workers=2")
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     stop = threading.Event()
     killer = threading.Thread(target=kill_one_actor, args=(stop,))
     killer.start()
     try:
-        finetune(config, fleet.run_units, say=lambda line: None)
+        finetune(config, fleet.run_units, log=lambda line: None)
     finally:
         stop.set()
         killer.join()

@@ -25,14 +25,14 @@ class FakeServer:
 
     endings: list[Attempt]
     jobs: dict[str, list] = field(default_factory=dict)
-    asked: list[dict] = field(default_factory=list)
+    request: list[dict] = field(default_factory=list)
 
-    def submit_job(self, **asked):
-        if asked["submission_id"] in self.jobs:
+    def submit_job(self, **request):
+        if request["submission_id"] in self.jobs:
             raise RuntimeError("Job with submission_id already exists")
-        self.asked.append(asked)
-        self.jobs[asked["submission_id"]] = [0, self.endings.pop(0)]
-        return asked["submission_id"]
+        self.request.append(request)
+        self.jobs[request["submission_id"]] = [0, self.endings.pop(0)]
+        return request["submission_id"]
 
     def list_jobs(self):
         return [SimpleNamespace(submission_id=None, status="RUNNING")] + [
@@ -50,24 +50,24 @@ class FakeServer:
         return "planned\nhalf a li" if self.jobs[job_id][0] < 2 else "planned\nhalf a line\ndone"
 
 
-def asked(*dotlist: str):
+def request(*dotlist: str):
     settings = {DEMO: as_dict(load(DEMO, list(dotlist)))}
     return submission.request("demo-0.1.0", "release", settings, list(dotlist))
 
 
 def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
     said: list[str] = []
-    return submission.run(server, asked(), attempts, said.append, poll_s=0), said
+    return submission.run(server, request(), attempts, said.append, poll_s=0), said
 
 
 def test_the_command_is_that_of_a_person_and_quoted():
-    found = asked("release.title=Two words", "store.url=s3://faces/made")
+    found = request("release.title=Two words", "store.url=s3://faces/made")
     assert found.entrypoint == (
         "python -m jobs.release configs/demo.yaml 'release.title=Two words' store.url=s3://faces/made"
     )
     assert found.name.startswith("demo-0.1.0-")
-    assert asked().name != asked("release.seed=1").name
-    assert asked().name == asked().name
+    assert request().name != request("release.seed=1").name
+    assert request().name == request().name
 
 
 def test_a_head_that_has_no_agent_yet_is_waited_for(monkeypatch):
@@ -92,7 +92,7 @@ def test_a_head_that_has_no_agent_yet_is_waited_for(monkeypatch):
 def test_code_goes_along_and_credentials_do_not(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:8333")
-    environment = asked().runtime_env
+    environment = request().runtime_env
     assert environment["env_vars"]["AWS_ENDPOINT_URL"] == "http://store:8333"
     assert "hush" not in json.dumps(environment)
     assert (Path(environment["working_dir"]) / "jobs/release.py").is_file()
@@ -111,40 +111,40 @@ def test_a_lost_driver_is_started_again_up_to_a_limit():
     server = FakeServer([("FAILED", None), ("FAILED", 137), ("SUCCEEDED", 0)])
     code, said = submit(server)
     assert code == 0
-    name = asked().name
-    assert [job["submission_id"] for job in server.asked] == [f"{name}-{i}" for i in range(3)]
+    name = request().name
+    assert [job["submission_id"] for job in server.request] == [f"{name}-{i}" for i in range(3)]
     assert sum("its driver died; again" in line for line in said) == 2
     code, said = submit(FakeServer([("FAILED", None)] * 3))
     assert code == 1
-    assert said[-2:] == ["why", f"{asked().attempt(2)}: its driver died"]
+    assert said[-2:] == ["why", f"{request().attempt(2)}: its driver died"]
 
 
 def test_a_driver_that_says_no_is_not_asked_again():
     server = FakeServer([("FAILED", 1), ("SUCCEEDED", 0)])
     assert submit(server)[0] == 1
-    assert len(server.asked) == 1
+    assert len(server.request) == 1
     assert submit(FakeServer([("STOPPED", None)]))[0] == 130
 
 
 def test_who_submits_again_joins_what_runs():
     server = FakeServer([("SUCCEEDED", 0), ("SUCCEEDED", 0)])
-    running = asked().attempt(4)
+    running = request().attempt(4)
     server.jobs[running] = [0, ("SUCCEEDED", 0)]
     code, said = submit(server)
     assert code == 0
-    assert not server.asked
+    assert not server.request
     assert said[0] == f"following {running}, which runs already"
     assert submit(server)[0] == 0  # it has ended: the next number
-    assert server.asked[0]["submission_id"] == asked().attempt(5)
+    assert server.request[0]["submission_id"] == request().attempt(5)
 
 
 def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
     server = FakeServer([("SUCCEEDED", 0)])
-    first = asked().attempt(0)
+    first = request().attempt(0)
     server.jobs[first] = [0, ("SUCCEEDED", 0)]
-    monkeypatch.setattr(submission, "standing", lambda client, asked: (0, False))  # a stale look
+    monkeypatch.setattr(submission, "standing", lambda client, request: (0, False))  # a stale look
     code, said = submit(server)
-    assert (code, server.asked) == (0, [])
+    assert (code, server.request) == (0, [])
     assert said[0] == f"following {first}, which runs already"
 
 
@@ -167,12 +167,12 @@ def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):
     unwatched.get_job_info = gone
     monkeypatch.setattr(submission, "PATIENCE_S", 0.01)
     with pytest.raises(FactoryError, match=r"no job server .* the same command joins it"):
-        submission.run(unwatched, asked(), 1, print, poll_s=0.02)
+        submission.run(unwatched, request(), 1, print, poll_s=0.02)
 
 
 def test_what_the_cluster_does_not_take_is_one_line():
     class Full(FakeServer):
-        def submit_job(self, **asked):
+        def submit_job(self, **request):
             raise RuntimeError("trace\nPackage size exceeds 512 MiB")
 
     with pytest.raises(FactoryError, match=r"did not take it .Package size"):

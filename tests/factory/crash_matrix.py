@@ -1,4 +1,6 @@
-"""Kills a release after each step that it takes in its store, then resumes it (RELEASE 2-4).
+"""Kills a release after each step that it takes in its store, then resumes it.
+
+PROTOCOL, invariants 2-4.
 
 Run by test_crashes.py as a process of its own: everything is imported once, then every case is a
 fork that SIGKILLs itself, so that no handler and no `finally` runs, as on a preempted machine.
@@ -90,7 +92,7 @@ def in_fork(act) -> int:
 
 
 def make(config: Config) -> None:
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
 
 
 def make_and_list(config: Config, kind: type, out: Path) -> None:

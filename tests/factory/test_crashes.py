@@ -33,7 +33,7 @@ def release_of(config):
 
 
 def make(config, runner=run_units) -> bytes:
-    build(config, runner, say=lambda line: None)
+    build(config, runner, log=lambda line: None)
     return release_of(config).get(layout.SUMS)
 
 
@@ -123,7 +123,7 @@ def test_another_order_gives_the_same_bytes(on):
 def drive(config, order: int, results) -> None:
     torch.set_num_threads(1)
     try:
-        build(config, shuffled if order else run_units, say=lambda line: None)
+        build(config, shuffled if order else run_units, log=lambda line: None)
         results.put("made")
     except Exception as error:  # because the parent wants to see it
         results.put(repr(error))
@@ -200,7 +200,7 @@ class Poisoned:
     """A generator that raises for one shot at its first attempt."""
 
     def __init__(self, generator):
-        self._generator = generator
+        self._generator, self.remarks = generator, generator.remarks
 
     def generate(self, shots, batch_size):
         if any((shot.key, shot.attempt) == ("000003_0001", 0) for shot in shots):

@@ -27,7 +27,7 @@ from factory.store import LocalStore
 
 def make(config) -> tuple[LocalStore, list[str]]:
     said: list[str] = []
-    build(config, run_units, say=said.append)
+    build(config, run_units, log=said.append)
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     return LocalStore(config.store.url).below(prefix), said
 
@@ -100,7 +100,7 @@ def test_a_dead_driver_changes_no_byte(release_config, tmp_path, commits):
     whole, _ = make(release_config(f"store.url={tmp_path / 'whole'}"))
     config = release_config(f"store.url={tmp_path / 'torn'}")
     with pytest.raises(Killed):
-        build(config, killed_after(commits), say=lambda line: None)
+        build(config, killed_after(commits), log=lambda line: None)
     torn, said = make(config)
     assert any("resuming: " in line or "planned 3" in line for line in said)
     assert torn.get(layout.SUMS) == whole.get(layout.SUMS)
@@ -124,7 +124,7 @@ def test_a_half_written_unit_is_made_again(release_config, tmp_path, monkeypatch
 
     monkeypatch.setattr(writer, "commit", dies_before_the_record)
     with pytest.raises(Killed):
-        build(config, run_units, say=lambda line: None)
+        build(config, run_units, log=lambda line: None)
     monkeypatch.undo()
     store, _ = make(config)
     assert verify(store) == []
@@ -138,7 +138,7 @@ def test_another_plan_under_the_same_version_is_refused(release_config):
 
 def test_dry_run_checks_and_writes_nothing(release_config, tmp_path):
     said: list[str] = []
-    build(release_config(), run_units, dry_run=True, say=said.append)
+    build(release_config(), run_units, dry_run=True, log=said.append)
     assert "6 virtual identities x 2 images" in said[0]
     assert not (tmp_path / "store").exists()
 

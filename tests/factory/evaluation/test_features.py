@@ -101,7 +101,7 @@ def test_clip_agrees_with_its_own_preprocessing(clip):
 
 def test_a_release_is_compared_in_them(release_config, means, clip):
     config = release_config(f"features.inception={means}", f"features.clip={clip}")
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     found = json.loads(store.get("metrics/properties.json"))["features"]
     assert {name: seen["num_made"] for name, seen in found.items()} == {"inception": 12, "clip": 12}
@@ -116,7 +116,7 @@ def test_quality_and_a_further_set_stand_beside_the_source(release_config, peopl
     config = release_config(
         f"features.quality={tmp_path / 'head'}", f"features.reference_sets=[{{{few}}}]"
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     found = json.loads(store.get("metrics/properties.json"))
     recognizer = Recognizer.load(str(tmp_path / "head"), CPU)

@@ -115,20 +115,20 @@ def test_a_release_that_leaks_is_sealed_but_not_published(release_config, monkey
     config = release_config("audit.max_leak_fraction=.1")
     monkeypatch.setattr("factory.evaluation.leakage.EQUAL", -1.0)  # everything is a copy
     with pytest.raises(LeakError, match=r"audit\.max_leak_fraction"):
-        build(config, run_units, say=lambda line: None)
+        build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert store.exists(layout.SUMS)
     assert store.exists(layout.REPORT)
     assert not store.exists(layout.SUCCESS)
     assert not LocalStore(config.store.url).exists("tiny/latest.json")
-    build(release_config("audit.max_leak_fraction=1"), run_units, say=lambda line: None)
+    build(release_config("audit.max_leak_fraction=1"), run_units, log=lambda line: None)
     assert store.exists(layout.SUCCESS)
 
 
 def test_without_a_judge_the_report_says_so(release_config):
     said: list[str] = []
     config = release_config("judge.checkpoint=null")
-    build(config, run_units, say=said.append)
+    build(config, run_units, log=said.append)
     assert any("audit        n/a: no judge looked" in line for line in said)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert "n/a: no judge" in store.get(layout.REPORT).decode()
@@ -149,7 +149,7 @@ class Never:
 def released(release_config):
     """(config, store, manifest, a judge that must not be asked) of a published release."""
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
     return config, store, collect(store, read_plan(store)), Never(judge.sha256)
@@ -219,7 +219,7 @@ def test_what_leaks_is_named_and_real_people_are_not(released):
 
 def test_pictures_of_real_faces_are_shown_where_asked_for(release_config):
     config = release_config("audit.show_real=true")
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     assert store.get(layout.REPORT).decode().count("<img") == 10 + 24
 
@@ -331,4 +331,4 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
         ],
     )
     with pytest.raises(LeakError, match="40 of 40"):
-        build(config, run_units, say=lambda line: None)
+        build(config, run_units, log=lambda line: None)

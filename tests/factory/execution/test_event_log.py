@@ -36,7 +36,7 @@ def test_nothing_is_said_where_nobody_asks(tmp_path, monkeypatch):
 
 def test_a_release_tells_of_every_unit(release_config, tmp_path):
     file = tmp_path / "events.jsonl"
-    build(release_config(f"fleet.events={file}"), run_units, say=lambda line: None)
+    build(release_config(f"fleet.events={file}"), run_units, log=lambda line: None)
     assert sorted(line["unit"] for line in lines(file)) == [0, 1, 2]
     assert all(line["upload_s"] > 0 for line in lines(file))
     assert len({line["plan"] for line in lines(file)}) == 1

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from factory.config import ClusterConfig
+from factory.config import EstimateConfig
 from factory.planning.cluster_simulation import Work, simulate
 
 
-def cluster(**asked) -> ClusterConfig:
+def cluster(**asked) -> EstimateConfig:
     plain = {"num_nodes": 1, "open_s": 0.0, "driver_s": 0.0, "upload_bytes_per_s": 1e12}
-    return ClusterConfig(**plain | asked)
+    return EstimateConfig(**plain | asked)
 
 
-def seconds(asked: ClusterConfig, each: int, work: Work) -> float:
+def seconds(asked: EstimateConfig, each: int, work: Work) -> float:
     return simulate(asked, each, work).hours * 3600
 
 
@@ -25,8 +25,8 @@ def test_alike_units_on_alike_actors():
 
 def test_nothing_is_idle_but_the_end():
     seen = simulate(cluster(num_nodes=3), 1, Work(10, 7.0, 0.0))
-    assert seen.idle_share == pytest.approx(1 - 10 / 12)
-    assert (seen.preemptions, seen.lost_share) == (0, 0.0)
+    assert seen.idle_fraction == pytest.approx(1 - 10 / 12)
+    assert (seen.preemptions, seen.lost_fraction) == (0, 0.0)
     assert seen.node_hours == pytest.approx(3 * seen.hours)
 
 
@@ -41,10 +41,10 @@ def test_uploads_hide_behind_drawing_until_the_uplink_is_slower():
 
 def test_one_driver_serves_them_all():
     seen = simulate(cluster(num_nodes=50, driver_s=1.0), 1, Work(500, 10.0, 0.0))
-    assert seen.driver_share > 0.95
+    assert seen.driver_fraction > 0.95
     assert seen.hours * 3600 == pytest.approx(510, rel=0.01)
     free = simulate(cluster(num_nodes=5, driver_s=0.001), 1, Work(500, 10.0, 0.0))
-    assert free.driver_share < 0.01
+    assert free.driver_fraction < 0.01
 
 
 def test_preempted_nodes_cost_what_they_had_and_everything_is_made():
@@ -55,10 +55,10 @@ def test_preempted_nodes_cost_what_they_had_and_everything_is_made():
         Work(400, 600.0, 0.0),
     )
     assert wild.preemptions > 5
-    assert 0.02 < wild.lost_share < 0.5
+    assert 0.02 < wild.lost_fraction < 0.5
     assert wild.hours > calm.hours
     # A unit of 600 s at a rate of 20 a day is lost by about 600/2 s of every 4320 s.
-    assert wild.lost_share == pytest.approx(300 / 4320, rel=0.6)
+    assert wild.lost_fraction == pytest.approx(300 / 4320, rel=0.6)
 
 
 def test_the_same_seed_gives_the_same_run():

@@ -42,7 +42,7 @@ def test_unknown_rates_are_said_to_be_unknown(release_config):
 
 
 def test_rates_of_the_last_release_serve_the_next(release_config):
-    build(release_config(), run_units, say=lambda line: None)
+    build(release_config(), run_units, log=lambda line: None)
     config = release_config("release.version=0.2.0", "estimate.actor_hour=1")
     found = reckon(config)
     assert found.rates.origin == "as measured in release 0.1.0"

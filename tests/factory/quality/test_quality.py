@@ -7,18 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from factory.config import FiltersConfig, as_dict
+from factory.config import FiltersConfig
 from factory.quality import filters
 from factory.quality.scores import Scorer, sharpness
-from factory.records import Scores
-from tests.factory.shots.test_plan import ASKED
-from tests.planned import shots_of
+from factory.records import DrawnBatch, Scores
+from tests.planned import REQUEST, shots_of
 
 GOOD = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 
 
 def verdict(scores: Scores, **limits):
-    return filters.apply_filters(scores, filters.build_filters(as_dict(FiltersConfig(**limits))))
+    return filters.apply_filters(scores, filters.build_filters(FiltersConfig(**limits)))
 
 
 @pytest.mark.parametrize(
@@ -46,10 +45,10 @@ def test_reasons(change, limits, reason):
 
 def test_scores_of_axes():
     roster, real = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[1, 2]]
-    shots = shots_of(ASKED, [(0, 0), (1, 0)])
+    shots = shots_of(REQUEST, [(0, 0), (1, 0)])
     unit = np.array([[0.8, 0.6, 0.0], [0.0, 1.0, 0.0]], np.float32)
     images = np.full((2, 8, 8, 3), 77, np.uint8)
-    first, second = Scorer(roster, real, {1: 0}).score(shots, images, unit)
+    first, second = Scorer(roster, real, {1: 0}).score(shots, DrawnBatch(images), unit)
     assert (first.own_cosine, first.nearest_other) == (pytest.approx(0.8), 1)
     assert first.nearest_real_cosine == pytest.approx(0.6)
     assert second.nearest_real_cosine == 0.0  # identity 1 is itself row 0 of the real gallery
@@ -57,19 +56,25 @@ def test_scores_of_axes():
     assert first.sharpness == 0
 
 
+def mean_grey(batch, slots, unit_SD):
+    return batch.images_BHWC[slots].mean((1, 2, 3)) / 40
+
+
 def test_further_measures_are_scores_by_their_names():
     roster = np.eye(2, dtype=np.float32)
-    shots = shots_of(ASKED, [(0, 0), (1, 0)])
+    shots = shots_of(REQUEST, [(0, 0), (1, 0)])
     images = np.stack([np.full((8, 8, 3), grey, np.uint8) for grey in (10, 20)])
-    scorer = Scorer(roster, roster, {}, {"ser_fiq": lambda _, x, __: x.mean((1, 2, 3)) / 40})
-    scores = scorer.score(shots, images, roster)
+    scorer = Scorer(roster, roster, {}, {"ser_fiq": mean_grey})
+    scores = scorer.score(shots, DrawnBatch(images), roster)
     assert [(s.cr_fiqa, s.ser_fiq) for s in scores] == [(None, 0.25), (None, 0.5)]
 
 
 def test_a_lonely_identity_has_no_other():
     roster = np.eye(1, 3, dtype=np.float32)
-    shots = shots_of(ASKED, [(0, 0)])
-    score = Scorer(roster, roster, {}).score(shots, np.zeros((1, 8, 8, 3), np.uint8), roster)[0]
+    shots = shots_of(REQUEST, [(0, 0)])
+    score = Scorer(roster, roster, {}).score(
+        shots, DrawnBatch(np.zeros((1, 8, 8, 3), np.uint8)), roster
+    )[0]
     assert (score.nearest_other, score.nearest_other_cosine) == (-1, -1.0)
 
 

@@ -67,7 +67,7 @@ def release(plots, people, weights, tmp_path_factory):
     config = load(
         root / "c.yaml", [*dotlist, title, picky, "plan.max_rounds=1", "audit.show_real=true"]
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     plan = manifest.sealed_plan(store)
     made = manifest.collect(store, plan)

@@ -24,7 +24,7 @@ def released(people, weights, tmp_path_factory) -> LocalStore:
     root = tmp_path_factory.mktemp("released")
     (root / "release.yaml").write_text("{}\n")
     config = load(root / "release.yaml", tiny_dotlist(people, weights, root / "store"))
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     return LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
 
 

@@ -15,31 +15,26 @@ import webdataset
 from PIL import Image
 
 from factory.errors import IntegrityError, PlanError
-from factory.records import Counts, Face, Failure, Identity, Scores, Timings
+from factory.records import Counts, Face, Failure, Identity, Scores, Timings, UnitResult
 from factory.shards import layout, manifest, writer
 from factory.shards.reader import iterate_kept, metadata_rows
 from factory.shards.verify import verify
 from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore
-from tests.planned import SAMPLER, shots_of
+from tests.planned import REQUEST, shots_of
 
-ASKED = {
-    "release": {"seed": 3, "dataset": "tiny", "version": "1"},
-    "sampler": SAMPLER,
-    "plan": {"micro_batch": 3, "topup_batch": None, "fill_to": 0},
-}
 WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
 ROSTER = {
     layout.ROSTER: hashlib.sha256(b"roster").hexdigest(),
     layout.EMBEDDINGS: hashlib.sha256(b"embeddings").hexdigest(),
 }
-PLAN = Plan(ASKED, ROSTER, cut_units(WHO, 2))
+PLAN = Plan(REQUEST, ROSTER, cut_units(WHO, 2))
 
 
 def make_faces(brightness: int = 50) -> list[Face]:
     scores = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
     faces = []
-    for shot in shots_of(ASKED, [(0, 0), (0, 1), (1, 0), (1, 1)]):
+    for shot in shots_of(REQUEST, [(0, 0), (0, 1), (1, 0), (1, 1)]):
         image = np.full((8, 8, 3), brightness + shot.slot, np.uint8)
         faces.append(Face(shot, writer.Encoding("jpeg", 90).encode(image), scores))
     return faces
@@ -54,9 +49,9 @@ def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, too
     faces = make_faces() if faces is None else faces
     total = len(faces) + len(rejected) + len(failures)
     counts = counts or Counts(4, total - 4, len(faces), len(rejected), len(failures))
-    made = writer.Contents(faces, list(rejected), list(failures), WHO)
-    record = writer.Record(0, [], Timings(0.0, 1.0, 0.5, took_s))
-    return writer.commit(store, (unit, PLAN.hash), made, counts, record)
+    timings = Timings(0.0, 1.0, 0.5, took_s)
+    result = UnitResult(unit, PLAN.hash, counts, timings, faces, list(rejected), list(failures))
+    return writer.commit(store, result, WHO)
 
 
 def test_every_jpeg_says_that_a_network_made_it():

@@ -16,9 +16,10 @@ from factory.shards.status import StatusReader
 from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore, open_store
 from tests import s3_server
+from tests.planned import REQUEST
 
 WHO = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 5) for i in range(6)]
-PLAN = Plan({"release": {}, "plan": {"fill_to": 0}}, {}, cut_units(WHO, 2))
+PLAN = Plan(REQUEST, {}, cut_units(WHO, 2))
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])

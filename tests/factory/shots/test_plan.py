@@ -15,13 +15,7 @@ from factory.recognition.embed import Recognizer
 from factory.shots.plan import Plan, cut_units, first_difference, first_round_shots, plan_shots
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
-from tests.planned import SAMPLER, shots_of, virtual_people
-
-ASKED = {
-    "release": {"seed": 3},
-    "sampler": SAMPLER,
-    "plan": {"micro_batch": 3, "topup_batch": None},
-}
+from tests.planned import REQUEST, request_with, shots_of, virtual_people
 
 
 def test_units_never_split_an_identity():
@@ -35,17 +29,17 @@ def test_units_never_split_an_identity():
 
 def test_shots_fill_batches_in_order():
     roster = Roster(virtual_people(2, 3), np.zeros((2, 4), np.float32))
-    shots = first_round_shots(ASKED, cut_units(roster.identities, 2)[0], roster)
+    shots = first_round_shots(REQUEST, cut_units(roster.identities, 2)[0], roster)
     assert [(s.batch, s.slot) for s in shots] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert [s.key for s in shots][2:4] == ["000001_0000", "000001_0001"]
     assert len({s.seed for s in shots}) == 5
-    again = shots_of(ASKED, [(1, 0)], 1)[0]
+    again = shots_of(REQUEST, [(1, 0)], 1)[0]
     assert again.key == shots[2].key
     assert again.seed != shots[2].seed
 
 
 def test_plan_round_trip_and_tampering():
-    plan = Plan(ASKED, {"roster.parquet": "00"}, cut_units(virtual_people(2, 2), 1))
+    plan = Plan(REQUEST, {"roster.parquet": "00"}, cut_units(virtual_people(2, 2), 1))
     data = plan.to_json()
     assert Plan.from_json(data) == plan
     with pytest.raises(PlanError, match="plan_hash"):
@@ -72,7 +66,7 @@ def test_the_request_leaves_out_what_changes_no_byte(release_config):
     same = preflight(release_config("fleet.num_workers=7", "store.min_free_bytes=1")).request
     assert base == same
     other = preflight(release_config("release.seed=1")).request
-    assert first_difference(other, base) == "release.seed: 0 there, 1 asked for"
+    assert first_difference(other.to_dict(), base.to_dict()) == "release.seed: 0 there, 1 asked for"
 
 
 def test_class_centres_are_unit_means(release_config):
@@ -115,9 +109,14 @@ def test_shots_say_how_their_condition_is_bent():
         for who, near in zip(virtual_people(40, 40, 40), whose, strict=True)
     ]
     roster = Roster(people, np.eye(3, dtype=np.float32))
-    bent = {"turn": True, "away": "nearest", "similarity": [-0.1, 0.0, 0.1]}
-    plan = ASKED | {"sampler": SAMPLER | bent}
-    shots = plan_shots(plan, [(who, i) for who in range(3) for i in range(40)], roster, 0)
+    bent = request_with(
+        sampler={
+            "perturb_identity": True,
+            "negative_condition": "nearest_identity",
+            "similarity": (-0.1, 0.0, 0.1),
+        }
+    )
+    shots = plan_shots(bent, [(who, i) for who in range(3) for i in range(40)], roster, 0)
     assert {s.negative_identity for s in shots[:40]} == {1}
     assert {s.negative_identity for s in shots[40:80]} == {2}
     lowest = (
@@ -130,8 +129,8 @@ def test_shots_say_how_their_condition_is_bent():
         assert least <= min(turns) < least + 0.1 * (1 - least)
         assert max(turns) > 1 - 0.1 * (1 - least)
     assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
-    assert plan_shots(plan, [(2, 5)], roster, 0)[0].turn_cos == shots[85].turn_cos
-    itself = ASKED | {"sampler": SAMPLER | {"away": "itself"}}
+    assert plan_shots(bent, [(2, 5)], roster, 0)[0].perturbation_cos == shots[85].perturbation_cos
+    itself = request_with(sampler={"negative_condition": "same_identity"})
     assert [s.negative_identity for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
-    plain = plan_shots(ASKED, [(0, 0)], roster, 0)[0]
-    assert (plain.away, plain.turn_cos, plain.similarity) == (-1, 1.0, None)
+    plain = plan_shots(REQUEST, [(0, 0)], roster, 0)[0]
+    assert (plain.negative_identity, plain.perturbation_cos, plain.similarity) == (-1, 1.0, None)

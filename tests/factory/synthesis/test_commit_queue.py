@@ -1,4 +1,4 @@
-"""The line behind the sampler: bounded bytes, overlap, errors that surface."""
+"""The commit queue behind the sampler: bounded bytes, overlap, errors that surface."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 
 from factory.errors import StoreError
-from factory.records import Counts, Identity, Scores
+from factory.records import Counts, Identity, Scores, Timings, UnitResult
 from factory.shards import layout
 from factory.shards.writer import Encoding
 from factory.store import LocalStore
-from factory.synthesis.commit_queue import CommitQueue, Made
-from tests.planned import SAMPLER, shots_of
+from factory.synthesis.commit_queue import CommitQueue
+from tests.planned import request_with, shots_of
 
-ASKED = {
-    "release": {"seed": 3},
-    "sampler": SAMPLER,
-    "plan": {"micro_batch": 4, "topup_batch": None},
-}
+REQUEST_OF_FOUR = request_with(plan={"micro_batch": 4})
 WHO = [Identity(0, "virtual", "pca", 0, 0.1, 0.2, 4)]
 SCORES = Scores(0.9, 1, 0.2, 0.3, 100.0, 120.0)
 PX = 256
@@ -45,10 +41,10 @@ class SlowStore(LocalStore):
 def send(queue: CommitQueue, unit: int, beats: list[int] | None = None) -> None:
     """Make a unit of four faces and send it down the line."""
     beat = lambda: beats.append(unit) if beats is not None else None  # noqa: E731
-    shots = shots_of(ASKED, [(0, i) for i in range(4)])
+    shots = shots_of(REQUEST_OF_FOUR, [(0, i) for i in range(4)])
     kept = [queue.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
-    queue.commit(Made((unit, "plan"), kept, [], [], counts, 0, [], 0.0, 1.0, 1.0))
+    queue.commit(UnitResult(unit, "plan", counts, Timings(0.0, 0.0, 1.0, 1.0)), kept)
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):
@@ -74,10 +70,11 @@ def test_a_slow_store_slows_the_sampler_and_fills_no_memory(tmp_path):
     thread = threading.Thread(target=sampler)
     thread.start()
     assert store.waiting.wait(30)
-    time.sleep(1.0)
-    stopped_at = len(sent)
-    time.sleep(0.5)
-    assert len(sent) == stopped_at < 10  # it waits; 30 units would be 23 MB
+    deadline = time.monotonic() + 60
+    while not queue.budget.num_waiting:
+        assert time.monotonic() < deadline, "the sampler never waits"
+        time.sleep(0.01)
+    assert len(sent) < 30  # nothing is committed yet, and 30 units would be 23 MB
     held = tracemalloc.get_traced_memory()[1]
     assert queue.budget.used <= limit
     assert held < limit + 4 * IMAGE.nbytes + (1 << 20)  # the unit being packed comes on top

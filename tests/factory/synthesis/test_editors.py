@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from factory.config import load
+from factory.config import EditingConfig, FiltersConfig, load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
@@ -29,7 +29,7 @@ from factory.shots.edits import edit_of, kinds_for
 from factory.shots.plan import first_round_shots
 from factory.sources import open_source
 from factory.store import open_store
-from factory.synthesis.editors import Originals
+from factory.synthesis.editors import Originals, edit_measures
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
@@ -47,6 +47,8 @@ EDITED = [
     "shards.image_format=png",
     "plan.micro_batch=4",
 ]
+
+NO_LIMITS = FiltersConfig(**{field.name: None for field in fields(FiltersConfig)})
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def controlnet(tmp_path_factory):
 
 
 def released(config):
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(store) == []
     rows = [row for unit in open_plan(store)[0].units for row in metadata_rows(store, unit.index)]
@@ -109,7 +111,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     for row in rows:
         original = source[place[row["original"]]].image_HWC
         kept = pixels(store, row)
-        alpha = workshop.generator.edits([shots[row["key"]]], 4).found.alpha_NHW[row["slot"]]
+        alpha = workshop.generator.edits([shots[row["key"]]], 4).regions.alpha_NHW[row["slot"]]
         assert (kept[alpha == 0] == original[alpha == 0]).all()
         changed += int((kept != original).any())
         assert abs(row["occluded"] - row["occlusion"]) <= 0.03
@@ -199,7 +201,7 @@ def test_classic_augmentation_is_a_release_as_well(editing):
 
 def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, tmp_path):
     first = release_config("shards.image_format=png")
-    build(first, run_units, say=lambda line: None)
+    build(first, run_units, log=lambda line: None)
     folder = tmp_path / "store" / layout.release_prefix("tiny", "0.1.0")
     config = editing(
         "source.kind=webdataset",
@@ -207,7 +209,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
         "release.allow_real=false",
         "release.dataset=more",
     )
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below(layout.release_prefix("more", "0.1.0"))
     body = json.loads(store.get(layout.MANIFEST))
     origin = json.loads((folder / layout.MANIFEST).read_text())
@@ -220,7 +222,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     allowed = editing(
         "source.kind=webdataset", f"source.path={folder}", "release.dataset=allowed"
     )  # allow_real is true, and yet nobody real is in it
-    build(allowed, run_units, say=lambda line: None)
+    build(allowed, run_units, log=lambda line: None)
     store = open_store(allowed.store).below(layout.release_prefix("allowed", "0.1.0"))
     assert "holds nobody real" in store.get(layout.CARD).decode()
     body = (folder / layout.MANIFEST).read_text()
@@ -238,14 +240,16 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     workshop = load_release(config, store)
     shots = shots_of_rows(metadata_rows(store, 0))[:1]
     editor = workshop.generator
-    image, _ = editor._originals.look(shots[0].original)
-    editor._originals.look = lambda key: (image, np.full((5, 2), np.nan))
+    image, _ = editor._originals.face_of(shots[0].original)
+    editor._originals.face_of = lambda key: (image, np.full((5, 2), np.nan))
     drawn = editor.generate(shots, 4)
-    assert (drawn[shots[0].slot] == image).all()
-    hidden = editor.measures(workshop.recognizer)["occluded"](shots, drawn, np.zeros((1, DIM)))
+    slot = shots[0].slot
+    assert (drawn.images_BHWC[slot] == image).all()
+    measures = edit_measures(workshop.recognizer)
+    hidden = measures["occluded"](drawn, np.array([slot]), np.zeros((1, DIM)))
     assert np.isnan(hidden).all()
     scores = Scores(1.0, -1, -1.0, -1.0, 1.0, 100.0, original_cosine=1.0, occluded=None)
-    limits = build_filters({}, needs_region=True)
+    limits = build_filters(NO_LIMITS, needs_region=True)
     assert apply_filters(scores, limits) == Verdict(False, "no_region")
     assert apply_filters(replace(scores, occluded=0.2), limits).keep
 
@@ -267,13 +271,13 @@ def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
 
 def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch):
     """Without editing.points=detector every blob has the template's points; here some have none."""
-    plain = Originals._look
+    plain = Originals._read
 
     def look(self, key):
         image, points = plain(self, key)
         return image, points * np.nan if key.endswith("/0") else points
 
-    monkeypatch.setattr(Originals, "_look", look)
+    monkeypatch.setattr(Originals, "_read", look)
     config = editing("plan.max_rounds=1")
     store, rows = released(config)
     assert len(rows) == PEOPLE * (IMAGES - 1)
@@ -281,7 +285,7 @@ def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch
     assert counts["reasons"] == {"no_region": PEOPLE}
     assert "rejected: no_region" not in store.get(layout.REPORT).decode()
     shown = editing("plan.max_rounds=1", "audit.show_real=true", "release.dataset=shown")
-    build(shown, run_units, say=lambda line: None)
+    build(shown, run_units, log=lambda line: None)
     page = open_store(shown.store).below(layout.release_prefix("shown", "0.1.0")).get(layout.REPORT)
     assert "rejected: no_region" in page.decode()
 
@@ -299,25 +303,27 @@ def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
     weights = bytearray((copy / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "weights.safetensors").write_bytes(weights)
-    with pytest.raises(CheckpointError, match=r"editor\.checkpoint: .* has sha256"):
+    with pytest.raises(CheckpointError, match=r"editing\.checkpoint: .* has sha256"):
         preflight(editing("editing.method=uvit", f"editing.checkpoint={copy}"))
 
 
 def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
     config = editing("filters.min_original_cosine=0.9999", "plan.max_rounds=1")
     with pytest.raises(PlanError, match="unlike_original"):
-        build(config, run_units, say=lambda line: None)
+        build(config, run_units, log=lambda line: None)
 
 
 def test_edits_take_the_originals_in_turn():
     who = Identity(0, "real", "source", 0, 0.1, 0.1, 4, originals=("a", "b"))
-    knobs = {"editor": "drawn", "kinds": ["mask", "hat"], "shares": [0.0], "template": ""}
-    found = [edit_of(knobs, who, (0, 0, image), 0) for image in range(4)]
+    spared = EditingConfig(method="drawn", kinds=("mask", "hat"), occluded_fractions=(0.0,))
+    found = [edit_of(spared, who, (0, 0, image), 0) for image in range(4)]
     assert [edit.original for edit in found] == ["a", "b", "a", "b"]
     assert {edit.kind for edit in found} == {"hat"}  # a mask cannot spare the face
-    knobs |= {"shares": [0.2], "editor": "controlnet", "template": "a person{edit}"}
+    redrawn = replace(
+        spared, occluded_fractions=(0.2,), method="controlnet", template="a person{edit}"
+    )
     drawn = [
-        edit_of(knobs, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
+        edit_of(redrawn, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
     ]
     assert {edit.kind for edit in drawn} == {"mask", "hat"}
     assert {edit.prompt for edit in drawn} == {
@@ -330,29 +336,49 @@ def test_edits_take_the_originals_in_turn():
     ("dotlist", "match"),
     [
         (["editing.kinds=[moustache]"], r"editing\.kinds: got 'moustache'"),
-        (["editing.occluded_fractions=[0.95]"], r"editing\.shares: got 0\.95.*hides all of a face"),
-        (["editing.occluded_fractions=[0]", "editing.kinds=[mask]"], r"editing\.shares: got 0 with.*want one"),
-        (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.editor=uvit"),
+        (
+            ["editing.occluded_fractions=[0.95]"],
+            r"editing\.occluded_fractions: got 0\.95.*hides all of a face",
+        ),
+        (
+            ["editing.occluded_fractions=[0]", "editing.kinds=[mask]"],
+            r"editing\.occluded_fractions: got 0 with.*want one",
+        ),
+        (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.method=uvit"),
         (["editing.points=detector"], r"source\.detector: nothing given"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
-        (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with editing\.editor"),
-        (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with editing\.editor"),
-        (["identities.extends=0.0.1"], r"identities\.extends: got '0\.0\.1' with editing\.editor"),
+        (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with release\.method=edit"),
+        (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with release\.method=edit"),
+        (
+            ["identities.extends=0.0.1"],
+            r"identities\.extends: got '0\.0\.1' with release\.method=edit",
+        ),
         (["editing.grounding=/there"], r"editing\.grounding: got /there .*asks about no boxes"),
-        (["sampler.perturb_identity=true"], r"sampler\.turn: got True with editing\.editor"),
+        (
+            ["sampler.perturb_identity=true"],
+            r"sampler\.perturb_identity: got True with release\.method=edit",
+        ),
         (["plan.micro_batch=null"], r"plan\.micro_batch: got null"),
         (["editing.method=classic", "filters.min_visible_cosine=0"], "min_visible_cosine: got 0"),
-        (["editing.method=null", "filters.min_original_cosine=0", "identities.num_virtual=2"],
-         r"filters\.min_original_cosine: got 0"),
+        (
+            [
+                "release.method=diffusion",
+                "filters.min_original_cosine=0",
+                "identities.num_virtual=2",
+            ],
+            r"filters\.min_original_cosine: got 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_configs_are_refused_by_name(editing, dotlist, match):
     with pytest.raises(ConfigError, match=match):
         editing(*dotlist)
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, controlnet, weights):
-    with pytest.raises(ConfigError, match=r"release\.allow_real: got false with editing\.editor"):
+    with pytest.raises(
+        ConfigError, match=r"release\.allow_real: got false with release\.method=edit"
+    ):
         preflight(editing("release.allow_real=false"))
     with pytest.raises(CheckpointError, match=r"editing\.checkpoint: no checkpoint in"):
         preflight(editing("editing.method=uvit", "editing.checkpoint=/nowhere"))

@@ -60,7 +60,7 @@ def store_of(config):
 
 
 def train(config, **how):
-    return finetune(config, inline.run_units, say=quiet, **how)
+    return finetune(config, inline.run_units, log=quiet, **how)
 
 
 def files_of(config):
@@ -100,8 +100,10 @@ def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
 
         inline.run_units(fleet, open_maker, units, count, lambda: len(seen) >= 2)
 
-    with pytest.raises(PlanError, match=r"booth\.loras: 2 LoRAs are missing; the same command"):
-        finetune(config, stop_after_two, say=quiet)
+    with pytest.raises(
+        PlanError, match=r"personalization\.loras: 2 LoRAs are missing; the same command"
+    ):
+        finetune(config, stop_after_two, log=quiet)
     assert committed_units(store_of(config)) == {0, 1}
     train(config)
     mine, wanted = files_of(config), files_of(whole)
@@ -127,14 +129,20 @@ def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
 
 def test_other_settings_and_bad_input_are_refused(booth_config, people, base_folder, tmp_path):
     train(booth_config())
-    with pytest.raises(PlanError, match=r"was begun otherwise \(booth\.steps: 2 there, 3 asked"):
+    with pytest.raises(PlanError, match=r"was begun otherwise \(recipe\.steps: 2 there, 3 asked"):
         train(booth_config("personalization.steps=3"))
-    with pytest.raises(ConfigError, match=r"source\.detector: nothing given with booth\.crop=box"):
+    with pytest.raises(
+        ConfigError, match=r"source\.detector: nothing given with personalization\.crop=box"
+    ):
         train(booth_config("personalization.crop=box"))
-    with pytest.raises(ConfigError, match=r"booth\.loras: got '../x'"):
+    with pytest.raises(ConfigError, match=r"personalization\.loras: got '../x'"):
         booth_config("personalization.loras=../x")
-    with pytest.raises(ConfigError, match=r"booth\.loras: nothing given"):
-        train(replace(booth_config(), booth=replace(booth_config().booth, loras=None)))
+    with pytest.raises(ConfigError, match=r"personalization\.loras: nothing given"):
+        train(
+            replace(
+                booth_config(), personalization=replace(booth_config().personalization, loras=None)
+            )
+        )
     poor = tmp_path / "poor"
     shutil.copytree(base_folder, poor)
     measured = {"round_trip_cosine": 0.9, "face_share": 0.72}
@@ -159,9 +167,9 @@ def test_somebody_without_a_face_is_named_before_anything_is_trained(booth_confi
 def test_a_release_is_drawn_by_them(booth_config, tmp_path):
     config = booth_config()
     with pytest.raises(PlanError, match="is not a finished set of LoRAs"):
-        build(config, inline.run_units, say=quiet)
+        build(config, inline.run_units, log=quiet)
     train(config)
-    build(config, inline.run_units, say=quiet)
+    build(config, inline.run_units, log=quiet)
     release = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(release) == []
     units = committed_units(release)
@@ -176,8 +184,8 @@ def test_a_release_is_drawn_by_them(booth_config, tmp_path):
 
     # the same bytes whichever way batches fall, and other people look otherwise
     other = replace(config, release=replace(config.release, version="0.2.0"))
-    other = replace(other, booth=replace(other.booth, lora_cache=1))
-    build(other, inline.run_units, say=quiet)
+    other = replace(other, personalization=replace(other.personalization, lora_cache=1))
+    build(other, inline.run_units, log=quiet)
     again = open_store(config.store).below(layout.release_prefix("tiny", "0.2.0"))
     tars = [name for name in release.list("data/")]
     assert tars
@@ -192,13 +200,15 @@ def test_a_release_refuses_another_base_and_people_without_one(
     shutil.copytree(base_folder, copy)
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace("0.012", "0.013"))
-    with pytest.raises(CheckpointError, match=r"booth\.base: has sha256 .* were trained on"):
-        build(booth_config(f"base_model.path={copy}"), inline.run_units, say=quiet)
+    with pytest.raises(CheckpointError, match=r"base_model\.path: has sha256 .* were trained on"):
+        build(booth_config(f"base_model.path={copy}"), inline.run_units, log=quiet)
     more = tmp_path / "more"
     shutil.copytree(people, more)
     (more / "stranger").mkdir()
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(more / "stranger" / "0.png")
     with pytest.raises(PlanError, match=r"has no LoRA of 'stranger' \(1 of 5 people"):
-        build(booth_config(f"source.path={more}"), inline.run_units, say=quiet)
-    with pytest.raises(ConfigError, match=r"identities\.num_virtual: got 3 with booth\.loras"):
+        build(booth_config(f"source.path={more}"), inline.run_units, log=quiet)
+    with pytest.raises(
+        ConfigError, match=r"identities\.num_virtual: got 3 with release\.method=lora"
+    ):
         booth_config("identities.num_virtual=3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from factory.identities.roster import Roster
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
 from factory.quality.scores import Scorer
-from factory.records import Identity
+from factory.records import DrawnBatch, Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
@@ -26,23 +27,15 @@ from factory.synthesis.commit_queue import CommitQueue
 from factory.synthesis.generators import SplitOnOutOfMemory, turned
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
-from tests.planned import SAMPLER, shots_of
+from tests.planned import request_with, shots_of
 
 LIMITS = {
     "min_own_cosine": 0.5,
     "min_identity_gap": None,
-    "max_real_cosine": None,
-    "min_sharpness": None,
     "min_brightness": None,
     "max_brightness": None,
 }
-ASKED = {
-    "release": {"seed": 3, "dataset": "tiny", "version": "1"},
-    "sampler": SAMPLER,
-    "shards": {"image_format": "jpeg", "jpeg_quality": 90},
-    "plan": {"micro_batch": 3, "topup_batch": None, "max_rounds": 3, "fill_to": 0},
-    "filters": LIMITS,
-}
+REQUEST = request_with(filters=LIMITS, plan={"max_rounds": 3}, shards={"jpeg_quality": 90})
 
 
 class FakeGenerator:
@@ -50,6 +43,7 @@ class FakeGenerator:
 
     def __init__(self, poison=()):
         self.poison, self.batches, self.sizes = set(poison), [], []
+        self.remarks = []
 
     def generate(self, shots, batch_size):
         self.sizes.append(batch_size)
@@ -59,7 +53,7 @@ class FakeGenerator:
         images = np.zeros((batch_size, 8, 8, 3), np.uint8)
         for shot in shots:
             images[shot.slot] = 10 * shot.identity + shot.attempt
-        return images
+        return DrawnBatch(images)
 
 
 class FakeEmbedder:
@@ -80,17 +74,17 @@ class FakeEmbedder:
 
 @pytest.fixture
 def make(tmp_path):
-    def make(generator, embedder, care=None, max_line_bytes=1 << 20, topup_batch=None):
+    def make(generator, embedder, retry=None, max_queued_bytes=1 << 20, topup_batch=None):
         identities = [Identity(i, "virtual", "pca", 0, 0.1, 0.2, 2) for i in range(2)]
         roster = Roster(identities, np.eye(2, 4, dtype=np.float32))
-        shape = ASKED["plan"] | {"topup_batch": topup_batch}
-        plan = Plan(ASKED | {"plan": shape}, {}, cut_units(identities, 2))
+        request = replace(REQUEST, plan=replace(REQUEST.plan, topup_batch=topup_batch))
+        plan = Plan(request, {}, cut_units(identities, 2))
         store = LocalStore(tmp_path / "store")
         scorer = Scorer(roster.unit_ND, np.eye(1, 4, 2, dtype=np.float32), {})
-        line = CommitQueue(store, identities, Encoding("jpeg", 90), max_line_bytes)
+        line = CommitQueue(store, identities, Encoding("jpeg", 90), max_queued_bytes)
         maker = ShardMaker(plan, roster, generator, embedder, scorer, line)
         try:
-            (shard,) = [*maker.make(0, care), *maker.flush()]
+            (shard,) = [*maker.make(0, retry), *maker.flush()]
         finally:
             maker.close()
         return shard, store
@@ -152,7 +146,7 @@ def test_bisected_and_whole_batches_give_the_same_bytes(make):
     group = (("000000_0000", 0), ("000000_0001", 0), ("000001_0000", 0))
     generator = FakeGenerator()
     whole, _ = make(FakeGenerator(), FakeEmbedder())
-    halves, _ = make(generator, FakeEmbedder(), RetryState(attempt=2, halved=frozenset({group})))
+    halves, _ = make(generator, FakeEmbedder(), RetryState(attempt=2, bisected=frozenset({group})))
     assert [len(batch) for batch in generator.batches] == [1, 2, 1]
     assert halves.files == whole.files
 
@@ -180,7 +174,7 @@ def test_out_of_memory_with_a_single_slot_is_an_error():
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        SplitOnOutOfMemory(NoMemory()).generate(shots_of(ASKED, [(0, 0)]), 8)
+        SplitOnOutOfMemory(NoMemory()).generate(shots_of(REQUEST, [(0, 0)]), 8)
 
 
 @pytest.mark.parametrize(
@@ -244,8 +238,8 @@ def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monk
     config = release_config()
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     ShardMaker.open(config, prefix)
-    monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
-    with pytest.raises(IntegrityError, match=r"not as planned \(factory\.sources_sha256"):
+    monkeypatch.setattr("factory.shots.environment.sources_sha256", lambda: "other")
+    with pytest.raises(IntegrityError, match=r"not as planned \(environment\.sources_sha256"):
         ShardMaker.open(config, prefix)
     store = open_store(config.store).below(prefix)
     store.put(layout.ROSTER, store.get(layout.ROSTER) + b" ")
@@ -283,19 +277,28 @@ def test_a_turned_condition_keeps_its_length_and_angle():
     "setting",
     [
         "sampler.perturb_identity=true",
-        "sampler.negative_condition=nearest",
+        "sampler.negative_condition=nearest_identity",
         "sampler.kind=dpmpp_2s",
         "sampler.timestep_spacing=logsnr",
     ],
 )
 def test_every_way_of_drawing_is_in_the_metadata_and_comes_again(release_config, setting):
     config = release_config(setting, "sampler.guidance=2", "sampler.num_steps=4")
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     store = open_store(config.store).below("tiny/releases/0.1.0")
     rows = metadata_rows(store, 0)
     name = setting.partition("=")[0].removeprefix("sampler.")
-    column = {"turn": "turn_cos", "kind": "sampler"}.get(name, name)
-    plain = {"turn_cos": 1.0, "away": -1, "sampler": "unipc", "spacing": "trailing"}
+    column = {
+        "perturb_identity": "perturbation_cos",
+        "negative_condition": "negative_identity",
+        "kind": "sampler",
+    }.get(name, name)
+    plain = {
+        "perturbation_cos": 1.0,
+        "negative_identity": -1,
+        "sampler": "unipc",
+        "timestep_spacing": "trailing",
+    }
     assert all(row[column] != plain[column] for row in rows)
     again = reproduce(config, store, rows[1]["key"])
     assert again.encoded == again.published

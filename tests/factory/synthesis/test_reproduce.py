@@ -20,7 +20,7 @@ from factory.synthesis.reproduce import reproduce
 @pytest.fixture
 def released(release_config):
     config = release_config()
-    build(config, run_units, say=lambda line: None)
+    build(config, run_units, log=lambda line: None)
     return config, open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
 
 
@@ -54,9 +54,9 @@ def test_an_altered_image_is_told_by_its_pixels(released):
 
 def test_another_stack_is_reported(released, monkeypatch):
     config, store = released
-    monkeypatch.setattr("factory.synthesis.loading.sources_hash", lambda: "other")
+    monkeypatch.setattr("factory.shots.environment.sources_sha256", lambda: "other")
     made = reproduce(config, store, "000000_0000")
-    assert made.machine_differs.startswith("factory.sources_sha256")
+    assert made.machine_differs.startswith("environment.sources_sha256")
     assert made.equal
 
 

@@ -57,7 +57,8 @@ def test_two_drivers_that_tried_out_at_one_moment_make_one_plan(release_config, 
     first = write_plan(config, inputs, store)
     monkeypatch.setattr(tuning, "best_size", lambda seconds_of, largest: 4)
     assert write_plan(config, inputs, store) == first
-    asked = inputs.request | {"filters": inputs.request["filters"] | {"min_own_cosine": 0.5}}
+    filters = replace(inputs.request.filters, min_own_cosine=0.5)
+    asked = replace(inputs.request, filters=filters)
     with pytest.raises(PlanError, match="begun with other settings"):
         write_plan(config, replace(inputs, request=asked), store)
 
@@ -67,21 +68,22 @@ def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
     monkeypatch.setattr(tuning, "best_size", lambda f, largest: tried.append(f(2)) or 2)
     config = release_config("plan.micro_batch=null")
     said: list[str] = []
-    build(config, run_units, say=said.append)
+    build(config, run_units, log=said.append)
     plan = read_plan(open_store(config.store).below("tiny/releases/0.1.0"))
     assert plan is not None
-    assert plan.request["plan"]["micro_batch"] == 2
+    assert plan.request.plan.micro_batch == 2
     assert len(tried) == 1
     assert tried[0] > 0
-    build(config, run_units, say=said.append)  # the same plan, not tried again
+    build(config, run_units, log=said.append)  # the same plan, not tried again
     assert len(tried) == 1
     assert "nothing to do" in said[-1]
 
 
 def test_personalised_models_want_a_number(release_config):
-    with pytest.raises(ConfigError, match=r"plan\.micro_batch: got null with booth\.loras"):
+    with pytest.raises(ConfigError, match=r"plan\.micro_batch: got null with release\.method=lora"):
         release_config(
             "plan.micro_batch=null",
+            "release.method=lora",
             "personalization.loras=all",
             "identities.num_virtual=0",
             "plan.fill_to=3",
