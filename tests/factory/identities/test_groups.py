@@ -1,9 +1,8 @@
-"""Groups are learned from labels, and a roster has the shares that were asked for."""
+"""Groups are learned from labels, and a roster has the fractions that its quotas want."""
 
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +19,11 @@ from factory.records import Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.plan_files import open_plan
+from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.factory.identities.test_gate import unit_rows
+from tests.planned import request_with
 
 
 def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:
@@ -62,10 +63,10 @@ def test_the_gate_fills_the_quotas(pool, block):
     unit, labels = two_sides(0, 100)
     groups = Groups(unit, labels, {"left": 0.8, "right": 0.2})
     proposal = Pool("prototypes", unit_rows(5, 300, 8)) if pool else PcaProposal(unit, 7, seed=1)
-    asked = {"num_identities": 30, "max_cosine": 0.9, "max_attempts": 500}
+    limits = {"num_identities": 30, "max_cosine": 0.9, "max_attempts": 500}
     real = unit_rows(2, 3, 8)
-    got = admit(proposal, real, **asked, groups=groups, block=block)
-    whole = admit(proposal, real, **asked, groups=groups)
+    got = admit(proposal, real, **limits, groups=groups, block=block)
+    whole = admit(proposal, real, **limits, groups=groups)
     assert np.array_equal(got.unit_ND, whole.unit_ND)
     assert Counter(groups.predict(got.unit_ND).tolist()) == {0: 24, 1: 6}
     assert (got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)).max() < 0.9
@@ -82,8 +83,8 @@ def labelled(tmp_path, people, **columns) -> str:
 def test_labels_of_the_source_are_read(release_config, people, tmp_path):
     file = labelled(tmp_path, people, skin=["a", "b", "", "b"])
     source = open_source(release_config().source)
-    asked = IdentitiesConfig(attributes=file, attribute="skin")
-    assert read_labels(asked, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
+    labeling = IdentitiesConfig(attributes=file, attribute="skin")
+    assert read_labels(labeling, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
     with pytest.raises(PlanError, match=r"identities\.attribute: .* no column 'group'.*skin"):
         read_labels(IdentitiesConfig(attributes=file), source)
     with pytest.raises(PlanError, match=r"identities\.attributes: no such file"):
@@ -131,7 +132,7 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "says"),
+    ("settings", "error", "message"),
     [
         (["identities.quotas={a: 1.0}"], ConfigError, r"identities\.attributes: nothing given"),
         (
@@ -141,8 +142,8 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         ),
     ],
 )
-def test_quotas_that_cannot_be_are_refused(release_config, settings, error, says):
-    with pytest.raises(error, match=says):
+def test_quotas_that_cannot_be_are_refused(release_config, settings, error, message):
+    with pytest.raises(error, match=message):
         release_config(*settings)
 
 
@@ -157,8 +158,7 @@ def test_crowded_groups_are_seen():
 
     unit_ND = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
     roster = Roster([person(0, "a"), person(1, "a"), person(2, "b"), person(3, "b")], unit_ND)
-    quotas = IdentitiesConfig(quotas={"a": 0.5, "b": 0.5})
-    plan = SimpleNamespace(request=SimpleNamespace(identities=quotas))
+    plan = Plan(request_with(identities={"quotas": {"a": 0.5, "b": 0.5}}), {}, [])
     found = balance(plan, roster, 0.9)["groups"]
     assert found["a"]["mean_cosine_within"] == pytest.approx(0)
     assert found["b"]["mean_cosine_within"] == pytest.approx(1)

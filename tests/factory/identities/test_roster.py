@@ -60,8 +60,8 @@ def test_inquiry_takes_the_embeddings_of_given_faces_in_order(roster, release_co
 
 def test_inquiry_names_its_faces_in_the_plan_and_wants_enough_of_them(release_config, people):
     items = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
-    request = preflight(release_config(*items)).request.to_json()
-    assert request["identities"]["inquiry"] == open_source(release_config().source).fingerprint
+    request = preflight(release_config(*items)).request
+    assert request.identities.inquiry == open_source(release_config().source).fingerprint
     with pytest.raises(SourceError, match=r"identities\.inquiry: .* has 12 images for 40"):
         preflight(release_config(*items, "identities.num_virtual=40"))
     with pytest.raises(ConfigError, match=r"identities\.inquiry: got None with .*=inquiry"):
