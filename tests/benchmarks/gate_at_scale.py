@@ -20,6 +20,7 @@ import torch
 from factory.identities.gate import Gate
 from factory.identities.proposals import PcaProposal
 from tests.memory import peak_bytes
+from tests.vectors import exact_cosine
 
 EFFECTIVE_DIM = 64
 NEAR = 1e-4
@@ -34,11 +35,6 @@ def training_set(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.nd
     real += 0.01 * rng.normal(size=real.shape)
     real = (real / np.linalg.norm(real, axis=1, keepdims=True)).astype(np.float32)
     return PcaProposal(real[: 4 * dim], EFFECTIVE_DIM, seed), real
-
-
-def exact_cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
-    """Inner product in float64."""
-    return float((a_D.astype(np.float64) * b_D.astype(np.float64)).sum())
 
 
 def plain_loop(proposal: PcaProposal, real: np.ndarray, count: int, limit: float) -> np.ndarray:

@@ -29,7 +29,7 @@ from factory.shards import layout
 from factory.shards.plan_files import earlier_vectors, open_plan
 from factory.store import LocalStore
 from tests.conftest import DIM
-from tests.factory.identities.test_gate import SEARCHES, unit_rows
+from tests.vectors import SEARCHES, unit_rows
 
 
 @settings(max_examples=20, deadline=None)

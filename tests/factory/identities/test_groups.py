@@ -22,8 +22,8 @@ from factory.shards.plan_files import open_plan
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
-from tests.factory.identities.test_gate import unit_rows
 from tests.planned import request_with
+from tests.vectors import unit_rows
 
 
 def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:

@@ -7,7 +7,8 @@ import pytest
 
 from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import Packing, nearest_of_random, pack, smallest_possible_cosine
-from tests.factory.identities.test_gate import naive, unit_rows
+from tests.factory.identities.test_gate import naive
+from tests.vectors import unit_rows
 
 SETTINGS = Packing()
 NOBODY = 2.0

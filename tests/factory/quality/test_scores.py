@@ -9,6 +9,7 @@ from factory.quality.scores import Scorer, sharpness
 from factory.records import DrawnBatch
 from tests.planned import REQUEST, shots_of
 
+
 def test_scores_of_axes():
     roster, real = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[1, 2]]
     shots = shots_of(REQUEST, [(0, 0), (1, 0)])
