@@ -1,5 +1,7 @@
 """A person's LoRA: what it learns from, what it depends on, and what it leaves alone."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.errors import SourceError
 from factory.recognition.embed import Recognizer
+from factory.seeds import torch_generator
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.identity_losses import weight_of_time
@@ -76,6 +79,49 @@ def test_the_denoising_error_falls(open_trainer):
     before = error()
     trainer.train("anna", PHOTOGRAPHS)
     assert error() < 0.9 * before
+
+
+@pytest.mark.parametrize("objective", ["dreambooth", "portraitbooth", "idbooth"])
+def test_steps_are_those_of_the_loss_written_out(open_trainer, base, recognizer, objective):
+    """METHODS 3 term by term: three steps of AdamW, everything computed where it is used."""
+    weights = {"prior_weight": 0.7, "identity_weight": 0.5, "margin": 0.8, "weight_decay": 0.02}
+    trainer = open_trainer(objective=objective, steps=3, **weights)
+    priors = draw_prior(base, trainer._config, "ddim", 0)  # while the LoRA changes nothing
+    trainer.train("anna", PHOTOGRAPHS)
+    learned = trainer.lora.tensors()
+    photographs = np.concatenate([PHOTOGRAPHS, PHOTOGRAPHS[:, :, ::-1]])
+    prompts = base.encode_prompts(["photo of sks person", "photo of a person"])
+    trainer.lora.reset(torch_generator(0, "lora", "anna"))
+    optimizer = torch.optim.AdamW(trainer.lora.parameters(), 1e-2, weight_decay=0.02)
+    for step in range(3):
+        draw = torch_generator(0, "booth", "anna", step)
+        rows = [int(torch.randint(count, (1,), generator=draw)) for count in (2 * IMAGES, 4)]
+        pair = np.stack([photographs[rows[0]], priors[rows[1]]])
+        mean_std = base.encode(pair)
+        z = torch.stack([m + s * torch.randn(m.shape, generator=draw) for m, s in mean_std])
+        noise = torch.randn(z.shape, generator=draw)
+        t_B = torch.randint(1000, (2,), generator=draw)
+        z_t = base.add_noise(z, noise, t_B)
+        estimate = base.estimate(z_t, t_B, prompts)
+        error_B = (estimate - base.target(z, noise, t_B)).square().mean((1, 2, 3))
+        loss = error_B[0] + 0.7 * error_B[1]
+        if objective != "dreambooth":
+            unit_2D = torch.from_numpy(recognizer.embed(pair))
+            z0 = base.z0(estimate, z_t, t_B)[:1]
+            anchor_D = recognizer.unit_features(base.decode(z0).clamp(-1, 1))[0]
+            to_person, to_prior = unit_2D @ anchor_D
+            term = 1 - to_person
+            if objective == "idbooth":
+                term = (to_prior - to_person + 0.8).clamp(min=0)
+            loss = loss + 0.5 * (1 - t_B[0] / 1000) ** 2 * term
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 + math.cos(math.pi * step / 3)) / 2
+        optimizer.step()
+    wanted = trainer.lora.tensors()
+    off = torch.cat([(learned[name] - wanted[name]).flatten() for name in wanted]).norm()
+    size = torch.cat([wanted[name].flatten() for name in wanted if "lora_B" in name]).norm()
+    assert off < 0.01 * size  # AdamW turns rounding of a vanishing gradient into a step
 
 
 def test_no_face_in_an_estimate_leaves_the_term_out_and_counts(open_trainer):
