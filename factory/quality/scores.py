@@ -14,8 +14,8 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
 Measure = Callable[[DrawnBatch, np.ndarray, np.ndarray], np.ndarray]
-"""Maps a batch, the slots [S] of shots in it and their unit embeddings [S, D] to scores [S], NaN for
-none."""
+"""Maps a batch, the slots [S] of shots in it and their unit embeddings [S, D] to scores [S], NaN
+for none."""
 
 
 class Scorer:
