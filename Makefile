@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test test-slow lint bench install clean
+.PHONY: demo test test-slow lint bench gpu install clean
 
 demo: install
 	$(PY) -m jobs.release configs/demo.yaml
@@ -19,6 +19,10 @@ test-slow: install
 
 bench: install
 	$(PY) -m pytest tests/benchmarks -q -s
+
+gpu: install  # on a machine with a GPU; the JSON belongs into tests/benchmarks/results
+	$(PY) -m pytest -m gpu tests/gpu
+	$(PY) -m tests.benchmarks.gpu --out gpu.json
 
 lint: install
 	$(PY) -m ruff check .

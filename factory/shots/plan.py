@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,8 @@ class UnitPlan:
     request: PlanRequest | LoraRequest
     roster_sha256: dict[str, str]
     units: list[Unit]
-    recorded_hash: str = ""
-    """Of an older plan.json, whose request was spelled otherwise."""
+    recorded_hash: str = field(default="", compare=False)
+    """That of a plan.json which was read: its bytes were spelled by the factory that wrote it."""
 
     @cached_property
     def hash(self) -> str:
@@ -79,7 +79,7 @@ class Plan(UnitPlan):
     def is_tuned_otherwise(self, other: Plan) -> bool:
         """Whether nothing but plan.micro_batch differs."""
         mine = self.request.with_micro_batch(other.request.plan.micro_batch)
-        return Plan(mine, self.roster_sha256, self.units).hash == other.hash
+        return Plan(mine, self.roster_sha256, self.units)._body() == other._body()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
@@ -102,14 +102,14 @@ class LoraPlan(UnitPlan):
 
 
 def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], str]:
-    """(request, roster digests, units, recorded hash of an older plan) of a plan.json."""
+    """(request, roster digests, units, hash) of a plan.json, the request under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
         raise PlanError("plan.json: does not match its own plan_hash; it was edited, restore it")
     units = [Unit(*row) for row in body["units"]]
     if body.get("format") == FORMAT:
-        return body["request"], body["roster"], units, ""
+        return body["request"], body["roster"], units, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"

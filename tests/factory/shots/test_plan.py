@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +14,14 @@ from factory.errors import PlanError
 from factory.identities.roster import Roster, build_roster, class_centres
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
-from factory.shots.plan import Plan, cut_units, first_difference, first_round_shots, plan_shots
+from factory.shots.plan import (
+    Plan,
+    canonical,
+    cut_units,
+    first_difference,
+    first_round_shots,
+    plan_shots,
+)
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
 from tests.planned import REQUEST, request_with, shots_of, virtual_people
@@ -44,6 +53,31 @@ def test_plan_round_trip_and_tampering():
     assert Plan.from_json(data) == plan
     with pytest.raises(PlanError, match="plan_hash"):
         Plan.from_json(data.replace(b'"seed": 3', b'"seed": 4'))
+
+
+def test_a_plan_keeps_its_hash_when_settings_are_added_later():
+    """A factory that knows one setting more reads the plan, and its commit records still fit."""
+    plan = Plan(REQUEST, {"roster.parquet": "00"}, cut_units(virtual_people(2, 2), 1))
+    body = json.loads(plan.to_json())
+    del body["request"]["sampler"]["perturb_identity"], body["plan_hash"]
+    earlier = hashlib.sha256(canonical(body)).hexdigest()
+    read = Plan.from_json(json.dumps(body | {"plan_hash": earlier}).encode())
+    assert read.request == plan.request  # the default
+    assert read.hash == earlier != plan.hash
+    body["request"]["sampler"]["unheard_of"] = 1
+    later = json.dumps(body | {"plan_hash": hashlib.sha256(canonical(body)).hexdigest()})
+    with pytest.raises(PlanError, match="has no 'unheard_of'"):
+        Plan.from_json(later.encode())
+
+
+def test_only_the_micro_batch_may_have_been_tuned_otherwise():
+    units = cut_units(virtual_people(2, 2), 1)
+    plan = Plan(REQUEST, {"roster.parquet": "00"}, units)
+    other = Plan(REQUEST.with_micro_batch(7), {"roster.parquet": "00"}, units)
+    assert plan.is_tuned_otherwise(other)
+    assert not plan.is_tuned_otherwise(Plan(REQUEST, {"roster.parquet": "11"}, units))
+    seeded = Plan(request_with(release={"seed": 9}), {"roster.parquet": "00"}, units)
+    assert not plan.is_tuned_otherwise(seeded)
 
 
 def test_first_difference_names_the_dotted_field():

@@ -45,7 +45,7 @@ def test_a_release_is_made_on_the_gpu_with_the_labels_of_the_plan(release_config
 
 
 def test_a_training_resumes_on_the_gpu_in_bf16(tmp_path):
-    from tests.factory.test_engine import steps
+    from tests.factory.training.test_engine import steps
 
     whole = steps("adamw", 0, 6, precision="bf16", device="cuda")
     steps("adamw", 0, 3, precision="bf16", device="cuda", out=tmp_path)
