@@ -217,7 +217,8 @@ def _lenses(faces: Faces, rx: float, ry: float) -> np.ndarray:
     wide, tall = rx * (0.9 + 0.2 * u[1]), ry * (0.85 + 0.3 * u[2])
     across = np.abs(np.abs(faces.x) - faces.eye) / wide
     up = np.abs(faces.y - 0.1 * u[3]) / tall
-    return ((across**power + up**power) ** (1 / power) - 1) * np.minimum(wide, tall)
+    radius = (across**power + up**power) ** (1 / power)
+    return np.asarray((radius - 1) * np.minimum(wide, tall))
 
 
 def _bars(faces: Faces) -> np.ndarray:

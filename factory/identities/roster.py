@@ -76,9 +76,9 @@ def build_roster(
     """
     centres_ND, keys = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     if config.release.method == "edit":
-        nobody = Roster([], np.empty((0, recognizer.dim), np.float32))
+        empty = Roster([], np.empty((0, recognizer.dim), np.float32))
         edited = _edited(config, keys)
-        return _with_source(nobody, edited, recognizer, source, centres_ND)
+        return _with_source(empty, edited, recognizer, source, centres_ND)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centres_ND)

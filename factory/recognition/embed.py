@@ -152,8 +152,8 @@ class OnnxBackbone(nn.Module):
 
 def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> np.ndarray:
     """Unit prototypes of a checkpoint; none while a training is still going on."""
-    nobody = torch.empty(0, int(loaded.config["embedding_dim"]))
-    return F.normalize(loaded.tensors.get(name, nobody)).numpy()
+    none_KD = torch.empty(0, int(loaded.config["embedding_dim"]))
+    return F.normalize(loaded.tensors.get(name, none_KD)).numpy()
 
 
 def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterable[np.ndarray]:

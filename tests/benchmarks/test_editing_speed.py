@@ -25,7 +25,7 @@ KINDS = ("mask", "sunglasses", "hat", "scarf")
 class Loop:
     """One mask at a time by OpenCV, with outlines as polygons and ellipses.
 
-    The size is found by bisection until the fraction of the face is met; the mask is then drawn
+    The size is placed by bisection until the fraction of the face is met; the mask is then drawn
     once more at four times the size for a soft edge.
     """
 
@@ -107,11 +107,11 @@ def test_regions_against_a_loop_of_opencv():
         rows = zip(points, kinds, draws, strict=True)
         return np.stack([Loop(p, k, u).mask(0.2) for p, k, u in rows])
 
-    found, drawn = ours(), loop()
+    placed, drawn = ours(), loop()
     face = np.stack([Loop(p, "mask", u).face() for p, u in zip(points, draws, strict=True)]) > 0
     fractions = (drawn * face).sum((1, 2)) / face.sum((1, 2))
     assert np.abs(fractions - 0.2).max() < 0.03  # it does the same
-    assert np.abs(found.fractions_N - 0.2).max() < 0.03
+    assert np.abs(placed.fractions_N - 0.2).max() < 0.03
     seconds, loop_s = fastest(ours, loop)
     report(
         "regions_vs_opencv_loop",
@@ -131,10 +131,10 @@ class Paired:
 
     def generate(self, shots, batch_size):
         if shots[0].attempt == 0:
-            paint = self._editor._paint
-            noise, told = paint.inputs(self._editor.edits(shots, batch_size))
+            inpainter = self._editor._inpaint
+            noise, conditioning = inpainter.inputs(self._editor.edits(shots, batch_size))
             started = time.perf_counter()
-            paint.sample(noise, told, shots[0])
+            inpainter.sample(noise, conditioning, shots[0])
             self.bare_s += time.perf_counter() - started
             self.bare_shots += len(shots)
         return self._editor.generate(shots, batch_size)

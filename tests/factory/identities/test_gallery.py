@@ -33,7 +33,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
         gallery.add(unit)
-        others, places = gallery.who_is_nearest(unit[4:9], first=2, without=itself(4, 5))
+        others, indices = gallery.who_is_nearest(unit[4:9], first=2, without=itself(4, 5))
         some = gallery.nearest(unit[:3], first=30, stop=35)
         nobody = gallery.nearest(unit[:2], first=7, stop=7)
         near = gallery.too_near(unit, 0.5)
@@ -41,7 +41,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     np.testing.assert_allclose(some, exact[:3, 30:35].max(1), atol=1e-12)
     np.fill_diagonal(exact, -1)
     np.testing.assert_allclose(others, exact[4:9, 2:].max(1), atol=1e-12)
-    assert places.tolist() == (2 + exact[4:9, 2:].argmax(1)).tolist()
+    assert indices.tolist() == (2 + exact[4:9, 2:].argmax(1)).tolist()
     assert nobody.tolist() == [-1.0, -1.0]
     assert near.all()  # everybody meets himself
 
@@ -58,15 +58,15 @@ def test_near_pairs_of_a_block_are_those_of_a_double_loop(seed, limit, rows, sea
     unit[7] = unit[3]
     limit = max(limit, exact_cosine(unit[1], unit[0]))  # sometimes a tie
     with mock.patch.object(gallery_module, "NEAR_ROWS", rows):
-        found = Gallery(4, SEARCHES[search](4)).near_pairs(unit, limit)
+        pairs = Gallery(4, SEARCHES[search](4)).near_pairs(unit, limit)
     wanted = [
         (row, earlier)
         for row in range(20)
         for earlier in range(row)
         if exact_cosine(unit[row], unit[earlier]) >= limit
     ]
-    assert sorted(zip(*(part.tolist() for part in found), strict=True)) == wanted
-    assert found[0].tolist() == sorted(found[0].tolist())
+    assert sorted(zip(*(part.tolist() for part in pairs), strict=True)) == wanted
+    assert pairs[0].tolist() == sorted(pairs[0].tolist())
 
 
 def test_a_gallery_that_grows_part_by_part_is_that_of_one_part():

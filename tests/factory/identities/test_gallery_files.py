@@ -64,8 +64,8 @@ def test_the_gate_is_the_same_wherever_real_people_lie(tmp_path):
     assert np.array_equal(apart.nearest_real, whole.nearest_real)
     for others in (real, further, earlier):
         assert (apart.unit_ND @ others.T).max() < 0.651
-    found = np.concatenate([real, further]) @ apart.unit_ND.T
-    np.testing.assert_allclose(apart.nearest_real, found.max(0), atol=1e-3)
+    cosines = np.concatenate([real, further]) @ apart.unit_ND.T
+    np.testing.assert_allclose(apart.nearest_real, cosines.max(0), atol=1e-3)
     together = np.concatenate([apart.unit_ND, earlier]) @ apart.unit_ND.T
     together[np.arange(20), np.arange(20)] = -1
     np.testing.assert_allclose(apart.nearest_other, together.max(0), atol=1e-5)
@@ -90,7 +90,7 @@ def gallery_of(config, path, rows) -> str:
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "message"),
     [
         (np.ones((3, DIM + 1), np.float32), "has vectors of 17, the recognizer embeds in 16"),
         (np.ones((3, DIM)), "holds float64"),
@@ -99,9 +99,9 @@ def gallery_of(config, path, rows) -> str:
         (np.array([{}], dtype=object), "is not a .npy file"),
     ],
 )
-def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, says):
+def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, message):
     setting = gallery_of(release_config(), tmp_path, rows)
-    with pytest.raises(PlanError, match=says):
+    with pytest.raises(PlanError, match=message):
         build(release_config(setting), run_units, log=lambda line: None)
 
 
@@ -151,15 +151,15 @@ def test_a_release_extends_another(release_config):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "says"),
+    ("settings", "error", "message"),
     [
         (("identities.extends=0.0.9",), PlanError, r"0\.0\.9 is not a sealed release"),
         (("identities.extends=../other/0.1",), ConfigError, "want ASCII letters, digits"),
         (("identities.extends=0.1.0",), ConfigError, "this release's own version"),
     ],
 )
-def test_what_cannot_be_extended_is_refused(release_config, settings, error, says):
-    with pytest.raises(error, match=says):
+def test_what_cannot_be_extended_is_refused(release_config, settings, error, message):
+    with pytest.raises(error, match=message):
         build(release_config(*settings), run_units, log=lambda line: None)
 
 

@@ -63,7 +63,7 @@ def test_a_pool_equals_the_naive_loop(seed, limit, dim, block, search):
     pool[10:20] = pool[:10]  # duplicates
     pool[20:25] = real  # and copies of real people
     rows = naive(pool, real, 10, limit)
-    got = admit(
+    admission = admit(
         Pool("prototypes", pool),
         real,
         num_identities=len(rows),
@@ -72,8 +72,8 @@ def test_a_pool_equals_the_naive_loop(seed, limit, dim, block, search):
         block=block,
         search=SEARCHES[search](dim),
     )
-    assert np.array_equal(got.unit_ND, pool[rows])
-    assert got.attempts == list(np.diff([-1, *rows]) - 1)
+    assert np.array_equal(admission.unit_ND, pool[rows])
+    assert admission.attempts == list(np.diff([-1, *rows]) - 1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,7 +91,7 @@ def test_draws_equal_the_naive_loop(seed, limit, dim, block, search):
     limit = max(limit, exact_cosine(pool[3], pool[4]))  # sometimes a tie with the threshold
     vectors, attempts = naive_draws(Script(pool), real, 12, limit, 30)
     wanted = len(vectors)
-    got = admit(
+    admission = admit(
         Script(pool),
         real,
         num_identities=wanted,
@@ -100,21 +100,23 @@ def test_draws_equal_the_naive_loop(seed, limit, dim, block, search):
         block=block,
         search=SEARCHES[search](dim),
     )
-    assert got.attempts == attempts
-    assert np.array_equal(got.unit_ND, np.array(vectors).reshape(wanted, dim))
+    assert admission.attempts == attempts
+    assert np.array_equal(admission.unit_ND, np.array(vectors).reshape(wanted, dim))
 
 
 def test_certificate_holds_and_is_exact():
     real = unit_rows(0, 50, 16)
-    got = admit(
+    admission = admit(
         PcaProposal(real, 10, seed=3), real, num_identities=30, max_cosine=0.7, max_attempts=500
     )
-    assert (got.unit_ND @ real.T).max() < 0.7
-    between = got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)
-    assert np.array_equal(got.nearest_index, between.argmax(1))
+    assert (admission.unit_ND @ real.T).max() < 0.7
+    between = admission.unit_ND @ admission.unit_ND.T - 2 * np.eye(30)
+    assert np.array_equal(admission.nearest_index, between.argmax(1))
     assert between.max() < 0.7
-    np.testing.assert_allclose(got.nearest_real, (got.unit_ND @ real.T).max(1), atol=1e-5)
-    np.testing.assert_allclose(got.nearest_other, between.max(1), atol=1e-5)
+    np.testing.assert_allclose(
+        admission.nearest_real, (admission.unit_ND @ real.T).max(1), atol=1e-5
+    )
+    np.testing.assert_allclose(admission.nearest_other, between.max(1), atol=1e-5)
 
 
 def test_a_pool_that_runs_out_says_how_far_it_got():
@@ -125,15 +127,15 @@ def test_a_pool_that_runs_out_says_how_far_it_got():
 
 def test_an_empty_roster_needs_no_pool():
     nobody = np.zeros((0, 4), np.float32)
-    got = admit(
+    admission = admit(
         Pool("prototypes", nobody),
         unit_rows(0, 3, 4),
         num_identities=0,
         max_cosine=0.5,
         max_attempts=1,
     )
-    assert got.unit_ND.shape == (0, 4)
-    assert got.attempts == []
+    assert admission.unit_ND.shape == (0, 4)
+    assert admission.attempts == []
 
 
 def test_a_crowded_space_stops_at_the_attempt_limit():
@@ -154,8 +156,8 @@ def test_a_certificate_never_names_the_gate_itself():
     angle = np.arccos(0.6 - 2e-7)
     unit = np.zeros((2, 8), np.float32)
     unit[0, 0], unit[1, 0], unit[1, 1] = 1, np.cos(angle), np.sin(angle)
-    found = admit(
+    admission = admit(
         Pool("prototypes", unit), unit[:0], num_identities=2, max_cosine=0.6, max_attempts=1
     )
-    assert (found.nearest_other < 0.6).all()
-    assert found.nearest_other.tolist() == [0.599999, 0.599999]
+    assert (admission.nearest_other < 0.6).all()
+    assert admission.nearest_other.tolist() == [0.599999, 0.599999]

@@ -35,8 +35,8 @@ def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:
 def test_a_linear_rule_is_learned_and_measured():
     groups = Groups(*two_sides(0, 400), {"left": 0.5, "right": 0.5})
     others, sides = two_sides(1, 200)
-    found = [groups.names[number] for number in groups.predict(others)]
-    right = np.mean([a == b for a, b in zip(found, sides, strict=True)])
+    predicted = [groups.names[number] for number in groups.predict(others)]
+    right = np.mean([a == b for a, b in zip(predicted, sides, strict=True)])
     assert right > 0.9
     assert groups.accuracy == pytest.approx(right, abs=0.06)
     alone = [groups.predict(row[None])[0] for row in others]
@@ -159,10 +159,10 @@ def test_crowded_groups_are_seen():
     unit_ND = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
     roster = Roster([person(0, "a"), person(1, "a"), person(2, "b"), person(3, "b")], unit_ND)
     plan = Plan(request_with(identities={"quotas": {"a": 0.5, "b": 0.5}}), {}, [])
-    found = balance(plan, roster, 0.9)["groups"]
-    assert found["a"]["mean_cosine_within"] == pytest.approx(0)
-    assert found["b"]["mean_cosine_within"] == pytest.approx(1)
-    assert (found["b"]["share"], found["b"]["quota"], found["b"]["mean_attempts"]) == (
+    metrics = balance(plan, roster, 0.9)["groups"]
+    assert metrics["a"]["mean_cosine_within"] == pytest.approx(0)
+    assert metrics["b"]["mean_cosine_within"] == pytest.approx(1)
+    assert (metrics["b"]["share"], metrics["b"]["quota"], metrics["b"]["mean_attempts"]) == (
         0.5,
         0.5,
         2.5,

@@ -24,8 +24,10 @@ def largest_cosines(unit: np.ndarray) -> np.ndarray:
 def test_random_directions_are_as_near_as_simulated():
     rows = np.random.default_rng(5).normal(size=(400, 12))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = nearest_of_random(399, 12, num_probes=400)
-    assert found.mean() == pytest.approx((rows @ rows.T - 2 * np.eye(400)).max(1).mean(), abs=0.02)
+    cosines = nearest_of_random(399, 12, num_probes=400)
+    assert cosines.mean() == pytest.approx(
+        (rows @ rows.T - 2 * np.eye(400)).max(1).mean(), abs=0.02
+    )
 
 
 def test_points_on_a_circle_end_evenly_spaced():

@@ -143,8 +143,8 @@ def test_points_of_mirror_images_name_the_sides_in_the_image():
     for number, (x, y) in enumerate(points, start=1):
         image[y, x] = number
     mirrored = mirrored_points(points[None], 112)[0]
-    found = [int(image[:, ::-1][y, x, 0]) for x, y in mirrored]
-    assert found == [2, 1, 3, 5, 4]  # the left eye in the mirror is the right one of the face
+    numbers = [int(image[:, ::-1][y, x, 0]) for x, y in mirrored]
+    assert numbers == [2, 1, 3, 5, 4]  # the left eye in the mirror is the right one of the face
     assert np.array_equal(mirrored_points(mirrored[None], 112)[0], points)
 
 

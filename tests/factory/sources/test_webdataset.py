@@ -93,12 +93,12 @@ def test_agrees_with_plain_webdataset(local):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 6])
 def test_ranks_share_an_epoch_without_overlap(local, world_size):
-    seen = [
+    labels = [
         sample.label
         for rank in range(world_size)
         for sample in ReleaseStream(local, rank=rank, world_size=world_size)
     ]
-    assert sorted(seen) == list(range(19))
+    assert sorted(labels) == list(range(19))
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])

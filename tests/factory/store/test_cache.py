@@ -42,11 +42,11 @@ def digests(data: bytes) -> dict[str, str]:
 
 
 def test_many_readers_fetch_once(bucket, monkeypatch):
-    """The download waits until all eight have asked for the lock."""
-    folders, asked, flock = [], threading.Semaphore(0), fcntl.flock
+    """The download waits until all eight have arrivals for the lock."""
+    folders, arrivals, flock = [], threading.Semaphore(0), fcntl.flock
 
     def counted(lock, operation):
-        asked.release()
+        arrivals.release()
         flock(lock, operation)
 
     monkeypatch.setattr(cache.fcntl, "flock", counted)
@@ -57,7 +57,7 @@ def test_many_readers_fetch_once(bucket, monkeypatch):
     ]
     for reader in readers:
         reader.start()
-    assert all(asked.acquire(timeout=60) for _ in readers)
+    assert all(arrivals.acquire(timeout=60) for _ in readers)
     bucket.go_on.set()
     for reader in readers:
         reader.join()
@@ -107,9 +107,9 @@ def in_a_bucket(weights, monkeypatch, tmp_path):
 
 
 def test_weights_are_named_by_their_address(in_a_bucket, weights):
-    there = checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
-    here = checkpoint.load(str(weights / "recognizer"), "recognizer", "recognizer.checkpoint")
-    assert there.sha256 == here.sha256
+    remote = checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
+    local = checkpoint.load(str(weights / "recognizer"), "recognizer", "recognizer.checkpoint")
+    assert remote.sha256 == local.sha256
     checkpoint._from_bucket.cache_clear()  # as another process of this machine
     checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
     assert in_a_bucket.reads.count("weights.safetensors") == 1

@@ -30,8 +30,8 @@ def faulty(s3_config, s3_endpoint, quick):
     def make(method, planned, **fields):
         left = list(planned)
 
-        def plan(seen, path):
-            return left.pop(0) if left and seen == method and "list-type" not in path else None
+        def plan(command, path):
+            return left.pop(0) if left and command == method and "list-type" not in path else None
 
         if "slow" in planned:
             fields["timeout_s"] = 0.4  # so that a slow answer is one that never came

@@ -61,8 +61,8 @@ def test_a_base_is_measured_and_its_samples_are_shown(
     grid = np.asarray(Image.open(tmp_path / "out" / "sheet.png"))
     assert grid.shape == (2 * 32, 8 * 32, 3)  # ten images of 32 px, eight in a row
     cells = [grid[32 * (i // 8) :][:32, 32 * (i % 8) :][:, :32] for i in range(10)]
-    found = [FacesOnTheLeft().best(cell) is not None for cell in cells]
-    assert metrics["face_share"] == pytest.approx(np.mean(found))
+    has_face = [FacesOnTheLeft().best(cell) is not None for cell in cells]
+    assert metrics["face_share"] == pytest.approx(np.mean(has_face))
     assert not grid[32:, 64:].any()  # the rest of the last row is blank
     without = BaseQualityCheck(config()).measure(folder, captions, faces)
     assert "face_share" not in without
@@ -72,14 +72,14 @@ def test_a_base_is_measured_and_its_samples_are_shown(
 def test_the_round_trip_of_a_perfect_autoencoder_is_one(config, faces, base_folder, monkeypatch):
     monkeypatch.setattr(base_quality, "STEPS", 1)
     monkeypatch.setattr(base_quality, "_save_grid", lambda path, images: None)
-    kept = {}
+    encoded = {}
 
     def encode(self, images, batch_size=8):
-        kept["images"] = images
+        encoded["images"] = images
         return torch.arange(len(images)).view(-1, 1, 1, 1, 1).expand(-1, 2, 4, 16, 16).float()
 
     def decode(self, z):
-        return to_network(kept["images"][z[:, 0, 0, 0].long().numpy()])
+        return to_network(encoded["images"][z[:, 0, 0, 0].long().numpy()])
 
     monkeypatch.setattr(base_quality.TextToImage, "encode", encode)
     check = BaseQualityCheck(config())

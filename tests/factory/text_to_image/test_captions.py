@@ -38,8 +38,8 @@ def test_rows_of_people_and_of_images_meet(tables):
 
 def test_mirrors_look_the_other_way(tables):
     rng = np.random.default_rng(0)
-    found = captions(tables).draw(np.array([0, 1, 2]), np.array([True, True, False]), rng)
-    assert [text.rpartition(" ")[2] for text in found] == ["right", "ahead", "right"]
+    texts = captions(tables).draw(np.array([0, 1, 2]), np.array([True, True, False]), rng)
+    assert [text.rpartition(" ")[2] for text in texts] == ["right", "ahead", "right"]
 
 
 def test_phrases_and_captions_are_left_out_as_often_as_configured(tables):
@@ -47,9 +47,9 @@ def test_phrases_and_captions_are_left_out_as_often_as_configured(tables):
         tables=tables, phrases=("{hair} hair",), phrase_dropout=0.3, caption_dropout=0.2
     )
     rng = np.random.default_rng(0)
-    found = Captions(config, KEYS, NAMES).draw(np.zeros(4000, int), np.zeros(4000, bool), rng)
-    assert found.count("") / 4000 == pytest.approx(0.2, abs=0.02)
-    assert found.count("photo of a person") / 4000 == pytest.approx(0.8 * 0.3, abs=0.02)
+    texts = Captions(config, KEYS, NAMES).draw(np.zeros(4000, int), np.zeros(4000, bool), rng)
+    assert texts.count("") / 4000 == pytest.approx(0.2, abs=0.02)
+    assert texts.count("photo of a person") / 4000 == pytest.approx(0.8 * 0.3, abs=0.02)
 
 
 def test_tables_that_do_not_fit_are_named(tables, tmp_path):

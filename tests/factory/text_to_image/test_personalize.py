@@ -209,5 +209,5 @@ def test_a_gpu_learns_nearly_the_same(weights, base_folder, precision):
     on_cpu = Recognizer.load(str(weights / "recognizer"), torch.device("cpu"))
     on_gpu = Recognizer.load(str(weights / "recognizer"), torch.device("cuda"))
     exact = trained_in("fp32", on_cpu, base_folder)[1]
-    found = trained_in(precision, on_gpu, base_folder, "cuda")[1]
-    assert found["error"] == pytest.approx(exact["error"], rel=0.1)
+    metrics = trained_in(precision, on_gpu, base_folder, "cuda")[1]
+    assert metrics["error"] == pytest.approx(exact["error"], rel=0.1)
