@@ -8,7 +8,7 @@ import pytest
 from factory.evaluation.consistency import consistency, repeats
 from factory.evaluation.fidelity import SIGMA, cmmd, fid, fidelity, precision_recall
 from factory.evaluation.similarity import histogram_overlap
-from tests.vectors import unit_rows
+from tests.factory.identities.test_gate import unit_rows
 
 
 def sets(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
