@@ -131,7 +131,7 @@ def test_shots_say_how_their_condition_is_bent():
     whose = [
         {"other": 0.96, "real": 0.1},
         {"other": 0.1, "real": 0.96},
-        {"other": 0.0, "real": 0.0},
+        {"other": -0.9, "real": -0.9},
     ]
     people = [
         dataclasses.replace(
@@ -156,8 +156,8 @@ def test_shots_say_how_their_condition_is_bent():
     lowest = (
         np.sqrt(0.98),
         np.sqrt(0.98),
-        np.sqrt(0.5),
-    )  # half the angle to the nearest, real or not
+        0.6,
+    )  # half the angle to the nearest, real or not, and never a wider turn than .6
     for who, least in enumerate(lowest):
         turns = [s.perturbation_cos for s in shots if s.identity == who]
         assert least <= min(turns) < least + 0.1 * (1 - least)
@@ -168,3 +168,10 @@ def test_shots_say_how_their_condition_is_bent():
     assert [s.negative_identity for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
     plain = plan_shots(REQUEST, [(0, 0)], roster, 0)[0]
     assert (plain.negative_identity, plain.perturbation_cos, plain.similarity) == (-1, 1.0, None)
+
+
+def test_guidance_acts_in_the_interval_that_was_asked_for():
+    roster = Roster(virtual_people(1), np.eye(1, dtype=np.float32))
+    late = request_with(sampler={"guidance_interval": (0.25, 0.75)})
+    (shot,) = plan_shots(late, [(0, 0)], roster, 0)
+    assert (shot.guidance_from, shot.guidance_to) == (0.25, 0.75)

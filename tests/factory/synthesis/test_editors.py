@@ -17,7 +17,7 @@ from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanErr
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
 from factory.quality.filters import apply_filters, build_filters
-from factory.records import Identity, Scores, Shot, Verdict
+from factory.records import DrawnBatch, Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
@@ -29,7 +29,8 @@ from factory.shots.edits import edit_of, kinds_for
 from factory.shots.plan import first_round_shots
 from factory.sources import open_source
 from factory.store import open_store
-from factory.synthesis.editors import Originals, edit_measures
+from factory.synthesis import editors
+from factory.synthesis.editors import GREY, LARGEST_MISS, Originals, edit_measures
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
@@ -252,6 +253,63 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     limits = build_filters(NO_LIMITS, needs_region=True)
     assert apply_filters(scores, limits) == Verdict(False, "no_region")
     assert apply_filters(replace(scores, occluded=0.2), limits).keep
+
+
+def test_scores_compare_with_the_original_and_with_what_stays_of_it():
+    """In closed form: an embedder that gives the direction of the mean colour."""
+
+    class MeanColor:
+        sha256, dim = "mean", 3
+
+        def embed(self, images_NHWC):
+            mean_N3 = images_NHWC.reshape(len(images_NHWC), -1, 3).mean(1)
+            return mean_N3 / np.linalg.norm(mean_N3, axis=1, keepdims=True)
+
+    red, green, both = (
+        np.tile(np.uint8(c), (2, 4, 4, 1)) for c in ((9, 0, 0), (0, 9, 0), (9, 9, 0))
+    )
+    batch = DrawnBatch(red, red, both, np.array([0.25, np.nan]))
+    slots, unit_SD = np.array([1, 0]), MeanColor().embed(red)
+    scores = {n: m(batch, slots, unit_SD) for n, m in edit_measures(MeanColor()).items()}
+    np.testing.assert_allclose(scores["original_cosine"], [1, 1])
+    np.testing.assert_allclose(scores["visible_cosine"], [0.5**0.5] * 2)
+    np.testing.assert_array_equal(scores["occluded"], [np.nan, 0.25])
+    alone = {n: m(DrawnBatch(green), slots, unit_SD) for n, m in edit_measures(MeanColor()).items()}
+    assert all(np.isnan(values).all() for values in alone.values())
+
+
+def test_what_stays_visible_is_the_original_with_its_region_grey(editing):
+    config = editing("editing.kinds=[mask]", "editing.occluded_fractions=[0.3]")
+    store, _ = released(config)
+    release = load_release(config, store)
+    shots = shots_of_rows(metadata_rows(store, 0))[:2]
+    batch = release.generator.generate(shots, 4)
+    changed = (batch.images_BHWC != batch.originals_BHWC).any(-1)
+    grey = (batch.visible_BHWC != batch.originals_BHWC).any(-1)
+    for shot in shots:
+        assert grey[shot.slot].any()
+        assert not (changed[shot.slot] & ~grey[shot.slot]).any()  # nothing else was redrawn
+        inside = batch.visible_BHWC[shot.slot][changed[shot.slot] & grey[shot.slot]]
+        assert np.median(np.abs(inside.astype(int) - GREY)) < 40
+        assert batch.occluded_B[shot.slot] == pytest.approx(0.3, abs=LARGEST_MISS)
+
+
+def test_a_region_that_misses_its_fraction_is_none(editing, monkeypatch):
+    """Half as much hidden as was asked for: rejected, and the image stays as it was."""
+    config = editing("editing.kinds=[mask]", "editing.occluded_fractions=[0.4]")
+    store, _ = released(config)
+    release = load_release(config, store)
+    shots = [replace(shot, occlusion=0.2) for shot in shots_of_rows(metadata_rows(store, 0))[:1]]
+    plain = editors.regions
+
+    def too_large(points, kinds, fractions, *rest, **more):
+        return plain(points, kinds, [2 * fraction for fraction in fractions], *rest, **more)
+
+    monkeypatch.setattr(editors, "regions", too_large)
+    batch = release.generator.generate(shots, 4)
+    slot = shots[0].slot
+    assert np.isnan(batch.occluded_B[slot])
+    assert (batch.images_BHWC[slot] == batch.originals_BHWC[slot]).all()
 
 
 def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
