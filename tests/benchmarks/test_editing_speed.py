@@ -129,6 +129,10 @@ class Paired:
         self._editor = editor
         self.bare_s, self.bare_shots = 0.0, 0
 
+    @property
+    def remarks(self):
+        return self._editor.remarks
+
     def generate(self, shots, batch_size):
         if shots[0].attempt == 0:
             inpainter = self._editor._inpaint
