@@ -1,8 +1,8 @@
-"""Named tensors and their story: `weights.safetensors` beside `checkpoint.json` in one folder.
+"""Checkpoints: named tensors and their metadata, `weights.safetensors` and `checkpoint.json`.
 
 The JSON holds kind, config, step, metrics, lineage (the sha256 of the weights this one was trained
 with) and the sha256 of the weights; loading refuses weights that do not match it. What a training
-needs to go on lies beside them, see progress.py.
+needs to resume lies in the same folder, see training/run_state.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +20,10 @@ import torch
 from factory.errors import CheckpointError
 from factory.store import open_url
 from factory.store.cache import fetched
+from factory.store.local import write_atomically
 
 STARTER = Path(__file__).parent / "starter"
-WEIGHTS, STORY = "weights.safetensors", "checkpoint.json"
+WEIGHTS, METADATA = "weights.safetensors", "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,11 @@ class Checkpoint:
 
 
 def folder(name: str) -> Path:
-    """The folder a config names: a path, starter:NAME for weights in the package, or s3://... for a
-    folder in a bucket, which each machine fetches once."""
+    """The folder on this machine that a config names.
+
+    A name is a path, starter:NAME for weights in the package, or s3://... for a folder in a bucket,
+    which each machine fetches once.
+    """
     if name.startswith("s3://"):
         return _from_bucket(name)
     return STARTER / name.removeprefix("starter:") if name.startswith("starter:") else Path(name)
@@ -49,9 +52,10 @@ def folder(name: str) -> Path:
 
 @lru_cache
 def _from_bucket(url: str) -> Path:
-    """The bucket's endpoint and credentials are those of the AWS chain (AWS_ENDPOINT_URL)."""
-    store, story = open_url(url), _metadata_in_bucket(url)
-    digests = {STORY: hashlib.sha256(story).hexdigest(), WEIGHTS: json.loads(story)["sha256"]}
+    """The local copy of a bucket's folder; endpoint and credentials are those of the AWS chain."""
+    store, metadata = open_url(url), _metadata_in_bucket(url)
+    weights_sha256 = json.loads(metadata)["sha256"]
+    digests = {METADATA: hashlib.sha256(metadata).hexdigest(), WEIGHTS: weights_sha256}
     return fetched(store, digests)
 
 
@@ -63,12 +67,14 @@ def digest_in_bucket(url: str) -> str:
 def _metadata_in_bucket(url: str) -> bytes:
     store = open_url(url)
     try:
-        story = store.get(STORY)
-        if not store.exists(WEIGHTS) or not isinstance(json.loads(story)["sha256"], str):
+        metadata = store.get(METADATA)
+        if not store.exists(WEIGHTS) or not isinstance(json.loads(metadata)["sha256"], str):
             raise KeyError(WEIGHTS)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        raise CheckpointError(f"{url}: holds no checkpoint; want {WEIGHTS} and {STORY}") from None
-    return story
+        raise CheckpointError(
+            f"{url}: holds no checkpoint; want {WEIGHTS} and {METADATA}"
+        ) from None
+    return metadata
 
 
 def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
@@ -84,7 +90,7 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
     }
     data = to_bytes(tensors)
     sha256 = hashlib.sha256(data).hexdigest()
-    story = {
+    metadata = {
         "kind": checkpoint.kind,
         "sha256": sha256,
         "step": checkpoint.step,
@@ -93,8 +99,8 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "lineage": checkpoint.lineage,
     }
     path.mkdir(parents=True, exist_ok=True)
-    replace(path / WEIGHTS, data)
-    replace(path / STORY, (json.dumps(story, indent=2) + "\n").encode())
+    write_atomically(path / WEIGHTS, data)
+    write_atomically(path / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return sha256
 
 
@@ -105,53 +111,54 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
     """
     from safetensors.torch import load as from_bytes
 
-    story = read_metadata(name, kind, key)
+    metadata = read_metadata(name, kind, key)
     data = (folder(name) / WEIGHTS).read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != story["sha256"]:
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != metadata["sha256"]:
         raise CheckpointError(
-            f"{key}: weights in {folder(name)} have sha256 {found[:12]}, checkpoint.json says "
-            f"{story['sha256'][:12]}; restore the file or train again"
+            f"{key}: weights in {folder(name)} have sha256 {sha256[:12]}, checkpoint.json says "
+            f"{metadata['sha256'][:12]}; restore the file or train again"
         )
     tensors = {n: t.float() if t.is_floating_point() else t for n, t in from_bytes(data).items()}
     return Checkpoint(
         kind=kind,
         tensors=tensors,
-        config=story["config"],
-        step=story["step"],
-        metrics=story["metrics"],
-        lineage=story["lineage"],
-        sha256=found,
+        config=metadata["config"],
+        step=metadata["step"],
+        metrics=metadata["metrics"],
+        lineage=metadata["lineage"],
+        sha256=sha256,
     )
 
 
 def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
     """checkpoint.json of a folder, without its weights; raises CheckpointError."""
-    where = folder(name)
-    if not (where / STORY).is_file() or not (where / WEIGHTS).is_file():
+    path = folder(name)
+    if not (path / METADATA).is_file() or not (path / WEIGHTS).is_file():
+        job = "train_inpainting" if kind == "editor" else f"train_{kind}"
         raise CheckpointError(
-            f"{key}: no checkpoint in {str(where)!r}; want weights.safetensors and "
-            f"checkpoint.json, as `python -m jobs.train_{kind}` writes them"
+            f"{key}: no checkpoint in {str(path)!r}; want weights.safetensors and "
+            f"checkpoint.json, as `python -m jobs.{job}` writes them"
         )
     try:
-        story = json.loads((where / STORY).read_text())
+        metadata = json.loads((path / METADATA).read_text())
         complete = all(
-            k in story for k in ("kind", "sha256", "step", "config", "metrics", "lineage")
+            k in metadata for k in ("kind", "sha256", "step", "config", "metrics", "lineage")
         )
     except (ValueError, TypeError):
         complete = False
     if not complete:
-        raise CheckpointError(f"{key}: {where / 'checkpoint.json'} is not a checkpoint's JSON")
-    if story["kind"] != kind:
-        raise CheckpointError(f"{key}: {where} holds a {story['kind']}; want a {kind}")
-    return dict(story)
+        raise CheckpointError(f"{key}: {path / 'checkpoint.json'} is not a checkpoint's JSON")
+    if metadata["kind"] != kind:
+        raise CheckpointError(f"{key}: {path} holds a {metadata['kind']}; want a {kind}")
+    return dict(metadata)
 
 
 def pack(names: dict[str, str], out: Path) -> dict[str, int]:
     """Copy the checkpoints `names` (role -> folder) to out/role in bf16; returns bytes by role.
 
     Rounding changes every sha256, so lineages are rewritten to the packed weights. A judge is a
-    recognizer by kind; roles must come after those they were trained with.
+    checkpoint of kind recognizer; roles must come after those they were trained with.
     """
     packed: dict[str, str] = {}
     sizes = {}
@@ -171,10 +178,3 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file, streamed."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

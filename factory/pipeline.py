@@ -27,6 +27,7 @@ from factory.records import Log
 from factory.shards import layout
 from factory.sources import open_source
 from factory.store import Store, open_store
+from factory.store.local import write_atomically
 
 Runner = Callable[[Config, str], None]
 """Runs a job on a config; the text is the address of the release that it measures, or empty."""
@@ -222,7 +223,7 @@ def _fetch(stage: StageConfig, config: Config, records: Store, digest: str) -> A
         raise IntegrityError(f"{records.url}/{names[WEIGHTS[0]]}: does not have its sha256")
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        checkpoint.replace(out / name, content)
+        write_atomically(out / name, content)
     return find(stage, config, "")
 
 

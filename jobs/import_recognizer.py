@@ -17,13 +17,14 @@ from jobs._job import Job
 
 def import_recognizer(config: Config, dry_run: bool) -> None:
     from factory.recognition.external import describe_embedder
-    from factory.recognition.import_onnx import KEY, adopt
+    from factory.recognition.import_onnx import KEY
+    from factory.recognition.import_onnx import import_recognizer as import_onnx
 
     describe_embedder(config.recognizer.checkpoint, KEY)
     if dry_run:
         print("checked; nothing is written")
         return
-    print(json.dumps(adopt(config), indent=2))
+    print(json.dumps(import_onnx(config), indent=2))
     print("wrote", config.training.out)
 
 

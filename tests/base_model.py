@@ -1,4 +1,4 @@
-"""A tiny text-to-image pipeline, for tests of what personalises one."""
+"""A tiny text-to-image pipeline, for tests of what personalizes one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def tiny_autoencoder(widths: tuple[int, ...] = (16, 16)) -> Autoencoder:
     unit = {"latent_mean": torch.linspace(-1, 1, 4), "latent_std": torch.linspace(0.5, 2, 4)}
     tensors = dict(build(widths, 4, 1).state_dict()) | unit
     shape = {"widths": list(widths), "latent_channels": 4, "block": 1}
-    story = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
-    return Autoencoder(story, torch.device("cpu"), "fp32")
+    loaded = Checkpoint("autoencoder", tensors, shape, 0, {}, {}, "")
+    return Autoencoder(loaded, torch.device("cpu"), "fp32")
 
 
 def save_base(

@@ -17,7 +17,7 @@ from tests.conftest import PX, save
 
 
 def save_inpainter(folder: Path, weights: Path) -> Path:
-    """The twin of the tiny generator, with its eyes open."""
+    """An inpainting network that begins with the tiny generator, its hint layer not zero."""
     start = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
     shape = shape_of(start, PX)
     network = UViT(shape)
@@ -32,9 +32,8 @@ def save_inpainter(folder: Path, weights: Path) -> Path:
 
 
 def save_controlnet(folder: Path, base_folder: Path) -> Path:
-    """A new Mask-ControlNet, whose base has never seen it."""
-    base_model = BaseModelConfig(path=str(base_folder))
-    base = TextToImage(base_model, torch.device("cpu"), "fp32")
+    """An untrained Mask-ControlNet of a base."""
+    base = TextToImage(BaseModelConfig(path=str(base_folder)), torch.device("cpu"), "fp32")
     torch.manual_seed(1)
     tensors = MaskControlNet.on(base).state_dict()
     save(folder, "controlnet", tensors, {"image_px": 32}, {"base": base.sha256})

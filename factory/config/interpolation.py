@@ -64,8 +64,8 @@ def _filled(tree: Tree, values: Any, key: str) -> Tree:
 def _wrong(key: str, text: str, error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0].rstrip(".")
     return ConfigError(
-        f"{key}: got {text!r} ({reason}); want ${{section.key}} of a key that this config gives, or "
-        "${oc.env:NAME} of a variable that is set"
+        f"{key}: got {text!r} ({reason}); want ${{section.key}} of a key that this config gives, "
+        "or ${oc.env:NAME} of a variable that is set"
     )
 
 

@@ -1,9 +1,8 @@
-"""Mask-ControlNet: a frozen text-to-image model redraws a region under a mask and a prompt
-(METHODS 4).
+"""Mask-ControlNet: a frozen text-to-image model redraws a masked region by a prompt (METHODS 4).
 
-Six channels of condition, by an adapter to three, by the frozen VAE encoder to latents, into a
-ControlNet (Zhang et al. 2023) whose answers reach the U-Net through convolutions that begin at
-zero: before the first step the base draws as it always did.
+The condition has six channels. An adapter makes them three, the frozen VAE encoder latents, and a
+ControlNet (Zhang et al. 2023) residuals, which reach the U-Net through convolutions that begin at
+zero: before the first step the base draws as it does without them.
 
 Shapes: B images, px the base's side, z [B, C, h, w] latents, condition [B, 6, px, px] in [-1, 1].
 """
@@ -27,7 +26,7 @@ ADAPTER_WIDTH = 32
 
 
 class MaskControlNet(nn.Module):
-    """The adapter and the ControlNet: all that is trained."""
+    """The adapter and the ControlNet, which are all that is trained."""
 
     def __init__(self, controlnet: nn.Module) -> None:
         super().__init__()
@@ -41,40 +40,43 @@ class MaskControlNet(nn.Module):
 
     @classmethod
     def on(cls, base: TextToImage) -> MaskControlNet:
-        """A new one that begins with the base's U-Net."""
+        """A new one, initialized from the base's U-Net."""
         from diffusers import ControlNetModel
 
-        made = ControlNetModel.from_unet(
+        controlnet = ControlNetModel.from_unet(
             base.unet,
             conditioning_channels=base.channels,
             conditioning_embedding_out_channels=(ADAPTER_WIDTH,),
         )
-        return cls(made.float().requires_grad_(True))
+        return cls(controlnet.float().requires_grad_(True))
 
     @classmethod
     def load(cls, name: str, base: TextToImage) -> tuple[MaskControlNet, str]:
-        """(what jobs.train_controlnet wrote, its sha256); raises CheckpointError."""
+        """What jobs.train_controlnet wrote, and its sha256; raises CheckpointError."""
         loaded = checkpoint.load(name, "controlnet", "editing.checkpoint")
         refuse_other_base(name, loaded.lineage, base.sha256)
-        made = cls.on(base)
-        made.load_state_dict(loaded.tensors)
-        return made.eval().requires_grad_(False).to(base.device), loaded.sha256
+        control = cls.on(base)
+        control.load_state_dict(loaded.tensors)
+        return control.eval().requires_grad_(False).to(base.device), loaded.sha256
 
     def residuals(
         self,
         base: TextToImage,
         z_t: torch.Tensor,
         t_B: Any,
-        words: PromptEmbedding,
-        seen: torch.Tensor,
+        prompts: PromptEmbedding,
+        hint: torch.Tensor,
     ) -> dict[str, Any]:
-        """What the U-Net is given beside its own activations; `seen` is of `encoded`."""
+        """Residuals for the U-Net, as arguments of `TextToImage.estimate`.
+
+        `hint` is the condition as `encoded` gives it.
+        """
         down, middle = self.controlnet(
             z_t,
             t_B,
-            words.text_BLD,
-            controlnet_cond=seen,
-            added_cond_kwargs=base.told(words),
+            prompts.text_BLD,
+            controlnet_cond=hint,
+            added_cond_kwargs=base.added_conditions(prompts),
             return_dict=False,
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
@@ -97,14 +99,17 @@ def refuse_other_base(name: str, lineage: dict[str, str], base_sha256: str) -> N
 def condition(
     images_BHWC: np.ndarray, alpha_BHW: np.ndarray, form: Literal["inference", "printed"]
 ) -> torch.Tensor:
-    """[B, 6, px, px] in [-1, 1]: (mask, image without the region), or the paper's training form
-    (image without the region, which is its segmented object; whole image)."""
+    """The condition [B, 6, px, px] in [-1, 1]: (mask, image without the region).
+
+    'printed' is the paper's training form: (image without the region, which is its segmented
+    object; whole image).
+    """
     alpha = torch.from_numpy(np.ascontiguousarray(alpha_BHW))[:, None]
     images = to_network(np.ascontiguousarray(images_BHWC))
-    kept = images * (1 - alpha)
+    visible = images * (1 - alpha)
     if form == "printed":
-        return torch.cat([kept, images], 1)
-    return torch.cat([(2 * alpha - 1).expand(-1, 3, -1, -1), kept], 1)
+        return torch.cat([visible, images], 1)
+    return torch.cat([(2 * alpha - 1).expand(-1, 3, -1, -1), visible], 1)
 
 
 @torch.no_grad()
@@ -112,29 +117,32 @@ def redraw(
     base: TextToImage,
     control: MaskControlNet,
     condition_B6HW: torch.Tensor,
-    words: PromptEmbedding,
-    away: PromptEmbedding,
+    prompts: PromptEmbedding,
+    negative: PromptEmbedding,
     noise: torch.Tensor,
-    how: tuple[str, int, float],
+    sampling: tuple[str, int, float],
     precision: str,
 ) -> torch.Tensor:
-    """Images [B, 3, px, px] in [-1, 1] under a condition; `how` is (sampler, U-Net calls,
-    guidance), guidance leads from `away` and both answers are one call."""
-    kind, num_steps, guidance = how
+    """Images [B, 3, px, px] in [-1, 1] under a condition.
+
+    `sampling` is (sampler, U-Net calls, guidance); guidance leads away from `negative`, and both
+    estimates are one call.
+    """
+    kind, num_steps, guidance = sampling
     scheduler = base.sampler(kind, num_steps)
-    seen = control.encoded(base, condition_B6HW.to(base.device))
+    hint = control.encoded(base, condition_B6HW.to(base.device))
     z = noise.to(base.device) * scheduler.init_noise_sigma
     copies = 1 if guidance == 1 else 2
-    both = words if copies == 1 else PromptEmbedding.join([away, words])
-    seen = torch.cat([seen] * copies)
+    both = prompts if copies == 1 else PromptEmbedding.join([negative, prompts])
+    hint = torch.cat([hint] * copies)
     for t in scheduler.timesteps:
         z_t = scheduler.scale_model_input(torch.cat([z] * copies), t)
         with autocast(base.device, precision):
-            given = control.residuals(base, z_t, t, both, seen)
-        estimate = base.estimate(z_t, t, both, **given)
+            residuals = control.residuals(base, z_t, t, both, hint)
+        estimate = base.estimate(z_t, t, both, **residuals)
         if copies == 2:
-            plain, wanted = estimate.chunk(2)
-            estimate = plain + guidance * (wanted - plain)
+            without, with_prompt = estimate.chunk(2)
+            estimate = without + guidance * (with_prompt - without)
         z = scheduler.step(estimate, t, z).prev_sample
     if not bool(z.isfinite().all()):
         raise FloatingPointError("sampling gave NaN or infinity")
@@ -142,6 +150,6 @@ def redraw(
 
 
 def resized(alpha_BHW: np.ndarray, px: int) -> np.ndarray:
-    """Soft masks at another size."""
+    """Soft masks resized to [B, px, px]."""
     alpha = torch.from_numpy(np.ascontiguousarray(alpha_BHW))[:, None]
     return np.asarray(F.interpolate(alpha, (px, px), mode="bilinear", antialias=True)[:, 0])

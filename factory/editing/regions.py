@@ -1,9 +1,8 @@
-"""Where an edit goes: soft masks of occluders, hair and background, placed from five points
-(Mask-ControlNet, METHODS 4).
+"""Soft masks of occluders, hair and background, placed from five points (METHODS 4).
 
-A kind of region is a field over the face: it grows as the level rises, so the level that occludes
-a wanted share of the face is that quantile of the field over the face. No search, and all faces of
-a kind at once.
+They are where Mask-ControlNet edits. A kind of region is a field over the face: it grows as the
+level rises, so the level that occludes a wanted fraction of the face is that quantile of the field
+over the face. This takes no search, and all faces of a kind are done at once.
 
 Shapes: N faces, HW pixels. Coordinates of a face: x right and y down from between the eyes, in eye
 distances of a face that looks ahead; y is scaled so that the mouth lies at MOUTH_Y.
@@ -23,21 +22,20 @@ OVAL_MIDDLE_Y, OVAL_RX, OVAL_RY = 0.45, 1.13, 1.48
 NUM_DRAWS = 24
 """Random numbers in [0, 1) that shape a region."""
 LEAST_EYES = 0.08
-"""Least distance of the eyes, as a share of the image's side, that a region is placed by."""
+"""Smallest distance of the eyes, as a fraction of the image's side, for placing a region."""
 AROUND = 0.1
-"""Share of the face by which a region that spares the face is sized before the face is cut out."""
+"""Fraction of the face that sizes a region that spares the face, before the face is cut out."""
 BLOCK = 4
-"""Faces that are looked at together: more would not stay in a core's cache."""
+"""Faces computed together: more would not fit in a core's cache."""
 NEVER = np.float32(1e6)
-"""Level of what a kind never covers."""
-
+"""Level of pixels that a kind never covers."""
 LEAST_WIDTH = 0.85
-"""A turned head is at least so wide for its height, in units of one that looks ahead."""
+"""Smallest width of a turned head for its height, in units of one that looks ahead."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Where pixels lie in the coordinates of their faces, and what shapes the regions there."""
+    """Pixels in the coordinates of their faces, and what shapes the regions there."""
 
     x: np.ndarray
     y: np.ndarray
@@ -50,44 +48,44 @@ class Faces:
 
 
 Field = Callable[[Faces], tuple[np.ndarray, np.ndarray]]
-"""(levels [N, H, W], signed distance to where the kind ends whatever its level, negative inside,
-or [N, 1, 1] where it ends nowhere), in eye distances."""
+"""Maps faces to (levels, limits) of a kind of region in eye distances: levels are [N, H, W]; limits
+the signed distance to where it ends at any level, negative inside, [N, 1, 1] if nowhere."""
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Soft masks of edits, and what they hide."""
+    """Soft masks of edits, and how much of the face they hide."""
 
     alpha_NHW: np.ndarray
     """float32 in [0, 1]: 1 is redrawn, 0 stays as it is, to the bit."""
     face_NHW: np.ndarray
     """Soft mask of the face, from hairline to chin."""
-    shares_N: np.ndarray
-    """Share of the face that is hidden."""
+    fractions_N: np.ndarray
+    """Fraction of the face that is hidden."""
     usable_N: np.ndarray
     """Whether the five points are those of a face; where not, alpha is 0."""
 
     def rows(self, chosen: np.ndarray) -> Regions:
-        """Those of some of the faces."""
-        parts = (self.alpha_NHW, self.face_NHW, self.shares_N, self.usable_N)
+        """The regions of some of the faces."""
+        parts = (self.alpha_NHW, self.face_NHW, self.fractions_N, self.usable_N)
         return Regions(*(part[chosen] for part in parts))
 
 
 def regions(
     points_N52: np.ndarray,
     kinds: Sequence[str],
-    shares: Sequence[float],
+    fractions: Sequence[float],
     draws_NK: np.ndarray,
     image_px: int,
     *,
     soft_px: float = 1.5,
     face_NHW: np.ndarray | None = None,
 ) -> Regions:
-    """Regions of `kinds` that hide `shares` of the face; 0 spares the face wholly.
+    """Regions of `kinds` that hide the given fractions of the face; 0 spares the face wholly.
 
     `points_N52` are five points in pixels (NaN: none found), `draws_NK` numbers in [0, 1) that give
     each region its own shape, `soft_px` the width of its edge. `face_NHW` are masks of the faces by
-    a segmenter; else the face is an oval. Raises ValueError for masks of another size.
+    a segmenter; without them the face is an oval. Raises ValueError for masks of another size.
     """
     count = len(points_N52)
     if face_NHW is not None and face_NHW.shape != (count, image_px, image_px):
@@ -96,17 +94,17 @@ def regions(
         )
     frames = Frames(points_N52, image_px)
     alpha_NHW = np.zeros((count, image_px, image_px), np.float32)
-    known_NHW, face_NHW = face_NHW, np.zeros_like(alpha_NHW)
-    named, wanted_N = np.array(kinds, object), np.asarray(shares, np.float32)
+    segmented_NHW, face_NHW = face_NHW, np.zeros_like(alpha_NHW)
+    kind_N, wanted_N = np.array(kinds, object), np.asarray(fractions, np.float32)
     for kind in dict.fromkeys(kinds):
-        places = np.flatnonzero((named == kind) & frames.usable_N)
-        for start in range(0, len(places), BLOCK):
-            rows = places[start : start + BLOCK]
+        indices = np.flatnonzero((kind_N == kind) & frames.usable_N)
+        for start in range(0, len(indices), BLOCK):
+            rows = indices[start : start + BLOCK]
             faces = frames.faces(rows, draws_NK)
             sharp = frames.wide_px[rows, None, None] / np.float32(soft_px)
-            face = _edge(_oval(faces), sharp) if known_NHW is None else known_NHW[rows]
+            face = _edge(_oval(faces), sharp) if segmented_NHW is None else segmented_NHW[rows]
             field = FIELDS[kind]
-            if kind == "background" and known_NHW is not None:
+            if kind == "background" and segmented_NHW is not None:
                 field = _all  # but the face, which is cut out
             levels, limits = field(faces)
             alpha_NHW[rows] = _grown(levels, limits, face, wanted_N[rows], sharp)
@@ -134,22 +132,22 @@ class Frames:
             aside_px = ((nose - self._middle_N2) * self._right_N2).sum(1)
             self.tall_px = below_px / MOUTH_Y
             self.wide_px = np.maximum(eyes_px, LEAST_WIDTH * self.tall_px)
-            found = np.isfinite(points).all((1, 2)) & (eyes_px >= LEAST_EYES * image_px)
-            found &= (points > -image_px).all((1, 2)) & (points < 2 * image_px).all((1, 2))
-            self.usable_N = found & (below_px > 0.4 * eyes_px) & (below_px < 4 * eyes_px)
+            plausible = np.isfinite(points).all((1, 2)) & (eyes_px >= LEAST_EYES * image_px)
+            plausible &= (points > -image_px).all((1, 2)) & (points < 2 * image_px).all((1, 2))
+            self.usable_N = plausible & (below_px > 0.4 * eyes_px) & (below_px < 4 * eyes_px)
         for values in (self._middle_N2, self._right_N2, self._down_N2, self.tall_px, self.wide_px):
             values[~self.usable_N] = 1
         self._eye_N = np.where(self.usable_N, eyes_px / 2 / self.wide_px, 0.5)
         self._turn_N = np.where(self.usable_N, aside_px / self.wide_px, 0)
 
     def faces(self, rows: np.ndarray, draws_NK: np.ndarray) -> Faces:
-        """Every pixel's middle in the own coordinates of some of the faces."""
+        """Every pixel's middle in the coordinates of some of the faces."""
         axis = np.arange(self._px, dtype=np.float32)
         along_N1W = (axis - self._middle_N2[rows, :1])[:, None, :]
         down_NH1 = (axis - self._middle_N2[rows, 1:])[:, :, None]
         x, y = (
-            along_N1W * way_N2[:, :1, None] + down_NH1 * way_N2[:, 1:, None]
-            for way_N2 in (
+            along_N1W * axis_N2[:, :1, None] + down_NH1 * axis_N2[:, 1:, None]
+            for axis_N2 in (
                 self._right_N2[rows] / self.wide_px[rows, None],
                 self._down_N2[rows] / self.tall_px[rows, None],
             )
@@ -167,19 +165,19 @@ def _grown(
     levels_NHW: np.ndarray,
     limits_NHW: np.ndarray,
     face_NHW: np.ndarray,
-    shares_N: np.ndarray,
+    wanted_N: np.ndarray,
     sharp_N11: np.ndarray,
 ) -> np.ndarray:
-    """Soft masks at the levels that hide the wanted shares; every other pixel is looked at."""
+    """Soft masks at the levels that hide the wanted fractions, found by every other pixel."""
     some = (slice(None), slice(None, None, 2), slice(None, None, 2))
     in_face = face_NHW[some] > 0.5
     within = in_face & (limits_NHW[:, ::2, ::2] <= 0)
-    seen = np.where(within, levels_NHW[some], NEVER).reshape(len(in_face), -1)
-    spared_N = shares_N == 0
-    asked_N = np.where(spared_N, AROUND, shares_N)
-    place_N = np.round(asked_N * in_face.sum((1, 2))).astype(int).clip(0, seen.shape[1] - 1)
-    ordered = np.partition(seen, np.unique(place_N), axis=1)
-    level_N11 = np.minimum(ordered[np.arange(len(ordered)), place_N], NEVER / 2)[:, None, None]
+    candidates = np.where(within, levels_NHW[some], NEVER).reshape(len(in_face), -1)
+    spared_N = wanted_N == 0
+    size_N = np.where(spared_N, AROUND, wanted_N) * in_face.sum((1, 2))
+    rank_N = np.round(size_N).astype(int).clip(0, candidates.shape[1] - 1)
+    ordered = np.partition(candidates, np.unique(rank_N), axis=1)
+    level_N11 = np.minimum(ordered[np.arange(len(ordered)), rank_N], NEVER / 2)[:, None, None]
     alpha = _edge(levels_NHW - level_N11, sharp_N11)
     if limits_NHW.size > len(limits_NHW):  # else it ends nowhere
         alpha *= _edge(limits_NHW, sharp_N11)
@@ -189,10 +187,10 @@ def _grown(
 
 
 def _edge(distance: np.ndarray, sharp: np.ndarray) -> np.ndarray:
-    """1 inside, 0 outside, a ramp between."""
-    ramp = distance * -sharp
+    """Soft mask: 1 inside, 0 outside, a ramp between."""
+    ramp: np.ndarray = distance * -sharp
     ramp += np.float32(0.5)
-    return np.clip(ramp, 0, 1, out=ramp)
+    return np.asarray(np.clip(ramp, 0, 1, out=ramp))
 
 
 def _oval(faces: Faces, wider: float = 0.0) -> np.ndarray:
@@ -202,11 +200,11 @@ def _oval(faces: Faces, wider: float = 0.0) -> np.ndarray:
     x *= x
     y *= y
     x += y
-    return np.sqrt(x, out=x) - rx
+    return np.asarray(np.sqrt(x, out=x) - rx)
 
 
 def _medical_mask(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """From the chin upward, highest on the nose."""
+    """A mask from the chin upward, highest on the nose."""
     x, u = faces.x - faces.turn, faces.u
     top = (0.05 + 0.25 * u[0]) * x**2 + (0.1 * u[1] - 0.05) * x
     return top - faces.y, _oval(faces, 0.06)
@@ -219,29 +217,31 @@ def _lenses(faces: Faces, rx: float, ry: float) -> np.ndarray:
     wide, tall = rx * (0.9 + 0.2 * u[1]), ry * (0.85 + 0.3 * u[2])
     across = np.abs(np.abs(faces.x) - faces.eye) / wide
     up = np.abs(faces.y - 0.1 * u[3]) / tall
-    return ((across**power + up**power) ** (1 / power) - 1) * np.minimum(wide, tall)
+    radius = (across**power + up**power) ** (1 / power)
+    return np.asarray((radius - 1) * np.minimum(wide, tall))
 
 
 def _bars(faces: Faces) -> np.ndarray:
     """Distance to the bridge and the temples: a line at the height of the eyes, to the ears."""
     off = np.abs(faces.y - (0.1 * faces.u[3] - 0.1))
-    return np.maximum(off, np.abs(faces.x - 0.35 * faces.turn) - 1.15)
+    return np.asarray(np.maximum(off, np.abs(faces.x - 0.35 * faces.turn) - 1.15))
 
 
 def _sunglasses(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """Both lenses, the bridge and the temples."""
     levels = np.minimum(_lenses(faces, 0.4, 0.28), _bars(faces) - 0.05)
     return levels, _everywhere(faces)
 
 
 def _glasses(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """Rims only; they get thicker."""
+    """The rims of glasses, which get thicker as they grow."""
     lenses = _lenses(faces, 0.43, 0.33)
     levels = np.minimum(np.abs(lenses), np.maximum(_bars(faces), 0.02 - lenses))
     return levels, _everywhere(faces)
 
 
 def _hat(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """From above, with a brim that bends, rounded where the image shows its top."""
+    """A hat from above, with a bent brim, rounded where the image shows its top."""
     x, y, u = faces.x - 0.35 * faces.turn, faces.y, faces.u
     brim = (0.3 * u[0] - 0.1) * x**2 + (0.2 * u[1] - 0.1) * x
     dome = np.sqrt((x / (1.25 + 0.15 * u[2])) ** 2 + (np.minimum(y, 0) / (1.7 + 0.4 * u[3])) ** 2)
@@ -249,7 +249,7 @@ def _hat(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bangs(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """From above, in strands."""
+    """Hair from above, in strands."""
     x, y, u = faces.x - 0.35 * faces.turn, faces.y, faces.u
     ends = sum(
         (0.03 + 0.08 * u[i]) * np.sin((3 + 5 * i + 4 * u[i + 4]) * x + 6.3 * u[i + 8])
@@ -261,7 +261,7 @@ def _bangs(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scarf(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """From below, as wide as the image."""
+    """A scarf from below, as wide as the image."""
     x, u = faces.x, faces.u
     waves = 0.06 * np.sin((2 + 3 * u[0]) * x + 6.3 * u[1]) + (0.3 * u[2] - 0.15) * x
     return waves + 0.1 * u[3] * x**2 - faces.y, _everywhere(faces)
@@ -273,7 +273,7 @@ def _hand(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     angle = np.sign(u[1] - np.float32(0.5)) * (0.2 + 1.2 * u[0])  # 0 comes straight from below
     sin, cos = np.sin(angle), np.cos(angle)
     x, y = faces.x, faces.y - 0.6
-    along = -(x * sin + y * cos)  # grows with the way that the hand goes
+    along = -(x * sin + y * cos)  # grows along the hand
     across = x * cos - y * sin - (0.5 * u[2] - 0.25)
     width = 0.16 + 0.04 * u[3]
     tips = np.zeros_like(x)
@@ -289,15 +289,15 @@ def _blocks(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     levels = np.full_like(faces.x, NEVER)
     for block in range(3):
         v = faces.u[5 * block : 5 * block + 5]
-        beside = np.abs(faces.x - 1.6 * (v[0] - 0.5)) - (0.15 + 0.35 * v[2])
-        above = np.abs(faces.y - (2.2 * v[1] - 0.65)) - (0.15 + 0.35 * v[3])
-        apart = np.where((block == 2) & (v[4] < 0.5), NEVER, 0)
-        levels = np.minimum(levels, np.maximum(beside, above) + apart)
+        across = np.abs(faces.x - 1.6 * (v[0] - 0.5)) - (0.15 + 0.35 * v[2])
+        along = np.abs(faces.y - (2.2 * v[1] - 0.65)) - (0.15 + 0.35 * v[3])
+        left_out = np.where((block == 2) & (v[4] < 0.5), NEVER, 0)
+        levels = np.minimum(levels, np.maximum(across, along) + left_out)
     return levels, _everywhere(faces)
 
 
 def _background(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """All but the face."""
+    """Everything but the face."""
     return np.zeros_like(faces.x), -_oval(faces)
 
 

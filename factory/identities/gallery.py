@@ -1,6 +1,6 @@
 """Exact questions to many unit vectors: is anybody too near, and how near is the nearest?
 
-A fast search answers approximately, within a proven rounding band; what lies inside the band is
+A fast search answers approximately, within a proven error band; cosines inside the band are
 computed again in float64, in a fixed order of summation. So an answer depends on no block size, no
 search, no thread count and no number of shards.
 
@@ -18,13 +18,13 @@ import torch
 from factory.identities.search import LENGTH, Search, grown, pick_search
 
 QUERIES, TILE = 1024, 4096
-"""Queries and gallery vectors compared at once: their cosines stay in a processor's cache."""
+"""Queries and gallery vectors compared at once: their cosines fit in a processor's cache."""
 MAPPED_QUERIES = 8192
 """Queries for which a file is read once: reading costs more than a cache that overflows."""
 PAIRS_AT_ONCE = 1 << 16
 """Pairs whose cosines are computed exactly in one go: 24*D bytes each."""
 NEAR_ROWS = 512
-"""Rows of a block that are compared at once with those before them."""
+"""Rows of a block that are compared at once with the rows before them."""
 
 
 class FixedGallery(Protocol):
@@ -48,20 +48,20 @@ Ranges = tuple[np.ndarray, np.ndarray]
 
 
 def itself(first: int, count: int) -> Ranges:
-    """The ranges of queries that are the gallery's vectors first..first+count-1 themselves."""
+    """Ranges of queries that are the gallery's vectors first..first+count-1 themselves."""
     own = np.arange(first, first + count)
     return own, own + 1
 
 
 class Gallery:
-    """Unit vectors [G, D] in float32, which grow at their end: 4*D bytes each and the search's."""
+    """Unit vectors [G, D] in float32, added at the end: 4*D bytes each and the search's."""
 
     def __init__(self, dim: int, search: Search | None = None) -> None:
         self._search = search or pick_search("auto", dim)
         self._unit_GD = torch.empty(0, dim)
         self._size = 0
         self.num_products = 0
-        """Inner products computed so far, the approximate ones."""
+        """Approximate inner products computed so far."""
 
     def __len__(self) -> int:
         return self._size
@@ -104,15 +104,15 @@ class Gallery:
         stop: int | None = None,
         without: Ranges | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(what `nearest` gives, the first vector with that cosine, int64 [M]; -1 for nobody)."""
+        """The cosines of `nearest`, and the first vector with each, int64 [M]; -1 for nobody."""
         stop = len(self) if stop is None else stop
-        cosines, places = [np.empty(0)], [np.empty(0, np.int64)]
+        cosines, indices = [np.empty(0)], [np.empty(0, np.int64)]
         for part in self._parts(len(unit_MD)):
             ranges = None if without is None else (without[0][part], without[1][part])
-            cosine_M, place_M = self._nearest(unit_MD[part], first, stop, ranges)
+            cosine_M, index_M = self._nearest(unit_MD[part], first, stop, ranges)
             cosines.append(cosine_M)
-            places.append(place_M)
-        return np.concatenate(cosines), np.concatenate(places)
+            indices.append(index_M)
+        return np.concatenate(cosines), np.concatenate(indices)
 
     def _parts(self, count: int) -> Iterator[slice]:
         for start in range(0, count, QUERIES):
@@ -138,8 +138,10 @@ class Gallery:
 
     @torch.inference_mode()
     def near_pairs(self, unit_BD: np.ndarray, max_cosine: float) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, earlier rows) of all pairs within a block whose cosine is at or above
-        `max_cosine`, by row."""
+        """All pairs within a block whose cosine is at or above `max_cosine`, ordered by row.
+
+        They are two arrays: the row of each pair, and the earlier row that it is near to.
+        """
         block = type(self)(unit_BD.shape[1], self._search.fresh())
         block.add(unit_BD)
         band = self._search.band(max_cosine)
@@ -161,17 +163,20 @@ class Gallery:
     def _nearest(
         self, unit_MD: np.ndarray, first: int, stop: int, without: Ranges | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Every tile once for its largest cosine, then again for the few queries whose largest of
-        all it may hold."""
+        """Exact nearest cosines and their indices, by two passes over the tiles.
+
+        The first takes each tile's largest approximate cosine; the second computes exactly where a
+        tile may hold the largest of all.
+        """
         starts, band = range(first, stop, TILE), self._search.band(LENGTH**2)
         top_MK = torch.full((len(unit_MD), len(starts)), -torch.inf)
         for tile, start in enumerate(starts):
             cosine_MT = self._cosines(unit_MD, start, stop)
             _leave_out(cosine_MT, start, without)
             top_MK[:, tile] = cosine_MT.amax(1).float().cpu()
-        best_M, place_M = np.full(len(unit_MD), -np.inf), np.full(len(unit_MD), -1, np.int64)
+        best_M, index_M = np.full(len(unit_MD), -np.inf), np.full(len(unit_MD), -1, np.int64)
         if not len(starts):
-            return np.full(len(unit_MD), -1.0), place_M
+            return np.full(len(unit_MD), -1.0), index_M
         least_M = top_MK.amax(1) - band  # the largest cosine is at least this
         for tile, start in enumerate(starts):
             rows = (top_MK[:, tile] + band >= least_M).nonzero()[:, 0].numpy()
@@ -189,8 +194,8 @@ class Gallery:
             row_R, first_R = np.unique(row_P[order_P], return_index=True)
             exact_R, column_R = exact_P[order_P][first_R], column_P[order_P][first_R]
             nearer = exact_R > best_M[row_R]
-            best_M[row_R[nearer]], place_M[row_R[nearer]] = exact_R[nearer], column_R[nearer]
-        return np.where(place_M < 0, -1.0, best_M), place_M
+            best_M[row_R[nearer]], index_M[row_R[nearer]] = exact_R[nearer], column_R[nearer]
+        return np.where(index_M < 0, -1.0, best_M), index_M
 
     def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
         tile_TD = self.unit_GD[first : min(first + TILE, stop)]
@@ -199,8 +204,11 @@ class Gallery:
 
 
 class MappedGallery(Gallery):
-    """Rows first..stop-1 of a .npy file of unit vectors [R, D], float32 or float16, read tile by
-    tile: no memory but the pages the system keeps. Cosines are exact for the stored values."""
+    """Rows first..stop-1 of a .npy file of unit vectors [R, D], float32 or float16.
+
+    It is read tile by tile, so it takes no memory but the pages that the system caches. Cosines are
+    exact for the stored values.
+    """
 
     def __init__(
         self, path: str, first: int = 0, stop: int | None = None, search: Search | None = None
@@ -234,12 +242,12 @@ def exact_cosines(
     a_MD: np.ndarray, row_P: np.ndarray, b_GD: np.ndarray, column_P: np.ndarray
 ) -> np.ndarray:
     """Inner products of pairs in float64, each in the same order of summation: [P]."""
-    found_P = np.empty(len(row_P))
+    cosine_P = np.empty(len(row_P))
     for start in range(0, len(row_P), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
         a_PD = a_MD[row_P[part]].astype(np.float64)
-        found_P[part] = (a_PD * b_GD[column_P[part]]).sum(1)
-    return found_P
+        cosine_P[part] = (a_PD * b_GD[column_P[part]]).sum(1)
+    return cosine_P
 
 
 def _pairs(mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -248,7 +256,7 @@ def _pairs(mask: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _leave_out(cosine_MT: torch.Tensor, start: int, without: Ranges | None) -> None:
-    """Put -2 where a query meets a vector that does not count; the tile begins at `start`."""
+    """Write -2 where a query meets a vector that does not count; the tile begins at `start`."""
     if without is None:
         return
     first_M, stop_M = without[0] - start, without[1] - start
@@ -257,5 +265,5 @@ def _leave_out(cosine_MT: torch.Tensor, start: int, without: Ranges | None) -> N
         column_T = np.arange(cosine_MT.shape[1])
         out_RT = (column_T >= first_M[rows, None]) & (column_T < stop_M[rows, None])
         row_P, column_P = out_RT.nonzero()
-        where = (torch.from_numpy(rows[row_P]), torch.from_numpy(column_P))
-        cosine_MT[tuple(index.to(cosine_MT.device) for index in where)] = -2.0
+        left_out = (torch.from_numpy(rows[row_P]), torch.from_numpy(column_P))
+        cosine_MT[tuple(index.to(cosine_MT.device) for index in left_out)] = -2.0

@@ -20,7 +20,7 @@ ROWS = 1 << 16
 """Rows checked at once."""
 
 OpenGalleries = Callable[[Config], Sequence[FixedGallery]]
-"""Opens what identities.gallery names: here, or over the actors of a cluster."""
+"""Opens what identities.gallery names, in this process or over the actors of a cluster."""
 
 
 def open_here(config: Config) -> list[FixedGallery]:
@@ -42,8 +42,11 @@ def gallery_files(config: Config) -> list[Path]:
 
 
 def check_galleries(config: Config, dim: int, recognizer_sha256: str) -> str | None:
-    """Digest of all files together; raises PlanError unless each holds unit vectors [R, dim] by
-    this recognizer, which the .json beside it says."""
+    """Digest of all files together, None without any.
+
+    Raises PlanError unless each holds unit vectors [R, dim] of this recognizer, which the .json of
+    the same name states.
+    """
     digest = hashlib.sha256()
     for file in gallery_files(config):
         unit_RD = _mapped(file)
@@ -69,10 +72,10 @@ def check_galleries(config: Config, dim: int, recognizer_sha256: str) -> str | N
 
 
 def write_gallery(path: str, parts: Iterable[np.ndarray], recognizer_sha256: str) -> int:
-    """Write unit vectors [B, D] part by part as one float16 .npy, whole or not at all, with the
-    .json that names their recognizer; returns how many.
+    """Write unit vectors [B, D] part by part as one float16 .npy; returns how many.
 
-    Raises PlanError for a file that is there already.
+    The file appears whole or not at all, with a .json that names the recognizer. Raises PlanError
+    for a file that exists already.
     """
     file = Path(path)
     if file.exists():
@@ -93,7 +96,7 @@ def write_gallery(path: str, parts: Iterable[np.ndarray], recognizer_sha256: str
 
 
 def _header(num_rows: int, dim: int) -> bytes:
-    """The head of a .npy of float16 [num_rows, dim], always of the same size."""
+    """The header of a .npy of float16 [num_rows, dim], always of the same size."""
     shape = f"({num_rows}, {dim})"
     text = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}"
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"

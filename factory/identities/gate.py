@@ -25,19 +25,21 @@ from factory.identities.search import Search
 
 BLOCK = 4096
 AHEAD = 3
-"""Further proposals of a row in conflict that files are asked about at once."""
+"""Further proposals of a row in conflict that galleries in files check at once."""
 
 
 @dataclass(frozen=True)
 class Admission:
-    """Accepted vectors [N, D], the attempts each took, and exact nearest cosines [N] to real people
-    and to others, those of earlier releases among them."""
+    """Who was admitted, and how near everybody else is."""
 
     unit_ND: np.ndarray
     attempts: list[int]
+    """Proposals refused before each."""
     nearest_real: np.ndarray
+    """Exact largest cosine to real people, [N]."""
     nearest_other: np.ndarray
-    nearest_place: np.ndarray
+    """Exact largest cosine to others, identities of earlier releases among them, [N]."""
+    nearest_index: np.ndarray
     """Which of the accepted is nearest to each, int64 [N]; -1 for one alone."""
     num_products: int
     """Inner products that the gate itself took, without the certificate."""
@@ -59,7 +61,7 @@ def admit(
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
 
     Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
-    identity of an earlier release. With `groups` the shares of the quotas hold in every beginning
+    identity of an earlier release. With `groups` the fractions of the quotas hold in every prefix
     of a roster that is drawn, and in the whole of one that is taken from a pool. Draws are numbered
     after earlier identities, so that a release does not propose the people it extends again.
     """
@@ -120,14 +122,14 @@ class Gate:
             unit_BD[rows] = draw(rows)
 
         conflicts = self._conflicts(unit_BD)
-        asked = self._asked_ahead(draw, identities, attempts, max_attempts, sorted(conflicts))
+        decided = self._decide_ahead(draw, identities, attempts, max_attempts, sorted(conflicts))
 
         def again(row: int) -> np.ndarray:
             """The next proposal for a row that is far from everybody before the block."""
             while True:
                 attempts[row] += 1
                 unit_1D = draw(np.array([row]))
-                unfit = asked.pop((row, int(attempts[row])), None)
+                unfit = decided.pop((row, int(attempts[row])), None)
                 if unfit is None:
                     unfit = bool(self._unfit(identities[[row]], unit_1D)[0])
                 if not unfit:
@@ -149,9 +151,9 @@ class Gate:
             check_unit(part_BD, pool.name)
             far = np.flatnonzero(~self._too_near(part_BD))
             rows = far[self._taken(part_BD[far], room_G)]
-            places = start + rows
-            self._accept(part_BD[rows], np.diff(np.concatenate([[used - 1], places])) - 1)
-            used = int(places[-1]) + 1 if len(places) else used
+            indices = start + rows
+            self._accept(part_BD[rows], np.diff(np.concatenate([[used - 1], indices])) - 1)
+            used = int(indices[-1]) + 1 if len(indices) else used
             if len(self._attempts) == num_identities:
                 return
         raise PlanError(
@@ -159,20 +161,20 @@ class Gate:
         )
 
     def certified(self) -> Admission:
-        """Who was admitted, after an exact pass over all pairs."""
+        """Everybody admitted, certified by an exact pass over all pairs."""
         gate_products = self.num_products
         unit_ND = self._gallery.unit_GD[self._num_before :]
-        real, other, place = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)]
+        real, other, index = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)]
         for start in range(0, len(unit_ND), BLOCK):
             part = unit_ND[start : start + BLOCK]
             own = itself(self._num_before + start, len(part))
             real.append(nearest_of(part, self._gallery, self._num_real, self._further))
-            cosine_B, place_B = self._gallery.who_is_nearest(
+            cosine_B, index_B = self._gallery.who_is_nearest(
                 part, first=self._num_before, without=own
             )
             earlier_B = self._gallery.nearest(part, first=self._num_real, stop=self._num_before)
             other.append(np.maximum(cosine_B, earlier_B))
-            place.append(np.maximum(place_B - self._num_before, -1))
+            index.append(np.maximum(index_B - self._num_before, -1))
         real_N, other_N = np.concatenate(real), np.concatenate(other)
         worst = max(real_N.max(initial=-1.0), other_N.max(initial=-1.0))
         assert worst < self._max_cosine, "the gate admitted somebody too near"  # the certificate
@@ -181,13 +183,12 @@ class Gate:
             self._attempts,
             _six_decimals(real_N),
             _six_decimals(other_N),
-            np.concatenate(place),
+            np.concatenate(index),
             gate_products,
         )
 
     def _unfit(self, identities_M: np.ndarray, unit_MD: np.ndarray) -> np.ndarray:
-        """Whether a candidate is of another group than is wanted, or too near to somebody who is
-        there already: bool [M]."""
+        """Whether each candidate is too near to somebody, or of another group than wanted."""
         unfit_M = np.zeros(len(unit_MD), bool)
         if self._groups:
             unfit_M = self._groups.predict(unit_MD) != self._groups.wanted(identities_M)
@@ -196,7 +197,7 @@ class Gate:
         return unfit_M
 
     def _too_near(self, unit_MD: np.ndarray) -> np.ndarray:
-        """Whether a candidate is too near to anybody who is there already: bool [M]."""
+        """Whether each candidate is too near to anybody in the galleries: bool [M]."""
         near_M = self._gallery.too_near(unit_MD, self._max_cosine)
         for part in self._further:
             open_M = np.flatnonzero(~near_M)
@@ -204,7 +205,7 @@ class Gate:
                 near_M[open_M] = part.too_near(unit_MD[open_M], self._max_cosine)
         return near_M
 
-    def _asked_ahead(
+    def _decide_ahead(
         self,
         draw: Callable[[np.ndarray], np.ndarray],
         identities: np.ndarray,
@@ -212,22 +213,25 @@ class Gate:
         max_attempts: int,
         rows: list[int],
     ) -> dict[tuple[int, int], bool]:
-        """Whether the next proposals of rows that will likely be drawn again are unfit, by (row,
-        attempt): a gallery in files is read once for all of them, not once for each."""
+        """Whether the next proposals of rows that will likely be redrawn are unfit.
+
+        The keys are (row, attempt). So a gallery in files is read once for all of them, not once
+        for each.
+        """
         if not self._further or not rows:
             return {}
-        asked: dict[tuple[int, int], bool] = {}
+        decided: dict[tuple[int, int], bool] = {}
         before = attempts.copy()
         for ahead in range(1, AHEAD + 1):
             attempts[rows] = before[rows] + ahead
             if attempts[rows].max() >= max_attempts:
                 break
-            places = np.array(rows)
-            unfit = self._unfit(identities[places], draw(places))
+            row_R = np.array(rows)
+            unfit = self._unfit(identities[row_R], draw(row_R))
             tried = [(row, int(before[row]) + ahead) for row in rows]
-            asked |= dict(zip(tried, unfit.tolist(), strict=True))
+            decided |= dict(zip(tried, unfit.tolist(), strict=True))
         attempts[:] = before
-        return asked
+        return decided
 
     def _settle(
         self,
@@ -235,7 +239,7 @@ class Gate:
         earlier: dict[int, list[int]],
         again: Callable[[int], np.ndarray],
     ) -> None:
-        """Go through a block in order; a row too near to an earlier one is drawn anew, in place."""
+        """Go through a block in order; a row too near to an earlier one is redrawn, in place."""
         changed: list[int] = []
         for row in range(len(unit_BD)):
             was_near = any(i not in changed for i in earlier.get(row, ()))
@@ -248,7 +252,7 @@ class Gate:
             changed.append(row)
 
     def _taken(self, unit_BD: np.ndarray, room_G: np.ndarray) -> np.ndarray:
-        """Rows that are far from every earlier row taken, while their group has room."""
+        """Rows to take: far from every earlier row taken, and their group has room."""
         earlier = self._conflicts(unit_BD)
         group_B = self._groups.predict(unit_BD) if self._groups else np.zeros(len(unit_BD), int)
         taken: dict[int, bool] = {}
@@ -279,22 +283,22 @@ def nearest_of(
     unit_MD: np.ndarray, gallery: Gallery, num_real: int, further: Sequence[FixedGallery]
 ) -> np.ndarray:
     """Largest cosine to a real person: the gallery's first `num_real`, or one of the others."""
-    found = [gallery.nearest(unit_MD, stop=num_real), *(part.nearest(unit_MD) for part in further)]
-    return np.asarray(np.max(found, axis=0))
+    parts = [gallery.nearest(unit_MD, stop=num_real), *(part.nearest(unit_MD) for part in further)]
+    return np.asarray(np.max(parts, axis=0))
 
 
 def _six_decimals(cosine_N: np.ndarray) -> np.ndarray:
-    """Cut off, not rounded: what is below the gate must not be written as the gate itself."""
+    """Cosines cut off, not rounded: one below the gate must not be written as the gate itself."""
     return np.asarray((np.floor(cosine_N * 1e6) / 1e6).round(6))
 
 
-def check_unit(unit_ND: np.ndarray, what: str) -> None:
+def check_unit(unit_ND: np.ndarray, name: str) -> None:
     """Raise PlanError unless all rows are finite and of unit length within 1e-3."""
     norms = np.linalg.norm(unit_ND.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.abs(norms - 1) < 1e-3))  # NaN is bad too
     if len(bad):
         raise PlanError(
-            f"identities: row {bad[0]} of the {what} has length {norms[bad[0]]:.4f}; want 1"
+            f"identities: row {bad[0]} of the {name} has length {norms[bad[0]]:.4f}; want 1"
         )
 
 

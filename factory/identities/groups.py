@@ -1,4 +1,4 @@
-"""Groups of people: learned from labels of real ones, asked for in shares (identities.quotas).
+"""Groups of people: learned from labels of real ones, planned by identities.quotas.
 
 A group is read off an embedding by least squares on one-hot labels of real class centres, because
 it must be known before anybody is drawn. How often that is right is measured on people left out.
@@ -19,13 +19,13 @@ from factory.sources import FaceSource
 from factory.sources.base import iterate_faces
 
 RIDGE = 1e-2
-"""Share of the mean squared singular value that is added to each, so that few people suffice."""
+"""Fraction of the mean squared singular value added to each, so that few people suffice."""
 PIXELS_MEAN = 127.5
 """An .onnx classifier gets (RGB - 127.5) / 127.5, [1, 3, S, S], and gives a score a class."""
 
 
 class Groups:
-    """A linear classifier of unit vectors [N, D], and the shares that are wanted."""
+    """A linear classifier of unit vectors [N, D], and the fraction of each group that is wanted."""
 
     def __init__(self, unit_ND: np.ndarray, labels: list[str], quotas: dict[str, float]) -> None:
         self.names = sorted(set(labels))
@@ -40,7 +40,7 @@ class Groups:
         self._mean_D = unit_ND.astype(np.float64).mean(0)
         self._weight_GD = _fit(unit_ND - self._mean_D, wanted_N, len(self.names))
         self._prior_G = np.bincount(wanted_N) / len(wanted_N)
-        self._shares_G = np.array([quotas.get(name, 0.0) for name in self.names])
+        self._fractions_G = np.array([quotas.get(name, 0.0) for name in self.names])
         self._given_G, self._order = np.zeros(len(self.names)), list[int]()
 
     def predict(self, unit_MD: np.ndarray) -> np.ndarray:
@@ -55,21 +55,24 @@ class Groups:
         return np.bincount(wanted, minlength=len(self.names))
 
     def wanted(self, identities_M: np.ndarray) -> np.ndarray:
-        """Group number that the quotas give each identity, int64 [M]: that of the group furthest
-        behind its share, so every beginning of a roster is within two identities of the shares."""
+        """Group number that the quotas give each identity, int64 [M].
+
+        It is that of the group furthest behind its fraction, so every prefix of a roster is within
+        two identities of the fractions.
+        """
         while len(self._order) <= identities_M.max(initial=-1):
-            behind_G = self._shares_G * (len(self._order) + 1) - self._given_G
+            behind_G = self._fractions_G * (len(self._order) + 1) - self._given_G
             self._order.append(int(behind_G.argmax()))
             self._given_G[self._order[-1]] += 1
         return np.array([self._order[i] for i in identities_M], np.int64)
 
 
-def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
-    """Group of people of the source by name, from a CSV or by an .onnx classifier.
+def read_labels(config: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
+    """Groups of the source's people by name, from a CSV or by an .onnx classifier.
 
-    Raises PlanError for a file without the column, or one that knows nobody of the source.
+    Raises PlanError for a file without the column, or with too few people of the source.
     """
-    path = Path(str(asked.attributes))
+    path = Path(str(config.attributes))
     if not path.is_file():
         raise PlanError(f"identities.attributes: no such file {str(path)!r}; want .csv or .onnx")
     if path.suffix == ".onnx":
@@ -81,12 +84,12 @@ def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
     else:
         rows = csv.DictReader(lines)
         columns = list(rows.fieldnames or [])
-        if len(columns) < 2 or asked.attribute not in columns[1:]:
+        if len(columns) < 2 or config.attribute not in columns[1:]:
             raise PlanError(
-                f"identities.attribute: {path} has no column {asked.attribute!r}; want one of "
+                f"identities.attribute: {path} has no column {config.attribute!r}; want one of "
                 f"{', '.join(columns[1:])}"
             )
-        named = {row[columns[0]]: row[asked.attribute] for row in rows}
+        named = {row[columns[0]]: row[config.attribute] for row in rows}
     labels = {name: named[name] for name in source.names if named.get(name)}
     if len(set(labels.values())) < 2:
         raise PlanError(
@@ -98,7 +101,7 @@ def read_labels(asked: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
 
 
 def _classified(path: Path, source: FaceSource) -> dict[str, str]:
-    """The commonest class of everybody's images, as its number."""
+    """The most frequent class of each person's images, as a number."""
     import cv2
 
     session = open_classifier(path)
@@ -110,11 +113,13 @@ def _classified(path: Path, source: FaceSource) -> dict[str, str]:
         x_1CHW = ((image.astype(np.float32) - PIXELS_MEAN) / PIXELS_MEAN).transpose(2, 0, 1)[None]
         scores = session.run(None, {entry.name: x_1CHW})[0]
         votes.setdefault(face.label, []).append(int(np.asarray(scores).ravel().argmax()))
-    return {source.names[label]: str(np.bincount(seen).argmax()) for label, seen in votes.items()}
+    return {
+        source.names[label]: str(np.bincount(classes).argmax()) for label, classes in votes.items()
+    }
 
 
 def open_classifier(path: Path) -> Any:
-    """A session of one thread (threads decide bits); raises PlanError for a file that is none."""
+    """A session of one thread (threads decide bits); raises PlanError for any other file."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -140,7 +145,7 @@ def open_classifier(path: Path) -> Any:
 
 
 def _fit(centred_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.ndarray:
-    """Ridge regression of one-hot labels less their mean: weights [G, D]."""
+    """Ridge regression of one-hot labels minus their mean: weights [G, D]."""
     target_NG = np.eye(num_groups)[wanted_N]
     target_NG -= target_NG.mean(0)
     with threadpool_limits(1):  # because BLAS sums in another order with more threads
@@ -151,7 +156,7 @@ def _fit(centred_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.nd
 
 
 def _left_out_accuracy(unit_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> float:
-    """Share of people whose group is right when it is learned from four fifths without them."""
+    """Fraction of people whose group is right when learned from the four fifths without them."""
     right = 0
     for fold in range(5):
         out_N = np.arange(len(wanted_N)) % 5 == fold
@@ -160,6 +165,6 @@ def _left_out_accuracy(unit_ND: np.ndarray, wanted_N: np.ndarray, num_groups: in
         mean_D = unit_ND[~out_N].astype(np.float64).mean(0)
         weight_GD = _fit(unit_ND[~out_N] - mean_D, wanted_N[~out_N], num_groups)
         prior_G = np.bincount(wanted_N[~out_N], minlength=num_groups) / (~out_N).sum()
-        found = ((unit_ND[out_N] - mean_D) @ weight_GD.T + prior_G).argmax(1)
-        right += int((found == wanted_N[out_N]).sum())
+        predicted = ((unit_ND[out_N] - mean_D) @ weight_GD.T + prior_G).argmax(1)
+        right += int((predicted == wanted_N[out_N]).sum())
     return right / len(wanted_N)

@@ -1,10 +1,11 @@
-"""Spread people over the sphere: proposals whose nearest neighbours are as far as they can be, on
-the manifold of real faces (after HyperFace, Shahreza & Marcel 2025; METHODS 5).
+"""Proposals spread over the sphere: nearest neighbors as far as possible (METHODS 5).
 
-HyperFace compares all with all at every step. Here a point sees its nearest neighbours only, found
-by FAISS once a round: n points cost n^2*D products a round and n*K*D a step, and no n x n matrix.
+They stay on the manifold of real faces, after HyperFace (Shahreza & Marcel 2025). HyperFace
+compares all with all at every step. Here a point is pushed by its nearest neighbors only, which
+FAISS finds once a round: n points cost n^2*D products a round and n*K*D a step, without any n x n
+matrix.
 
-Shapes: N points, R real people, K neighbours, B points at once, D embedding.
+Shapes: N points, R real people, K neighbors, B points at once, D embedding.
 """
 
 from __future__ import annotations
@@ -22,47 +23,49 @@ ROWS = 2048
 
 @dataclass(frozen=True)
 class Packing:
-    """How points are moved: `rounds` times, `steps` each between two looks at who is near."""
+    """How points are moved: in `rounds` of `steps`, the neighbors searched anew each round."""
 
     rounds: int = 20
     steps: int = 5
-    num_neighbours: int = 16
+    num_neighbors: int = 16
     sharpness: float = 30.0
-    """Of the softmax over neighbours' cosines: large ones push from the nearest alone."""
+    """Factor of neighbors' cosines in their softmax: a large one pushes from the nearest alone."""
     step_size: float = 0.05
-    """Radians a step at first; it falls to 0 over the rounds."""
+    """Radians of a step in the first round; it falls to 0 over the rounds."""
     pull: float = 0.1
-    """Toward the nearest real person, as a share of the push from the neighbours."""
+    """Pull toward the nearest real person, as a fraction of the push from the neighbors."""
 
 
 def pack(
     start_ND: np.ndarray,
     real_RD: np.ndarray,
     max_cosine: float,
-    how: Packing,
+    settings: Packing,
 ) -> np.ndarray:
-    """Unit vectors [N, D], float32, moved apart from `start_ND` within its span; those nearer than
-    `max_cosine` to a real person are pushed from it instead of pulled."""
+    """Unit vectors [N, D], float32, moved apart from `start_ND` within its span.
+
+    Those nearer than `max_cosine` to a real person are pushed from it instead of pulled.
+    """
     import faiss
 
     real = torch.from_numpy(np.ascontiguousarray(real_RD, np.float32))
     x_ND = torch.from_numpy(np.ascontiguousarray(start_ND, np.float32)).clone()
     span_DS = _span(x_ND)
-    num_neighbours = min(how.num_neighbours, len(x_ND) - 1)
-    if num_neighbours < 1:
+    num_neighbors = min(settings.num_neighbors, len(x_ND) - 1)
+    if num_neighbors < 1:
         return x_ND.numpy()
     inner = faiss.METRIC_INNER_PRODUCT
-    for turn in range(how.rounds):
+    for turn in range(settings.rounds):
         points = x_ND.numpy()
-        _, near_NK = faiss.knn(points, points, num_neighbours + 1, metric=inner)
+        _, near_NK = faiss.knn(points, points, num_neighbors + 1, metric=inner)
         others_NK = torch.from_numpy(_without_self(near_NK))
         _, real_N1 = faiss.knn(points, real.numpy(), 1, metric=inner)
         nearest_ND = real[torch.from_numpy(real_N1[:, 0])]
-        size = how.step_size * (1 - turn / how.rounds)
-        for _ in range(how.steps):
+        size = settings.step_size * (1 - turn / settings.rounds)
+        for _ in range(settings.steps):
             x_ND = torch.cat(
                 [
-                    _moved(x_ND, part, others_NK, nearest_ND, max_cosine, size, how)
+                    _moved(x_ND, part, others_NK, nearest_ND, max_cosine, size, settings)
                     for part in torch.arange(len(x_ND)).split(ROWS)
                 ]
             )
@@ -77,22 +80,22 @@ def _moved(
     nearest_ND: torch.Tensor,
     max_cosine: float,
     size: float,
-    how: Packing,
+    settings: Packing,
 ) -> torch.Tensor:
     """The points of a part, turned by at most `size` radians on the sphere."""
     x_BD, real_BD = x_ND[part_B], nearest_ND[part_B]
     near_BKD = x_ND[near_NK[part_B]]
-    weight_BK = (how.sharpness * (near_BKD @ x_BD.unsqueeze(2)).squeeze(2)).softmax(1)
+    weight_BK = (settings.sharpness * (near_BKD @ x_BD.unsqueeze(2)).squeeze(2)).softmax(1)
     push_BD = (weight_BK.unsqueeze(1) @ near_BKD).squeeze(1)
     is_near_B1 = (x_BD * real_BD).sum(1, keepdim=True) >= max_cosine - size
-    push_BD = push_BD + torch.where(is_near_B1, 1.0, -how.pull) * real_BD
+    push_BD = push_BD + torch.where(is_near_B1, 1.0, -settings.pull) * real_BD
     push_BD = push_BD - (push_BD * x_BD).sum(1, keepdim=True) * x_BD  # along the sphere
     moved_BD: torch.Tensor = F.normalize(x_BD - math.tan(size) * F.normalize(push_BD))
     return moved_BD
 
 
 def _span(x_ND: torch.Tensor) -> torch.Tensor:
-    """Orthonormal basis [D, S] of what the points span, up to the rounding of float32."""
+    """Orthonormal basis [D, S] of the points' span, up to the rounding of float32."""
     square_DD = x_ND.double().T @ x_ND.double() / len(x_ND)
     length_D, basis_DD = torch.linalg.eigh(square_DD)
     span_DS: torch.Tensor = basis_DD[:, length_D > 1e-9].float()
@@ -100,31 +103,37 @@ def _span(x_ND: torch.Tensor) -> torch.Tensor:
 
 
 def _without_self(near_NK: np.ndarray) -> np.ndarray:
-    """Neighbours [N, K] of K+1 found, without the point itself (or without the last, where a double
-    stands in its place)."""
+    """Neighbors [N, K] out of K+1, without the point itself.
+
+    Where a duplicate stands in the point's place the last one is dropped.
+    """
     is_self = near_NK == np.arange(len(near_NK))[:, None]
     is_self[~is_self.any(1), -1] = True
     return np.asarray(near_NK[~is_self].reshape(len(near_NK), -1))
 
 
 def smallest_possible_cosine(num_points: int, dim: int) -> float:
-    """A bound no packing beats. For at most dim+1 points it is the simplex's -1/(n-1), which is
-    reached; for more 0 (Rankin 1955), which is reached up to 2*dim; for many the cap-area bound:
-    caps of half the smallest angle round each point are disjoint, so num_points times the share of
-    such a cap is at most 1."""
+    """A lower bound on the largest cosine between `num_points` unit vectors.
+
+    For at most dim+1 points it is the simplex's -1/(n-1), which is reached; for more 0 (Rankin
+    1955), which is reached up to 2*dim; for many the cap-area bound: caps of half the smallest
+    angle round each point are disjoint, so num_points times the area fraction of one is at most 1.
+    """
     if num_points <= dim + 1:
         return -1.0 / max(num_points - 1, 1)
     angle = np.linspace(0.0, math.pi, 20_001)
     logarithm = (dim - 2) * np.log(np.maximum(np.sin(angle), 1e-300))
     density = np.exp(logarithm - logarithm.max())
-    share = np.cumsum(density) / density.sum()
-    half = angle[np.searchsorted(share, 1.0 / num_points)]
+    fraction = np.cumsum(density) / density.sum()
+    half = angle[np.searchsorted(fraction, 1.0 / num_points)]
     return max(0.0, math.cos(2 * half))
 
 
 def nearest_of_random(num_points: int, dim: int, num_probes: int = 100) -> np.ndarray:
-    """Largest cosine of each of some points to `num_points` uniform directions, float64
-    [num_probes]: what no care at all gives. A cosine is z / sqrt(z^2 + chi^2 of dim-1)."""
+    """Largest cosines of probes to `num_points` uniform directions, float64 [num_probes].
+
+    It is the baseline without any packing. A cosine is z / sqrt(z^2 + chi^2 of dim-1).
+    """
     rng = np.random.default_rng(0)
     largest = np.empty(num_probes)
     for probe in range(num_probes):

@@ -16,8 +16,10 @@ ROWS = 128
 
 
 class Proposal(Protocol):
-    """A generative source of candidates: the same vector for the same (identity, attempt), whenever
-    and beside whomever it is asked."""
+    """A generative source of candidates.
+
+    The vector of an (identity, attempt) is always the same, in whichever batch it is drawn.
+    """
 
     name: str
 
@@ -28,15 +30,17 @@ class Proposal(Protocol):
 
 @dataclass(frozen=True)
 class Pool:
-    """A finite source of candidates: unit vectors [K, D] that are used in order, each once, such as
-    the recognizer's virtual prototypes (VIGFace)."""
+    """A finite source of candidates: unit vectors [K, D] that are used in order, each once.
+
+    The recognizer's virtual prototypes are one (VIGFace).
+    """
 
     name: str
     unit_KD: np.ndarray
 
 
 class PcaProposal:
-    """A normal law in the PCA space of real class centres (Vec2Face, Arc2Face)."""
+    """A normal distribution in the PCA space of real class centers (Vec2Face, Arc2Face)."""
 
     name = "pca"
 
@@ -52,9 +56,9 @@ class PcaProposal:
             _, singular, basis_ND = np.linalg.svd(centres - self._mean_D, full_matrices=False)
         peaks_N = np.abs(basis_ND).argmax(1)
         basis_ND *= np.sign(basis_ND[np.arange(len(basis_ND)), peaks_N])[:, None]
-        keep = min(num_dims, len(centres) - 1, centres.shape[1])
-        spread_K = singular[:keep] / np.sqrt(len(centres) - 1)
-        self._basis_KD = basis_ND[:keep] * spread_K[:, None]
+        num_kept = min(num_dims, len(centres) - 1, centres.shape[1])
+        spread_K = singular[:num_kept] / np.sqrt(len(centres) - 1)
+        self._basis_KD = basis_ND[:num_kept] * spread_K[:, None]
         self._seed = seed
 
     def draw(self, identities_M: np.ndarray, attempts_M: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Who is in a release: virtual people through the gate, and real ones the user may augment."""
+"""Who is in a release: virtual people through the gate, and people of the source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.recognition.embed import Recognizer
 from factory.records import Identity
 from factory.sources import FaceSource, open_source
-from factory.sources.base import SourceFace, check_everybody_seen, iterate_faces
+from factory.sources.base import SourceFace, check_all_readable, iterate_faces
 from factory.sources.webdataset import release_of
 from factory.store.parquet import to_parquet
 from factory.training.distributed import pick_device
@@ -67,17 +67,18 @@ def build_roster(
     further: Sequence[FixedGallery] = (),
     unit_earlier_ED: np.ndarray | None = None,
 ) -> Roster:
-    """Virtual identities first, then real ones with plan.fill_to; or those of the source who are
-    edited; labels are row numbers.
+    """The roster of a config; labels are row numbers.
 
-    The gate's gallery holds the recognizer's real prototypes, the source's class centres and the
-    `further` real people; identities of earlier releases are others, as those of this one are.
+    Virtual identities come first, then real ones with plan.fill_to; with release.method=edit it
+    holds the people of the source who are edited. The gate's gallery holds the recognizer's real
+    prototypes, the source's class centers and the `further` real people; identities of earlier
+    releases count as others, as those of this one do.
     """
     centres_ND, keys = class_centres(recognizer, source, config.source.max_corrupt_fraction)
     if config.release.method == "edit":
-        nobody = Roster([], np.empty((0, recognizer.dim), np.float32))
+        empty = Roster([], np.empty((0, recognizer.dim), np.float32))
         edited = _edited(config, keys)
-        return _with_source(nobody, edited, recognizer, source, centres_ND)
+        return _with_source(empty, edited, recognizer, source, centres_ND)
     real_ND = np.concatenate([recognizer.unit_real, centres_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centres_ND)
@@ -91,7 +92,7 @@ def build_roster(
         unit_earlier_ED=unit_earlier_ED,
         groups=groups if config.identities.quotas else None,
     )
-    named = [groups.names[g] for g in groups.predict(admitted.unit_ND)] if groups else None
+    group_names = [groups.names[g] for g in groups.predict(admitted.unit_ND)] if groups else None
     identities = [
         Identity(
             index=index,
@@ -100,17 +101,18 @@ def build_roster(
             attempt=admitted.attempts[index],
             nearest_real_cosine=float(admitted.nearest_real[index]),
             nearest_other_cosine=float(admitted.nearest_other[index]),
-            nearest_other=int(admitted.nearest_place[index]),
+            nearest_other=int(admitted.nearest_index[index]),
             num_shots=config.plan.images_per_identity,
-            group=named[index] if named else "",
+            group=group_names[index] if group_names else "",
         )
         for index in range(config.identities.num_virtual)
     ]
     virtual = Roster(identities, admitted.unit_ND)
     if not config.plan.fill_to:
         return virtual
-    known = None if config.release.method == "lora" else _prototypes(recognizer, source)
-    unit_SD = centres_ND if known is None else recognizer.unit_real[known]
+    unit_SD = centres_ND
+    if config.release.method != "lora":
+        unit_SD = recognizer.unit_real[_prototypes(recognizer, source)]
     short = _short(config.plan.fill_to, keys)
     if not short and not virtual.identities:
         raise PlanError(
@@ -121,7 +123,7 @@ def build_roster(
 
 
 def open_recognizer(config: Config) -> Recognizer:
-    """The conditioning recognizer, with the planned number of threads (they decide bits)."""
+    """Load the conditioning recognizer, with the planned number of threads (they decide bits)."""
     import torch
 
     torch.set_num_threads(config.plan.num_threads)
@@ -131,14 +133,14 @@ def open_recognizer(config: Config) -> Recognizer:
 def class_centres(
     recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
 ) -> tuple[np.ndarray, list[list[str]]]:
-    """(unit mean embedding of every identity [N, D], keys of its readable images), in one pass."""
+    """Unit mean embeddings of all identities [N, D] and keys of their images, in one pass."""
     sums = np.zeros((len(source.names), recognizer.dim))
     keys: list[list[str]] = [[] for _ in source.names]
     for unit_BD, faces in embedded(recognizer, source, max_corrupt_fraction):
         np.add.at(sums, [face.label for face in faces], unit_BD)
         for face in faces:
             keys[face.label].append(face.key)
-    check_everybody_seen(source, np.array([label for label, own in enumerate(keys) if own]))
+    check_all_readable(source, np.array([label for label, own in enumerate(keys) if own]))
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / norms).astype(np.float32), keys
 
@@ -146,7 +148,7 @@ def class_centres(
 def embedded(
     recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
 ) -> Iterator[tuple[np.ndarray, list[SourceFace]]]:
-    """(unit embeddings [B, D], faces) of all readable faces of a source, in order."""
+    """All readable faces of a source in order, as batches of (unit embeddings [B, D], faces)."""
     faces = iterate_faces(source, max_corrupt_fraction, [])
     while batch := list(itertools.islice(faces, BATCH)):
         images = np.stack([face.image_HWC for face in batch])
@@ -165,14 +167,16 @@ def inquiry_source(config: Config) -> FaceSource:
 
 
 def learn_groups(config: Config, source: FaceSource, centres_ND: np.ndarray) -> Groups | None:
-    """A classifier of the space, from the class centres of everybody in the source; None where no
-    identities.attributes are given."""
+    """A classifier of groups, learned from the class centers of the source's people.
+
+    None where no identities.attributes are given.
+    """
     if not config.identities.attributes:
         return None
     labels = read_labels(config.identities, source)
-    known = [place for place, name in enumerate(source.names) if name in labels]
-    named = [labels[source.names[place]] for place in known]
-    return Groups(centres_ND[known], named, config.identities.quotas)
+    labeled = [index for index, name in enumerate(source.names) if name in labels]
+    groups = [labels[source.names[index]] for index in labeled]
+    return Groups(centres_ND[labeled], groups, config.identities.quotas)
 
 
 def _proposal(
@@ -183,20 +187,21 @@ def _proposal(
     max_cosine: float,
     num_earlier: int,
 ) -> Proposal | Pool:
-    if config.identities.proposal == "prototypes":
+    identities = config.identities
+    if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
-    asked = config.identities
-    if asked.proposal == "inquiry":
+    if identities.proposal == "inquiry":
         faces = embedded(recognizer, inquiry_source(config), config.source.max_corrupt_fraction)
         return Pool("inquiry", np.concatenate([unit_BD for unit_BD, _ in faces]))
-    pca = PcaProposal(centres_ND, asked.pca_dims, config.release.seed)
-    if asked.proposal == "pca":
+    pca = PcaProposal(centres_ND, identities.pca_dims, config.release.seed)
+    if identities.proposal == "pca":
         return pca
-    everybody = num_earlier + np.arange(math.ceil(asked.num_virtual * asked.packing_surplus))
-    how = Packing(rounds=asked.packing_rounds, pull=asked.packing_pull)
+    num_points = math.ceil(identities.num_virtual * identities.packing_surplus)
+    everybody = num_earlier + np.arange(num_points)
+    settings = Packing(rounds=identities.packing_rounds, pull=identities.packing_pull)
     with threadpool_limits(config.plan.num_threads):  # because threads decide bits
         start_ND = pca.draw(everybody, np.zeros_like(everybody))
-        return Pool("packing", pack(start_ND, real_ND, max_cosine, how))
+        return Pool("packing", pack(start_ND, real_ND, max_cosine, settings))
 
 
 def _prototypes(recognizer: Recognizer, source: FaceSource) -> list[int]:
@@ -213,7 +218,7 @@ def _prototypes(recognizer: Recognizer, source: FaceSource) -> list[int]:
 
 @dataclass(frozen=True)
 class FromSource:
-    """Somebody of the source of whom images are made."""
+    """A person of the source of whom images are made."""
 
     label: int
     kind: str
@@ -222,7 +227,7 @@ class FromSource:
 
 
 def _short(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
-    """Those with fewer than `fill_to` images, to be filled up."""
+    """People with fewer than `fill_to` images, to be filled up."""
     return [
         FromSource(label, "real", fill_to - len(own))
         for label, own in enumerate(keys)
@@ -231,11 +236,13 @@ def _short(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
 
 
 def _edited(config: Config, keys: list[list[str]]) -> list[FromSource]:
-    """Everybody, editing.edits_per_image images of each of theirs."""
+    """Everybody, with editing.edits_per_image images planned of each of theirs."""
     origin = release_of(config.source)
     kind = "real" if origin is None or origin["holds_real_identities"] else "edited"
-    ratio = config.editing.edits_per_image
-    return [FromSource(label, kind, ratio * len(own), tuple(own)) for label, own in enumerate(keys)]
+    per_image = config.editing.edits_per_image
+    return [
+        FromSource(label, kind, per_image * len(own), tuple(own)) for label, own in enumerate(keys)
+    ]
 
 
 def _with_source(
@@ -245,31 +252,35 @@ def _with_source(
     source: FaceSource,
     unit_SD: np.ndarray,
 ) -> Roster:
-    """Append people of the source, as their vectors in `unit_SD`: prototypes for a generator that
-    was conditioned on them, else class centres."""
-    labels = [who.label for who in wanted]
+    """Append people of the source with their vectors in `unit_SD`.
+
+    These are prototypes for a generator that was conditioned on them, else class centers.
+    """
+    labels = [person.label for person in wanted]
     unit_ND = np.concatenate([virtual.unit_ND, unit_SD[labels]])
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
-    nearest_other, place = everybody.who_is_nearest(unit_ND, without=itself(0, len(unit_ND)))
-    row = {name: place for place, name in enumerate(recognizer.real_names)}
+    nearest_cosine, nearest_index = everybody.who_is_nearest(
+        unit_ND, without=itself(0, len(unit_ND))
+    )
+    row = {name: index for index, name in enumerate(recognizer.real_names)}
     own = np.array([row.get(source.names[label], len(real)) for label in labels])
     nearest_real = real.nearest(unit_SD[labels], without=(own, own + 1)).round(6)
     identities, num_virtual = list(virtual.identities), len(virtual.identities)
-    for position, who in enumerate(wanted):
+    for position, person in enumerate(wanted):
         identities.append(
             Identity(
                 index=len(identities),
-                kind=who.kind,
+                kind=person.kind,
                 proposal="source",
                 attempt=0,
                 nearest_real_cosine=float(nearest_real[position]),
-                nearest_other_cosine=round(float(nearest_other[num_virtual + position]), 6),
-                nearest_other=int(place[num_virtual + position]),
-                num_shots=who.num_shots,
-                name=source.names[who.label],
-                originals=who.originals,
+                nearest_other_cosine=round(float(nearest_cosine[num_virtual + position]), 6),
+                nearest_other=int(nearest_index[num_virtual + position]),
+                num_shots=person.num_shots,
+                name=source.names[person.label],
+                originals=person.originals,
             )
         )
     return Roster(identities, unit_ND)

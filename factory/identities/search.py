@@ -1,4 +1,4 @@
-"""Fast approximate cosines with a proven bound on their error: what a gallery asks first.
+"""Fast approximate cosines with a proven bound on their error: the first pass of a gallery.
 
 Shapes: M queries, T vectors of a tile, N of those added, D embedding.
 """
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 LENGTH = 1.001
-"""Longest vector that `separability.check_unit` lets pass."""
+"""Longest vector that `gate.check_unit` accepts."""
 
 
 class Bf16Search:
-    """Products in bfloat16 with float32 sums: about three times as fast as float32 on a CPU with
-    AMX or AVX512-BF16, more on a GPU. Memory: 2*D bytes a vector.
+    """Products in bfloat16 with float32 sums; memory: 2*D bytes a vector.
+
+    About three times as fast as float32 on a CPU with AMX or AVX512-BF16, more on a GPU.
 
     bfloat16 rounds with u = 2^-8, so the product of two rounded factors errs by at most
     (2u+u^2)*|a_i*b_i| and their sum by (2u+u^2)*|a||b|; D float32 additions add D*2^-24, and
@@ -38,17 +39,17 @@ class Bf16Search:
         return self._products + self._rounding * (abs(cosine) + self._products)
 
     def add(self, unit_ND: np.ndarray) -> None:
-        """Prepare vectors that join the gallery."""
+        """Take vectors that join the gallery."""
         self._unit_GD = grown(self._unit_GD, self._size, self._size + len(unit_ND))
         self._unit_GD[self._size : self._size + len(unit_ND)] = torch.from_numpy(unit_ND)
         self._size += len(unit_ND)
 
     def fresh(self) -> Bf16Search:
-        """One like this, of nobody."""
+        """An empty search of the same kind."""
         return Bf16Search(self._unit_GD.shape[1], self._device)
 
     def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
-        """[M, T] with the gallery's vectors first..first+T-1, which `tile_TD` holds."""
+        """Cosines [M, T] with the gallery's vectors first..first+T-1, which `tile_TD` holds."""
         query_MD = torch.from_numpy(unit_MD).to(self._device, torch.bfloat16)
         return query_MD @ self._unit_GD[first : first + len(tile_TD)].T
 
@@ -79,21 +80,25 @@ class FaissSearch:
     def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
         metric = self._faiss.METRIC_INNER_PRODUCT
         if self._gpu:
-            found = self._faiss.pairwise_distance_gpu(self._gpu, unit_MD, tile_TD, metric=metric)
+            cosine_MT = self._faiss.pairwise_distance_gpu(
+                self._gpu, unit_MD, tile_TD, metric=metric
+            )
         else:
-            found = self._faiss.pairwise_distances(unit_MD, tile_TD, metric)
-        return torch.from_numpy(found)
+            cosine_MT = self._faiss.pairwise_distances(unit_MD, tile_TD, metric)
+        return torch.from_numpy(cosine_MT)
 
 
 Search = Bf16Search | FaissSearch
-"""What a gallery asks first: `cosines` that err by at most `band`."""
+"""The first pass of a gallery: `cosines` that err by at most `band`."""
 
 
 def pick_search(kind: Literal["auto", "faiss", "bf16"], dim: int) -> Search:
     """The search a config names; auto is bf16 where the hardware is fast at it."""
     gpu = torch.cuda.is_available()
-    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.6
-    fast = gpu or able.get("amx_bf16") or able.get("avx512_bf16")
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # not in torch 2.6
+    fast = gpu or capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     if kind == "faiss" or (kind == "auto" and not fast):
         return FaissSearch(dim)
     return Bf16Search(dim, torch.device("cuda" if gpu else "cpu"))

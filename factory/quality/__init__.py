@@ -1,1 +1,1 @@
-"""Which faces stay: scores are measured, filters decide."""
+"""Which faces stay: scores are measured, and filters decide by them."""

@@ -1,7 +1,8 @@
-"""Which faces stay: each filter gives a verdict, the first refusal decides."""
+"""Filters of faces: each gives a verdict, and the first refusal decides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from factory.config import FiltersConfig
@@ -22,38 +23,41 @@ UNLIKE_VISIBLE = "unlike_visible"
 
 
 class Filter(Protocol):
-    """Scores to a verdict."""
+    """Decides from a face's scores whether it is kept."""
 
     def __call__(self, scores: Scores) -> Verdict: ...
 
 
+Rule = Callable[[Any, float], bool]
+"""Whether scores pass a limit (Any: a score that is optional is there when its limit is)."""
+
+
 def build_filters(limits: FiltersConfig, *, needs_region: bool = False) -> list[Filter]:
-    """The filters a plan's `filters` section switches on, in their fixed order; before them, where
-    faces are edited in a region, that one could be placed."""
-    first: list[Filter] = []
-    if needs_region:
-        first = [_rule(NO_REGION, lambda s, _: s.occluded is not None, 0.0)]
-    rules: list[tuple[str, str, Any]] = [
-        (LOW_OWN_COSINE, "min_own_cosine", lambda s, limit: s.own_cosine >= limit),
+    """The filters that a plan's `filters` section switches on, in their fixed order.
+
+    With `needs_region`, for faces that are edited in a region, the first one asks that the region
+    could be placed.
+    """
+    rules: list[tuple[str, float | None, Rule]] = [
+        (LOW_OWN_COSINE, limits.min_own_cosine, lambda s, limit: s.own_cosine >= limit),
         (
             NEARER_TO_ANOTHER,
-            "min_identity_gap",
+            limits.min_identity_gap,
             lambda s, limit: s.own_cosine - s.nearest_other_cosine >= limit,
         ),
-        (NEAR_REAL, "max_real_cosine", lambda s, limit: s.nearest_real_cosine <= limit),
-        (BLURRED, "min_sharpness", lambda s, limit: s.sharpness >= limit),
-        (TOO_DARK, "min_brightness", lambda s, limit: s.brightness >= limit),
-        (TOO_BRIGHT, "max_brightness", lambda s, limit: s.brightness <= limit),
-        (LOW_QUALITY, "min_cr_fiqa", lambda s, limit: s.cr_fiqa >= limit),
-        (UNSTABLE, "min_ser_fiq", lambda s, limit: s.ser_fiq >= limit),
-        (UNLIKE_ORIGINAL, "min_original_cosine", lambda s, limit: s.original_cosine >= limit),
-        (UNLIKE_VISIBLE, "min_visible_cosine", lambda s, limit: s.visible_cosine >= limit),
+        (NEAR_REAL, limits.max_real_cosine, lambda s, limit: s.nearest_real_cosine <= limit),
+        (BLURRED, limits.min_sharpness, lambda s, limit: s.sharpness >= limit),
+        (TOO_DARK, limits.min_brightness, lambda s, limit: s.brightness >= limit),
+        (TOO_BRIGHT, limits.max_brightness, lambda s, limit: s.brightness <= limit),
+        (LOW_QUALITY, limits.min_cr_fiqa, lambda s, limit: s.cr_fiqa >= limit),
+        (UNSTABLE, limits.min_ser_fiq, lambda s, limit: s.ser_fiq >= limit),
+        (UNLIKE_ORIGINAL, limits.min_original_cosine, lambda s, limit: s.original_cosine >= limit),
+        (UNLIKE_VISIBLE, limits.min_visible_cosine, lambda s, limit: s.visible_cosine >= limit),
     ]
-    return first + [
-        _rule(reason, passes, limit)
-        for reason, key, passes in rules
-        if (limit := getattr(limits, key)) is not None
-    ]
+    filters = [_filter(reason, rule, limit) for reason, limit, rule in rules if limit is not None]
+    if needs_region:
+        filters.insert(0, _filter(NO_REGION, lambda s, _: s.occluded is not None, 0.0))
+    return filters
 
 
 def apply_filters(scores: Scores, filters: list[Filter]) -> Verdict:
@@ -65,7 +69,7 @@ def apply_filters(scores: Scores, filters: list[Filter]) -> Verdict:
     return KEEP
 
 
-def _rule(reason: str, passes: Any, limit: float) -> Filter:
+def _filter(reason: str, passes: Rule, limit: float) -> Filter:
     def check(scores: Scores) -> Verdict:
         return KEEP if passes(scores, limit) else Verdict(False, reason)
 

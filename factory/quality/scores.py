@@ -1,4 +1,4 @@
-"""What is measured of a batch of faces; deciding is the filters' business."""
+"""Scores of a batch of faces; the filters decide by them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
 Measure = Callable[[DrawnBatch, np.ndarray, np.ndarray], np.ndarray]
-"""A batch, the slots of the shots in it [S], and their unit embeddings [S, D] to a score each [S],
-NaN for none."""
+"""Maps a batch, the slots [S] of shots in it and their unit embeddings [S, D] to scores [S], NaN
+for none."""
 
 
 class Scorer:
-    """Cosines to the roster and to real people, sharpness and brightness.
+    """Measures cosines to the roster and to real people, sharpness and brightness.
 
-    `own_real` gives the row of the real gallery that a real identity of the roster is itself;
+    `own_real` is the row in the real gallery of each identity of the roster that is real;
     `measures` are further scores by name.
     """
 

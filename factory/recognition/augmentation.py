@@ -1,4 +1,4 @@
-"""Images for a recognizer: uint8 to [-1, 1], and augmentation of whole batches on tensors."""
+"""Augmentation of whole batches of images in [-1, 1], on tensors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ NUM_DRAWS = 10
 
 
 def augment(x_BCHW: torch.Tensor, config: AugmentConfig, uniform_BU: torch.Tensor) -> torch.Tensor:
-    """Flip half of the images; crop, jitter and erase as configured, by NUM_DRAWS numbers in [0, 1)
-    an image (on the CPU), so that an image looks the same on whichever rank it is."""
+    """Flip half of the images; crop, jitter and erase as configured.
+
+    `uniform_BU` are NUM_DRAWS numbers in [0, 1) an image, on the CPU, so that an image looks the
+    same on whichever rank it is.
+    """
     flip_B = uniform_BU[:, 0] < 0.5
     if config.crop < 1:
         side_B = config.crop + (1 - config.crop) * uniform_BU[:, 1]
@@ -26,10 +29,10 @@ def augment(x_BCHW: torch.Tensor, config: AugmentConfig, uniform_BU: torch.Tenso
     return x_BCHW
 
 
-def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, place_B2: torch.Tensor) -> torch.Tensor:
+def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, position_B2: torch.Tensor) -> torch.Tensor:
     theta_B23 = torch.zeros(len(x_BCHW), 2, 3)
     theta_B23[:, 0, 0] = theta_B23[:, 1, 1] = side_B
-    theta_B23[:, :, 2] = (2 * place_B2 - 1) * (1 - side_B)[:, None]
+    theta_B23[:, :, 2] = (2 * position_B2 - 1) * (1 - side_B)[:, None]
     grid = F.affine_grid(theta_B23.to(x_BCHW.device), list(x_BCHW.shape), align_corners=False)
     return F.grid_sample(x_BCHW, grid, padding_mode="reflection", align_corners=False)
 
@@ -39,13 +42,14 @@ def _jitter(x_BCHW: torch.Tensor, amount_B3: torch.Tensor) -> torch.Tensor:
     grey_B1HW = x_BCHW.mean(1, keepdim=True)
     x_BCHW = grey_B1HW + (x_BCHW - grey_B1HW) * (1 + saturation)
     mean_B111 = x_BCHW.mean((1, 2, 3), keepdim=True)
-    return (mean_B111 + (x_BCHW - mean_B111) * (1 + contrast) + brightness).clamp(-1, 1)
+    x_BCHW = mean_B111 + (x_BCHW - mean_B111) * (1 + contrast) + brightness
+    return x_BCHW.clamp(-1, 1)
 
 
-def _erase(x_BCHW: torch.Tensor, area_B: torch.Tensor, place_B2: torch.Tensor) -> torch.Tensor:
+def _erase(x_BCHW: torch.Tensor, area_B: torch.Tensor, position_B2: torch.Tensor) -> torch.Tensor:
     height, width = x_BCHW.shape[2:]
     half_B = area_B.sqrt() / 2
-    rows_BH = (torch.arange(height) / height - place_B2[:, :1]).abs() < half_B[:, None]
-    columns_BW = (torch.arange(width) / width - place_B2[:, 1:]).abs() < half_B[:, None]
+    rows_BH = (torch.arange(height) / height - position_B2[:, :1]).abs() < half_B[:, None]
+    columns_BW = (torch.arange(width) / width - position_B2[:, 1:]).abs() < half_B[:, None]
     hole_BHW = rows_BH[:, :, None] & columns_BW[:, None, :]
     return x_BCHW.masked_fill(hole_BHW[:, None].to(x_BCHW.device), 0.0)

@@ -34,7 +34,7 @@ SHAPES = {
 
 
 class Block(nn.Module):
-    """BN, 3x3, BN, PReLU, 3x3 with the stride, BN; plus the input."""
+    """Residual block: BN, 3x3, BN, PReLU, 3x3 with the stride, BN; plus the input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -53,11 +53,12 @@ class Block(nn.Module):
             )
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return self.body(x_BCHW) + self.shortcut(x_BCHW)
+        output_BCHW: torch.Tensor = self.body(x_BCHW) + self.shortcut(x_BCHW)
+        return output_BCHW
 
 
 class IResNet(nn.Module):
-    """Images in [-1, 1], [B, 3, px, px] RGB -> embeddings [B, D], not normalized."""
+    """Maps images in [-1, 1], [B, 3, px, px] RGB, to embeddings [B, D], not normalized."""
 
     def __init__(
         self,
@@ -101,21 +102,23 @@ class IResNet(nn.Module):
         maps, x_BCHW = [], self.stem(x_BCHW)
         for stage in self.stages:
             for block in stage:  # type: ignore[attr-defined]
-                again = self._checkpointing and self.training
-                x_BCHW = _recomputed(block, x_BCHW) if again else block(x_BCHW)
+                recompute = self._checkpointing and self.training
+                x_BCHW = _recomputed(block, x_BCHW) if recompute else block(x_BCHW)
             maps.append(x_BCHW)
         return maps
 
     def head(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Embeddings [B, D] of the last stage's output."""
         x_BF = self.dropout(self.norm(x_BCHW).flatten(1))
-        return self.embed_norm(self.embed(x_BF).float())
+        features_BD: torch.Tensor = self.embed_norm(self.embed(x_BF).float())
+        return features_BD
 
     def dropout_passes(self, x_BCHW: torch.Tensor, num_passes: int) -> torch.Tensor:
         """Embeddings [B, M, D] by M dropout masks, which are the same for all images."""
         maps_BF = self.norm(self.feature_maps(x_BCHW)[-1]).flatten(1)
-        kept, draw = 1 - self.dropout.p, torch.Generator().manual_seed(0)
-        masks_MF = torch.rand(num_passes, maps_BF.shape[1], generator=draw) < kept
-        masks_MF = masks_MF.to(maps_BF) / kept
+        keep, draw = 1 - self.dropout.p, torch.Generator().manual_seed(0)
+        masks_MF = torch.rand(num_passes, maps_BF.shape[1], generator=draw) < keep
+        masks_MF = masks_MF.to(maps_BF) / keep
         passes = [self.embed_norm(self.embed(maps_BF * mask_F).float()) for mask_F in masks_MF]
         return torch.stack(passes, 1)
 
@@ -126,11 +129,13 @@ class IResNet(nn.Module):
 
 
 def _recomputed(block: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
-    """The block's output; its activations are computed again in the backward pass, in which the
-    statistics of its norms must not move a second time."""
+    """The block's output; the backward pass computes its activations again.
+
+    The statistics of its norms must not be updated a second time then.
+    """
 
     def contexts() -> tuple[Any, Any]:
-        return contextlib.nullcontext(), _still(block)
+        return contextlib.nullcontext(), _frozen_statistics(block)
 
     output = checkpoint(block, x_BCHW, use_reentrant=False, context_fn=contexts)
     assert isinstance(output, torch.Tensor)
@@ -138,7 +143,7 @@ def _recomputed(block: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _still(block: nn.Module) -> Iterator[None]:
+def _frozen_statistics(block: nn.Module) -> Iterator[None]:
     norms = [
         module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
     ]

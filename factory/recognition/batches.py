@@ -1,5 +1,4 @@
-"""Batches for a recognizer, from one source or a mixture, in an order that only seed and step
-decide.
+"""Batches for a recognizer, from one source or a mixture, ordered by seed and step alone.
 
 Images are decoded by worker processes (batches.num_workers; by Pillow, whose wheels bring
 libjpeg-turbo) or kept in memory. In memory an image that cannot be decoded is left out before
@@ -33,60 +32,61 @@ from factory.sources.base import first_heldout
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 
-AnyFaces = FaceSet | FaceSource
-
 
 @dataclass(frozen=True)
 class Batch:
-    """Images uint8 [B, H, W, 3], their classes [B], and what was wrong with images that could not
-    be read, by their place in the crowd; the next readable ones stand for them."""
+    """Images uint8 [B, H, W, 3] and their classes [B]."""
 
     images_BHWC: torch.Tensor
     labels_B: torch.Tensor
     unreadable: dict[int, str]
+    """Errors by index in the training set of images that the next readable ones replace."""
 
     def pin_memory(self) -> Batch:
-        """For the DataLoader: a copy that a GPU can fetch while the CPU goes on."""
+        """A copy that a GPU can fetch while the CPU goes on (the DataLoader calls it)."""
         images_BHWC, labels_B = self.images_BHWC.pin_memory(), self.labels_B.pin_memory()
         return Batch(images_BHWC, labels_B, self.unreadable)
 
 
 @dataclass(frozen=True)
 class WeightedSource:
-    """One source of a crowd, and what its faces are called and weigh."""
+    """One source of a training set."""
 
-    faces: AnyFaces
+    faces: FaceSource
     domain: str
+    """What its faces are called, such as real."""
     weight: float
+    """How often each image comes, before balancing."""
     same_people: bool
+    """Whether its names are those of people of the sources before it."""
 
 
 class TrainingSet:
-    """Everybody a recognizer is trained on: images of all parts, one number for each class.
+    """Everybody a recognizer is trained on: images of all sources, one number for each class.
 
-    `part_N` and `index_N` say where image i lies, `labels` its class (a gapless numbering),
-    `names[class]` the identity (a later part's with its domain before it) and `domains[class]` the
-    domain of the part that brought it. `lines` tells what is odd and what was left out.
+    `part_N` and `index_N` are the source and the index of image i there, `labels` its class
+    (numbered without gaps), `names[class]` the identity (a later source's with its domain before
+    it) and `domains[class]` the domain of the source it came from. `lines` lists remarks, and what
+    was left out.
     """
 
     def __init__(self, parts: Sequence[WeightedSource], min_images: int) -> None:
         self.parts = parts
-        self.lines = [line for part in parts for line in getattr(part.faces, "remarks", ())]
-        corrupt = [line for part in parts for line in getattr(part.faces, "corrupt", ())]
-        self.lines += [f"left out: {line}" for line in corrupt]
+        self.lines = [line for part in parts for line in part.faces.remarks]
+        self.lines += [f"left out: {line}" for part in parts for line in part.faces.corrupt]
         names: list[str] = []
         domains: list[str] = []
-        known: dict[str, int] = {}
+        class_of: dict[str, int] = {}
         labels = []
         for number, part in enumerate(parts):
             apart = number > 0 and not part.same_people
             mine = [f"{part.domain}/{name}" if apart else name for name in part.faces.names]
             for name in mine:
-                if name not in known:
-                    known[name] = len(names)
+                if name not in class_of:
+                    class_of[name] = len(names)
                     names.append(name)
                     domains.append(part.domain)
-            labels.append(np.array([known[name] for name in mine])[part.faces.labels])
+            labels.append(np.array([class_of[name] for name in mine])[part.faces.labels])
         self.part_N = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
         self.index_N = np.concatenate([np.arange(len(part.faces)) for part in parts])
         self.labels = np.concatenate(labels)
@@ -104,17 +104,17 @@ class TrainingSet:
         return f"{people}, {len(heldout)} held out"
 
     def fingerprint(self, weights_N: np.ndarray | None) -> str:
-        """sha256 of who is in it and how often each image comes."""
+        """sha256 of who is in it, and of how often each image comes."""
         sources = [part.faces.fingerprint for part in self.parts]
         digest = hashlib.sha256("\n".join([*sources, *self.names]).encode())
         digest.update(self.labels.astype(np.int64).tobytes())
         digest.update(b"" if weights_N is None else weights_N.tobytes())
         return digest.hexdigest()
 
-    def image(self, place: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         """RGB uint8 [H, W, 3] of an image; raises CorruptImageError."""
-        faces, index = self.parts[self.part_N[place]].faces, int(self.index_N[place])
-        return faces.images_NHWC[index] if isinstance(faces, FaceSet) else faces[index].image_HWC
+        faces = self.parts[int(self.part_N[index])].faces
+        return faces[int(self.index_N[index])].image_HWC
 
     def weights(self, batches: BatchesConfig) -> np.ndarray | None:
         """How often each image comes in an epoch on average; None where all come once."""
@@ -151,12 +151,12 @@ class TrainingSet:
             )
         wanted = set(Path(path).read_text().split("\n")) - {""}
         keys = [part.faces.keys for part in self.parts]
-        here = zip(self.part_N.tolist(), self.index_N.tolist(), strict=True)
-        named_N = np.array([keys[part][index] in wanted for part, index in here])
+        images = zip(self.part_N.tolist(), self.index_N.tolist(), strict=True)
+        named_N = np.array([keys[part][index] in wanted for part, index in images])
         if named_N.sum() < len(wanted):
             raise SourceError(
-                f"batches.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are in "
-                "the sources; want keys as the sources give them, such as person/image"
+                f"batches.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are "
+                "in the sources; want keys as the sources give them, such as person/image"
             )
         return named_N
 
@@ -174,9 +174,9 @@ class BatchLoader(Dataset[Any]):
         """`accumulate` batches for each of the steps first_step..total-1."""
         loader = DataLoader(
             self,
-            batch_sampler=self._places(first_step, total),
+            batch_sampler=self._indices(first_step, total),
             num_workers=self._num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if self._num_workers else None,
         )
@@ -185,55 +185,59 @@ class BatchLoader(Dataset[Any]):
         except SourceError as error:  # a worker's comes wrapped in its traceback
             raise SourceError(str(error).strip().splitlines()[-1].split("Error: ")[-1]) from None
 
-    def __getitems__(self, places: list[int]) -> Batch:
+    def __getitems__(self, indices: list[int]) -> Batch:
         unreadable: dict[int, str] = {}
-        found = [self._nearest_readable(place, unreadable) for place in places]
-        images, labels = zip(*found, strict=True)
+        pairs = [self._next_readable(index, unreadable) for index in indices]
+        images, labels = zip(*pairs, strict=True)
         return Batch(torch.from_numpy(np.stack(images)), torch.tensor(labels), unreadable)
 
-    def _nearest_readable(self, place: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
-        """(image, class) of the first readable image from `place` on."""
+    def _next_readable(self, start: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
+        """The first readable image from index `start` on, and its class."""
         for further in range(len(self._training_set)):
-            here = (place + further) % len(self._training_set)
+            index = (start + further) % len(self._training_set)
             try:
-                return self._training_set.image(here), int(self._training_set.labels[here])
+                return self._training_set.image(index), int(self._training_set.labels[index])
             except CorruptImageError as error:
-                unreadable[here] = str(error)
+                unreadable[index] = str(error)
         raise SourceError("source: no image can be read; mend the source")
 
-    def _places(self, first_step: int, total: int) -> Iterator[list[int]]:
+    def _indices(self, first_step: int, total: int) -> Iterator[list[int]]:
         for step in range(first_step, total):
             mine = self._order.rank_batch(step, rank(), world_size())
             yield from (part.tolist() for part in np.split(mine, self._accumulate))
 
 
 class CorruptCount:
-    """Images that turned out unreadable on this rank; too many of the crowd end a training."""
+    """Counts images that turn out unreadable on this rank; too many end a training."""
 
     def __init__(self, training_set: TrainingSet, max_fraction: float) -> None:
         self._size, self._allowed = len(training_set), int(max_fraction * len(training_set))
-        self._known: dict[int, str] = {}
+        self._errors: dict[int, str] = {}
 
     def see(self, batch: Batch) -> list[str]:
-        """A line for each image that is unreadable and not known yet; raises SourceError above the
-        allowed share."""
-        new = {place: why for place, why in batch.unreadable.items() if place not in self._known}
-        self._known |= new
-        if len(self._known) > self._allowed:
+        """Lines about the images of a batch that are newly found unreadable.
+
+        Raises SourceError above the allowed fraction.
+        """
+        new = {i: error for i, error in batch.unreadable.items() if i not in self._errors}
+        self._errors |= new
+        if len(self._errors) > self._allowed:
             raise SourceError(
                 f"source.max_corrupt_fraction: more than {self._allowed} of {self._size} images "
-                f"cannot be used, one is {next(iter(self._known.values()))}; mend the source or "
+                f"cannot be used, one is {next(iter(self._errors.values()))}; mend the source or "
                 "raise the limit"
             )
-        return [f"left out: {why}" for why in new.values()]
+        return [f"left out: {error}" for error in new.values()]
 
 
 def open_training_set(config: Config) -> tuple[TrainingSet, FaceSet]:
     """(everybody to train on, held-out people of the main source) of a config."""
     batches = config.batches
+    main: FaceSource
+    further: list[FaceSource]
     if batches.num_workers:
         main, heldout = _on_disk(config.source)
-        further: list[AnyFaces] = [open_source(mixed.source) for mixed in batches.mix]
+        further = [open_source(mixed.source) for mixed in batches.mix]
     else:
         main, heldout = training_faces(config.source)
         further = [
@@ -247,7 +251,7 @@ def open_training_set(config: Config) -> tuple[TrainingSet, FaceSet]:
 
 
 def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
-    """As `training_faces`, but only the held-out people are read."""
+    """(training, held-out) faces as `training_faces`, of which only the held-out are read."""
     source = open_source(config)
     num_people = len(source.names)
     first = first_heldout(config.holdout_identities, num_people)
@@ -260,5 +264,5 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     return Subset(source, 0, num_people if config.heldout else first), heldout
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _unchanged(batch: Any) -> Any:
     return batch

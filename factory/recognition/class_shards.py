@@ -16,13 +16,15 @@ INIT_ROWS = 4096
 
 @dataclass(frozen=True)
 class RankRows:
-    """Which classes a rank holds: real first..stop, then virtual first..stop (n is not added)."""
+    """The classes that a rank holds: real numbers, then virtual ones, counted from 0 again."""
 
     real: range
     virtual: range
 
     @classmethod
     def of(cls, num_real: int, num_virtual: int, rank: int, world: int) -> RankRows:
+        """The part of a rank: equal numbers of real classes, and of virtual ones, for all ranks."""
+
         def cut(count: int) -> range:
             return range(count * rank // world, count * (rank + 1) // world)
 
@@ -31,7 +33,7 @@ class RankRows:
     def __len__(self) -> int:
         return len(self.real) + len(self.virtual)
 
-    def place(self, labels_N: torch.Tensor, num_real: int) -> torch.Tensor:
+    def row_of(self, labels_N: torch.Tensor, num_real: int) -> torch.Tensor:
         """Row of each class 0..n+k-1 on this rank, or -1."""
         virtual_N = labels_N - num_real
         in_real_N = (labels_N >= self.real.start) & (labels_N < self.real.stop)
@@ -68,7 +70,7 @@ def read_rows(folder: Path, kind: str, rows: range, name: str, target_RD: torch.
     """
     from safetensors import safe_open
 
-    found = 0
+    num_read = 0
     for file in sorted(folder.glob(f"{kind}-*.safetensors")):
         begin, end = (int(part) for part in file.stem.split("-")[1:])
         first, stop = max(begin, rows.start), min(end, rows.stop)
@@ -76,9 +78,9 @@ def read_rows(folder: Path, kind: str, rows: range, name: str, target_RD: torch.
             with safe_open(file, "pt") as opened:
                 part = opened.get_slice(name)[first - begin : stop - begin]
             target_RD[first - rows.start : stop - rows.start] = part
-            found += stop - first
-    if found != len(rows):
+            num_read += stop - first
+    if num_read != len(rows):
         raise CheckpointError(
-            f"training.out: {folder} holds {found} of {len(rows)} {kind} prototypes; want a folder "
-            "that all nodes see, with the parts of all ranks"
+            f"training.out: {folder} holds {num_read} of {len(rows)} {kind} prototypes; want a "
+            "folder that all nodes see, with the parts of all ranks"
         )

@@ -1,4 +1,4 @@
-"""A trained recognizer as the rest of the factory sees it: images in, unit vectors out."""
+"""Trained recognizers as embedders: images in, unit vectors out."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Embedder(Protocol):
         ...
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Unit vectors of image and mirror summed, as verification protocols do (METHODS 7)."""
+        """Unit vectors of image and mirror image summed, as protocols do (METHODS 7)."""
         ...
 
 
 def with_mirror(embedder: Embedder, images_NHWC: np.ndarray) -> np.ndarray:
-    """`embed_with_mirror` by two calls of `embed`."""
+    """Unit vectors of image and mirror image summed, by two calls of `embed`."""
     both = embedder.embed(images_NHWC) + embedder.embed(images_NHWC[:, :, ::-1])
-    return both / np.linalg.norm(both, axis=1, keepdims=True)
+    return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True))
 
 
 class Recognizer:
@@ -53,10 +53,11 @@ class Recognizer:
         self.real_names: list[str] = list(shape["real_names"])
         self.unit_real = _unit_rows(loaded, "prototypes.real")
         self.unit_virtual = _unit_rows(loaded, "prototypes.virtual")
-        self.backbone: nn.Module
+        self.backbone: IResNet | OnnxBackbone
         if shape["backbone"] == "onnx":
             model = loaded.tensors["onnx"].numpy().tobytes()
-            self.backbone = OnnxBackbone(model, *shape["input_mean_std"], device)
+            mean, std = shape["input_mean_std"]
+            self.backbone = OnnxBackbone(model, mean, std, device)
         else:
             self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
             mine = {n: t for n, t in loaded.tensors.items() if n.startswith("backbone.")}
@@ -85,7 +86,7 @@ class Recognizer:
 
     @property
     def has_gradients(self) -> bool:
-        """Whether losses can go through it (not through an adopted model)."""
+        """Whether losses can go through it (not through an imported ONNX)."""
         return not isinstance(self.backbone, OnnxBackbone)
 
     def unit_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -94,15 +95,19 @@ class Recognizer:
 
     @torch.inference_mode()
     def cr_fiqa(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Quality [N] of RGB uint8 images by the head that was trained along."""
+        """Quality [N] of RGB uint8 images by the head that was trained with the backbone."""
         assert self._head is not None, "needs recognizer.quality_weight (preflight)"
         x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
-        return self._head(self.backbone(x_BCHW).float()).cpu().numpy()
+        quality_B: torch.Tensor = self._head(self.backbone(x_BCHW).float())
+        return quality_B.cpu().numpy()
 
     @torch.inference_mode()
     def ser_fiq(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Agreement [N] in [0, 1] of PASSES embeddings of RGB uint8 images, each by another fixed
-        part of the features (so that a score does not depend on the images beside it)."""
+        """Agreement [N] in [0, 1] of PASSES dropout embeddings of RGB uint8 images.
+
+        The dropout masks are fixed, so that a score does not depend on the other images.
+        """
+        assert isinstance(self.backbone, IResNet), "needs a recognizer with dropout (preflight)"
         assert self.backbone.dropout.p, "needs recognizer.dropout (preflight)"
         x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
         unit_BMD = F.normalize(self.backbone.dropout_passes(x_BCHW, PASSES), dim=2)
@@ -122,8 +127,7 @@ def providers(device: torch.device) -> list[Any]:
 
 
 class OnnxBackbone(nn.Module):
-    """An insightface model in the place of a network: images in [-1, 1] to embeddings, by
-    onnxruntime, without gradients."""
+    """An insightface model as a backbone: images in [-1, 1] to embeddings, without gradients."""
 
     def __init__(self, model: bytes, mean: float, std: float, device: torch.device) -> None:
         super().__init__()
@@ -142,14 +146,14 @@ class OnnxBackbone(nn.Module):
 
     def _run(self, x: np.ndarray, size: int) -> np.ndarray:
         padded = np.concatenate([x, np.repeat(x[:1], size - len(x), 0)])
-        feed = {self._input.name: np.ascontiguousarray(padded)}
-        return np.asarray(self._session.run(None, feed)[0][: len(x)], np.float32)
+        inputs = {self._input.name: np.ascontiguousarray(padded)}
+        return np.asarray(self._session.run(None, inputs)[0][: len(x)], np.float32)
 
 
 def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> np.ndarray:
-    """Prototypes of a checkpoint; none while a training measures itself."""
-    nobody = torch.empty(0, int(loaded.config["embedding_dim"]))
-    return F.normalize(loaded.tensors.get(name, nobody)).numpy()
+    """Unit prototypes of a checkpoint; none while a training is still going on."""
+    none_KD = torch.empty(0, int(loaded.config["embedding_dim"]))
+    return F.normalize(loaded.tensors.get(name, none_KD)).numpy()
 
 
 def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterable[np.ndarray]:

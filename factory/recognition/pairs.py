@@ -1,7 +1,7 @@
-"""Benchmarks as people have them: LFW's pairs.txt over a source, insightface's .bin (METHODS 8).
+"""Verification pairs: LFW's pairs.txt over a source, or insightface's .bin (METHODS 8).
 
-A .bin is a pickle, and a pickle can run code: it is read by an unpickler that knows no names but
-those which byte strings and numpy arrays need.
+A .bin is a pickle, and a pickle can run code: it is read by an unpickler that allows no
+names but those which byte strings and numpy arrays need.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pair i is images 2i and 2i+1: RGB uint8 [2N, H, W, 3], same person or not [N]."""
+    """Pair i is images 2i and 2i+1 of RGB uint8 [2N, H, W, 3]; same person or not [N]."""
 
     images_NHWC: np.ndarray
     same: np.ndarray
@@ -34,8 +34,7 @@ class Pairs:
 
 
 def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> Pairs:
-    """insightface's .bin; raises SourceError for anything that is not one, naming what it asked
-    for."""
+    """Read insightface's .bin; raises SourceError for anything else, with what it tried to load."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise SourceError(f"source.pairs: {path} is no file of at most {MAX_BYTES >> 30} GiB")
@@ -62,15 +61,18 @@ def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> P
 
 
 def open_pairs(config: SourceConfig) -> Pairs:
-    """source.pairs: a .bin brings its images; LFW's lines are of source.heldout where given, else
-    of the source itself."""
+    """The pairs of source.pairs.
+
+    A .bin holds its images; pairs.txt names images of source.heldout where given, else of the
+    source itself.
+    """
     assert config.pairs, "needs source.pairs"
     if config.pairs.endswith(".bin"):
         return read_bin(config.pairs, config.image_px, config.max_pixels)
     if not Path(config.pairs).is_file():
         raise SourceError(f"source.pairs: no such file {config.pairs!r}; want pairs.txt or a .bin")
-    where = config.other if config.heldout else config
-    return pairs_over(read_faces(open_source(where), config.max_corrupt_fraction), config.pairs)
+    source = open_source(config.other if config.heldout else config)
+    return pairs_over(read_faces(source, config.max_corrupt_fraction), config.pairs)
 
 
 def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
@@ -91,7 +93,7 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
 
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
-    """LFW's pairs.txt -> (pairs of keys NAME/NAME_0001, same-person flags, number of folds)."""
+    """Read LFW's pairs.txt: pairs of keys NAME/NAME_0001, same-person flags, number of folds."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if len(lines) < 2 or not lines[0][0].isdigit() or int(lines[0][0]) < 2:
@@ -114,22 +116,22 @@ def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names that byte strings and plain numpy arrays need, in safe spellings."""
+    """Allows the names that byte strings and plain numpy arrays need, by safe replacements."""
 
     def find_class(self, module: str, name: str) -> Any:
-        known: dict[tuple[str, str], Callable[..., Any]] = {
+        allowed: dict[tuple[str, str], Callable[..., Any]] = {
             ("numpy", "dtype"): _plain_dtype,
             ("numpy", "ndarray"): np.ndarray,
             ("_codecs", "encode"): _encode_latin1,
         }
         for package in ("numpy.core", "numpy._core"):  # numpy 1 and 2
-            known[f"{package}.multiarray", "_reconstruct"] = _empty_array
-            known[f"{package}.numeric", "_frombuffer"] = _array_of_buffer
-        if (module, name) not in known:
+            allowed[f"{package}.multiarray", "_reconstruct"] = _empty_array
+            allowed[f"{package}.numeric", "_frombuffer"] = _array_of_buffer
+        if (module, name) not in allowed:
             raise SourceError(
                 f"asks for {module}.{name}; a .bin may hold lists, bytes, booleans and arrays only"
             )
-        return known[module, name]
+        return allowed[module, name]
 
     def persistent_load(self, _: Any) -> Any:
         raise SourceError("asks for a persistent object; a .bin may not")

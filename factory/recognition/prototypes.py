@@ -1,9 +1,10 @@
-"""Real and virtual prototypes in one margin softmax over all ranks (VIGFace stage 1, eqs 5-7,
-METHODS 1; partial FC, An et al. 2022).
+"""Real and virtual prototypes in one margin softmax over all ranks (METHODS 1).
+
+It is VIGFace's stage 1 (eqs 5-7) with partial FC (An et al. 2022).
 
 W = [W_real (n) | W_virtual (k)] is cut by rows: rank r of w holds real rows n*r/w..n*(r+1)/w and
-virtual rows likewise, with their momentum, outside the engine. Every rank sees the features of all
-ranks and its own rows; what the softmax needs of the others is one maximum and two sums a feature.
+virtual rows likewise, with their momentum, outside the engine. Every rank has the features of all
+ranks and its own rows; the softmax exchanges one maximum and two sums a feature.
 
 Shapes: B images of this rank, N features of all ranks (N = w*B real, then V virtual), D embedding,
 R rows of this rank, S of them sampled for a step.
@@ -37,20 +38,23 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class SampledRows:
-    """The rows that take part in a micro-batch: their numbers (sorted; None: all), their weights as
-    a leaf, and (columns, leaf) of those that virtual features were drawn from."""
+    """The rows that take part in a micro-batch."""
 
     chosen_S: torch.Tensor | None
+    """Their numbers, sorted; None: all rows."""
     weight_SD: torch.Tensor
+    """Their weights, a leaf of the graph."""
     drawn: list[tuple[torch.Tensor, torch.Tensor]]
+    """(columns, weights as a leaf) of those that virtual features were drawn from."""
 
     def columns(self, row_N: torch.Tensor) -> torch.Tensor:
-        """Place of each row among them, -1 for rows of other ranks."""
+        """Index of each row among the chosen ones, -1 for rows of other ranks."""
         if self.chosen_S is None:
             return row_N
         return torch.where(row_N >= 0, torch.searchsorted(self.chosen_S, row_N), -1)
 
     def gradient(self) -> torch.Tensor:
+        """Gradient [S, D] of the rows, that through virtual features added."""
         grad_SD = self.weight_SD.grad
         assert grad_SD is not None, "backward comes before step"
         for column_M, leaf_MD in self.drawn:
@@ -60,7 +64,7 @@ class SampledRows:
 
 
 class Prototypes(nn.Module):
-    """This rank's rows, the moving spread of features round their class, and SGD on the rows.
+    """This rank's rows, the moving spread of features around their class, and SGD on the rows.
 
     Peak memory of a rank (`peak_bytes`) is 4 * (2*R*D + 3*S*D + 4*N*S) bytes: rows and momentum;
     sampled rows, their gradient and their momentum; cosines, their exponentials and gradients. At
@@ -96,15 +100,15 @@ class Prototypes(nn.Module):
         self.register_buffer("average_RD", average, persistent=False)
         self.register_buffer("sigma_D", torch.zeros(config.embedding_dim))
         self.quality = NormQuality()
-        self._used: list[SampledRows] = []
+        self._sampled: list[SampledRows] = []
 
     def peak_bytes(self, num_features: int) -> int:
         """Peak memory of a step with N features, the rows included."""
         num_rows, dim = self.weight_RD.shape
-        rate, kept = self._config.sample_rate, 2 + (self.average_RD is not None)
+        rate, states = self._config.sample_rate, 2 + (self.average_RD is not None)
         sampled = round(rate * num_rows)
         copies = 1 if rate == 1 else 3
-        return 4 * (kept * num_rows * dim + copies * sampled * dim + 4 * num_features * sampled)
+        return 4 * (states * num_rows * dim + copies * sampled * dim + 4 * num_features * sampled)
 
     def loss(
         self,
@@ -127,10 +131,10 @@ class Prototypes(nn.Module):
         unit_ND = GatherRows.apply(F.normalize(features_BD.float()))
         quality_N = self.quality(norms_N)
         labels_N = torch.cat([labels_N, virtual_V + self._num_real])
-        row_N = self.rows.place(labels_N, self._num_real)
+        row_N = self.rows.row_of(labels_N, self._num_real)
 
-        used = self._sample(row_N, step)
-        weight_SD, column_N = used.weight_SD, used.columns(row_N)
+        sampled = self._sample(row_N, step)
+        weight_SD, column_N = sampled.weight_SD, sampled.columns(row_N)
         if len(virtual_V):
             real = slice(0, len(unit_ND))
             self._update_sigma(unit_ND.detach(), weight_SD.detach(), column_N[real])
@@ -143,12 +147,15 @@ class Prototypes(nn.Module):
         wanted_N = with_margin(self._config.margin, target_N, margin, quality_N)
         scale = self._config.scale
         log_sum_N = LogSumExp.apply(cosine_NS, column_N, wanted_N, scale)
-        return (log_sum_N - scale * wanted_N).mean()
+        loss: torch.Tensor = (log_sum_N - scale * wanted_N).mean()
+        return loss
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """SGD with Nesterov momentum .9 and weight decay on the rows that took part since the last
-        step; the others, their momentum too, stay as they are."""
+        """SGD with Nesterov momentum .9 and weight decay on the rows used since the last step.
+
+        The others, their momentum too, stay as they are.
+        """
         for chosen_S, weight_SD, grad_SD in self._gradients():
             grad_SD.add_(weight_SD, alpha=self._config.weight_decay)
             if chosen_S is None:
@@ -159,11 +166,11 @@ class Prototypes(nn.Module):
             self.momentum_RD[chosen_S] = momentum_SD
             grad_SD.add_(momentum_SD, alpha=MOMENTUM)
             self.weight_RD[chosen_S] = weight_SD.sub_(grad_SD, alpha=lr)
-        self._used.clear()
+        self._sampled.clear()
 
     @torch.no_grad()
     def average(self, decay: float) -> None:
-        """Let the moving average of the rows follow them (recognizer.ema)."""
+        """Update the moving average of the rows (recognizer.ema)."""
         assert self.average_RD is not None, "needs recognizer.ema"
         self.average_RD.lerp_(self.weight_RD, 1 - decay)
 
@@ -171,13 +178,15 @@ class Prototypes(nn.Module):
     def confidence(
         self, features_BD: torch.Tensor, labels_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(CCS, NNCCS) of this rank's images: cosine to the own real prototype and to the nearest
-        other one (METHODS 7)."""
+        """(CCS, NNCCS) of this rank's images (METHODS 7).
+
+        They are the cosine to the own real prototype and to the nearest other one.
+        """
         labels_N = distributed.gather_rows(labels_B)
         unit_ND = distributed.gather_rows(F.normalize(features_BD.float()))
         num_real = len(self.rows.real)
         cosine_NR = Cosine.apply(unit_ND, self.weight_RD[:num_real])
-        row_N = self.rows.place(labels_N, self._num_real)
+        row_N = self.rows.row_of(labels_N, self._num_real)
         own_N = sum_over_ranks(take(cosine_NR, row_N))
         mine_N = row_N >= 0
         cosine_NR[mine_N, row_N[mine_N]] = -1.0
@@ -186,7 +195,7 @@ class Prototypes(nn.Module):
         return own_N[mine], other_N[mine]
 
     def save(self, folder: Path) -> None:
-        """Write this rank's rows and moments, named by their ranges, into a folder."""
+        """Write this rank's rows and momentum, in files named by their ranges, into a folder."""
         from safetensors.torch import save_file
 
         for kind, rows, part in self._parts():
@@ -197,7 +206,7 @@ class Prototypes(nn.Module):
 
     @torch.no_grad()
     def load(self, folder: Path) -> None:
-        """Read the rows of this rank from what any number of ranks has saved."""
+        """Read the rows of this rank from what any number of ranks saved."""
         from safetensors.torch import load_file
 
         for kind, rows, part in self._parts():
@@ -221,39 +230,48 @@ class Prototypes(nn.Module):
     def _sample(self, row_N: torch.Tensor, step: int) -> SampledRows:
         """Positives and random negatives; at sample_rate 1 all rows, once for all micro-batches."""
         if self._config.sample_rate == 1:
-            if not self._used:
-                self._used.append(SampledRows(None, self.weight_RD.detach().requires_grad_(), []))
-            return self._used[0]
+            if not self._sampled:
+                self._sampled.append(
+                    SampledRows(None, self.weight_RD.detach().requires_grad_(), [])
+                )
+            return self._sampled[0]
         draw = torch_generator(self._seed, "negatives", step, self._rank)
         score_R = torch.rand(len(self.rows), generator=draw).to(row_N.device)
         positive = row_N[row_N >= 0].unique()
         score_R[positive] = 2.0
         size = max(round(self._config.sample_rate * len(self.rows)), len(positive))
         chosen_S = score_R.topk(size).indices.sort().values
-        self._used.append(SampledRows(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
-        return self._used[-1]
+        self._sampled.append(SampledRows(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
+        return self._sampled[-1]
 
     def _gradients(self) -> list[tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]]:
-        """(rows that took part, their weights, gradients), those of several micro-batches added."""
-        parts = [(used.chosen_S, used.weight_SD.detach(), used.gradient()) for used in self._used]
+        """(rows, weights, gradients) of what took part, those of several micro-batches added."""
+        parts = [
+            (part.chosen_S, part.weight_SD.detach(), part.gradient()) for part in self._sampled
+        ]
         if len(parts) < 2:
             return parts
         chosen = torch.cat([rows for rows, _, _ in parts if rows is not None])
-        together_S, place = chosen.unique(return_inverse=True)
+        together_S, position = chosen.unique(return_inverse=True)
         weight_SD = self.weight_RD[together_S]
         grads = torch.cat([grad for _, _, grad in parts])
-        return [(together_S, weight_SD, torch.zeros_like(weight_SD).index_add_(0, place, grads))]
+        return [(together_S, weight_SD, torch.zeros_like(weight_SD).index_add_(0, position, grads))]
 
     def _virtual_features(self, column_V: torch.Tensor, noise_VD: torch.Tensor) -> torch.Tensor:
-        """Unit virtual features [V, D]: eq 5 by the rank that holds the class, to all. The rows are
-        a leaf of their own, because a gradient of all sampled rows for these few would be dense."""
-        used = self._used[-1]
+        """Unit virtual features [V, D]: eq 5, computed by the rank that holds the class.
+
+        Their rows are a leaf of their own, because a gradient of all sampled rows for these few
+        would be dense.
+        """
+        sampled = self._sampled[-1]
         mine_V = column_V >= 0
-        own_MD = used.weight_SD.detach()[column_V[mine_V]].requires_grad_()
-        used.drawn.append((column_V[mine_V], own_MD))
+        own_MD = sampled.weight_SD.detach()[column_V[mine_V]].requires_grad_()
+        sampled.drawn.append((column_V[mine_V], own_MD))
         feature_MD = F.normalize(F.normalize(own_MD) + noise_VD[mine_V] * self.sigma_D)
-        place_V1 = mine_V.nonzero().expand(-1, feature_MD.shape[1])
-        return SumParts.apply(torch.zeros_like(noise_VD).scatter(0, place_V1, feature_MD))
+        index_V1 = mine_V.nonzero().expand(-1, feature_MD.shape[1])
+        part_VD = torch.zeros_like(noise_VD).scatter(0, index_V1, feature_MD)
+        virtual_VD: torch.Tensor = SumParts.apply(part_VD)
+        return virtual_VD
 
     @torch.no_grad()
     def _update_sigma(
@@ -268,15 +286,18 @@ class Prototypes(nn.Module):
 
 
 def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) -> torch.Tensor:
-    """All rows of a kind ('real', 'virtual') that any number of ranks has saved: [count, D]."""
+    """All rows [count, D] of a kind ('real', 'virtual') that any number of ranks saved."""
     out_KD = torch.empty(count, dim)
     read_rows(folder, kind, range(count), "average" if average else "weight", out_KD)
     return out_KD
 
 
 def num_virtual_features(batch_size: int, num_real: int, num_virtual: int, mode: str) -> int:
-    """Virtual features of a step over all ranks: the batch size ('batch'), round(k*b/n)
-    ('proportional'), or none ('none', the collapse of VIGFace's ablation)."""
+    """Number of virtual features of a step over all ranks, by mode.
+
+    'batch': the batch size; 'proportional': round(k*b/n); 'none': 0, the collapse of VIGFace's
+    ablation.
+    """
     wanted = {
         "batch": batch_size,
         "proportional": round(num_virtual * batch_size / num_real),
@@ -286,8 +307,10 @@ def num_virtual_features(batch_size: int, num_real: int, num_virtual: int, mode:
 
 
 def geometry(real_ND: torch.Tensor, virtual_KD: torch.Tensor) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation of pairwise cosines, real-real, real-virtual, virtual-virtual;
-    10,000 classes of each kind at most (the first ones)."""
+    """Mean and deviation of pairwise cosines: real-real, real-virtual, virtual-virtual.
+
+    At most 10,000 classes of each kind, the first ones.
+    """
     unit_ND = F.normalize(real_ND[:10_000].float())
     unit_KD = F.normalize(virtual_KD[:10_000].float())
     pairs = {
@@ -303,5 +326,5 @@ def geometry(real_ND: torch.Tensor, virtual_KD: torch.Tensor) -> dict[str, dict[
 
 
 def _off_diagonal(square_NN: torch.Tensor) -> torch.Tensor:
-    row, column = torch.triu_indices(*square_NN.shape, offset=1)
+    row, column = torch.triu_indices(len(square_NN), len(square_NN), offset=1)
     return square_NN[row, column]

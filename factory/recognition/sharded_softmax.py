@@ -1,4 +1,4 @@
-"""The softmax whose classes lie on several ranks: cosines, the label's term, the log of the sum.
+"""A softmax whose classes lie on several ranks: cosines, the label's term, the log of the sum.
 
 Shapes: N features of all ranks, D embedding, S classes of this rank; `column_N` is the label's
 column among them, -1 where another rank has it.
@@ -37,8 +37,10 @@ class Cosine(torch.autograd.Function):
 
 
 class LogSumExp(torch.autograd.Function):
-    """log of the sum over the classes of all ranks of exp(s*cos), where the label's term is
-    exp(s*wanted) on every rank alike."""
+    """Log of the sum of exp(s*cos) over the classes of all ranks.
+
+    The label's term is exp(s*wanted), the same on every rank.
+    """
 
     @staticmethod
     def forward(
@@ -80,5 +82,6 @@ def take(cosine_NS: torch.Tensor, column_N: torch.Tensor) -> torch.Tensor:
 
 
 def put_zero(square_NS: torch.Tensor, column_N: torch.Tensor) -> None:
+    """Write 0 in each feature's column, where this rank has it."""
     mine_N = column_N >= 0
     square_NS[mine_N, column_N[mine_N]] = 0.0

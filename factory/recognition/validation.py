@@ -1,4 +1,4 @@
-"""What a recognizer is worth, while it is trained and at its end."""
+"""Figures of a recognizer, while it is trained and at the end."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ MAX_HELDOUT = 6000
 
 
 def figures(
-    story: Checkpoint, heldout: FaceSet, pairs: Pairs | None, device: torch.device
+    loaded: Checkpoint, heldout: FaceSet, pairs: Pairs | None, device: torch.device
 ) -> dict[str, Any]:
-    """Accuracy on held-out people and on pairs, where there are any; prototypes are not needed."""
-    recognizer = Recognizer(story, device)
+    """Metrics on held-out people and on pairs, where there are any; prototypes are not needed."""
+    recognizer = Recognizer(loaded, device)
     heldout = heldout.first_people(MAX_HELDOUT)
-    found: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     if len(heldout):
-        found["heldout"] = summary(recognizer.embed(heldout.images_NHWC), heldout.labels)
+        metrics["heldout"] = summary(recognizer.embed(heldout.images_NHWC), heldout.labels)
     if pairs:
-        found["pairs"] = verify_pairs(recognizer, pairs)
-    return found
+        metrics["pairs"] = verify_pairs(recognizer, pairs)
+    return metrics
 
 
 def measure(
-    story: Checkpoint, heldout: FaceSet, pairs: Pairs | None, device: torch.device
+    loaded: Checkpoint, heldout: FaceSet, pairs: Pairs | None, device: torch.device
 ) -> dict[str, Any]:
     """The metrics of a checkpoint: geometry of its prototypes and `figures`."""
-    table = geometry(story.tensors["prototypes.real"], story.tensors["prototypes.virtual"])
-    return {"geometry": table, **figures(story, heldout, pairs, device)}
+    table = geometry(loaded.tensors["prototypes.real"], loaded.tensors["prototypes.virtual"])
+    return {"geometry": table, **figures(loaded, heldout, pairs, device)}
 
 
-def brief(found: dict[str, Any]) -> str:
-    """One line of `figures`."""
+def brief(metrics: dict[str, Any]) -> str:
+    """The metrics of `figures` in one line."""
     parts = []
-    if "heldout" in found:
-        seen = found["heldout"]
-        parts.append(f"held out: AUC {seen['auc']:.4f}, TAR@.001 {seen['tar_at_far_1e-3']:.3f}")
-    if "pairs" in found:
-        seen = found["pairs"]
-        parts.append(f"pairs: accuracy {seen['accuracy']:.4f}, AUC {seen['auc']:.4f}")
+    if "heldout" in metrics:
+        part = metrics["heldout"]
+        parts.append(f"held out: AUC {part['auc']:.4f}, TAR@.001 {part['tar_at_far_1e-3']:.3f}")
+    if "pairs" in metrics:
+        part = metrics["pairs"]
+        parts.append(f"pairs: accuracy {part['accuracy']:.4f}, AUC {part['auc']:.4f}")
     return "; ".join(parts)

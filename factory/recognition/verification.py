@@ -1,4 +1,4 @@
-"""Is a recognizer any good: figures from cosines of genuine and impostor pairs (METHODS 7)."""
+"""Verification metrics: figures from cosines of genuine and impostor pairs (METHODS 7)."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ def auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
 
 
 def cosine_at_fmr(impostor: np.ndarray, fmr: float) -> float:
-    """Smallest observed cosine t such that at most a share `fmr` of impostors lies above t."""
+    """Smallest observed cosine t such that at most a fraction `fmr` of impostors lies above t."""
     ordered = np.sort(impostor)
     return float(ordered[len(ordered) - 1 - int(np.floor(fmr * len(ordered)))])
 
 
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
-    """Share of genuine pairs above the cosine that a share `far` of impostors exceeds."""
+    """Fraction of genuine pairs above the cosine that a fraction `far` of impostors exceeds."""
     return float((genuine > cosine_at_fmr(impostor, far)).mean())
 
 
 def roc(genuine: np.ndarray, impostor: np.ndarray) -> list[tuple[float, float]]:
-    """(FAR, TAR) at 1, 2 and 5 times every power of ten that there are impostors enough to see,
-    from 1e-6 up to 1."""
+    """(FAR, TAR) at 1, 2 and 5 times every power of ten, from 1e-6 up to 1.
+
+    Only where there are impostors enough to measure it.
+    """
     fars = [digit * 10.0**-power for power in range(6, 0, -1) for digit in (1, 2, 5)] + [1.0]
-    seen = [far for far in fars if far * len(impostor) >= 1 - 1e-9]
-    return [(far, tar_at_far(genuine, impostor, min(far, 1 - 1e-9))) for far in seen]
+    measurable = [far for far in fars if far * len(impostor) >= 1 - 1e-9]
+    return [(far, tar_at_far(genuine, impostor, min(far, 1 - 1e-9))) for far in measurable]
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
@@ -61,7 +63,7 @@ def fisher_ratio(genuine: np.ndarray, impostor: np.ndarray) -> float:
 
 
 def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """The figures a held-out set gives: AUC, TAR at 1 % and .1 % FAR, EER, FDR, cosines at FMR."""
+    """Figures of a held-out set: AUC, TAR at 1 % and .1 % FAR, EER, FDR, cosines at FMR."""
     genuine, impostor = pair_cosines(unit_ND, labels_N)
     return {
         "num_genuine": len(genuine),
@@ -83,8 +85,11 @@ def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
 def fold_accuracy(
     cosines: np.ndarray, same: np.ndarray, num_folds: int = 10
 ) -> tuple[float, float]:
-    """Mean and std over folds, in order, of the accuracy at the threshold on the squared distance
-    (0..4 by .01) that is best on the other folds (the insightface protocol)."""
+    """Mean and deviation over folds of the accuracy at a threshold from the other folds.
+
+    Folds are taken in order; the threshold is that on the squared distance (0..4 by .01) which is
+    best on the other folds (the insightface protocol).
+    """
     predicted = (2 - 2 * cosines)[:, None] < np.arange(0, 4, 0.01)
     correct = predicted == same[:, None]
     folds = np.array_split(np.arange(len(same)), num_folds)
@@ -97,9 +102,11 @@ def fold_accuracy(
 
 
 def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
-    """Figures of a recognizer on pairs, image and mirror summed: accuracy by folds, AUC, EER, FDR,
-    FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that there are
-    impostors enough to measure, and the ROC."""
+    """Figures of a recognizer on pairs, image and mirror image summed.
+
+    They are accuracy by folds, AUC, EER, FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR
+    at every power of ten of FAR that there are impostors enough to measure, and the ROC.
+    """
     unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
     cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
     accuracy, spread = fold_accuracy(cosines, pairs.same, pairs.num_folds)

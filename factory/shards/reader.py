@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from factory.checkpoint import replace
 from factory.errors import IntegrityError
 from factory.shards import layout
 from factory.shards.manifest import collect
@@ -17,6 +16,7 @@ from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
 from factory.store.base import digest
+from factory.store.local import write_atomically
 
 
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def local_copy(store: Store, plan: Plan, folder: str) -> Path:
     if digest([roster]) != plan.roster_sha256[layout.ROSTER]:
         raise IntegrityError(f"{store.url}/{layout.ROSTER}: does not have its sha256")
     root.mkdir(parents=True, exist_ok=True)
-    replace(root / layout.ROSTER, roster)
+    write_atomically(root / layout.ROSTER, roster)
     for shard in collect(store, plan).shards:
         tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         path = root / tar.name

@@ -1,4 +1,4 @@
-"""Faces that exist: every reader gives the same `FaceSource`; `open_source` picks by config."""
+"""Faces that exist: every reader is a `FaceSource`, and `open_source` picks it by config."""
 
 from factory.sources.base import (
     CorruptImageError,

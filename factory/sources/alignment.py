@@ -24,8 +24,7 @@ TEMPLATE_52 = np.array(
 )
 """Where the five points lie in a 112x112 aligned image, pixels (x, y)."""
 DETECT_PX = 224
-"""Aligned faces are looked at in at least this size (YuNet's enlarge_to)."""
-
+"""Smallest side at which a detector looks at aligned faces (YuNet's enlarge_to)."""
 FIVE_OF = {
     5: ([0], [1], [2], [3], [4]),
     68: ([*range(36, 42)], [*range(42, 48)], [30], [48], [54]),
@@ -33,12 +32,11 @@ FIVE_OF = {
 }
 """Which points of a layout make the five, as means: iBUG's 68, the 468 of MediaPipe's mesh."""
 LAYOUTS = {5: 20, 68: 146, 468: 966}
-"""The most numbers in a row of a layout: ten of something else, and ten more points of a mesh that
-has the irises."""
+"""Most numbers in a row of a layout: ten extra ones, and ten more points of a mesh with irises."""
 
 
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
-    """2x3 matrix of the least-squares similarity that takes points to target (Umeyama 1991)."""
+    """The 2x3 matrix of the least-squares similarity from points to target (Umeyama 1991)."""
     mean, target_mean = points_N2.mean(0), target_N2.mean(0)
     centred, target_centred = points_N2 - mean, target_N2 - target_mean
     u, singular, vt = np.linalg.svd(target_centred.T @ centred)
@@ -55,8 +53,10 @@ def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.nda
 def align(
     image_HWC: np.ndarray, landmarks_52: np.ndarray, image_px: int, zoom: float = 1.0
 ) -> np.ndarray:
-    """Warp an RGB uint8 image so that its five points fall on the template, [px, px, 3]; `zoom`
-    below 1 makes the template smaller about its middle, and the image's edge goes on."""
+    """Warp an RGB uint8 image so that its five points fall on the template: [px, px, 3].
+
+    A `zoom` below 1 shrinks the template about its middle; pixels outside repeat the image's edge.
+    """
     import cv2
 
     template_52 = TEMPLATE_52 if zoom == 1 else 56 + zoom * (TEMPLATE_52 - 56)
@@ -72,8 +72,8 @@ def scaled(image_HWC: np.ndarray, image_px: int) -> np.ndarray:
     """A square RGB uint8 image at another size, [px, px, 3]."""
     import cv2
 
-    how = cv2.INTER_AREA if image_px < len(image_HWC) else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image_HWC, (image_px, image_px), interpolation=how))
+    kind = cv2.INTER_AREA if image_px < len(image_HWC) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image_HWC, (image_px, image_px), interpolation=kind))
 
 
 def points_of(images_NHWC: np.ndarray, detector: YuNet | None) -> np.ndarray:
@@ -82,22 +82,24 @@ def points_of(images_NHWC: np.ndarray, detector: YuNet | None) -> np.ndarray:
     if detector is None:
         return np.repeat(template_52[None], len(images_NHWC), 0)
     nowhere = np.full((5, 2), np.nan)
-    found = (detector.landmarks(image) for image in images_NHWC)
-    return np.stack([nowhere if points is None else points for points in found])
+    detections = (detector.landmarks(image) for image in images_NHWC)
+    return np.stack([nowhere if points is None else points for points in detections])
 
 
 def mirrored_points(points_N52: np.ndarray, image_px: int) -> np.ndarray:
-    """Five points in the mirror images."""
+    """Five points [N, 5, 2] as they lie in the mirrored images, left and right exchanged."""
     swapped = points_N52[:, [1, 0, 2, 4, 3]]
     return np.stack([image_px - 1 - swapped[..., 0], swapped[..., 1]], -1)
 
 
 class YuNet:
-    """Five points of the most confident face, by OpenCV's YuNet (Wu et al. 2023)."""
+    """Detects the most confident face and its five points, by OpenCV's YuNet (Wu et al. 2023)."""
 
     def __init__(self, model_path: str, min_score: float = 0.6, enlarge_to: int = 0) -> None:
-        """Images smaller than `enlarge_to` pixels are looked at enlarged: it finds small faces
-        with little confidence."""
+        """Images smaller than `enlarge_to` pixels are enlarged first.
+
+        YuNet finds small faces with little confidence.
+        """
         import cv2
 
         if not Path(model_path).is_file():
@@ -109,7 +111,7 @@ class YuNet:
         self._detector = cv2.FaceDetectorYN.create(model_path, "", (320, 320), min_score)
 
     def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
-        """[5, 2] pixels (x, y) in an RGB uint8 image, or None where no face is found."""
+        """Five points [5, 2] in pixels (x, y) of an RGB uint8 image, or None without a face."""
         best = self.best(image_HWC)
         return None if best is None else best[4:14].reshape(5, 2)
 
@@ -138,7 +140,8 @@ def read_landmarks(path: str) -> dict[str, np.ndarray]:
     """Five points by file name, of CSV rows `file, x1, y1, x2, y2, ...` after one header line.
 
     Rows have 5 points, 68 (iBUG), 468 or 478 (MediaPipe's meshes); a few columns after them, such
-    as a score, are passed over."""
+    as a score, are ignored.
+    """
     if not Path(path).is_file():
         raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of points, a face a row")
     table: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""The one shape of a source of faces, and reading it into memory with corrupt images counted."""
+"""The interface of a source of faces, and reading one into memory with corrupt images counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CorruptImageError(SourceError):
 
 @dataclass(frozen=True)
 class SourceFace:
-    """One aligned face: RGB uint8 HWC, its identity, its key, five points if known."""
+    """One aligned face: RGB uint8 HWC, its identity, its key, its five points where known."""
 
     image_HWC: np.ndarray
     label: int
@@ -27,12 +27,31 @@ class SourceFace:
 
 
 class FaceSource(Protocol):
-    """Random access to labelled faces. `labels[i]` indexes `names`; keys are unique."""
+    """Random access to labelled faces: `labels[i]` indexes `names`, keys are unique."""
 
-    names: Sequence[str]
-    labels: np.ndarray
-    keys: Sequence[str]
-    fingerprint: str
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what the source holds."""
+        ...
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a person should know about the source, a line each."""
+        ...
+
+    @property
+    def corrupt(self) -> Sequence[str]:
+        """Images that were left out as unreadable, a line each; empty for one read on demand."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -43,8 +62,7 @@ class FaceSource(Protocol):
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Decoded faces: images uint8 [N, H, W, 3], labels int64 [N], keys, identity names, and what a
-    person should know of the source."""
+    """A FaceSource in memory: images uint8 [N, H, W, 3] and labels int64 [N]."""
 
     images_NHWC: np.ndarray
     labels: np.ndarray
@@ -58,27 +76,30 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> SourceFace:
+        return SourceFace(self.images_NHWC[index], int(self.labels[index]), self.keys[index])
+
     @classmethod
     def nobody(cls) -> FaceSet:
         """No faces."""
         return cls(np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), [], [], [])
 
     def first_people(self, num_images: int) -> FaceSet:
-        """The first identities that have so many images together at most."""
+        """The first identities that have at most `num_images` images together."""
         if len(self) <= num_images:
             return self
         cut = np.sort(self.labels)[num_images]  # the first identity that does not fit whole
         return self._take(self.labels < cut, self.names, self.fingerprint)
 
     def describe(self, heldout: FaceSet) -> str:
-        """What a training will see, and every image it leaves out, a line each."""
+        """What a training will use, and every image it leaves out, a line each."""
         people = len(set(self.labels.tolist()))
-        seen = f"{len(self)} images of {people} people, {len(heldout)} held out"
+        counts = f"{len(self)} images of {people} people, {len(heldout)} held out"
         left_out = [f"left out: {line}" for line in self.corrupt]
-        return "\n".join([*self.remarks, seen, *left_out])
+        return "\n".join([*self.remarks, counts, *left_out])
 
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
-        """(training, held-out) by identity: the last `num_holdout` names are held out."""
+        """(training, held-out) faces by identity; the last `num_holdout` names are held out."""
         first = first_heldout(num_holdout, len(self.names))
         mine = subset_fingerprint(self.fingerprint, 0, first, len(self.names))
         rest = subset_fingerprint(self.fingerprint, first, len(self.names), len(self.names))
@@ -93,11 +114,12 @@ class FaceSet:
 
 
 class Subset:
-    """The identities first..stop-1 of a source, still unread."""
+    """The identities first..stop-1 of a source, as a source that reads on demand too."""
 
     def __init__(self, source: FaceSource, first: int, stop: int) -> None:
         self._source = source
-        self.remarks = tuple(getattr(source, "remarks", ()))
+        self.remarks = tuple(source.remarks)
+        self.corrupt = tuple(source.corrupt)
         self._index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
         self.names = source.names[first:stop]
         self.labels = source.labels[self._index] - first
@@ -106,7 +128,7 @@ class Subset:
     @property
     def keys(self) -> list[str]:
         keys = self._source.keys
-        return [keys[i] for i in self._index]
+        return [keys[int(i)] for i in self._index]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -117,7 +139,7 @@ class Subset:
 
 
 def first_heldout(num_holdout: int, num_names: int) -> int:
-    """Number of the first held-out identity; raises SourceError when nobody else is left."""
+    """Index of the first held-out identity; raises SourceError when nobody else is left."""
     if num_holdout >= num_names:
         raise SourceError(
             f"source.holdout_identities: got {num_holdout} of {num_names} identities; want fewer, "
@@ -172,7 +194,7 @@ def iterate_faces(
                 ) from None
 
 
-def check_everybody_seen(source: FaceSource, labels: np.ndarray) -> None:
+def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:
     """Raise SourceError when some identity is not among the labels that could be read."""
     missing = np.setdiff1d(np.arange(len(source.names)), labels)
     if len(missing):
@@ -184,13 +206,15 @@ def check_everybody_seen(source: FaceSource, labels: np.ndarray) -> None:
 
 
 def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
-    """The whole source in memory (H*W*3 bytes an image); raises SourceError as `iterate_faces`,
-    and when every image of an identity was unreadable."""
+    """The whole source in memory, H*W*3 bytes an image.
+
+    Raises SourceError as `iterate_faces`, and when every image of an identity was unreadable.
+    """
     corrupt: list[str] = []
     faces = list(iterate_faces(source, max_corrupt_fraction, corrupt))
     labels = np.array([face.label for face in faces], dtype=np.int64)
-    check_everybody_seen(source, labels)
+    check_all_readable(source, labels)
     images = np.stack([face.image_HWC for face in faces])
-    keys, remarks = [face.key for face in faces], tuple(getattr(source, "remarks", ()))
-    names = list(source.names)
+    keys, names = [face.key for face in faces], list(source.names)
+    remarks = tuple(source.remarks)
     return FaceSet(images, labels, keys, names, corrupt, remarks, source.fingerprint)

@@ -1,4 +1,4 @@
-"""Encoded images and where they lie: a file, or a byte range of a tar that is never unpacked.
+"""Where encoded images lie: a file, or a byte range of a tar that is never unpacked.
 
 No member can land outside its folder, and random access by `pread` works from many processes.
 """
@@ -29,6 +29,7 @@ class Entry:
 
 
 def tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarInfo]:
+    """Files of a tar whose names end in one of the suffixes; raises SourceError for damage."""
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -44,6 +45,7 @@ def tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarIn
 
 
 def read_entry(entry: Entry) -> bytes:
+    """The encoded bytes of an entry; raises CorruptImageError."""
     try:
         handle = os.open(entry.path, os.O_RDONLY)
         try:
@@ -55,4 +57,5 @@ def read_entry(entry: Entry) -> bytes:
 
 
 def stem_of(name: str) -> str:
+    """A member's name without its suffix."""
     return name.rsplit(".", 1)[0]

@@ -1,6 +1,6 @@
 """Readers: an image folder, the same inside a tar, WebDataset shards, and the starter pack.
 
-All of them are an index of (where the bytes lie, label, key), see entries.py.
+All of them are an index of entries (where the bytes lie, label, key), see entries.py.
 """
 
 from __future__ import annotations
@@ -33,17 +33,20 @@ STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
 class IndexedSource:
     """A FaceSource over an index of entries; faces of another size are aligned on reading."""
 
+    remarks: tuple[str, ...] = ()
+    corrupt: tuple[str, ...] = ()
+
     def __init__(self, entries: list[Entry], identities: list[str], config: SourceConfig) -> None:
-        where = config.path or "starter pack"
+        location = config.path or "starter pack"
         if not entries:
             raise SourceError(
-                f"source.path: no images in {where}; want .jpg, .png or .webp, one folder an "
+                f"source.path: no images in {location}; want .jpg, .png or .webp, one folder an "
                 "identity (kind folder) or shards with .jpg and .cls (kind webdataset)"
             )
         doubled = [key for key, count in Counter(e.key for e in entries).items() if count > 1]
         if doubled:
             raise SourceError(
-                f"source.path: {len(doubled)} keys stand for two images in {where}, first "
+                f"source.path: {len(doubled)} keys stand for two images in {location}, first "
                 f"{doubled[0]!r}; rename one of them"
             )
         self.names = sorted(set(identities))
@@ -94,15 +97,17 @@ class IndexedSource:
 
 
 def open_source(config: SourceConfig) -> FaceSource:
-    """The source a config names, or its first source.num_identities; raises SourceError when it is
-    missing or holds no image."""
-    source = _whole(config)
+    """The source that a config names, or its first source.num_identities.
+
+    Raises SourceError when it is missing or holds no image.
+    """
+    source = _complete(config)
     if config.num_identities is None or config.num_identities >= len(source.names):
         return source
     return Subset(source, 0, config.num_identities)
 
 
-def _whole(config: SourceConfig) -> FaceSource:
+def _complete(config: SourceConfig) -> FaceSource:
     if config.kind == "starter":
         return _from_tar(STARTER_PACK, config)
     path = Path(config.path or "")

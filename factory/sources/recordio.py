@@ -1,5 +1,6 @@
-"""MXNet's RecordIO as insightface uses it for CASIA-WebFace, MS1MV2, Glint360K; read and written
-without mxnet (METHODS 8).
+"""Reads and writes MXNet's RecordIO without mxnet (METHODS 8).
+
+It is the format of insightface's CASIA-WebFace, MS1MV2 and Glint360K.
 
 A chunk is u32 magic, u32 (3 bits continuation, 29 bits length), payload padded to 4 bytes. Where a
 record holds the magic at a multiple of 4 it is cut there, into chunks 1 (first), 2, 3 (last), and
@@ -31,7 +32,7 @@ CHUNK = struct.Struct("<II")
 HEADER = struct.Struct("<IfQQ")
 MAX_LENGTH = (1 << 29) - 1
 EXACT_FLOAT = 1 << 24
-"""Largest count that float32 labels hold exactly; tables of longer files are not trusted."""
+"""Largest count that float32 labels hold exactly; tables of longer files are not used."""
 MAX_LABELS = 1 << 16
 
 
@@ -46,8 +47,11 @@ class Record:
 
 
 class RecordFile:
-    """Random access to the records of a .rec, memory-mapped; opens again in a forked or spawned
-    process. Errors are CorruptImageError and name the byte offset."""
+    """Random access to the records of a memory-mapped .rec.
+
+    It opens again in a forked or spawned process. Errors are CorruptImageError and name the byte
+    offset.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +71,9 @@ class RecordFile:
         end = HEADER.size + 4 * flag
         if flag > MAX_LABELS or end > len(view):
             raise self._corrupt(offset, f"claims {flag} labels")
-        labels = np.frombuffer(view, "<f4", flag, HEADER.size) if flag else np.float32([label])
+        labels = np.array([label], np.float32)
+        if flag:
+            labels = np.frombuffer(view, "<f4", flag, HEADER.size)
         return Record(labels, view[end:], flag > 0)
 
     def end_of(self, offset: int) -> int:
@@ -77,11 +83,11 @@ class RecordFile:
 
     def offsets(self) -> np.ndarray:
         """Offsets of all records by one scan of their chunk headers: int64."""
-        found, offset = [], 0
+        offsets, offset = [], 0
         while offset < self.size:
-            found.append(offset)
+            offsets.append(offset)
             offset = self.end_of(offset)
-        return np.array(found, dtype=np.int64)
+        return np.array(offsets, dtype=np.int64)
 
     def _join(self, offset: int) -> memoryview | bytes:
         first, _ = next(chunks := self._chunks(offset))
@@ -89,7 +95,7 @@ class RecordFile:
         return MAGIC_BYTES.join([first, *rest]) if rest else first
 
     def _chunks(self, offset: int) -> Iterator[tuple[memoryview, int]]:
-        """(payload, offset one past it) of each chunk of a record."""
+        """Each chunk of a record as (payload, offset one past it)."""
         data, begun = self._data(), offset
         while True:
             if offset < 0 or offset % 4 or offset + CHUNK.size > self.size:
@@ -115,12 +121,14 @@ class RecordFile:
             self._pid = os.getpid()
         return self._view
 
-    def _corrupt(self, offset: int, what: str) -> CorruptImageError:
-        return CorruptImageError(f"{self.path}: record at byte {offset} {what}")
+    def _corrupt(self, offset: int, problem: str) -> CorruptImageError:
+        return CorruptImageError(f"{self.path}: record at byte {offset} {problem}")
 
 
 class RecordSource:
     """A FaceSource over the images of a .rec; they must have the aligned size already."""
+
+    corrupt: tuple[str, ...] = ()
 
     def __init__(self, config: SourceConfig) -> None:
         path = Path(config.path or "")
@@ -171,19 +179,19 @@ class RecordSource:
     def _images(
         self, keys: np.ndarray, offsets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(keys, offsets, identity numbers) of the image records."""
+        """Keys, offsets and identity numbers of the image records."""
         table = _identity_table(self._file, keys, offsets)
         if table is not None:
             return table
         chosen, identities, corrupt = [], [], []
-        for place, offset in enumerate(offsets):
+        for position, offset in enumerate(offsets):
             try:
                 record = self._file.read(int(offset))
             except CorruptImageError as error:
-                corrupt.append(f"{keys[place]}: {error}")
+                corrupt.append(f"{keys[position]}: {error}")
                 continue
             if len(record.image) and np.isfinite(record.labels[0]):
-                chosen.append(place)
+                chosen.append(position)
                 identities.append(int(record.labels[0]))
         if len(corrupt) > self._config.max_corrupt_fraction * len(offsets):
             raise SourceError(
@@ -194,7 +202,7 @@ class RecordSource:
 
 
 def read_index(file: RecordFile) -> tuple[np.ndarray, np.ndarray]:
-    """(keys, offsets) from the .idx beside a .rec, else by a scan that is cached beside it.
+    """Keys and offsets of records, from the .idx of a .rec, else by a scan that is cached there.
 
     Raises SourceError for a file that is cut off, and for an .idx of another .rec.
     """
@@ -208,7 +216,7 @@ def read_index(file: RecordFile) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_records(path: Path, labels: np.ndarray, jpegs: Iterable[bytes]) -> None:
-    """Write faces as insightface reads them: .rec, .idx, and identity table.
+    """Write faces as insightface reads them: a .rec with its identity table, and its .idx.
 
     `labels` must be sorted and begin at 0 without gaps; there is one JPEG for each.
     """
@@ -222,7 +230,7 @@ def write_records(path: Path, labels: np.ndarray, jpegs: Iterable[bytes]) -> Non
 
         def write(key: int, label: float | list[float], image: bytes) -> None:
             index.write(f"{key}\t{records.tell()}\n")
-            records.write(b"".join(_cut(_record(key, label, image))))
+            records.write(encode_record(key, label, image))
 
         write(0, [float(count + 1), float(count + 1 + len(people))], b"")
         for key, (label, jpeg) in enumerate(zip(labels, jpegs, strict=True), start=1):
@@ -231,11 +239,14 @@ def write_records(path: Path, labels: np.ndarray, jpegs: Iterable[bytes]) -> Non
             write(count + 1 + person, [float(b) for b in bounds[person : person + 2]], b"")
 
 
-def _record(key: int, label: float | list[float], image: bytes) -> bytes:
+def encode_record(key: int, label: float | list[float], image: bytes) -> bytes:
+    """The chunks of a record with one label, or a list of them, as they lie in a .rec."""
     if isinstance(label, float):
-        return HEADER.pack(0, label, key, 0) + image
-    values = np.array(label, "<f4").tobytes()
-    return HEADER.pack(len(label), 0.0, key, 0) + values + image
+        record = HEADER.pack(0, label, key, 0) + image
+    else:
+        values = np.array(label, "<f4").tobytes()
+        record = HEADER.pack(len(label), 0.0, key, 0) + values + image
+    return b"".join(_cut(record))
 
 
 def _cut(record: bytes) -> Iterator[bytes]:
@@ -263,15 +274,18 @@ def _listed(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_listed(file: RecordFile, listed: Path, offsets: np.ndarray) -> None:
-    """Every listed record must begin where the one before ends: looked at for the ends of the file
-    and a thousand between."""
-    looked_at = np.unique(np.linspace(0, len(offsets) - 1, 1000).astype(int))
+    """Raise SourceError unless listed records begin where the ones before them end.
+
+    The first, the last and up to a thousand between are checked.
+    """
+    checked = np.unique(np.linspace(0, len(offsets) - 1, 1000).astype(int))
     try:
-        for place in looked_at:
-            end = file.end_of(int(offsets[place]))
-            following = int(offsets[place + 1]) if place + 1 < len(offsets) else file.size
-            if end != following or (place == 0 and offsets[0] != 0):
-                raise CorruptImageError(f"record at byte {offsets[place]} ends at {end}")
+        for position in checked.tolist():
+            end, following = file.end_of(int(offsets[position])), file.size
+            if position + 1 < len(offsets):
+                following = int(offsets[position + 1])
+            if end != following or (position == 0 and offsets[0] != 0):
+                raise CorruptImageError(f"record at byte {offsets[position]} ends at {end}")
     except CorruptImageError as error:
         raise SourceError(
             f"source.path: {listed} does not belong to {file.path} ({error}), or that is cut off; "
@@ -286,7 +300,7 @@ def _scanned(file: RecordFile) -> np.ndarray:
         offsets = np.load(cache, allow_pickle=False)
         whole = offsets.ndim == 1 and offsets.dtype == np.int64 and len(offsets) > 1
         if whole and offsets[-1] == file.size:
-            return offsets[:-1]
+            return np.asarray(offsets[:-1])
     try:
         offsets = file.offsets()
     except CorruptImageError as error:
@@ -303,21 +317,24 @@ def _scanned(file: RecordFile) -> np.ndarray:
 def _identity_table(
     file: RecordFile, keys: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """(keys, offsets, identity numbers) of the image records, from record 0 and the identity
-    records, without touching an image; None where there is no usable table."""
-    place_of = {int(key): place for place, key in enumerate(keys)}
+    """Keys, offsets and identity numbers of the image records, without touching an image.
+
+    They come from record 0 and the identity records; None where there is no usable table.
+    """
+    position_of = {int(key): position for position, key in enumerate(keys)}
     try:
-        head = file.read(int(offsets[place_of[0]]))
+        head = file.read(int(offsets[position_of[0]]))
         if not head.has_table or len(head.labels) < 2 or head.labels[1] > EXACT_FLOAT:
             return None
-        places, identities = [], []
+        positions: list[int] = []
+        identities: list[int] = []
         for person, key in enumerate(range(int(head.labels[0]), int(head.labels[1]))):
-            start, stop = file.read(int(offsets[place_of[key]])).labels[:2]
-            mine = [place_of[image] for image in range(int(start), int(stop))]
-            if len(places) + len(mine) > len(keys):
+            start, stop = file.read(int(offsets[position_of[key]])).labels[:2]
+            mine = [position_of[image] for image in range(int(start), int(stop))]
+            if len(positions) + len(mine) > len(keys):
                 return None  # people who share images
-            places += mine
+            positions += mine
             identities += [person] * len(mine)
     except (KeyError, ValueError, OverflowError, CorruptImageError):
         return None
-    return keys[places], offsets[places], np.array(identities, dtype=np.int64)
+    return keys[positions], offsets[positions], np.array(identities, dtype=np.int64)

@@ -34,7 +34,7 @@ Position = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """One face: RGB uint8 HWC, its class, its key, and where it stands."""
+    """One face: RGB uint8 HWC, its class, its key, and its position in the stream."""
 
     image_HWC: np.ndarray
     label: int
@@ -44,7 +44,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class IndexedShard:
-    """A line of index/wids.json, with the digest SHA256SUMS gives it."""
+    """An entry of index/wids.json, with its digest in SHA256SUMS."""
 
     name: str
     num_samples: int
@@ -52,10 +52,10 @@ class IndexedShard:
 
 
 def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
-    """(entries, names of their people) of a sealed release, a folder of tars, or one tar.
+    """Entries and their identities' names in a sealed release, a folder of tars, or one tar.
 
-    A person is called by a class number as text that sorts, or as in the source that the person
-    comes from, where the roster of a release tells. Raises SourceError for an image without label.
+    A name is the class number as text that sorts, or the name in the source that an identity comes
+    from, where the roster of a release has it. Raises SourceError for an image without label.
     """
     if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
         raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
@@ -74,16 +74,18 @@ def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
                 images[stem] = entry
         for stem, entry in images.items():
             if stem not in labels:
-                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls beside it")
+                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls")
             entries.append(entry)
             identities.append(labels[stem])
-    known = _names_in(path / "roster.parquet")
-    return entries, [known.get(label, label) for label in identities]
+    names = _names_in(path / "roster.parquet")
+    return entries, [names.get(label, label) for label in identities]
 
 
 def _names_in(roster: Path) -> dict[str, str]:
-    """Names by class number of those whom a release has from a source; nobody's where one is called
-    by the number of another."""
+    """Names by class number of the identities that a release has from a source.
+
+    Empty where one of them is called by the class number of another.
+    """
     if not roster.is_file():
         return {}
     import pyarrow.parquet as pq
@@ -100,10 +102,10 @@ def _names_in(roster: Path) -> dict[str, str]:
 
 
 def release_of(source: SourceConfig) -> dict[str, Any] | None:
-    """Which release a source is: dataset, version, plan hash, digest of its SHA256SUMS, and whether
-    it holds real people; None for any other source.
+    """Which release a source is; None for a source that is none.
 
-    Raises IntegrityError for a manifest that is not the one in SHA256SUMS: it was altered.
+    The keys are dataset, version, plan_hash, holds_real_identities and sums_sha256, the digest of
+    its SHA256SUMS. Raises IntegrityError for a manifest that SHA256SUMS does not vouch for.
     """
     root, name = Path(source.path or ""), "index/manifest.json"
     files = [root / "_SUCCESS", root / name, root / "SHA256SUMS"]
@@ -113,8 +115,8 @@ def release_of(source: SourceConfig) -> dict[str, Any] | None:
     if f"{hashlib.sha256(manifest).hexdigest()}  {name}" not in sums.decode().splitlines():
         raise IntegrityError(f"source.path: {root / name} is not what SHA256SUMS says; restore it")
     body = json.loads(manifest)
-    told = {key: body[key] for key in ("dataset", "version", "plan_hash", "holds_real_identities")}
-    return told | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
+    keys = ("dataset", "version", "plan_hash", "holds_real_identities")
+    return {key: body[key] for key in keys} | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
 
 
 def _label(entry: Entry) -> str:
@@ -125,7 +127,7 @@ def _label(entry: Entry) -> str:
 
 
 class Bookmark:
-    """Which samples of an epoch have been used; the consumer marks, checkpoints and merges it."""
+    """Which samples of an epoch were used; the consumer marks, saves and merges it."""
 
     def __init__(self, stream: ReleaseStream) -> None:
         self._sizes = [shard.num_samples for shard in stream.shards]
@@ -133,26 +135,27 @@ class Bookmark:
         self._used: dict[int, int] = {}
 
     def mark(self, positions: Iterable[Position]) -> None:
-        """Samples of a shard must be marked in its order, as a DataLoader hands them out."""
+        """Mark samples as used, those of a shard in its order, as a DataLoader hands them out."""
         for epoch, shard, sample in positions:
             if epoch != self.epoch:
                 self.epoch, self._used = epoch, {}
             self._used[shard] = max(self._used.get(shard, 0), sample + 1)
 
     def used(self, shard: int) -> int:
-        """Samples of a shard that need not come again."""
+        """How many samples of a shard were used."""
         return self._used.get(shard, 0)
 
     @property
     def finished(self) -> bool:
-        """Whether every sample of the epoch is marked."""
+        """Whether every sample of the epoch was used."""
         return all(self.used(shard) == size for shard, size in enumerate(self._sizes))
 
     def next_epoch(self) -> None:
+        """Go on to the next epoch, none of whose samples were used."""
         self.epoch, self._used = self.epoch + 1, {}
 
     def merge(self, other: Bookmark) -> None:
-        """Take over what another rank has used of the same epoch; raises ValueError for another."""
+        """Add what another rank used of the same epoch; raises ValueError for another epoch."""
         if other.epoch != self.epoch:
             raise ValueError(f"bookmark: epochs {self.epoch} and {other.epoch} cannot be merged")
         for shard, used in other._used.items():
@@ -167,7 +170,7 @@ class Bookmark:
 
 
 class ReleaseStream(IterableDataset[Sample]):
-    """What its bookmark has not used of an epoch, split over ranks and DataLoader workers.
+    """The samples of an epoch that its bookmark lacks, split over ranks and DataLoader workers.
 
     To resume, give every rank the same bookmark (merged over the ranks that were). A worker holds
     one shard in memory at a time. With `verify` a shard whose sha256 is not that of SHA256SUMS
@@ -218,15 +221,15 @@ class ReleaseStream(IterableDataset[Sample]):
                 f"says {self.shards[shard].num_samples}; restore the shard"
             )
         order = self._order(len(samples), "samples", epoch, shard)
-        for place in range(self.bookmark.used(shard), len(order)):
-            found = samples[order[place]]
-            key = found["__key__"]
-            if "jpg" not in found or not found.get("cls", b"").isdigit():
+        for position in range(self.bookmark.used(shard), len(order)):
+            sample = samples[order[position]]
+            key = sample["__key__"]
+            if "jpg" not in sample or not sample.get("cls", b"").isdigit():
                 raise SourceError(
                     f"source.path: {key} in {self.shards[shard].name} lacks .jpg or a class number"
                 )
-            image = decode_image(found["jpg"], key, self._max_pixels)
-            yield Sample(image, int(found["cls"]), key, (epoch, shard, place))
+            image = decode_image(sample["jpg"], key, self._max_pixels)
+            yield Sample(image, int(sample["cls"]), key, (epoch, shard, position))
 
     def _members(self, shard: IndexedShard) -> Iterator[dict[str, Any]]:
         from webdataset.tariterators import group_by_keys
@@ -244,8 +247,10 @@ class ReleaseStream(IterableDataset[Sample]):
 
 
 def _plain_members(name: str, data: bytes) -> Iterator[dict[str, Any]]:
-    """Members of a tar in memory as webdataset wants them; a compressed one is refused, because it
-    could unpack to any size."""
+    """Members of a tar in memory as webdataset wants them.
+
+    A compressed tar is refused, because it could unpack to any size.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for member in tar:
@@ -257,14 +262,14 @@ def _plain_members(name: str, data: bytes) -> Iterator[dict[str, Any]]:
 
 
 def collate(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, list[Position]]:
-    """(images uint8 [B, H, W, 3], labels int64 [B], positions) for a DataLoader."""
+    """Join samples for a DataLoader: images uint8 [B, H, W, 3], labels int64 [B], positions."""
     images = torch.from_numpy(np.stack([sample.image_HWC for sample in samples]))
     labels = torch.tensor([sample.label for sample in samples])
     return images, labels, [sample.position for sample in samples]
 
 
 def read_index(store: Store) -> list[IndexedShard]:
-    """The shards of a sealed release; raises SourceError when it is none."""
+    """The shards of a sealed release; raises SourceError for anything else."""
     try:
         body = json.loads(store.get("index/wids.json"))
         lines = store.get("SHA256SUMS").decode().splitlines()

@@ -24,8 +24,10 @@ def open_store(config: StoreConfig) -> Store:
 
 
 def open_url(url: str) -> Store:
-    """The store at a URL with default settings (an endpoint comes from AWS_ENDPOINT_URL); raises
-    StoreError when it cannot be reached."""
+    """The store at a URL with default settings (an endpoint comes from AWS_ENDPOINT_URL).
+
+    Raises StoreError when it cannot be reached.
+    """
     store = open_store(StoreConfig(url=url))
     store.preflight(0, 0)
     return store

@@ -1,7 +1,8 @@
-"""What a release needs of a place: create-only puts, compare-and-set, listing, streaming.
+"""What a release needs of its storage: create-only puts, compare-and-set, listing, streaming.
 
 Names are relative, with / between parts. `put_once` is the only way shards and commit records are
-written: it creates or it refuses, so two drivers can never leave a mixture (RELEASE, invariant 2).
+written: it creates or it refuses, so two drivers can never leave a mixture (shards/PROTOCOL.md,
+invariant 2).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in a store. `upload` names an unfinished multipart upload, else it is None."""
+    """A name in a store; `upload` names an unfinished multipart upload, else it is None."""
 
     name: str
     size: int
@@ -26,8 +27,10 @@ class Entry:
 
 
 class Store(Protocol):
-    """A folder or a bucket prefix; every method may raise StoreError, and retries by itself what
-    passes (503, resets, timeouts)."""
+    """A folder or a bucket prefix.
+
+    Every method may raise StoreError, and retries passing failures (503, resets, timeouts) itself.
+    """
 
     url: str
 
@@ -51,13 +54,15 @@ class Store(Protocol):
         ...
 
     def put_once(self, name: str, data: bytes, sha256: str | None = None) -> bool:
-        """Create. False when the same bytes are there already; Conflict when others are.
+        """Create `name`; False when the same bytes are there already.
 
-        `sha256` is the hex digest of `data`, for callers that have it."""
+        Raises Conflict when other bytes are. `sha256` is the hex digest of `data`, for callers that
+        have it.
+        """
         ...
 
     def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
-        """Replace only if the content is `expected` (None: absent); False when it is not."""
+        """Replace `name` only if its content is `expected` (None: absent); False when it is not."""
         ...
 
     def delete(self, name: str) -> None:
@@ -81,8 +86,10 @@ class Store(Protocol):
         ...
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
-        """Raise StoreError, soon, when the place cannot be reached, or the planned bytes cannot be
-        written; writes nothing."""
+        """Check that the store can be reached and the planned bytes fit; writes nothing.
+
+        Raises StoreError within seconds, because a wrong address should not take minutes.
+        """
         ...
 
     def probe(self) -> None:

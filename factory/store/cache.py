@@ -19,14 +19,14 @@ from factory.store.base import Store
 
 
 def fetched(store: Store, digests: Mapping[str, str]) -> Path:
-    """A folder of this machine with the files `digests` names, each checked by its sha256.
+    """A folder on this machine with the files that `digests` names, each checked by its sha256.
 
     Raises FileNotFoundError for one that is not in the store, IntegrityError for other bytes there,
     StoreError where nothing can be kept.
     """
     listing = "\n".join(f"{sha256} {name}" for name, sha256 in sorted(digests.items()))
     folder = cache_root() / hashlib.sha256(listing.encode()).hexdigest()[:32]
-    with _writing(folder), _alone(folder):
+    with _explained(folder), _locked(folder):
         for name, sha256 in digests.items():
             path = folder / name
             if not path.exists() or _sha256(path) != sha256:
@@ -41,26 +41,26 @@ def cache_root() -> Path:
 
 
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
-    """A file gets its name when it is whole, and on the disk."""
-    part, found = path.with_name(f".{name}.part"), hashlib.sha256()
+    """Download a file; it gets its name when it is whole and on the disk."""
+    part, total = path.with_name(f".{name}.part"), hashlib.sha256()
     with part.open("wb") as file:
         for block in store.stream(name):
-            found.update(block)
+            total.update(block)
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
-    if found.hexdigest() != sha256:
+    if total.hexdigest() != sha256:
         part.unlink()
         raise IntegrityError(
-            f"{store.url}/{name}: has sha256 {found.hexdigest()[:12]}, want {sha256[:12]}; restore "
+            f"{store.url}/{name}: has sha256 {total.hexdigest()[:12]}, want {sha256[:12]}; restore "
             "the file"
         )
     part.replace(path)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it is given back when a process dies."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it when a process dies."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -68,8 +68,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Raise StoreError for what the disk refuses."""
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn errors of the disk into StoreError with a remedy."""
     try:
         yield
     except FileNotFoundError:

@@ -61,8 +61,8 @@ class LocalStore:
         handle = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            found = self.get(name) if self.exists(name) else None
-            if found != expected:
+            current = self.get(name) if self.exists(name) else None
+            if current != expected:
                 return False
             self.put(name, data)
             return True
@@ -143,9 +143,9 @@ class LocalStore:
     def _entries(self, prefix: str, *, hidden: bool) -> Iterator[Entry]:
         for file in self._files(prefix, hidden=hidden):
             with suppress(FileNotFoundError):  # a live writer's temporary file is gone at once
-                found = file.stat()
+                status = file.stat()
                 name = file.relative_to(self.root).as_posix()
-                yield Entry(name, found.st_size, found.st_mtime)
+                yield Entry(name, status.st_size, status.st_mtime)
 
     def _compare(self, name: str, data: bytes, sha256: str | None) -> bool:
         if self.sha256(name) == (sha256 or hashlib.sha256(data).hexdigest()):
@@ -154,7 +154,7 @@ class LocalStore:
 
     @contextmanager
     def _written(self, name: str, data: bytes) -> Iterator[Path]:
-        """A synced temporary file beside the final name, removed afterwards."""
+        """A synced temporary file in the final folder, removed afterwards."""
         final = self.path(name)
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
         try:
@@ -179,3 +179,10 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

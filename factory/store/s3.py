@@ -47,8 +47,11 @@ REMEDIES = {
 
 
 class Clients:
-    """boto3 clients of this process. A fork or a pickled copy makes its own: two processes on one
-    connection would read each other's answers."""
+    """boto3 clients of this process.
+
+    A fork or a pickled copy makes its own: two processes on one connection would read each other's
+    answers.
+    """
 
     def __init__(self, config: StoreConfig) -> None:
         self._config = config
@@ -56,7 +59,7 @@ class Clients:
         self.num_retries = 0
 
     def trying(self, attempts: int) -> Any:
-        """The client that tries a request so often."""
+        """The client that tries each request up to `attempts` times."""
         key = (os.getpid(), attempts)
         if key not in self._made:
             self._made[key] = _client(self._config, attempts)
@@ -104,13 +107,16 @@ class S3Store:
         return b"".join(self.stream(name))
 
     def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """When an answer breaks off the rest is asked for, of the same version of the object."""
+        """Bytes in blocks; the rest of an answer that breaks off is requested again.
+
+        The rest is of the same version of the object.
+        """
         return self._stream(name, start, stop, {})
 
     def _stream(
         self, name: str, start: int, stop: int | None, unchanged: dict[str, str]
     ) -> Iterator[bytes]:
-        """`unchanged` becomes the condition that the object is still the one that was read."""
+        """As `stream`; `unchanged` becomes the condition that the object is still the one read."""
         from botocore.exceptions import (
             ClientError,
             HTTPClientError,
@@ -203,13 +209,13 @@ class S3Store:
     def entries(self, prefix: str) -> Sequence[Entry]:
         pages = self._patient.get_paginator("list_objects_v2")
         with self._explained(prefix):
-            found = [
+            entries = [
                 Entry(item["Key"][len(self._prefix) :], item["Size"], _time(item["LastModified"]))
                 for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
                 for item in page.get("Contents", [])
                 if not item["Key"].endswith("/")  # a folder that somebody made in a console
             ]
-        return sorted(found, key=lambda entry: entry.name)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def sha256(self, name: str) -> str:
         return digest(self.stream(name))
@@ -220,7 +226,7 @@ class S3Store:
             quick.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
     def probe(self) -> None:
-        """By one request, by multipart upload, and swapping against a content it never had."""
+        """Create twice, by one request and by multipart, and swap against a wrong ETag."""
 
         def whole(name: str, data: bytes) -> bool:
             return self._write(name, data, _base64(_sha256(data)), IfNoneMatch="*")
@@ -341,7 +347,7 @@ class S3Store:
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """botocore's errors as one line that says what to do."""
+        """Turn botocore's errors into StoreError: one line that says what to do."""
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
@@ -380,7 +386,7 @@ class _Unsettled(StoreError):
 
 @contextmanager
 def _condition(*also: str) -> Iterator[list[bool]]:
-    """[True] unless the request inside is refused because its condition does not hold (412)."""
+    """A list holding True, or False once the request inside is refused by its condition (412)."""
     from botocore.exceptions import ClientError
 
     held = [True]

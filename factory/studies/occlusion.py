@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.checkpoint import replace as write_whole
 from factory.config import Config, MixedSource, SourceConfig, as_dict
 from factory.config.editing import KINDS
 from factory.editing.occluders import NUM_PAINTS, draw_over
@@ -35,6 +34,7 @@ from factory.shards.reader import local_copy
 from factory.sources import FaceSet, training_faces
 from factory.sources.alignment import points_of
 from factory.store import open_store
+from factory.store.local import write_atomically
 from factory.studies.utility import TrainOne, mean_and_std, with_seed
 from factory.training.distributed import pick_device
 
@@ -140,7 +140,7 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         learned = np.concatenate([indices[:-num_probes] for indices in own])
-        write_whole(file, _tar(faces, learned))
+        write_atomically(file, _tar(faces, learned))
     probed = np.concatenate([indices[-num_probes:] for indices in own])
     labels = np.repeat(np.arange(len(own)), num_probes)
     known = _looks(config, faces.images_NHWC[probed], "known")

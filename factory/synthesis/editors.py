@@ -104,7 +104,7 @@ class Editor:
             images[edits.rows] = classic(images[edits.rows], draws)
             return DrawnBatch(images, originals)
         visible = blend(originals, np.full_like(originals, GREY), alpha)
-        occluded_B = np.where(edits.regions.usable_N, edits.regions.shares_N, np.nan)
+        occluded_B = np.where(edits.regions.usable_N, edits.regions.fractions_N, np.nan)
         images = blend(originals, self._inpaint(edits), alpha)
         return DrawnBatch(images, originals, visible, occluded_B)
 
@@ -157,7 +157,7 @@ def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
 
 def _only_near(placed: Regions, fractions: list[float]) -> Regions:
     """Regions that hide what they shall; others are none."""
-    off = np.abs(placed.shares_N - np.array(fractions)) > LARGEST_MISS
+    off = np.abs(placed.fractions_N - np.array(fractions)) > LARGEST_MISS
     usable_N = placed.usable_N & ~off
     alpha = placed.alpha_NHW * usable_N[:, None, None]
     return replace(placed, alpha_NHW=alpha, usable_N=usable_N)

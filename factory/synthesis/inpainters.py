@@ -67,7 +67,7 @@ class ControlNetInpainter:
 
     @property
     def remarks(self) -> list[str]:
-        cut = self._base.too_long
+        cut = self._base.num_cut
         return [f"{cut} prompts were longer than the text encoder reads, and cut"] if cut else []
 
     def __call__(self, edits: Edits) -> np.ndarray:

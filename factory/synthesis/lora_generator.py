@@ -56,7 +56,7 @@ class LoraGenerator:
     def remarks(self) -> list[str]:
         """What a commit record should tell of the prompts."""
         counts = {
-            "prompts were longer than the text encoder reads, and cut": self._base.too_long,
+            "prompts were longer than the text encoder reads, and cut": self._base.num_cut,
             "images so far showed no face, and were taken whole": self._faceless,
         }
         return [f"{count} {what}" for what, count in counts.items() if count]

@@ -71,7 +71,7 @@ class LoraMaker:
         trainer = LoraTrainer(recipe, base, recognizer, crop, config.release.seed)
         dataset = open_store(config.store).below(config.release.dataset)
         prior = dataset.get(prior_name(plan))
-        trainer.know_prior(np.load(io.BytesIO(prior), allow_pickle=False))
+        trainer.set_priors(np.load(io.BytesIO(prior), allow_pickle=False))
         return cls(plan, trainer, source, store, hashlib.sha256(prior).hexdigest())
 
     def make(

@@ -1,4 +1,4 @@
-"""A pretrained text-to-image model as the factory uses it: words and latents in, images out.
+"""A pretrained text-to-image model as the factory uses it: prompts and latents in, images out.
 
 Stable Diffusion (Rombach et al. 2022) and SD-XL (Podell et al. 2023) by diffusers, part by part
 from a folder: no class is looked up by a name in a file, no weights but safetensors are read.
@@ -44,24 +44,26 @@ WEIGHTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 
 @dataclass(frozen=True)
 class PromptEmbedding:
-    """Prompts as a U-Net reads them: [B, L, D], and for SD-XL pooled [B, P]."""
+    """Prompts as a U-Net takes them: [B, L, D], and for SD-XL also pooled [B, P]."""
 
     text_BLD: torch.Tensor
     pooled_BP: torch.Tensor | None = None
 
     def rows(self, chosen: Any) -> PromptEmbedding:
+        """The prompts at some indices, a new embedding."""
         pooled = None if self.pooled_BP is None else self.pooled_BP[chosen]
         return PromptEmbedding(self.text_BLD[chosen], pooled)
 
     @classmethod
     def join(cls, parts: list[PromptEmbedding]) -> PromptEmbedding:
+        """Several embeddings as one, in order."""
         pooled = [part.pooled_BP for part in parts if part.pooled_BP is not None]
         text_BLD = torch.cat([part.text_BLD for part in parts])
         return cls(text_BLD, torch.cat(pooled) if pooled else None)
 
 
 class TextToImage:
-    """The parts of a pipeline, frozen."""
+    """A frozen text-to-image pipeline, used part by part."""
 
     def __init__(self, base_model: BaseModelConfig, device: torch.device, precision: str) -> None:
         """Raises CheckpointError for a folder without the parts of its family."""
@@ -71,7 +73,7 @@ class TextToImage:
         self.pipeline = _pipeline(folder, base_model.family)
         self.pipeline.set_progress_bar_config(disable=True)
         self.unet: nn.Module = self.pipeline.unet
-        self._vae: nn.Module = self.pipeline.vae
+        self._vae: Any = self.pipeline.vae
         half = torch.bfloat16 if precision == "bf16" else torch.float32
         for name in WEIGHTS:
             part = getattr(self.pipeline, name, None)
@@ -91,27 +93,27 @@ class TextToImage:
         self.side = int(self.unet.config.sample_size)
         self.channels = int(self.unet.config.in_channels)
         self.image_px = self.side * int(self.pipeline.vae_scale_factor)
-        self.too_long = 0
-        """Prompts so far that were longer than the text encoder reads."""
+        self.num_cut = 0
+        """Prompts so far that were longer than the text encoder reads, and cut."""
 
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> PromptEmbedding:
-        """What the text encoders make of prompts; those cut short are counted."""
+        """The text encoders' output for prompts; prompts that are cut are counted."""
         limit = self.pipeline.tokenizer.model_max_length
         lengths = [len(ids) for ids in self.pipeline.tokenizer(prompts).input_ids]
-        self.too_long += sum(length > limit for length in lengths)
+        self.num_cut += sum(length > limit for length in lengths)
         with autocast(self.device, self._precision):
-            found = self.pipeline.encode_prompt(
+            encoded = self.pipeline.encode_prompt(
                 prompt=prompts,
                 device=self.device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=False,
             )
-        return PromptEmbedding(found[0], found[2] if self.family == "sdxl" else None)
+        return PromptEmbedding(encoded[0], encoded[2] if self.family == "sdxl" else None)
 
     @torch.no_grad()
     def encode(self, images_NHWC: np.ndarray, batch_size: int = 8) -> torch.Tensor:
-        """Mean and spread [N, 2, C, h, w] of the latents of RGB uint8 images, on the CPU."""
+        """Mean and deviation [N, 2, C, h, w] of the latents of RGB uint8 images, on the CPU."""
         parts = []
         for start in range(0, len(images_NHWC), batch_size):
             batch = np.ascontiguousarray(images_NHWC[start : start + batch_size])
@@ -146,31 +148,33 @@ class TextToImage:
         self,
         z_t: torch.Tensor,
         t_B: torch.Tensor,
-        encode_prompts: PromptEmbedding,
+        prompts: PromptEmbedding,
         **residuals: Any,
     ) -> torch.Tensor:
-        """The U-Net's answer in float32; differentiable in its LoRA, and in a ControlNet's
-        residuals."""
+        """The U-Net's output in float32.
+
+        It is differentiable in the U-Net's LoRA and in a ControlNet's residuals.
+        """
         with autocast(self.device, self._precision):
-            answer = self.unet(
+            output = self.unet(
                 z_t,
                 t_B,
-                encode_prompts.text_BLD,
-                added_cond_kwargs=self.told(encode_prompts),
+                prompts.text_BLD,
+                added_cond_kwargs=self.added_conditions(prompts),
                 return_dict=False,
                 **residuals,
             )[0]
-        return torch.as_tensor(answer).float()
+        return torch.as_tensor(output).float()
 
-    def told(self, encode_prompts: PromptEmbedding) -> dict[str, torch.Tensor] | None:
-        """What SD-XL is told beside the words: their pooled form, and sizes."""
-        if encode_prompts.pooled_BP is None:
+    def added_conditions(self, prompts: PromptEmbedding) -> dict[str, torch.Tensor] | None:
+        """SD-XL's further conditions, pooled prompts and sizes; None for Stable Diffusion."""
+        if prompts.pooled_BP is None:
             return None
         size = (self.image_px, self.image_px)
         ids = torch.tensor([[*size, 0, 0, *size]], device=self.device, dtype=torch.float32)
         return {
-            "text_embeds": encode_prompts.pooled_BP,
-            "time_ids": ids.repeat(len(encode_prompts.pooled_BP), 1),
+            "text_embeds": prompts.pooled_BP,
+            "time_ids": ids.repeat(len(prompts.pooled_BP), 1),
         }
 
     def sampler(self, kind: str, num_steps: int) -> Any:
@@ -185,7 +189,7 @@ class TextToImage:
         return torch.as_tensor(mean * self._vae.config.scaling_factor)
 
     def noise(self, seeds: list[int]) -> torch.Tensor:
-        """Latents to begin with [B, C, h, w], by Philox from each seed."""
+        """Initial latents [B, C, h, w], by Philox from each seed."""
         size = (self.channels, self.side, self.side)
         streams = (np.random.Generator(np.random.Philox(seed)) for seed in seeds)
         return torch.stack(
@@ -195,49 +199,49 @@ class TextToImage:
     @torch.no_grad()
     def draw(
         self,
-        encode_prompts: PromptEmbedding,
-        away: PromptEmbedding,
+        prompts: PromptEmbedding,
+        negative: PromptEmbedding,
         noise: torch.Tensor,
         sampler: str,
         steps: int,
-        guide: float,
+        guidance: float,
     ) -> np.ndarray:
-        """RGB uint8 [B, px, px, 3] by diffusers' pipeline; `away` is what guidance leads from."""
+        """RGB uint8 [B, px, px, 3] by diffusers' pipeline; guidance leads away from `negative`."""
         self.pipeline.scheduler = _sampler(sampler, self.scheduler)
-        told = {"prompt_embeds": encode_prompts.text_BLD}
-        if guide > 1:
-            told["negative_prompt_embeds"] = away.text_BLD
-        if encode_prompts.pooled_BP is not None:
-            told["pooled_prompt_embeds"] = encode_prompts.pooled_BP
-            if guide > 1:
-                told["negative_pooled_prompt_embeds"] = away.pooled_BP
+        embeddings = {"prompt_embeds": prompts.text_BLD}
+        if guidance > 1:
+            embeddings["negative_prompt_embeds"] = negative.text_BLD
+        if prompts.pooled_BP is not None:
+            embeddings["pooled_prompt_embeds"] = prompts.pooled_BP
+            if guidance > 1 and negative.pooled_BP is not None:
+                embeddings["negative_pooled_prompt_embeds"] = negative.pooled_BP
         with autocast(self.device, self._precision):
             z = self.pipeline(
-                **told,
+                **embeddings,
                 latents=noise.to(self.device),  # in float32, which many small steps need
                 height=self.image_px,
                 width=self.image_px,
                 num_inference_steps=steps,
-                guidance_scale=guide,
+                guidance_scale=guidance,
                 output_type="latent",
             ).images
         if not bool(z.isfinite().all()):
             raise FloatingPointError("sampling gave NaN or infinity")
         return np.concatenate([to_uint8(self.decode(part)) for part in z.split(DECODED)])
 
-    def keep_less(self) -> None:
-        """Compute parts of U-Net and decoder again in the backward pass instead of keeping them."""
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute parts of U-Net and decoder in the backward pass instead of storing them."""
         for part in (self.unet, self._vae):
             part.enable_gradient_checkpointing()  # type: ignore[operator]
 
     def _signal(self, t_B: torch.Tensor) -> torch.Tensor:
-        return self._alphas[t_B].view(-1, 1, 1, 1)
+        return torch.as_tensor(self._alphas[t_B]).view(-1, 1, 1, 1)
 
 
 def locate(base_model: BaseModelConfig) -> Path:
-    """The folder of base_model.path, fetched from the hub where it is an id; parts checked.
+    """The folder of base_model.path, downloaded from the hub where it is an id.
 
-    Raises CheckpointError.
+    Raises CheckpointError when it lacks a part of its family.
     """
     if not base_model.path:
         raise CheckpointError(
@@ -258,7 +262,8 @@ def locate(base_model: BaseModelConfig) -> Path:
     for part in WEIGHTS:
         if part in PARTS[base_model.family] and not any((folder / part).glob("*.safetensors")):
             raise CheckpointError(
-                f"base_model.path: {folder / part} holds no .safetensors; other weights are not read"
+                f"base_model.path: {folder / part} holds no .safetensors; other weights are not "
+                "read"
             )
     return folder
 
@@ -277,13 +282,13 @@ def digest(base_model: BaseModelConfig) -> str:
 
 @lru_cache(8)
 def _digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> str:
-    """Once for a process and each state of the files: a base may have ten gigabytes."""
+    """The digest, computed once a process and state of the files: a base may have ten gigabytes."""
     lines = (f"{file_sha256(file)} {file.relative_to(folder)}\n" for file, _ in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def image_px_of(base_model: BaseModelConfig) -> int:
-    """Side of a base's images, from the JSONs in its folder."""
+    """Side of a base's images in pixels, from the JSONs in its folder."""
     folder = locate(base_model)
     unet, vae = (
         json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae")
@@ -300,7 +305,7 @@ def _from_hub(name: str, family: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns="*.fp16.*"))
     except Exception as error:  # because hub, http and name errors share no class
         raise CheckpointError(
-            f"base_model.path: {name!r} is neither a folder nor can it be had from the hub "
+            f"base_model.path: {name!r} is neither a folder nor can it be downloaded "
             f"({type(error).__name__}); check the path, or the name and the network"
         ) from None
 
@@ -319,13 +324,13 @@ def _pipeline(folder: Path, family: str) -> Any:
         "unet": diffusers.UNet2DConditionModel,
         "vae": diffusers.AutoencoderKL,
     }
-    diffusers.utils.logging.set_verbosity_error()  # because both tell of every part they open
+    diffusers.utils.logging.set_verbosity_error()  # because both log every part they open
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    here = {"local_files_only": True}
+    local = {"local_files_only": True}
     parts = {
         name: classes[name].from_pretrained(
-            folder / name, **here, **({"use_safetensors": True} if name in WEIGHTS else {})
+            folder / name, **local, **({"use_safetensors": True} if name in WEIGHTS else {})
         )
         for name in PARTS[family]
     }
@@ -346,7 +351,7 @@ def _sampler(kind: str, base: Any) -> Any:
         "dpmpp_2s": diffusers.DPMSolverSinglestepScheduler,
         "unipc": diffusers.UniPCMultistepScheduler,
     }
-    told: dict[str, Any] = {"timestep_spacing": "trailing"}
-    if kind == "ddim":  # its defaults are of pixels, where Stable Diffusion says nothing
-        told |= {"clip_sample": False, "set_alpha_to_one": False}
-    return classes[kind].from_config(base.config, **told)
+    settings: dict[str, Any] = {"timestep_spacing": "trailing"}
+    if kind == "ddim":  # whose defaults are for pixels, where Stable Diffusion sets nothing
+        settings |= {"clip_sample": False, "set_alpha_to_one": False}
+    return classes[kind].from_config(base.config, **settings)

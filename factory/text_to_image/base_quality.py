@@ -1,4 +1,4 @@
-"""Is a text-to-image base fit to be personalised? Round trip of faces, and faces in its samples."""
+"""Is a text-to-image base fit for personalization? Faces after a round trip, and in samples."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from factory.text_to_image.face_crop import FaceCrop, open_detector
 from factory.training.distributed import pick_device
 
 LEAST_ROUND_TRIP, LEAST_FACES = 0.8, 0.9
-"""What a base must reach: cosine of faces before and after its autoencoder, by the judge; share of
-samples in which the detector finds a face."""
+"""What a base must reach: the judge's cosine of faces before and after its autoencoder, and the
+fraction of samples in which the detector finds a face."""
 BATCH, STEPS = 16, 30
 
 
 class BaseQualityCheck:
-    """A judge and a detector. Raises FactoryError where one that is named is not there."""
+    """Measures a base by a judge and a detector; raises FactoryError where one is missing."""
 
     def __init__(self, config: Config) -> None:
         self._compute, self._recipe = config.compute, config.base_training
         self._guidance = config.personalization.prior_guidance
         if not config.judge.checkpoint:
             raise ConfigError(
-                "judge.checkpoint: nothing given; want a recognizer that looks at faces"
+                "judge.checkpoint: nothing given; want a recognizer that judges faces"
             )
         device, detector = pick_device(config.compute), config.source.detector
         self._judge = Recognizer.load(config.judge.checkpoint, device, "judge.checkpoint")
@@ -42,17 +42,20 @@ class BaseQualityCheck:
         self._crop = FaceCrop("landmarks", open_detector(detector), px) if detector else None
 
     def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
-        """Figures of the pipeline in `folder`, and sheet.png beside it: captions of people who were
-        learned, then of anybody. No face_share without source.detector."""
+        """Metrics of the pipeline in `folder`; writes samples to sheet.png in its parent folder.
+
+        The samples show captions of the training's people, then of anybody. There is no face_share
+        without source.detector.
+        """
         base_model, precision = BaseModelConfig(path=str(folder)), self._compute.precision
         base = TextToImage(base_model, pick_device(self._compute), precision)
         metrics: dict[str, Any] = {"round_trip_cosine": _round_trip(base, self._judge, faces)}
-        drawn = self._samples(base, captions)
-        _save_sheet(folder.parent / "sheet.png", drawn)
+        samples = self._samples(base, captions)
+        _save_grid(folder.parent / "sheet.png", samples)
         if self._crop:
-            found = [self._crop(to_network(image[None])[0]) is not None for image in drawn]
-            metrics["face_share"] = float(np.mean(found))
-        return metrics | {"num_samples": len(drawn)}
+            has_face = [self._crop(to_network(image[None])[0]) is not None for image in samples]
+            metrics["face_share"] = float(np.mean(has_face))
+        return metrics | {"num_samples": len(samples)}
 
     def _samples(self, base: TextToImage, captions: Captions) -> np.ndarray:
         count, texts = self._recipe.num_samples, captions.everything()
@@ -62,8 +65,8 @@ class BaseQualityCheck:
         for start in range(0, count, BATCH):
             part = prompts[start : start + BATCH]
             noise = base.noise([stream_seed("sample", start + i) for i in range(len(part))])
-            words, away = base.encode_prompts(part), base.encode_prompts([""] * len(part))
-            images.append(base.draw(words, away, noise, "ddim", STEPS, self._guidance))
+            embedded, negative = base.encode_prompts(part), base.encode_prompts([""] * len(part))
+            images.append(base.draw(embedded, negative, noise, "ddim", STEPS, self._guidance))
         return np.concatenate(images)
 
 
@@ -71,17 +74,20 @@ def _round_trip(base: TextToImage, judge: Recognizer, faces: FaceSet) -> float:
     images = faces.images_NHWC[:256]
     z = base.encode(images)[:, 0].to(base.device)
     with torch.no_grad():
-        again = np.concatenate([to_uint8(base.decode(part)) for part in z.split(BATCH)])
-    seen = [np.stack([scaled(i, judge.image_px) for i in part]) for part in (images, again)]
-    return float((judge.embed(seen[0]) * judge.embed(seen[1])).sum(1).mean())
+        decoded = np.concatenate([to_uint8(base.decode(part)) for part in z.split(BATCH)])
+    before, after = (
+        judge.embed(np.stack([scaled(image, judge.image_px) for image in part]))
+        for part in (images, decoded)
+    )
+    return float((before * after).sum(1).mean())
 
 
-def _save_sheet(path: Path, images_NHWC: np.ndarray) -> None:
+def _save_grid(path: Path, images_NHWC: np.ndarray) -> None:
     from PIL import Image
 
     columns = 8
     blank = np.zeros((-len(images_NHWC) % columns, *images_NHWC.shape[1:]), np.uint8)
     padded = np.concatenate([images_NHWC, blank])
     rows = [padded[i : i + columns] for i in range(0, len(padded), columns)]
-    sheet = np.concatenate([np.concatenate(list(row), 1) for row in rows])
-    Image.fromarray(sheet).save(path)
+    grid = np.concatenate([np.concatenate(list(row), 1) for row in rows])
+    Image.fromarray(grid).save(path)

@@ -1,4 +1,4 @@
-"""Captions of images, from tables that describe them or by a network that looks (BLIP)."""
+"""Captions of images, from tables that describe them or by a captioning network (BLIP)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from factory.config import BaseTrainingConfig
 from factory.errors import CheckpointError, SourceError
 
 TURNED_DEG = 12.0
-"""Yaw from which on a face looks left or right."""
+"""Yaw above which a face looks left or right."""
 
 
 class Captions:
-    """For every image how its caption begins and the phrases it may go on with."""
+    """Captions of a source's images: how each begins, and the phrases that may follow."""
 
     def __init__(
         self,
@@ -27,10 +27,10 @@ class Captions:
         names: list[str],
         sentences: list[str] | None = None,
     ) -> None:
-        """`keys` and `names` are those of the images and of their people, in order; `sentences`
-        begin the captions instead of base_training.caption.
+        """`keys` are those of the images, `names` those of their people, in order.
 
-        Raises SourceError for a table or a phrase that does not fit them.
+        `sentences` begin the captions instead of base_training.caption. Raises SourceError for a
+        table or a phrase that does not fit them.
         """
         self._config = config
         self._begun = sentences or [config.caption] * len(keys)
@@ -45,26 +45,28 @@ class Captions:
 
     @property
     def digest(self) -> str:
-        """Of every caption and of how often what is left out."""
+        """sha256 of every caption, and of how often phrases and captions are left out."""
         left_out = (self._config.phrase_dropout, self._config.caption_dropout)
         return hashlib.sha256(repr((self._begun, self.phrases, left_out)).encode()).hexdigest()
 
     def draw(self, rows: np.ndarray, mirrored: np.ndarray, rng: np.random.Generator) -> list[str]:
-        """A caption of each row, some phrases and some captions left out; a mirrored face that
-        looked left looks right."""
-        config, found = self._config, []
+        """A caption of each row, some phrases and some captions left out.
+
+        A mirrored face that looked left looks right.
+        """
+        config, captions = self._config, []
         for row, flipped in zip(rows, mirrored, strict=True):
             phrases = [p for p in self.phrases[row] if rng.random() >= config.phrase_dropout]
             text = self._joined(row, [_swapped(p) for p in phrases] if flipped else phrases)
-            found.append("" if rng.random() < config.caption_dropout else text)
-        return found
+            captions.append("" if rng.random() < config.caption_dropout else text)
+        return captions
 
     def _joined(self, row: int, phrases: list[str]) -> str:
         return ", ".join([self._begun[row], *phrases])
 
 
 class Captioner:
-    """BLIP (Li et al. 2022) from a local folder."""
+    """Writes captions by BLIP (Li et al. 2022), from a local folder."""
 
     def __init__(self, folder: str, device: torch.device) -> None:
         """Raises CheckpointError for a folder that holds none."""
@@ -77,14 +79,14 @@ class Captioner:
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"inpainting_training.captioner: {folder} holds no BLIP ({type(error).__name__}); want the "
-                "folder of one, as transformers saves it, with .safetensors"
+                f"inpainting_training.captioner: {folder} holds no BLIP ({type(error).__name__}); "
+                "want the folder of one, as transformers saves it, with .safetensors"
             ) from None
         self._model, self._device = model.eval().to(device), device
 
     @torch.no_grad()
     def of(self, images_NHWC: np.ndarray, batch_size: int = 16) -> list[str]:
-        """A sentence for each RGB uint8 image."""
+        """A sentence about each RGB uint8 image."""
         texts: list[str] = []
         for start in range(0, len(images_NHWC), batch_size):
             batch = list(images_NHWC[start : start + batch_size])
@@ -127,6 +129,6 @@ def _filled(phrase: str, row: dict[str, str]) -> str:
 
 
 def _swapped(phrase: str) -> str:
-    """left for right in words."""
+    """The phrase with left and right exchanged."""
     other = {"left": "right", "right": "left"}
     return " ".join(other.get(word, word) for word in phrase.split(" "))

@@ -1,7 +1,6 @@
-"""A face out of an image as the recognizer wants it, so that gradients go through the pixels.
+"""Crops of faces for a recognizer, through which gradients flow to the image (METHODS 3).
 
-Where the face lies is found by a detector in a copy without gradients; the crop itself is
-differentiable (METHODS 3).
+A detector finds the face in a copy without gradients; the crop itself is differentiable.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from factory.sources.alignment import DETECT_PX, TEMPLATE_52, YuNet, similarity_
 
 
 def open_detector(path: str) -> YuNet:
-    """The detector that looks at what a text-to-image model draws."""
+    """The detector for images that a text-to-image model draws."""
     return YuNet(path, enlarge_to=DETECT_PX)
 
 
 class FaceCrop:
-    """Faces of images, or None where there is none."""
+    """Cuts the face from an image, or gives None where there is none."""
 
     def __init__(
         self, kind: Literal["landmarks", "box", "whole"], detector: YuNet | None, face_px: int
@@ -31,28 +30,28 @@ class FaceCrop:
         self._kind, self._detector, self._face_px = kind, detector, face_px
 
     def __call__(self, image_CHW: torch.Tensor) -> torch.Tensor | None:
-        """[3, face_px, face_px] of an image in [-1, 1], in [-1, 1]."""
-        found = None
+        """The face [3, face_px, face_px] of an image, both in [-1, 1]."""
+        detection = None
         if self._detector is not None and self._kind != "whole":
-            found = self._detector.best(to_uint8(image_CHW[None].detach())[0])
-            if found is None:
+            detection = self._detector.best(to_uint8(image_CHW[None].detach())[0])
+            if detection is None:
                 return None
         image_CHW = image_CHW.clamp(-1, 1)
         if self._kind == "landmarks":
-            assert found is not None
-            return aligned(image_CHW, found[4:14].reshape(5, 2), self._face_px)
+            assert detection is not None
+            return aligned(image_CHW, detection[4:14].reshape(5, 2), self._face_px)
         if self._kind == "box":
-            assert found is not None
-            image_CHW = boxed(image_CHW, found[:4])
+            assert detection is not None
+            image_CHW = boxed(image_CHW, detection[:4])
         return F.interpolate(
             image_CHW[None], (self._face_px,) * 2, mode="bilinear", antialias=True
         )[0]
 
 
 def aligned(image_CHW: torch.Tensor, points_52: np.ndarray, face_px: int) -> torch.Tensor:
-    """The similarity warp of `sources.alignment.align`, differentiable, [3, face_px, face_px].
+    """The similarity warp of `sources.alignment.align`, differentiable: [3, face_px, face_px].
 
-    A face that is more than twice too large is first made smaller by averaging, because bilinear
+    A face that is more than twice too large is first shrunk by averaging, because bilinear
     sampling alone would skip pixels.
     """
     matrix = similarity_transform(points_52, TEMPLATE_52 * (face_px / 112))
@@ -70,7 +69,7 @@ def aligned(image_CHW: torch.Tensor, points_52: np.ndarray, face_px: int) -> tor
 
 
 def boxed(image_CHW: torch.Tensor, box_4: np.ndarray) -> torch.Tensor:
-    """What lies in a box (x, y, width, height), cut at the image's edge."""
+    """The part of an image in a box (x, y, width, height), cut at the image's edge."""
     _, height, width = image_CHW.shape
     left, top = max(0, int(box_4[0])), max(0, int(box_4[1]))
     right = min(width, int(np.ceil(box_4[0] + box_4[2])))

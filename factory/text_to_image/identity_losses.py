@@ -1,7 +1,8 @@
-"""What keeps a personalised model true to its person: three identity terms (METHODS 3).
+"""Identity losses, which keep a personalized model true to its person (METHODS 3).
 
-The anchor is the embedding of the estimated clean image, the positive that of the photograph it was
-made noisy from, the negative that of the prior image beside it; all are unit vectors [B, D].
+The anchor is the embedding of the estimated clean image, the positive that of the photograph that
+noise was added to, the negative that of the prior image of the same step; all are unit vectors
+[B, D].
 
 ID-Booth's eq 8 is printed with its two cosines exchanged, which would reward being like the prior
 and unlike the person. The sign here is the one the text argues for: the term falls when the anchor
@@ -16,7 +17,7 @@ import torch
 def dreambooth(
     anchor_BD: torch.Tensor, positive_BD: torch.Tensor, negative_BD: torch.Tensor, margin: float
 ) -> torch.Tensor:
-    """Nothing: the denoising errors alone (Ruiz et al. 2023)."""
+    """Zero: the denoising errors alone (Ruiz et al. 2023)."""
     return torch.zeros(len(anchor_BD), device=anchor_BD.device)
 
 
@@ -30,8 +31,10 @@ def portraitbooth(
 def idbooth(
     anchor_BD: torch.Tensor, positive_BD: torch.Tensor, negative_BD: torch.Tensor, margin: float
 ) -> torch.Tensor:
-    """max(cos(anchor, negative) - cos(anchor, positive) + margin, 0), [B] (Tomasevic et al. 2025,
-    eq 8 with the sign put right)."""
+    """max(cos(anchor, negative) - cos(anchor, positive) + margin, 0), [B].
+
+    It is eq 8 of Tomasevic et al. 2025 with the sign corrected.
+    """
     to_negative, to_positive = (anchor_BD * negative_BD).sum(1), (anchor_BD * positive_BD).sum(1)
     return (to_negative - to_positive + margin).clamp(min=0)
 
@@ -40,5 +43,5 @@ OBJECTIVES = {"dreambooth": dreambooth, "portraitbooth": portraitbooth, "idbooth
 
 
 def weight_of_time(t_B: torch.Tensor, num_timesteps: int) -> torch.Tensor:
-    """w_t = (1 - t/T)^2: an estimate from much noise shows hardly anybody [C]."""
+    """w_t = (1 - t/T)^2, because an estimate from much noise hardly shows anybody [C]."""
     return (1 - t_B / num_timesteps) ** 2

@@ -1,7 +1,7 @@
-"""Low-rank matrices of a U-Net, exchanged in place (Hu et al. 2022; peft).
+"""Low-rank adapters (LoRA) of a U-Net, exchanged in place (Hu et al. 2022; peft).
 
-The base is opened once; a person's matrices are a few tensors that are copied over the last
-person's. Files are those of diffusers: `pipeline.load_lora_weights(file)` takes them anywhere.
+The base is loaded once; a person's matrices are a few tensors that are copied over those of the
+person before. Files are those of diffusers: `pipeline.load_lora_weights(file)` takes them anywhere.
 """
 
 from __future__ import annotations
@@ -19,23 +19,18 @@ PREFIX = "unet."
 METADATA = "lora_adapter_metadata"
 """Where diffusers looks for rank and alpha in a safetensors header."""
 BASE = "base_sha256"
-"""Where ours says beside them which base a LoRA belongs to."""
+"""The key in that metadata of the sha256 of the base that a LoRA belongs to."""
 
 
 class Lora:
-    """The matrices in a U-Net, in float32; all others stay frozen."""
+    """The LoRA matrices in a U-Net, in float32; its own weights stay frozen."""
 
     def __init__(
         self, unet: nn.Module, personalization: PersonalizationConfig, base_sha256: str
     ) -> None:
         from peft import LoraConfig
 
-        self._base_sha256, self._rank = base_sha256, personalization.rank
-        self._asked = {
-            "r": personalization.rank,
-            "lora_alpha": personalization.alpha,
-            "target_modules": sorted(personalization.modules),
-        }
+        self._base_sha256, self._config = base_sha256, personalization
         unet.requires_grad_(False)
         layers = [name for name, _ in unet.named_modules()]
         for module in personalization.modules or ("",):
@@ -43,8 +38,13 @@ class Lora:
                 raise CheckpointError(
                     f"personalization.modules: the U-Net has no layer called {module!r}"
                 )
-        asked = LoraConfig(init_lora_weights="gaussian", **self._asked)
-        unet.add_adapter(asked)  # type: ignore[operator]
+        adapter = LoraConfig(
+            r=personalization.rank,
+            lora_alpha=personalization.alpha,
+            target_modules=sorted(personalization.modules),
+            init_lora_weights="gaussian",
+        )
+        unet.add_adapter(adapter)  # type: ignore[operator]
         self._named = {
             _file_name(name): parameter
             for name, parameter in unet.named_parameters()
@@ -58,17 +58,17 @@ class Lora:
 
     @torch.no_grad()
     def reset(self, draw: torch.Generator) -> None:
-        """Begin anew: A ~ N(0, 1/rank), B = 0, which leaves the base as it is."""
+        """Initialize again: A ~ N(0, 1/rank^2), B = 0, which leaves the base as it is."""
         for name, parameter in self._named.items():
             if "lora_A" in name:
-                new = torch.randn(parameter.shape, generator=draw) / self._rank
+                new = torch.randn(parameter.shape, generator=draw) / self._config.rank
                 parameter.copy_(new)
             else:
                 parameter.zero_()
 
     @torch.no_grad()
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Put these matrices in the place of those that are there."""
+        """Replace the matrices by these."""
         for name, parameter in self._named.items():
             parameter.copy_(tensors[name])
 
@@ -76,23 +76,29 @@ class Lora:
         return {name: p.detach().cpu().clone() for name, p in self._named.items()}
 
     def to_bytes(self) -> bytes:
-        """A .safetensors file as diffusers reads and writes them; equal matrices, equal bytes
-        (so with one entry of metadata, because safetensors shuffles several)."""
+        """A .safetensors file as diffusers reads and writes them; equal matrices, equal bytes.
+
+        It has one entry of metadata, because safetensors shuffles several.
+        """
         from safetensors.torch import save
 
-        adapter = {f"{PREFIX}{key}": value for key, value in self._asked.items()}
-        said = json.dumps(adapter | {BASE: self._base_sha256}, sort_keys=True)
-        return save(self.tensors(), metadata={METADATA: said})
+        adapter = {
+            f"{PREFIX}r": self._config.rank,
+            f"{PREFIX}lora_alpha": self._config.alpha,
+            f"{PREFIX}target_modules": sorted(self._config.modules),
+            BASE: self._base_sha256,
+        }
+        return save(self.tensors(), metadata={METADATA: json.dumps(adapter, sort_keys=True)})
 
     def from_bytes(self, data: bytes, name: str) -> dict[str, torch.Tensor]:
-        """The matrices of a file; raises CheckpointError unless they belong here."""
+        """The matrices of a file; raises CheckpointError unless they fit this U-Net and base."""
         from safetensors.torch import load
 
         try:
-            said, tensors = json.loads(_header(data).get(METADATA, "{}")), load(data)
+            metadata, tensors = json.loads(_header(data).get(METADATA, "{}")), load(data)
         except Exception:  # because safetensors raises its own class for each kind of damage
             raise CheckpointError(f"{name}: is not a .safetensors file; restore it") from None
-        base = said.get(BASE)
+        base = metadata.get(BASE)
         if base not in (None, self._base_sha256):
             raise CheckpointError(
                 f"{name}: is a LoRA of the base {base[:12]}, base_model.path is "
@@ -106,7 +112,7 @@ class Lora:
         if wrong:
             raise CheckpointError(
                 f"{name}: has no {wrong[0]} of shape {tuple(self._named[wrong[0]].shape)}; want "
-                "the personalization.rank, personalization.modules and base that it was trained with"
+                "the base, personalization.rank and personalization.modules of its training"
             )
         return tensors
 

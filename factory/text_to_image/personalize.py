@@ -2,8 +2,8 @@
 
     L = |e(photograph) - e|^2 + prior_weight |e(prior) - e|^2 + identity_weight w_t L_id
 
-Everything that does not change while a LoRA learns is made once: latents, texts, embeddings. A
-result depends on the base, the recipe, the priors and the person's photographs, on nobody else.
+Everything that does not change while a LoRA learns is computed once: latents, prompts, embeddings.
+A result depends on the base, the recipe, the priors and the person's photographs, on nobody else.
 """
 
 from __future__ import annotations
@@ -30,21 +30,26 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Known:
-    """Images as training needs them: moments of their latents [N, 2, C, h, w], and unit embeddings
-    of their faces [N, D]; a row of zeros where no face was found."""
+class PreparedImages:
+    """Images as training needs them."""
 
     moments: torch.Tensor
+    """Mean and deviation of their latents, [N, 2, C, h, w]."""
     unit_ND: torch.Tensor
+    """Unit embeddings of their faces; a row of zeros where no face was found."""
 
-    def draw(self, row: int, draw: torch.Generator) -> torch.Tensor:
-        """Latents [C, h, w] of an image, as its encoder would draw them."""
-        mean, spread = self.moments[row]
-        return mean + spread * torch.randn(mean.shape, generator=draw)
+    def sample(self, row: int, generator: torch.Generator) -> torch.Tensor:
+        """Latents [C, h, w] of an image, drawn as its encoder would."""
+        mean, std = self.moments[row]
+        return torch.as_tensor(mean + std * torch.randn(mean.shape, generator=generator))
+
+    def has_face(self, row: int) -> bool:
+        """Whether a face was found in an image."""
+        return bool(self.unit_ND[row].any())
 
 
 class LoraTrainer:
-    """Trains LoRAs on one device, one person at a time."""
+    """Trains LoRAs on one device, one person after the other."""
 
     def __init__(
         self,
@@ -58,16 +63,16 @@ class LoraTrainer:
         self._crop, self._seed = crop, seed
         self.lora = Lora(base.unet, config, base.sha256)
         if config.gradient_checkpointing:
-            base.keep_less()
-        self._words = base.encode_prompts([config.instance_prompt, config.prior_prompt])
-        self._prior: Known | None = None
+            base.enable_gradient_checkpointing()
+        self._prompts = base.encode_prompts([config.instance_prompt, config.prior_prompt])
+        self._prior: PreparedImages | None = None
 
-    def know_prior(self, images_NHWC: np.ndarray) -> None:
-        """Take prior images [N, px, px, 3]; those that show no face serve the denoising alone."""
-        self._prior = self.know(images_NHWC)
+    def set_priors(self, images_NHWC: np.ndarray) -> None:
+        """Set the prior images [N, px, px, 3]; those without a face serve the denoising alone."""
+        self._prior = self.prepare(images_NHWC)
 
-    def know(self, images_NHWC: np.ndarray) -> Known:
-        """What training needs of RGB uint8 images of the base's size."""
+    def prepare(self, images_NHWC: np.ndarray) -> PreparedImages:
+        """Encode and embed RGB uint8 images of the base's size."""
         moments = self._base.encode(images_NHWC)
         unit_ND = torch.zeros(len(images_NHWC), self._recognizer.dim)
         for row, image_HWC in enumerate(images_NHWC):
@@ -76,50 +81,51 @@ class LoraTrainer:
                 unit_D = self._embedded(x_CHW)
             if unit_D is not None:
                 unit_ND[row] = unit_D.cpu()
-        return Known(moments, unit_ND)
+        return PreparedImages(moments, unit_ND)
 
     def train(
         self, name: str, images_NHWC: np.ndarray, beat: Callable[[], None] = lambda: None
     ) -> dict[str, Any]:
-        """Train a person's LoRA from their photographs, which is then in `lora`; metrics.
+        """Train a person's LoRA from their photographs and return metrics; `lora` then holds it.
 
         Raises SourceError when no photograph shows a face.
         """
         config, base, device = self._config, self._base, self._base.device
-        assert self._prior is not None, "know_prior comes first"
-        prior, mine = self._prior, self.know(_with_mirrors(images_NHWC))
-        if config.objective != "dreambooth" and not mine.unit_ND.any():
+        assert self._prior is not None, "set_priors comes first"
+        prior, photographs = self._prior, self.prepare(_with_mirrors(images_NHWC))
+        if config.objective != "dreambooth" and not photographs.unit_ND.any():
             raise SourceError(f"source.path: no face is found in the images of {name!r}")
         self.lora.reset(torch_generator(self._seed, "lora", name))
         optimizer = torch.optim.AdamW(
             self.lora.parameters(), config.lr, weight_decay=config.weight_decay
         )
         last: list[tuple[float, float, float | None]] = []
-        no_face = untold = 0
+        no_face = no_identity = 0
         for step in range(config.steps):
             draw = torch_generator(self._seed, "booth", name, step)
-            photograph = int(torch.randint(len(mine.moments), (1,), generator=draw))
+            photograph = int(torch.randint(len(photographs.moments), (1,), generator=draw))
             other = int(torch.randint(len(prior.moments), (1,), generator=draw))
-            z = torch.stack([mine.draw(photograph, draw), prior.draw(other, draw)]).to(device)
+            latents = [photographs.sample(photograph, draw), prior.sample(other, draw)]
+            z = torch.stack(latents).to(device)
             noise = torch.randn(z.shape, generator=draw).to(device)
             t_B = torch.randint(base.num_timesteps, (2,), generator=draw).to(device)
 
             # Denoising errors of the photograph and of the prior image
             z_t = base.add_noise(z, noise, t_B)
-            estimate = base.estimate(z_t, t_B, self._words)
+            estimate = base.estimate(z_t, t_B, self._prompts)
             error_B = (estimate - base.target(z, noise, t_B)).square().mean((1, 2, 3))
             loss = error_B[0] + config.prior_weight * error_B[1]
 
             # Identity
-            told = bool(mine.unit_ND[photograph].any())
+            has_identity = photographs.has_face(photograph)
             if config.objective == "idbooth":
-                told = told and bool(prior.unit_ND[other].any())
+                has_identity = has_identity and prior.has_face(other)
             identity = None
-            untold += not told and config.objective != "dreambooth"
-            if config.objective != "dreambooth" and told:
+            no_identity += not has_identity and config.objective != "dreambooth"
+            if config.objective != "dreambooth" and has_identity:
                 z0 = base.z0(estimate[:1], z_t[:1], t_B[:1])
-                with_whom = (mine.unit_ND[[photograph]], prior.unit_ND[[other]])
-                identity = self._identity(z0, t_B[:1], *with_whom)
+                positive, negative = photographs.unit_ND[[photograph]], prior.unit_ND[[other]]
+                identity = self._identity(z0, t_B[:1], positive, negative)
                 no_face += identity is None
             if identity is not None:
                 loss = loss + config.identity_weight * identity
@@ -131,11 +137,15 @@ class LoraTrainer:
                 group["lr"] = config.lr * cosine_decay(step / config.steps)
             optimizer.step()
             optimizer.zero_grad()
-            shown = None if identity is None else float(identity.detach())
+            term = None if identity is None else float(identity.detach())
             errors = error_B.detach().tolist()
-            last = [*last[-99:], (errors[0], errors[1], shown)]
+            last = [*last[-99:], (errors[0], errors[1], term)]
             beat()
-        counts = {"num_images": len(images_NHWC), "no_face": no_face, "untold": untold}
+        counts = {
+            "num_images": len(images_NHWC),
+            "no_face": no_face,
+            "no_identity": no_identity,
+        }
         return counts | self._metrics(last)
 
     def _identity(
@@ -145,7 +155,7 @@ class LoraTrainer:
         positive_BD: torch.Tensor,
         negative_BD: torch.Tensor,
     ) -> torch.Tensor | None:
-        """w_t L_id of one estimate, or None where it shows no face."""
+        """The term w_t L_id of one estimate, or None where it shows no face."""
         anchor_D = self._embedded(self._base.decode(z0)[0])
         if anchor_D is None:
             return None
@@ -156,40 +166,41 @@ class LoraTrainer:
         return (weight_of_time(t_B, self._base.num_timesteps) * term).mean()
 
     def _embedded(self, image_CHW: torch.Tensor) -> torch.Tensor | None:
-        """Unit embedding [D] of the face in an image in [-1, 1], differentiable, or None."""
+        """Differentiable unit embedding [D] of the face in an image in [-1, 1], or None."""
         face = self._crop(image_CHW)
         return None if face is None else self._recognizer.unit_features(face[None])[0].float()
 
     def _metrics(self, last: list[tuple[float, float, float | None]]) -> dict[str, Any]:
-        """Means of the last hundred steps. Beside them stand how often an estimate showed no face,
-        and how often the photograph or the prior image had none (untold)."""
-        found: dict[str, Any] = {"steps": self._config.steps, "prompts_cut": self._base.too_long}
-        for place, name in enumerate(("error", "prior_error", "identity")):
-            values = [row[place] for row in last if row[place] is not None]
-            found[name] = float(np.mean(values)) if values else None  # type: ignore[arg-type]
-        return found
+        """Means of the last hundred steps, None for a term that none of them had.
+
+        `train` counts beside them how often an estimate showed no face (no_face), and how often the
+        photograph or the prior image had none to compare with (no_identity).
+        """
+        metrics: dict[str, Any] = {"steps": self._config.steps, "prompts_cut": self._base.num_cut}
+        for column, name in enumerate(("error", "prior_error", "identity")):
+            values = [value for row in last if (value := row[column]) is not None]
+            metrics[name] = float(np.mean(values)) if values else None
+        return metrics
 
 
 def draw_prior(
     base: TextToImage, config: PersonalizationConfig, sampler: str, seed: int
 ) -> np.ndarray:
     """The prior images of a base, RGB uint8 [num_prior, px, px, 3]."""
-    words, away = (
-        base.encode_prompts([config.prior_prompt]),
-        base.encode_prompts([base.config.negative_prompt]),
-    )
+    prompt = base.encode_prompts([config.prior_prompt])
+    negative = base.encode_prompts([base.config.negative_prompt])
     images = []
     for start in range(0, config.num_prior, BATCH):
-        seeds = [stream_seed(seed, "prior", start + place) for place in range(BATCH)]
-        drawn = base.draw(
-            words.rows([0] * BATCH),
-            away.rows([0] * BATCH),
+        seeds = [stream_seed(seed, "prior", start + slot) for slot in range(BATCH)]
+        batch = base.draw(
+            prompt.rows([0] * BATCH),
+            negative.rows([0] * BATCH),
             base.noise(seeds),
             sampler,
             config.prior_steps,
             config.prior_guidance,
         )
-        images.append(drawn[: config.num_prior - start])
+        images.append(batch[: config.num_prior - start])
     return np.concatenate(images)
 
 

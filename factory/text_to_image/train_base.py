@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from factory.checkpoint import replace
 from factory.config import BaseModelConfig, BaseTrainingConfig, Config
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
 from factory.records import Log
+from factory.store.local import write_atomically
 from factory.text_to_image.base_model import locate
 from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, BaseQualityCheck
 from factory.text_to_image.captions import Captions
@@ -89,7 +89,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     measured = quality_check.measure(folder, captions, run.heldout if len(run.heldout) else faces)
     metrics = measured | run.metrics
     metadata = {"step": run.total, "autoencoder": autoencoder.sha256, "metrics": metrics}
-    replace(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return metrics
 
 

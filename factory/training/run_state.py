@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from factory.checkpoint import replace
 from factory.config import (
     AutoencoderConfig,
     BaseTrainingConfig,
@@ -31,6 +30,7 @@ from factory.config import (
 )
 from factory.errors import CheckpointError, ConfigError
 from factory.records import Log
+from factory.store.local import write_atomically
 from factory.training.distributed import (
     all_agree,
     first_rank_says,
@@ -204,8 +204,8 @@ class RunState:
                 "recipe": self.recipe,
                 "losses": self._recent,
             }
-            replace(folder / "progress.json", json.dumps(state).encode())
-            replace(folder.parent / "latest", folder.name.encode())
+            write_atomically(folder / "progress.json", json.dumps(state).encode())
+            write_atomically(folder.parent / "latest", folder.name.encode())
             for other in folder.parent.glob("step-*"):
                 if other != folder:
                     shutil.rmtree(other)
@@ -216,7 +216,7 @@ class RunState:
         if file.is_file():
             lines = file.read_text().splitlines()
             earlier = [line for line in lines if _step_of(line) <= self.first_step]
-            replace(file, "".join(line + "\n" for line in earlier).encode())
+            write_atomically(file, "".join(line + "\n" for line in earlier).encode())
 
 
 def section_of(recipe: Recipe) -> str:

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.gate_at_scale --identities 300000 --real 100000 --prefix 30000
 
-Prints JSON: accepted, share drawn again, seconds of gate and certificate, peak memory, inner
+Prints JSON: accepted, fraction drawn again, seconds of gate and certificate, peak memory, inner
 products, seconds over the arithmetic floor, and whether a plain loop admits the same first ones.
 The floor is the same products at the rate of this machine's large bfloat16 products, measured
 between blocks all along: the machine's rate changes by half within minutes.
@@ -20,6 +20,7 @@ import torch
 from factory.identities.gate import Gate
 from factory.identities.proposals import PcaProposal
 from tests.memory import peak_bytes
+from tests.vectors import exact_cosine
 
 EFFECTIVE_DIM = 64
 NEAR = 1e-4
@@ -34,11 +35,6 @@ def training_set(num_real: int, dim: int, seed: int) -> tuple[PcaProposal, np.nd
     real += 0.01 * rng.normal(size=real.shape)
     real = (real / np.linalg.norm(real, axis=1, keepdims=True)).astype(np.float32)
     return PcaProposal(real[: 4 * dim], EFFECTIVE_DIM, seed), real
-
-
-def exact_cosine(a_D: np.ndarray, b_D: np.ndarray) -> float:
-    """Inner product in float64."""
-    return float((a_D.astype(np.float64) * b_D.astype(np.float64)).sum())
 
 
 def plain_loop(proposal: PcaProposal, real: np.ndarray, count: int, limit: float) -> np.ndarray:
@@ -75,12 +71,12 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--max-cosine", type=float, default=0.6)
     parser.add_argument("--block", type=int, default=4096)
-    asked = parser.parse_args()
-    proposal, real = training_set(asked.real, asked.dim, seed=0)
-    rates = [products_a_second(asked.dim)]
+    arguments = parser.parse_args()
+    proposal, real = training_set(arguments.real, arguments.dim, seed=0)
+    rates = [products_a_second(arguments.dim)]
     before = peak_bytes()
     started, measuring_s = time.perf_counter(), 0.0
-    gate = Gate(real, asked.max_cosine, None)
+    gate = Gate(real, arguments.max_cosine, None)
     drawing_s = 0.0
 
     class Timed:
@@ -89,31 +85,31 @@ def main() -> None:
         def draw(self, identities, attempts):
             nonlocal drawing_s
             begun = time.perf_counter()
-            found = proposal.draw(identities, attempts)
+            vectors = proposal.draw(identities, attempts)
             drawing_s += time.perf_counter() - begun
-            return found
+            return vectors
 
-    for first in range(0, asked.identities, asked.block):
-        ids = np.arange(first, min(first + asked.block, asked.identities))
-        gate.admit_block(Timed(), ids, 1000, asked.identities)
+    for first in range(0, arguments.identities, arguments.block):
+        ids = np.arange(first, min(first + arguments.block, arguments.identities))
+        gate.admit_block(Timed(), ids, 1000, arguments.identities)
         begun = time.perf_counter()
-        rates.append(products_a_second(asked.dim))
+        rates.append(products_a_second(arguments.dim))
         measuring_s += time.perf_counter() - begun
     gate_s = time.perf_counter() - started - measuring_s
     admitted = time.perf_counter()
     admission = gate.certified()
     certificate_s = time.perf_counter() - admitted
     peak = peak_bytes() - before
-    prefix = plain_loop(proposal, real, asked.prefix, asked.max_cosine)
+    prefix = plain_loop(proposal, real, arguments.prefix, arguments.max_cosine)
     attempts = np.array(admission.attempts)
-    naive = float(((attempts + 1) * (asked.real + np.arange(len(attempts)))).sum())
+    naive = float(((attempts + 1) * (arguments.real + np.arange(len(attempts)))).sum())
     floor_s = admission.num_products / float(np.median(rates))
     print(
         json.dumps(
             {
                 "accepted": len(attempts),
                 "drawn_again": float((attempts > 0).mean()),
-                "max_cosine": asked.max_cosine,
+                "max_cosine": arguments.max_cosine,
                 "nearest_real_max": float(admission.nearest_real.max()),
                 "nearest_other_max": float(admission.nearest_other.max()),
                 "gate_s": round(gate_s, 1),
@@ -124,13 +120,13 @@ def main() -> None:
                 "products_over_naive": round(admission.num_products / naive, 3),
                 "gate_over_floor": round((gate_s - drawing_s) / floor_s, 2),
                 "tera_operations_a_second": [
-                    round(2e-12 * asked.dim * float(rate), 3)
+                    round(2e-12 * arguments.dim * float(rate), 3)
                     for rate in np.quantile(rates, [0, 0.5, 1])
                 ],
                 "prefix_equals_plain_loop": bool(
-                    np.array_equal(prefix, admission.unit_ND[: asked.prefix])
+                    np.array_equal(prefix, admission.unit_ND[: arguments.prefix])
                 ),
-                "prefix": asked.prefix,
+                "prefix": arguments.prefix,
             }
         )
     )

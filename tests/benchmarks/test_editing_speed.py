@@ -23,9 +23,11 @@ KINDS = ("mask", "sunglasses", "hat", "scarf")
 
 
 class Loop:
-    """A mask at a time by OpenCV: outlines as polygons and ellipses, the size found by halving an
-    interval until the share of the face is met, then drawn once more at four times the size for a
-    soft edge."""
+    """One mask at a time by OpenCV, with outlines as polygons and ellipses.
+
+    The size is placed by bisection until the fraction of the face is met; the mask is then drawn
+    once more at four times the size for a soft edge.
+    """
 
     def __init__(self, points_52: np.ndarray, kind: str, u: np.ndarray) -> None:
         left, right, _, mouth = points_52[0], points_52[1], points_52[2], points_52[3:].mean(0)
@@ -81,13 +83,13 @@ class Loop:
             return cv2.bitwise_and(canvas, self.face(scale))
         return canvas
 
-    def mask(self, share: float) -> np.ndarray:
+    def mask(self, fraction: float) -> np.ndarray:
         face = self.face()
         whole, low, high = cv2.countNonZero(face), 0.0, 1.0
         for _ in range(8):
             size = (low + high) / 2
             hidden = cv2.countNonZero(cv2.bitwise_and(self.draw(size, 1), face)) / whole
-            low, high = (size, high) if hidden < share else (low, size)
+            low, high = (size, high) if hidden < fraction else (low, size)
         large = self.draw((low + high) / 2, 4)
         return cv2.resize(large, (PX, PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
@@ -105,11 +107,11 @@ def test_regions_against_a_loop_of_opencv():
         rows = zip(points, kinds, draws, strict=True)
         return np.stack([Loop(p, k, u).mask(0.2) for p, k, u in rows])
 
-    found, drawn = ours(), loop()
+    placed, drawn = ours(), loop()
     face = np.stack([Loop(p, "mask", u).face() for p, u in zip(points, draws, strict=True)]) > 0
-    shares = (drawn * face).sum((1, 2)) / face.sum((1, 2))
-    assert np.abs(shares - 0.2).max() < 0.03  # it does the same
-    assert np.abs(found.shares_N - 0.2).max() < 0.03
+    fractions = (drawn * face).sum((1, 2)) / face.sum((1, 2))
+    assert np.abs(fractions - 0.2).max() < 0.03  # it does the same
+    assert np.abs(placed.fractions_N - 0.2).max() < 0.03
     seconds, loop_s = fastest(ours, loop)
     report(
         "regions_vs_opencv_loop",
@@ -127,12 +129,16 @@ class Paired:
         self._editor = editor
         self.bare_s, self.bare_shots = 0.0, 0
 
+    @property
+    def remarks(self):
+        return self._editor.remarks
+
     def generate(self, shots, batch_size):
         if shots[0].attempt == 0:
-            paint = self._editor._paint
-            noise, told = paint.inputs(self._editor.edits(shots, batch_size))
+            inpainter = self._editor._inpaint
+            noise, conditioning = inpainter.inputs(self._editor.edits(shots, batch_size))
             started = time.perf_counter()
-            paint.sample(noise, told, shots[0])
+            inpainter.sample(noise, conditioning, shots[0])
             self.bare_s += time.perf_counter() - started
             self.bare_shots += len(shots)
         return self._editor.generate(shots, batch_size)
@@ -140,8 +146,10 @@ class Paired:
 
 @pytest.mark.timeout(900)
 def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
-    """Faces/s of two units of configs/editing/starter.yaml by an editor of the starter generator's
-    size, first shot to last commit, over the bare sampling loop. Goal .85."""
+    """Faces/s of two units of configs/editing/starter.yaml over the bare sampling loop. Goal .85.
+
+    The editor has the starter generator's size; time runs from the first shot to the last commit.
+    """
     from factory import checkpoint
     from factory.diffusion.uvit import UViT
     from factory.editing.uvit_inpainting import CHANNELS, init_from, shape_of
@@ -155,15 +163,15 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     shape = shape_of(start, PX)
     network = UViT(shape)
     init_from(network, start)
-    told = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
-    told |= {"shape": vars(shape), "channels": list(CHANNELS)}
+    settings = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
+    settings |= {"shape": vars(shape), "channels": list(CHANNELS)}
     lineage = start.lineage | {"generator": start.sha256}
-    story = checkpoint.Checkpoint("editor", network.state_dict(), told, 0, {}, lineage, "")
-    checkpoint.save(tmp_path / "editor", story)
-    asked = [f"store.url={tmp_path}", f"editing.checkpoint={tmp_path / 'editor'}"]
-    asked += ["source.num_identities=8", "plan.identities_per_unit=4"]
-    asked += ["filters.min_original_cosine=null"]
-    config = load("configs/editing/starter.yaml", asked)
+    editor = checkpoint.Checkpoint("editor", network.state_dict(), settings, 0, {}, lineage, "")
+    checkpoint.save(tmp_path / "editor", editor)
+    items = [f"store.url={tmp_path}", f"editing.checkpoint={tmp_path / 'editor'}"]
+    items += ["source.num_identities=8", "plan.identities_per_unit=4"]
+    items += ["filters.min_original_cosine=null"]
+    config = load("configs/editing/starter.yaml", items)
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     plan = write_plan(config, preflight(config), open_store(config.store).below(prefix))
     maker = ShardMaker.open(config, prefix)

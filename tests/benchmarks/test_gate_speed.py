@@ -82,8 +82,11 @@ class Clocked:
 
 @pytest.mark.timeout(3600)
 def test_packing_against_rejection_in_the_same_time():
-    """Largest cosine among 20,000 drawn people over that of packed ones, and the share of them that
-    redrawing could admit below the packed one's in the time that packing took."""
+    """Largest cosine among 20,000 drawn people over that among packed ones.
+
+    Also the fraction of them that redrawing could admit below the packed one's in the time that
+    packing took.
+    """
     proposal, real = training_set(20_000, DIM, seed=0)
     everybody = np.arange(20_000)
     start = proposal.draw(everybody, np.zeros_like(everybody))

@@ -19,7 +19,7 @@ import webdataset
 from PIL import Image
 
 from factory.config import FleetConfig
-from factory.execution.retries import silent, unwatched
+from factory.execution.retries import unwatched
 from factory.records import Counts, Face, Identity, Scores, Shard, Timings
 from factory.shards import writer
 from factory.sources.webdataset import ReleaseStream

@@ -7,7 +7,7 @@ import pytest
 
 from factory.errors import FactoryError, PlanError
 from factory.identities.gallery import Gallery
-from tests.factory.identities.test_gate import unit_rows
+from tests.vectors import unit_rows
 
 pytestmark = pytest.mark.ray
 

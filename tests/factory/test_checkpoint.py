@@ -13,9 +13,10 @@ from factory.errors import CheckpointError
 
 @pytest.fixture
 def saved(tmp_path):
-    tensors = {"w": torch.randn(8, 8), "b": torch.randn(8)}
-    story = checkpoint.Checkpoint("recognizer", tensors, {"a": 1}, 7, {"auc": 0.9}, {}, "")
-    sha256 = checkpoint.save(tmp_path / "c", story)
+    draw = torch.Generator().manual_seed(0)
+    tensors = {"w": torch.randn(8, 8, generator=draw), "b": torch.randn(8, generator=draw)}
+    unsaved = checkpoint.Checkpoint("recognizer", tensors, {"a": 1}, 7, {"auc": 0.9}, {}, "")
+    sha256 = checkpoint.save(tmp_path / "c", unsaved)
     return tmp_path / "c", tensors, sha256
 
 
@@ -28,8 +29,8 @@ def test_round_trip(saved):
 
 def test_bf16_rounds_matrices_and_keeps_vectors(saved, tmp_path):
     _, tensors, _ = saved
-    story = checkpoint.Checkpoint("recognizer", tensors, {}, 0, {}, {}, "")
-    checkpoint.save(tmp_path / "half", story, bf16=True)
+    unsaved = checkpoint.Checkpoint("recognizer", tensors, {}, 0, {}, {}, "")
+    checkpoint.save(tmp_path / "half", unsaved, bf16=True)
     loaded = checkpoint.load(str(tmp_path / "half"), "recognizer", "k").tensors
     assert torch.equal(loaded["w"], tensors["w"].bfloat16().float())
     assert torch.equal(loaded["b"], tensors["b"])

@@ -44,14 +44,15 @@ def test_numbers_are_named_too(file):
     [
         ("${release.versio}", "release.title: got '${release.versio}' (Interpolation key"),
         ("${oc.env:NOT_SET_ANYWHERE}", "release.title: got '${oc.env:NOT_SET_ANYWHERE}' ("),
-        ("${release}", "release.title: got '${release}', which names no single value"),
+        ("${release}", "release.title: got '${release}' (Interpolation to parent"),
+        ("${source}", "release.title: got '${source}', which names no single value"),
         ("${release.title}", "release.title: got '${release.title}' ("),
         ("${", "release.title: got '${' ("),
     ],
 )
 def test_what_cannot_be_filled_in_is_one_line(file, text, message):
     with pytest.raises(ConfigError) as caught:
-        load(file(f"release: {{version: 0.1.0, title: '{text}'}}\n"))
+        load(file(f"source: {{kind: starter}}\nrelease: {{version: 0.1.0, title: '{text}'}}\n"))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 

@@ -14,10 +14,10 @@ from tests.conftest import draw_face
 FACES = np.stack([draw_face(person, 0, 112) for person in range(len(KINDS))])
 
 
-def found_for(kinds, shares):
+def masks_for(kinds, fractions):
     points = np.repeat(TEMPLATE_52[None], len(kinds), 0)
     draws = np.random.default_rng(0).random((len(kinds), NUM_DRAWS))
-    return regions(points, kinds, shares, draws, 112)
+    return regions(points, kinds, fractions, draws, 112)
 
 
 def paints(count, seed=1):
@@ -28,15 +28,15 @@ def test_every_kind_has_a_paint():
     assert tuple(PAINTS) == KINDS
 
 
-def test_paint_changes_the_region_and_no_bit_beside_it():
-    shares = [0.0 if kind == "background" else 0.3 for kind in KINDS]
-    found = found_for(KINDS, shares)
-    drawn = draw_over(FACES, found, KINDS, paints(len(KINDS)))
-    outside = found.alpha_NHW == 0
+def test_paint_changes_the_region_and_no_bit_outside():
+    fractions = [0.0 if kind == "background" else 0.3 for kind in KINDS]
+    masks = masks_for(KINDS, fractions)
+    drawn = draw_over(FACES, masks, KINDS, paints(len(KINDS)))
+    outside = masks.alpha_NHW == 0
     assert (drawn[outside] == FACES[outside]).all()
     for row in range(len(KINDS)):
         changed = (drawn[row] != FACES[row]).any(-1)
-        assert changed[found.alpha_NHW[row] == 1].mean() > 0.9
+        assert changed[masks.alpha_NHW[row] == 1].mean() > 0.9
 
 
 def test_blend_is_exact_at_both_ends_and_halfway_between():
@@ -45,25 +45,25 @@ def test_blend_is_exact_at_both_ends_and_halfway_between():
     assert mixed[0, 0, :, 0].tolist() == [100, 150, 200]
 
 
-def test_a_medical_mask_has_a_colour_that_masks_have():
-    found = found_for(["mask"] * 3, [0.4] * 3)
-    drawn = draw_over(FACES[:3], found, ["mask"] * 3, paints(3))
+def test_a_medical_mask_has_a_color_that_masks_have():
+    masks = masks_for(["mask"] * 3, [0.4] * 3)
+    drawn = draw_over(FACES[:3], masks, ["mask"] * 3, paints(3))
     for row in range(3):
-        colour = drawn[row][found.alpha_NHW[row] == 1].mean(0)
-        assert np.abs(MASKS - colour).max(1).min() < 40
+        color = drawn[row][masks.alpha_NHW[row] == 1].mean(0)
+        assert np.abs(MASKS - color).max(1).min() < 40
 
 
-def test_a_hand_has_the_colour_of_the_face():
-    found = found_for(["hand"], [0.2])
-    drawn = draw_over(FACES[:1], found, ["hand"], paints(1))
+def test_a_hand_has_the_color_of_the_face():
+    masks = masks_for(["hand"], [0.2])
+    drawn = draw_over(FACES[:1], masks, ["hand"], paints(1))
     skin = FACES[0, 56, 56].astype(float)
-    assert np.abs(drawn[0][found.alpha_NHW[0] == 1].mean(0) / skin - 1).max() < 0.4
+    assert np.abs(drawn[0][masks.alpha_NHW[0] == 1].mean(0) / skin - 1).max() < 0.4
 
 
-def test_grey_photographs_get_grey_paint():
-    grey = np.repeat(FACES.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
-    found = found_for(["hat"] * len(grey), [0.3] * len(grey))
-    drawn = draw_over(grey, found, ["hat"] * len(grey), paints(len(grey)))
+def test_gray_photographs_get_gray_paint():
+    gray = np.repeat(FACES.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
+    masks = masks_for(["hat"] * len(gray), [0.3] * len(gray))
+    drawn = draw_over(gray, masks, ["hat"] * len(gray), paints(len(gray)))
     assert (drawn[..., 0] == drawn[..., 1]).all()
     assert (drawn[..., 0] == drawn[..., 2]).all()
 

@@ -1,4 +1,4 @@
-"""Regions hide the share they shall, in every face, and nothing beside it."""
+"""Regions hide the fraction they shall, in every face, and nothing beside it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def template(count: int) -> np.ndarray:
     return np.repeat(TEMPLATE_52[None], count, 0)
 
 
-def some(kind: str, share: float, count: int = 16, **more):
+def some(kind: str, fraction: float, count: int = 16, **more):
     draws = np.random.default_rng(0).random((count, NUM_DRAWS))
-    return regions(template(count), [kind] * count, [share] * count, draws, 112, **more)
+    return regions(template(count), [kind] * count, [fraction] * count, draws, 112, **more)
 
 
 def test_every_kind_of_the_config_is_a_field():
@@ -35,21 +35,21 @@ def test_every_kind_of_the_config_is_a_field():
     assert set(SPARING) < set(KINDS)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.4])
 @pytest.mark.parametrize("kind", HIDING)
-def test_a_region_hides_its_share(kind, share):
-    found = some(kind, share)
-    assert found.usable_N.all()
-    np.testing.assert_allclose(found.shares_N, share, atol=0.03)
-    hidden = (found.alpha_NHW * found.face_NHW).sum((1, 2)) / found.face_NHW.sum((1, 2))
-    np.testing.assert_allclose(hidden, found.shares_N, rtol=1e-5)
+def test_a_region_hides_its_share(kind, fraction):
+    placed = some(kind, fraction)
+    assert placed.usable_N.all()
+    np.testing.assert_allclose(placed.fractions_N, fraction, atol=0.03)
+    hidden = (placed.alpha_NHW * placed.face_NHW).sum((1, 2)) / placed.face_NHW.sum((1, 2))
+    np.testing.assert_allclose(hidden, placed.fractions_N, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", SPARING)
 def test_a_region_that_spares_the_face_touches_none_of_it(kind):
-    found = some(kind, 0.0)
-    assert not (found.alpha_NHW * found.face_NHW).any()
-    assert (found.alpha_NHW > 0).mean() > 0.02  # and yet there is something to redraw
+    placed = some(kind, 0.0)
+    assert not (placed.alpha_NHW * placed.face_NHW).any()
+    assert (placed.alpha_NHW > 0).mean() > 0.02  # and yet there is something to redraw
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,22 +60,22 @@ def test_a_region_that_spares_the_face_touches_none_of_it(kind):
     st.floats(0.8, 1.2),
     st.integers(0, 2**31),
 )
-def test_the_share_holds_for_turned_small_and_large_faces(kind, share, degrees, size, seed):
+def test_the_share_holds_for_turned_small_and_large_faces(kind, fraction, degrees, size, seed):
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = (TEMPLATE_52 - 56) @ turn.T * size + 56
     draws = np.random.default_rng(seed).random((1, NUM_DRAWS))
-    found = regions(points[None], [kind], [share], draws, 112)
-    assert found.usable_N.all()
-    assert abs(float(found.shares_N[0]) - share) < 0.03
+    placed = regions(points[None], [kind], [fraction], draws, 112)
+    assert placed.usable_N.all()
+    assert abs(float(placed.fractions_N[0]) - fraction) < 0.03
 
 
 def test_regions_lie_where_their_names_say():
     rows = np.arange(112)[None, :, None]
     middle = {
-        kind: float((found.alpha_NHW * rows).sum() / found.alpha_NHW.sum())
+        kind: float((placed.alpha_NHW * rows).sum() / placed.alpha_NHW.sum())
         for kind in HIDING
-        for found in [some(kind, 0.2)]
+        for placed in [some(kind, 0.2)]
     }
     eyes, mouth = 51.6, 92.3
     assert middle["hat"] < middle["bangs"] + 10 < eyes
@@ -93,18 +93,18 @@ def test_each_shot_has_a_shape_of_its_own_and_always_the_same():
 
 def test_a_region_does_not_depend_on_the_others_of_its_batch():
     draws = np.random.default_rng(1).random((len(KINDS), NUM_DRAWS))
-    shares = [0.0 if kind == "background" else 0.3 for kind in KINDS]
-    together = regions(template(len(KINDS)), KINDS, shares, draws, 112)
+    fractions = [0.0 if kind == "background" else 0.3 for kind in KINDS]
+    together = regions(template(len(KINDS)), KINDS, fractions, draws, 112)
     for row, kind in enumerate(KINDS):
-        alone = regions(template(1), [kind], [shares[row]], draws[row : row + 1], 112)
+        alone = regions(template(1), [kind], [fractions[row]], draws[row : row + 1], 112)
         assert (alone.alpha_NHW[0] == together.alpha_NHW[row]).all()
 
 
 def test_a_soft_edge_is_wider():
     sharp, soft = some("mask", 0.3), some("mask", 0.3, soft_px=8.0)
 
-    def between(found):
-        return ((found.alpha_NHW > 0) & (found.alpha_NHW < 1)).mean()
+    def between(placed):
+        return ((placed.alpha_NHW > 0) & (placed.alpha_NHW < 1)).mean()
 
     assert between(soft) > 2 * between(sharp) > 0
 
@@ -115,18 +115,18 @@ def test_points_that_are_no_face_give_no_region():
     points[1] = 50  # all in one place
     points[2, 3:] = points[2, :2] - 30  # a mouth above the eyes
     draws = np.random.default_rng(0).random((4, NUM_DRAWS))
-    found = regions(points, ["mask"] * 4, [0.2] * 4, draws, 112)
-    assert found.usable_N.tolist() == [False, False, False, True]
-    assert not found.alpha_NHW[:3].any()
-    assert np.isfinite(found.alpha_NHW).all()
+    placed = regions(points, ["mask"] * 4, [0.2] * 4, draws, 112)
+    assert placed.usable_N.tolist() == [False, False, False, True]
+    assert not placed.alpha_NHW[:3].any()
+    assert np.isfinite(placed.alpha_NHW).all()
 
 
 def test_a_segmenters_face_takes_the_place_of_the_oval():
     face = np.zeros((1, 112, 112), np.float32)
     face[:, 40:100, 30:80] = 1
     draws = np.random.default_rng(0).random((1, NUM_DRAWS))
-    found = regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face)
-    assert abs(found.alpha_NHW[0][face[0] == 1].mean() - 0.25) < 0.03
+    placed = regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face)
+    assert abs(placed.alpha_NHW[0][face[0] == 1].mean() - 0.25) < 0.03
     with pytest.raises(ValueError, match=r"got masks \(1, 112, 64\); want \(1, 112, 112\)"):
         regions(template(1), ["scarf"], [0.25], draws, 112, face_NHW=face[:, :, :64])
 
@@ -142,10 +142,10 @@ def test_shares_over_a_thousand_real_faces():
     points = np.stack([detector.landmarks(face) for face in faces])
     draws = np.random.default_rng(0).random((1000, NUM_DRAWS))
     for kind in HIDING:
-        for share in (0.2, 0.4):
-            found = regions(points, [kind] * 1000, [share] * 1000, draws, 112)
-            assert found.usable_N.all()
-            assert np.abs(found.shares_N - share).max() < 0.03, (kind, share)
+        for fraction in (0.2, 0.4):
+            placed = regions(points, [kind] * 1000, [fraction] * 1000, draws, 112)
+            assert placed.usable_N.all()
+            assert np.abs(placed.fractions_N - fraction).max() < 0.03, (kind, fraction)
     for kind in SPARING:
-        found = regions(points, [kind] * 1000, [0.0] * 1000, draws, 112)
-        assert found.shares_N.max() == 0
+        placed = regions(points, [kind] * 1000, [0.0] * 1000, draws, 112)
+        assert placed.fractions_N.max() == 0

@@ -83,10 +83,10 @@ def save_sam(folder) -> str:
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_an_onnx_network_of_any_number_of_classes(tmp_path, channels):
-    found = OnnxSegmenter(save_onnx(tmp_path / "red.onnx", channels))
+    segmenter = OnnxSegmenter(save_onnx(tmp_path / "red.onnx", channels))
     images = np.zeros((1, 112, 112, 3), np.uint8)
     images[:, 20:60, 30:70, 0] = 255
-    face = found.faces(images, POINTS[:1])[0]
+    face = segmenter.faces(images, POINTS[:1])[0]
     assert face.shape == (112, 112)
     assert (face[20:60, 30:70] > 0.9).all()
     assert (face[80:] < 0.1).all()
@@ -98,19 +98,19 @@ def test_an_onnx_network_of_a_fixed_size_sees_faces_one_by_one(tmp_path):
     images = np.zeros((3, 112, 112, 3), np.uint8)
     images[1, 20:60, 30:70, 0] = 255
     points = np.repeat(TEMPLATE_52[None], 3, 0)
-    seen = [found.faces(images, points) for found in (free, fixed)]
-    assert seen[1].shape == (3, 112, 112)
-    assert np.abs(seen[0] - seen[1]).mean() < 0.02
+    faces = [segmenter.faces(images, points) for segmenter in (free, fixed)]
+    assert faces[1].shape == (3, 112, 112)
+    assert np.abs(faces[0] - faces[1]).mean() < 0.02
 
 
 def test_sam_answers_for_every_image(tmp_path):
-    found = SamSegmenter(save_sam(tmp_path / "sam"), None, CPU)
-    face = found.faces(IMAGES, POINTS)
+    segmenter = SamSegmenter(save_sam(tmp_path / "sam"), None, CPU)
+    face = segmenter.faces(IMAGES, POINTS)
     assert face.shape == (2, 112, 112)
     assert ((face >= 0) & (face <= 1)).all()
     elsewhere = POINTS.copy()
     elsewhere[:] = POINTS * 0.3
-    assert (found.faces(IMAGES, elsewhere) != face).any()  # it is asked about the box
+    assert (segmenter.faces(IMAGES, elsewhere) != face).any()  # the box is its prompt
 
 
 def test_boxes_hold_the_face_and_stay_in_the_image():
@@ -127,12 +127,12 @@ class FakeDino(GroundingDino):
     """Boxes without a network."""
 
     def __init__(self, score):
-        self._words, self._device = {}, CPU
+        self._tokens, self._device = {}, CPU
         logits, boxes = torch.full((1, 2, 3), -9.0), torch.zeros(1, 2, 4)
         logits[0, 1] = torch.logit(torch.tensor(score))
         boxes[0, 1] = torch.tensor([0.5, 0.5, 0.5, 0.25])
-        answer = type("Answer", (), {"logits": logits, "pred_boxes": boxes})()
-        self._model = lambda **told: answer
+        output = type("Output", (), {"logits": logits, "pred_boxes": boxes})()
+        self._model = lambda **inputs: output
 
 
 def test_the_best_box_counts_where_it_is_sure():
@@ -171,25 +171,25 @@ def test_a_grounding_dino_is_opened_from_its_folder(tmp_path):
     )  # fmt: skip
     model.save_pretrained(tmp_path)
     BertTokenizer(vocab_file=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
-    found = GroundingDino(str(tmp_path), "a face.", CPU)
-    boxes = found.boxes(IMAGES, boxes_about(POINTS, 112))
+    segmenter = GroundingDino(str(tmp_path), "a face.", CPU)
+    boxes = segmenter.boxes(IMAGES, boxes_about(POINTS, 112))
     assert boxes.shape == (2, 4)
     assert np.isfinite(boxes).all()
-    asked = RegionsConfig(
+    config = RegionsConfig(
         segmenter="sam", segmenter_path=save_sam(tmp_path / "sam"), grounding=str(tmp_path)
     )
-    assert open_segmenter(asked, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
+    assert open_segmenter(config, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
 
 
 def test_digests_and_what_is_missing(tmp_path):
     assert segmenter_sha256(RegionsConfig()) is None
     assert open_segmenter(RegionsConfig(), CPU) is None
     path = save_onnx(tmp_path / "a.onnx", 1)
-    asked = RegionsConfig(segmenter="onnx", segmenter_path=path)
-    first = segmenter_sha256(asked)
-    assert isinstance(open_segmenter(asked, CPU), OnnxSegmenter)
+    config = RegionsConfig(segmenter="onnx", segmenter_path=path)
+    first = segmenter_sha256(config)
+    assert isinstance(open_segmenter(config, CPU), OnnxSegmenter)
     save_onnx(tmp_path / "a.onnx", 1, bias=1.0)
-    assert segmenter_sha256(asked) != first
+    assert segmenter_sha256(config) != first
     empty = RegionsConfig(segmenter="sam", segmenter_path=str(tmp_path / "none"))
     with pytest.raises(CheckpointError, match=r"editing\.segmenter_path: .* holds no sam"):
         segmenter_sha256(empty)
@@ -198,7 +198,7 @@ def test_digests_and_what_is_missing(tmp_path):
     training = InpaintingTrainingConfig(
         segmenter="onnx", segmenter_path=str(tmp_path / "none.onnx")
     )
-    with pytest.raises(CheckpointError, match=r"editor\.segmenter_path: no file"):
+    with pytest.raises(CheckpointError, match=r"inpainting_training\.segmenter_path: no file"):
         segmenter_sha256(training)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")

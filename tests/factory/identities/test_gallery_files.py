@@ -29,7 +29,7 @@ from factory.shards import layout
 from factory.shards.plan_files import earlier_vectors, open_plan
 from factory.store import LocalStore
 from tests.conftest import DIM
-from tests.factory.identities.test_gate import SEARCHES, unit_rows
+from tests.vectors import SEARCHES, unit_rows
 
 
 @settings(max_examples=20, deadline=None)
@@ -51,21 +51,21 @@ def test_a_mapped_gallery_answers_as_one_in_memory(tmp_path_factory, seed, tile,
 def test_the_gate_is_the_same_wherever_real_people_lie(tmp_path):
     real, further, earlier = unit_rows(0, 30, 16), unit_rows(1, 40, 16), unit_rows(2, 5, 16)
     proposal = PcaProposal(real, 10, seed=3)
-    asked = {"num_identities": 20, "max_cosine": 0.65, "max_attempts": 900}
+    limits = {"num_identities": 20, "max_cosine": 0.65, "max_attempts": 900}
     write_gallery(str(tmp_path / "a.npy"), [further[:4], further[4:9]], "sha")
     np.save(tmp_path / "b.npy", further[9:].astype(np.float16))
     files = [MappedGallery(str(tmp_path / name)) for name in ("a.npy", "b.npy")]
-    apart = admit(proposal, real, **asked, further=files, unit_earlier_ED=earlier)
+    apart = admit(proposal, real, **limits, further=files, unit_earlier_ED=earlier)
     stored = np.concatenate([np.array(part.unit_GD, np.float32) for part in files])
     memory = Gallery(16)
     memory.add(stored)
-    whole = admit(proposal, real, **asked, further=[memory], unit_earlier_ED=earlier, block=7)
+    whole = admit(proposal, real, **limits, further=[memory], unit_earlier_ED=earlier, block=7)
     assert np.array_equal(apart.unit_ND, whole.unit_ND)
     assert np.array_equal(apart.nearest_real, whole.nearest_real)
     for others in (real, further, earlier):
         assert (apart.unit_ND @ others.T).max() < 0.651
-    found = np.concatenate([real, further]) @ apart.unit_ND.T
-    np.testing.assert_allclose(apart.nearest_real, found.max(0), atol=1e-3)
+    cosines = np.concatenate([real, further]) @ apart.unit_ND.T
+    np.testing.assert_allclose(apart.nearest_real, cosines.max(0), atol=1e-3)
     together = np.concatenate([apart.unit_ND, earlier]) @ apart.unit_ND.T
     together[np.arange(20), np.arange(20)] = -1
     np.testing.assert_allclose(apart.nearest_other, together.max(0), atol=1e-5)
@@ -75,22 +75,22 @@ def test_draws_begin_after_earlier_identities():
     real = unit_rows(0, 30, 16)
     proposal = PcaProposal(real, 10, seed=3)
     earlier = proposal.draw(np.arange(4), np.zeros(4, int))
-    asked = {"num_identities": 3, "max_cosine": 0.999, "max_attempts": 9}
-    got = admit(proposal, real, **asked, unit_earlier_ED=earlier)
+    limits = {"num_identities": 3, "max_cosine": 0.999, "max_attempts": 9}
+    got = admit(proposal, real, **limits, unit_earlier_ED=earlier)
     assert got.attempts == [0, 0, 0]
     assert np.array_equal(got.unit_ND, proposal.draw(np.arange(4, 7), np.zeros(3, int)))
 
 
 def gallery_of(config, path, rows) -> str:
     """The setting for a gallery that claims to be by the config's recognizer."""
-    story = read_metadata(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
+    metadata = read_metadata(config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint")
     np.save(path / "gallery.npy", rows)
-    (path / "gallery.json").write_text(json.dumps({"recognizer": story["sha256"]}))
+    (path / "gallery.json").write_text(json.dumps({"recognizer": metadata["sha256"]}))
     return f"identities.gallery={path / 'gallery.npy'}"
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "message"),
     [
         (np.ones((3, DIM + 1), np.float32), "has vectors of 17, the recognizer embeds in 16"),
         (np.ones((3, DIM)), "holds float64"),
@@ -99,9 +99,9 @@ def gallery_of(config, path, rows) -> str:
         (np.array([{}], dtype=object), "is not a .npy file"),
     ],
 )
-def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, says):
+def test_what_is_no_gallery_is_refused(release_config, tmp_path, rows, message):
     setting = gallery_of(release_config(), tmp_path, rows)
-    with pytest.raises(PlanError, match=says):
+    with pytest.raises(PlanError, match=message):
         build(release_config(setting), run_units, log=lambda line: None)
 
 
@@ -151,15 +151,15 @@ def test_a_release_extends_another(release_config):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "says"),
+    ("settings", "error", "message"),
     [
         (("identities.extends=0.0.9",), PlanError, r"0\.0\.9 is not a sealed release"),
         (("identities.extends=../other/0.1",), ConfigError, "want ASCII letters, digits"),
         (("identities.extends=0.1.0",), ConfigError, "this release's own version"),
     ],
 )
-def test_what_cannot_be_extended_is_refused(release_config, settings, error, says):
-    with pytest.raises(error, match=says):
+def test_what_cannot_be_extended_is_refused(release_config, settings, error, message):
+    with pytest.raises(error, match=message):
         build(release_config(*settings), run_units, log=lambda line: None)
 
 

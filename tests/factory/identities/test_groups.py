@@ -1,4 +1,4 @@
-"""Groups are learned from labels, and a roster has the shares that were asked for."""
+"""Groups are learned from labels, and a roster has the fractions that its quotas want."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from factory.shards import layout
 from factory.shards.plan_files import open_plan
 from factory.sources import open_source
 from factory.store import LocalStore
-from tests.factory.identities.test_gate import unit_rows
+from tests.vectors import unit_rows
 
 
 def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:
@@ -30,8 +30,8 @@ def two_sides(seed: int, count: int) -> tuple[np.ndarray, list[str]]:
 def test_a_linear_rule_is_learned_and_measured():
     groups = Groups(*two_sides(0, 400), {"left": 0.5, "right": 0.5})
     others, sides = two_sides(1, 200)
-    found = [groups.names[number] for number in groups.predict(others)]
-    right = np.mean([a == b for a, b in zip(found, sides, strict=True)])
+    predicted = [groups.names[number] for number in groups.predict(others)]
+    right = np.mean([a == b for a, b in zip(predicted, sides, strict=True)])
     assert right > 0.9
     assert groups.accuracy == pytest.approx(right, abs=0.06)
     alone = [groups.predict(row[None])[0] for row in others]
@@ -58,10 +58,10 @@ def test_the_gate_fills_the_quotas(pool, block):
     unit, labels = two_sides(0, 100)
     groups = Groups(unit, labels, {"left": 0.8, "right": 0.2})
     proposal = Pool("prototypes", unit_rows(5, 300, 8)) if pool else PcaProposal(unit, 7, seed=1)
-    asked = {"num_identities": 30, "max_cosine": 0.9, "max_attempts": 500}
+    limits = {"num_identities": 30, "max_cosine": 0.9, "max_attempts": 500}
     real = unit_rows(2, 3, 8)
-    got = admit(proposal, real, **asked, groups=groups, block=block)
-    whole = admit(proposal, real, **asked, groups=groups)
+    got = admit(proposal, real, **limits, groups=groups, block=block)
+    whole = admit(proposal, real, **limits, groups=groups)
     assert np.array_equal(got.unit_ND, whole.unit_ND)
     assert Counter(groups.predict(got.unit_ND).tolist()) == {0: 24, 1: 6}
     assert (got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)).max() < 0.9
@@ -78,8 +78,8 @@ def labelled(tmp_path, people, **columns) -> str:
 def test_labels_of_the_source_are_read(release_config, people, tmp_path):
     file = labelled(tmp_path, people, skin=["a", "b", "", "b"])
     source = open_source(release_config().source)
-    asked = IdentitiesConfig(attributes=file, attribute="skin")
-    assert read_labels(asked, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
+    labeling = IdentitiesConfig(attributes=file, attribute="skin")
+    assert read_labels(labeling, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
     with pytest.raises(PlanError, match=r"identities\.attribute: .* no column 'group'.*skin"):
         read_labels(IdentitiesConfig(attributes=file), source)
     with pytest.raises(PlanError, match=r"identities\.attributes: no such file"):
@@ -122,12 +122,12 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
     build(config, run_units, log=lambda line: None)
     store = LocalStore(config.store.url).below(layout.release_prefix("tiny", "0.1.0"))
     roster = open_plan(store)[1]
-    assert Counter(who.group for who in roster.identities) == {"a": 3, "b": 3}
+    assert Counter(person.group for person in roster.identities) == {"a": 3, "b": 3}
     assert "Balance of groups" in store.get(layout.REPORT).decode()
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "says"),
+    ("settings", "error", "message"),
     [
         (["identities.quotas={a: 1.0}"], ConfigError, r"identities\.attributes: nothing given"),
         (
@@ -137,8 +137,8 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         ),
     ],
 )
-def test_quotas_that_cannot_be_are_refused(release_config, settings, error, says):
-    with pytest.raises(error, match=says):
+def test_quotas_that_cannot_be_are_refused(release_config, settings, error, message):
+    with pytest.raises(error, match=message):
         release_config(*settings)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import Packing, nearest_of_random, pack, smallest_possible_cosine
-from tests.factory.identities.test_gate import naive, unit_rows
+from tests.factory.identities.test_gate import naive
+from tests.vectors import unit_rows
 
-HOW = Packing()
+SETTINGS = Packing()
 NOBODY = 2.0
 """A gate that no cosine reaches."""
 
@@ -23,31 +24,33 @@ def largest_cosines(unit: np.ndarray) -> np.ndarray:
 def test_random_directions_are_as_near_as_simulated():
     rows = np.random.default_rng(5).normal(size=(400, 12))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = nearest_of_random(399, 12, num_probes=400)
-    assert found.mean() == pytest.approx((rows @ rows.T - 2 * np.eye(400)).max(1).mean(), abs=0.02)
+    cosines = nearest_of_random(399, 12, num_probes=400)
+    assert cosines.mean() == pytest.approx(
+        (rows @ rows.T - 2 * np.eye(400)).max(1).mean(), abs=0.02
+    )
 
 
 def test_points_on_a_circle_end_evenly_spaced():
     start = unit_rows(0, 6, 2)
-    packed = pack(start, start[:1], NOBODY, Packing(rounds=60, pull=0.0, num_neighbours=5))
+    packed = pack(start, start[:1], NOBODY, Packing(rounds=60, pull=0.0, num_neighbors=5))
     np.testing.assert_allclose(np.linalg.norm(packed, axis=1), 1, atol=1e-5)
     assert largest_cosines(packed).max() == pytest.approx(np.cos(np.pi / 3), abs=0.03)
 
 
-def test_the_nearest_neighbours_of_all_go_further_away():
+def test_the_nearest_neighbors_of_all_go_further_away():
     start = unit_rows(1, 500, 12)
-    packed = pack(start, unit_rows(2, 50, 12), NOBODY, HOW)
+    packed = pack(start, unit_rows(2, 50, 12), NOBODY, SETTINGS)
     before, after = largest_cosines(start), largest_cosines(packed)
     assert after.max() < before.max() - 0.1
     assert after.mean() < before.mean() - 0.05
     assert after.max() > smallest_possible_cosine(500, 12)
-    assert np.array_equal(packed, pack(start, unit_rows(2, 50, 12), NOBODY, HOW))
+    assert np.array_equal(packed, pack(start, unit_rows(2, 50, 12), NOBODY, SETTINGS))
 
 
 def test_points_stay_in_the_span_they_came_from():
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 5)))[0]
     start = unit_rows(3, 100, 5) @ basis.T.astype(np.float32)
-    packed = pack(start, unit_rows(4, 30, 20), NOBODY, HOW)
+    packed = pack(start, unit_rows(4, 30, 20), NOBODY, SETTINGS)
     np.testing.assert_allclose(packed @ basis @ basis.T, packed, atol=1e-4)
 
 
@@ -55,7 +58,7 @@ def test_real_people_are_kept_at_a_distance_and_in_sight():
     start, real = unit_rows(5, 200, 10), unit_rows(6, 40, 10)
     near = Gallery(10)
     near.add(real)
-    packed = near.nearest(pack(start, real, 0.6, HOW))
+    packed = near.nearest(pack(start, real, 0.6, SETTINGS))
     assert (packed >= 0.6).mean() < (near.nearest(start) >= 0.6).mean() / 2
     pulled = near.nearest(pack(start, real, NOBODY, Packing(pull=2.0)))
     assert pulled.mean() > near.nearest(start).mean() + 0.1
@@ -63,16 +66,16 @@ def test_real_people_are_kept_at_a_distance_and_in_sight():
 
 def test_a_packed_pool_fills_a_crowded_space_further_than_a_random_one():
     start, real = unit_rows(7, 150, 8), unit_rows(8, 10, 8)
-    packed = pack(start, real, 0.6, HOW)
+    packed = pack(start, real, 0.6, SETTINGS)
     admitted = [len(naive(pool, real, 150, 0.6)) for pool in (start, packed)]
     assert admitted[1] > 1.3 * admitted[0]
 
 
 def test_few_points_and_doubles_are_left_in_peace():
     one = unit_rows(0, 1, 4)
-    assert np.array_equal(pack(one, one, 0.5, HOW), one)
+    assert np.array_equal(pack(one, one, 0.5, SETTINGS), one)
     doubles = np.repeat(unit_rows(1, 3, 4), 2, axis=0)
-    packed = pack(doubles, one, NOBODY, HOW)
+    packed = pack(doubles, one, NOBODY, SETTINGS)
     assert np.isfinite(packed).all()
 
 

@@ -27,14 +27,16 @@ def roster(release_config):
 def test_every_proposal_fills_a_roster_twice_alike(roster, proposal):
     first, second = roster(proposal), roster(proposal)
     assert np.array_equal(first.unit_ND, second.unit_ND)
-    assert [who.proposal for who in first.identities] == [proposal] * 6
-    assert all(who.nearest_real_cosine < LIMIT for who in first.identities)
+    assert [identity.proposal for identity in first.identities] == [proposal] * 6
+    assert all(identity.nearest_real_cosine < LIMIT for identity in first.identities)
     np.testing.assert_allclose(np.linalg.norm(first.unit_ND, axis=1), 1, atol=1e-5)
 
 
 def test_packed_people_are_further_apart_than_drawn_ones(roster):
     drawn, packed = roster("pca"), roster("packing", "identities.packing_pull=0")
-    largest = [max(who.nearest_other_cosine for who in r.identities) for r in (drawn, packed)]
+    largest = [
+        max(identity.nearest_other_cosine for identity in r.identities) for r in (drawn, packed)
+    ]
     assert largest[1] < largest[0]
 
 
@@ -57,10 +59,10 @@ def test_inquiry_takes_the_embeddings_of_given_faces_in_order(roster, release_co
 
 
 def test_inquiry_names_its_faces_in_the_plan_and_wants_enough_of_them(release_config, people):
-    asked = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
-    request = preflight(release_config(*asked)).request
-    assert request["identities"]["inquiry"] == open_source(release_config().source).fingerprint
+    items = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
+    request = preflight(release_config(*items)).request
+    assert request.identities.inquiry == open_source(release_config().source).fingerprint
     with pytest.raises(SourceError, match=r"identities\.inquiry: .* has 12 images for 40"):
-        preflight(release_config(*asked, "identities.num_virtual=40"))
+        preflight(release_config(*items, "identities.num_virtual=40"))
     with pytest.raises(ConfigError, match=r"identities\.inquiry: got None with .*=inquiry"):
         release_config("identities.proposal=inquiry")

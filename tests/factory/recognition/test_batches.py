@@ -18,7 +18,7 @@ from factory.recognition.batches import (
     open_training_set,
 )
 from factory.sources import FaceSet
-from factory.sources.recordio import _cut, _record
+from factory.sources.recordio import encode_record
 from factory.training.batch_order import BatchOrder
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 from tests.factory.sources.test_recordio import JPEGS
@@ -35,8 +35,9 @@ def config(people, tmp_path):
 
 
 def batches(training_set, num_workers=0, first=0, total=6, accumulate=1):
-    feed = BatchLoader(training_set, BatchOrder(1, len(training_set), 4), num_workers, accumulate)
-    return list(feed.batches(first, total))
+    order = BatchOrder(1, len(training_set), 4)
+    loader = BatchLoader(training_set, order, num_workers, accumulate)
+    return list(loader.batches(first, total))
 
 
 def same(one, other):
@@ -93,7 +94,7 @@ def test_sources_are_mixed_with_their_domains(config, other, workers):
     assert training_set.names[:4] == [f"person_{i}" for i in range(4)]
     assert training_set.names[4:] == ["made/new", "made/person_1"]
     assert training_set.domains == ["real"] * 4 + ["made"] * 2
-    weights = training_set.weights(config(*items).feed)
+    weights = training_set.weights(config(*items).batches)
     assert weights.tolist() == [1.0] * 12 + [2.5] * 3
     together, _ = open_training_set(
         config(mixed(other, same_people="true"), f"batches.num_workers={workers}")
@@ -112,16 +113,15 @@ def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config,
         "left out: 1 of 6 identities with fewer than 2 images (batches.min_images)"
     ]
     assert "14 images of 5 people (12 real, 2 made)" in training_set.describe(heldout)
-    with pytest.raises(SourceError, match=r"feed\.min_images: nobody has 9 images"):
+    with pytest.raises(SourceError, match=r"batches\.min_images: nobody has 9 images"):
         open_training_set(config("batches.min_images=9"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_training_is_told_of_gaps_in_the_labels(config, tmp_path, workers):
+def test_gaps_in_the_labels_are_among_the_lines(config, tmp_path, workers):
     records = b"".join(
-        part
+        encode_record(key, label, JPEGS[0])
         for key, label in enumerate((0.0, 3.0, 3.0, 4.0), start=1)
-        for part in _cut(_record(key, label, JPEGS[0]))
     )
     (tmp_path / "gaps.rec").write_bytes(records)
     items = ("source.kind=recordio", f"source.path={tmp_path / 'gaps.rec'}")
@@ -130,7 +130,7 @@ def test_a_training_is_told_of_gaps_in_the_labels(config, tmp_path, workers):
     assert training_set.labels.tolist() == [0, 1, 1, 2]
 
 
-def crowd_of(*counts: int, more: tuple[WeightedSource, ...] = ()) -> TrainingSet:
+def training_set_of(*counts: int, more: tuple[WeightedSource, ...] = ()) -> TrainingSet:
     labels = np.repeat(np.arange(len(counts)), counts)
     keys = [f"k{i}" for i in range(len(labels))]
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
@@ -139,14 +139,14 @@ def crowd_of(*counts: int, more: tuple[WeightedSource, ...] = ()) -> TrainingSet
 
 
 def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
-    training_set = crowd_of(1, 9)
+    training_set = training_set_of(1, 9)
     assert training_set.weights(BatchesConfig()) is None
     balanced = training_set.weights(BatchesConfig(balance="class"))
     assert np.bincount(training_set.labels, balanced).tolist() == pytest.approx([5.0, 5.0])
-    made = WeightedSource(crowd_of(2).parts[0].faces, "made", 5.0, False)
-    heavy = crowd_of(1, 9, more=(made,))
-    shares = np.bincount(heavy.labels, heavy.weights(BatchesConfig(balance="class")))
-    assert shares.tolist() == pytest.approx([4.0, 4.0, 20.0])
+    made = WeightedSource(training_set_of(2).parts[0].faces, "made", 5.0, False)
+    heavy = training_set_of(1, 9, more=(made,))
+    weights = np.bincount(heavy.labels, heavy.weights(BatchesConfig(balance="class")))
+    assert weights.tolist() == pytest.approx([4.0, 4.0, 20.0])
     (tmp_path / "keys.txt").write_text("k0\nk3\n")
     named = training_set.weights(
         BatchesConfig(oversample=str(tmp_path / "keys.txt"), oversample_factor=5)
@@ -158,7 +158,7 @@ def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
     (tmp_path / "keys.txt").write_text("k0\nnobody\n")
     with pytest.raises(SourceError, match=r"names 2 keys, 1 of them are in the sources"):
         training_set.weights(BatchesConfig(oversample=str(tmp_path / "keys.txt")))
-    with pytest.raises(ConfigError, match=r"feed\.oversample: no such file"):
+    with pytest.raises(ConfigError, match=r"batches\.oversample: no such file"):
         training_set.weights(BatchesConfig(oversample="none.txt"))
 
 
@@ -169,14 +169,14 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
     training_set, _ = open_training_set(config(f"source.path={broken}", "batches.num_workers=1"))
     first, second = batches(training_set, 1, total=3), batches(training_set, 2, total=3)
     assert same(first, second)
-    unread = [place for b in first for place in b.unreadable]
+    unread = [index for b in first for index in b.unreadable]
     assert unread == [4]  # person_1's second image, once an epoch
     following = draw_face(1, 2)
     batch = next(b for b in first if b.unreadable)
     assert any(np.array_equal(image.numpy(), following) for image in batch.images_BHWC)
     patient = CorruptCount(training_set, 0.1)
     strict = CorruptCount(training_set, 0.01)
-    lines = [line for seen in first * 2 for line in patient.see(seen)]
+    lines = [line for b in first * 2 for line in patient.see(b)]
     assert lines == ["left out: person_1/1: not a readable image (UnidentifiedImageError)"]
     with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is pers"):
         strict.see(batch)

@@ -1,5 +1,4 @@
-"""insightface both ways: our export loads there and embeds the same; packs, files and dlib judge
-here."""
+"""External recognizers: insightface packs, ONNX files and dlib embed, and are found by name."""
 
 from __future__ import annotations
 
@@ -8,14 +7,11 @@ import os
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from factory.checkpoint import file_sha256
-from factory.config import load
 from factory.errors import CheckpointError
 from factory.recognition import external
 from factory.recognition.embed import Recognizer
-from factory.recognition.export_onnx import export_pack
 from factory.recognition.external import (
     DlibEmbedder,
     OnnxEmbedder,
@@ -23,39 +19,10 @@ from factory.recognition.external import (
     onnx_file,
     open_embedder,
 )
-from factory.recognition.import_onnx import adopt
-from factory.recognition.verification import summary
-from factory.sources import training_faces
-from tests.conftest import draw_face
 
 CPU = torch.device("cpu")
 KEY = "judge.checkpoint"
 pytestmark = pytest.mark.filterwarnings("ignore")  # because insightface and torch.onnx warn freely
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory):
-    """The starter recognizer as an insightface pack."""
-    pytest.importorskip("insightface", reason="needs the extra eval")
-    folder = tmp_path_factory.mktemp("packs") / "ours"
-    export_pack("starter:recognizer", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.stack([draw_face(person, 0, 112) for person in range(5)])
-
-
-def test_insightface_embeds_with_our_export_as_we_do(pack, images):
-    from insightface.model_zoo import get_model
-
-    model = get_model(str(pack / "recognition.onnx"), providers=["CPUExecutionProvider"])
-    theirs = model.get_feat([np.ascontiguousarray(image[:, :, ::-1]) for image in images])
-    theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
-    ours = Recognizer.load("starter:recognizer", CPU).embed(images)
-    np.testing.assert_allclose(theirs, ours, atol=1e-3)
-    assert model.get_feat(np.ascontiguousarray(images[0])).shape == (1, ours.shape[1])
 
 
 def test_a_pack_or_file_is_an_embedder(pack, images):
@@ -69,37 +36,6 @@ def test_a_pack_or_file_is_an_embedder(pack, images):
         mirrored = ours.embed_with_mirror(images)
         np.testing.assert_allclose(embedder.embed_with_mirror(images), mirrored, atol=1e-3)
         assert embedder.embed(images[:0]).shape == (0, ours.dim)
-
-
-def test_an_adopted_model_is_a_recognizer_without_gradients(pack, tmp_path):
-    for person in range(6):
-        (tmp_path / "people" / str(person)).mkdir(parents=True)
-        for i in range(3):
-            image = Image.fromarray(draw_face(person, i, 112))
-            image.save(tmp_path / "people" / str(person) / f"{i}.png")
-    (tmp_path / "c.yaml").write_text("judge: {checkpoint: null}\n")
-    out = [f"recognizer.checkpoint={pack}", f"training.out={tmp_path / 'adopted'}"]
-    out += ["source.kind=folder", f"source.path={tmp_path / 'people'}"]
-    config = load(tmp_path / "c.yaml", [*out, "source.holdout_identities=2"])
-    metrics = adopt(config, lambda line: None)
-    adopted = Recognizer.load(str(tmp_path / "adopted"), CPU)
-    ours = Recognizer.load("starter:recognizer", CPU)
-    faces, heldout = training_faces(config.source)
-    some = faces.images_NHWC[:3]
-    np.testing.assert_allclose(adopted.embed(some), ours.embed(some), atol=1e-3)
-    wanted = summary(ours.embed(heldout.images_NHWC), heldout.labels)
-    assert metrics["heldout"]["auc"] == pytest.approx(wanted["auc"], abs=1e-3)
-    own = ours.embed(faces.images_NHWC)[faces.labels == 3].sum(0)
-    cosine = adopted.unit_real[3] @ own / np.linalg.norm(own)
-    assert cosine == pytest.approx(1, abs=1e-3)
-    assert adopted.real_names == faces.names
-    assert not adopted.has_gradients
-    with pytest.raises(CheckpointError, match="is a checkpoint already"):
-        adopt(load(tmp_path / "c.yaml", ["recognizer.checkpoint=starter:judge"]))
-    with pytest.raises(CheckpointError, match="takes images of 112 px"):
-        adopt(load(tmp_path / "c.yaml", [*out, "source.image_px=64"]))
-    with pytest.raises(CheckpointError, match="is an adopted ONNX already"):
-        export_pack(str(tmp_path / "adopted"), tmp_path / "pack")
 
 
 def test_a_downloaded_pack_is_found_by_name_and_never_fetched(pack, tmp_path, monkeypatch):

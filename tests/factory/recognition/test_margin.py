@@ -45,10 +45,10 @@ def test_quality_is_the_norm_against_its_moving_statistics():
     quality = NormQuality()
     norms = torch.tensor([10.0, 20.0, 30.0])
     for _ in range(2000):
-        found = quality(norms)
+        features = quality(norms)
     std = norms.std(correction=0)
     torch.testing.assert_close(
         quality.mean_std_2, torch.stack([norms.mean(), std]), atol=1e-3, rtol=0
     )
-    torch.testing.assert_close(found, 0.333 * (norms - 20) / (std + 1e-3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(features, 0.333 * (norms - 20) / (std + 1e-3), atol=1e-4, rtol=0)
     assert quality(torch.tensor([1e6, 20.0, 20.0])).max() <= 1

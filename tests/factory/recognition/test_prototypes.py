@@ -65,7 +65,7 @@ def test_loss_and_gradients_are_those_of_the_plain_softmax():
     plain.backward()
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(mine.grad, other.grad)
-    torch.testing.assert_close(prototypes._used[0].gradient(), weight_KD.grad)
+    torch.testing.assert_close(prototypes._sampled[0].gradient(), weight_KD.grad)
 
 
 def test_without_virtual_classes_it_is_arcface_of_the_real_ones():
@@ -95,7 +95,7 @@ def test_a_sample_holds_the_positives_and_moves_nobody_else():
     before = prototypes.weight_RD.clone()
     features, labels, virtual, noise = batch(2)
     prototypes.loss(features, labels, virtual, noise, margin=MARGIN, step=1).backward()
-    chosen = prototypes._used[0].chosen_S
+    chosen = prototypes._sampled[0].chosen_S
     assert len(chosen) == 6
     assert set(labels.tolist()) | {REAL + 0, REAL + 2, REAL + 4} <= set(chosen.tolist())
     prototypes.step(0.1)
@@ -151,7 +151,7 @@ def test_virtual_features_move_prototypes_only():
         (loss * (len(x) + len(drawn[0]))).backward()  # the mean's divisor differs
         grads.append(x.grad)
     torch.testing.assert_close(*grads)
-    moved = prototypes._used[0].gradient()[REAL + virtual]
+    moved = prototypes._sampled[0].gradient()[REAL + virtual]
     assert (moved.norm(dim=1) > 0).all()
 
 
@@ -169,8 +169,8 @@ def test_rows_cover_all_classes_once():
     for world in (1, 2, 3, 5):
         rows = [RankRows.of(REAL, VIRTUAL, rank, world) for rank in range(world)]
         everyone = torch.arange(REAL + VIRTUAL)
-        places = torch.stack([part.place(everyone, REAL) for part in rows])
-        assert ((places >= 0).sum(0) == 1).all()
+        rows_KN = torch.stack([part.row_of(everyone, REAL) for part in rows])
+        assert ((rows_KN >= 0).sum(0) == 1).all()
         assert sum(len(part) for part in rows) == REAL + VIRTUAL
 
 
@@ -207,8 +207,8 @@ def five_steps(kind: str, folder: str) -> dict[str, list[float]]:
     """Losses and feature gradients of one rank; saves its rows."""
     prototypes = Prototypes(config(margin=kind), REAL, seed=3)
     features, labels, virtual, noise = batch()
-    share = len(features) // distributed.world_size()
-    mine = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
+    local = len(features) // distributed.world_size()
+    mine = slice(distributed.rank() * local, (distributed.rank() + 1) * local)
     losses = []
     for step in range(5):
         x = features[mine].clone().requires_grad_()
@@ -219,7 +219,7 @@ def five_steps(kind: str, folder: str) -> dict[str, list[float]]:
     own, other = prototypes.confidence(features[mine], labels[mine])
     prototypes.save(Path(folder))
     grad = x.grad / distributed.world_size()  # an engine averages over ranks
-    return {"losses": losses, "grad": grad.tolist(), "seen": [*own.tolist(), *other.tolist()]}
+    return {"losses": losses, "grad": grad.tolist(), "cosines": [*own.tolist(), *other.tolist()]}
 
 
 @pytest.mark.parametrize("kind", ["arcface", "adaface"])
@@ -233,8 +233,13 @@ def test_two_ranks_are_the_unsharded_softmax(kind, tmp_path):
     assert ranks[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
     gradient = torch.tensor(ranks[0]["grad"] + ranks[1]["grad"])
     torch.testing.assert_close(gradient, torch.tensor(alone["grad"]), rtol=1e-4, atol=1e-6)
-    own = ranks[0]["seen"][:3] + ranks[1]["seen"][:3] + ranks[0]["seen"][3:] + ranks[1]["seen"][3:]
-    assert own == pytest.approx(alone["seen"], abs=1e-5)
+    own = (
+        ranks[0]["cosines"][:3]
+        + ranks[1]["cosines"][:3]
+        + ranks[0]["cosines"][3:]
+        + ranks[1]["cosines"][3:]
+    )
+    assert own == pytest.approx(alone["cosines"], abs=1e-5)
     for name, count in (("real", REAL), ("virtual", VIRTUAL)):
         pair = [whole_rows(folder, name, count, DIM, average=False) for folder in (one, two)]
         torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-6)
@@ -280,9 +285,9 @@ def test_memory_of_400_000_classes_is_as_the_formula_says(rate):
     given_back = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # so that what is freed is not counted
     ranks = run_ranks(f"{__name__}:peak_of_ten_steps", 2, size, **given_back)
     print(json.dumps(ranks))
-    for seen in ranks:
-        assert seen["loss"] > 0
-        assert seen["ratio"] == pytest.approx(1.0, abs=0.15)
+    for rank in ranks:
+        assert rank["loss"] > 0
+        assert rank["ratio"] == pytest.approx(1.0, abs=0.15)
 
 
 def test_features_of_a_step():

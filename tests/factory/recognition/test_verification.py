@@ -58,6 +58,26 @@ def test_fisher_ratio_of_the_papers_row():
 def test_folds_choose_the_threshold_elsewhere():
     cosines = np.tile([0.9, 0.1], 50)
     assert fold_accuracy(cosines, cosines > 0.5) == (1.0, 0.0)
+    apart = np.array([0.9, 0.5, 0.4, -0.5])  # the threshold of either half is wrong for the other
+    same = np.array([True, False, True, False])
+    assert fold_accuracy(apart, same, num_folds=2) == (0.5, 0.0)
+
+
+def test_fold_accuracy_is_that_of_a_plain_loop():
+    rng = np.random.default_rng(0)
+    same = rng.random(60) < 0.5
+    cosines = np.clip(rng.normal(np.where(same, 0.5, 0.2), 0.3), -1, 1)
+    scores = []
+    for fold in range(3):
+        inside = np.arange(60) // 20 == fold
+        best, threshold = -1.0, 0.0
+        for candidate in np.arange(0, 4, 0.01):
+            right = ((2 - 2 * cosines[~inside] < candidate) == same[~inside]).mean()
+            if right > best:
+                best, threshold = right, candidate
+        scores.append(((2 - 2 * cosines[inside] < threshold) == same[inside]).mean())
+    mean, std = fold_accuracy(cosines, same, num_folds=3)
+    assert (mean, std) == pytest.approx((np.mean(scores), np.std(scores)))
 
 
 def test_summary_has_the_gate_threshold():
@@ -68,7 +88,7 @@ def test_summary_has_the_gate_threshold():
 
 
 def test_pairs_over_a_source(people, tmp_path):
-    class ByColour:
+    class ByColor:
         def embed_with_mirror(self, images):
             mean = images.reshape(len(images), -1, 3).astype(float).mean(1)
             mean -= mean.mean(1, keepdims=True)
@@ -82,12 +102,12 @@ def test_pairs_over_a_source(people, tmp_path):
     faces = FaceSet(images, np.array([0, 0, 1, 1]), keys, ["A", "B"], [])
     file = tmp_path / "pairs.txt"
     file.write_text("2 1\nA 1 2\nA 1 B 1\nB 1 2\nA 2 B 2\n")
-    figures = verify_pairs(ByColour(), pairs_over(faces, file))
+    figures = verify_pairs(ByColor(), pairs_over(faces, file))
     assert (figures["accuracy"], figures["auc"], figures["num_pairs"]) == (1.0, 1.0, 4)
     assert (figures["fmr100"], "tar_at_far_1e-1" in figures) == (0.0, False)  # two impostors only
     file.write_text("2 1\nA 1 9\n")
     with pytest.raises(SourceError, match=r"source\.pairs: .*A_0009"):
-        verify_pairs(ByColour(), pairs_over(faces, file))
+        verify_pairs(ByColor(), pairs_over(faces, file))
 
 
 def test_roc_rises_to_one_and_ends_where_impostors_are_too_few():

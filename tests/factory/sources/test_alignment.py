@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import SourceError
@@ -12,12 +12,15 @@ from factory.sources.alignment import (
     TEMPLATE_52,
     YuNet,
     align,
+    mirrored_points,
+    points_of,
     read_landmarks,
+    scaled,
     similarity_transform,
 )
-from factory.sources.pose import yaw_degrees
 
 
+@settings(deadline=None)
 @given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))
 def test_a_similarity_is_recovered(scale, angle, dx, dy):
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -86,15 +89,7 @@ def test_five_points_of_many(tmp_path, count, groups):
     assert read_landmarks(str(file))["x/1.jpg"].tolist() == [[n, -n] for n in range(1, 6)]
 
 
-def test_yaw_is_zero_ahead_and_grows_with_the_nose():
-    symmetric = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], float)
-    turned = symmetric.copy()
-    turned[2, 0] += 10
-    assert yaw_degrees(symmetric) == pytest.approx(0)
-    assert 20 < yaw_degrees(turned) < 40
-
-
-def test_a_small_image_is_looked_at_enlarged_and_answered_in_its_own_pixels(tmp_path, monkeypatch):
+def test_a_small_image_is_enlarged_and_answered_in_its_own_pixels(tmp_path, monkeypatch):
     import cv2
 
     class Finds:
@@ -125,3 +120,37 @@ def test_zoom_shows_more_around_the_same_middle():
     wide = align(image, TEMPLATE_52 + 90, 112, zoom=0.5)
     assert (wide > 127).mean() == pytest.approx(0.25, abs=0.02)
     assert wide[50:62, 50:62].min() == 255
+
+
+def test_points_of_aligned_faces_are_the_template_or_the_detectors():
+    class EverySecond:
+        """Finds the template, shifted by the image's first pixel, and no face where that is 0."""
+
+        def landmarks(self, image):
+            return TEMPLATE_52 + image[0, 0, 0] if image[0, 0, 0] else None
+
+    images = np.zeros((2, 224, 224, 3), np.uint8)
+    images[1] = 7
+    np.testing.assert_allclose(points_of(images, None), np.stack([2 * TEMPLATE_52] * 2))
+    first, second = points_of(images, EverySecond())
+    assert np.isnan(first).all()
+    np.testing.assert_allclose(second, TEMPLATE_52 + 7)
+
+
+def test_points_of_mirror_images_name_the_sides_in_the_image():
+    image = np.zeros((112, 112, 3), np.uint8)
+    points = TEMPLATE_52.round().astype(int)
+    for number, (x, y) in enumerate(points, start=1):
+        image[y, x] = number
+    mirrored = mirrored_points(points[None], 112)[0]
+    numbers = [int(image[:, ::-1][y, x, 0]) for x, y in mirrored]
+    assert numbers == [2, 1, 3, 5, 4]  # the left eye in the mirror is the right one of the face
+    assert np.array_equal(mirrored_points(mirrored[None], 112)[0], points)
+
+
+@pytest.mark.parametrize("px", [56, 224])
+def test_scaling_keeps_the_mean(px):
+    image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    other = scaled(image, px)
+    assert other.shape == (px, px, 3)
+    assert other.mean() == pytest.approx(image.mean(), abs=1)

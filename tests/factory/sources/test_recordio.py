@@ -22,8 +22,7 @@ from factory.sources.recordio import (
     MAGIC_BYTES,
     RecordFile,
     RecordSource,
-    _cut,
-    _record,
+    encode_record,
     read_index,
     write_records,
 )
@@ -77,11 +76,11 @@ def test_the_bytes_are_those_of_the_format(rec):
     assert len(rec.with_suffix(".idx").read_text().splitlines()) == 1 + 6 + 3
 
 
-@pytest.mark.parametrize("places", [(0,), (4,), (0, 4, 8), (3,), (8, 64)])
-def test_records_that_hold_the_magic_number_are_cut_and_joined(tmp_path, places):
+@pytest.mark.parametrize("offsets", [(0,), (4,), (0, 4, 8), (3,), (8, 64)])
+def test_records_that_hold_the_magic_number_are_cut_and_joined(tmp_path, offsets):
     body = bytearray(range(200))
-    for place in places:
-        body[place : place + 4] = MAGIC_BYTES
+    for offset in offsets:
+        body[offset : offset + 4] = MAGIC_BYTES
     path = tmp_path / "cut.rec"
     write_records(path, np.array([0]), [bytes(body)])
     assert payloads(path)[1] == bytes(body)
@@ -90,7 +89,7 @@ def test_records_that_hold_the_magic_number_are_cut_and_joined(tmp_path, places)
         for at in range(0, path.stat().st_size, 4)
         if path.read_bytes()[at : at + 4] == MAGIC_BYTES
     }
-    assert (kinds == {0}) == all(place % 4 for place in places)
+    assert (kinds == {0}) == all(offset % 4 for offset in offsets)
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda b: b.replace(b"\xff", MAGIC_BYTES)), min_size=1))
@@ -117,13 +116,13 @@ def test_without_an_index_one_scan_is_cached(rec):
 def test_gaps_in_the_labels_are_closed_and_told(tmp_path):
     records = b""
     for key, label in enumerate((0.0, 3.0, 3.0), start=1):
-        records += b"".join(_cut(_record(key, label, JPEGS[0])))
+        records += encode_record(key, label, JPEGS[0])
     (tmp_path / "gaps.rec").write_bytes(records)
-    found = source(tmp_path / "gaps.rec")
-    assert found.labels.tolist() == [0, 1, 1]
-    assert found.names == ["00000000", "00000003"]
-    assert "labels up to 3 with 2 gaps" in found.remarks[0]
-    assert found.remarks[0] in read_faces(found, 0.0).describe(FaceSet.nobody())
+    faces = source(tmp_path / "gaps.rec")
+    assert faces.labels.tolist() == [0, 1, 1]
+    assert faces.names == ["00000000", "00000003"]
+    assert "labels up to 3 with 2 gaps" in faces.remarks[0]
+    assert faces.remarks[0] in read_faces(faces, 0.0).describe(FaceSet.nobody())
 
 
 def test_records_without_identity_table_have_their_own_labels(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import threading
 
@@ -9,20 +10,22 @@ import pytest
 
 from factory import checkpoint
 from factory.errors import CheckpointError, IntegrityError, StoreError
-from factory.store import LocalStore
+from factory.store import LocalStore, cache
 from factory.store.cache import cache_root, fetched
 
 
 class Counting(LocalStore):
-    """A folder that counts what is read from it, slowly enough that readers meet."""
+    """A folder that notes what is read from it; a read goes on when `go_on` is set."""
 
     def __init__(self, root):
         super().__init__(root)
         self.reads: list[str] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def stream(self, name, start=0, stop=None):
         self.reads.append(name)
-        threading.Event().wait(0.05)
+        assert self.go_on.wait(60)
         yield from super().stream(name, start, stop)
 
 
@@ -38,20 +41,30 @@ def digests(data: bytes) -> dict[str, str]:
     return {"weights.safetensors": hashlib.sha256(data).hexdigest()}
 
 
-def test_many_readers_fetch_once(bucket):
-    found = []
+def test_many_readers_fetch_once(bucket, monkeypatch):
+    """The download waits until all eight have arrivals for the lock."""
+    folders, arrivals, flock = [], threading.Semaphore(0), fcntl.flock
+
+    def counted(lock, operation):
+        arrivals.release()
+        flock(lock, operation)
+
+    monkeypatch.setattr(cache.fcntl, "flock", counted)
+    bucket.go_on.clear()
     readers = [
-        threading.Thread(target=lambda: found.append(fetched(bucket, digests(b"w" * 1000))))
+        threading.Thread(target=lambda: folders.append(fetched(bucket, digests(b"w" * 1000))))
         for _ in range(8)
     ]
     for reader in readers:
         reader.start()
+    assert all(arrivals.acquire(timeout=60) for _ in readers)
+    bucket.go_on.set()
     for reader in readers:
         reader.join()
     assert bucket.reads == ["weights.safetensors"]
-    assert len(found) == 8
-    assert len(set(found)) == 1
-    assert (found[0] / "weights.safetensors").read_bytes() == b"w" * 1000
+    assert len(folders) == 8
+    assert len(set(folders)) == 1
+    assert (folders[0] / "weights.safetensors").read_bytes() == b"w" * 1000
 
 
 def test_other_bytes_are_refused_and_leave_nothing(bucket):
@@ -94,9 +107,9 @@ def in_a_bucket(weights, monkeypatch, tmp_path):
 
 
 def test_weights_are_named_by_their_address(in_a_bucket, weights):
-    there = checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
-    here = checkpoint.load(str(weights / "recognizer"), "recognizer", "recognizer.checkpoint")
-    assert there.sha256 == here.sha256
+    remote = checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
+    local = checkpoint.load(str(weights / "recognizer"), "recognizer", "recognizer.checkpoint")
+    assert remote.sha256 == local.sha256
     checkpoint._from_bucket.cache_clear()  # as another process of this machine
     checkpoint.load("s3://models/recognizer", "recognizer", "recognizer.checkpoint")
     assert in_a_bucket.reads.count("weights.safetensors") == 1

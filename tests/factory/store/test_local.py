@@ -8,6 +8,7 @@ import pytest
 
 from factory.errors import StoreError
 from factory.store import LocalStore
+from factory.store.local import write_atomically
 
 
 @pytest.fixture
@@ -53,3 +54,20 @@ def test_what_a_dead_writer_left_is_found_and_removed(store):
     store.discard(store.leftovers()[0])
     assert store.leftovers() == []
     assert store.list("") == ["c/3"]
+
+
+def test_an_atomic_write_replaces_all_or_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "latest"
+    write_atomically(file, b"old")
+    with file.open("rb") as reader:
+        write_atomically(file, b"new and longer")
+        assert reader.read() == b"old"  # a reader has the old bytes to their end
+    assert file.read_bytes() == b"new and longer"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(file, b"newest")
+    assert file.read_bytes() == b"new and longer"

@@ -41,14 +41,15 @@ def recognizer(weights):
 
 
 @pytest.fixture
-def open_booth(base, recognizer):
-    """Function of BoothConfig fields -> a Booth with four prior images."""
+def open_trainer(base, recognizer):
+    """Function of PersonalizationConfig fields -> a LoraTrainer with four prior images."""
 
     def make(crop=None, seed=0, **fields):
-        asked = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
-        config = PersonalizationConfig(**(asked | fields))
-        booth = LoraTrainer(config, base, recognizer, crop or FaceCrop("whole", None, PX), seed)
-        booth.know_prior(draw_prior(base, config, "ddim", seed))
-        return booth
+        defaults = {"steps": 4, "num_prior": 4, "prior_steps": 2, "crop": "whole", "lr": 1e-2}
+        config = PersonalizationConfig(**(defaults | fields))
+        crop = crop or FaceCrop("whole", None, PX)
+        trainer = LoraTrainer(config, base, recognizer, crop, seed)
+        trainer.set_priors(draw_prior(base, config, "ddim", seed))
+        return trainer
 
     return make

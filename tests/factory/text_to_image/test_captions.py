@@ -21,8 +21,10 @@ def tables(tmp_path):
 
 
 def captions(tables):
-    asked = {"phrases": ("{hair} hair", "looking {direction}"), "phrase_dropout": 0.0}
-    config = BaseTrainingConfig(tables=tables, caption_dropout=0.0, caption="photo", **asked)
+    phrases = ("{hair} hair", "looking {direction}")
+    config = BaseTrainingConfig(
+        tables=tables, caption="photo", phrases=phrases, phrase_dropout=0.0, caption_dropout=0.0
+    )
     return Captions(config, KEYS, NAMES)
 
 
@@ -36,18 +38,18 @@ def test_rows_of_people_and_of_images_meet(tables):
 
 def test_mirrors_look_the_other_way(tables):
     rng = np.random.default_rng(0)
-    found = captions(tables).draw(np.array([0, 1, 2]), np.array([True, True, False]), rng)
-    assert [text.rpartition(" ")[2] for text in found] == ["right", "ahead", "right"]
+    texts = captions(tables).draw(np.array([0, 1, 2]), np.array([True, True, False]), rng)
+    assert [text.rpartition(" ")[2] for text in texts] == ["right", "ahead", "right"]
 
 
-def test_phrases_and_captions_are_left_out_as_often_as_asked(tables):
+def test_phrases_and_captions_are_left_out_as_often_as_configured(tables):
     config = BaseTrainingConfig(
         tables=tables, phrases=("{hair} hair",), phrase_dropout=0.3, caption_dropout=0.2
     )
     rng = np.random.default_rng(0)
-    found = Captions(config, KEYS, NAMES).draw(np.zeros(4000, int), np.zeros(4000, bool), rng)
-    assert found.count("") / 4000 == pytest.approx(0.2, abs=0.02)
-    assert found.count("photo of a person") / 4000 == pytest.approx(0.8 * 0.3, abs=0.02)
+    texts = Captions(config, KEYS, NAMES).draw(np.zeros(4000, int), np.zeros(4000, bool), rng)
+    assert texts.count("") / 4000 == pytest.approx(0.2, abs=0.02)
+    assert texts.count("photo of a person") / 4000 == pytest.approx(0.8 * 0.3, abs=0.02)
 
 
 def test_tables_that_do_not_fit_are_named(tables, tmp_path):
@@ -93,5 +95,5 @@ def test_a_blip_is_read_from_its_folder(tmp_path):
     assert drawn == ["a hat", "a cat", "a mat"]  # whole: no phrase of it is left out
     others = Captions(config, ["a", "b", "c"], ["a"] * 3, ["a hat", "a cat", "a dog"])
     assert captions.digest != others.digest
-    with pytest.raises(CheckpointError, match=r"editor\.captioner: .* holds no BLIP"):
+    with pytest.raises(CheckpointError, match=r"inpainting_training\.captioner: .* holds no BLIP"):
         Captioner(str(tmp_path / "none"), torch.device("cpu"))

@@ -18,14 +18,14 @@ def smooth_image(px: int) -> np.ndarray:
     return image[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
 
 
-class FoundAt:
-    """A detector that finds what it is told, in pixels of the image it is given."""
+class FixedDetector:
+    """A detector with a fixed answer, in pixels of the image it is given."""
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, detection):
+        self.detection = detection
 
     def best(self, image_HWC):
-        return self.found
+        return self.detection
 
 
 def test_aligned_is_the_warp_of_the_sources():
@@ -38,8 +38,8 @@ def test_aligned_is_the_warp_of_the_sources():
 def test_a_large_face_is_averaged_before_it_is_sampled():
     stripes = np.zeros((448, 448, 3), np.uint8)
     stripes[:, ::2] = 255  # bilinear sampling of every fourth pixel would see one colour
-    found = aligned(to_network(stripes[None])[0], TEMPLATE_52 * 4, 112)
-    assert found[:, 20:-20, 20:-20].abs().max() < 0.02
+    crop = aligned(to_network(stripes[None])[0], TEMPLATE_52 * 4, 112)
+    assert crop[:, 20:-20, 20:-20].abs().max() < 0.02
 
 
 def test_gradients_reach_every_pixel_of_the_face():
@@ -56,7 +56,7 @@ def test_a_box_is_cut_at_the_edge():
 @pytest.mark.parametrize("kind", ["landmarks", "box"])
 def test_no_face_is_none_and_a_face_that_fills_the_image_is_all_of_it(kind):
     image = to_network(smooth_image(56)[None])[0]
-    assert FaceCrop(kind, FoundAt(None), 32)(image) is None
-    found = np.concatenate([[0, 0, 56, 56], (TEMPLATE_52 / 2).ravel(), [1.0]])
+    assert FaceCrop(kind, FixedDetector(None), 32)(image) is None
+    detection = np.concatenate([[0, 0, 56, 56], (TEMPLATE_52 / 2).ravel(), [1.0]])
     whole = FaceCrop("whole", None, 56)(image)
-    assert (FaceCrop(kind, FoundAt(found), 56)(image) - whole).abs().mean() < 0.02
+    assert (FaceCrop(kind, FixedDetector(detection), 56)(image) - whole).abs().mean() < 0.02

@@ -11,10 +11,10 @@ NEGATIVE = torch.tensor([[0.6, 0.8], [-0.6, -0.8]])
 
 
 def test_the_three_terms():
-    found = {name: term(ANCHOR, POSITIVE, NEGATIVE, 1.0) for name, term in OBJECTIVES.items()}
-    assert found["dreambooth"].tolist() == [0.0, 0.0]
-    assert found["portraitbooth"].tolist() == pytest.approx([1.0, 0.0])
-    assert found["idbooth"].tolist() == pytest.approx([1.6, 0.0])  # .6 - 0 + 1, -1 - 1 + 1
+    terms = {name: term(ANCHOR, POSITIVE, NEGATIVE, 1.0) for name, term in OBJECTIVES.items()}
+    assert terms["dreambooth"].tolist() == [0.0, 0.0]
+    assert terms["portraitbooth"].tolist() == pytest.approx([1.0, 0.0])
+    assert terms["idbooth"].tolist() == pytest.approx([1.6, 0.0])  # .6 - 0 + 1, -1 - 1 + 1
 
 
 def test_the_triplet_falls_toward_the_person_and_away_from_the_prior():

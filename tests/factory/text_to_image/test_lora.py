@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.errors import CheckpointError
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.lora import Lora
@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 
 
 def drawn(base):
-    return base.draw(base.words(["photo"]), base.words([""]), base.noise([4]), "ddim", 2, 2.0)
+    return base.draw(
+        base.encode_prompts(["photo"]), base.encode_prompts([""]), base.noise([4]), "ddim", 2, 2.0
+    )
 
 
 def learned(lora):
@@ -27,7 +29,7 @@ def lora(base):
 
 
 def test_nothing_learned_leaves_the_base_bit_identical(base_folder):
-    base = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+    base = TextToImage(BaseModelConfig(path=str(base_folder)), CPU, "fp32")
     before = drawn(base)
     lora = Lora(base.unet, PersonalizationConfig(rank=3, alpha=5), base.sha256)
     lora.reset(torch.Generator().manual_seed(0))
@@ -39,8 +41,8 @@ def test_nothing_learned_leaves_the_base_bit_identical(base_folder):
 
 
 def test_only_its_matrices_learn(base, lora):
-    words, z = base.words(["photo"]), torch.randn(1, 4, 16, 16)
-    base.estimate(z, torch.tensor([5]), words).square().sum().backward()
+    prompts, z = base.encode_prompts(["photo"]), torch.randn(1, 4, 16, 16)
+    base.estimate(z, torch.tensor([5]), prompts).square().sum().backward()
     with_gradient = {n for n, p in base.unet.named_parameters() if p.grad is not None}
     assert with_gradient
     assert all("lora_" in name for name in with_gradient)
@@ -59,7 +61,7 @@ def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
     assert (drawn(base) == with_it).all()
 
     (tmp_path / "a.safetensors").write_bytes(data)
-    plain = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+    plain = TextToImage(BaseModelConfig(path=str(base_folder)), CPU, "fp32")
     plain.pipeline.load_lora_weights(str(tmp_path), weight_name="a.safetensors")
     assert (drawn(plain) == with_it).all()  # rank and alpha included
     plain.pipeline.fuse_lora()
@@ -67,22 +69,26 @@ def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
     assert abs(merged - with_it.astype(int)).max() <= 1
 
 
-def test_strangers_are_refused(base, lora):
+def test_loras_of_other_bases_are_refused(base, lora):
     data = lora.to_bytes()
     assert lora.from_bytes(data, "x").keys() == lora.tensors().keys()
     with pytest.raises(CheckpointError, match=r"x: is not a \.safetensors file"):
         lora.from_bytes(data[:50], "x")
     lora._base_sha256 = "f" * 64
-    with pytest.raises(CheckpointError, match=r"x: is a LoRA of the base .* booth\.base is ffff"):
+    with pytest.raises(
+        CheckpointError, match=r"x: is a LoRA of the base .* base_model\.path is ffff"
+    ):
         lora.from_bytes(data, "x")
 
 
 def test_other_ranks_and_modules_are_refused(base_folder, lora):
     def fresh(**fields):
-        base = TextToImage(PersonalizationConfig(base=str(base_folder)), CPU, "fp32")
+        base = TextToImage(BaseModelConfig(path=str(base_folder)), CPU, "fp32")
         return Lora(base.unet, PersonalizationConfig(**fields), base.sha256)
 
-    with pytest.raises(CheckpointError, match=r"has no .* of shape .*booth\.rank"):
+    with pytest.raises(CheckpointError, match=r"has no .* of shape .*personalization\.rank"):
         fresh(rank=3).from_bytes(lora.to_bytes(), "x")
-    with pytest.raises(CheckpointError, match=r"booth\.modules: .* no layer called 'nothing'"):
+    with pytest.raises(
+        CheckpointError, match=r"personalization\.modules: .* no layer called 'nothing'"
+    ):
         fresh(modules=("to_q", "nothing"))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory.config import PersonalizationConfig
+from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.recognition.embed import Recognizer
 from factory.seeds import torch_generator
 from factory.text_to_image.base_model import TextToImage
@@ -37,83 +37,91 @@ def folder(tmp_path_factory):
     return save_base(tmp_path_factory.mktemp("base"), px=64, widths=(32, 64), vae=(64, 64, 64))
 
 
-def open_booth(folder, objective):
-    config = PersonalizationConfig(base=str(folder), steps=STEPS, crop="whole", objective=objective)
-    base = TextToImage(config, CPU, "fp32")
+def open_trainer(folder, objective):
+    config = PersonalizationConfig(steps=STEPS, crop="whole", objective=objective)
+    base = TextToImage(BaseModelConfig(path=str(folder)), CPU, "fp32")
     recognizer = Recognizer.load("starter:recognizer", CPU)
-    booth = LoraTrainer(
+    trainer = LoraTrainer(
         config, base, recognizer, FaceCrop("whole", None, recognizer.image_px), seed=0
     )
-    booth.know_prior(PRIOR)
-    return booth
+    trainer.set_priors(PRIOR)
+    return trainer
 
 
-def plain_loop(booth: LoraTrainer) -> list[float]:
-    """The same steps with every image, text and embedding computed where it is used; prior images
-    are drawn already in both."""
-    config, base = booth._config, booth._base
+def plain_loop(trainer: LoraTrainer) -> list[float]:
+    """The same steps with every image, prompt and embedding computed where it is used.
+
+    Prior images are drawn beforehand in both.
+    """
+    config, base = trainer._config, trainer._base
     with_mirrors = np.concatenate([PHOTOGRAPHS, PHOTOGRAPHS[:, :, ::-1]])
-    booth.lora.reset(torch_generator(0, "lora", "anna"))
-    optimizer = torch.optim.AdamW(booth.lora.parameters(), config.lr, weight_decay=0.01)
+    trainer.lora.reset(torch_generator(0, "lora", "anna"))
+    optimizer = torch.optim.AdamW(trainer.lora.parameters(), config.lr, weight_decay=0.01)
     losses = []
     for step in range(STEPS):
         draw = torch_generator(0, "booth", "anna", step)
         photograph = int(torch.randint(len(with_mirrors), (1,), generator=draw))
         other = int(torch.randint(len(PRIOR), (1,), generator=draw))
-        mine, prior = booth.know(with_mirrors[[photograph]]), booth.know(PRIOR[[other]])
-        words = base.words([config.instance_prompt, config.prior_prompt])
-        z = torch.stack([mine.draw(0, draw), prior.draw(0, draw)])
+        mine, prior = trainer.prepare(with_mirrors[[photograph]]), trainer.prepare(PRIOR[[other]])
+        prompts = base.encode_prompts([config.instance_prompt, config.prior_prompt])
+        z = torch.stack([mine.sample(0, draw), prior.sample(0, draw)])
         noise = torch.randn(z.shape, generator=draw)
         t_B = torch.randint(base.num_timesteps, (2,), generator=draw)
         z_t = base.add_noise(z, noise, t_B)
-        estimate = base.estimate(z_t, t_B, words)
+        estimate = base.estimate(z_t, t_B, prompts)
         error_B = (estimate - base.target(z, noise, t_B)).square().mean((1, 2, 3))
-        loss, shown = error_B.sum(), 0.0
+        loss, term = error_B.sum(), 0.0
         if config.objective == "idbooth":
-            anchor = booth._embedded(base.decode(base.z0(estimate[:1], z_t[:1], t_B[:1]))[0])
-            term = OBJECTIVES["idbooth"](anchor[None], mine.unit_ND, prior.unit_ND, config.margin)
-            identity = (weight_of_time(t_B[:1], base.num_timesteps) * term).mean()
-            loss, shown = loss + identity, float(identity.detach())
+            anchor = trainer._embedded(base.decode(base.z0(estimate[:1], z_t[:1], t_B[:1]))[0])
+            triplet = OBJECTIVES["idbooth"](
+                anchor[None], mine.unit_ND, prior.unit_ND, config.margin
+            )
+            identity = (weight_of_time(t_B[:1], base.num_timesteps) * triplet).mean()
+            loss, term = loss + identity, float(identity.detach())
         loss.backward()
         for group in optimizer.param_groups:
             group["lr"] = config.lr * cosine_decay(step / STEPS)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append([*error_B.tolist(), shown])
+        losses.append([*error_B.tolist(), term])
     return np.mean(losses, 0).tolist()
 
 
 @pytest.mark.parametrize(("objective", "floor"), [("dreambooth", 1.3), ("idbooth", 1.3)])
 def test_what_caches_are_worth(folder, objective, floor):
-    """An identity term decodes and goes back through the decoder at every step, beside which
-    encoding is little."""
-    booth = open_booth(folder, objective)
-    metrics = booth.train("anna", PHOTOGRAPHS)
+    """Identities an hour over those of the plain loop.
+
+    An identity term decodes and goes back through the decoder at every step, which costs far more
+    than encoding.
+    """
+    trainer = open_trainer(folder, objective)
+    metrics = trainer.train("anna", PHOTOGRAPHS)
     mine = [metrics["error"], metrics["prior_error"], metrics["identity"] or 0.0]
-    assert plain_loop(booth) == pytest.approx(mine, rel=1e-4)
-    runs = (lambda: booth.train("anna", PHOTOGRAPHS), lambda: plain_loop(booth))
+    assert plain_loop(trainer) == pytest.approx(mine, rel=1e-4)
+    runs = (lambda: trainer.train("anna", PHOTOGRAPHS), lambda: plain_loop(trainer))
     ours_s, plain_s = fastest(*runs, repeats=3)
-    share = encode_over_unet(booth._base)
+    ratio = encode_over_unet(trainer._base)
     name = f"{objective}_identities_per_hour_over_plain_loop"
-    report(name, plain_s / ours_s, floor, encode_over_unet=share)
+    report(name, plain_s / ours_s, floor, encode_over_unet=ratio)
 
 
 def encode_over_unet(base: TextToImage) -> float:
     """What encoding an image costs, in calls of the U-Net for one image."""
-    z, t_B, words = torch.randn(1, 4, base.side, base.side), torch.tensor([5]), base.words(["x"])
+    z, t_B = torch.randn(1, 4, base.side, base.side), torch.tensor([5])
+    prompts = base.encode_prompts(["x"])
 
     def call() -> None:
         with torch.no_grad():
-            base.estimate(z, t_B, words)
+            base.estimate(z, t_B, prompts)
 
     encode_s, unet_s = fastest(lambda: base.encode(PHOTOGRAPHS[:1]), call)
     return round(encode_s / unet_s, 2)
 
 
 def test_a_swap_is_cheap(folder):
-    booth = open_booth(folder, "dreambooth")
-    data = booth.lora.to_bytes()
-    tensors = booth.lora.from_bytes(data, "x")
+    trainer = open_trainer(folder, "dreambooth")
+    data = trainer.lora.to_bytes()
+    tensors = trainer.lora.from_bytes(data, "x")
 
     def seconds(action, count):
         started = time.perf_counter()
@@ -121,7 +129,7 @@ def test_a_swap_is_cheap(folder):
             action()
         return (time.perf_counter() - started) / count
 
-    reload_s = seconds(lambda: TextToImage(booth._config, CPU, "fp32"), 3)
-    swap_s = seconds(lambda: booth.lora.load(tensors), 100)
-    read_s = seconds(lambda: booth.lora.load(booth.lora.from_bytes(data, "x")), 100)
+    reload_s = seconds(lambda: TextToImage(trainer._base.config, CPU, "fp32"), 3)
+    swap_s = seconds(lambda: trainer.lora.load(tensors), 100)
+    read_s = seconds(lambda: trainer.lora.load(trainer.lora.from_bytes(data, "x")), 100)
     report("reload_over_swap", reload_s / swap_s, 20, with_reading=round(reload_s / read_s))

@@ -1,4 +1,4 @@
-"""The contract that every store keeps, run on a folder and on a real S3 server."""
+"""What every store must do, run on a folder and on a real S3 server."""
 
 from __future__ import annotations
 

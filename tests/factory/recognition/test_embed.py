@@ -1,0 +1,86 @@
+"""Embedders: mirror images summed, any batch size, an ONNX model as a backbone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from factory.recognition.embed import OnnxBackbone, Recognizer, with_mirror
+from tests.conftest import DIM, PX
+
+CPU = torch.device("cpu")
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, PX, PX, 3), dtype=np.uint8)
+
+
+class LeftHalf:
+    """Embeds by the brightness of an image's left half: (bright, 1 - bright), normalized."""
+
+    def embed(self, images_NHWC):
+        bright_N = images_NHWC[:, :, : images_NHWC.shape[2] // 2].mean((1, 2, 3)) / 255
+        feature_N2 = np.stack([bright_N, 1 - bright_N], 1)
+        return feature_N2 / np.linalg.norm(feature_N2, axis=1, keepdims=True)
+
+
+def test_image_and_mirror_image_are_summed_and_normalized():
+    half = np.zeros((1, 4, 4, 3), np.uint8)
+    half[:, :, :2] = 255  # the left half is white: (1, 0); its mirror image is black there: (0, 1)
+    np.testing.assert_allclose(LeftHalf().embed(half), [[1, 0]])
+    np.testing.assert_allclose(with_mirror(LeftHalf(), half), [[0.5**0.5, 0.5**0.5]])
+
+
+@pytest.fixture
+def recognizer(weights):
+    return Recognizer.load(str(weights / "recognizer"), CPU)
+
+
+def test_a_recognizer_sums_mirror_images_too(recognizer):
+    both = recognizer.embed(IMAGES) + recognizer.embed(IMAGES[:, :, ::-1])
+    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    np.testing.assert_allclose(recognizer.embed_with_mirror(IMAGES), both, atol=1e-6)
+    assert not np.allclose(recognizer.embed(IMAGES), both, atol=1e-3)
+
+
+def test_embeddings_are_unit_vectors_whatever_the_batch(recognizer):
+    whole = recognizer.embed(IMAGES)
+    assert whole.shape == (5, DIM)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(recognizer.embed(IMAGES, batch_size=2), whole, atol=1e-5)
+
+
+def test_identity_losses_reach_the_image_and_not_the_backbone(recognizer):
+    x_BCHW = torch.zeros(1, 3, PX, PX, requires_grad=True)
+    assert recognizer.has_gradients
+    recognizer.unit_features(x_BCHW)[0, 0].backward()
+    assert x_BCHW.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in recognizer.backbone.parameters())
+
+
+def save_mean_network(path, count: int | str) -> bytes:
+    """An ONNX network that answers with the mean of each color."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra eval")
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [count, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [count, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("count", ["n", 2])
+def test_an_onnx_backbone_gets_pixels_normalized_as_it_wants_in_any_number(tmp_path, count):
+    model = save_mean_network(tmp_path / "mean.onnx", count)
+    backbone = OnnxBackbone(model, mean=50.0, std=25.0, device=CPU)
+    levels = torch.tensor([0.0, 100.0, 250.0])
+    x_BCHW = (levels / 127.5 - 1).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    wanted = ((levels - 50) / 25).view(3, 1).expand(3, 3)
+    torch.testing.assert_close(backbone(x_BCHW), wanted, atol=1e-4, rtol=0)

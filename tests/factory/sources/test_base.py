@@ -1,0 +1,119 @@
+"""Sets of faces and parts of sources keep labels, names and fingerprints together."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from factory.errors import SourceError
+from factory.sources import CorruptImageError, FaceSet, SourceFace, Subset, read_faces
+from factory.sources.base import decode_image, iterate_faces
+
+LABELS = np.array([2, 0, 1, 1, 2])
+NAMES = ["ann", "bob", "cid"]
+
+
+@pytest.fixture
+def faces():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(3, 3)
+    keys = [f"k{i}" for i in range(5)]
+    return FaceSet(images, LABELS, keys, NAMES, ["k9: broken"], ("a remark",), "sha")
+
+
+class Damaged:
+    """A source of which some images cannot be read."""
+
+    def __init__(self, faces: FaceSet, *damaged: int) -> None:
+        self._faces, self._damaged = faces, damaged
+        self.names, self.labels, self.keys = faces.names, faces.labels, faces.keys
+        self.fingerprint, self.remarks, self.corrupt = "sha", ("a remark",), ()
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def __getitem__(self, index: int) -> SourceFace:
+        if index in self._damaged:
+            raise CorruptImageError(f"{self.keys[index]}: damaged")
+        return self._faces[index]
+
+
+def test_a_face_set_is_a_source_of_itself(faces):
+    again = read_faces(faces, 0.0)
+    assert np.array_equal(again.images_NHWC, faces.images_NHWC)
+    assert np.array_equal(again.labels, LABELS)
+    assert (again.keys, again.names, again.remarks) == (faces.keys, NAMES, ("a remark",))
+    assert again.fingerprint == "sha"
+
+
+def test_unreadable_images_are_left_out_up_to_the_limit(faces):
+    read = read_faces(Damaged(faces, 0), 0.2)
+    assert read.keys == ["k1", "k2", "k3", "k4"]
+    assert read.corrupt == ["k0: damaged"]
+    with pytest.raises(SourceError, match=r"more than 1 of 5 images cannot be used, first k0"):
+        read_faces(Damaged(faces, 0, 2), 0.2)
+    with pytest.raises(SourceError, match="1 identities have no readable image, first 'ann'"):
+        read_faces(Damaged(faces, 1), 0.5)
+    corrupt: list[str] = []
+    assert [face.key for face in iterate_faces(Damaged(faces, 3), 1.0, corrupt)] == [
+        "k0",
+        "k1",
+        "k2",
+        "k4",
+    ]
+    assert corrupt == ["k3: damaged"]
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 3, 4, 5])
+def test_the_first_people_are_whole(faces, num_images):
+    some = faces.first_people(num_images)
+    assert len(some) <= num_images
+    people = set(some.labels.tolist())
+    assert people == set(range(len(people)))  # the first ones
+    assert len(some) == np.isin(LABELS, list(people)).sum()  # with all their images
+    following = len(people)
+    if following < len(NAMES):
+        assert len(some) + (LABELS == following).sum() > num_images
+
+
+def test_a_split_is_by_identity_and_each_part_has_its_fingerprint(faces):
+    training, heldout = faces.split(1)
+    assert (training.keys, heldout.keys) == (["k1", "k2", "k3"], ["k0", "k4"])
+    assert training.names == ["ann", "bob"]
+    assert [heldout.names[label] for label in heldout.labels] == ["cid", "cid"]
+    assert len({faces.fingerprint, training.fingerprint, heldout.fingerprint}) == 3
+    assert faces.split(0)[0].fingerprint == "sha"
+    assert faces.describe(heldout).splitlines() == [
+        "a remark",
+        "5 images of 3 people, 2 held out",
+        "left out: k9: broken",
+    ]
+
+
+def test_a_subset_numbers_its_identities_from_zero(faces):
+    part = Subset(faces, 1, 3)
+    assert list(part.names) == ["bob", "cid"]
+    assert part.labels.tolist() == [1, 0, 0, 1]
+    assert part.keys == ["k0", "k2", "k3", "k4"]
+    assert [part[i].label for i in range(len(part))] == part.labels.tolist()
+    assert [int(part[i].image_HWC[0, 0, 0]) for i in range(4)] == [0, 2, 3, 4]
+    assert part.fingerprint == faces.split(2)[1].fingerprint  # the same people
+    assert (part.remarks, part.corrupt) == (("a remark",), ("k9: broken",))
+
+
+def encoded(size: tuple[int, int], form: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", size, 77).save(buffer, form)
+    return buffer.getvalue()
+
+
+def test_images_are_rgb_whatever_they_were_and_no_larger_than_allowed():
+    image = decode_image(encoded((4, 3), "PNG"), "a", 12)
+    assert image.shape == (3, 4, 3)
+    assert (image == 77).all()
+    with pytest.raises(CorruptImageError, match=r"^a: 4x3 pixels, more than 11"):
+        decode_image(encoded((4, 3), "PNG"), "a", 11)
+    with pytest.raises(CorruptImageError, match=r"^a: not a readable image"):
+        decode_image(encoded((4, 3), "BMP"), "a", 12)  # a format that is not read
