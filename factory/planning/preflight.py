@@ -75,7 +75,9 @@ def preflight(config: Config) -> Inputs:
         ),
         environment=environment(),
         extends_plan_hash=extended.hash if extended else None,
-        **added,
+        prompts=added.prompts,
+        pose=added.pose,
+        edits=added.edits,
     )
     if standing and config.plan.micro_batch is None:  # it was tried out when the plan was written
         request = request.with_micro_batch(standing.request.plan.micro_batch)

@@ -51,11 +51,11 @@ def _release(known: dict[str, Any]) -> dict[str, Any]:
     extended = known["identities"].get("extends") or {}
     known["identities"] = known["identities"] | {"extends": extended.get("version")}
     known["extends_plan_hash"] = extended.get("plan_hash")
-    method = "diffusion"
-    if "booth" in known:
-        method, known["prompts"] = "lora", known.pop("booth")
-    if "editing" in known:
-        method, edits = "edit", known.pop("editing")
+    method, prompts, edits = "diffusion", known.pop("booth", None), known.pop("editing", None)
+    if prompts:
+        method, known["prompts"] = "lora", prompts
+    if edits:
+        method = "edit"
         apart = {name: edits.pop(name, None) for name in ("detector", "negative_prompt")}
         editing = {EDITING.get(name, name): value for name, value in edits.items()}
         known["edits"] = apart | {"editing": editing}

@@ -125,6 +125,18 @@ class EditRequest:
 
 
 @dataclass(frozen=True)
+class MethodRequest:
+    """What only one release.method asks for; the others leave it None."""
+
+    prompts: PromptRequest | None = None
+    """With release.method=lora."""
+    pose: PoseRequest | None = None
+    """Of a generator that is shown five points."""
+    edits: EditRequest | None = None
+    """With release.method=edit."""
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """All that was asked of a release: limits resolved, digests in place of paths."""
 

@@ -12,7 +12,7 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError, ConfigError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
-from factory.shots.request import PoseRequest
+from factory.shots.request import MethodRequest, PoseRequest
 from factory.sources import FaceSource
 from factory.sources.pose import learned_range
 from factory.synthesis.generators import DiffusionGenerator, Generator
@@ -38,10 +38,10 @@ def check(config: Config, networks: Networks) -> None:
     check_sampler(config, generator["config"])
 
 
-def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+def request(config: Config, source: FaceSource, networks: Networks) -> MethodRequest:
     """The poses that a generator has learned, where it is shown five points."""
     pose = networks.metadata["generator"]["config"].get("pose")
-    return {"pose": PoseRequest(pose["bins"])} if pose else {}
+    return MethodRequest(pose=PoseRequest(pose["bins"]) if pose else None)
 
 
 def load(

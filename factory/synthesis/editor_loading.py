@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from factory.config import Config
@@ -14,7 +12,7 @@ from factory.editing.training_examples import detector_of, detector_sha256
 from factory.errors import CheckpointError, ConfigError, IntegrityError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
-from factory.shots.request import edit_request
+from factory.shots.request import MethodRequest, edit_request
 from factory.sources import FaceSource, open_source
 from factory.sources.webdataset import release_of
 from factory.synthesis.editors import Editor, Originals
@@ -39,7 +37,7 @@ def check(config: Config, networks: Networks) -> None:
         networks.weights["segmenter"] = sha256
 
 
-def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+def request(config: Config, source: FaceSource, networks: Networks) -> MethodRequest:
     """The edits; raises ConfigError for real people in the source who may not be drawn."""
     origin = release_of(config.source)
     if (origin is None or origin["holds_real_identities"]) and not config.release.allow_real:
@@ -50,7 +48,7 @@ def request(config: Config, source: FaceSource, networks: Networks) -> dict[str,
     prompted = config.editing.method == "controlnet"
     negative = config.base_model.negative_prompt if prompted else None
     detector = detector_sha256(config.editing.points, config.source)
-    return {"edits": edit_request(config.editing, detector, negative)}
+    return MethodRequest(edits=edit_request(config.editing, detector, negative))
 
 
 def load(

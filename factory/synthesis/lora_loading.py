@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from factory.config import Config
@@ -11,6 +9,7 @@ from factory.errors import IntegrityError, PlanError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
 from factory.shots.prompts import prompt_request
+from factory.shots.request import MethodRequest
 from factory.sources import FaceSource
 from factory.synthesis.generators import Generator
 from factory.synthesis.lora_generator import LoraGenerator
@@ -26,7 +25,7 @@ def check(config: Config, networks: Networks) -> None:
     networks.weights |= {"base": str(loras.plan.request.weights["base"]), "loras": loras.sha256}
 
 
-def request(config: Config, source: FaceSource, networks: Networks) -> dict[str, Any]:
+def request(config: Config, source: FaceSource, networks: Networks) -> MethodRequest:
     """The prompts; raises PlanError unless everybody in the source has a LoRA."""
     people, loras = open_loras(config).unit_of, config.personalization.loras
     without = [str(name) for name in source.names if name not in people]
@@ -37,7 +36,8 @@ def request(config: Config, source: FaceSource, networks: Networks) -> dict[str,
         )
     names, negative = list(source.names), config.base_model.negative_prompt
     detector = detector_sha256(config)
-    return {"prompts": prompt_request(config.personalization, names, negative, detector)}
+    prompts = prompt_request(config.personalization, names, negative, detector)
+    return MethodRequest(prompts=prompts)
 
 
 def load(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from factory.config import Config
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
+from factory.shots.request import MethodRequest
 from factory.sources import FaceSource
 from factory.synthesis import diffusion_loading, editor_loading, lora_loading
 from factory.synthesis.generators import Generator
@@ -28,8 +28,8 @@ class Method:
 
     check: Callable[[Config, Networks], None]
     """Find its networks and check that they fit each other and the config; raises FactoryError."""
-    request: Callable[[Config, FaceSource, Networks], dict[str, Any]]
-    """Fields of a PlanRequest that it fills in, after checking the source; raises FactoryError."""
+    request: Callable[[Config, FaceSource, Networks], MethodRequest]
+    """What it adds to the request of a plan, after checking the source; raises FactoryError."""
     load: Load
     """The generator of a plan; the sha256 of all that it opens is added to the dictionary."""
 
