@@ -216,7 +216,7 @@ class Fleet:
             worker = min(free, key=lambda candidate: len(candidate.calls))
             unit = self._queue.popleft()
             worker.lease(unit, retry)
-            self._events.tell("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
+            self._events.write("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
@@ -273,7 +273,7 @@ class Fleet:
         for ref, shards in worker.results_left():
             self._count(worker, ref, shards, on_done)
         node, in_hand, shots = ray.get(self._heartbeat_log.read.remote(worker.number))
-        self._events.tell(
+        self._events.write(
             "lost",
             worker=worker.number,
             node=node,
@@ -288,8 +288,8 @@ class Fleet:
             self._failed_starts += not worker.ready
             if worker.held:
                 unit = in_hand if in_hand in worker.held else next(iter(worker.held))
-                known = shots if unit == in_hand else ()
-                self._retries[unit] = worker.held[unit].after_death(known)
+                suspects = shots if unit == in_hand else ()
+                self._retries[unit] = worker.held[unit].after_death(suspects)
         self._stop_if_hopeless(error)
         self._queue.extendleft(reversed(worker.held))
         worker.stop()
@@ -301,17 +301,19 @@ class Fleet:
         blind = {unit: retry.blind_deaths for unit, retry in self._retries.items()}
         worst = max(blind, key=blind.__getitem__, default=None)
         if worst is not None and blind[worst] >= self._config.max_unit_deaths:
-            what = (
+            limit = (
                 f"max_unit_deaths: {blind[worst]} actors died with unit {worst} and no shot in hand"
             )
         elif self._failed_starts >= self._config.max_unit_deaths:
-            what = f"max_unit_deaths: {self._failed_starts} actors in a row died while they started"
+            limit = (
+                f"max_unit_deaths: {self._failed_starts} actors in a row died while they started"
+            )
         elif self._deaths_in_a_row >= self._config.max_deaths_in_a_row:
-            what = f"max_deaths_in_a_row: {self._deaths_in_a_row} actors died and none committed"
+            limit = f"max_deaths_in_a_row: {self._deaths_in_a_row} actors died and none committed"
         else:
             return
         raise FactoryError(
-            f"fleet.{what} (last: {_last_line(error)}); run again with fleet.runner=inline to see "
+            f"fleet.{limit} (last: {_last_line(error)}); run again with fleet.runner=inline to see "
             "why"
         )
 

@@ -31,10 +31,10 @@ class GalleryActor:
     def open(self, num_bytes: dict[str, int]) -> None:
         """Map the files; raises PlanError for one that is not as on the driver's node."""
         for file, expected in num_bytes.items():
-            found = Path(file).stat().st_size if Path(file).is_file() else None
-            if found != expected:
+            actual = Path(file).stat().st_size if Path(file).is_file() else None
+            if actual != expected:
                 raise PlanError(
-                    f"identities.gallery: {file} has {found} bytes on this node and {expected} on "
+                    f"identities.gallery: {file} has {actual} bytes on this node and {expected} on "
                     "the driver's; put it where all nodes see it"
                 )
         self._parts = [MappedGallery(*one) for one in self._ranges]
@@ -49,8 +49,8 @@ class GalleryActor:
 
     def nearest(self, unit_MD: np.ndarray) -> tuple[np.ndarray, int]:
         """(largest cosines [M], inner products so far)."""
-        found = [part.nearest(unit_MD) for part in self._parts]
-        return np.max(found, axis=0), self._num_products()
+        cosines = [part.nearest(unit_MD) for part in self._parts]
+        return np.max(cosines, axis=0), self._num_products()
 
     def _num_products(self) -> int:
         return sum(part.num_products for part in self._parts)
@@ -72,12 +72,12 @@ class ShardedGallery:
     def nearest(self, unit_MD: np.ndarray) -> np.ndarray:
         return np.asarray(np.max(self._ask("nearest", unit_MD), axis=0))
 
-    def _ask(self, question: str, unit_MD: np.ndarray, *more: float) -> list[np.ndarray]:
+    def _ask(self, question: str, unit_MD: np.ndarray, *arguments: float) -> list[np.ndarray]:
         queries = ray.put(unit_MD)
-        calls = [getattr(actor, question).remote(queries, *more) for actor in self._actors]
-        found, products = zip(*answers(calls, None), strict=True)
+        calls = [getattr(actor, question).remote(queries, *arguments) for actor in self._actors]
+        results, products = zip(*answers(calls, None), strict=True)
         self.num_products = sum(products)
-        return list(found)
+        return list(results)
 
 
 def open_galleries(config: Config) -> list[FixedGallery]:

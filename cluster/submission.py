@@ -197,15 +197,15 @@ def _submitted(client: Client, request: Request, name: str, poll_s: float) -> bo
 
 def standing(client: Client, request: Request) -> tuple[int, bool]:
     """(number of the attempt to look at, whether it is running): the last one, or a new one."""
-    mine = {
+    attempts = {
         int(job.submission_id.rpartition("-")[2]): _status(job)
         for job in client.list_jobs()
         if job.submission_id and job.submission_id.rpartition("-")[0] == request.name
     }
-    if not mine:
+    if not attempts:
         return 0, False
-    last = max(mine)
-    return (last, True) if mine[last] not in DONE else (last + 1, False)
+    last = max(attempts)
+    return (last, True) if attempts[last] not in DONE else (last + 1, False)
 
 
 def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float) -> int | None:

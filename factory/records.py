@@ -103,7 +103,7 @@ class DrawnBatch:
     originals_BHWC: np.ndarray | None = None
     """The images that were edited."""
     visible_BHWC: np.ndarray | None = None
-    """What stays visible of these, the edited region greyed."""
+    """What stays visible of these, the edited region grayed."""
     occluded_B: np.ndarray | None = None
     """Fraction of each face that the region hides; NaN where none could be placed."""
 
@@ -126,7 +126,7 @@ class Scores:
     original_cosine: float | None = None
     """To the image that was edited."""
     visible_cosine: float | None = None
-    """To what stays visible of it, the region greyed."""
+    """To what stays visible of it, the region grayed."""
     occluded: float | None = None
     """Share of the face that the region hides; None where none could be placed."""
 
@@ -150,7 +150,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Failure:
-    """A shot that raised: it is quarantined, its neighbours are not."""
+    """A shot that raised: it is quarantined, its neighbors are not."""
 
     shot: Shot
     error: str

@@ -45,7 +45,7 @@ RELEASE_ADDRESS = Argument("release", "folder or s3:// address of a release")
 
 
 @dataclass(frozen=True)
-class Given:
+class Parsed:
     """The words of a command line, by what they stand for."""
 
     values: dict[str, Any]
@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{text}; see {self.prog} --help")
 
 
-def parse(job: Job, words: Sequence[str]) -> Given:
+def parse(job: Job, words: Sequence[str]) -> Parsed:
     """Read a command line, or print the help and exit; raises ConfigError in one line."""
     parser = _Parser(prog=f"python -m jobs.{job.name}", add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
@@ -71,13 +71,13 @@ def parse(job: Job, words: Sequence[str]) -> Given:
         parser.add_argument(option.name, **option.settings)
     own = list(words)
     passed = own[own.index("--") :] if job.words and "--" in own else []
-    known, others = parser.parse_known_args(own[: len(own) - len(passed)])
-    values = vars(known)
+    parsed, others = parser.parse_known_args(own[: len(own) - len(passed)])
+    values = vars(parsed)
     if values.pop("help"):
         print(help_of(job))
         raise SystemExit
     if job.words:
-        return Given(values | {"words": others + passed[1:]}, [], [])
+        return Parsed(values | {"words": others + passed[1:]}, [], [])
     for word in others:
         if word.startswith("-"):
             raise ConfigError(f"{_unknown_option(word)}; see {parser.prog} --help")
@@ -91,7 +91,7 @@ def _unknown_option(word: str) -> str:
     return f"{word}: no such option"
 
 
-def _sorted(job: Job, words: list[str], values: dict[str, Any]) -> Given:
+def _sorted(job: Job, words: list[str], values: dict[str, Any]) -> Parsed:
     """Subjects, files and changes; raises ConfigError for too few words, or too many."""
     names = [word for word in words if not is_change(word)]
     num_subjects = len(job.subjects)
@@ -112,7 +112,7 @@ def _sorted(job: Job, words: list[str], values: dict[str, Any]) -> Given:
                 f"{argument.name}: got {word!r}; want one of {', '.join(argument.choices)}"
             )
         values[argument.name] = word
-    return Given(values, files, changes)
+    return Parsed(values, files, changes)
 
 
 def is_change(word: str) -> bool:

@@ -30,13 +30,13 @@ RENAMED = {
 
 def find(name: str) -> Job:
     """The job of a name; raises ConfigError with the name that was probably meant."""
-    known = [job for group in GROUPS.values() for job in group]
-    if name in known:
+    names = [job for group in GROUPS.values() for job in group]
+    if name in names:
         job = importlib.import_module(f"jobs.{name}").JOB
         assert isinstance(job, Job)
         return job
     if name in RENAMED:
         raise ConfigError(f"{name}: renamed to {RENAMED[name]}")
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    close = difflib.get_close_matches(name, names, 1, 0.5)
     hint = f"did you mean {close[0]}?" if close else "`python -m jobs` lists all"
     raise ConfigError(f"{name}: no such job; {hint}")

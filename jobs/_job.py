@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.config import as_yaml, load
-from jobs._arguments import Argument, Given, flag, parse
+from jobs._arguments import Argument, Parsed, flag, parse
 from jobs._command import guarded
 
 DRY_RUN = flag("--dry-run", "check everything, write nothing")
@@ -48,7 +48,7 @@ class Job:
         """Run the job on a command line; exit 1 with one line for an error of the user's."""
         guarded(lambda: self.run(parse(self, sys.argv[1:] if words is None else words)))
 
-    def run(self, given: Given) -> None:
+    def run(self, given: Parsed) -> None:
         """Load the config, then act on it or print it; raises FactoryError."""
         values, configs = dict(given.values), self.configs(given)
         if values.pop("print_config", False):
@@ -58,7 +58,7 @@ class Job:
             values["config"] = configs if self.many else next(iter(configs.values()))
         self.action(**values)
 
-    def configs(self, given: Given) -> dict[str, Any]:
+    def configs(self, given: Parsed) -> dict[str, Any]:
         """Configs by the stems of their files, with the changes; raises ConfigError."""
         load = self.load
         return {Path(file).stem: load(file, given.changes) for file in given.files} if load else {}

@@ -46,13 +46,13 @@ def plots_are_only_drawn_where_tested():
 
 
 def draw_face(person: int, image: int, px: int = PX) -> np.ndarray:
-    """A blob whose colour is the person and whose place is the image: RGB uint8 [px, px, 3]."""
+    """A blob whose color is the person and whose place is the image: RGB uint8 [px, px, 3]."""
     rng = np.random.default_rng(1000 * person + image)
-    colour = np.random.default_rng(person).integers(60, 255, 3)
+    color = np.random.default_rng(person).integers(60, 255, 3)
     canvas = np.full((px, px, 3), 40, np.float64)
-    centre = px / 2 + rng.uniform(-px / 8, px / 8, 2)
+    center = px / 2 + rng.uniform(-px / 8, px / 8, 2)
     y, x = np.mgrid[:px, :px]
-    canvas[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (px / 3) ** 2] = colour
+    canvas[(y - center[0]) ** 2 + (x - center[1]) ** 2 < (px / 3) ** 2] = color
     return np.clip(canvas + rng.normal(0, 8, canvas.shape), 0, 255).astype(np.uint8)
 
 
@@ -154,8 +154,8 @@ def save_recognizer(folder: Path, seed: int, quality_head: bool = False) -> str:
 
 def save(folder, kind, tensors, config, lineage, metrics=None) -> str:
     tensors = {n: t for n, t in tensors.items() if "num_batches" not in n}
-    story = checkpoint.Checkpoint(kind, tensors, config, 0, metrics or {}, lineage, "")
-    return checkpoint.save(folder, story)
+    content = checkpoint.Checkpoint(kind, tensors, config, 0, metrics or {}, lineage, "")
+    return checkpoint.save(folder, content)
 
 
 @pytest.fixture

@@ -69,8 +69,8 @@ def free_ports(count: int) -> list[int]:
 def server(port: int | None = None) -> Iterator[str]:
     """Start `weed`, create BUCKET, yield the endpoint URL, stop it by its pid."""
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
-    who = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
-    identity = {"name": "test", "credentials": [who], "actions": ["Admin"]}
+    credentials = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+    identity = {"name": "test", "credentials": [credentials], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     numbers = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     numbers["s3.port"] = port or numbers["s3.port"]
@@ -162,11 +162,11 @@ def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
             connection.request(self.command, self.path, body=body, headers=headers)
             answer = connection.getresponse()
             data = answer.read()
-            kept = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
+            forwarded = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
             if self.command == "HEAD":
-                kept["Content-Length"] = answer.getheader("Content-Length", "0")
+                forwarded["Content-Length"] = answer.getheader("Content-Length", "0")
             connection.close()
-            return answer.status, kept, data
+            return answer.status, forwarded, data
 
         def answer(
             self, status: int, headers: dict[str, str], data: bytes, sent: int | None = None
@@ -207,8 +207,8 @@ def _sign_again(method: str, url: str, headers: dict[str, str], body: bytes) -> 
     from botocore.credentials import Credentials
 
     dropped = {"if-none-match", "if-match", "authorization", "host", "x-amz-date", "content-length"}
-    kept = {k: v for k, v in headers.items() if k.lower() not in dropped}
-    request = AWSRequest(method=method, url=url, data=body, headers=kept)
+    forwarded = {k: v for k, v in headers.items() if k.lower() not in dropped}
+    request = AWSRequest(method=method, url=url, data=body, headers=forwarded)
     request.context["has_streaming_input"] = False
     S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
     return dict(request.headers.items())

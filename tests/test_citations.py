@@ -84,8 +84,8 @@ def test_cited_defaults_are_those_of_the_config():
     config, checked = Config(), 0
     for document in DOCUMENTS:
         for section, key, value in DEFAULT.findall(text_of(document)):
-            found = getattr(getattr(config, section), key)
-            assert float(found) == float(value), f"{document}: {section}.{key} is {found}"
+            default = getattr(getattr(config, section), key)
+            assert float(default) == float(value), f"{document}: {section}.{key} is {default}"
             checked += 1
     assert checked > 25
 
@@ -106,7 +106,7 @@ def python_files() -> list[Path]:
 
 def test_sections_cited_in_docstrings_exist():
     methods, protocol = text_of("factory/METHODS.md"), text_of("factory/shards/PROTOCOL.md")
-    known = set(re.findall(r"^## (\d) ", methods, re.M))
+    sections = set(re.findall(r"^## (\d) ", methods, re.M))
     invariants = set(re.findall(r"^\*\*(\d)\. ", protocol, re.M))
     cited: set[str] = set()
     for file in python_files():
@@ -115,7 +115,7 @@ def test_sections_cited_in_docstrings_exist():
             cited |= set(re.split(r",\s+", numbers))
         for first, last in PROTOCOL_CITED.findall(text):
             assert {first, last or first} <= invariants, file
-    assert cited <= known
+    assert cited <= sections
     assert len(cited) >= 9
 
 

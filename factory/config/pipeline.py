@@ -19,7 +19,7 @@ class StageConfig:
     """One stage: a job and its config."""
 
     name: str = ""
-    """What later stages call its artefact: {name} in their `set` stands for its folder."""
+    """What later stages call its artifact: {name} in their `set` stands for its folder."""
     job: Literal[
         "train_recognizer", "train_autoencoder", "train_generator", "release", "utility", "evaluate"
     ] = "release"
@@ -34,7 +34,7 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
-    """All stages, in the order they are run, and where their artefacts are kept."""
+    """All stages, in the order they are run, and where their artifacts are kept."""
 
     name: str = "pipeline"
     """Folder of the records, in pipelines/ of the store."""
@@ -49,10 +49,10 @@ def load_pipeline(path: str | Path, dotlist: Sequence[str] | None = None) -> Pip
     pipeline = typed(PipelineConfig, path, dotlist or [])
     if not pipeline.stages:
         raise ConfigError("stages: got none; want at least one")
-    known: list[str] = []
+    earlier: list[str] = []
     for index, stage in enumerate(pipeline.stages):
         plain = stage.name.replace("-", "").replace("_", "")
-        if not plain.isascii() or not plain.isalnum() or stage.name in known:
+        if not plain.isascii() or not plain.isalnum() or stage.name in earlier:
             raise ConfigError(
                 f"stages[{index}].name: got {stage.name!r}; want letters, digits, - and _, and "
                 "another name than the stages before"
@@ -61,13 +61,13 @@ def load_pipeline(path: str | Path, dotlist: Sequence[str] | None = None) -> Pip
             raise ConfigError(f"stages[{index}].config: no such file {stage.config!r}")
         measured = [stage.release] if stage.job in ("utility", "evaluate") else []
         for text in (*stage.set, *measured):
-            unknown = [name for name in names_in(text) if name not in known]
+            unknown = [name for name in names_in(text) if name not in earlier]
             if unknown:
                 raise ConfigError(
                     f"stages[{index}]: {text!r} names {unknown[0]!r}; want one of the stages "
-                    f"before, {', '.join(known) or '(there are none)'}"
+                    f"before, {', '.join(earlier) or '(there are none)'}"
                 )
-        known.append(stage.name)
+        earlier.append(stage.name)
     return pipeline
 
 

@@ -130,5 +130,5 @@ def _comment(node: Any, lines: list[str]) -> str:
     """What follows a text on its line after a #."""
     mark = node.end_mark
     rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
-    found = re.match(r"\s+#\s*(.*)", rest)
-    return found[1].strip() if found else ""
+    match = re.match(r"\s+#\s*(.*)", rest)
+    return match[1].strip() if match else ""

@@ -75,9 +75,9 @@ def select(sections: list[SectionReference], wanted: str) -> list[SectionReferen
             chosen.append(dataclasses.replace(section, keys=keys))
     if chosen:
         return chosen
-    known = [section.name for section in sections]
-    known += [key.key for section in sections for key in section.keys]
-    close = difflib.get_close_matches(wanted, known, 1, 0.6)
+    names = [section.name for section in sections]
+    names += [key.key for section in sections for key in section.keys]
+    close = difflib.get_close_matches(wanted, names, 1, 0.6)
     hint = f"did you mean {close[0]}?" if close else "`python -m jobs config` lists all sections"
     raise ConfigError(f"{wanted}: no such section or key; {hint}")
 

@@ -14,7 +14,7 @@ class IdentitiesConfig:
 
     proposal: Literal["prototypes", "pca", "packing", "inquiry"] = "prototypes"
     """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
-    real class centres; packing: draws of pca, moved apart from each other and from real people;
+    real class centers; packing: draws of pca, moved apart from each other and from real people;
     inquiry: the embeddings of given faces (CemiFace, DCFace)."""
     inquiry: str | None = file_path()
     """For inquiry: where the faces lie, a source of source.kind. Take made faces, for instance a
@@ -43,9 +43,9 @@ class IdentitiesConfig:
     pca_dims: int = knob(64, low=1)
     """Dimensions kept by pca and packing (at most the number of real identities - 1)."""
     packing_rounds: int = knob(20, low=1)
-    """Rounds of packing: each finds everybody's neighbours once (FAISS) and moves five times."""
+    """Rounds of packing: each finds everybody's neighbors once (FAISS) and moves five times."""
     packing_pull: float = knob(0.1, low=0.0)
-    """Pull toward the nearest real person, as a fraction of the push from the neighbours."""
+    """Pull toward the nearest real person, as a fraction of the push from the neighbors."""
     packing_surplus: float = knob(1.1, low=1.0)
     """Candidates packed for each identity wanted; the gate takes those that are far enough."""
 
@@ -120,11 +120,11 @@ class FiltersConfig:
     max_real_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Cosine to the nearest real identity."""
     min_sharpness: float | None = knob(None, low=0.0)
-    """Variance of the Laplacian of the grey image (0-255 scale)."""
+    """Variance of the Laplacian of the gray image (0-255 scale)."""
     min_brightness: float | None = knob(20.0, low=0.0, high=255.0)
-    """Mean grey level."""
+    """Mean gray level."""
     max_brightness: float | None = knob(240.0, low=0.0, high=255.0)
-    """Mean grey level."""
+    """Mean gray level."""
     min_cr_fiqa: float | None = knob(None, low=0.0)
     """Quality by the recognizer's CR-FIQA head, about the cosine to the own class; the recognizer
     must have been trained with recognizer.quality_weight."""
@@ -134,7 +134,7 @@ class FiltersConfig:
     min_original_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Of an edited face to the image it was, by the conditioning recognizer."""
     min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)
-    """Of an edited face to what stays visible of that image, the region greyed."""
+    """Of an edited face to what stays visible of that image, the region grayed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +194,6 @@ class ReleaseConfig:
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"
-    """Licence in card and croissant.json, by the name that the hub has for it."""
+    """License in card and croissant.json, by the name that the hub has for it."""
     homepage: str = "./"
     """Address of the dataset's page, in croissant.json."""

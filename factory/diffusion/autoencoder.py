@@ -129,14 +129,14 @@ class AutoencoderLoss(nn.Module):
         size = (self._recognizer_px, self._recognizer_px)
         if y_BCHW.shape[2:] != size:
             y_BCHW, x_BCHW = (F.interpolate(i, size, mode="bilinear") for i in (y_BCHW, x_BCHW))
-        mine = backbone.feature_maps(y_BCHW)
+        maps = backbone.feature_maps(y_BCHW)
         with torch.no_grad():
-            wanted = backbone.feature_maps(x_BCHW)
+            target_maps = backbone.feature_maps(x_BCHW)
         distances = [
             (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean()
-            for a, b in zip(mine, wanted, strict=True)
+            for a, b in zip(maps, target_maps, strict=True)
         ]
-        cosine = F.cosine_similarity(backbone.head(mine[-1]), backbone.head(wanted[-1]))
+        cosine = F.cosine_similarity(backbone.head(maps[-1]), backbone.head(target_maps[-1]))
         total: torch.Tensor = sum(distances, (1 - cosine).mean())
         return total / (len(distances) + 1)
 

@@ -205,18 +205,18 @@ def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -
                 f"generator.{key}: got {value} to begin with {name}, which was "
                 f"trained with {loaded.config[key]}; want the same"
             )
-    mine, taken = network.state_dict(), with_present_names(loaded.tensors)
+    tensors, taken = network.state_dict(), with_present_names(loaded.tensors)
     if recipe.reset_identity_layers:
         taken = {
             key: tensor for key, tensor in taken.items() if key.split(".")[0] not in IDENTITY_LAYERS
         }
     for tensor_name, tensor in taken.items():
-        if tensor_name not in mine or mine[tensor_name].shape != tensor.shape:
+        if tensor_name not in tensors or tensors[tensor_name].shape != tensor.shape:
             raise CheckpointError(
                 f"generator.init_from: {name} has {tensor_name} of shape {tuple(tensor.shape)}, "
                 "this generator has not; want the same space, width, depth and patch"
             )
-    network.load_state_dict(mine | taken)
+    network.load_state_dict(tensors | taken)
     return loaded.sha256
 
 

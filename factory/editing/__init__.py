@@ -1,1 +1,1 @@
-"""Pretrained text-to-image models, personalised: LoRAs with identity objectives (ID-Booth)."""
+"""Pretrained text-to-image models, personalized: LoRAs with identity objectives (ID-Booth)."""

@@ -23,7 +23,7 @@ from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
-from factory.identities.roster import Roster, class_centres, open_recognizer
+from factory.identities.roster import Roster, class_centers, open_recognizer
 from factory.records import Identity
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
 from factory.shots.plan import Plan
@@ -90,7 +90,7 @@ def audit(
     further = open_here(config)
     unit_earlier_ED = earlier_vectors(dataset, planned.extends)
     difference = difference_from(plan, recognizer.device)
-    centers_ND, _ = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    centers_ND, _ = class_centers(recognizer, source, config.source.max_corrupt_fraction)
     virtual = [person for person in roster.identities if person.kind == "virtual"]
     unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
     gallery = Gallery(recognizer.dim)

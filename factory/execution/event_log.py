@@ -25,17 +25,19 @@ class EventLog:
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    def tell(self, event: str, **what: Any) -> None:
-        """A line of time, event and what belongs to it: unit, worker, node, shots, error."""
+    def write(self, event: str, **details: Any) -> None:
+        """Append a line: time, event, and its details (unit, worker, node, shots, error)."""
         if self._path is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._path.open("a") as file:
-            file.write(json.dumps({"time": now, "pid": os.getpid(), "event": event, **what}) + "\n")
+            file.write(
+                json.dumps({"time": now, "pid": os.getpid(), "event": event, **details}) + "\n"
+            )
 
     def committed(self, shard: Shard) -> None:
         counts, timings = shard.counts, shard.timings
-        self.tell(
+        self.write(
             "committed",
             plan=shard.plan_hash[:12],
             unit=shard.unit,

@@ -3,7 +3,7 @@
 Before every draw a maker notes the shots in hand. After one death the unit is simply made again;
 from the second on it is made alone, and the shots that were in hand are drawn in halves, until one
 shot has been in hand alone at two deaths: that one is quarantined undrawn. Every shot is drawn in
-its planned slot of a full batch, so the neighbours keep their bytes.
+its planned slot of a full batch, so the neighbors keep their bytes.
 """
 
 from __future__ import annotations

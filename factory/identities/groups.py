@@ -1,6 +1,6 @@
 """Groups of people: learned from labels of real ones, planned by identities.quotas.
 
-A group is read off an embedding by least squares on one-hot labels of real class centres, because
+A group is read off an embedding by least squares on one-hot labels of real class centers, because
 it must be known before anybody is drawn. How often that is right is measured on people left out.
 """
 
@@ -45,8 +45,8 @@ class Groups:
 
     def predict(self, unit_MD: np.ndarray) -> np.ndarray:
         """Group number of each vector, int64 [M]; the same in any block."""
-        centred_MD = unit_MD.astype(np.float64) - self._mean_D
-        score_MG = [(centred_MD * weight_D).sum(1) for weight_D in self._weight_GD]
+        centered_MD = unit_MD.astype(np.float64) - self._mean_D
+        score_MG = [(centered_MD * weight_D).sum(1) for weight_D in self._weight_GD]
         return np.asarray((np.stack(score_MG, axis=1) + self._prior_G).argmax(1))
 
     def counts(self, num_identities: int) -> np.ndarray:
@@ -144,15 +144,15 @@ def open_classifier(path: Path) -> Any:
     return session
 
 
-def _fit(centred_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.ndarray:
+def _fit(centered_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> np.ndarray:
     """Ridge regression of one-hot labels minus their mean: weights [G, D]."""
     target_NG = np.eye(num_groups)[wanted_N]
     target_NG -= target_NG.mean(0)
     with threadpool_limits(1):  # because BLAS sums in another order with more threads
-        gram_DD = centred_ND.T @ centred_ND
+        gram_DD = centered_ND.T @ centered_ND
         ridge = RIDGE * np.trace(gram_DD) / len(gram_DD)
         damped_DD = gram_DD + ridge * np.eye(len(gram_DD))
-        return np.asarray(np.linalg.solve(damped_DD, centred_ND.T @ target_NG).T)
+        return np.asarray(np.linalg.solve(damped_DD, centered_ND.T @ target_NG).T)
 
 
 def _left_out_accuracy(unit_ND: np.ndarray, wanted_N: np.ndarray, num_groups: int) -> float:

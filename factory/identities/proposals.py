@@ -44,20 +44,20 @@ class PcaProposal:
 
     name = "pca"
 
-    def __init__(self, unit_centres_ND: np.ndarray, num_dims: int, seed: int) -> None:
-        if len(unit_centres_ND) < 3:
+    def __init__(self, unit_centers_ND: np.ndarray, num_dims: int, seed: int) -> None:
+        if len(unit_centers_ND) < 3:
             raise PlanError(
-                f"identities.proposal: pca found {len(unit_centres_ND)} real identities; want at "
+                f"identities.proposal: pca found {len(unit_centers_ND)} real identities; want at "
                 "least 3, or identities.proposal=prototypes"
             )
-        centres = unit_centres_ND.astype(np.float64)
-        self._mean_D = centres.mean(0)
+        centers = unit_centers_ND.astype(np.float64)
+        self._mean_D = centers.mean(0)
         with threadpool_limits(1):  # because BLAS sums in another order with more threads
-            _, singular, basis_ND = np.linalg.svd(centres - self._mean_D, full_matrices=False)
+            _, singular, basis_ND = np.linalg.svd(centers - self._mean_D, full_matrices=False)
         peaks_N = np.abs(basis_ND).argmax(1)
         basis_ND *= np.sign(basis_ND[np.arange(len(basis_ND)), peaks_N])[:, None]
-        num_kept = min(num_dims, len(centres) - 1, centres.shape[1])
-        spread_K = singular[:num_kept] / np.sqrt(len(centres) - 1)
+        num_kept = min(num_dims, len(centers) - 1, centers.shape[1])
+        spread_K = singular[:num_kept] / np.sqrt(len(centers) - 1)
         self._basis_KD = basis_ND[:num_kept] * spread_K[:, None]
         self._seed = seed
 

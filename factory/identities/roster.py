@@ -74,16 +74,16 @@ def build_roster(
     prototypes, the source's class centers and the `further` real people; identities of earlier
     releases count as others, as those of this one do.
     """
-    centres_ND, keys = class_centres(recognizer, source, config.source.max_corrupt_fraction)
+    centers_ND, keys = class_centers(recognizer, source, config.source.max_corrupt_fraction)
     if config.release.method == "edit":
         empty = Roster([], np.empty((0, recognizer.dim), np.float32))
         edited = _edited(config, keys)
-        return _with_source(empty, edited, recognizer, source, centres_ND)
-    real_ND = np.concatenate([recognizer.unit_real, centres_ND])
+        return _with_source(empty, edited, recognizer, source, centers_ND)
+    real_ND = np.concatenate([recognizer.unit_real, centers_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
-    groups = learn_groups(config, source, centres_ND)
+    groups = learn_groups(config, source, centers_ND)
     admitted = admit(
-        _proposal(config, recognizer, centres_ND, real_ND, max_cosine, num_earlier),
+        _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
         real_ND,
         num_identities=config.identities.num_virtual,
         max_cosine=max_cosine,
@@ -110,7 +110,7 @@ def build_roster(
     virtual = Roster(identities, admitted.unit_ND)
     if not config.plan.fill_to:
         return virtual
-    unit_SD = centres_ND
+    unit_SD = centers_ND
     if config.release.method != "lora":
         unit_SD = recognizer.unit_real[_prototypes(recognizer, source)]
     short = _short(config.plan.fill_to, keys)
@@ -130,7 +130,7 @@ def open_recognizer(config: Config) -> Recognizer:
     return Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
 
 
-def class_centres(
+def class_centers(
     recognizer: Recognizer, source: FaceSource, max_corrupt_fraction: float
 ) -> tuple[np.ndarray, list[list[str]]]:
     """Unit mean embeddings of all identities [N, D] and keys of their images, in one pass."""
@@ -166,7 +166,7 @@ def inquiry_source(config: Config) -> FaceSource:
     return source
 
 
-def learn_groups(config: Config, source: FaceSource, centres_ND: np.ndarray) -> Groups | None:
+def learn_groups(config: Config, source: FaceSource, centers_ND: np.ndarray) -> Groups | None:
     """A classifier of groups, learned from the class centers of the source's people.
 
     None where no identities.attributes are given.
@@ -176,13 +176,13 @@ def learn_groups(config: Config, source: FaceSource, centres_ND: np.ndarray) -> 
     labels = read_labels(config.identities, source)
     labeled = [index for index, name in enumerate(source.names) if name in labels]
     groups = [labels[source.names[index]] for index in labeled]
-    return Groups(centres_ND[labeled], groups, config.identities.quotas)
+    return Groups(centers_ND[labeled], groups, config.identities.quotas)
 
 
 def _proposal(
     config: Config,
     recognizer: Recognizer,
-    centres_ND: np.ndarray,
+    centers_ND: np.ndarray,
     real_ND: np.ndarray,
     max_cosine: float,
     num_earlier: int,
@@ -193,7 +193,7 @@ def _proposal(
     if identities.proposal == "inquiry":
         faces = embedded(recognizer, inquiry_source(config), config.source.max_corrupt_fraction)
         return Pool("inquiry", np.concatenate([unit_BD for unit_BD, _ in faces]))
-    pca = PcaProposal(centres_ND, identities.pca_dims, config.release.seed)
+    pca = PcaProposal(centers_ND, identities.pca_dims, config.release.seed)
     if identities.proposal == "pca":
         return pca
     num_points = math.ceil(identities.num_virtual * identities.packing_surplus)

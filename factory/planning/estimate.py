@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from factory.config import Config
+from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.release import Throughput
 from factory.planning.cluster_simulation import Forecast, Work, simulate
 from factory.planning.preflight import Inputs
+from factory.records import Counts
 from factory.shards import layout
-from factory.shards.manifest import read_plan
+from factory.shards.manifest import read_metrics, read_plan
 from factory.shots.plan import Plan
 from factory.store import Store
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the reckoning rests on; None where nobody knows."""
+    """The rates that an estimate rests on; None where a rate is unknown."""
 
     faces_per_s: float | None
     kept_fraction: float | None
@@ -69,7 +71,7 @@ def estimate(config: Config, inputs: Inputs, dataset: Store) -> Estimate:
 
 
 def on_a_cluster(result: Estimate, config: Config) -> Forecast | None:
-    """The release on config.estimate, by the model of capacity.py; None without nodes or rates."""
+    """The release simulated on the cluster of config.estimate; None without nodes or rates."""
     rates, settings = result.rates, config.estimate
     if not (settings.num_nodes and rates.faces_per_s and result.shots_with_topups and result.units):
         return None
@@ -78,12 +80,12 @@ def on_a_cluster(result: Estimate, config: Config) -> Forecast | None:
         result.shots_with_topups / result.units / rates.faces_per_s,
         (result.num_bytes or 0.0) / result.units,
     )
-    share = config.fleet.gpus_per_actor or 1.0
-    return simulate(settings, max(1, int(settings.gpus_per_node / share)), work)
+    gpus = config.fleet.gpus_per_actor or 1.0
+    return simulate(settings, max(1, int(settings.gpus_per_node / gpus)), work)
 
 
 def describe_forecast(forecast: Forecast, config: Config) -> list[str]:
-    """Lines for a person."""
+    """The forecast of a cluster as lines for a person."""
     price = config.estimate.node_hour
     cost = (
         "unknown; set estimate.node_hour" if price is None else f"{forecast.node_hours * price:.2f}"
@@ -99,7 +101,7 @@ def describe_forecast(forecast: Forecast, config: Config) -> list[str]:
 
 
 def describe_estimate(result: Estimate, config: Config) -> list[str]:
-    """Lines for a person."""
+    """The estimate as lines for a person."""
     workers = config.fleet.num_workers or 1
     shots = f"{'at most ' * result.at_most}{result.shots} in {result.units} shards"
     if result.shots_with_topups:
@@ -147,33 +149,41 @@ def _size(config: Config, inputs: Inputs, plan: Plan | None) -> tuple[int, int]:
 
 
 def _rates(config: Config, dataset: Store) -> Rates:
-    settings = config.estimate
-    configured: dict[str, Any] = {
-        "faces_per_s": settings.faces_per_s,
-        "kept_fraction": settings.kept_fraction,
-        "face_bytes": settings.face_bytes,
-    }
-    measured, origin = _measured(dataset)
-    known = {
-        name: measured.get(name) if value is None else value for name, value in configured.items()
-    }
-    missing = [name for name, value in configured.items() if value is None]
-    return Rates(**known, origin=origin if missing else "as configured in estimate")
+    """The configured rates; those that are None as measured, if anything was."""
+    settings, measured = config.estimate, _measured(dataset)
+    configured = Rates(
+        settings.faces_per_s,
+        settings.kept_fraction,
+        settings.face_bytes,
+        "as configured in estimate",
+    )
+    if None not in (configured.faces_per_s, configured.kept_fraction, configured.face_bytes):
+        return configured
+    return Rates(
+        _first(configured.faces_per_s, measured.faces_per_s),
+        _first(configured.kept_fraction, measured.kept_fraction),
+        _first(configured.face_bytes, measured.face_bytes),
+        measured.origin,
+    )
 
 
-def _measured(dataset: Store) -> tuple[dict[str, float], str]:
+def _first(configured: float | None, measured: float | None) -> float | None:
+    return measured if configured is None else configured
+
+
+def _measured(dataset: Store) -> Rates:
     """Rates of the release that latest.json points at."""
     if not dataset.exists("latest.json"):
-        return {}, "no release of this dataset to measure by"
+        return Rates(None, None, None, "no release of this dataset to measure by")
     version = json.loads(dataset.get("latest.json"))["version"]
     release = dataset.below(f"releases/{version}")
-    speed = json.loads(release.get("metrics/throughput.json"))
+    speed = from_json(Throughput, read_metrics(release, "throughput") or {})
     body = json.loads(release.get(layout.MANIFEST))
-    counts = body["counts"]
-    size = sum(file["size"] for shard in body["shards"] for file in shard["files"])
-    shots = counts["planned"] + counts["topups"]
-    return {
-        "faces_per_s": speed["faces_per_s"] / max(speed["mean_makers_at_work"], 1e-9),
-        "kept_fraction": counts["kept"] / max(shots, 1),
-        "face_bytes": size / max(counts["kept"], 1),
-    }, f"as measured in release {version}"
+    counts = Counts(**body["counts"])
+    num_bytes = sum(file["size"] for shard in body["shards"] for file in shard["files"])
+    return Rates(
+        faces_per_s=speed.faces_per_s / max(speed.mean_makers_at_work, 1e-9),
+        kept_fraction=counts.kept_fraction,
+        face_bytes=num_bytes / max(counts.kept, 1),
+        origin=f"as measured in release {version}",
+    )

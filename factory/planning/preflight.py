@@ -184,10 +184,10 @@ def check_weights(config: Config) -> Networks:
 
 
 def _check_side(key: str, config: Config, metadata: dict[str, Any]) -> None:
-    known, wanted = metadata["config"]["image_px"], config.source.image_px
-    if known != wanted:
+    trained_px, wanted_px = metadata["config"]["image_px"], config.source.image_px
+    if trained_px != wanted_px:
         raise CheckpointError(
-            f"{key}.checkpoint: sees images of {known} px; source.image_px is {wanted}"
+            f"{key}.checkpoint: sees images of {trained_px} px; source.image_px is {wanted_px}"
         )
 
 

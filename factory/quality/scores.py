@@ -10,7 +10,7 @@ import torch
 
 from factory.records import DrawnBatch, Scores, Shot
 
-GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
+GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
 Measure = Callable[[DrawnBatch, np.ndarray, np.ndarray], np.ndarray]
@@ -64,7 +64,7 @@ class Scorer:
                     nearest_other_cosine=-1.0 if alone else round(float(other_B[row]), 5),
                     nearest_real_cosine=round(float(real_B[row]), 5),
                     sharpness=round(sharpness(images_SHWC[row]), 3),
-                    brightness=round(float((images_SHWC[row] @ GREY).mean()), 3),
+                    brightness=round(float((images_SHWC[row] @ GRAY).mean()), 3),
                     **{name: _rounded(value[row]) for name, value in measured.items()},
                 )
             )
@@ -76,9 +76,9 @@ def _rounded(value: float) -> float | None:
 
 
 def sharpness(image_HWC: np.ndarray) -> float:
-    """Variance of the 4-neighbour Laplacian of the grey image (0-255 scale)."""
-    grey = image_HWC @ GREY
+    """Variance of the 4-neighbor Laplacian of the gray image (0-255 scale)."""
+    gray = image_HWC @ GRAY
     laplacian = (
-        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+        gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * gray[1:-1, 1:-1]
     )
     return float(laplacian.var())

@@ -39,8 +39,8 @@ def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, position_B2: torch.Tensor)
 
 def _jitter(x_BCHW: torch.Tensor, amount_B3: torch.Tensor) -> torch.Tensor:
     brightness, contrast, saturation = amount_B3.to(x_BCHW.device).T[:, :, None, None, None]
-    grey_B1HW = x_BCHW.mean(1, keepdim=True)
-    x_BCHW = grey_B1HW + (x_BCHW - grey_B1HW) * (1 + saturation)
+    gray_B1HW = x_BCHW.mean(1, keepdim=True)
+    x_BCHW = gray_B1HW + (x_BCHW - gray_B1HW) * (1 + saturation)
     mean_B111 = x_BCHW.mean((1, 2, 3), keepdim=True)
     x_BCHW = mean_B111 + (x_BCHW - mean_B111) * (1 + contrast) + brightness
     return x_BCHW.clamp(-1, 1)

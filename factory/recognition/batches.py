@@ -80,13 +80,13 @@ class TrainingSet:
         labels = []
         for number, part in enumerate(parts):
             apart = number > 0 and not part.same_people
-            mine = [f"{part.domain}/{name}" if apart else name for name in part.faces.names]
-            for name in mine:
+            class_names = [f"{part.domain}/{name}" if apart else name for name in part.faces.names]
+            for name in class_names:
                 if name not in class_of:
                     class_of[name] = len(names)
                     names.append(name)
                     domains.append(part.domain)
-            labels.append(np.array([class_of[name] for name in mine])[part.faces.labels])
+            labels.append(np.array([class_of[name] for name in class_names])[part.faces.labels])
         self.part_N = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
         self.index_N = np.concatenate([np.arange(len(part.faces)) for part in parts])
         self.labels = np.concatenate(labels)
@@ -203,8 +203,8 @@ class BatchLoader(Dataset[Any]):
 
     def _indices(self, first_step: int, total: int) -> Iterator[list[int]]:
         for step in range(first_step, total):
-            mine = self._order.rank_batch(step, rank(), world_size())
-            yield from (part.tolist() for part in np.split(mine, self._accumulate))
+            indices = self._order.rank_batch(step, rank(), world_size())
+            yield from (part.tolist() for part in np.split(indices, self._accumulate))
 
 
 class CorruptCount:
@@ -214,7 +214,7 @@ class CorruptCount:
         self._size, self._allowed = len(training_set), int(max_fraction * len(training_set))
         self._errors: dict[int, str] = {}
 
-    def see(self, batch: Batch) -> list[str]:
+    def add(self, batch: Batch) -> list[str]:
         """Lines about the images of a batch that are newly found unreadable.
 
         Raises SourceError above the allowed fraction.

@@ -60,8 +60,10 @@ class Recognizer:
             self.backbone = OnnxBackbone(model, mean, std, device)
         else:
             self.backbone = IResNet(shape["backbone"], self.dim, self.image_px, shape["dropout"])
-            mine = {n: t for n, t in loaded.tensors.items() if n.startswith("backbone.")}
-            self.backbone.load_state_dict({n.removeprefix("backbone."): mine[n] for n in mine})
+            weights = {n: t for n, t in loaded.tensors.items() if n.startswith("backbone.")}
+            self.backbone.load_state_dict(
+                {n.removeprefix("backbone."): t for n, t in weights.items()}
+            )
             self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.backbone.eval().requires_grad_(False).to(device)
         self._head: QualityHead | None = None

@@ -188,11 +188,11 @@ class Prototypes(nn.Module):
         cosine_NR = Cosine.apply(unit_ND, self.weight_RD[:num_real])
         row_N = self.rows.row_of(labels_N, self._num_real)
         own_N = sum_over_ranks(take(cosine_NR, row_N))
-        mine_N = row_N >= 0
-        cosine_NR[mine_N, row_N[mine_N]] = -1.0
+        local_N = row_N >= 0
+        cosine_NR[local_N, row_N[local_N]] = -1.0
         other_N = max_over_ranks(cosine_NR.amax(1) if num_real else torch.full_like(own_N, -1.0))
-        mine = slice(self._rank * len(labels_B), (self._rank + 1) * len(labels_B))
-        return own_N[mine], other_N[mine]
+        of_this_rank = slice(self._rank * len(labels_B), (self._rank + 1) * len(labels_B))
+        return own_N[of_this_rank], other_N[of_this_rank]
 
     def save(self, folder: Path) -> None:
         """Write this rank's rows and momentum, in files named by their ranges, into a folder."""

@@ -126,7 +126,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         losses = []
         for part in range(compute.accumulate):
             batch = next(batches)
-            for line in corrupt.see(batch):
+            for line in corrupt.add(batch):
                 run_state.log(line)
             uniform_BU, virtual_V, noise_VD = draws(recipe, seed, (step, part), local, num_virtual)
             images_BHWC = batch.images_BHWC.to(engine.device, non_blocking=True)

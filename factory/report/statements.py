@@ -32,7 +32,7 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
         collection=(
             edited_collection(request.source, request.edits)
             if request.edits
-            else collection(request.source, metrics.recognizer_training)
+            else collection(request, metrics.recognizer_training)
         ),
         privacy=privacy(request, metrics),
         uses=(
@@ -61,17 +61,22 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
     )
 
 
-def collection(source: SourceFacts, training: RecognizerTraining | NotMeasured) -> str:
-    """How the images came to be, and from whose the networks learned."""
+def collection(request: PlanRequest, training: RecognizerTraining | NotMeasured) -> str:
+    """How the images were drawn, and which images the networks learned from."""
     learned = "images of people"
     if not isinstance(training, NotMeasured):
         learned = f"{training.images} images of {training.identities} people"
+    source = f"{request.source.num_images} images of {request.source.num_identities} people"
+    if request.release.method == "lora":
+        return (
+            "No image was collected for it: every one was drawn by a text-to-image model with a "
+            f"LoRA of its person. The people are those of its source, {source}, which are not part "
+            f"of it themselves. The recognizer that measured the faces learned from {learned}."
+        )
     return (
         "No image was collected for it: every one was drawn by a diffusion model from an "
         f"embedding. The recognizer of these embeddings learned from {learned}. The dataset was "
-        "planned and measured beside "
-        f"{source.num_images} images of {source.num_identities} people, "
-        "which are not part of it."
+        f"planned and measured beside {source}, which are not part of it."
     )
 
 

@@ -93,7 +93,7 @@ def _check_files(store: Store, manifest: Manifest) -> None:
 
 
 def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
-    """Raise PlanError when more than the allowed share of shots was quarantined."""
+    """Raise PlanError when more than the allowed fraction of shots was quarantined."""
     counts = manifest.counts
     if counts.quarantined > max_failed_fraction * counts.shots:
         raise PlanError(
@@ -191,9 +191,14 @@ def read_metrics(store: Store, stem: str) -> dict[str, Any] | None:
 
 
 def put_metrics(store: Store, metrics: dict[str, Any]) -> None:
-    """Write metrics/<stem>.json of a sealed release; `seal_extras` must follow."""
+    """Write metrics/<stem>.json of a sealed release; `seal_extras` must follow.
+
+    A file with the same metrics under the name that an older factory gave it is deleted.
+    """
     for stem, content in metrics.items():
         put_json(store, layout.metrics_name(stem), content)
+        if stem in layout.OLDER_METRICS:
+            store.delete(layout.metrics_name(layout.OLDER_METRICS[stem]))
 
 
 def put_json(store: Store, name: str, content: dict[str, Any]) -> None:

@@ -75,10 +75,10 @@ class Status:
                 f"no shard for {silent_s / 60:.1f} min, where one takes {usual_s / 60:.1f}: look "
                 "at the driver and its actors"
             )
-        kept = total_counts(latest).kept_fraction
-        if kept < LEAST_KEPT:
+        fraction = total_counts(latest).kept_fraction
+        if fraction < LEAST_KEPT:
             alarms.append(
-                f"only {kept:.0%} of the last shots were kept: look at rejects/, and at the filters"
+                f"only {fraction:.0%} of the last shots were kept: look at rejects/ and the filters"
             )
         return alarms
 
@@ -107,7 +107,7 @@ class StatusReader:
     """Reads the status again and again; a commit record is read once, for it never changes."""
 
     store: Store
-    _known: dict[int, Shard] = field(default_factory=dict)
+    _shards: dict[int, Shard] = field(default_factory=dict)
 
     def read(self) -> Status:
         """Raises PlanError where no release was begun."""
@@ -119,12 +119,12 @@ class StatusReader:
             sealed=self.store.exists(layout.SUCCESS),
             num_units=len(plan.units),
             planned=plan.num_shots,
-            shards=list(self._known.values()),
+            shards=list(self._shards.values()),
             num_proofs=len(self.store.list(layout.PROOFS)),
         )
 
     def _read_commits(self, plan: Plan) -> None:
-        fresh = sorted(committed_units(self.store) - set(self._known))
+        fresh = sorted(committed_units(self.store) - set(self._shards))
         with ThreadPoolExecutor(READERS) as pool:
             shards = pool.map(lambda unit: read_commit(self.store, unit), fresh)
-            self._known |= dict(zip(fresh, shards, strict=True))
+            self._shards |= dict(zip(fresh, shards, strict=True))

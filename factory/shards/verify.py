@@ -29,8 +29,8 @@ def verify(store: Store, on_file: Callable[[int, int], None] = lambda done, all:
     promised = [*sealed.items(), *extras.items()]
     with ThreadPoolExecutor(READERS) as pool:
         checked = pool.map(lambda item: _wrong(store, *item), promised)
-        for done, found in enumerate(checked, start=1):
-            problems += found
+        for done, wrong in enumerate(checked, start=1):
+            problems += wrong
             on_file(done, len(promised))
     for folder in ("data/", "metadata/", "rejects/", "index/"):
         strays = set(store.list(folder)) - set(sealed)

@@ -66,5 +66,5 @@ def prompt_for(template: str, words: str) -> str:
     return template.replace("{edit}", words)
 
 
-def _drawn(options: Sequence[Any], stream: Stream, what: str, attempt: int) -> Any:
-    return options[stream_seed(*stream, what, attempt) % len(options)]
+def _drawn(options: Sequence[Any], stream: Stream, name: str, attempt: int) -> Any:
+    return options[stream_seed(*stream, name, attempt) % len(options)]

@@ -29,12 +29,12 @@ COLUMNS = {
 
 def with_present_names(request: dict[str, Any]) -> dict[str, Any]:
     """The request of an older plan.json, of a release or of LoRAs, in the present form."""
-    known = dict(request)
-    known["environment"] = {
-        "sources_sha256": known.pop("factory")["sources_sha256"],
-        "stack": known.pop("stack"),
+    body = dict(request)
+    body["environment"] = {
+        "sources_sha256": body.pop("factory")["sources_sha256"],
+        "stack": body.pop("stack"),
     }
-    return _loras(known) if "people" in known["source"] else _release(known)
+    return _loras(body) if "people" in body["source"] else _release(body)
 
 
 def column_names(row: dict[str, Any]) -> dict[str, Any]:
@@ -42,31 +42,31 @@ def column_names(row: dict[str, Any]) -> dict[str, Any]:
     return {COLUMNS.get(name, name): value for name, value in row.items()}
 
 
-def _release(known: dict[str, Any]) -> dict[str, Any]:
-    sampler = {SAMPLER.get(name, name): value for name, value in known["sampler"].items()}
+def _release(body: dict[str, Any]) -> dict[str, Any]:
+    sampler = {SAMPLER.get(name, name): value for name, value in body["sampler"].items()}
     sampler["guidance_interval"] = [sampler.pop("guidance_from"), sampler.pop("guidance_to")]
     values = RENAMED_VALUES["sampler.negative_condition"]
     sampler["negative_condition"] = values[sampler["negative_condition"]]
-    known["sampler"] = sampler
-    extended = known["identities"].get("extends") or {}
-    known["identities"] = known["identities"] | {"extends": extended.get("version")}
-    known["extends_plan_hash"] = extended.get("plan_hash")
-    method, prompts, edits = "diffusion", known.pop("booth", None), known.pop("editing", None)
+    body["sampler"] = sampler
+    extended = body["identities"].get("extends") or {}
+    body["identities"] = body["identities"] | {"extends": extended.get("version")}
+    body["extends_plan_hash"] = extended.get("plan_hash")
+    method, prompts, edits = "diffusion", body.pop("booth", None), body.pop("editing", None)
     if prompts:
-        method, known["prompts"] = "lora", prompts
+        method, body["prompts"] = "lora", prompts
     if edits:
         method = "edit"
         apart = {name: edits.pop(name, None) for name in ("detector", "negative_prompt")}
         editing = {EDITING.get(name, name): value for name, value in edits.items()}
-        known["edits"] = apart | {"editing": editing}
-    known["release"] = known["release"] | {"method": method}
-    return known
+        body["edits"] = apart | {"editing": editing}
+    body["release"] = body["release"] | {"method": method}
+    return body
 
 
-def _loras(known: dict[str, Any]) -> dict[str, Any]:
-    release, recipe = known.pop("release"), dict(known.pop("booth"))
+def _loras(body: dict[str, Any]) -> dict[str, Any]:
+    release, recipe = body.pop("release"), dict(body.pop("booth"))
     base = {name: recipe.pop(name) for name in ("family", "negative_prompt")}
-    return known | {
+    return body | {
         "dataset": release["dataset"],
         "name": release["version"],
         "recipe": recipe,

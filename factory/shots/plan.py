@@ -78,8 +78,8 @@ class Plan(UnitPlan):
 
     def is_tuned_otherwise(self, other: Plan) -> bool:
         """Whether nothing but plan.micro_batch differs."""
-        mine = self.request.with_micro_batch(other.request.plan.micro_batch)
-        return Plan(mine, self.roster_sha256, self.units)._body() == other._body()
+        request = self.request.with_micro_batch(other.request.plan.micro_batch)
+        return Plan(request, self.roster_sha256, self.units)._body() == other._body()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:

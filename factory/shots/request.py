@@ -205,7 +205,7 @@ class PlanRequest:
     def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
         """Raises PlanError for what this factory does not know."""
         optional = {"prompts": PromptRequest, "pose": PoseRequest}
-        known: dict[str, Any] = {
+        values: dict[str, Any] = {
             "source": _source(body),
             "weights": dict(_part(body, "weights")),
             "identities": section(IdentitiesConfig, _part(body, "identities")),
@@ -220,12 +220,12 @@ class PlanRequest:
         }
         for name, kind in optional.items():
             if name in body:
-                known[name] = section(kind, body[name])
+                values[name] = section(kind, body[name])
         if "edits" in body:
             edits = dict(body["edits"])
             edits["editing"] = section(EditingConfig, edits["editing"])
-            known["edits"] = section(EditRequest, edits)
-        return cls(**known)
+            values["edits"] = section(EditRequest, edits)
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -305,15 +305,15 @@ def section(kind: type[Section], body: dict[str, Any]) -> Section:
 
     Raises PlanError for a field that it has not.
     """
-    known = {item.name: str(item.type) for item in fields(kind)}
-    unknown = sorted(set(body) - set(known))
+    types = {item.name: str(item.type) for item in fields(kind)}
+    unknown = sorted(set(body) - set(types))
     if unknown:
         raise PlanError(
             f"plan.json: {kind.__name__} has no {unknown[0]!r}; it was written by another version "
             "of the factory, use that one"
         )
     values = {
-        name: tuple(value) if known[name].startswith("tuple") else value
+        name: tuple(value) if types[name].startswith("tuple") else value
         for name, value in body.items()
     }
     return kind(**values)

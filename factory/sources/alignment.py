@@ -38,11 +38,11 @@ LAYOUTS = {5: 20, 68: 146, 468: 966}
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
     """The 2x3 matrix of the least-squares similarity from points to target (Umeyama 1991)."""
     mean, target_mean = points_N2.mean(0), target_N2.mean(0)
-    centred, target_centred = points_N2 - mean, target_N2 - target_mean
-    u, singular, vt = np.linalg.svd(target_centred.T @ centred)
+    centered, target_centered = points_N2 - mean, target_N2 - target_mean
+    u, singular, vt = np.linalg.svd(target_centered.T @ centered)
     sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # no reflection
     rotation = u @ np.diag(sign) @ vt
-    variance = (centred**2).sum()
+    variance = (centered**2).sum()
     if variance == 0:
         raise SourceError("landmarks: all five points coincide; want five different points")
     scale = (singular * sign).sum() / variance

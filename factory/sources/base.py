@@ -27,7 +27,7 @@ class SourceFace:
 
 
 class FaceSource(Protocol):
-    """Random access to labelled faces: `labels[i]` indexes `names`, keys are unique."""
+    """Random access to labeled faces: `labels[i]` indexes `names`, keys are unique."""
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -101,10 +101,10 @@ class FaceSet:
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
         """(training, held-out) faces by identity; the last `num_holdout` names are held out."""
         first = first_heldout(num_holdout, len(self.names))
-        mine = subset_fingerprint(self.fingerprint, 0, first, len(self.names))
-        rest = subset_fingerprint(self.fingerprint, first, len(self.names), len(self.names))
-        training = self._take(self.labels < first, self.names[:first], mine)
-        return training, self._take(self.labels >= first, self.names, rest)
+        first_part = subset_fingerprint(self.fingerprint, 0, first, len(self.names))
+        second_part = subset_fingerprint(self.fingerprint, first, len(self.names), len(self.names))
+        training = self._take(self.labels < first, self.names[:first], first_part)
+        return training, self._take(self.labels >= first, self.names, second_part)
 
     def _take(self, mask: np.ndarray, names: list[str], fingerprint: str) -> FaceSet:
         indices = np.flatnonzero(mask)

@@ -330,11 +330,11 @@ def _identity_table(
         identities: list[int] = []
         for person, key in enumerate(range(int(head.labels[0]), int(head.labels[1]))):
             start, stop = file.read(int(offsets[position_of[key]])).labels[:2]
-            mine = [position_of[image] for image in range(int(start), int(stop))]
-            if len(positions) + len(mine) > len(keys):
+            own = [position_of[image] for image in range(int(start), int(stop))]
+            if len(positions) + len(own) > len(keys):
                 return None  # people who share images
-            positions += mine
-            identities += [person] * len(mine)
+            positions += own
+            identities += [person] * len(own)
     except (KeyError, ValueError, OverflowError, CorruptImageError):
         return None
     return keys[positions], offsets[positions], np.array(identities, dtype=np.int64)

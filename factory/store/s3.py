@@ -243,14 +243,14 @@ class S3Store:
             try:
                 self._until_settled(name, functools.partial(first, name, b"1"))
                 self._until_settled(name, functools.partial(second, name, b"2"))
-                kept = self.get(name) == b"1"
+                protected = self.get(name) == b"1"
             except StoreError as error:
                 if "NotImplemented" not in str(error):
                     raise
-                kept = False
+                protected = False
             finally:
                 self.delete(name)
-            if not kept:
+            if not protected:
                 raise StoreError(
                     f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so "
                     "two writers could mix their shards; want a store with conditional writes (AWS "

@@ -58,7 +58,7 @@ class Probes:
     ("new"), by look: "clean", "learned 20%" and so on.
     """
 
-    known: dict[str, np.ndarray]
+    familiar: dict[str, np.ndarray]
     labels: np.ndarray
     names: list[str]
     strangers: dict[str, np.ndarray]
@@ -143,10 +143,10 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
         write_atomically(file, _tar(faces, learned))
     probed = np.concatenate([indices[-num_probes:] for indices in own])
     labels = np.repeat(np.arange(len(own)), num_probes)
-    known = _looks(config, faces.images_NHWC[probed], "known")
+    familiar = _looks(config, faces.images_NHWC[probed], "known")
     others = _looks(config, strangers.images_NHWC, "strangers")
     names = [faces.names[int(faces.labels[indices[0]])] for indices in own]
-    return file, Probes(known, labels, names, others, strangers.labels)
+    return file, Probes(familiar, labels, names, others, strangers.labels)
 
 
 def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
@@ -160,7 +160,7 @@ def measure(recognizer: Recognizer, probes: Probes) -> dict[str, float]:
     weights = recognizer.unit_real[[order[name] for name in probes.names]]
     clean_SD = recognizer.embed_with_mirror(probes.strangers["clean"])
     same = probes.stranger_labels[:, None] == probes.stranger_labels
-    for look, images in probes.known.items():
+    for look, images in probes.familiar.items():
         nearest = (recognizer.embed_with_mirror(images) @ weights.T).argmax(1)
         figures[f"closed {look}"] = float((nearest == probes.labels).mean())
         look_SD = recognizer.embed_with_mirror(probes.strangers[look])
@@ -246,9 +246,9 @@ def mixed_training(config: Config, edited: Config) -> Config:
     release = local_copy(store, plan, f"{config.utility.out}/releases")
     source = SourceConfig(kind="webdataset", path=str(release), image_px=config.source.image_px)
     copies = MixedSource(source=source, domain="edited", same_people=True)
-    kept = manifest.collect(store, plan).counts.kept
+    num_kept = manifest.collect(store, plan).counts.kept
     originals = plan.request.source.num_images
-    alone, fraction = config.recognizer, originals / (originals + kept)
+    alone, fraction = config.recognizer, originals / (originals + num_kept)
     recipe = replace(
         alone,
         epochs=alone.epochs * fraction,

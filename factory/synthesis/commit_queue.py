@@ -83,10 +83,10 @@ class CommitQueue:
         self.budget.moving(+1)
         return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
 
-    def commit(self, result: UnitResult, kept: list[Future[Face]]) -> None:
+    def commit(self, result: UnitResult, futures: list[Future[Face]]) -> None:
         """Begin to pack and commit a unit, whose kept faces are still being encoded."""
         self.budget.moving(+1)
-        self._pending.append(self._uploader.submit(self._commit, result, kept))
+        self._pending.append(self._uploader.submit(self._commit, result, futures))
 
     def finished(self) -> list[Shard]:
         """Units committed since the last call; raises what went wrong with one."""
@@ -120,10 +120,10 @@ class CommitQueue:
         finally:
             self.budget.moving(-1)
 
-    def _commit(self, result: UnitResult, kept: list[Future[Face]]) -> Shard:
+    def _commit(self, result: UnitResult, futures: list[Future[Face]]) -> Shard:
         faces: list[Face] = []
         try:
-            faces = [future.result() for future in kept]
+            faces = [future.result() for future in futures]
             timings = replace(result.timings, finished_at=time.time())
             result = replace(result, kept=faces, timings=timings)
             return writer.commit(self._store, result, self._identities)

@@ -60,9 +60,9 @@ def load(
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:
     """Raise ConfigError for what a generator (the config in its checkpoint.json) cannot draw."""
-    steps, known = config.sampler.num_steps, int(generator["num_timesteps"])
-    if steps > known:
-        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {known}")
+    steps, largest = config.sampler.num_steps, int(generator["num_timesteps"])
+    if steps > largest:
+        raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {largest}")
     if generator["prediction"] == "epsilon" and config.sampler.timestep_spacing == "trailing":
         raise ConfigError(
             "sampler.timestep_spacing: got 'trailing' for a generator that estimates epsilon, "

@@ -27,7 +27,7 @@ LARGEST_MISS = 0.03
 """A region that misses the fraction it shall hide by more is none."""
 CACHED_ORIGINALS = 512
 """Originals that are kept decoded, with their points."""
-GREY = 127
+GRAY = 127
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Editor:
             draws = np.stack([draws_of(shot, "classic", NUM_PAINTS) for shot in shots])
             images[edits.rows] = classic(images[edits.rows], draws)
             return DrawnBatch(images, originals)
-        visible = blend(originals, np.full_like(originals, GREY), alpha)
+        visible = blend(originals, np.full_like(originals, GRAY), alpha)
         occluded_B = np.where(edits.regions.usable_N, edits.regions.fractions_N, np.nan)
         images = blend(originals, self._inpaint(edits), alpha)
         return DrawnBatch(images, originals, visible, occluded_B)
@@ -150,9 +150,9 @@ def edit_measures(embedder: Embedder) -> dict[str, Measure]:
     }
 
 
-def draws_of(shot: Shot, what: str, count: int) -> np.ndarray:
+def draws_of(shot: Shot, purpose: str, count: int) -> np.ndarray:
     """Numbers in [0, 1) of a shot, the same on every machine."""
-    return np.random.Generator(np.random.Philox(stream_seed(shot.seed, what))).random(count)
+    return np.random.Generator(np.random.Philox(stream_seed(shot.seed, purpose))).random(count)
 
 
 def _only_near(placed: Regions, fractions: list[float]) -> Regions:

@@ -59,7 +59,7 @@ class LoraGenerator:
             "prompts were longer than the text encoder reads, and cut": self._base.num_cut,
             "images so far showed no face, and were taken whole": self._faceless,
         }
-        return [f"{count} {what}" for what, count in counts.items() if count]
+        return [f"{count} {text}" for text, count in counts.items() if count]
 
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         """Faces by slot; a person's shots are drawn together."""
@@ -67,10 +67,10 @@ class LoraGenerator:
         images = np.zeros((batch_size, px, px, 3), np.uint8)
         ordered = sorted(shots, key=lambda shot: shot.identity)
         for identity, members in groupby(ordered, key=lambda shot: shot.identity):
-            mine = list(members)
+            of_person = list(members)
             self._load_lora(identity)
-            drawn = self.draw(mine, batch_size)
-            for shot in mine:
+            drawn = self.draw(of_person, batch_size)
+            for shot in of_person:
                 images[shot.slot] = self._face(drawn[shot.slot])
         return DrawnBatch(images)
 

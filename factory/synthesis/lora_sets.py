@@ -71,10 +71,10 @@ def open_loras(config: Config) -> LoraSet:
             "jobs.personalize with this personalization.loras and release.dataset"
         )
     plan = LoraPlan.from_json(store.get(layout.PLAN))
-    base, found = plan.request.weights["base"], digest(config.base_model)
-    if base != found:
+    base, actual = plan.request.weights["base"], digest(config.base_model)
+    if base != actual:
         raise CheckpointError(
-            f"base_model.path: has sha256 {found[:12]}, the LoRAs were trained on "
+            f"base_model.path: has sha256 {actual[:12]}, the LoRAs were trained on "
             f"{str(base)[:12]}; use that base"
         )
     shards = manifest.collect(store, plan).shards

@@ -104,12 +104,12 @@ class ShardMaker:
             for identity in roster.identities
             if identity.name in row
         }
-        known: dict[str, Measure] = {
+        available: dict[str, Measure] = {
             "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
             "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
         }
         limits = plan.request.filters
-        measures = {n: known[n] for n in known if getattr(limits, f"min_{n}") is not None}
+        measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
@@ -184,7 +184,7 @@ class ShardMaker:
         """Draw a group of shots and judge their faces.
 
         When drawing raises, the slots are drawn one by one, with the same bytes (they do not depend
-        on neighbours), and only those that raise are quarantined.
+        on neighbors), and only those that raise are quarantined.
         """
         progress.heartbeat(ids(shots))
         try:

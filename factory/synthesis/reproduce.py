@@ -56,11 +56,11 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         raise PlanError(
             f"release.version: {store.url} has no plan.json; nothing was released there"
         )
-    workshop = load_release(config, store)
-    plan = workshop.plan
+    loaded = load_release(config, store)
+    plan = loaded.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    encoded = Encoding.of(plan.request).encode(workshop.draw(shot))
+    encoded = Encoding.of(plan.request).encode(loaded.draw(shot))
     published = read_face(store, unit, row)
     difference = np.abs(_decoded(encoded) - _decoded(published)).max()
     return Reproduced(
@@ -69,7 +69,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         published,
         row["sha256"],
         int(difference),
-        workshop.differences,
+        loaded.differences,
         read_commit(store, unit).remarks,
     )
 

@@ -96,11 +96,11 @@ def _shots(config: Config, count: int) -> list[Shot]:
     sampler = config.sampler
     steps = min(STEPS, sampler.num_steps)
     like = (sampler.kind, steps, sampler.guidance, 0)
-    more = {
+    optional = {
         "timestep_spacing": sampler.timestep_spacing,
         "similarity": next(iter(sampler.similarity), None),
     }
-    return [Shot(f"{i}", 0, i, 0, i, *like, i, **more) for i in range(min(count, LARGEST))]  # type: ignore[arg-type]
+    return [Shot(f"{i}", 0, i, 0, i, *like, i, **optional) for i in range(min(count, LARGEST))]  # type: ignore[arg-type]
 
 
 def _seconds(generator: Generator, shots: list[Shot], size: int) -> float:

@@ -107,13 +107,13 @@ def gather_rows(value_BX: torch.Tensor) -> torch.Tensor:
 
 
 def from_rank(
-    owner: int, mine: torch.Tensor | None, shape: torch.Size, device: torch.device
+    owner: int, local: torch.Tensor | None, shape: torch.Size, device: torch.device
 ) -> torch.Tensor:
     """A float32 tensor that rank `owner` has (`mine` there), on every rank."""
     if not grouped():
-        assert mine is not None, "a single process owns everything"
-        return mine
-    value = torch.empty(shape, device=device) if mine is None else mine.contiguous()
+        assert local is not None, "a single process owns everything"
+        return local
+    value = torch.empty(shape, device=device) if local is None else local.contiguous()
     torch.distributed.broadcast(value, src=owner)
     return value
 
@@ -131,10 +131,10 @@ def first_rank_says(answer: bool) -> bool:
 
 def all_agree(value: int) -> bool:
     """Whether every rank has the same number."""
-    mine = torch.tensor([value])
+    local = torch.tensor([value])
     if grouped() and torch.distributed.get_backend() == "nccl":
-        mine = mine.cuda()
-    return bool((gather_rows(mine) == value).all())
+        local = local.cuda()
+    return bool((gather_rows(local) == value).all())
 
 
 def wait_for_all() -> None:

@@ -91,7 +91,7 @@ class RunState:
         self._lr: float | None = None
         self._grad_norm: torch.Tensor | float | None = None
         self._device = torch.device("cpu")
-        self._more: Callable[[], dict[str, Any]] = dict
+        self._further_figures: Callable[[], dict[str, Any]] = dict
         if rank() == 0:
             self._cut_history()
 
@@ -137,7 +137,7 @@ class RunState:
 
     def also_log(self, figures: Callable[[], dict[str, Any]]) -> None:
         """Add figures to history.jsonl; they are asked for on all ranks when losses are logged."""
-        self._more = figures
+        self._further_figures = figures
 
     def add_history(self, step: int, **figures: Any) -> None:
         """Add a line to history.jsonl (rank 0 writes)."""
@@ -171,7 +171,7 @@ class RunState:
         parts.append(f"{rate:.0f} images/s")
         if step < total:
             parts.append(f"{timedelta(seconds=round(seconds_a_step * (total - step)))} left")
-        self.add_history(step, **figures, **self._more())
+        self.add_history(step, **figures, **self._further_figures())
         self.log(" ".join(parts))
 
     def _take_losses(self, step: int) -> None:

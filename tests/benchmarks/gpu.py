@@ -74,10 +74,10 @@ def main() -> None:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """The card, the driver and the software."""
-    found: dict[str, Any] = {"torch": torch.__version__, "device": device.type}
+    figures: dict[str, Any] = {"torch": torch.__version__, "device": device.type}
     if device.type == "cuda":
         card = torch.cuda.get_device_properties(device)
-        found |= {
+        figures |= {
             "card": card.name,
             "capability": f"{card.major}.{card.minor}",
             "multiprocessors": card.multi_processor_count,
@@ -85,7 +85,7 @@ def machine(device: torch.device) -> dict[str, Any]:
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
         }
-    return found
+    return figures
 
 
 def generator_on(device: torch.device, precision: str, roster: int = 100) -> DiffusionGenerator:
@@ -131,18 +131,18 @@ def agreement(device: torch.device, count: int) -> dict[str, float]:
     recognizers = [Recognizer.load("starter:recognizer", d) for d in (cpu, device)]
     cosines = (recognizers[0].embed(faces) * recognizers[1].embed(faces)).sum(1)
     images = generator_on(cpu, "fp32").generate(shots, count).images_BHWC
-    found = {"embedding_cosine_min": float(cosines.min())}
+    figures = {"embedding_cosine_min": float(cosines.min())}
     for precision in ("fp32", "bf16"):
         again = generator_on(device, precision).generate(shots, count).images_BHWC
         alike = (recognizers[0].embed(images) * recognizers[0].embed(again)).sum(1)
         difference = np.abs(images.astype(np.int16) - again.astype(np.int16))
-        found[f"grey_levels_mean_{precision}"] = float(difference.mean())
-        found[f"grey_levels_max_{precision}"] = float(difference.max())
-        found[f"face_cosine_min_{precision}"] = float(alike.min())
+        figures[f"grey_levels_mean_{precision}"] = float(difference.mean())
+        figures[f"grey_levels_max_{precision}"] = float(difference.max())
+        figures[f"face_cosine_min_{precision}"] = float(alike.min())
     generator = generator_on(device, "bf16")
     first, second = (generator.generate(shots, count).images_BHWC for _ in range(2))
-    found["same_bytes_twice"] = float((first == second).all())
-    return found
+    figures["same_bytes_twice"] = float((first == second).all())
+    return figures
 
 
 def faces_per_s(device: torch.device, size: int, roster: int) -> dict[str, float]:

@@ -4,7 +4,7 @@
 
 CONFIG is a release, whose roster, weights, guidance and seeds are used; no store is written to.
 Prints a table and JSON: for each sampler and number of calls, the root mean square distance to the
-reference's images of the same noise (grey levels), the mean cosine to the identity, the overlap of
+reference's images of the same noise (gray levels), the mean cosine to the identity, the overlap of
 genuine cosines with the source's, and images a second over those of the reference.
 """
 

@@ -49,8 +49,8 @@ def paint(identity: int, image: int) -> np.ndarray:
     """The number of a person as black and white cells (JPEG keeps them), the image as a tint."""
     bits = (identity >> np.arange(BITS) % 63) & (np.arange(BITS) < 63)
     cells = np.where(bits.astype(bool), 225, 25).reshape(PX // CELL, PX // CELL)
-    grey = np.kron(cells, np.ones((CELL, CELL)))
-    return np.stack([grey + 3 * (image % 8), grey, grey], axis=-1).astype(np.uint8)
+    gray = np.kron(cells, np.ones((CELL, CELL)))
+    return np.stack([gray + 3 * (image % 8), gray, gray], axis=-1).astype(np.uint8)
 
 
 def numbers_in(images_NHWC: np.ndarray) -> np.ndarray:
@@ -91,9 +91,9 @@ def open_maker(root: str) -> ShardMaker:
     plan = Plan.from_json(store.get(layout.PLAN))
     roster = Roster.read(store.get(layout.ROSTER), store.get(layout.EMBEDDINGS))
     real = np.load(Path(root) / "real.npy")
-    line = CommitQueue(store, roster.identities, Encoding("jpeg", 95), 256 << 20)
+    queue = CommitQueue(store, roster.identities, Encoding("jpeg", 95), 256 << 20)
     scorer = Scorer(roster.unit_ND, real, {})
-    return ShardMaker(plan, roster, Painter(), Reader(roster.unit_ND), scorer, line)
+    return ShardMaker(plan, roster, Painter(), Reader(roster.unit_ND), scorer, queue)
 
 
 def planned(store: LocalStore, count: int, images: int) -> tuple[Plan, Roster]:
@@ -102,14 +102,14 @@ def planned(store: LocalStore, count: int, images: int) -> tuple[Plan, Roster]:
     gate = Gate(real, MAX_COSINE, None)
     for first in range(0, count, 4096):
         gate.admit_block(proposal, np.arange(first, min(first + 4096, count)), 1000, count)
-    found = gate.certified()
-    who = [
+    admission = gate.certified()
+    identities = [
         Identity(i, "virtual", "pca", a, round(float(r), 6), round(float(o), 6), images)
         for i, (a, r, o) in enumerate(
-            zip(found.attempts, found.nearest_real, found.nearest_other, strict=True)
+            zip(admission.attempts, admission.nearest_real, admission.nearest_other, strict=True)
         )
     ]
-    roster = Roster(who, found.unit_ND)
+    roster = Roster(identities, admission.unit_ND)
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     for name, content in contents.items():
         store.put(name, content)
@@ -119,7 +119,7 @@ def planned(store: LocalStore, count: int, images: int) -> tuple[Plan, Roster]:
         plan={"micro_batch": 64, "max_rounds": 2},
     )
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    plan = Plan(request, digests, cut_units(who, EACH))
+    plan = Plan(request, digests, cut_units(identities, EACH))
     store.put(layout.PLAN, plan.to_json())
     np.save(Path(store.root) / "real.npy", real[:1000])
     return plan, roster
@@ -132,15 +132,15 @@ def main() -> None:
     parser.add_argument("--identities", type=int, default=2000)
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--out", required=True)
-    asked = parser.parse_args()
-    store, seconds, began = LocalStore(asked.out), {}, time.perf_counter()
+    args = parser.parse_args()
+    store, seconds, began = LocalStore(args.out), {}, time.perf_counter()
 
     def phase(name: str) -> None:
         nonlocal began
         now = time.perf_counter()
         seconds[name], began = round(now - began, 1), now
 
-    plan, roster = planned(store, asked.identities, asked.images)
+    plan, roster = planned(store, args.identities, args.images)
     phase("plan")
     peaks, done = [], []
 
@@ -149,7 +149,7 @@ def main() -> None:
         if len(done) in (max(1, len(plan.units) // 10), len(plan.units)):
             peaks.append(peak_bytes())
 
-    maker = functools.partial(open_maker, str(Path(asked.out).absolute()))
+    maker = functools.partial(open_maker, str(Path(args.out).absolute()))
     run_units(FleetConfig(), maker, [unit.index for unit in plan.units], on_done)
     phase("make")
     sealed = manifest.seal(store, plan, 0.0)
@@ -158,9 +158,9 @@ def main() -> None:
     phase("seal")
     problems = verify(store)
     phase("verify")
-    wrong = seen = 0
+    wrong = read = 0
     for sample in ReleaseStream(store):
-        seen += 1
+        read += 1
         wrong += int(numbers_in(sample.image_HWC[None])[0]) != sample.label
     phase("read_back")
     reader, units, labels = Reader(roster.unit_ND), [], []
@@ -173,21 +173,21 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "identities": asked.identities,
+                "identities": args.identities,
                 "faces": faces,
                 "units": len(plan.units),
                 "seconds": seconds,
                 "faces_per_s": round(faces / seconds["make"], 1),
                 "driver_peak_bytes": {"tenth": peaks[0], "all": peaks[-1]},
                 "problems": problems,
-                "read_back": seen,
+                "read_back": read,
                 "wrong_labels": wrong,
-                "nearest_other_centre_max": figures["nearest_centre"]["p99"],
+                "nearest_other_center_p99": figures.nearest_center.p99,
             }
         )
     )
     assert not problems
-    assert (seen, wrong) == (faces, 0)
+    assert (read, wrong) == (faces, 0)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,10 @@ class Loop:
 
     def ellipse(self, canvas: np.ndarray, x: float, y: float, rx: float, ry: float) -> None:
         scale = canvas.shape[0] // PX
-        centre = self.at(np.array([x]), np.array([y]), scale)[0]
+        center = self.at(np.array([x]), np.array([y]), scale)[0]
         axes = (int(rx * self.eyes * scale), int(ry * self.tall * scale))
         angle = float(np.degrees(np.arctan2(self.right[1], self.right[0])))
-        cv2.ellipse(canvas, centre.tolist(), axes, angle, 0, 360, 255, -1)
+        cv2.ellipse(canvas, center.tolist(), axes, angle, 0, 360, 255, -1)
 
     def face(self, scale: int = 1) -> np.ndarray:
         canvas = np.zeros((PX * scale, PX * scale), np.uint8)

@@ -62,9 +62,9 @@ def plain_loop(trainer: LoraTrainer) -> list[float]:
         draw = torch_generator(0, "booth", "anna", step)
         photograph = int(torch.randint(len(with_mirrors), (1,), generator=draw))
         other = int(torch.randint(len(PRIOR), (1,), generator=draw))
-        mine, prior = trainer.prepare(with_mirrors[[photograph]]), trainer.prepare(PRIOR[[other]])
+        ours, prior = trainer.prepare(with_mirrors[[photograph]]), trainer.prepare(PRIOR[[other]])
         prompts = base.encode_prompts([config.instance_prompt, config.prior_prompt])
-        z = torch.stack([mine.sample(0, draw), prior.sample(0, draw)])
+        z = torch.stack([ours.sample(0, draw), prior.sample(0, draw)])
         noise = torch.randn(z.shape, generator=draw)
         t_B = torch.randint(base.num_timesteps, (2,), generator=draw)
         z_t = base.add_noise(z, noise, t_B)
@@ -74,7 +74,7 @@ def plain_loop(trainer: LoraTrainer) -> list[float]:
         if config.objective == "idbooth":
             anchor = trainer._embedded(base.decode(base.z0(estimate[:1], z_t[:1], t_B[:1]))[0])
             triplet = OBJECTIVES["idbooth"](
-                anchor[None], mine.unit_ND, prior.unit_ND, config.margin
+                anchor[None], ours.unit_ND, prior.unit_ND, config.margin
             )
             identity = (weight_of_time(t_B[:1], base.num_timesteps) * triplet).mean()
             loss, term = loss + identity, float(identity.detach())
@@ -96,8 +96,8 @@ def test_what_caches_are_worth(folder, objective, floor):
     """
     trainer = open_trainer(folder, objective)
     metrics = trainer.train("anna", PHOTOGRAPHS)
-    mine = [metrics["error"], metrics["prior_error"], metrics["identity"] or 0.0]
-    assert plain_loop(trainer) == pytest.approx(mine, rel=1e-4)
+    ours = [metrics["error"], metrics["prior_error"], metrics["identity"] or 0.0]
+    assert plain_loop(trainer) == pytest.approx(ours, rel=1e-4)
     runs = (lambda: trainer.train("anna", PHOTOGRAPHS), lambda: plain_loop(trainer))
     ours_s, plain_s = fastest(*runs, repeats=3)
     ratio = encode_over_unet(trainer._base)

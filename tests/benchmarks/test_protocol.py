@@ -72,13 +72,13 @@ def test_packing_a_shard_against_tarwriter(tmp_path):
     def theirs() -> None:
         with webdataset.TarWriter(io.BytesIO(), encoder=False) as sink:
             for face in faces:
-                story = {"identity": face.shot.identity, "seed": face.shot.seed}
+                metadata = {"identity": face.shot.identity, "seed": face.shot.seed}
                 sink.write(
                     {
                         "__key__": face.shot.key,
                         "jpg": face.encoded,
                         "cls": str(face.shot.identity).encode(),
-                        "json": json.dumps(story).encode(),
+                        "json": json.dumps(metadata).encode(),
                     }
                 )
 

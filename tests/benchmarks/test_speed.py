@@ -129,9 +129,9 @@ class Loss(torch.nn.Module):
 def test_training_step_against_a_bare_loop():
     """A step of our engine over the same step written out in torch: their seconds over ours."""
     x, t, condition = torch.randn(8, 8, 14, 14), torch.randint(0, 1000, (8,)), torch.randn(8, 256)
-    mine, bare = Loss(), Loss()
+    ours, bare = Loss(), Loss()
     compute = ComputeConfig(device="cpu", precision="bf16")
-    engine = PlainEngine(mine, torch.optim.AdamW, compute, grad_clip=1.0)
+    engine = PlainEngine(ours, torch.optim.AdamW, compute, grad_clip=1.0)
     optimizer = torch.optim.AdamW(bare.parameters())
 
     def ours() -> None:

@@ -65,14 +65,14 @@ class Nodes:
 
     def pids_of(self, *words: str) -> list[int]:
         """Processes of these nodes whose command line holds all the words."""
-        found = []
+        pids = []
         for node in self._started:
             with suppress(psutil.NoSuchProcess):
                 for process in psutil.Process(node.pid).children(recursive=True):
                     line = " ".join(process.cmdline())
                     if all(word in line for word in words):
-                        found.append(process.pid)
-        return sorted(found)
+                        pids.append(process.pid)
+        return sorted(pids)
 
     def end(self) -> None:
         for node in reversed(self._started):
@@ -97,10 +97,10 @@ class Nodes:
 
 def free_ports(count: int) -> list[int]:
     """Ports outside of the range in which Ray's workers listen (STACK)."""
-    found, rng = [], random.Random()
-    while len(found) < count:
+    ports, rng = [], random.Random()
+    while len(ports) < count:
         port = rng.randrange(20_000, 32_000)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-    return found
+                ports.append(port)
+    return ports

@@ -30,7 +30,7 @@ class Placed:
         import ray
 
         self._folder, node = folder, ray.get_runtime_context().get_node_id()
-        self._place = f"{node} {os.environ['CUDA_VISIBLE_DEVICES']}"
+        self._gpu = f"{node} {os.environ['CUDA_VISIBLE_DEVICES']}"
         (folder / f"{node}-{os.environ['CUDA_VISIBLE_DEVICES']}.open").touch()
 
     def make(self, unit, retry=None, heartbeat=None):
@@ -39,7 +39,7 @@ class Placed:
             assert time.monotonic() < deadline, "not all GPUs got an actor"
             time.sleep(0.2)
         time.sleep(0.05)
-        (self._folder / f"{unit}.unit").write_text(self._place)
+        (self._folder / f"{unit}.unit").write_text(self._gpu)
         return [shard_of(unit)]
 
     def flush(self, heartbeat=None):
@@ -69,9 +69,9 @@ def test_every_gpu_of_six_nodes_gets_an_actor(tmp_path):
         ray.shutdown()
         nodes.shutdown()
     assert sorted(done) == list(range(UNITS))
-    places = {file.read_text() for file in tmp_path.glob("*.unit")}
-    assert len(places) == NODES * GPUS  # each GPU is one actor's alone, and none is idle
-    assert len({place.split()[0] for place in places}) == NODES
+    gpus = {file.read_text() for file in tmp_path.glob("*.unit")}
+    assert len(gpus) == NODES * GPUS  # each GPU is one actor's alone, and none is idle
+    assert len({gpu.split()[0] for gpu in gpus}) == NODES
 
 
 class StubMethod:

@@ -118,7 +118,7 @@ def test_a_unit_that_always_kills_before_any_shot_stops_the_release(fleet, tmp_p
         run(fleet, tmp_path, range(4), always=(1,), settings=limit)
 
 
-def test_a_shot_that_kills_is_found_and_its_neighbours_are_kept(fleet, tmp_path):
+def test_a_shot_that_kills_is_found_and_its_neighbors_are_kept(fleet, tmp_path):
     shards = run(fleet, tmp_path, range(3), poison=("1_6",))
     counts = {shard.unit: shard.counts for shard in shards}
     assert sorted(counts) == [0, 1, 2]
@@ -178,8 +178,8 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
 
 def test_nodes_that_join_get_actors(fleet, tmp_path, monkeypatch):
     room = {"now": 1}
-    for place in (fleet, runtime):
-        monkeypatch.setattr(place, "room_for_actors", lambda share, most: min(most, room["now"]))
+    for module in (fleet, runtime):
+        monkeypatch.setattr(module, "room_for_actors", lambda share, most: min(most, room["now"]))
     monkeypatch.setattr(fleet, "GROW_S", 0.1)
     done: list[Shard] = []
 
@@ -211,26 +211,26 @@ def test_an_operator_sees_the_counts(fleet, tmp_path):
     run(fleet, tmp_path, range(6), workers=1, poison=("2_5",))
     (node,) = ray.nodes()
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-    seen: dict[str, float] = {}
+    values: dict[str, float] = {}
     deadline = time.monotonic() + 60
-    while seen.get("ray_factory_shards_total", 0) < 6 and time.monotonic() < deadline:
+    while values.get("ray_factory_shards_total", 0) < 6 and time.monotonic() < deadline:
         time.sleep(1)
         with urllib.request.urlopen(address, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         for line in lines:
             if line.startswith("ray_factory_"):
                 name, value = line.partition("{")[0], float(line.rpartition(" ")[2])
-                seen[name] = max(value, seen.get(name, 0.0))
-    assert seen["ray_factory_shards_total"] >= 6
-    assert seen["ray_factory_shots_total"] >= 48
-    assert seen["ray_factory_quarantined_total"] >= 1
-    assert seen["ray_factory_deaths_total"] >= 1
+                values[name] = max(value, values.get(name, 0.0))
+    assert values["ray_factory_shards_total"] >= 6
+    assert values["ray_factory_shots_total"] >= 48
+    assert values["ray_factory_quarantined_total"] >= 1
+    assert values["ray_factory_deaths_total"] >= 1
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     drawn = set(re.findall(r"ray_factory_\w+", json.dumps(dashboard)))
-    assert seen["ray_factory_retries_total"] >= 6
-    assert seen["ray_factory_upload_seconds_total"] > 0.5
+    assert values["ray_factory_retries_total"] >= 6
+    assert values["ray_factory_upload_seconds_total"] > 0.5
     request = drawn - {"ray_factory_rejected_total"}  # nothing was
-    assert request <= set(seen), "the dashboard asks for what is not there"
+    assert request <= set(values), "the dashboard asks for what is not there"
 
 
 def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):

@@ -77,14 +77,14 @@ def losses(config) -> list[float]:
 
 def ranks() -> list[int]:
     """Process ids of the gang's actors on this machine."""
-    found = []
+    pids = []
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdigit() and b"ray::Rank" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
+                pids.append(int(folder.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def kill_a_rank_after(config, step: int) -> threading.Thread:
@@ -167,8 +167,8 @@ def test_torchrun_gives_the_curve_of_one_process_for_every_zero_stage(
     loose = 1e-4 if precision == "fp32" else 0.05
     for stage in range(4):
         torchrun(tmp_path, dotlist(f"zero{stage}", f"compute.zero_stage={stage}", *same))
-        found = losses(recipe(f"zero{stage}", *same))
-        assert found == pytest.approx(losses(alone), rel=loose, abs=loose), stage
+        sharded = losses(recipe(f"zero{stage}", *same))
+        assert sharded == pytest.approx(losses(alone), rel=loose, abs=loose), stage
 
 
 @pytest.mark.slow
@@ -177,12 +177,12 @@ def test_two_ranks_and_then_one_go_on_as_one(recipe, dotlist, tmp_path):
     rest in this process."""
     alone = recipe("alone", "training.max_steps=12")
     train(alone, quiet)
-    more = (
+    both_at_once = (
         "compute.zero_stage=3",
         "batches.num_workers=1",
         "compute.activation_checkpointing=true",
     )
-    torchrun(tmp_path, dotlist("both", "training.max_steps=6", *more))
+    torchrun(tmp_path, dotlist("both", "training.max_steps=6", *both_at_once))
     both = recipe("both", "training.max_steps=12")
     train(both, quiet)
     assert losses(both) == pytest.approx(losses(alone), rel=1e-4, abs=1e-4)

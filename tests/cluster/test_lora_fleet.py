@@ -44,10 +44,10 @@ def test_a_killed_actor_costs_no_byte(release_config, tmp_path):
 
     from cluster import fleet
 
-    booth = [f"personalization.{item}" for item in SMALL] + [
+    settings = [f"personalization.{item}" for item in SMALL] + [
         f"base_model.path={save_base(tmp_path / 'base')}"
     ]
-    request = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *booth]
+    request = ["identities.num_virtual=0", "plan.fill_to=5", "release.allow_real=true", *settings]
     quiet = release_config(*request, "personalization.loras=quiet")
     finetune(quiet, inline.run_units, log=lambda line: None)
 

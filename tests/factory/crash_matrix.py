@@ -36,7 +36,7 @@ STEPS = {
 
 def count_steps(store: type, die_at: int | None) -> list[str]:
     """Make every mutating call of a store count, and the `die_at`-th one die afterwards."""
-    seen: list[str] = []
+    steps: list[str] = []
 
     def counted(name: str):
         real = getattr(store, name)
@@ -45,8 +45,8 @@ def count_steps(store: type, die_at: int | None) -> list[str]:
             if die_at == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             answer = real(self, *arguments, **named)
-            seen.append(f"{name} {arguments[0]}")
-            if len(seen) == die_at:
+            steps.append(f"{name} {arguments[0]}")
+            if len(steps) == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             return answer
 
@@ -54,7 +54,7 @@ def count_steps(store: type, die_at: int | None) -> list[str]:
 
     for name in STEPS[store]:
         setattr(store, name, counted(name))
-    return seen
+    return steps
 
 
 def tear(folder: str) -> None:

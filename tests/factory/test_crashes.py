@@ -93,8 +93,8 @@ def test_a_driver_killed_after_its_steps_is_resumed(
     if kind != "local":
         fields = {"multipart_min_bytes": 1} if kind == "parts" else {}
         named = asdict(request.getfixturevalue("s3_config")(**fields))
-        known = ("url", "endpoint_url", "path_style", "multipart_min_bytes")
-        store = {key: named[key] for key in known}
+        used = ("url", "endpoint_url", "path_style", "multipart_min_bytes")
+        store = {key: named[key] for key in used}
     said = crash(people, weights, store, every)
     assert "crashes" in said
     assert every > 1 or "killed after put_once _commits/000001.json - same bytes" in said
@@ -160,14 +160,14 @@ def test_faults_between_us_and_the_bucket_change_nothing(on, s3_endpoint, monkey
     from factory.store import s3
 
     monkeypatch.setattr(s3, "_pause", lambda failures: None)
-    seen = Counter()
+    requests = Counter()
 
     def plan(method, path):
         if method not in FAULTS or "max-keys=1" in path:  # preflight is not patient
             return None
-        seen[method] += 1
-        turn, rest = divmod(seen[method], 4)
-        return FAULTS[method][turn % 4] if rest == 0 else None
+        requests[method] += 1
+        number, rest = divmod(requests[method], 4)
+        return FAULTS[method][number % 4] if rest == 0 else None
 
     faults = s3_server.Faults(plan)
     wanted = make(on("local", "quiet"))
@@ -215,7 +215,7 @@ def poisoned(open_maker):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_poison_shot_is_quarantined_and_its_neighbours_kept(kind, on):
+def test_a_poison_shot_is_quarantined_and_its_neighbors_kept(kind, on):
     def runner(fleet, open_maker, *rest):
         run_units(fleet, functools.partial(poisoned, open_maker), *rest)
 

@@ -134,8 +134,12 @@ def test_an_older_release_is_measured_again(older, dataset):
     config, store = config_of(older, dataset), store_of(older, dataset)
     plan, _ = open_plan(store)
     shards = manifest.collect(store, plan)
-    evaluate_and_report(config, open_source(config.source), Release(store, plan, shards))
+    before = set(store.list("metrics/"))
+    metrics = evaluate_and_report(config, open_source(config.source), Release(store, plan, shards))
     assert verify(store) == []
+    after = {layout.metrics_name(stem) for stem in metrics.files()}
+    assert before - after == {"metrics/learned_from.json"}
+    assert set(store.list("metrics/")) == after  # nothing is left under an older name
     assert b"<html" in store.get(layout.REPORT)
 
 

@@ -18,9 +18,9 @@ def network():
     return network
 
 
-def given(condition, guidance, negative=None, **more) -> Conditioning:
+def conditioned_on(condition, guidance, negative=None, **hints) -> Conditioning:
     negative = torch.zeros_like(condition) if negative is None else negative
-    return Conditioning(condition, negative, torch.tensor(guidance), **more)
+    return Conditioning(condition, negative, torch.tensor(guidance), **hints)
 
 
 def test_guidance_mixes_conditional_and_unconditional(network):
@@ -28,7 +28,7 @@ def test_guidance_mixes_conditional_and_unconditional(network):
     x, condition = torch.randn(2, 2, 8, 8), torch.randn(2, 6)
 
     def at(g):
-        return guided(network, schedule, "x0", given(condition, g))(x, 500)
+        return guided(network, schedule, "x0", conditioned_on(condition, g))(x, 500)
 
     t = torch.full((2,), 500)
     plain = network(x, t, condition)
@@ -42,16 +42,16 @@ def test_guidance_mixes_conditional_and_unconditional(network):
 def test_guidance_leads_away_from_another_identity(network):
     schedule, x = NoiseSchedule(1000), torch.randn(2, 2, 8, 8)
     condition, other, t = torch.randn(2, 6), torch.randn(2, 6), torch.full((2,), 500)
-    got = guided(network, schedule, "x0", given(condition, [2.0, 2.0], other))(x, 500)
+    got = guided(network, schedule, "x0", conditioned_on(condition, [2.0, 2.0], other))(x, 500)
     wanted, negative = network(x, t, condition), network(x, t, other)
     torch.testing.assert_close(got, 2 * wanted - negative, atol=1e-5, rtol=1e-4)
 
 
 def test_guidance_acts_in_its_interval_alone(network):
     schedule, x, condition = NoiseSchedule(1000), torch.randn(2, 2, 8, 8), torch.randn(2, 6)
-    inside = guided(network, schedule, "x0", given(condition, [3.0, 3.0]), (0.2, 0.6))
-    whole = guided(network, schedule, "x0", given(condition, [3.0, 3.0]))
-    plain = guided(network, schedule, "x0", given(condition, [1.0, 1.0]))
+    inside = guided(network, schedule, "x0", conditioned_on(condition, [3.0, 3.0]), (0.2, 0.6))
+    whole = guided(network, schedule, "x0", conditioned_on(condition, [3.0, 3.0]))
+    plain = guided(network, schedule, "x0", conditioned_on(condition, [1.0, 1.0]))
     for t, same in ((100, plain), (500, whole), (900, plain)):
         torch.testing.assert_close(inside(x, t), same(x, t), atol=1e-5, rtol=1e-4)
 
@@ -63,7 +63,7 @@ def test_guidance_leads_away_from_another_similarity():
     condition, x = torch.ones(2, 6), torch.randn(2, 2, 8, 8)
     similarity, negative = torch.tensor([0.5, -0.2]), torch.tensor([1.0, 0.0])
     similarities = {"similarity_B": similarity, "negative_similarity_B": negative}
-    conditioning = given(condition, [2.0, 2.0], condition, **similarities)
+    conditioning = conditioned_on(condition, [2.0, 2.0], condition, **similarities)
     got = guided(network, NoiseSchedule(10), "x0", conditioning)(x, 5)
     factor = 2 * similarity - negative
     torch.testing.assert_close(got, x * factor.view(2, 1, 1, 1))
@@ -76,6 +76,6 @@ def test_both_answers_have_the_same_hint(guidance):
 
     condition, hint = torch.full((2, 6), 3.0), torch.randn(2, 2, 8, 8)
     x = torch.randn(2, 2, 8, 8)
-    conditioning = given(condition, [guidance] * 2, torch.ones(2, 6), hint_BSHW=hint)
+    conditioning = conditioned_on(condition, [guidance] * 2, torch.ones(2, 6), hint_BSHW=hint)
     got = guided(network, NoiseSchedule(10), "x0", conditioning)(x, 5)
     torch.testing.assert_close(got, x * (1 + guidance * 2) + hint)

@@ -80,10 +80,10 @@ def test_other_people_in_the_same_images_are_another_cache(recipe, tmp_path):
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
     faces = faces_of(config)
     others = replace(faces, labels=faces.labels[::-1].copy(), fingerprint="others")
-    for labelled in (faces, others):
-        cache = TrainingCache(labelled, recognizer, None, "prototype", folder)
+    for labeled in (faces, others):
+        cache = TrainingCache(labeled, recognizer, None, "prototype", folder)
         _, unit = cache.rows(np.array([0]), np.array([0]))
-        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[labelled.labels[:1]])
+        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[labeled.labels[:1]])
 
 
 def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):

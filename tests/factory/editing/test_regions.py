@@ -25,9 +25,9 @@ def template(count: int) -> np.ndarray:
     return np.repeat(TEMPLATE_52[None], count, 0)
 
 
-def some(kind: str, fraction: float, count: int = 16, **more):
+def some(kind: str, fraction: float, count: int = 16, **options):
     draws = np.random.default_rng(0).random((count, NUM_DRAWS))
-    return regions(template(count), [kind] * count, [fraction] * count, draws, 112, **more)
+    return regions(template(count), [kind] * count, [fraction] * count, draws, 112, **options)
 
 
 def test_every_kind_of_the_config_is_a_field():

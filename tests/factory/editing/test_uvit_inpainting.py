@@ -81,11 +81,11 @@ def test_the_error_weighs_more_in_the_region(start, weight, wanted):
 def training(people, weights, tmp_path):
     file = tmp_path / "inpainting.yaml"
     file.write_text("{}\n")
-    more = ["inpainting_training.batch_size=4", "training.max_steps=4", "training.log_every=1"]
-    more += ["compute.precision=fp32", f"training.out={tmp_path / 'editor'}"]
+    settings = ["inpainting_training.batch_size=4", "training.max_steps=4", "training.log_every=1"]
+    settings += ["compute.precision=fp32", f"training.out={tmp_path / 'editor'}"]
 
     def make(*dotlist):
-        return load(file, [*tiny_dotlist(people, weights, tmp_path), *more, *dotlist])
+        return load(file, [*tiny_dotlist(people, weights, tmp_path), *settings, *dotlist])
 
     return make
 

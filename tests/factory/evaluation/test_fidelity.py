@@ -38,7 +38,7 @@ def test_fid_is_that_of_a_matrix_square_root():
     assert fid(a, b) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_cmmd_and_neighbourhoods_are_those_of_plain_loops():
+def test_cmmd_and_neighborhoods_are_those_of_plain_loops():
     a, b = (x[:60] for x in sets())
 
     def kernel(x, y):

@@ -239,7 +239,7 @@ def test_real_faces_that_were_planted_are_found(lfw, tmp_path):
     print(json.dumps(fractions))
     assert fractions["copy"] == 1.0
     assert fractions["strangers"] <= 0.01
-    assert all(found >= 0.95 for name, found in fractions.items() if name != "strangers")
+    assert all(fraction >= 0.95 for name, fraction in fractions.items() if name != "strangers")
 
 
 @pytest.mark.slow

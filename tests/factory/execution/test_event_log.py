@@ -16,7 +16,7 @@ def lines(path):
 
 def test_a_line_for_each_event(tmp_path):
     events = EventLog(str(tmp_path / "logs" / "events.jsonl"))
-    events.tell("lost", worker=3, shots_in_hand=[[7, 0, 1]])
+    events.write("lost", worker=3, shots_in_hand=[[7, 0, 1]])
     counts = Counts(8, 2, 7, 3, 0, {"blurred": 3})
     events.committed(Shard(5, "h", [], counts, Timings(0.0, 9.0, 7.0, 8.0, 0.5, 2), attempt=1))
     lost, committed = lines(tmp_path / "logs" / "events.jsonl")
@@ -30,7 +30,7 @@ def test_a_line_for_each_event(tmp_path):
 
 def test_nothing_is_said_where_nobody_asks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    EventLog(FleetConfig().events).tell("lost", worker=1)
+    EventLog(FleetConfig().events).write("lost", worker=1)
     assert not list(tmp_path.iterdir())
 
 

@@ -15,21 +15,21 @@ def batch(size: int) -> list[Shot]:
 
 def live(shots: list[Shot], poison: set[str]) -> tuple[RetryState, int]:
     """Make the batch until no actor dies: (what is known then, deaths)."""
-    care = RetryState()
+    retry = RetryState()
     for deaths in range(200):
-        deadly = [g for g in care.groups(shots) if {shot.key for shot in g} & poison]
+        deadly = [g for g in retry.groups(shots) if {shot.key for shot in g} & poison]
         if not deadly:
-            return care, deaths
-        care = care.after_death(ids(deadly[0]))
+            return retry, deaths
+        retry = retry.after_death(ids(deadly[0]))
     raise AssertionError("never ends")
 
 
 @given(st.integers(1, 20), st.data())
 def test_exactly_the_shots_that_kill_are_poisoned(size, data):
     poison = data.draw(st.sets(st.integers(0, size - 1)))
-    care, _ = live(batch(size), {f"k{i}" for i in poison})
-    assert {key for key, _ in care.quarantined_shots} == {f"k{i}" for i in poison}
-    drawn = [shot.slot for group in care.groups(batch(size)) for shot in group]
+    retry, _ = live(batch(size), {f"k{i}" for i in poison})
+    assert {key for key, _ in retry.quarantined_shots} == {f"k{i}" for i in poison}
+    drawn = [shot.slot for group in retry.groups(batch(size)) for shot in group]
     assert drawn == [i for i in range(size) if i not in poison]
 
 
@@ -48,9 +48,9 @@ def test_a_single_death_changes_nothing_and_one_by_chance_is_no_proof():
 
 
 def test_lost_nodes_and_deaths_without_a_shot_are_counted_apart():
-    care = RetryState().begun_again().begun_again()
-    assert not care.alone
-    care = care.after_death(())
-    assert (care.attempt, care.deaths, care.blind_deaths) == (3, 1, 1)
-    assert not care.bisected
-    assert not care.alone
+    retry = RetryState().begun_again().begun_again()
+    assert not retry.alone
+    retry = retry.after_death(())
+    assert (retry.attempt, retry.deaths, retry.blind_deaths) == (3, 1, 1)
+    assert not retry.bisected
+    assert not retry.alone

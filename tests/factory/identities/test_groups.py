@@ -67,7 +67,7 @@ def test_the_gate_fills_the_quotas(pool, block):
     assert (got.unit_ND @ got.unit_ND.T - 2 * np.eye(30)).max() < 0.9
 
 
-def labelled(tmp_path, people, **columns) -> str:
+def labeled(tmp_path, people, **columns) -> str:
     names = [f"person_{i}" for i in range(4)]
     lines = [",".join(["name", *columns])]
     lines += [",".join([name, *(c[i] for c in columns.values())]) for i, name in enumerate(names)]
@@ -76,7 +76,7 @@ def labelled(tmp_path, people, **columns) -> str:
 
 
 def test_labels_of_the_source_are_read(release_config, people, tmp_path):
-    file = labelled(tmp_path, people, skin=["a", "b", "", "b"])
+    file = labeled(tmp_path, people, skin=["a", "b", "", "b"])
     source = open_source(release_config().source)
     labeling = IdentitiesConfig(attributes=file, attribute="skin")
     assert read_labels(labeling, source) == {"person_0": "a", "person_1": "b", "person_3": "b"}
@@ -84,13 +84,13 @@ def test_labels_of_the_source_are_read(release_config, people, tmp_path):
         read_labels(IdentitiesConfig(attributes=file), source)
     with pytest.raises(PlanError, match=r"identities\.attributes: no such file"):
         read_labels(IdentitiesConfig(attributes="nowhere.csv"), source)
-    one = labelled(tmp_path, people, skin=["a", "a", "a", "a"])
+    one = labeled(tmp_path, people, skin=["a", "a", "a", "a"])
     with pytest.raises(PlanError, match="fewer than two groups"):
         read_labels(IdentitiesConfig(attributes=one, attribute="skin"), source)
 
 
 def test_an_onnx_classifier_tells_groups(release_config, tmp_path):
-    """A network that answers with the mean of each colour: people's groups are their colours."""
+    """A network that answers with the mean of each color: people's groups are their colors."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
@@ -98,20 +98,20 @@ def test_an_onnx_classifier_tells_groups(release_config, tmp_path):
     shapes = [("x", [1, 3, 16, 16]), ("y", [1, 3, 1, 1])]
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes)
     model = helper.make_model(
-        helper.make_graph([node], "colour", [x], [y]),
+        helper.make_graph([node], "color", [x], [y]),
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    onnx.save(model, tmp_path / "colour.onnx")
+    onnx.save(model, tmp_path / "color.onnx")
     source = open_source(release_config().source)
-    labels = read_labels(IdentitiesConfig(attributes=str(tmp_path / "colour.onnx")), source)
+    labels = read_labels(IdentitiesConfig(attributes=str(tmp_path / "color.onnx")), source)
     for label, name in enumerate(source.names):
         brightest = source[int(np.flatnonzero(source.labels == label)[0])].image_HWC.mean((0, 1))
         assert labels[name] == str(brightest.argmax())
 
 
 def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
-    file = labelled(tmp_path, people, skin=["a", "a", "b", "b"])
+    file = labeled(tmp_path, people, skin=["a", "a", "b", "b"])
     config = release_config(
         f"identities.attributes={file}",
         "identities.attribute=skin",
@@ -133,7 +133,7 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         (
             ["identities.quotas={a: .5}", "identities.attributes=x.csv"],
             ConfigError,
-            r"identities\.quotas: got shares that add up to 0\.5",
+            r"identities\.quotas: got fractions that add up to 0\.5",
         ),
     ],
 )

@@ -11,8 +11,8 @@ from tests.vectors import unit_rows
 
 
 def test_pca_draws_depend_on_identity_and_attempt_alone():
-    centres = unit_rows(0, 20, 8)
-    proposal = PcaProposal(centres, 5, seed=1)
+    centers = unit_rows(0, 20, 8)
+    proposal = PcaProposal(centers, 5, seed=1)
     many, attempts = np.arange(300), np.arange(300) % 3
     whole = proposal.draw(many, attempts)
     parts = [proposal.draw(many[i : i + 1], attempts[i : i + 1]) for i in range(0, 300, 37)]
@@ -20,7 +20,7 @@ def test_pca_draws_depend_on_identity_and_attempt_alone():
     assert len(np.unique(whole, axis=0)) == 300
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
     with pytest.raises(PlanError, match="at least 3"):
-        PcaProposal(centres[:2], 5, 0)
+        PcaProposal(centers[:2], 5, 0)
 
 
 def test_draws_have_the_mean_and_the_covariance_of_the_centers():

@@ -8,13 +8,13 @@ from factory.config import EstimateConfig
 from factory.planning.cluster_simulation import Work, simulate
 
 
-def cluster(**asked) -> EstimateConfig:
+def cluster(**settings) -> EstimateConfig:
     plain = {"num_nodes": 1, "open_s": 0.0, "driver_s": 0.0, "upload_bytes_per_s": 1e12}
-    return EstimateConfig(**plain | asked)
+    return EstimateConfig(**plain | settings)
 
 
-def seconds(asked: EstimateConfig, each: int, work: Work) -> float:
-    return simulate(asked, each, work).hours * 3600
+def seconds(config: EstimateConfig, each: int, work: Work) -> float:
+    return simulate(config, each, work).hours * 3600
 
 
 def test_alike_units_on_alike_actors():
@@ -24,10 +24,10 @@ def test_alike_units_on_alike_actors():
 
 
 def test_nothing_is_idle_but_the_end():
-    seen = simulate(cluster(num_nodes=3), 1, Work(10, 7.0, 0.0))
-    assert seen.idle_fraction == pytest.approx(1 - 10 / 12)
-    assert (seen.preemptions, seen.lost_fraction) == (0, 0.0)
-    assert seen.node_hours == pytest.approx(3 * seen.hours)
+    forecast = simulate(cluster(num_nodes=3), 1, Work(10, 7.0, 0.0))
+    assert forecast.idle_fraction == pytest.approx(1 - 10 / 12)
+    assert (forecast.preemptions, forecast.lost_fraction) == (0, 0.0)
+    assert forecast.node_hours == pytest.approx(3 * forecast.hours)
 
 
 def test_uploads_hide_behind_drawing_until_the_uplink_is_slower():
@@ -40,9 +40,9 @@ def test_uploads_hide_behind_drawing_until_the_uplink_is_slower():
 
 
 def test_one_driver_serves_them_all():
-    seen = simulate(cluster(num_nodes=50, driver_s=1.0), 1, Work(500, 10.0, 0.0))
-    assert seen.driver_fraction > 0.95
-    assert seen.hours * 3600 == pytest.approx(510, rel=0.01)
+    forecast = simulate(cluster(num_nodes=50, driver_s=1.0), 1, Work(500, 10.0, 0.0))
+    assert forecast.driver_fraction > 0.95
+    assert forecast.hours * 3600 == pytest.approx(510, rel=0.01)
     free = simulate(cluster(num_nodes=5, driver_s=0.001), 1, Work(500, 10.0, 0.0))
     assert free.driver_fraction < 0.01
 
@@ -62,13 +62,13 @@ def test_preempted_nodes_cost_what_they_had_and_everything_is_made():
 
 
 def test_the_same_seed_gives_the_same_run():
-    asked = cluster(num_nodes=3, preemptions_per_day=50.0)
-    first, second, other = (simulate(asked, 1, Work(50, 500.0, 1.0), seed) for seed in (1, 1, 2))
+    config = cluster(num_nodes=3, preemptions_per_day=50.0)
+    first, second, other = (simulate(config, 1, Work(50, 500.0, 1.0), seed) for seed in (1, 1, 2))
     assert first == second
     assert first != other
 
 
 def test_it_grows_linearly():
-    asked = cluster(num_nodes=100)
-    small, large = (simulate(asked, 8, Work(units, 30.0, 1e6)) for units in (8_000, 16_000))
+    config = cluster(num_nodes=100)
+    small, large = (simulate(config, 8, Work(units, 30.0, 1e6)) for units in (8_000, 16_000))
     assert large.hours == pytest.approx(2 * small.hours, rel=0.01)

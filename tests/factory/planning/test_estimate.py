@@ -1,4 +1,4 @@
-"""What a release would take, from prices in the config or from the last release."""
+"""What a release would take, from rates and prices in the config or from the last release."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_hours_and_cost_from_configured_prices(release_config, tmp_path):
         "estimate.actor_hour=2",
         "estimate.gb_month=0.02",
     )
-    found = reckon(config)
-    assert (found.units, found.shots, found.at_most) == (4, 14, False)
-    assert found.shots_with_topups == pytest.approx(14 / 0.8)
-    assert found.actor_hours == pytest.approx(14 / 0.8 / 0.5 / 3600)
-    assert found.cost == pytest.approx(2 * found.actor_hours)
-    assert found.cost_per_month == pytest.approx(14 * 5000 / 1e9 * 0.02)
+    result = reckon(config)
+    assert (result.units, result.shots, result.at_most) == (4, 14, False)
+    assert result.shots_with_topups == pytest.approx(14 / 0.8)
+    assert result.actor_hours == pytest.approx(14 / 0.8 / 0.5 / 3600)
+    assert result.cost == pytest.approx(2 * result.actor_hours)
+    assert result.cost_per_month == pytest.approx(14 * 5000 / 1e9 * 0.02)
     assert not (tmp_path / "store").exists()
 
 
@@ -44,20 +44,20 @@ def test_unknown_rates_are_said_to_be_unknown(release_config):
 def test_rates_of_the_last_release_serve_the_next(release_config):
     build(release_config(), run_units, log=lambda line: None)
     config = release_config("release.version=0.2.0", "estimate.actor_hour=1")
-    found = reckon(config)
-    assert found.rates.origin == "as measured in release 0.1.0"
-    assert found.rates.kept_fraction == 1.0
-    assert found.cost > 0
+    result = reckon(config)
+    assert result.rates.origin == "as measured in release 0.1.0"
+    assert result.rates.kept_fraction == 1.0
+    assert result.cost > 0
     done = reckon(release_config())
     assert (done.units, done.shots) == (3, 12)
 
 
 def test_a_cluster_that_is_only_thought_of(release_config):
-    known = ["estimate.faces_per_s=1", "estimate.kept_fraction=1", "estimate.face_bytes=1000"]
+    rates = ["estimate.faces_per_s=1", "estimate.kept_fraction=1", "estimate.face_bytes=1000"]
     config = release_config(
-        *known, "estimate.num_nodes=2", "estimate.open_s=0", "estimate.node_hour=3"
+        *rates, "estimate.num_nodes=2", "estimate.open_s=0", "estimate.node_hour=3"
     )
-    seen = on_a_cluster(reckon(config), config)
-    assert seen.hours * 3600 == pytest.approx(8, abs=0.1)  # 3 units of 4 shots on 2 nodes
-    assert any("2 nodes x 1 GPUs" in line for line in describe_forecast(seen, config))
-    assert on_a_cluster(reckon(release_config(*known)), release_config(*known)) is None
+    forecast = on_a_cluster(reckon(config), config)
+    assert forecast.hours * 3600 == pytest.approx(8, abs=0.1)  # 3 units of 4 shots on 2 nodes
+    assert any("2 nodes x 1 GPUs" in line for line in describe_forecast(forecast, config))
+    assert on_a_cluster(reckon(release_config(*rates)), release_config(*rates)) is None

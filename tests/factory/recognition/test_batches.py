@@ -130,12 +130,12 @@ def test_gaps_in_the_labels_are_among_the_lines(config, tmp_path, workers):
     assert training_set.labels.tolist() == [0, 1, 1, 2]
 
 
-def training_set_of(*counts: int, more: tuple[WeightedSource, ...] = ()) -> TrainingSet:
+def training_set_of(*counts: int, further: tuple[WeightedSource, ...] = ()) -> TrainingSet:
     labels = np.repeat(np.arange(len(counts)), counts)
     keys = [f"k{i}" for i in range(len(labels))]
     images = np.zeros((len(labels), 2, 2, 3), np.uint8)
     faces = FaceSet(images, labels, keys, [str(i) for i in range(len(counts))], [])
-    return TrainingSet([WeightedSource(faces, "real", 1.0, True), *more], 1)
+    return TrainingSet([WeightedSource(faces, "real", 1.0, True), *further], 1)
 
 
 def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
@@ -144,7 +144,7 @@ def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
     balanced = training_set.weights(BatchesConfig(balance="class"))
     assert np.bincount(training_set.labels, balanced).tolist() == pytest.approx([5.0, 5.0])
     made = WeightedSource(training_set_of(2).parts[0].faces, "made", 5.0, False)
-    heavy = training_set_of(1, 9, more=(made,))
+    heavy = training_set_of(1, 9, further=(made,))
     weights = np.bincount(heavy.labels, heavy.weights(BatchesConfig(balance="class")))
     assert weights.tolist() == pytest.approx([4.0, 4.0, 20.0])
     (tmp_path / "keys.txt").write_text("k0\nk3\n")
@@ -176,10 +176,10 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
     assert any(np.array_equal(image.numpy(), following) for image in batch.images_BHWC)
     patient = CorruptCount(training_set, 0.1)
     strict = CorruptCount(training_set, 0.01)
-    lines = [line for b in first * 2 for line in patient.see(b)]
+    lines = [line for b in first * 2 for line in patient.add(b)]
     assert lines == ["left out: person_1/1: not a readable image (UnidentifiedImageError)"]
     with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is pers"):
-        strict.see(batch)
+        strict.add(batch)
 
 
 def test_all_images_of_everybody_come_once_an_epoch(config):

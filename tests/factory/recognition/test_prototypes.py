@@ -57,14 +57,14 @@ def plain_loss(weight_KD, features, labels, virtual, noise, sigma_D) -> torch.Te
 def test_loss_and_gradients_are_those_of_the_plain_softmax():
     prototypes = make()
     features, *rest = batch()
-    mine, other = (features.clone().requires_grad_() for _ in range(2))
-    loss = prototypes.loss(mine, *rest, margin=MARGIN)
+    ours, other = (features.clone().requires_grad_() for _ in range(2))
+    loss = prototypes.loss(ours, *rest, margin=MARGIN)
     loss.backward()
     weight_KD = prototypes.weight_RD.detach().clone().requires_grad_()
     plain = plain_loss(weight_KD, other, *rest, prototypes.sigma_D)
     plain.backward()
     torch.testing.assert_close(loss, plain)
-    torch.testing.assert_close(mine.grad, other.grad)
+    torch.testing.assert_close(ours.grad, other.grad)
     torch.testing.assert_close(prototypes._sampled[0].gradient(), weight_KD.grad)
 
 
@@ -208,15 +208,15 @@ def five_steps(kind: str, folder: str) -> dict[str, list[float]]:
     prototypes = Prototypes(config(margin=kind), REAL, seed=3)
     features, labels, virtual, noise = batch()
     local = len(features) // distributed.world_size()
-    mine = slice(distributed.rank() * local, (distributed.rank() + 1) * local)
+    rows = slice(distributed.rank() * local, (distributed.rank() + 1) * local)
     losses = []
     for step in range(5):
-        x = features[mine].clone().requires_grad_()
-        loss = prototypes.loss(x, labels[mine], virtual, noise, margin=MARGIN, step=step)
+        x = features[rows].clone().requires_grad_()
+        loss = prototypes.loss(x, labels[rows], virtual, noise, margin=MARGIN, step=step)
         loss.backward()
         prototypes.step(0.1)
         losses.append(loss.item())
-    own, other = prototypes.confidence(features[mine], labels[mine])
+    own, other = prototypes.confidence(features[rows], labels[rows])
     prototypes.save(Path(folder))
     grad = x.grad / distributed.world_size()  # an engine averages over ranks
     return {"losses": losses, "grad": grad.tolist(), "cosines": [*own.tolist(), *other.tolist()]}

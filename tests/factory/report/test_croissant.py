@@ -27,11 +27,11 @@ def test_mlcroissant_validates_it_and_loads_every_face(release, tmp_path, monkey
     assert not dataset.metadata.ctx.issues.warnings
     plan = manifest.sealed_plan(release)
     expected = {row["key"]: row["identity"] for row, _ in iterate_kept(release, plan)}
-    found = {}
+    identities = {}
     for record in dataset.records("faces"):
         assert record["faces/image"].size == (32, 32)
-        found[record["faces/key"].decode()] = record["faces/identity"]
-    assert found == expected
+        identities[record["faces/key"].decode()] = record["faces/identity"]
+    assert identities == expected
     written = json.loads(release.get(layout.CROISSANT))
     assert written["rai:personalSensitiveInformation"]
     assert written["conformsTo"] == "http://mlcommons.org/croissant/1.1"

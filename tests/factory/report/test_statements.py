@@ -48,10 +48,20 @@ def test_groups_are_named_with_their_fractions():
 
 
 def test_collection_names_whom_the_recognizer_learned_from_where_its_checkpoint_says():
-    known = collection(REQUEST.source, RecognizerTraining(1000, 77))
-    assert "learned from 1000 images of 77 people" in known
-    assert "beside 12 images of 4 people" in known
-    assert "learned from images of people" in collection(REQUEST.source, MISSING)
+    text = collection(REQUEST, RecognizerTraining(1000, 77))
+    assert "learned from 1000 images of 77 people" in text
+    assert "beside 12 images of 4 people" in text
+    assert "learned from images of people" in collection(REQUEST, MISSING)
+
+
+def test_collection_says_by_which_method_faces_were_drawn():
+    drawn = statements(Plan(REQUEST, {}, []), full_metrics()).collection
+    assert "drawn by a diffusion model from an embedding" in drawn
+    request = request_with(release={"method": "lora", "allow_real": True}, plan={"fill_to": 4})
+    personal = statements(Plan(request, {}, []), full_metrics()).collection
+    assert "drawn by a text-to-image model with a LoRA of its person" in personal
+    assert "those of its source, 12 images of 4 people" in personal
+    assert "embedding" not in personal
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,9 @@ def test_every_jpeg_says_that_a_network_made_it():
 def test_a_png_keeps_every_bit_and_says_that_it_was_edited():
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     encoded = writer.Encoding("png", 95, writer.EDITED).encode(image)
-    found = Image.open(io.BytesIO(encoded))
-    assert (np.asarray(found) == image).all()
-    packet = found.info["XML:com.adobe.xmp"]
+    decoded = Image.open(io.BytesIO(encoded))
+    assert (np.asarray(decoded) == image).all()
+    packet = decoded.info["XML:com.adobe.xmp"]
     assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in packet
     assert writer.suffix_of(encoded) == ".png"
 

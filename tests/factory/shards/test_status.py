@@ -92,9 +92,9 @@ def test_garbage_is_what_no_release_needs(store, s3_endpoint):
     wanted |= {layout.tar_name(1): "unit without commit record"}
     now = time.time()
     assert garbage.find(store, 3600, now) == []
-    found = garbage.find(store, 3600, now + 4000)
-    assert {item.entry.name: item.reason for item in found} == wanted
-    assert garbage.remove(store, found) == found
+    rubbish = garbage.find(store, 3600, now + 4000)
+    assert {item.entry.name: item.reason for item in rubbish} == wanted
+    assert garbage.remove(store, rubbish) == rubbish
     assert garbage.find(store, 3600, now + 4000) == []
     assert store.exists(layout.tar_name(0))
     assert store.exists(layout.PLAN)
@@ -115,14 +115,14 @@ def test_a_unit_committed_meanwhile_is_kept(tmp_path):
     store = LocalStore(tmp_path)
     store.put(layout.PLAN, PLAN.to_json())
     store.put(layout.tar_name(1), b"tar")
-    found = garbage.find(store, 0, time.time() + 1)
+    rubbish = garbage.find(store, 0, time.time() + 1)
     commit(store, 1, 0.0, 1.0, Counts(10, 0, 10, 0, 0))
-    assert garbage.remove(store, found) == []
+    assert garbage.remove(store, rubbish) == []
     assert store.exists(layout.tar_name(1))
 
 
 def test_a_roster_without_a_plan_may_go(tmp_path):
     store = LocalStore(tmp_path)
     store.put(layout.ROSTER, b"r")
-    (found,) = garbage.find(store, 0, time.time() + 1)
-    assert found.reason == "roster without a plan"
+    (rubbish,) = garbage.find(store, 0, time.time() + 1)
+    assert rubbish.reason == "roster without a plan"

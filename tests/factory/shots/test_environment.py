@@ -14,9 +14,9 @@ from factory.shots.environment import ROOMS_THAT_DECIDE_BYTES, sources_sha256
 @pytest.fixture
 def package(tmp_path) -> Path:
     """A copy of the package's code."""
-    here = Path(factory.__file__).parent
+    original = Path(factory.__file__).parent
     copy = tmp_path / "factory"
-    shutil.copytree(here, copy, ignore=shutil.ignore_patterns("starter", "__pycache__"))
+    shutil.copytree(original, copy, ignore=shutil.ignore_patterns("starter", "__pycache__"))
     assert sources_sha256(copy) == sources_sha256()
     return copy
 

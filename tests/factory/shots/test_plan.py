@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from factory.errors import PlanError
-from factory.identities.roster import Roster, build_roster, class_centres
+from factory.identities.roster import Roster, build_roster, class_centers
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
 from factory.shots.plan import (
@@ -103,15 +103,15 @@ def test_the_request_leaves_out_what_changes_no_byte(release_config):
     assert first_difference(other.to_dict(), base.to_dict()) == "release.seed: 0 there, 1 asked for"
 
 
-def test_class_centres_are_unit_means(release_config):
+def test_class_centers_are_unit_means(release_config):
     config = release_config()
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     source = open_source(config.source)
-    centres, keys = class_centres(recognizer, source, 0.0)
+    centers, keys = class_centers(recognizer, source, 0.0)
     assert [len(own) for own in keys] == [IMAGES] * PEOPLE
     assert keys[0][0] == source[0].key
     own = recognizer.embed(np.stack([source[i].image_HWC for i in range(IMAGES)])).mean(0)
-    np.testing.assert_allclose(centres[0], own / np.linalg.norm(own), atol=1e-5)
+    np.testing.assert_allclose(centers[0], own / np.linalg.norm(own), atol=1e-5)
 
 
 def test_real_people_are_filled_up_and_marked(release_config):
@@ -135,12 +135,12 @@ def test_shots_say_how_their_condition_is_bent():
     ]
     people = [
         dataclasses.replace(
-            who,
+            person,
             nearest_other_cosine=near["other"],
             nearest_real_cosine=near["real"],
-            nearest_other=(who.index + 1) % 3,
+            nearest_other=(person.index + 1) % 3,
         )
-        for who, near in zip(virtual_people(40, 40, 40), whose, strict=True)
+        for person, near in zip(virtual_people(40, 40, 40), whose, strict=True)
     ]
     roster = Roster(people, np.eye(3, dtype=np.float32))
     bent = request_with(
@@ -150,7 +150,7 @@ def test_shots_say_how_their_condition_is_bent():
             "similarity": (-0.1, 0.0, 0.1),
         }
     )
-    shots = plan_shots(bent, [(who, i) for who in range(3) for i in range(40)], roster, 0)
+    shots = plan_shots(bent, [(person, i) for person in range(3) for i in range(40)], roster, 0)
     assert {s.negative_identity for s in shots[:40]} == {1}
     assert {s.negative_identity for s in shots[40:80]} == {2}
     lowest = (
@@ -158,14 +158,14 @@ def test_shots_say_how_their_condition_is_bent():
         np.sqrt(0.98),
         0.6,
     )  # half the angle to the nearest, real or not, and never a wider turn than .6
-    for who, least in enumerate(lowest):
-        turns = [s.perturbation_cos for s in shots if s.identity == who]
+    for person, least in enumerate(lowest):
+        turns = [s.perturbation_cos for s in shots if s.identity == person]
         assert least <= min(turns) < least + 0.1 * (1 - least)
         assert max(turns) > 1 - 0.1 * (1 - least)
     assert {s.similarity for s in shots} == {-0.1, 0.0, 0.1}
     assert plan_shots(bent, [(2, 5)], roster, 0)[0].perturbation_cos == shots[85].perturbation_cos
-    itself = request_with(sampler={"negative_condition": "same_identity"})
-    assert [s.negative_identity for s in plan_shots(itself, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
+    same = request_with(sampler={"negative_condition": "same_identity"})
+    assert [s.negative_identity for s in plan_shots(same, [(0, 0), (2, 0)], roster, 0)] == [0, 2]
     plain = plan_shots(REQUEST, [(0, 0)], roster, 0)[0]
     assert (plain.negative_identity, plain.perturbation_cos, plain.similarity) == (-1, 1.0, None)
 

@@ -23,12 +23,12 @@ def prompts(request, count=400):
 
 def test_all_combinations_come_about_equally_often():
     request = prompts_for(PersonalizationConfig(**LISTS), ["anna"])
-    found = Counter(prompts(request))
-    assert len(found) == 4
-    assert min(found.values()) > 70
-    assert found["side portrait photo of sks person, beach"]
+    counts = Counter(prompts(request))
+    assert len(counts) == 4
+    assert min(counts.values()) > 70
+    assert counts["side portrait photo of sks person, beach"]
     assert prompts(request) == prompts(request)
-    assert prompt_of(request, ANNA, (1, 0, 0), 0) in found
+    assert prompt_of(request, ANNA, (1, 0, 0), 0) in counts
     other = [prompt_of(request, ANNA, (0, 0, image), 1) for image in range(400)]
     assert other != prompts(request)  # another attempt asks anew
 

@@ -40,7 +40,7 @@ def shard_of(first: int, count: int) -> bytes:
 
 
 def write_release(store) -> None:
-    """A sealed release of 19 samples in four shards; sample i has label i and grey level 10 i."""
+    """A sealed release of 19 samples in four shards; sample i has label i and gray level 10 i."""
     lines, entries, first = [], [], 0
     for number, count in enumerate(SIZES):
         name, data = f"data/train-{number:06d}.tar", shard_of(first, count)
@@ -86,9 +86,9 @@ def test_agrees_with_plain_webdataset(local):
     urls = [str(local.path(f"data/train-{i:06d}.tar")) for i in range(4)]
     plain = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8")
     ours = ReleaseStream(local, shuffle=False)
-    for theirs, mine in zip(plain, ours, strict=True):
-        assert (theirs["__key__"], theirs["cls"]) == (mine.key, mine.label)
-        assert np.array_equal(theirs["jpg"], mine.image_HWC)
+    for theirs, sample in zip(plain, ours, strict=True):
+        assert (theirs["__key__"], theirs["cls"]) == (sample.key, sample.label)
+        assert np.array_equal(theirs["jpg"], sample.image_HWC)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 6])

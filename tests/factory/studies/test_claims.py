@@ -154,8 +154,8 @@ def test_committed_claims_can_be_read_with_all_they_name(file, monkeypatch):
     claim = load_claim(file)
     assert claim.published
     for arm in claim.arms.values():
-        asked = load(arm.config, [change.replace("{release}", "made") for change in arm.set])
-        heldout = asked.source.other
+        config = load(arm.config, [change.replace("{release}", "made") for change in arm.set])
+        heldout = config.source.other
         if claim.measures == "training" and Path(heldout.path or "").is_file():
             assert len(open_source(heldout))
         if arm.release:

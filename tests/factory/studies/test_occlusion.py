@@ -46,14 +46,14 @@ def config(weights, tmp_path):
     file = tmp_path / "compare.yaml"
     file.write_text("{}\n")
     inpainter = save_inpainter(tmp_path / "inpainter", weights)
-    more = ["release.method=edit", "editing.method=uvit", f"editing.checkpoint={inpainter}"]
-    more += ["comparison.edits_per_image=[1,2]"]
-    more += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
-    more += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]
-    more += [f"utility.out={tmp_path / 'learned'}", "utility.seeds=[0]"]
-    more += ["recognizer.backbone=iresnet_mini", f"recognizer.embedding_dim={DIM}"]
-    more += ["recognizer.epochs=2", "recognizer.batch_size=4", "recognizer.num_virtual=0"]
-    return load(file, [*tiny_dotlist(tmp_path / "crowd", weights, tmp_path / "store"), *more])
+    dotlist = ["release.method=edit", "editing.method=uvit", f"editing.checkpoint={inpainter}"]
+    dotlist += ["comparison.edits_per_image=[1,2]"]
+    dotlist += ["editing.kinds=[mask,hat]", "identities.num_virtual=0", "identities.max_cosine=0.9"]
+    dotlist += ["release.allow_real=true", "judge.checkpoint=null", "source.holdout_identities=2"]
+    dotlist += [f"utility.out={tmp_path / 'learned'}", "utility.seeds=[0]"]
+    dotlist += ["recognizer.backbone=iresnet_mini", f"recognizer.embedding_dim={DIM}"]
+    dotlist += ["recognizer.epochs=2", "recognizer.batch_size=4", "recognizer.num_virtual=0"]
+    return load(file, [*tiny_dotlist(tmp_path / "crowd", weights, tmp_path / "store"), *dotlist])
 
 
 def test_the_last_images_of_everybody_are_kept_aside(config):
@@ -64,12 +64,12 @@ def test_the_last_images_of_everybody_are_kept_aside(config):
     assert len(source) == 2 * (IMAGES - 2)
     assert (source[0].image_HWC == draw_face(0, 0)).all()
     assert probes.labels.tolist() == [0, 0, 1, 1]
-    assert (probes.known["clean"][0] == draw_face(0, 4)).all()
-    assert list(probes.known) == ["clean", "learned 20%", "learned 40%", "new 20%", "new 40%"]
+    assert (probes.familiar["clean"][0] == draw_face(0, 4)).all()
+    assert list(probes.familiar) == ["clean", "learned 20%", "learned 40%", "new 20%", "new 40%"]
     for look in ("learned 20%", "new 40%"):
-        assert (probes.known[look] != probes.known["clean"]).any((1, 2, 3)).all()
+        assert (probes.familiar[look] != probes.familiar["clean"]).any((1, 2, 3)).all()
     again = split(config, faces, strangers)[1]
-    assert all((again.known[look] == images).all() for look, images in probes.known.items())
+    assert all((again.familiar[look] == images).all() for look, images in probes.familiar.items())
 
 
 def test_another_split_is_another_file(config):
@@ -123,7 +123,7 @@ def test_all_rows_are_learned_measured_and_found_again(config, tmp_path):
 
 
 def test_figures_of_a_recognizer_that_knows_everybody(config):
-    """A fake whose embedding is the person: the colour of the middle."""
+    """A fake whose embedding is the person: the color of the middle."""
 
     faces, strangers = training_faces(config.source)
     _, probes = split(config, faces, strangers)

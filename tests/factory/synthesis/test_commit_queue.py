@@ -39,12 +39,12 @@ class SlowStore(LocalStore):
 
 
 def send(queue: CommitQueue, unit: int, beats: list[int] | None = None) -> None:
-    """Make a unit of four faces and send it down the line."""
+    """Make a unit of four faces and send it through the queue."""
     beat = lambda: beats.append(unit) if beats is not None else None  # noqa: E731
     shots = shots_of(REQUEST_OF_FOUR, [(0, i) for i in range(4)])
-    kept = [queue.encode(shot, IMAGE, SCORES, beat) for shot in shots]
+    futures = [queue.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
-    queue.commit(UnitResult(unit, "plan", counts, Timings(0.0, 0.0, 1.0, 1.0)), kept)
+    queue.commit(UnitResult(unit, "plan", counts, Timings(0.0, 0.0, 1.0, 1.0)), futures)
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):

@@ -30,7 +30,7 @@ from factory.shots.plan import first_round_shots
 from factory.sources import open_source
 from factory.store import open_store
 from factory.synthesis import editors
-from factory.synthesis.editors import GREY, LARGEST_MISS, Originals, edit_measures
+from factory.synthesis.editors import GRAY, LARGEST_MISS, Originals, edit_measures
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
@@ -66,7 +66,7 @@ def editing(people, weights, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def twin(weights, tmp_path_factory):
+def inpainter(weights, tmp_path_factory):
     return save_inpainter(tmp_path_factory.mktemp("editor"), weights)
 
 
@@ -93,28 +93,28 @@ def pixels(store, row):
 
 @pytest.mark.parametrize("editor", ["drawn", "uvit", "controlnet"])
 def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
-    editing, twin, controlnet, editor
+    editing, inpainter, controlnet, editor
 ):
-    more = [f"editing.method={editor}"]
+    settings = [f"editing.method={editor}"]
     if editor == "uvit":
-        more.append(f"editing.checkpoint={twin}")
+        settings.append(f"editing.checkpoint={inpainter}")
     if editor == "controlnet":
-        more += [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
-        more.append("compute.precision=fp32")
-    config = editing(*more)
+        settings += [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+        settings.append("compute.precision=fp32")
+    config = editing(*settings)
     store, rows = released(config)
     assert len(rows) == PEOPLE * IMAGES
     source = open_source(config.source)
-    place = {key: i for i, key in enumerate(source.keys)}
-    workshop = load_release(config, store)
+    index_of = {key: i for i, key in enumerate(source.keys)}
+    release = load_release(config, store)
     shots = {shot.key: shot for shot in shots_of_rows(rows)}
     changed = 0
     for row in rows:
-        original = source[place[row["original"]]].image_HWC
-        kept = pixels(store, row)
-        alpha = workshop.generator.edits([shots[row["key"]]], 4).regions.alpha_NHW[row["slot"]]
-        assert (kept[alpha == 0] == original[alpha == 0]).all()
-        changed += int((kept != original).any())
+        original = source[index_of[row["original"]]].image_HWC
+        stored = pixels(store, row)
+        alpha = release.generator.edits([shots[row["key"]]], 4).regions.alpha_NHW[row["slot"]]
+        assert (stored[alpha == 0] == original[alpha == 0]).all()
+        changed += int((stored != original).any())
         assert abs(row["occluded"] - row["occlusion"]) <= 0.03
     assert changed == len(rows)
 
@@ -145,11 +145,11 @@ def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
     config = editing("audit.show_real=true", "editing.kinds=[mask,hat]")
     store, rows = released(config)
     figures = json.loads(store.get(layout.metrics_name("edits")))
-    assert sum(seen["count"] for seen in figures.values()) == len(rows)
-    for name, seen in figures.items():
-        kind, share = name.split()
-        mine = [r for r in rows if r["edit"] == kind and r["occlusion"] == float(share)]
-        assert seen["occluded"] == pytest.approx(np.mean([r["occluded"] for r in mine]))
+    assert sum(metrics["count"] for metrics in figures.values()) == len(rows)
+    for name, metrics in figures.items():
+        kind, fraction = name.split()
+        of_kind = [r for r in rows if r["edit"] == kind and r["occlusion"] == float(fraction)]
+        assert metrics["occluded"] == pytest.approx(np.mean([r["occluded"] for r in of_kind]))
     page = store.get(layout.REPORT).decode()
     assert "What was edited" in page
     assert page.count('alt="mask"') == 1
@@ -167,11 +167,11 @@ def test_a_copy_from_a_bucket_calls_people_as_their_source_does(editing, s3_conf
     config = replace(config, store=replace(s3_config(), min_free_bytes=0))
     store, _ = released(config)
     copy = local_copy(store, open_plan(store)[0], str(tmp_path / "copies"))
-    here = replace(config.source, kind="webdataset", path=str(copy))
-    assert list(open_source(here).names) == list(open_source(config.source).names)
+    copied = replace(config.source, kind="webdataset", path=str(copy))
+    assert list(open_source(copied).names) == list(open_source(config.source).names)
     (copy / layout.ROSTER).write_bytes(b"altered")
     local_copy(store, open_plan(store)[0], str(tmp_path / "copies"))
-    assert len(open_source(here)) == PEOPLE * IMAGES  # it was fetched again
+    assert len(open_source(copied)) == PEOPLE * IMAGES  # it was fetched again
 
 
 def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
@@ -187,8 +187,8 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
 
 def test_long_prompts_are_remarked_upon(editing, controlnet):
     long = "photo of a person " * 20 + "{edit}"
-    more = [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
-    config = editing("editing.method=controlnet", f"editing.template={long}", *more)
+    settings = [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
+    config = editing("editing.method=controlnet", f"editing.template={long}", *settings)
     store, _ = released(config)
     assert any("were longer than the text" in line for line in read_commit(store, 0).remarks)
 
@@ -216,7 +216,7 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     origin = json.loads((folder / layout.MANIFEST).read_text())
     assert body["holds_real_identities"] is False
     assert body["augments"]["plan_hash"] == origin["plan_hash"]
-    assert {who.kind for who in open_plan(store)[1].identities} == {"edited"}
+    assert {person.kind for person in open_plan(store)[1].identities} == {"edited"}
     card = store.get(layout.CARD).decode()
     assert "(release tiny 0.1.0)" in card
     assert "holds nobody real" in card
@@ -238,15 +238,15 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
 def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
     config = editing()
     store, _ = released(config)
-    workshop = load_release(config, store)
+    release = load_release(config, store)
     shots = shots_of_rows(metadata_rows(store, 0))[:1]
-    editor = workshop.generator
+    editor = release.generator
     image, _ = editor._originals.face_of(shots[0].original)
     editor._originals.face_of = lambda key: (image, np.full((5, 2), np.nan))
     drawn = editor.generate(shots, 4)
     slot = shots[0].slot
     assert (drawn.images_BHWC[slot] == image).all()
-    measures = edit_measures(workshop.recognizer)
+    measures = edit_measures(release.recognizer)
     hidden = measures["occluded"](drawn, np.array([slot]), np.zeros((1, DIM)))
     assert np.isnan(hidden).all()
     scores = Scores(1.0, -1, -1.0, -1.0, 1.0, 100.0, original_cosine=1.0, occluded=None)
@@ -256,7 +256,7 @@ def test_a_face_without_landmarks_stays_as_it_was_and_is_rejected(editing):
 
 
 def test_scores_compare_with_the_original_and_with_what_stays_of_it():
-    """In closed form: an embedder that gives the direction of the mean colour."""
+    """In closed form: an embedder that gives the direction of the mean color."""
 
     class MeanColor:
         sha256, dim = "mean", 3
@@ -278,19 +278,19 @@ def test_scores_compare_with_the_original_and_with_what_stays_of_it():
     assert all(np.isnan(values).all() for values in alone.values())
 
 
-def test_what_stays_visible_is_the_original_with_its_region_grey(editing):
+def test_what_stays_visible_is_the_original_with_its_region_gray(editing):
     config = editing("editing.kinds=[mask]", "editing.occluded_fractions=[0.3]")
     store, _ = released(config)
     release = load_release(config, store)
     shots = shots_of_rows(metadata_rows(store, 0))[:2]
     batch = release.generator.generate(shots, 4)
     changed = (batch.images_BHWC != batch.originals_BHWC).any(-1)
-    grey = (batch.visible_BHWC != batch.originals_BHWC).any(-1)
+    gray = (batch.visible_BHWC != batch.originals_BHWC).any(-1)
     for shot in shots:
-        assert grey[shot.slot].any()
-        assert not (changed[shot.slot] & ~grey[shot.slot]).any()  # nothing else was redrawn
-        inside = batch.visible_BHWC[shot.slot][changed[shot.slot] & grey[shot.slot]]
-        assert np.median(np.abs(inside.astype(int) - GREY)) < 40
+        assert gray[shot.slot].any()
+        assert not (changed[shot.slot] & ~gray[shot.slot]).any()  # nothing else was redrawn
+        inside = batch.visible_BHWC[shot.slot][changed[shot.slot] & gray[shot.slot]]
+        assert np.median(np.abs(inside.astype(int) - GRAY)) < 40
         assert batch.occluded_B[shot.slot] == pytest.approx(0.3, abs=LARGEST_MISS)
 
 
@@ -302,8 +302,8 @@ def test_a_region_that_misses_its_fraction_is_none(editing, monkeypatch):
     shots = [replace(shot, occlusion=0.2) for shot in shots_of_rows(metadata_rows(store, 0))[:1]]
     plain = editors.regions
 
-    def too_large(points, kinds, fractions, *rest, **more):
-        return plain(points, kinds, [2 * fraction for fraction in fractions], *rest, **more)
+    def too_large(points, kinds, fractions, *rest, **options):
+        return plain(points, kinds, [2 * fraction for fraction in fractions], *rest, **options)
 
     monkeypatch.setattr(editors, "regions", too_large)
     batch = release.generator.generate(shots, 4)
@@ -315,9 +315,9 @@ def test_a_region_that_misses_its_fraction_is_none(editing, monkeypatch):
 def test_batches_cut_up_for_want_of_memory_are_the_same_faces(editing):
     config = editing()
     store, _ = released(config)
-    workshop = load_release(config, store)
-    maker = ShardMaker.at(workshop, store, 1 << 20)
-    shots = first_round_shots(workshop.plan.request, workshop.plan.units[0], workshop.roster)[:4]
+    release = load_release(config, store)
+    maker = ShardMaker.at(release, store, 1 << 20)
+    shots = first_round_shots(release.plan.request, release.plan.units[0], release.roster)[:4]
     whole = maker.draw(shots)
     maker._generator._parts = 2
     cut = maker.draw(list(shots))
@@ -349,15 +349,15 @@ def test_photographs_that_could_not_be_edited_are_not_shown(editing, monkeypatch
 
 
 def test_altered_weights_and_too_many_steps_are_found_before_anything_is_made(
-    editing, twin, tmp_path
+    editing, inpainter, tmp_path
 ):
-    asked = ["editing.method=uvit", f"editing.checkpoint={twin}"]
+    settings = ["editing.method=uvit", f"editing.checkpoint={inpainter}"]
     with pytest.raises(
         ConfigError, match=r"sampler\.num_steps: got 900; want at most the editor's"
     ):
-        preflight(editing(*asked, "sampler.num_steps=900"))
+        preflight(editing(*settings, "sampler.num_steps=900"))
     copy = tmp_path / "altered"
-    shutil.copytree(twin, copy)
+    shutil.copytree(inpainter, copy)
     weights = bytearray((copy / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "weights.safetensors").write_bytes(weights)
@@ -372,16 +372,16 @@ def test_who_is_too_unlike_is_rejected_with_the_reason(editing):
 
 
 def test_edits_take_the_originals_in_turn():
-    who = Identity(0, "real", "source", 0, 0.1, 0.1, 4, originals=("a", "b"))
+    person = Identity(0, "real", "source", 0, 0.1, 0.1, 4, originals=("a", "b"))
     spared = EditingConfig(method="drawn", kinds=("mask", "hat"), occluded_fractions=(0.0,))
-    found = [edit_of(spared, who, (0, 0, image), 0) for image in range(4)]
-    assert [edit.original for edit in found] == ["a", "b", "a", "b"]
-    assert {edit.kind for edit in found} == {"hat"}  # a mask cannot spare the face
+    edits = [edit_of(spared, person, (0, 0, image), 0) for image in range(4)]
+    assert [edit.original for edit in edits] == ["a", "b", "a", "b"]
+    assert {edit.kind for edit in edits} == {"hat"}  # a mask cannot spare the face
     redrawn = replace(
         spared, occluded_fractions=(0.2,), method="controlnet", template="a person{edit}"
     )
     drawn = [
-        edit_of(redrawn, who, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
+        edit_of(redrawn, person, (0, 0, image), attempt) for image in range(4) for attempt in (0, 1)
     ]
     assert {edit.kind for edit in drawn} == {"mask", "hat"}
     assert {edit.prompt for edit in drawn} == {
@@ -433,7 +433,9 @@ def test_bad_configs_are_refused_by_name(editing, dotlist, match):
         editing(*dotlist)
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, controlnet, weights):
+def test_what_does_not_fit_is_refused_before_anything_is_made(
+    editing, inpainter, controlnet, weights
+):
     with pytest.raises(
         ConfigError, match=r"release\.allow_real: got false with release\.method=edit"
     ):
@@ -445,14 +447,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(editing, twin, con
             editing(
                 "editing.method=controlnet",
                 f"base_model.path={controlnet[0]}",
-                f"editing.checkpoint={twin}",
+                f"editing.checkpoint={inpainter}",
             )
         )
     with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: has sha256"):
         preflight(
             editing(
                 "editing.method=uvit",
-                f"editing.checkpoint={twin}",
+                f"editing.checkpoint={inpainter}",
                 f"recognizer.checkpoint={weights / 'judge'}",
                 "judge.checkpoint=null",
             )

@@ -43,7 +43,7 @@ def base_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def booth_config(release_config, base_folder):
+def lora_config(release_config, base_folder):
     def make(*dotlist):
         booth = [f"personalization.{item}" for item in SMALL] + [f"base_model.path={base_folder}"]
         return release_config("identities.num_virtual=0", *DRAWN, *booth, *dotlist)
@@ -68,16 +68,16 @@ def files_of(config):
     return {name: store.get(name) for name in store.list("loras/")}
 
 
-def test_everybody_gets_one_and_again_is_nothing_to_do(booth_config, monkeypatch):
-    config = booth_config()
+def test_everybody_gets_one_and_again_is_nothing_to_do(lora_config, monkeypatch):
+    config = lora_config()
     means = train(config)
     files = files_of(config)
     assert means["num_people"] == PEOPLE
     assert means["num_images"] == IMAGES
     assert len(files) == 2 * PEOPLE
-    story = json.loads(files[layout.lora_metadata_name(1)])
-    assert story["name"] == "person_1"
-    assert set(story["weights"]) == {"base", "recognizer", "detector"}
+    metadata = json.loads(files[layout.lora_metadata_name(1)])
+    assert metadata["name"] == "person_1"
+    assert set(metadata["weights"]) == {"base", "recognizer", "detector"}
 
     def never(*_):
         raise AssertionError("trained again")
@@ -87,18 +87,18 @@ def test_everybody_gets_one_and_again_is_nothing_to_do(booth_config, monkeypatch
     assert files_of(config) == files
 
 
-def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
-    whole = booth_config("personalization.loras=whole")
+def test_stopped_half_way_it_ends_with_the_same_bytes(lora_config):
+    whole = lora_config("personalization.loras=whole")
     train(whole)
-    config = booth_config()
-    seen = []
+    config = lora_config()
+    committed = []
 
     def stop_after_two(fleet, open_maker, units, on_done, draining):
         def count(shard):
             on_done(shard)
-            seen.append(shard.unit)
+            committed.append(shard.unit)
 
-        inline.run_units(fleet, open_maker, units, count, lambda: len(seen) >= 2)
+        inline.run_units(fleet, open_maker, units, count, lambda: len(committed) >= 2)
 
     with pytest.raises(
         PlanError, match=r"personalization\.loras: 2 LoRAs are missing; the same command"
@@ -106,14 +106,14 @@ def test_stopped_half_way_it_ends_with_the_same_bytes(booth_config):
         finetune(config, stop_after_two, log=quiet)
     assert committed_units(store_of(config)) == {0, 1}
     train(config)
-    mine, wanted = files_of(config), files_of(whole)
-    assert {name: data for name, data in mine.items() if name.endswith(".safetensors")} == {
-        name: data for name, data in wanted.items() if name.endswith(".safetensors")
+    resumed, uninterrupted = files_of(config), files_of(whole)
+    assert {name: data for name, data in resumed.items() if name.endswith(".safetensors")} == {
+        name: data for name, data in uninterrupted.items() if name.endswith(".safetensors")
     }
 
 
-def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
-    config, real = booth_config("release.max_failed_fraction=0.5"), LoraTrainer.train
+def test_one_who_raises_is_quarantined(lora_config, monkeypatch):
+    config, real = lora_config("release.max_failed_fraction=0.5"), LoraTrainer.train
 
     def train_but_one(booth, name, images, beat):
         if name == "person_2":
@@ -127,20 +127,20 @@ def test_one_who_raises_is_quarantined(booth_config, monkeypatch):
     assert not store_of(config).exists(layout.lora_name(2))
 
 
-def test_other_settings_and_bad_input_are_refused(booth_config, people, base_folder, tmp_path):
-    train(booth_config())
+def test_other_settings_and_bad_input_are_refused(lora_config, people, base_folder, tmp_path):
+    train(lora_config())
     with pytest.raises(PlanError, match=r"was begun otherwise \(recipe\.steps: 2 there, 3 asked"):
-        train(booth_config("personalization.steps=3"))
+        train(lora_config("personalization.steps=3"))
     with pytest.raises(
         ConfigError, match=r"source\.detector: nothing given with personalization\.crop=box"
     ):
-        train(booth_config("personalization.crop=box"))
+        train(lora_config("personalization.crop=box"))
     with pytest.raises(ConfigError, match=r"personalization\.loras: got '../x'"):
-        booth_config("personalization.loras=../x")
+        lora_config("personalization.loras=../x")
     with pytest.raises(ConfigError, match=r"personalization\.loras: nothing given"):
         train(
             replace(
-                booth_config(), personalization=replace(booth_config().personalization, loras=None)
+                lora_config(), personalization=replace(lora_config().personalization, loras=None)
             )
         )
     poor = tmp_path / "poor"
@@ -148,24 +148,24 @@ def test_other_settings_and_bad_input_are_refused(booth_config, people, base_fol
     measured = {"round_trip_cosine": 0.9, "face_share": 0.72}
     (poor / "miniature.json").write_text(json.dumps({"metrics": measured}))
     with pytest.raises(CheckpointError, match=r"has a face_share of 0\.720; want at least 0\.9"):
-        train(booth_config(f"base_model.path={poor}"))
+        train(lora_config(f"base_model.path={poor}"))
     (poor / "miniature.json").write_text('{"metrics": {"round_trip_cosine": 0.9}}')
     with pytest.raises(CheckpointError, match=r"face_share of .* was not measured"):
-        train(booth_config(f"base_model.path={poor}"))
+        train(lora_config(f"base_model.path={poor}"))
 
 
-def test_somebody_without_a_face_is_named_before_anything_is_trained(booth_config, monkeypatch):
+def test_somebody_without_a_face_is_named_before_anything_is_trained(lora_config, monkeypatch):
     class Nobody:
         def __call__(self, image_CHW):
             return None
 
     monkeypatch.setattr(lora_finetuning, "face_crop", lambda config, face_px: Nobody())
     with pytest.raises(SourceError, match=r"of 'person_0' \(4 of 4 people\)"):
-        train(booth_config())
+        train(lora_config())
 
 
-def test_a_release_is_drawn_by_them(booth_config, tmp_path):
-    config = booth_config()
+def test_a_release_is_drawn_by_them(lora_config, tmp_path):
+    config = lora_config()
     with pytest.raises(PlanError, match="is not a finished set of LoRAs"):
         build(config, inline.run_units, log=quiet)
     train(config)
@@ -193,22 +193,22 @@ def test_a_release_is_drawn_by_them(booth_config, tmp_path):
 
 
 def test_a_release_refuses_another_base_and_people_without_one(
-    booth_config, people, base_folder, tmp_path
+    lora_config, people, base_folder, tmp_path
 ):
-    train(booth_config())
+    train(lora_config())
     copy = tmp_path / "copy"
     shutil.copytree(base_folder, copy)
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace("0.012", "0.013"))
     with pytest.raises(CheckpointError, match=r"base_model\.path: has sha256 .* were trained on"):
-        build(booth_config(f"base_model.path={copy}"), inline.run_units, log=quiet)
-    more = tmp_path / "more"
-    shutil.copytree(people, more)
-    (more / "stranger").mkdir()
-    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(more / "stranger" / "0.png")
+        build(lora_config(f"base_model.path={copy}"), inline.run_units, log=quiet)
+    with_stranger = tmp_path / "more"
+    shutil.copytree(people, with_stranger)
+    (with_stranger / "stranger").mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(with_stranger / "stranger" / "0.png")
     with pytest.raises(PlanError, match=r"has no LoRA of 'stranger' \(1 of 5 people"):
-        build(booth_config(f"source.path={more}"), inline.run_units, log=quiet)
+        build(lora_config(f"source.path={with_stranger}"), inline.run_units, log=quiet)
     with pytest.raises(
         ConfigError, match=r"identities\.num_virtual: got 3 with release\.method=lora"
     ):
-        booth_config("identities.num_virtual=3")
+        lora_config("identities.num_virtual=3")

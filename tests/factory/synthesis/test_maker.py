@@ -123,7 +123,7 @@ def test_rounds_end_and_the_shortfall_is_counted(make):
     assert shard.counts.adds_up()
 
 
-def test_a_shot_that_raises_is_quarantined_and_its_neighbours_are_not(make):
+def test_a_shot_that_raises_is_quarantined_and_its_neighbors_are_not(make):
     generator = FakeGenerator(poison=[(0, 1, 0)])
     shard, store = make(generator, FakeEmbedder())
     assert (shard.counts.kept, shard.counts.quarantined, shard.counts.topups) == (4, 1, 1)
@@ -134,9 +134,9 @@ def test_a_shot_that_raises_is_quarantined_and_its_neighbours_are_not(make):
 
 def test_a_shot_that_kills_is_quarantined_undrawn_and_topped_up(make):
     generator = FakeGenerator()
-    care = RetryState(attempt=5, quarantined_shots=frozenset({("000000_0001", 0)}))
-    shard, store = make(generator, FakeEmbedder(), care)
-    assert generator.batches[0] == [(0, 0, 0, 0), (1, 0, 0, 2)]  # the slots of its neighbours stay
+    retry = RetryState(attempt=5, quarantined_shots=frozenset({("000000_0001", 0)}))
+    shard, store = make(generator, FakeEmbedder(), retry)
+    assert generator.batches[0] == [(0, 0, 0, 0), (1, 0, 0, 2)]  # the slots of its neighbors stay
     assert (shard.counts.kept, shard.counts.quarantined, shard.attempt) == (4, 1, 5)
     assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 1, 0, 0]
     assert b"killed its actor" in store.get(layout.quarantine_name(0))
@@ -214,7 +214,7 @@ def real_maker(release_config):
     return ShardMaker.open(config, prefix), plan, roster
 
 
-def test_bytes_depend_on_the_slot_and_not_on_the_neighbours(real_maker):
+def test_bytes_depend_on_the_slot_and_not_on_the_neighbors(real_maker):
     maker, plan, roster = real_maker
     shots = first_round_shots(plan.request, plan.units[0], roster)[:3]
     together = maker.draw(shots)

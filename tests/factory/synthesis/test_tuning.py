@@ -58,9 +58,9 @@ def test_two_drivers_that_tried_out_at_one_moment_make_one_plan(release_config, 
     monkeypatch.setattr(tuning, "best_size", lambda seconds_of, largest: 4)
     assert write_plan(config, inputs, store) == first
     filters = replace(inputs.request.filters, min_own_cosine=0.5)
-    asked = replace(inputs.request, filters=filters)
+    other = replace(inputs.request, filters=filters)
     with pytest.raises(PlanError, match="begun with other settings"):
-        write_plan(config, replace(inputs, request=asked), store)
+        write_plan(config, replace(inputs, request=other), store)
 
 
 def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
@@ -79,7 +79,7 @@ def test_the_plan_keeps_what_was_tried_out(release_config, monkeypatch):
     assert "nothing to do" in said[-1]
 
 
-def test_personalised_models_want_a_number(release_config):
+def test_personalized_models_want_a_number(release_config):
     with pytest.raises(ConfigError, match=r"plan\.micro_batch: got null with release\.method=lora"):
         release_config(
             "plan.micro_batch=null",

@@ -15,7 +15,7 @@ EVERY = np.zeros(3, bool)
 @pytest.fixture
 def tables(tmp_path):
     people, images = tmp_path / "people.csv", tmp_path / "images.csv"
-    people.write_text("identity,hair\na,brown\nb,grey\n")
+    people.write_text("identity,hair\na,brown\nb,gray\n")
     images.write_text("key,yaw_deg,expression\na/0,-20,smile\na/1,3,neutral\nb/0,31,smile\n")
     return (str(people), str(images))
 
@@ -32,7 +32,7 @@ def test_rows_of_people_and_of_images_meet(tables):
     assert captions(tables).everything() == [
         "photo, brown hair, looking left",
         "photo, brown hair, looking ahead",
-        "photo, grey hair, looking right",
+        "photo, gray hair, looking right",
     ]
 
 

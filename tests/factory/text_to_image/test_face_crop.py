@@ -37,7 +37,7 @@ def test_aligned_is_the_warp_of_the_sources():
 
 def test_a_large_face_is_averaged_before_it_is_sampled():
     stripes = np.zeros((448, 448, 3), np.uint8)
-    stripes[:, ::2] = 255  # bilinear sampling of every fourth pixel would see one colour
+    stripes[:, ::2] = 255  # bilinear sampling of every fourth pixel would see one color
     crop = aligned(to_network(stripes[None])[0], TEMPLATE_52 * 4, 112)
     assert crop[:, 20:-20, 20:-20].abs().max() < 0.02
 

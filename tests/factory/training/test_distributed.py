@@ -24,16 +24,16 @@ from tests.ranks import run_ranks
 
 def collectives() -> dict[str, object]:
     """Values and gradients on one rank; its own number is rank + 1."""
-    mine = torch.tensor([[float(distributed.rank() + 1)]], requires_grad=True)
+    own = torch.tensor([[float(distributed.rank() + 1)]], requires_grad=True)
     gradients = {}
     for name, function in (("rows", GatherRows), ("parts", SumParts), ("whole", SumWhole)):
-        answer = function.apply(mine)
+        answer = function.apply(own)
         weight = torch.full_like(answer, float(distributed.rank() + 1))
-        gradients[name] = torch.autograd.grad((answer * weight).sum(), mine)[0].item()
+        gradients[name] = torch.autograd.grad((answer * weight).sum(), own)[0].item()
     return {
-        "gathered": gather_rows(mine).flatten().tolist(),
-        "mean": mean_over_ranks(mine).item(),
-        "max": max_over_ranks(mine).item(),
+        "gathered": gather_rows(own).flatten().tolist(),
+        "mean": mean_over_ranks(own).item(),
+        "max": max_over_ranks(own).item(),
         "first": first_rank_says(distributed.rank() == 0),
         "gradients": gradients,
     }

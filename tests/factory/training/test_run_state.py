@@ -67,8 +67,8 @@ def test_a_line_has_rate_learning_rate_gradient_and_time_left(tmp_path, monkeypa
         state.record(torch.tensor(2.0), lr=0.5 / (step + 1), grad_norm=torch.tensor(1.25))
     assert lines[0] == ("step 1/3 loss 2.0000 lr 5.00e-01 gradient 1.25 4 images/s 0:00:06 left")
     assert lines[2] == "step 3/3 loss 2.0000 lr 1.67e-01 gradient 1.25 4 images/s"
-    known = {"loss": 2.0, "images_per_s": 4.0, "lr": 0.25, "grad_norm": 1.25}
-    assert history(tmp_path)[1] == {"step": 2, **known}
+    figures = {"loss": 2.0, "images_per_s": 4.0, "lr": 0.25, "grad_norm": 1.25}
+    assert history(tmp_path)[1] == {"step": 2, **figures}
 
 
 def test_a_gradient_that_is_not_known_is_not_told(tmp_path):
