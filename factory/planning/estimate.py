@@ -164,7 +164,7 @@ def _rates(config: Config, dataset: Store) -> Rates:
 def _measured(dataset: Store) -> tuple[dict[str, float], str]:
     """Rates of the release that latest.json points at."""
     if not dataset.exists("latest.json"):
-        return {}, "no release of this dataset to measure by"
+        return {}, "no earlier release of this dataset to take rates from"
     version = json.loads(dataset.get("latest.json"))["version"]
     release = dataset.below(f"releases/{version}")
     speed = json.loads(release.get("metrics/throughput.json"))
