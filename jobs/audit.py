@@ -1,4 +1,4 @@
-"""Check that nobody in a release is too near anybody else, or a real person.
+"""Check that no identity is too similar to another or to a real person.
 
     python -m jobs.audit configs/demo.yaml
 

@@ -1,4 +1,4 @@
-"""Test whether published findings hold here, in small.
+"""Test whether published findings hold at small scale.
 
     python -m jobs.claim configs/claims/packing.yaml
     python -m jobs.claim configs/claims/*.yaml inputs.faces=FACES [out=runs/claims]

@@ -1,4 +1,4 @@
-"""Measure a sealed release, and write its metrics and report anew.
+"""Measure a sealed release, and write its metrics and report again.
 
     python -m jobs.evaluate runs/releases/demo/releases/0.1.0 configs/demo.yaml
     python -m jobs.evaluate s3://bucket/prefix/demo/releases/0.1.0 configs/demo.yaml \\

@@ -1,4 +1,4 @@
-"""List or delete what dead writers left in a release.
+"""List or delete what crashed processes left in a release.
 
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 [--older-than-hours 24] [--delete]
 

@@ -1,4 +1,4 @@
-"""Make a whole lineage: trainings, release, measurements.
+"""Make trainings, release and measurements in order, each once.
 
     python -m jobs.pipeline configs/pipeline/mini.yaml [store.url=s3://faces/made]
     python -m jobs.submit --job pipeline configs/pipeline/mini.yaml store.url=s3://faces/made

@@ -33,7 +33,7 @@ def plan(config: Config, dry_run: bool) -> None:
     standing = manifest.read_plan(store)
     if standing:
         refuse_other_plan(standing, inputs, store)
-    print(f"release      {store.url} ({'begun' if standing else 'not begun'})")
+    print(f"release      {store.url} ({'started' if standing else 'not started'})")
     print(f"identities   {describe(config, inputs)}")
     if dry_run:
         return

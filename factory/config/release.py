@@ -13,33 +13,33 @@ class IdentitiesConfig:
     """The identities of a release: how they are proposed, and how far apart they are."""
 
     proposal: Literal["prototypes", "pca", "packing", "inquiry"] = "prototypes"
-    """prototypes: the recognizer's virtual ones (VIGFace); pca: a normal law in the PCA space of
-    real class centers; packing: draws of pca, moved apart from each other and from real people;
-    inquiry: the embeddings of given faces (CemiFace, DCFace)."""
+    """prototypes: the recognizer's virtual prototypes (VIGFace); pca: samples of a normal
+    distribution in the PCA space of real class centers; packing: samples of pca, moved apart from
+    each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace)."""
     inquiry: str | None = file_path()
-    """For inquiry: where the faces lie, a source of source.kind. Take made faces, for instance a
-    release: a photograph's embedding is that of the person in it."""
+    """For inquiry: the faces, a source of source.kind. Use generated faces, for instance a release:
+    the embedding of a photograph is that of the person in it."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     gallery: str | None = file_path()
     """Further real people to stay away from: a .npy of unit vectors [R, D], float32 or float16,
-    which jobs.embed writes with its .json, or a folder of such files; they are searched where they
-    lie, so they may be larger than memory. None: only the recognizer's and the source's."""
+    which jobs.embed writes with its .json, or a folder of such files; they are searched on
+    disk, so they may be larger than memory. None: only the recognizer's and the source's."""
     attributes: str | None = file_path()
     """Groups of the source's people: a .csv whose first column is their names, or an .onnx that
     classifies aligned faces. None: everybody is one group."""
     attribute: str = "group"
     """Column of that .csv."""
     quotas: dict[str, float] = field(default_factory=dict)
-    """Fraction of each group among virtual identities, together 1; empty: as it comes."""
+    """Fraction of each group among virtual identities, together 1; empty: no quotas."""
     extends: str | None = None
-    """Sealed version of this dataset that the release adds people to, who are apart from those in
-    it (and in what it extends itself); labels begin at 0 again. None: a release of its own."""
+    """Sealed version of this dataset that the release adds people to, who are far from those in it
+    (and in what it extends itself); labels begin at 0 again. None: a release of its own."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Gate: largest cosine to any real or accepted identity. None (auto): the recognizer's own
     cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint."""
     max_attempts: int = knob(1000, low=1)
-    """Proposals an identity may use up before the roster is refused."""
+    """Proposals allowed for one identity before planning fails."""
     pca_dims: int = knob(64, low=1)
     """Dimensions kept by pca and packing (at most the number of real identities - 1)."""
     packing_rounds: int = knob(20, low=1)
@@ -60,12 +60,12 @@ class PlanConfig:
     images_per_identity: int = knob(8, low=1)
     """Kept images wanted of a virtual identity."""
     fill_to: int = knob(0, low=0)
-    """Kept plus source images wanted of a real identity; 0 leaves real people alone."""
+    """Kept plus source images wanted of a real identity; 0: no image of a real person is made."""
     identities_per_unit: int = knob(10, low=1)
     """Identities in a work unit, that is in a shard."""
     micro_batch: int | None = knob(16, low=1)
     """Shots sampled together; every batch of a unit's first round has this shape. None: the
-    smallest that draws at nearly the best rate, tried out where the plan is written, kept in it."""
+    smallest that draws at nearly the best rate, measured when the plan is written, stored in it."""
     topup_batch: int | None = knob(None, low=1)
     """Shape of the batches of later rounds; None: as micro_batch. A unit's top-ups are few and
     padded to whole batches, so a small one wastes less; a GPU may still prefer large ones."""
@@ -82,28 +82,29 @@ class SamplerConfig:
     kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "unipc"
     """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
     num_steps: int = knob(12, low=1, high=1000)
-    """Network calls an image; with guidance other than 1 each is of twice the size."""
+    """Network calls per image; with guidance other than 1 each is on a double batch."""
     timestep_spacing: Literal["trailing", "logsnr"] = "trailing"
     """Timesteps equally spaced, or equally spaced in the log signal-to-noise ratio."""
     guidance: float = knob(1.5, low=0.0, high=20.0)
     """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    """Noise levels, as t/T, between which guidance acts; outside, an image costs half."""
+    """Noise levels, as t/T, between which guidance acts; a step outside costs half."""
     negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
-    """What guidance leads away from: the answer without an identity, that for the nearest other
-    identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
-    makes low similarities (below about .6) reachable that training alone does not reach."""
+    """What guidance leads away from: the unconditional prediction, the prediction for the nearest
+    other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
+    reaches low similarities (below about .6) that training alone does not reach."""
     perturb_identity: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
-    (IDperturb): more variety within an identity, at no cost."""
+    or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity."""
     yaw: tuple[float, ...] = ()
-    """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; []: as often as
-    in what it learned from."""
+    """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; []: distributed
+    as in its training data."""
     pitch: tuple[float, ...] = ()
     """Pitch in degrees, likewise."""
     similarity: tuple[float, ...] = ()
     """Similarities m to the identity (CemiFace), one drawn for each shot: [0.0] is a fixed one,
-    repeated values come more often. Only for a generator with similarity tokens, which needs it."""
+    repeated values come more often. Such a generator (generator.similarity_tokens)
+    requires this key, others refuse it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +115,9 @@ class FiltersConfig:
     """
 
     min_own_cosine: float | None = knob(0.4, low=-1.0, high=1.0)
-    """Cosine to the own identity, by the conditioning recognizer."""
+    """Cosine to the identity that was asked for, by the conditioning recognizer."""
     min_identity_gap: float | None = knob(0.0, low=-2.0, high=2.0)
-    """Cosine to the own minus cosine to the nearest other identity of the roster."""
+    """That cosine minus the cosine to the nearest other identity of the roster."""
     max_real_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Cosine to the nearest real identity."""
     min_sharpness: float | None = knob(None, low=0.0)
@@ -126,15 +127,15 @@ class FiltersConfig:
     max_brightness: float | None = knob(240.0, low=0.0, high=255.0)
     """Mean gray level."""
     min_cr_fiqa: float | None = knob(None, low=0.0)
-    """Quality by the recognizer's CR-FIQA head, about the cosine to the own class; the recognizer
-    must have been trained with recognizer.quality_weight."""
+    """Quality by the recognizer's CR-FIQA head, about the cosine to the class; the recognizer must
+    have been trained with recognizer.quality_weight."""
     min_ser_fiq: float | None = knob(None, low=0.0, high=1.0)
     """Agreement of 100 dropout passes (SER-FIQ); the recognizer must have been trained with
     recognizer.dropout."""
     min_original_cosine: float | None = knob(None, low=-1.0, high=1.0)
-    """Of an edited face to the image it was, by the conditioning recognizer."""
+    """Cosine of an edited face to its original, by the conditioning recognizer."""
     min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)
-    """Of an edited face to what stays visible of that image, the region grayed."""
+    """Cosine of an edited face to what stays visible of its original, the region grayed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,15 +163,15 @@ class StoreConfig:
     region: str | None = None
     """Region of the bucket; None: the AWS chain's."""
     path_style: bool = False
-    """Put the bucket into the path instead of the host name, as most other S3 servers want."""
+    """Put the bucket into the path instead of the host name, as most other S3 servers require."""
     multipart_min_bytes: int = knob(512 << 20, low=1, high=5 << 30)
     """Objects from this size on are uploaded in parts, smaller ones by one request."""
     part_bytes: int = knob(64 << 20, low=5 << 20, high=5 << 30)
     """Size of a part."""
     max_attempts: int = knob(10, low=1, high=100)
-    """Tries of a request that meets 409, 503, a reset or a timeout, with backoff and jitter."""
+    """Attempts for a request that gets 409, 503, a reset or a timeout, with backoff and jitter."""
     timeout_s: float = knob(60.0, low=0.1)
-    """Silence of the server after which a try counts as failed."""
+    """Silence of the server after which an attempt counts as failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ class ReleaseConfig:
     version: str = "0.1.0"
     """Version, a folder in releases/: letters, digits, - _ and dots."""
     seed: int = knob(0, low=0)
-    """Root of every random number of the release."""
+    """Base seed of every random number of the release."""
     allow_real: bool = False
     """Images of real people may be made (plan.fill_to, release.method=lora or edit)."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
@@ -194,6 +195,6 @@ class ReleaseConfig:
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"
-    """License in card and croissant.json, by the name that the hub has for it."""
+    """License in card and croissant.json, by its name on the Hugging Face Hub."""
     homepage: str = "./"
     """Address of the dataset's page, in croissant.json."""

@@ -174,7 +174,7 @@ def _first(configured: float | None, measured: float | None) -> float | None:
 def _measured(dataset: Store) -> Rates:
     """Rates of the release that latest.json points at."""
     if not dataset.exists("latest.json"):
-        return Rates(None, None, None, "no release of this dataset to measure by")
+        return Rates(None, None, None, "no earlier release of this dataset to take rates from")
     version = json.loads(dataset.get("latest.json"))["version"]
     release = dataset.below(f"releases/{version}")
     speed = from_json(Throughput, read_metrics(release, "throughput") or {})

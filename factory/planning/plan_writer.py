@@ -24,9 +24,8 @@ def describe(config: Config, inputs: Inputs) -> str:
         )
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
-    return (
-        f"{virtual} virtual identities x {each} images (gate {inputs.request.max_cosine:.3f}){real}"
-    )
+    limit = f"max cosine {inputs.request.max_cosine:.3f}"
+    return f"{virtual} virtual identities x {each} images ({limit}){real}"
 
 
 def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:

@@ -96,7 +96,7 @@ class ShardMaker:
 
     @classmethod
     def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
-        """A maker in an open loaded."""
+        """A maker for a release that is loaded."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
         own_real = {

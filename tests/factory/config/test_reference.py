@@ -49,7 +49,7 @@ def test_a_key_has_type_range_default_and_meaning():
     (section,) = select(reference(Config), "sampler.num_steps")
     (key,) = section.keys
     assert (key.kind, key.default) == ("a whole number, 1 to 1000", "12")
-    assert key.meaning.startswith("Network calls an image")
+    assert key.meaning.startswith("Network calls per image")
     (section,) = select(reference(Config), "plan.micro_batch")
     assert section.keys[0].kind == "a whole number, at least 1, or null"
     (section,) = select(reference(Config), "source.path")

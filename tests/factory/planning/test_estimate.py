@@ -37,7 +37,7 @@ def test_hours_and_cost_from_configured_prices(release_config, tmp_path):
 def test_unknown_rates_are_said_to_be_unknown(release_config):
     config = release_config()
     lines = describe_estimate(reckon(config), config)
-    assert any("no release of this dataset" in line for line in lines)
+    assert any("no earlier release of this dataset" in line for line in lines)
     assert any("hours        unknown" in line for line in lines)
 
 
