@@ -133,7 +133,7 @@ def test_a_release_is_balanced_and_says_so(release_config, people, tmp_path):
         (
             ["identities.quotas={a: .5}", "identities.attributes=x.csv"],
             ConfigError,
-            r"identities\.quotas: got shares that add up to 0\.5",
+            r"identities\.quotas: got fractions that add up to 0\.5",
         ),
     ],
 )
