@@ -55,9 +55,7 @@ def _filled(tree: Tree, values: Any, key: str) -> Tree:
     except OmegaConfBaseException as error:
         raise _wrong(key, tree.text, error) from None
     if not isinstance(value, str):
-        raise ConfigError(
-            f"{key}: got {tree.text!r}, which names a section or a list; want a value"
-        )
+        raise ConfigError(f"{key}: got {tree.text!r}, which names no single value; want one")
     return replace(tree, text=value)
 
 

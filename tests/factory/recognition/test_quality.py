@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from factory import checkpoint
+from factory.recognition.embed import Recognizer
 from factory.recognition.quality import classifiability, quality_loss, ser_fiq
+from tests.conftest import DIM
 
 
 def test_classifiability_is_the_ratio_of_cosines():
@@ -33,9 +37,18 @@ def test_ser_fiq_of_equal_and_of_opposite_passes():
     assert ser_fiq(opposite).item() == pytest.approx(2 / (1 + math.exp(2.0)))
 
 
-def test_scores_of_a_recognizer_do_not_depend_on_the_images_beside(weights):
-    from tests.factory.recognition.test_train import recognizer_with
+def recognizer_with(weights, **changes) -> Recognizer:
+    """The untrained recognizer of the fixture with other entries in its config, and a head."""
+    loaded = checkpoint.load(str(weights / "recognizer"), "recognizer", "k")
+    torch.manual_seed(0)
+    head = {"quality.linear.weight": torch.randn(1, DIM), "quality.linear.bias": torch.zeros(1)}
+    return Recognizer(
+        replace(loaded, tensors=loaded.tensors | head, config=loaded.config | changes),
+        torch.device("cpu"),
+    )
 
+
+def test_scores_of_a_recognizer_do_not_depend_on_the_other_images(weights):
     recognizer = recognizer_with(weights, dropout=0.4, quality_head=True)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     for score in (recognizer.cr_fiqa, recognizer.ser_fiq):

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.config import ArmConfig, ClaimConfig, load, load_claim
-from factory.config.loading import required_keys
-from factory.config.reading import read_file
+from factory.config import ArmConfig, ClaimConfig, load_claim
 from factory.errors import ConfigError
-from factory.sources import open_source
 from factory.studies import claims
 from factory.studies.claims import decide, examine, line, measure, result_json, roster
 
@@ -148,18 +145,3 @@ def test_claims_are_checked_before_anything_runs(tmp_path, text, message):
     (tmp_path / "claim.yaml").write_text(text + "\n")
     with pytest.raises(ConfigError, match=message):
         load_claim(tmp_path / "claim.yaml")
-
-
-@pytest.mark.parametrize("file", CLAIMS, ids=lambda file: file.stem)
-def test_committed_claims_can_be_read_with_all_they_name(file, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    inputs = [f"{key}={tmp_path}/x.bin" for key, _ in required_keys(read_file(file))]
-    claim = load_claim(file, inputs)
-    assert claim.published
-    for arm in claim.arms.values():
-        config = load(arm.config, [change.replace("{release}", "made") for change in arm.set])
-        heldout = config.source.other
-        if claim.measures == "training" and Path(heldout.path or "").is_file():
-            assert len(open_source(heldout))
-        if arm.release:
-            load(arm.release, list(arm.release_set))
