@@ -28,7 +28,7 @@ from factory.execution.retries import RetryState, ShotId
 from factory.records import Shard
 
 UNCOMMITTED = 2
-"""Units that an actor may have drawn and not committed, beside those it is called for."""
+"""Units that an actor may have drawn and not committed, besides those it is called for."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
 WAIT_S = 1.0
@@ -45,12 +45,12 @@ class HeartbeatLog:
         self._pages[worker] = (node, unit, shots, time.monotonic())
 
     def read(self, worker: int) -> tuple[str, int | None, tuple[ShotId, ...]]:
-        """(node, unit, shots in hand) of the last note."""
+        """(node, unit, shots in hand) of the last heartbeat."""
         node, unit, shots, _ = self._pages.get(worker, ("", None, (), 0.0))
         return node, unit, shots
 
     def silence_s(self) -> dict[int, float]:
-        """Seconds since the last note, by worker."""
+        """Seconds since the last heartbeat, by worker."""
         return {worker: time.monotonic() - page[3] for worker, page in self._pages.items()}
 
     def forget(self, worker: int) -> None:
@@ -58,7 +58,7 @@ class HeartbeatLog:
 
 
 class MakerActor:
-    """A maker in its own process, which notes what it has in hand before it draws."""
+    """A maker in its own process, which reports what it has in hand before it draws."""
 
     def __init__(self, open_maker: OpenMaker, worker: int, heartbeat_log: Any) -> None:
         self._worker, self._heartbeat_log = worker, heartbeat_log
@@ -84,7 +84,7 @@ class MakerActor:
         return self._maker.flush(self._heartbeat)
 
     def _heartbeat(self, shots: tuple[ShotId, ...]) -> None:
-        """With shots in hand, wait until the note has arrived: the next draw may kill us."""
+        """With shots in hand, wait until the heartbeat has arrived: the next draw may kill us."""
         noted = self._heartbeat_log.write.remote(self._worker, self._node, self._unit, shots)
         if shots:
             ray.get(noted)

@@ -41,7 +41,7 @@ DONE = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Client(Protocol):
-    """What is used of ray.job_submission.JobSubmissionClient."""
+    """The part of ray.job_submission.JobSubmissionClient that is used here."""
 
     def submit_job(
         self,
@@ -160,7 +160,7 @@ def run(
     if max_attempts < 1:
         raise FactoryError(f"--attempts: got {max_attempts}; want at least 1")
     for count in range(1, max_attempts + 1):
-        number, running = standing(client, request)
+        number, running = current_attempt(client, request)
         name = request.attempt(number)
         running = running or not _submitted(client, request, name, poll_s)
         out(f"following {name}, which runs already" if running else f"submitted {name}")
@@ -195,7 +195,7 @@ def _submitted(client: Client, request: Request, name: str, poll_s: float) -> bo
         time.sleep(poll_s)
 
 
-def standing(client: Client, request: Request) -> tuple[int, bool]:
+def current_attempt(client: Client, request: Request) -> tuple[int, bool]:
     """(number of the attempt to look at, whether it is running): the last one, or a new one."""
     attempts = {
         int(job.submission_id.rpartition("-")[2]): _status(job)

@@ -60,7 +60,7 @@ def _from_bucket(url: str) -> Path:
 
 
 def digest_in_bucket(url: str) -> str:
-    """sha256 of the weights at an address, by the checkpoint.json beside them."""
+    """sha256 of the weights at an address, by the checkpoint.json next to them."""
     return str(json.loads(_metadata_in_bucket(url))["sha256"])
 
 

@@ -91,7 +91,7 @@ class Shot:
     edit: str = ""
     """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
     occlusion: float | None = None
-    """Share of the face that the region shall hide."""
+    """Fraction of the face that the region shall hide."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Scores:
     visible_cosine: float | None = None
     """To what stays visible of it, the region grayed."""
     occluded: float | None = None
-    """Share of the face that the region hides; None where none could be placed."""
+    """Fraction of the face that the region hides; None where none could be placed."""
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,10 @@ def build(
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     store = layout.release_store(config)
     inputs = preflight(config)
-    standing = manifest.read_plan(store)
-    if standing is not None:
-        refuse_other_plan(standing, inputs, store)
-    if standing and store.exists(layout.SUCCESS):
+    existing = manifest.read_plan(store)
+    if existing is not None:
+        refuse_other_plan(existing, inputs, store)
+    if existing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
         log(f"{store.url} is sealed already; nothing to do")
         return
@@ -55,7 +55,7 @@ def build(
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     store.probe()
-    plan = standing or write_plan(config, inputs, store, open_galleries)
+    plan = existing or write_plan(config, inputs, store, open_galleries)
     log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, log)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))

@@ -29,7 +29,7 @@ def usage(job: Job) -> str:
 
 
 def help_of(job: Job) -> str:
-    """All of it: usage, docstring, arguments, options, sections of the config."""
+    """The whole help: usage, docstring, arguments, options, sections of the config."""
     arguments = [(subject.name.upper(), meaning_of(subject)) for subject in job.subjects]
     if job.load:
         arguments.append(("CONFIG", f"a YAML file{', or several' if job.many else ''}"))

@@ -48,9 +48,9 @@ class Job:
         """Run the job on a command line; exit 1 with one line for an error of the user's."""
         guarded(lambda: self.run(parse(self, sys.argv[1:] if words is None else words)))
 
-    def run(self, given: Parsed) -> None:
+    def run(self, parsed: Parsed) -> None:
         """Load the config, then act on it or print it; raises FactoryError."""
-        values, configs = dict(given.values), self.configs(given)
+        values, configs = dict(parsed.values), self.configs(parsed)
         if values.pop("print_config", False):
             print("---\n".join(as_yaml(config) for config in configs.values()), end="")
             return
@@ -58,7 +58,9 @@ class Job:
             values["config"] = configs if self.many else next(iter(configs.values()))
         self.action(**values)
 
-    def configs(self, given: Parsed) -> dict[str, Any]:
+    def configs(self, parsed: Parsed) -> dict[str, Any]:
         """Configs by the stems of their files, with the changes; raises ConfigError."""
         load = self.load
-        return {Path(file).stem: load(file, given.changes) for file in given.files} if load else {}
+        return (
+            {Path(file).stem: load(file, parsed.changes) for file in parsed.files} if load else {}
+        )

@@ -31,7 +31,7 @@ def build(config: Config) -> Path:
 
 def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
     from factory.recognition.train import train
-    from factory.studies.claims import examine, line, result_json
+    from factory.studies.claims import examine, result_json, verdict_line
 
     arms = [arm for finding in config.values() for arm in finding.arms.values()]
     for arm in arms:
@@ -46,7 +46,7 @@ def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
         out = Path(finding.out)
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(result_json(result), indent=1) + "\n")
-        print(line(result))
+        print(verdict_line(result))
 
 
 JOB = Job(__doc__, claim, load=load_claim, many=True)

@@ -30,10 +30,10 @@ def plan(config: Config, dry_run: bool) -> None:
         layout.release_prefix(config.release.dataset, config.release.version)
     )
     inputs = preflight(config)
-    standing = manifest.read_plan(store)
-    if standing:
-        refuse_other_plan(standing, inputs, store)
-    print(f"release      {store.url} ({'started' if standing else 'not started'})")
+    existing = manifest.read_plan(store)
+    if existing:
+        refuse_other_plan(existing, inputs, store)
+    print(f"release      {store.url} ({'started' if existing else 'not started'})")
     print(f"identities   {describe(config, inputs)}")
     if dry_run:
         return

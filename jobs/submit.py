@@ -28,12 +28,12 @@ def submit(
     from cluster import submission
 
     target = find(job)
-    given = parse(target, words)
-    loaded = target.configs(given)
-    configs = dict(zip(given.files, loaded.values(), strict=True))
+    parsed = parse(target, words)
+    loaded = target.configs(parsed)
+    configs = dict(zip(parsed.files, loaded.values(), strict=True))
     if not shared_folder:
-        submission.refuse_local_folders(given.values, loaded)
-    request = submission.request(job, words, given.values, configs, gpus)
+        submission.refuse_local_folders(parsed.values, loaded)
+    request = submission.request(job, words, parsed.values, configs, gpus)
     if dry_run:
         print(json.dumps(dataclasses.asdict(request), indent=2))
         return

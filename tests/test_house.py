@@ -73,7 +73,7 @@ def test_cluster_knows_only_how_units_run(file):
 
 
 def test_every_room_stands_on_a_floor():
-    """A module beside the rooms is a story (release, pipeline) or a tool of every room."""
+    """A module outside the rooms is a story (release, pipeline) or a tool of every room."""
     rooms = {path.name.removesuffix(".py") for path in (ROOT / "factory").iterdir()}
     rooms -= {"__init__", "__pycache__", "starter", "METHODS.md"}
     assert rooms == set().union(*FLOORS)

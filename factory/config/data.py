@@ -74,7 +74,7 @@ class MixedSource:
     domain: str = "synthetic"
     """What its faces are called in logs and in the checkpoint."""
     weight: float = knob(1.0, low=1e-3)
-    """How often its images come in an epoch, beside once for an image of the main source."""
+    """How often its images come in an epoch; images of the main source come once."""
     same_people: bool = False
     """Identities with the names of the main source's are the same classes; false: nobody is in two
     sources."""
@@ -89,7 +89,7 @@ class BatchesConfig:
     domain: str = "real"
     """What the main source's faces are called in logs and in the checkpoint."""
     mix: list[MixedSource] = field(default_factory=list)
-    """Further sources, for instance a release beside photographs (VIGFace's augmentation)."""
+    """Further sources, for instance a release added to photographs (VIGFace's augmentation)."""
     balance: Literal["image", "class"] = "image"
     """image: every image of a source comes equally often; class: every identity does."""
     min_images: int = knob(1, low=1)

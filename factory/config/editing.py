@@ -65,7 +65,7 @@ class InpaintingTrainingConfig(RegionsConfig):
     """Fraction of training images that jobs.train_inpainting shows without their identity, for
     classifier-free guidance. (A ControlNet's captions have base_training.caption_dropout.)"""
     region_weight: float = knob(4.0, low=0.0)
-    """Weight of the error in the region, beside 1 everywhere."""
+    """Weight of the error in the region; elsewhere it is 1."""
     ema: float = knob(0.998, low=0.0, high=0.99999)
     """Decay of the weights' moving average that is written."""
 

@@ -22,7 +22,7 @@ class AuditConfig:
     """Fraction of leaks among kept faces or class centers, or of near-copies, above which a release
     is not published."""
     show_real: bool = False
-    """Show the nearest pairs in the report, real faces of the source beside made ones: only where
+    """Show the nearest pairs in the report, real faces of the source next to made ones: only where
     these may be published."""
     num_rejects: int = knob(4, low=0, high=32)
     """Rejected faces of each reason that are drawn again for the report."""
@@ -49,7 +49,7 @@ class FeaturesConfig:
     """Checkpoint of a recognizer with a CR-FIQA head (recognizer.quality_weight), whose score of
     made and of real faces is given side by side. None: not scored."""
     reference_sets: list[SourceConfig] = field(default_factory=list)
-    """Further sets of real faces that a release is compared with, beside its source."""
+    """Further sets of real faces that a release is compared with, besides its source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class UtilityConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; each set is learned once with each."""
     release_weight: float = knob(1.0, low=1e-3)
-    """How often a made image comes beside a real one where both are learned."""
+    """How often a made image comes for each time of a real one, where both are learned."""
     out: str = file_path("runs/utility")
     """Folder of the recognizers; the same command goes on in it, and what is learned from the
     source alone serves every release."""

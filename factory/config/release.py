@@ -156,7 +156,7 @@ class StoreConfig:
     url: str = file_path("runs/releases")
     """Local folder, or s3://bucket/prefix."""
     min_free_bytes: int = knob(1 << 30, low=0)
-    """Free space a local store must have before work starts, beside the planned bytes."""
+    """Free space a local store must have before work starts, in addition to the planned bytes."""
     endpoint_url: str | None = None
     """Address of an S3 server other than AWS; None: AWS_ENDPOINT_URL, else AWS itself.
     Credentials only ever come from the usual AWS chain (environment, profile, instance role)."""

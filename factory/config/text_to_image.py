@@ -74,7 +74,7 @@ class PersonalizationConfig:
     """For a release: name of a set of LoRAs in the store (jobs.personalize) that draws the
     people of the source; None: the diffusion generator draws."""
     objective: Literal["dreambooth", "portraitbooth", "idbooth"] = "idbooth"
-    """Identity term beside the denoising errors: none, 1 - cos to the photograph, or the triplet
+    """Identity term added to the denoising errors: none, 1 - cos to the photograph, or the triplet
     with a prior image."""
     rank: int = knob(4, low=1, high=1024)
     """Rank of the matrices."""
@@ -91,7 +91,7 @@ class PersonalizationConfig:
     prior_weight: float = knob(1.0, low=0.0)
     """Weight of the denoising error on prior images."""
     identity_weight: float = knob(1.0, low=0.0)
-    """Weight of the identity term, beside w_t = (1 - t/T)^2."""
+    """Weight of the identity term, in addition to w_t = (1 - t/T)^2."""
     margin: float = knob(1.0, low=0.0, high=2.0)
     """m of the triplet."""
     num_prior: int = knob(200, low=1)

@@ -189,10 +189,10 @@ def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -
     """
     name = str(recipe.init_from)
     loaded = checkpoint.load(name, "generator", "generator.init_from")
-    theirs = {kind: loaded.lineage.get(kind) for kind in lineage}
+    trained_with = {kind: loaded.lineage.get(kind) for kind in lineage}
     if recipe.reset_identity_layers:
-        theirs["recognizer"] = lineage["recognizer"]
-    if theirs != lineage:
+        trained_with["recognizer"] = lineage["recognizer"]
+    if trained_with != lineage:
         raise CheckpointError(
             f"generator.init_from: {name} was trained with another recognizer or autoencoder; use "
             "those, or generator.init_from=null (for another recognizer alone: "

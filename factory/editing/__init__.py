@@ -1,1 +1,1 @@
-"""Pretrained text-to-image models, personalized: LoRAs with identity objectives (ID-Booth)."""
+"""Faces that exist, edited: regions and occluders, and networks that redraw a region."""

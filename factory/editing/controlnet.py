@@ -40,7 +40,7 @@ class MaskControlNet(nn.Module):
 
     @classmethod
     def on(cls, base: TextToImage) -> MaskControlNet:
-        """A new one, initialized from the base's U-Net."""
+        """A new ControlNet, initialized from the base's U-Net."""
         from diffusers import ControlNetModel
 
         controlnet = ControlNetModel.from_unet(
@@ -52,7 +52,7 @@ class MaskControlNet(nn.Module):
 
     @classmethod
     def load(cls, name: str, base: TextToImage) -> tuple[MaskControlNet, str]:
-        """What jobs.train_controlnet wrote, and its sha256; raises CheckpointError."""
+        """A trained ControlNet and its sha256, from a checkpoint folder; raises CheckpointError."""
         loaded = checkpoint.load(name, "controlnet", "editing.checkpoint")
         refuse_other_base(name, loaded.lineage, base.sha256)
         control = cls.on(base)

@@ -169,10 +169,10 @@ def _grown(
     sharp_N11: np.ndarray,
 ) -> np.ndarray:
     """Soft masks at the levels that hide the wanted fractions, found by every other pixel."""
-    some = (slice(None), slice(None, None, 2), slice(None, None, 2))
-    in_face = face_NHW[some] > 0.5
+    every_other = (slice(None), slice(None, None, 2), slice(None, None, 2))
+    in_face = face_NHW[every_other] > 0.5
     within = in_face & (limits_NHW[:, ::2, ::2] <= 0)
-    candidates = np.where(within, levels_NHW[some], NEVER).reshape(len(in_face), -1)
+    candidates = np.where(within, levels_NHW[every_other], NEVER).reshape(len(in_face), -1)
     spared_N = wanted_N == 0
     size_N = np.where(spared_N, AROUND, wanted_N) * in_face.sum((1, 2))
     rank_N = np.round(size_N).astype(int).clip(0, candidates.shape[1] - 1)

@@ -1,1 +1,1 @@
-"""Is a release any good: figures of kept faces beside the same figures of the source."""
+"""Is a release any good: metrics of kept faces, and the same metrics of the source."""

@@ -1,4 +1,4 @@
-"""Networks beside the recognizers that look at sets of images (METHODS 7).
+"""Further networks, besides recognizers, that sets of images are compared by (METHODS 7).
 
 They are the FID's Inception as an .onnx and CLIP's image encoder, in whose features sets are
 compared, and CR-FIQA's head. All are on disk; nothing is fetched.

@@ -1,4 +1,4 @@
-"""A release beside further sets of real faces, and CR-FIQA's scores of all of them (METHODS 7).
+"""A release compared with further sets of real faces; CR-FIQA's scores of all (METHODS 7).
 
 This is what the tables of ID-Booth show. The sets are those of features.reference_sets.
 """

@@ -23,7 +23,7 @@ def make_missing(
     run_units: RunUnits,
     log: Callable[[str], None],
 ) -> None:
-    """Make them with progress and draining; `store` is that of the plan."""
+    """Make the missing units of a plan, with progress and draining; `store` is the plan's."""
     done = manifest.committed_units(store)
     missing = [unit.index for unit in plan.units if unit.index not in done]
     if done:

@@ -34,7 +34,7 @@ class Maker(Protocol):
 OpenMaker = Callable[[], Maker]
 """Builds a maker where it will work; must be picklable for the fleet."""
 OnDone = Callable[[Shard], None]
-"""Told of every committed shard, in the driver."""
+"""Called with every committed shard, in the driver."""
 Draining = Callable[[], bool]
 """Whether no further unit shall be begun; what is in hand is finished."""
 RunUnits = Callable[[FleetConfig, OpenMaker, Sequence[int], OnDone, Draining], None]

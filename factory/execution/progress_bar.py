@@ -1,4 +1,4 @@
-"""Live progress of a release: faces a second, kept share, time left; and the limit on failures."""
+"""Live progress of a release: faces a second, kept fraction, time left; the limit on failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProgressBar:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("first shards", total=self._planned)
-        self._started = self._said = time.monotonic()
+        self._started = self._printed_at = time.monotonic()
 
     def shard_done(self, shard: Shard) -> None:
         """Count a committed shard; raises PlanError once too many shots have failed."""
@@ -33,9 +33,9 @@ class ProgressBar:
         line = self._line()
         self._bar.update(self._task, completed=self._counts.planned, description=line)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._said > 30:
+        if not self._console.is_terminal and now - self._printed_at > 30:
             self._console.print(line)
-            self._said = now
+            self._printed_at = now
         if self._counts.quarantined > self._max_failures:
             raise PlanError(
                 f"release.max_failed_fraction: {self._counts.quarantined} shots failed already; "

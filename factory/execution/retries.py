@@ -16,11 +16,11 @@ from factory.records import Shot
 ShotId = tuple[str, int]
 """(key, attempt) of a shot."""
 Heartbeat = Callable[[tuple[ShotId, ...]], None]
-"""Told of the shots in hand before they are drawn; of none as a sign of life."""
+"""Called with the shots in hand before they are drawn; with none as a sign of life."""
 
 
 def unwatched(shots: tuple[ShotId, ...]) -> None:
-    """The note of a maker nobody watches."""
+    """The heartbeat of a maker that nobody watches."""
 
 
 def ids(shots: list[Shot]) -> tuple[ShotId, ...]:
@@ -50,11 +50,11 @@ class RetryState:
         return self.deaths >= 2
 
     def begun_again(self) -> RetryState:
-        """After a loss that is nobody's fault: a node that went away."""
+        """The state after a loss without a culprit: a node that went away."""
         return replace(self, attempt=self.attempt + 1)
 
     def after_death(self, in_hand: tuple[ShotId, ...]) -> RetryState:
-        """After a death with these shots in hand."""
+        """The state after a death with these shots in hand."""
         again = replace(self.begun_again(), deaths=self.deaths + 1)
         if not in_hand:
             return replace(again, blind_deaths=self.blind_deaths + 1)
@@ -68,7 +68,7 @@ class RetryState:
         return replace(again, suspects=self.suspects | {shot})
 
     def groups(self, shots: list[Shot]) -> list[list[Shot]]:
-        """The shots of a batch as groups to draw one after the other, poisoned ones left out."""
+        """The shots of a batch as groups to draw one after the other, quarantined ones left out."""
         if len(shots) > 1 and ids(shots) in self.bisected:
             middle = len(shots) // 2
             return self.groups(shots[:middle]) + self.groups(shots[middle:])

@@ -94,9 +94,9 @@ class Gallery:
 
         The vectors that `without` names do not count, such as the query itself or its own person.
         """
-        return self.who_is_nearest(unit_MD, first=first, stop=stop, without=without)[0]
+        return self.nearest_with_index(unit_MD, first=first, stop=stop, without=without)[0]
 
-    def who_is_nearest(
+    def nearest_with_index(
         self,
         unit_MD: np.ndarray,
         *,

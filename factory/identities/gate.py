@@ -169,7 +169,7 @@ class Gate:
             part = unit_ND[start : start + BLOCK]
             own = itself(self._num_before + start, len(part))
             real.append(nearest_of(part, self._gallery, self._num_real, self._further))
-            cosine_B, index_B = self._gallery.who_is_nearest(
+            cosine_B, index_B = self._gallery.nearest_with_index(
                 part, first=self._num_before, without=own
             )
             earlier_B = self._gallery.nearest(part, first=self._num_real, stop=self._num_before)

@@ -113,13 +113,13 @@ def build_roster(
     unit_SD = centers_ND
     if config.release.method != "lora":
         unit_SD = recognizer.unit_real[_prototypes(recognizer, source)]
-    short = _short(config.plan.fill_to, keys)
-    if not short and not virtual.identities:
+    to_fill_up = _to_fill_up(config.plan.fill_to, keys)
+    if not to_fill_up and not virtual.identities:
         raise PlanError(
             f"plan.fill_to: everybody in the source has {config.plan.fill_to} images already, so "
             "there is nothing to make; want a larger plan.fill_to or identities.num_virtual"
         )
-    return _with_source(virtual, short, recognizer, source, unit_SD)
+    return _with_source(virtual, to_fill_up, recognizer, source, unit_SD)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -226,7 +226,7 @@ class FromSource:
     originals: tuple[str, ...] = ()
 
 
-def _short(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
+def _to_fill_up(fill_to: int, keys: list[list[str]]) -> list[FromSource]:
     """People with fewer than `fill_to` images, to be filled up."""
     return [
         FromSource(label, "real", fill_to - len(own))
@@ -261,7 +261,7 @@ def _with_source(
     everybody, real = Gallery(recognizer.dim), Gallery(recognizer.dim)
     everybody.add(unit_ND)
     real.add(recognizer.unit_real)
-    nearest_cosine, nearest_index = everybody.who_is_nearest(
+    nearest_cosine, nearest_index = everybody.nearest_with_index(
         unit_ND, without=itself(0, len(unit_ND))
     )
     row = {name: index for index, name in enumerate(recognizer.real_names)}

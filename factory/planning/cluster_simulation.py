@@ -1,8 +1,8 @@
 """How long a release takes on a cluster: a small discrete-event model of the fleet (simpy).
 
 Actors take units from one driver, draw them, and hand them to their node's uplink while they draw
-the next; a preempted node loses what its actors had in hand and on the line, and comes back after a
-while. Nothing here knows Ray: a unit is a number of seconds and bytes.
+the next; a preempted node loses what its actors had in hand and in the queue, and comes back after
+a while. Nothing here knows Ray: a unit is a number of seconds and bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from factory.config import EstimateConfig
 
-ON_THE_LINE = 2
-"""Units that an actor may have drawn and not committed, beside the one it draws (cluster/fleet)."""
+MAX_UNCOMMITTED = 2
+"""Units that an actor may have drawn and not committed, besides the one it draws (fleet.py)."""
 NEVER_S = 1e15
 Events = Generator[Any, Any, None]
 
@@ -63,11 +63,11 @@ class _Node:
 @dataclass
 class _Actor:
     node: _Node
-    line: Any
+    queue: Any
     """Places for the unit that is drawn and those that are not committed."""
     processes: list[Any] = field(default_factory=list)
     held: int = 0
-    """Units in hand and on the line."""
+    """Units in hand and in the queue."""
 
 
 class _Model:
@@ -106,8 +106,8 @@ class _Model:
             node = _Node(self._simpy.Resource(self._env), self._env.now)
             self._nodes.append(node)
             for _ in range(self._each):
-                line = self._simpy.Resource(self._env, 1 + ON_THE_LINE)
-                actor = _Actor(node, line)
+                queue = self._simpy.Resource(self._env, 1 + MAX_UNCOMMITTED)
+                actor = _Actor(node, queue)
                 actor.processes.append(self._env.process(self._draw(actor)))
                 node.actors.append(actor)
             yield self._env.timeout(self._until_preemption_s())
@@ -118,7 +118,7 @@ class _Model:
         try:
             yield self._env.timeout(self._cluster.open_s)
             while True:
-                slot = actor.line.request()
+                slot = actor.queue.request()
                 yield slot
                 while not self._waiting:
                     yield self._news
@@ -148,7 +148,7 @@ class _Model:
                 yield self._env.timeout(self._work.num_bytes / self._cluster.upload_bytes_per_s)
         except self._simpy.Interrupt:
             return
-        actor.line.release(slot)
+        actor.queue.release(slot)
         actor.held -= 1
         self._missing -= 1
         if not self._missing:

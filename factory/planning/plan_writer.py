@@ -28,9 +28,9 @@ def describe(config: Config, inputs: Inputs) -> str:
     return f"{virtual} virtual identities x {each} images ({limit}){real}"
 
 
-def refuse_other_plan(standing: Plan, inputs: Inputs, store: Store) -> None:
+def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
     """Raise PlanError when the version was begun with another request."""
-    difference = first_difference(inputs.request.to_dict(), standing.request.to_dict())
+    difference = first_difference(inputs.request.to_dict(), existing.request.to_dict())
     if difference:
         raise PlanError(
             f"release.version: {store.url} was begun with another plan ({difference}); "
@@ -74,9 +74,9 @@ def write_plan(
     try:
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
-        standing = read_plan(store)
-        if standing and plan.is_tuned_otherwise(standing) and config.plan.micro_batch is None:
-            return standing  # another driver tried out at the same moment
+        existing = read_plan(store)
+        if existing and plan.is_tuned_otherwise(existing) and config.plan.micro_batch is None:
+            return existing  # another driver tried out at the same moment
         raise _begun_otherwise(error) from None
     return plan
 

@@ -54,8 +54,8 @@ def preflight(config: Config) -> Inputs:
     max_cosine = _max_cosine(config, recognizer)
     _check_pool(config, recognizer)
     check_quality(config, recognizer["config"])
-    standing = read_plan(release_store(config))
-    _check_space(config, standing, num_images(config, source))
+    existing = read_plan(release_store(config))
+    _check_space(config, existing, num_images(config, source))
     extended = _extended(config, networks.weights)
     request = PlanRequest(
         source=_source_facts(config, source),
@@ -79,8 +79,8 @@ def preflight(config: Config) -> Inputs:
         pose=added.pose,
         edits=added.edits,
     )
-    if standing and config.plan.micro_batch is None:  # it was tried out when the plan was written
-        request = request.with_micro_batch(standing.request.plan.micro_batch)
+    if existing and config.plan.micro_batch is None:  # it was tried out when the plan was written
+        request = request.with_micro_batch(existing.request.plan.micro_batch)
     return Inputs(request, source)
 
 
@@ -148,13 +148,13 @@ def _extended(config: Config, weights: dict[str, str]) -> Plan | None:
     return earlier[0]
 
 
-def _check_space(config: Config, standing: Plan | None, num_images: int) -> None:
+def _check_space(config: Config, existing: Plan | None, num_images: int) -> None:
     """Raise StoreError unless the images of the units that are missing fit."""
     store = open_store(config.store)
     store.preflight(0, 0)
-    if standing:
+    if existing:
         done = committed_units(release_store(config))
-        num_images = sum(unit.num_shots for unit in standing.units if unit.index not in done)
+        num_images = sum(unit.num_shots for unit in existing.units if unit.index not in done)
     planned_bytes = int(num_images * config.source.image_px**2 * BYTES_PER_PIXEL)
     if num_images:
         store.preflight(planned_bytes, config.store.min_free_bytes)

@@ -277,9 +277,9 @@ class Prototypes(nn.Module):
     def _update_sigma(
         self, unit_ND: torch.Tensor, weight_SD: torch.Tensor, column_N: torch.Tensor
     ) -> None:
-        mine_N = column_N >= 0
-        own_MD = F.normalize(weight_SD[column_N[mine_N]])
-        square_D = (unit_ND[mine_N] - own_MD).square().sum(0)
+        local_N = column_N >= 0
+        own_MD = F.normalize(weight_SD[column_N[local_N]])
+        square_D = (unit_ND[local_N] - own_MD).square().sum(0)
         sigma_D = (sum_over_ranks(square_D) / len(unit_ND)).sqrt()  # eq 6
         moving_D = 0.9 * self.sigma_D + 0.1 * sigma_D  # eq 7
         self.sigma_D.copy_(torch.where(self.sigma_D.any(), moving_D, sigma_D))

@@ -83,5 +83,5 @@ def take(cosine_NS: torch.Tensor, column_N: torch.Tensor) -> torch.Tensor:
 
 def put_zero(square_NS: torch.Tensor, column_N: torch.Tensor) -> None:
     """Write 0 in each feature's column, where this rank has it."""
-    mine_N = column_N >= 0
-    square_NS[mine_N, column_N[mine_N]] = 0.0
+    local_N = column_N >= 0
+    square_NS[local_N, column_N[local_N]] = 0.0

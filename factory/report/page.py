@@ -27,7 +27,7 @@ SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4
 def render_page(
     title: str, plan: Plan, manifest: Manifest, metrics: Metrics, pictures: Pictures
 ) -> bytes:
-    """report/index.html."""
+    """The HTML of report/index.html."""
     return _render(
         "template.html",
         title=title,
@@ -105,7 +105,7 @@ def _faces(pictures: Pictures) -> dict[str, Any]:
 
 
 def _likeness(metrics: Metrics) -> dict[str, Any]:
-    """Who looks like whom, within the release and beside its source."""
+    """Who looks like whom, within the release and compared with its source."""
     similarity, properties = metrics.similarity, metrics.properties
     return {
         "plots": [

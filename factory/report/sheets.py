@@ -35,7 +35,7 @@ def first_identities(faces: SampledFaces, count: int) -> list[int]:
 
 
 def identities(faces: SampledFaces, owners: Sequence[int], max_columns: int) -> str:
-    """One identity a row."""
+    """A sheet with one identity in each row."""
     rows = [
         list(faces.images_NHWC[np.flatnonzero(faces.labels == owner)[:max_columns]])
         for owner in owners

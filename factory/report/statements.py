@@ -13,7 +13,7 @@ from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
 @dataclass(frozen=True)
 class Statements:
-    """Sentences without markup."""
+    """Sentences about a release, without markup."""
 
     collection: str
     privacy: str
@@ -76,22 +76,25 @@ def collection(request: PlanRequest, training: RecognizerTraining | NotMeasured)
     return (
         "No image was collected for it: every one was drawn by a diffusion model from an "
         f"embedding. The recognizer of these embeddings learned from {learned}. The dataset was "
-        f"planned and measured beside {source}, which are not part of it."
+        f"planned with and compared to {source}, which are not part of it."
     )
 
 
 def edited_collection(source: SourceFacts, edits: EditRequest) -> str:
     """Of which images these are edits, and how they were made."""
     origin, method = source.release, edits.editing.method
-    whose = f"the {source.num_images} images of {source.num_identities} people of its source"
+    originals = f"the {source.num_images} images of {source.num_identities} people of its source"
     if origin:
-        whose += f" (release {origin.dataset} {origin.version})"
+        originals += f" (release {origin.dataset} {origin.version})"
     how = {
         "classic": "turned, mirrored, cropped and made noisy as a whole",
         "drawn": "with an occluder painted over a region",
     }.get(method, "with a region redrawn by a diffusion model")
     region = "" if method == "classic" else " and the region, outside of which it stays"
-    return f"Every image is an edit of one of {whose}, {how}; metadata/ names the original{region}."
+    return (
+        f"Every image is an edit of one of {originals}, {how}; "
+        f"metadata/ names the original{region}."
+    )
 
 
 def privacy(request: PlanRequest, metrics: Metrics) -> str:

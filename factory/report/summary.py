@@ -10,7 +10,7 @@ from factory.shards import layout
 
 
 def summary(url: str, counts: Counts, metrics: Metrics) -> list[str]:
-    """Where it is, how much was kept, whether real people show in it, how fast it went."""
+    """Lines on where a release is, what was kept, whether real people show, and its speed."""
     leaks = metrics.leakage
     audited = [leaks.note] if isinstance(leaks, NotMeasured) else summary_lines(leaks)
     return [

@@ -31,7 +31,7 @@ class HasMean(Protocol):
 
 
 def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
-    """What is in it, counted."""
+    """Counts of what a release holds."""
     counts = manifest.counts
     identities = sum(unit.num_identities for unit in plan.units)
     from_source = identities - plan.request.identities.num_virtual
@@ -230,12 +230,12 @@ def lineage(plan: Plan) -> list[tuple[str, str]]:
 
 
 def mean(values: HasMean | None) -> str:
-    """Mean and standard deviation."""
+    """Mean and standard deviation as text."""
     return f"{values.mean:.3f} ± {values.std:.3f}" if values else "n/a"
 
 
 def number(value: float | None) -> str:
-    """Three decimals."""
+    """A number with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
 
 

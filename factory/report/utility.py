@@ -1,4 +1,4 @@
-"""What a release teaches beside what others have published (METHODS 9), as rows and lines."""
+"""What a release teaches, next to what others have published (METHODS 9), as rows and lines."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _unit(store: Store, unit: int) -> Iterator[Image]:
 
 
 def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
-    """<identity>/<key>.jpg (or .png)."""
+    """Write <identity>/<key>.jpg (or .png) for every face."""
     for done, unit in enumerate(plan.units, start=1):
         for key, label, encoded in _unit(store, unit.index):
             file = out / f"{label:06d}" / f"{key}{suffix_of(encoded)}"

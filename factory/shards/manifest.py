@@ -185,7 +185,7 @@ def sealed_plan(store: Store) -> Plan:
 
 
 def read_metrics(store: Store, stem: str) -> dict[str, Any] | None:
-    """What was measured before, or None."""
+    """Metrics that were measured before, or None."""
     name = layout.metrics_name(stem)
     return dict(json.loads(store.get(name))) if store.exists(name) else None
 

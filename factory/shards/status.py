@@ -21,7 +21,7 @@ WINDOW = 50
 STALLED, STALLED_S = 5, 120.0
 """Stalled: nothing came for so many times as long as a unit takes, and for so many seconds."""
 LEAST_KEPT = 0.3
-"""Share of kept shots below which something is wrong."""
+"""Fraction of kept shots below which something is wrong."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Status:
 
     @property
     def shots_per_s(self) -> float | None:
-        """Over the last commits; None before the first."""
+        """Shots per second over the last commits; None before the first."""
         latest = sorted(self.shards, key=lambda shard: shard.timings.finished_at)[-WINDOW:]
         if not latest:
             return None
@@ -83,7 +83,7 @@ class Status:
         return alarms
 
     def rows(self, now: float, actor_hour: float | None) -> list[tuple[str, str]]:
-        """All of it in words; with the price of an actor's hour, what was spent."""
+        """The status in words; with the cost of an actor's hour, what was spent."""
         counts, rate, left_s = self.counts, self.shots_per_s, self.left_s
         rows = [
             ("sealed", "yes" if self.sealed else "no"),
@@ -110,7 +110,7 @@ class StatusReader:
     _shards: dict[int, Shard] = field(default_factory=dict)
 
     def read(self) -> Status:
-        """Raises PlanError where no release was begun."""
+        """The status as it is now; raises PlanError where no release was begun."""
         plan = read_plan(self.store)
         if plan is None:
             raise PlanError(f"{self.store.url}: no plan.json, so no release was begun here")

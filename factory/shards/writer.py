@@ -81,7 +81,7 @@ class Encoding:
 
     @classmethod
     def of(cls, request: PlanRequest) -> Encoding:
-        """What a plan asks for."""
+        """The encoding that a plan asks for."""
         shards = request.shards
         method = request.edits.editing.method if request.edits else ""
         return cls(shards.image_format, shards.jpeg_quality, SOURCE_TYPES[method])
@@ -187,13 +187,13 @@ def commit_files(store: Store, result: UnitResult, contents: dict[str, bytes]) -
     try:
         store.put_once(layout.commit_name(unit), _to_json(shard))
     except Conflict:
-        standing = read_commit(store, unit)
-        if standing.files != files:
+        existing = read_commit(store, unit)
+        if existing.files != files:
             raise IntegrityError(
                 f"unit {unit}: committed by another maker with other digests; nothing may go on"
             ) from None
         store.put(layout.proof_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
-        return standing
+        return existing
     return shard
 
 

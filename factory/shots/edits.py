@@ -57,7 +57,7 @@ def edit_of(editing: EditingConfig, identity: Identity, stream: Stream, attempt:
 
 
 def kinds_for(kinds: Sequence[str], fraction: float) -> list[str]:
-    """Those that can hide so much of a face."""
+    """The kinds that can hide such a fraction of a face."""
     return [kind for kind in kinds if (kind in SPARING if fraction == 0 else kind != "background")]
 
 

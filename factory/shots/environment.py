@@ -1,4 +1,4 @@
-"""What the bytes of a release depend on beside its settings: our code, libraries, the CPU."""
+"""What the bytes of a release depend on besides its settings: our code, libraries, the CPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ or show them: a mistake that is mended there refuses no resume."""
 
 
 def environment() -> Environment:
-    """That of this process."""
+    """The environment of this process."""
     return Environment(sources_sha256(), stack_fingerprint())
 
 

@@ -83,7 +83,7 @@ class Plan(UnitPlan):
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
-        """Raises PlanError when the plan does not have the hash it claims."""
+        """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
         request, roster, units, recorded = _checked(data)
         return cls(PlanRequest.from_dict(request), roster, units, recorded)
 
@@ -96,7 +96,7 @@ class LoraPlan(UnitPlan):
 
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
-        """Raises PlanError when the plan does not have the hash it claims."""
+        """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
         request, roster, units, recorded = _checked(data)
         return cls(LoraRequest.from_dict(request), roster, units, recorded)
 

@@ -203,7 +203,7 @@ class PlanRequest:
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
-        """Raises PlanError for what this factory does not know."""
+        """The request in a plan.json; raises PlanError for what this factory does not know."""
         optional = {"prompts": PromptRequest, "pose": PoseRequest}
         values: dict[str, Any] = {
             "source": _source(body),
@@ -268,7 +268,7 @@ class LoraRequest:
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> LoraRequest:
-        """Raises PlanError for what this factory does not know."""
+        """The request in a plan.json; raises PlanError for what this factory does not know."""
         return cls(
             dataset=str(_part(body, "dataset")),
             name=str(_part(body, "name")),

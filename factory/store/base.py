@@ -74,7 +74,7 @@ class Store(Protocol):
         ...
 
     def entries(self, prefix: str) -> Sequence[Entry]:
-        """As `list`, with sizes and times."""
+        """Entries whose names begin with `prefix`, sorted, with sizes and times."""
         ...
 
     def sha256(self, name: str) -> str:

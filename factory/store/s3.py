@@ -381,7 +381,7 @@ class S3Store:
 
 
 class _Unsettled(StoreError):
-    """409: the server is busy with another write of the same name."""
+    """The server answered 409: it is busy with another write of the same name."""
 
 
 @contextmanager
@@ -447,5 +447,5 @@ def _time(moment: Any) -> float:
 
 
 def _pause(failures: int) -> None:
-    """Full-jitter backoff, at most ten seconds."""
+    """Wait before another attempt: full-jitter backoff, at most ten seconds."""
     time.sleep(random.uniform(0, min(10.0, 0.1 * 2**failures)))

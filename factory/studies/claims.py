@@ -176,7 +176,7 @@ def decide(
     )
 
 
-def line(result: Examined | NotYet) -> str:
+def verdict_line(result: Examined | NotYet) -> str:
     """A verdict in one line."""
     if isinstance(result, NotYet):
         return f"not yet    {result.finding} ({result.why})"

@@ -171,7 +171,7 @@ def _over_seeds(trained: list[UtilityRun], benchmark: str) -> BenchmarkAccuracy:
 
 
 def _read(trained: list[UtilityRun]) -> list[str]:
-    """Benchmarks that could be read."""
+    """The benchmarks that could be read."""
     figures = trained[0].benchmarks.items()
     return [name for name, figure in figures if not isinstance(figure, NotMeasured)]
 

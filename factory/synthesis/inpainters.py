@@ -51,7 +51,7 @@ class UVitInpainter:
         return noise, replace(conditioning, identity_BD=unit_BD, hint_BSHW=hint.to(noise.device))
 
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
-        """The bare sampling loop."""
+        """Sample by the bare loop, before decoding."""
         return self._drawer.sample(noise, conditioning, like)
 
 

@@ -48,8 +48,8 @@ def finetune(
     dataset = open_store(config.store).below(config.release.dataset)
     prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
-    standing = read_lora_plan(store)
-    difference = standing and first_difference(plan.request.to_dict(), standing.request.to_dict())
+    existing = read_lora_plan(store)
+    difference = existing and first_difference(plan.request.to_dict(), existing.request.to_dict())
     if difference:
         raise PlanError(
             f"personalization.loras: {store.url} was begun otherwise ({difference}); "
@@ -60,7 +60,7 @@ def finetune(
         return {}
     store.probe()
     put_prior(config, plan, dataset, log)
-    if standing is None:
+    if existing is None:
         store.put_once(layout.PLAN, plan.to_json())
     open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
     make_missing(config, plan, store, open_maker, run_units, log)

@@ -112,7 +112,7 @@ class LoraMaker:
         pass
 
     def _trained(self, unit: int, shot: Shot, heartbeat: Heartbeat) -> dict[str, bytes]:
-        """Files of a person: the LoRA, and its story without times, so that bytes are equal."""
+        """Files of a person: the LoRA, and its metadata without times, so that bytes are equal."""
         name = str(self._source.names[unit])
         rows = np.flatnonzero(self._source.labels == unit)
         images = np.stack(list(self._readable(rows)))
@@ -141,7 +141,7 @@ class LoraMaker:
                 yield self._source[int(row)].image_HWC
 
     def _shot(self, unit: int) -> Shot:
-        """A person's training in the form in which makers note what they have in hand."""
+        """A person's training in the form in which makers report what they have in hand."""
         recipe, name = self._plan.request.recipe, self._source.names[unit]
         seed = stream_seed(self._plan.request.seed, "lora", str(name))
         prompt = recipe.instance_prompt
@@ -152,10 +152,10 @@ class LoraMaker:
 class _Beat:
     """A sign of life, at most every BEAT_S."""
 
-    tell: Callable[[], None]
+    beat: Callable[[], None]
     last: float = 0.0
 
     def __call__(self) -> None:
         if time.monotonic() - self.last > BEAT_S:
-            self.tell()
+            self.beat()
             self.last = time.monotonic()

@@ -173,7 +173,7 @@ class ShardMaker:
         return list(zip(shots, images, scores, strict=True))
 
     def _shoot(self, shots: list[Shot], progress: UnitProgress) -> None:
-        """Draw and judge a batch in the groups its care asks for."""
+        """Draw and judge a batch in the groups that its retries ask for."""
         for shot in shots:
             if ids([shot])[0] in progress.retry.quarantined_shots:
                 progress.failures.append(Failure(shot, "killed its actor twice, drawn alone", ""))

@@ -24,7 +24,7 @@ Load = Callable[[Config, Plan, Roster, torch.device, dict[str, str]], Generator]
 
 @dataclass(frozen=True)
 class Method:
-    """One release.method."""
+    """What a release.method is: its check, its part of the request, its generator."""
 
     check: Callable[[Config, Networks], None]
     """Find its networks and check that they fit each other and the config; raises FactoryError."""

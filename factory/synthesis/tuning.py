@@ -21,11 +21,11 @@ from factory.training.distributed import kept_threads, pick_device
 
 LARGEST = 512
 ENOUGH = 0.95
-"""Share of the best rate that the smallest batch must reach: a larger one pads more top-ups."""
+"""Fraction of the best rate that the smallest batch must reach: a larger one pads more top-ups."""
 LEAST_GAIN = 1.05
 """A doubled batch that gains less than this is the last that is tried."""
 HEADROOM = 0.8
-"""Share of an actor's memory that the trials may take."""
+"""Fraction of an actor's memory that the trials may take."""
 STEPS = 4
 """Network calls of a trial; every call costs the same."""
 
@@ -40,8 +40,8 @@ def tuned_micro_batch(config: Config) -> int:
     shots = _shots(config, config.plan.images_per_identity * config.plan.identities_per_unit)
     on_gpu = pick_device(config.compute).type == "cuda"
     if on_gpu:
-        share = min(1.0, config.fleet.gpus_per_actor or 1.0)
-        torch.cuda.set_per_process_memory_fraction(HEADROOM * share)
+        gpus = min(1.0, config.fleet.gpus_per_actor or 1.0)
+        torch.cuda.set_per_process_memory_fraction(HEADROOM * gpus)
     try:
         with kept_threads():
             torch.set_num_threads(config.plan.num_threads)

@@ -68,7 +68,7 @@ class Lora:
 
     @torch.no_grad()
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Replace the matrices by these."""
+        """Replace the matrices by those of `tensors`."""
         for name, parameter in self._named.items():
             parameter.copy_(tensors[name])
 

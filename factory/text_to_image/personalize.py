@@ -173,7 +173,7 @@ class LoraTrainer:
     def _metrics(self, last: list[tuple[float, float, float | None]]) -> dict[str, Any]:
         """Means of the last hundred steps, None for a term that none of them had.
 
-        `train` counts beside them how often an estimate showed no face (no_face), and how often the
+        `train` also counts how often an estimate showed no face (no_face), and how often the
         photograph or the prior image had none to compare with (no_identity).
         """
         metrics: dict[str, Any] = {"steps": self._config.steps, "prompts_cut": self._base.num_cut}

@@ -109,7 +109,7 @@ def gather_rows(value_BX: torch.Tensor) -> torch.Tensor:
 def from_rank(
     owner: int, local: torch.Tensor | None, shape: torch.Size, device: torch.device
 ) -> torch.Tensor:
-    """A float32 tensor that rank `owner` has (`mine` there), on every rank."""
+    """A float32 tensor that rank `owner` has (`local` there), on every rank."""
     if not grouped():
         assert local is not None, "a single process owns everything"
         return local

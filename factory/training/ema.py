@@ -41,7 +41,7 @@ class EMA:
             torch._foreach_lerp_(shadow, new, 1 - self.current_decay)
 
     def whole(self) -> dict[str, torch.Tensor]:
-        """All of it on the CPU, by name; every rank calls it."""
+        """The whole average on the CPU, by name; every rank calls it."""
         device = next(iter(self.shadow.values())).device if self.shadow else torch.device("cpu")
         return {
             name: from_rank(owner, self.shadow.get(name), self._shapes[name], device).cpu()

@@ -58,7 +58,7 @@ def test_committing_a_shard_against_upload_file(s3_config, s3_endpoint, tmp_path
     report("commit_cpu_vs_upload_file", theirs_cpu / ours_cpu, 1.0, ours_cpu_s=ours_cpu)
 
 
-def test_packing_a_shard_against_tarwriter(tmp_path):
+def test_packing_a_shard_against_tarwriter():
     """webdataset's TarWriter's seconds over ours, which also hashes and records offsets."""
     rng = np.random.default_rng(0)
     shots = shots_of(REQUEST, [(i, j) for i in range(50) for j in range(20)])

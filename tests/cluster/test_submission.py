@@ -141,7 +141,9 @@ def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
     server = FakeServer([("SUCCEEDED", 0)])
     first = request().attempt(0)
     server.jobs[first] = [0, ("SUCCEEDED", 0)]
-    monkeypatch.setattr(submission, "standing", lambda client, request: (0, False))  # a stale look
+    monkeypatch.setattr(
+        submission, "current_attempt", lambda client, request: (0, False)
+    )  # a stale look
     code, lines = submit(server)
     assert (code, server.submitted) == (0, [])
     assert lines[0] == f"following {first}, which runs already"

@@ -106,7 +106,7 @@ def test_a_dead_driver_changes_no_byte(release_config, tmp_path, commits):
     assert torn.get(layout.SUMS) == whole.get(layout.SUMS)
 
 
-def test_a_half_written_unit_is_made_again(release_config, tmp_path, monkeypatch):
+def test_a_half_written_unit_is_made_again(release_config, monkeypatch):
     config = release_config()
     real = writer.commit
 

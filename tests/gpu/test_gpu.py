@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_embeddings_agree_with_the_cpu(people, weights, release_config):
+def test_embeddings_agree_with_the_cpu(weights, release_config):
     faces = read_faces(open_source(release_config().source), 0.0)
     name = str(weights / "recognizer")
     cpu = Recognizer.load(name, torch.device("cpu")).embed(faces.images_NHWC)

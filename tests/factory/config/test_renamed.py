@@ -44,7 +44,7 @@ def test_keys_of_renamed_sections(old, new):
     assert new_name(old) == new
 
 
-def test_hints_are_about_keys_and_values_that_exist(empty):
+def test_hints_are_about_keys_and_values_that_exist():
     assert all(new_name(old) in leaves(Config) for old in NEEDS_METHOD)
     for key, values in RENAMED_VALUES.items():
         assert set(values.values()) <= set(leaves(Config)[key].__args__)

@@ -32,7 +32,7 @@ def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
         np.testing.assert_allclose(unit[row].numpy(), own, atol=1e-4)
 
 
-def test_prototype_condition_needs_known_people(recipe, weights):
+def test_prototype_condition_needs_known_people(recipe):
     config = recipe()
     faces = faces_of(config)
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)

@@ -1,4 +1,4 @@
-"""Regions hide the fraction they shall, in every face, and nothing beside it."""
+"""Regions hide the fraction they shall, in every face, and nothing else."""
 
 from __future__ import annotations
 

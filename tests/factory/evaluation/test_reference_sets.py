@@ -1,4 +1,4 @@
-"""A release beside further sets of real faces, and CR-FIQA's scores of them all."""
+"""A release compared with further sets of real faces, and CR-FIQA's scores of them all."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, search):
     with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
         gallery.add(unit)
-        others, indices = gallery.who_is_nearest(unit[4:9], first=2, without=itself(4, 5))
+        others, indices = gallery.nearest_with_index(unit[4:9], first=2, without=itself(4, 5))
         some = gallery.nearest(unit[:3], first=30, stop=35)
         nobody = gallery.nearest(unit[:2], first=7, stop=7)
         near = gallery.too_near(unit, 0.5)

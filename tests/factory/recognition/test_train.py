@@ -137,7 +137,7 @@ def test_flip_alone_flips_about_half():
     assert 0.35 < fraction < 0.65
 
 
-def test_quality_head_is_trained_along_and_loaded(recipe, people, tmp_path):
+def test_quality_head_is_trained_along_and_loaded(recipe, tmp_path):
     config = recipe(
         f"training.out={tmp_path / 'out'}", "recognizer.quality_weight=10", "training.max_steps=60"
     )

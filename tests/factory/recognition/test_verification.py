@@ -87,7 +87,7 @@ def test_summary_has_the_gate_threshold():
     assert -1 <= figures["cosine_at_fmr_1e-2"] <= figures["cosine_at_fmr_1e-3"] <= 1
 
 
-def test_pairs_over_a_source(people, tmp_path):
+def test_pairs_over_a_source(tmp_path):
     class ByColor:
         def embed_with_mirror(self, images):
             mean = images.reshape(len(images), -1, 3).astype(float).mean(1)

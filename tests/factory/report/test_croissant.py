@@ -38,7 +38,7 @@ def test_mlcroissant_validates_it_and_loads_every_face(release, tmp_path, monkey
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_datasets_reads_the_shards_and_the_export(release, tmp_path, monkeypatch):
+def test_datasets_reads_the_shards_and_the_export(release, tmp_path):
     """In a process of its own, because `datasets` decides on import where its cache lies."""
     export(release, "parquet", tmp_path / "parquet")
     script = f"""

@@ -50,7 +50,7 @@ def test_groups_are_named_with_their_fractions():
 def test_collection_names_whom_the_recognizer_learned_from_where_its_checkpoint_says():
     text = collection(REQUEST, RecognizerTraining(1000, 77))
     assert "learned from 1000 images of 77 people" in text
-    assert "beside 12 images of 4 people" in text
+    assert "compared to 12 images of 4 people" in text
     assert "learned from images of people" in collection(REQUEST, MISSING)
 
 

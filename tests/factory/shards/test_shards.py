@@ -246,7 +246,7 @@ def test_too_many_failures_fail_the_release(store, plan):
         manifest.seal(store, plan, 0.1)
 
 
-def test_latest_is_swapped(store, plan, tmp_path):
+def test_latest_is_swapped(plan, tmp_path):
     dataset = LocalStore(tmp_path)
     manifest.point_latest(dataset, plan)
     assert json.loads(dataset.get("latest.json"))["plan_hash"] == plan.hash

@@ -94,7 +94,7 @@ def test_not_a_tar(tmp_path):
         open_source(folder_config(tmp_path / "a.tar"))
 
 
-def test_corrupt_images_are_counted_then_refused(people, tmp_path):
+def test_corrupt_images_are_counted_then_refused(tmp_path):
     members = {f"p/{i}.png": png(np.zeros((PX, PX, 3), np.uint8)) for i in range(9)}
     members["p/9.png"] = b"\x89PNG broken"
     write_tar(tmp_path / "a.tar", members)
@@ -156,7 +156,7 @@ def test_holdout_is_by_identity(people):
 
 
 @pytest.mark.parametrize("cut", [200, 1024, 700])
-def test_a_damaged_tar_is_not_taken_for_a_short_one(people, tmp_path, cut):
+def test_a_damaged_tar_is_not_taken_for_a_short_one(tmp_path, cut):
     image = png(np.zeros((PX, PX, 3), np.uint8))
     write_tar(tmp_path / "a.tar", {f"p/{i}.png": image for i in range(3)})
     data = (tmp_path / "a.tar").read_bytes()

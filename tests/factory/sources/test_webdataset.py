@@ -155,7 +155,7 @@ def test_an_altered_shard_is_named_before_a_sample_of_it_is_used(store):
         next(samples)
 
 
-def test_what_is_not_sealed_or_short_is_refused(local, tmp_path):
+def test_what_is_not_sealed_or_short_is_refused(tmp_path):
     with pytest.raises(SourceError, match="not a sealed release"):
         ReleaseStream(LocalStore(tmp_path))
     torn = LocalStore(tmp_path)
@@ -165,7 +165,7 @@ def test_what_is_not_sealed_or_short_is_refused(local, tmp_path):
         list(ReleaseStream(torn))
 
 
-def test_hostile_releases_are_refused(local, tmp_path):
+def test_hostile_releases_are_refused(tmp_path):
     torn = LocalStore(tmp_path)
     write_release(torn)
     bomb = gzip.compress(bytes(50_000_000), mtime=0)  # else its header holds the time of day

@@ -10,7 +10,7 @@ import pytest
 from factory.config import ArmConfig, ClaimConfig, load_claim
 from factory.errors import ConfigError
 from factory.studies import claims
-from factory.studies.claims import decide, examine, line, measure, result_json, roster
+from factory.studies.claims import decide, examine, measure, result_json, roster, verdict_line
 
 ROOT = Path(__file__).parents[3]
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
@@ -84,7 +84,7 @@ def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
     assert len({config.training.out for config in trained}) == 4
     assert trained[2].source.path == f"{claim.out}/pair/two/seed-7/release/made"
     assert len(lines) == 4
-    assert "holds" in line(result)
+    assert "holds" in verdict_line(result)
     written = result_json(result)
     assert (written["claim"], written["seeds"], written["verdict"]) == ("pair", [7, 8], "holds")
     assert written["mean_difference"] == pytest.approx(0.1)
@@ -100,7 +100,7 @@ def test_what_is_not_built_is_not_run(claim):
     waiting = replace(claim, not_yet="nobody built it")
     result = examine("pair", waiting, None, None, print)
     assert (result.verdict, result.why) == ("not yet", "nobody built it")
-    assert line(result).startswith("not yet")
+    assert verdict_line(result).startswith("not yet")
     assert result_json(result)["verdict"] == "not yet"
 
 

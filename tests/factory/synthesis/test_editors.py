@@ -141,7 +141,7 @@ def test_rows_name_the_original_and_how_much_of_it_is_left(editing):
     assert list(open_source(release).names) == list(open_source(config.source).names)
 
 
-def test_report_and_card_say_that_it_is_of_edits(editing, tmp_path):
+def test_report_and_card_say_that_it_is_of_edits(editing):
     config = editing("audit.show_real=true", "editing.kinds=[mask,hat]")
     store, rows = released(config)
     figures = json.loads(store.get(layout.metrics_name("edits")))

@@ -45,8 +45,10 @@ def base_folder(tmp_path_factory):
 @pytest.fixture
 def lora_config(release_config, base_folder):
     def make(*dotlist):
-        booth = [f"personalization.{item}" for item in SMALL] + [f"base_model.path={base_folder}"]
-        return release_config("identities.num_virtual=0", *DRAWN, *booth, *dotlist)
+        settings = [f"personalization.{item}" for item in SMALL] + [
+            f"base_model.path={base_folder}"
+        ]
+        return release_config("identities.num_virtual=0", *DRAWN, *settings, *dotlist)
 
     return make
 
@@ -127,7 +129,7 @@ def test_one_who_raises_is_quarantined(lora_config, monkeypatch):
     assert not store_of(config).exists(layout.lora_name(2))
 
 
-def test_other_settings_and_bad_input_are_refused(lora_config, people, base_folder, tmp_path):
+def test_other_settings_and_bad_input_are_refused(lora_config, base_folder, tmp_path):
     train(lora_config())
     with pytest.raises(PlanError, match=r"was begun otherwise \(recipe\.steps: 2 there, 3 asked"):
         train(lora_config("personalization.steps=3"))
@@ -164,7 +166,7 @@ def test_somebody_without_a_face_is_named_before_anything_is_trained(lora_config
         train(lora_config())
 
 
-def test_a_release_is_drawn_by_them(lora_config, tmp_path):
+def test_a_release_is_drawn_by_them(lora_config):
     config = lora_config()
     with pytest.raises(PlanError, match="is not a finished set of LoRAs"):
         build(config, inline.run_units, log=quiet)

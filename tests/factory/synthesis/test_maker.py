@@ -234,7 +234,7 @@ def test_nan_is_an_error_of_its_shot(real_maker):
         maker.draw(shots)
 
 
-def test_a_maker_that_is_not_as_planned_refuses(release_config, real_maker, monkeypatch):
+def test_a_maker_that_is_not_as_planned_refuses(release_config, monkeypatch):
     config = release_config()
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     ShardMaker.open(config, prefix)

@@ -69,7 +69,7 @@ def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
     assert abs(merged - with_it.astype(int)).max() <= 1
 
 
-def test_loras_of_other_bases_are_refused(base, lora):
+def test_loras_of_other_bases_are_refused(lora):
     data = lora.to_bytes()
     assert lora.from_bytes(data, "x").keys() == lora.tensors().keys()
     with pytest.raises(CheckpointError, match=r"x: is not a \.safetensors file"):
