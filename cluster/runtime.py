@@ -84,7 +84,7 @@ def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Resources, int]:
     """Resources of each actor, and how many actors to have when work starts.
 
     As many as there is room for and work, no more than fleet.num_workers; those at once where an
-    autoscaler shall make room (fleet.autoscale). On a cluster, waits up to fleet.join_timeout_s for
+    autoscaler is to make room (fleet.autoscale). On a cluster, waits up to fleet.join_timeout_s for
     the nodes that fleet.min_workers need. Raises FactoryError with room for fewer.
     """
     at_most = min(fleet.num_workers or num_units, num_units)

@@ -79,7 +79,7 @@ class Shot:
     perturbation_cos: float = 1.0
     """Cosine of the angle by which the condition is turned (IDperturb)."""
     similarity: float | None = None
-    """m that the generator is told (CemiFace)."""
+    """m that the generator is conditioned on (CemiFace)."""
     yaw: float | None = None
     """Degrees, for a generator that is shown five points (VIGFace, ICCV version)."""
     pitch: float | None = None
@@ -91,7 +91,7 @@ class Shot:
     edit: str = ""
     """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
     occlusion: float | None = None
-    """Fraction of the face that the region shall hide."""
+    """Fraction of the face that the region is to hide."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class ClaimConfig:
     not_yet: str | None = None
     """What is missing for judging it here; then nothing is run."""
     measures: Literal["training", "roster"] = "training"
-    """training: a recognizer is trained and `figure` looked up in its metrics; roster: who shall
+    """training: a recognizer is trained and `figure` looked up in its metrics; roster: who would
     exist is decided, and `figure` looked up in what separability says of it."""
     figure: str = "heldout.tar_at_far_1e-3"
     """Dotted place of the figure that is compared."""

@@ -138,7 +138,7 @@ class GeneratorConfig:
     None: all."""
     similarity_tokens: int = knob(0, low=0, high=64)
     """Further keys and values made of the identity and of a similarity m to it (CemiFace); sampling
-    is then told m by sampler.similarity. 0: no such condition."""
+    is then given m by sampler.similarity. 0: no such condition."""
     similarity_weight: float = knob(0.05, low=0.0)
     """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m."""
     pose: bool = False

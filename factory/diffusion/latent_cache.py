@@ -26,7 +26,7 @@ from factory.training.distributed import rank, wait_for_all, world_size
 
 SHARD = 4096
 
-Shard = tuple[np.ndarray, np.ndarray]
+CachedShard = tuple[np.ndarray, np.ndarray]
 """x [2, S, C, h, w] (or uint8 images [2, S, H, W, 3]), the faces, then their mirrors; and their
 conditions [2, S, D]."""
 
@@ -49,7 +49,7 @@ class TrainingCache:
         self._in_pixels, self._count = autoencoder is None, len(faces)
         prototypes = _prototypes_of(faces, recognizer) if kind == "prototype" else None
 
-        def make(part: slice) -> Shard:
+        def make(part: slice) -> CachedShard:
             images = faces.images_NHWC[part]
             both = (images, np.ascontiguousarray(images[:, :, ::-1]))
             x = [autoencoder.encode(each).numpy() if autoencoder else each for each in both]

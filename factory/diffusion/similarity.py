@@ -1,4 +1,4 @@
-"""How alike an image shall be to its identity: CemiFace's condition m and its loss (METHODS 2)."""
+"""How alike an image is to be to its identity: CemiFace's condition m and its loss (METHODS 2)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Both enter through AdaLN (Peebles & Xie 2023; one modulation shared by all blocks as in
 PixArt-alpha).
 
-With similarity tokens it is also conditioned on how alike the image shall be to the identity: a
+With similarity tokens it is also conditioned on how alike the image is to be to the identity: a
 similarity m, joined with the identity to further keys and values of every attention (CemiFace,
 section 3.2), and here to the drive too.
 

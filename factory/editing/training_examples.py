@@ -1,4 +1,4 @@
-"""Training examples of an editor: faces with a region to redraw, and what shall come out there.
+"""Training examples of an editor: faces with a region to redraw, and what should come out there.
 
 Some get a painted occluder, the others are learned as they are: their region is redrawn as the
 face, hair or background that it was.
@@ -33,7 +33,7 @@ SPARED_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Examples:
-    """A batch: what shall come out (uint8 [B, px, px, 3]), where (alpha), and of which kind."""
+    """A batch: what should come out (uint8 [B, px, px, 3]), where (alpha), and of which kind."""
 
     images_BHWC: np.ndarray
     alpha_BHW: np.ndarray

@@ -6,7 +6,6 @@ compared, and CR-FIQA's head. All are on disk; nothing is fetched.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from factory.checkpoint import read_metadata
+from factory.checkpoint import file_sha256, read_metadata
 from factory.config import FeaturesConfig
 from factory.errors import CheckpointError
 from factory.evaluation.embeddings import Space
@@ -104,7 +103,7 @@ class OnnxFeatures:
             raise CheckpointError(
                 f"{key}: needs onnxruntime; pip install 'face-factory[eval]'"
             ) from None
-        self.sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        self.sha256 = file_sha256(Path(path))
         try:
             self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # because onnxruntime's own are no public classes
@@ -143,7 +142,7 @@ class ClipFeatures:
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"features.clip: {folder} is no CLIP model ({reason})") from None
-        self.sha256 = hashlib.sha256((Path(folder) / CLIP_WEIGHTS).read_bytes()).hexdigest()
+        self.sha256 = file_sha256(Path(folder) / CLIP_WEIGHTS)
         self._model = model.eval().requires_grad_(False).to(device)
         self._px, self._device = int(model.config.image_size), device
 

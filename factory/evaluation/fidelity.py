@@ -24,7 +24,8 @@ MAX_FEATURES = 10_000
 
 def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> Fidelity | NotMeasured:
     """FID, CMMD, precision and recall of two sets of features, unless one is too small."""
-    made_ND, real_MD = _evenly(made_ND), _evenly(real_MD)
+    made_ND = evenly_spaced(made_ND, MAX_FEATURES)
+    real_MD = evenly_spaced(real_MD, MAX_FEATURES)
     least = NEIGHBORS + 1
     if min(len(made_ND), len(real_MD)) < least:
         return NotMeasured(f"n/a: needs {least} images in both sets")
@@ -103,6 +104,7 @@ def _root(cov_DD: np.ndarray) -> np.ndarray:
     return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
 
 
-def _evenly(x_ND: np.ndarray) -> np.ndarray:
-    rows = np.linspace(0, len(x_ND) - 1, min(len(x_ND), MAX_FEATURES)).astype(int)
-    return np.asarray(x_ND[rows])
+def evenly_spaced(rows: np.ndarray, max_rows: int) -> np.ndarray:
+    """All rows, or `max_rows` of them at equal distances."""
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max_rows)).astype(int)
+    return np.asarray(rows[chosen])

@@ -21,6 +21,7 @@ import numpy as np
 from factory.config import AuditConfig
 from factory.errors import LeakError
 from factory.evaluation.embeddings import MadeFaces, RealFaces
+from factory.evaluation.fidelity import evenly_spaced
 from factory.evaluation.metrics.separability import (
     AuditedSource,
     FractionAbove,
@@ -134,12 +135,12 @@ class RealPeople:
 
     def between_strangers(self, rows: np.ndarray) -> np.ndarray:
         """Largest cosine of gallery rows to another person's, float64; at most MAX_PROBES rows."""
-        rows = _evenly(rows)
+        rows = evenly_spaced(rows, MAX_PROBES)
         return self.nearest(self._gallery.unit_GD[rows], self.labels[rows])
 
     def lookalikes(self, rows: np.ndarray, cosines: np.ndarray) -> list[tuple[int, int, float]]:
         """The nearest pairs, given what `between_strangers` answers for these rows."""
-        rows = _evenly(rows)
+        rows = evenly_spaced(rows, MAX_PROBES)
         pairs: dict[tuple[int, int], tuple[int, int, float]] = {}
         for position in np.argsort(-cosines)[: 2 * TOP]:
             row = rows[position]
@@ -284,10 +285,6 @@ def refuse_leaks(metrics: Leakage | NotMeasured) -> None:
                 f"({leaks.fraction:.2%}), more than {limit:.2%}; the release is not published, "
                 f"metrics/leakage.json names them at {kind}.leaks"
             )
-
-
-def _evenly(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_PROBES)).astype(int)])
 
 
 def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:

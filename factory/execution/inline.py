@@ -36,7 +36,7 @@ OpenMaker = Callable[[], Maker]
 OnDone = Callable[[Shard], None]
 """Called with every committed shard, in the driver."""
 Draining = Callable[[], bool]
-"""Whether no further unit shall be begun; what is in hand is finished."""
+"""Whether no further unit is to be begun; what is in hand is finished."""
 RunUnits = Callable[[FleetConfig, OpenMaker, Sequence[int], OnDone, Draining], None]
 """A runner: makes all units, in any order; raises FactoryError when it cannot."""
 

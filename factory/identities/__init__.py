@@ -1,1 +1,1 @@
-"""Who shall exist: proposals, the gate that admits them, and the roster."""
+"""The identities of a release: proposals, the gate that admits them, and the roster."""

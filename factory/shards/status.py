@@ -1,4 +1,4 @@
-"""How far a release is, told by its store alone: any machine that can read it can ask."""
+"""How far a release is, from its store alone: any machine that can read the store can ask."""
 
 from __future__ import annotations
 

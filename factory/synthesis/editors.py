@@ -24,7 +24,7 @@ from factory.sources import FaceSource
 from factory.sources.alignment import YuNet, points_of
 
 LARGEST_MISS = 0.03
-"""A region that misses the fraction it shall hide by more is none."""
+"""A region that misses the fraction it is to hide by more is none."""
 CACHED_ORIGINALS = 512
 """Originals that are kept decoded, with their points."""
 GRAY = 127
@@ -156,7 +156,7 @@ def draws_of(shot: Shot, purpose: str, count: int) -> np.ndarray:
 
 
 def _only_near(placed: Regions, fractions: list[float]) -> Regions:
-    """Regions that hide what they shall; others are none."""
+    """Regions that hide the fraction asked for; others are removed."""
     off = np.abs(placed.fractions_N - np.array(fractions)) > LARGEST_MISS
     usable_N = placed.usable_N & ~off
     alpha = placed.alpha_NHW * usable_N[:, None, None]

@@ -129,6 +129,6 @@ def load_inpainter(
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         weights["autoencoder"] = autoencoder.sha256
     dim = int(loaded.config["shape"]["embedding_dim"])
-    any_identity_1D = np.zeros((1, dim), np.float32)  # each face is told by its own embedding
+    any_identity_1D = np.zeros((1, dim), np.float32)  # each face has its own embedding
     drawer = DiffusionGenerator(loaded, autoencoder, any_identity_1D, device, precision)
     return UVitInpainter(drawer, Recognizer.load(config.recognizer.checkpoint, device))
