@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -111,3 +113,22 @@ def test_half_of_the_faces_are_mirrored(training, monkeypatch):
     different = torch.unique(images.flatten(1), dim=0)
     assert len(different) == 2 * 12
     torch.testing.assert_close(different, torch.unique(images.flip(3).flatten(1), dim=0))
+
+
+def test_the_weight_of_a_region_reaches_the_loss(training, tmp_path):
+    """The first step starts from equal weights and draws, so only the setting tells them apart."""
+
+    def first_loss(name, *changes):
+        config = training(
+            f"training.out={tmp_path / name}",
+            "training.max_steps=1",
+            "training.log_every=1",
+            *changes,
+        )
+        train(config, lambda line: None)
+        (line,) = (tmp_path / name / "history.jsonl").read_text().splitlines()
+        return json.loads(line)["loss"]
+
+    plain = first_loss("plain")
+    assert first_loss("again") == plain
+    assert first_loss("other", "inpainting_training.region_weight=0") != plain

@@ -149,3 +149,19 @@ def test_faces_are_mirrored_and_identities_dropped_as_often_as_told(training, mo
     assert len(dropped) == 240
     assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.12)  # four deviations
     assert len(torch.unique(batches.all("x_BCHW").flatten(1), dim=0)) == 2 * 12
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["inpainting_training.region_weight=0", "inpainting_training.max_occluded_fraction=0.05"],
+)
+def test_settings_of_the_recipe_reach_the_loss(training, tmp_path, setting):
+    """The first step starts from equal weights and draws, so only the setting tells them apart."""
+
+    def first_loss(name, *changes):
+        config = training(f"training.out={tmp_path / name}", "training.max_steps=1", *changes)
+        train(config, lambda line: None)
+        (line,) = (tmp_path / name / "history.jsonl").read_text().splitlines()
+        return json.loads(line)["loss"]
+
+    assert first_loss("plain") == first_loss("again") != first_loss("other", setting)
