@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from PIL import Image
 from factory.config.editing import KINDS, SPARING
 from factory.editing.regions import FIELDS, NUM_DRAWS, regions
 from factory.sources.alignment import TEMPLATE_52, YuNet
+from tests.outside import DETECTOR, LFW, needs_data
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
-LFW, DETECTOR = DATA / "lfw_dev" / "train112.tar", DATA / "models" / "yunet_n_640_640.onnx"
 HIDING = [kind for kind in KINDS if kind != "background"]
 
 
@@ -132,8 +130,8 @@ def test_a_segmenters_face_takes_the_place_of_the_oval():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not LFW.is_file(), reason="needs ../shared/data/lfw_dev")
-def test_shares_over_a_thousand_real_faces():
+@needs_data
+def test_fractions_over_a_thousand_real_faces():
     with tarfile.open(LFW) as tar:
         members = [member for member in tar if member.isfile()][:1000]
         images = [Image.open(io.BytesIO(tar.extractfile(m).read())) for m in members]  # type: ignore[union-attr]

@@ -37,8 +37,8 @@ from factory.sources import open_source
 from factory.sources.base import Subset
 from factory.store import LocalStore
 from tests.measured import LEAKAGE, leaks
+from tests.outside import LFW
 
-LFW = Path(__file__).parents[4] / "shared/data/lfw_dev/train112.tar"
 STRICT = AuditConfig(leak_fpir=0.1)
 
 
@@ -198,7 +198,7 @@ PLANTS = {
 def lfw():
     """Photographs of 300 people, and 100 strangers."""
     if not LFW.is_file():
-        pytest.skip(f"needs {LFW}")
+        pytest.skip("needs LFW in FACE_FACTORY_DATA (tests/outside.py)")
     pytest.importorskip("dlib")
     real = open_source(SourceConfig(kind="folder", path=str(LFW)))
     others = open_source(SourceConfig(kind="folder", path=str(LFW.with_name("test112.tar"))))
