@@ -1,4 +1,4 @@
-"""The fleet: actors pinned to their GPU or CPU share, units leased to them by the driver.
+"""The fleet: actors pinned to their GPUs or CPUs, units leased to them by the driver.
 
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
 When it dies all of them go back to the front of the queue and another actor takes its place; Ray
@@ -39,22 +39,22 @@ class HeartbeatLog:
     """What every actor has in hand, and when it last said so; lives on the driver's node."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, tuple[str, int | None, tuple[ShotId, ...], float]] = {}
+        self._latest: dict[int, tuple[str, int | None, tuple[ShotId, ...], float]] = {}
 
     def write(self, worker: int, node: str, unit: int | None, shots: tuple[ShotId, ...]) -> None:
-        self._pages[worker] = (node, unit, shots, time.monotonic())
+        self._latest[worker] = (node, unit, shots, time.monotonic())
 
     def read(self, worker: int) -> tuple[str, int | None, tuple[ShotId, ...]]:
         """(node, unit, shots in hand) of the last heartbeat."""
-        node, unit, shots, _ = self._pages.get(worker, ("", None, (), 0.0))
+        node, unit, shots, _ = self._latest.get(worker, ("", None, (), 0.0))
         return node, unit, shots
 
     def silence_s(self) -> dict[int, float]:
         """Seconds since the last heartbeat, by worker."""
-        return {worker: time.monotonic() - page[3] for worker, page in self._pages.items()}
+        return {worker: time.monotonic() - entry[3] for worker, entry in self._latest.items()}
 
     def forget(self, worker: int) -> None:
-        self._pages.pop(worker, None)
+        self._latest.pop(worker, None)
 
 
 class MakerActor:
@@ -85,9 +85,9 @@ class MakerActor:
 
     def _heartbeat(self, shots: tuple[ShotId, ...]) -> None:
         """With shots in hand, wait until the heartbeat has arrived: the next draw may kill us."""
-        noted = self._heartbeat_log.write.remote(self._worker, self._node, self._unit, shots)
+        arrived = self._heartbeat_log.write.remote(self._worker, self._node, self._unit, shots)
         if shots:
-            ray.get(noted)
+            ray.get(arrived)
 
 
 class Worker:
@@ -253,7 +253,7 @@ class Fleet:
             on_done(shard)
 
     def _watch_deadlines(self, on_done: OnDone) -> None:
-        """Replace actors that have work and have neither noted nor returned anything for long."""
+        """Replace actors that have work and have neither reported nor returned anything for long."""
         deadline_s, now = self._config.deadline_s, time.monotonic()
         if now - self._looked < min(deadline_s, 60.0) / 4:
             return

@@ -1,6 +1,6 @@
 """How a unit that killed its actors is made again (PROTOCOL, failure model).
 
-Before every draw a maker notes the shots in hand. After one death the unit is simply made again;
+Before every draw a maker reports the shots in hand. After one death the unit is simply made again;
 from the second on it is made alone, and the shots that were in hand are drawn in halves, until one
 shot has been in hand alone at two deaths: that one is quarantined undrawn. Every shot is drawn in
 its planned slot of a full batch, so the neighbors keep their bytes.

@@ -24,21 +24,20 @@ def shard_of(unit: int) -> Shard:
 
 
 class Placed:
-    """Notes which GPU of which node made a unit; waits for all the others at its first one."""
+    """Notes which GPU of which node made a unit; waits at its first until all others have one."""
 
     def __init__(self, folder: Path) -> None:
         import ray
 
         self._folder, node = folder, ray.get_runtime_context().get_node_id()
         self._gpu = f"{node} {os.environ['CUDA_VISIBLE_DEVICES']}"
-        (folder / f"{node}-{os.environ['CUDA_VISIBLE_DEVICES']}.open").touch()
 
     def make(self, unit, retry=None, heartbeat=None):
+        (self._folder / f"{self._gpu}.busy").touch()
         deadline = time.monotonic() + 300
-        while len(list(self._folder.glob("*.open"))) < NODES * GPUS:
-            assert time.monotonic() < deadline, "not all GPUs got an actor"
+        while len(list(self._folder.glob("*.busy"))) < NODES * GPUS:
+            assert time.monotonic() < deadline, "not all GPUs got a unit"
             time.sleep(0.2)
-        time.sleep(0.05)
         (self._folder / f"{unit}.unit").write_text(self._gpu)
         return [shard_of(unit)]
 

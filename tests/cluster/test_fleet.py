@@ -55,7 +55,6 @@ class FakeMaker:
         self.poison, self.hangs, self.late, self.sick = set(poison), hangs, late, sick
         self.waiting: list[Shard] = []
         self.pause, self.together = pause, together
-        (folder / f"{os.getpid()}.open").touch()
 
     def make(self, unit: int, retry=None, heartbeat=unwatched) -> list[Shard]:
         retry = retry or RetryState()
@@ -67,6 +66,7 @@ class FakeMaker:
         if unit in self.hangs and first:
             time.sleep(600)
         time.sleep(self.pause)
+        (self.folder / f"{os.getpid()}.busy").touch()
         if unit:
             self.wait_for_others()
         if unit in self.sick and first:
@@ -87,10 +87,10 @@ class FakeMaker:
         return ready
 
     def wait_for_others(self) -> None:
-        """Return once `together` actors are open, however long each takes to start."""
+        """Return once `together` actors have units, however long each takes to start."""
         deadline = time.monotonic() + 240
-        while len(list(self.folder.glob("*.open"))) < self.together:
-            assert time.monotonic() < deadline, "not all actors were started"
+        while len(list(self.folder.glob("*.busy"))) < self.together:
+            assert time.monotonic() < deadline, "not all actors got a unit"
             time.sleep(0.05)
 
     def flush(self, heartbeat=unwatched) -> list[Shard]:
