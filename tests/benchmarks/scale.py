@@ -22,7 +22,7 @@ import numpy as np
 
 from factory.config import FleetConfig
 from factory.evaluation.consistency import consistency
-from factory.evaluation.embeddings import made_faces
+from factory.evaluation.embeddings import RecognizerSpace, made_faces
 from factory.identities.gate import Gate
 from factory.identities.roster import Roster
 from factory.quality.scores import Scorer
@@ -163,8 +163,8 @@ def main() -> None:
         read += 1
         wrong += int(numbers_in(sample.image_HWC[None])[0]) != sample.label
     phase("read_back")
-    reader, units, labels = Reader(roster.unit_ND), [], []
-    for unit in made_faces(store, sealed, [reader], None):
+    space, units, labels = RecognizerSpace(Reader(roster.unit_ND)), [], []
+    for unit in made_faces(store, sealed, [space], None):
         units.append(unit.unit_by_space[0])
         labels += [row["identity"] for row in unit.rows]
     figures = consistency(np.concatenate(units), np.array(labels))
