@@ -253,7 +253,7 @@ class Fleet:
             on_done(shard)
 
     def _watch_deadlines(self, on_done: OnDone) -> None:
-        """Replace actors that have work and have neither reported nor returned anything for long."""
+        """Replace actors that have work and have not reported or returned anything for long."""
         deadline_s, now = self._config.deadline_s, time.monotonic()
         if now - self._looked < min(deadline_s, 60.0) / 4:
             return
