@@ -1,9 +1,12 @@
-"""Many actors under one driver: every pretended GPU of six nodes is used."""
+"""Many actors under one driver: every pretended GPU of six nodes is used, and what a unit costs the
+driver does not grow with the units or with two hundred actors."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -69,3 +72,66 @@ def test_every_gpu_of_six_nodes_gets_an_actor(tmp_path):
     gpus = {file.read_text() for file in tmp_path.glob("*.unit")}
     assert len(gpus) == NODES * GPUS  # each GPU is one actor's alone, and none is idle
     assert len({gpu.split()[0] for gpu in gpus}) == NODES
+
+
+class StubMethod:
+    """A remote method whose answer is there at once."""
+
+    def __init__(self, answer) -> None:
+        self._answer = answer
+
+    def remote(self, *arguments):
+        import ray
+
+        return ray.put(self._answer(*arguments))
+
+
+class StubActor:
+    def __init__(self) -> None:
+        self.ready = StubMethod(list)
+        self.make = StubMethod(lambda unit, retry: [shard_of(unit)])
+        self.flush = StubMethod(list)
+
+
+def test_the_drivers_cost_is_linear_in_units_with_two_hundred_actors(monkeypatch):
+    """Counted in lines of cluster/fleet.py that run for a unit, because a clock varies."""
+    import ray
+
+    from cluster import fleet
+
+    monkeypatch.setattr(fleet.Worker, "stop", lambda self: None)
+    monkeypatch.setattr(
+        fleet.Fleet, "_start_worker", lambda self: fleet.Worker(next(self._numbers), StubActor())
+    )
+    ray.init(address="local", num_cpus=200, include_dashboard=False, log_to_driver=False)
+
+    def lines_a_unit(count: int) -> float:
+        done: list[int] = []
+        num_lines = 0
+
+        def trace(frame, event, argument):
+            nonlocal num_lines
+            if frame.f_code.co_filename != fleet.__file__:
+                return None
+            num_lines += event == "line"
+            return trace
+
+        sys.settrace(trace)
+        try:
+            fleet.run_units(
+                FleetConfig(num_workers=200),
+                Placed,
+                range(count),
+                lambda shard: done.append(shard.unit),
+            )
+        finally:
+            sys.settrace(None)
+        assert sorted(done) == list(range(count))
+        return num_lines / count
+
+    try:
+        few, many = lines_a_unit(1000), lines_a_unit(5000)
+    finally:
+        ray.shutdown()
+    print(json.dumps({"few": round(few), "many": round(many)}))
+    assert many < 1.3 * few
