@@ -234,6 +234,7 @@ def test_nan_is_an_error_of_its_shot(real_maker):
         maker.draw(shots)
 
 
+@pytest.mark.usefixtures("real_maker")  # it has planned the release
 def test_a_maker_that_is_not_as_planned_refuses(release_config, monkeypatch):
     config = release_config()
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
