@@ -24,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_ports
+
 ACCESS_KEY, SECRET_KEY, BUCKET = "test-access", "test-secret", "faces"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -47,22 +49,6 @@ PORTS = [
     "metricsPort",
 ]
 """Every port that `weed mini` would open at a fixed number."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports outside Ray's 10002-19999."""
-    holders: list[socket.socket] = []
-    ports: list[int] = []
-    while len(ports) < count:
-        holder = socket.socket()
-        holder.bind(("127.0.0.1", 0))
-        holders.append(holder)
-        port = holder.getsockname()[1]
-        if port > 20_000:
-            ports.append(port)
-    for holder in holders:
-        holder.close()
-    return ports
 
 
 @contextmanager

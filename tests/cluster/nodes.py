@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
 import socket
@@ -15,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,7 +43,9 @@ class Nodes:
         self._folders: list[str] = []
 
     def head(self) -> None:
+        client = free_ports(1)[0]
         places = [f"--port={self._gcs}", f"--dashboard-port={self._jobs}"]
+        places.append(f"--ray-client-server-port={client}")
         self._start("--head", "--num-cpus=0", "--dashboard-host=127.0.0.1", *places)
         deadline = time.monotonic() + 60
         while True:
@@ -88,19 +91,9 @@ class Nodes:
         self._folders.append(tempfile.mkdtemp(prefix="r"))  # short, because sockets lie in it
         command = [self._ray, "start", "--block", "--disable-usage-stats", *arguments]
         command.append(f"--temp-dir={self._folders[-1]}")
+        command.append(f"--dashboard-agent-listen-port={free_ports(1)[0]}")  # else 52365 for all
         node = subprocess.Popen(
             command, env=self.environment, stdout=self._log, stderr=self._log, cwd="/"
         )
         self._started.append(node)
         return node
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports outside of the range in which Ray's workers listen (STACK)."""
-    ports, rng = [], random.Random()
-    while len(ports) < count:
-        port = rng.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                ports.append(port)
-    return ports

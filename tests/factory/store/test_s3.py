@@ -12,6 +12,7 @@ import pytest
 from factory.errors import ConfigError, Conflict, StoreError
 from factory.store import open_store, s3
 from tests import s3_server
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.s3
 
@@ -150,7 +151,7 @@ def test_a_preflight_tries_few_times(faulty):
 
 
 def test_wrong_places_and_credentials_are_named(s3_config, monkeypatch):
-    port = s3_server.free_ports(1)[0]
+    port = free_ports(1)[0]
     assert "check store.endpoint_url" in preflight_error(
         s3_config(endpoint_url=f"http://127.0.0.1:{port}")
     )
