@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -77,11 +78,18 @@ def test_a_submitted_release_outlives_actors_a_node_and_its_driver(
     nodes.join()
     committed = len(release.list(layout.COMMITS))
     wait_for(commits(committed + 2))
+    makers = nodes.pids_of("ray::MakerActor")
+    for pid in makers:
+        os.kill(pid, signal.SIGSTOP)  # so that the release cannot end before its driver is killed
     submitter.kill()  # who submits may leave; the job stays
+    already_said = len(log.read_text())
     submitter = submit()
-    wait_for(lambda: "which runs already" in log.read_text())
+    wait_for(lambda: "which runs already" in log.read_text()[already_said:])
     for pid in nodes.pids_of("jobs.release", bucket.url):
         os.kill(pid, signal.SIGKILL)
+    for pid in makers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     assert submitter.wait(400) == 0, log.read_text()
     chaos_s = time.monotonic() - started
 
