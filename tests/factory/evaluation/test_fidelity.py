@@ -5,13 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.evaluation.fidelity import SIGMA, cmmd, fid, fidelity, precision_recall
+from factory.evaluation.fidelity import (
+    SIGMA,
+    cmmd,
+    evenly_spaced,
+    fid,
+    fidelity,
+    precision_recall,
+)
 from factory.evaluation.metrics.values import NotMeasured
 
 
 def sets(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(300, 12)), 1.3 * rng.normal(size=(250, 12)) + 0.2
+
+
+def test_a_large_set_is_sampled_from_end_to_end():
+    assert list(evenly_spaced(np.arange(10), 4)) == [0, 3, 6, 9]
+    assert list(evenly_spaced(np.arange(3), 4)) == [0, 1, 2]
 
 
 def test_a_set_is_like_itself():

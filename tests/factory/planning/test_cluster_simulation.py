@@ -72,3 +72,13 @@ def test_it_grows_linearly():
     config = cluster(num_nodes=100)
     small, large = (simulate(config, 8, Work(units, 30.0, 1e6)) for units in (8_000, 16_000))
     assert large.hours == pytest.approx(2 * small.hours, rel=0.01)
+
+
+def test_an_actor_loses_at_most_the_unit_it_draws_and_two_that_are_not_committed():
+    work = Work(100, 100.0, 1.0)
+    config = cluster(num_nodes=4, preemptions_per_day=20.0, upload_bytes_per_s=0.0025)
+    forecast = simulate(config, 1, work)
+    useful_s = work.num_units * work.draw_s
+    lost_s = useful_s / (1 - forecast.lost_fraction) - useful_s
+    most_s = 3 * work.draw_s * forecast.preemptions
+    assert 0.5 * most_s < lost_s <= most_s  # the uplink is slow, so that they mostly hold as many

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from factory.execution.inline import run_units
 from factory.planning.estimate import describe_estimate, describe_forecast, estimate, on_a_cluster
 from factory.planning.preflight import preflight
 from factory.release import build
+from factory.shards import layout
 from factory.store import open_store
 
 
@@ -50,6 +53,27 @@ def test_rates_of_the_last_release_serve_the_next(release_config):
     assert result.cost > 0
     done = reckon(release_config())
     assert (done.units, done.shots) == (3, 12)
+
+
+def test_measured_rates_are_those_of_one_maker_and_of_a_kept_face(release_config):
+    build(release_config(), run_units, log=lambda line: None)
+    store = open_store(release_config().store)
+    release = store.below(layout.release_prefix("tiny", "0.1.0"))
+    speed = json.loads(release.get("metrics/throughput.json"))
+    speed |= {"faces_per_s": 8.0, "mean_makers_at_work": 4.0}
+    release.put("metrics/throughput.json", json.dumps(speed).encode())
+    body = json.loads(release.get(layout.MANIFEST))
+    body["counts"] |= {"planned": 12, "topups": 12, "kept": 6, "rejected": 18}
+    release.put(layout.MANIFEST, json.dumps(body).encode())
+    num_bytes = sum(file["size"] for shard in body["shards"] for file in shard["files"])
+
+    rates = reckon(release_config("release.version=0.2.0")).rates
+    assert rates.faces_per_s == pytest.approx(2.0)
+    assert rates.kept_fraction == pytest.approx(0.25)
+    assert rates.face_bytes == pytest.approx(num_bytes / 6)
+    # A rate that is configured wins, and the others stay measured.
+    mixed = reckon(release_config("release.version=0.2.0", "estimate.kept_fraction=0.9")).rates
+    assert (mixed.kept_fraction, mixed.faces_per_s) == (0.9, pytest.approx(2.0))
 
 
 def test_a_cluster_that_is_only_thought_of(release_config):
