@@ -1,4 +1,4 @@
-"""Who looks like whom: genuine, impostor and nearest-real cosines of a release and its source.
+"""Genuine, impostor and nearest-real cosines of a release and its source.
 
 By the conditioning recognizer and, independently, by the judge. Up to MAX_FACES faces of each are
 compared, spread evenly over the identities; pairs are exact within them.

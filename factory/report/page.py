@@ -105,7 +105,7 @@ def _faces(pictures: Pictures) -> dict[str, Any]:
 
 
 def _likeness(metrics: Metrics) -> dict[str, Any]:
-    """Who looks like whom, within the release and compared with its source."""
+    """Cosines within and between identities of the release, next to its source."""
     similarity, properties = metrics.similarity, metrics.properties
     return {
         "plots": [

@@ -35,7 +35,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Who looks like whom, by one recognizer."""
+    """Cosines within and between identities, by one recognizer."""
 
     release: PairMetrics | NotMeasured
     source: PairMetrics | NotMeasured

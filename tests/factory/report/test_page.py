@@ -107,7 +107,7 @@ def test_a_card_of_what_could_not_be_measured_says_so():
     card = render_card(CONFIG, PLAN, manifest(), bare_metrics()).decode()
     assert "learned from images of people" in card
     assert "No independent recognizer has looked at its faces (n/a: nobody looked)" in card
-    assert "What it teaches" not in card
+    assert "## Utility" not in card
 
 
 def test_a_release_is_whole_after_it_was_measured_again(release):
