@@ -255,3 +255,9 @@ def _images(store: Store, tar: str, sha256: str, rows: list[dict[str, Any]]) -> 
             for row in rows
         ]
     )
+
+
+def evenly_spaced(rows: np.ndarray, max_rows: int) -> np.ndarray:
+    """All rows, or `max_rows` of them at equal distances."""
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max_rows)).astype(int)
+    return np.asarray(rows[chosen])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from factory.evaluation.embeddings import evenly_spaced
 from factory.evaluation.metrics.similarity import Fidelity
 from factory.evaluation.metrics.values import NotMeasured
 
@@ -102,9 +103,3 @@ def _root(cov_DD: np.ndarray) -> np.ndarray:
     """Symmetric square root of a covariance."""
     values, vectors = np.linalg.eigh(cov_DD)
     return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
-
-
-def evenly_spaced(rows: np.ndarray, max_rows: int) -> np.ndarray:
-    """All rows, or `max_rows` of them at equal distances."""
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max_rows)).astype(int)
-    return np.asarray(rows[chosen])

@@ -20,8 +20,7 @@ import numpy as np
 
 from factory.config import AuditConfig
 from factory.errors import LeakError
-from factory.evaluation.embeddings import MadeFaces, RealFaces
-from factory.evaluation.fidelity import evenly_spaced
+from factory.evaluation.embeddings import MadeFaces, RealFaces, evenly_spaced
 from factory.evaluation.metrics.separability import (
     AuditedSource,
     FractionAbove,

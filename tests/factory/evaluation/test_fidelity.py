@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factory.evaluation.embeddings import evenly_spaced
 from factory.evaluation.fidelity import (
     SIGMA,
     cmmd,
-    evenly_spaced,
     fid,
     fidelity,
     precision_recall,
