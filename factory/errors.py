@@ -5,19 +5,31 @@
     ├── SourceError      (ValueError)  a source of faces is missing, empty or unreadable
     ├── CheckpointError  (ValueError)  weights are missing, altered or made for another space
     ├── PlanError        (ValueError)  the release cannot be planned, or differs from the one there
-    ├── StoreError       (OSError)     the store cannot be written or read; `Conflict` lost a race
+    ├── StoreError       (OSError)     the store cannot be written or read
+    │   ├── Conflict                   a create-only put lost a race
+    │   └── Unavailable                the store does not answer now; it may later
     ├── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
+    │   └── OtherMachine               this machine would make other bytes; others may go on
     ├── LeakError        (RuntimeError) real people show in a release; it is not published
     └── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
 
-Messages are one line: dotted name or path, what was found, what is wanted, what to do.
+Messages are one line: dotted name or path, what was found, what is wanted, what to do. `exit_code`
+is what a job ends with: REFUSED for what the same command would meet again, MAY_GO_AGAIN for what
+may have passed by then.
 """
 
 from __future__ import annotations
 
+REFUSED = 1
+"""Exit code of a job that the same command would end again."""
+MAY_GO_AGAIN = 75
+"""Exit code of a job that may fare better when it is run again (EX_TEMPFAIL of sysexits.h)."""
+
 
 class FactoryError(Exception):
     """Base of all errors whose message is meant for the person who runs the factory."""
+
+    exit_code = REFUSED
 
 
 class ConfigError(FactoryError, ValueError):
@@ -44,8 +56,18 @@ class Conflict(StoreError):
     """A create-only put found the name taken by other bytes."""
 
 
+class Unavailable(StoreError):
+    """The store does not answer, or asks to be left alone for a while."""
+
+    exit_code = MAY_GO_AGAIN
+
+
 class IntegrityError(FactoryError, RuntimeError):
     """Stored bytes contradict their digest, their commit record or the plan."""
+
+
+class OtherMachine(IntegrityError):
+    """This machine would not make the planned bytes; another one may."""
 
 
 class LeakError(FactoryError, RuntimeError):
@@ -54,3 +76,5 @@ class LeakError(FactoryError, RuntimeError):
 
 class DeviceError(FactoryError, RuntimeError):
     """This process's device is unusable, whatever it draws."""
+
+    exit_code = MAY_GO_AGAIN
