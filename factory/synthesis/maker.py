@@ -21,7 +21,7 @@ from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.quality.filters import apply_filters, build_filters
 from factory.quality.scores import Measure, Scorer
-from factory.recognition.embed import Embedder
+from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot, Timings, UnitResult
 from factory.shards import writer
 from factory.shots.edits import CLASSIC
@@ -104,11 +104,7 @@ class ShardMaker:
             for identity in roster.identities
             if identity.name in row
         }
-        available: dict[str, Measure] = {
-            "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
-            "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
-        }
-        limits = plan.request.filters
+        available, limits = quality_measures(recognizer), plan.request.filters
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
@@ -207,3 +203,11 @@ class ShardMaker:
                 progress.kept[shot.identity, shot.image] = face
             else:
                 progress.rejected.append((without_pixels(shot, scores), verdict.reason))
+
+
+def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
+    """Scores of how good an image is for recognition, by the names of their limits."""
+    return {
+        "cr_fiqa": lambda batch, unit_BD: recognizer.cr_fiqa(batch.images_BHWC),
+        "ser_fiq": lambda batch, unit_BD: recognizer.ser_fiq(batch.images_BHWC),
+    }
