@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from factory.config import Config
-from factory.errors import DeviceError, FactoryError, IntegrityError, PlanError
+from factory.errors import DeviceError, FactoryError, OtherMachine, PlanError
 from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
@@ -24,9 +24,11 @@ from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot, Timings, UnitResult
 from factory.shards import writer
+from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
 from factory.store import Store, open_store
+from factory.synthesis.canary import draw_canary
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory
@@ -84,15 +86,15 @@ class ShardMaker:
     def open(cls, config: Config, prefix: str) -> ShardMaker:
         """Load the plan below `prefix` and the weights `config` names.
 
-        Raises IntegrityError when this process could not make the planned bytes.
+        Raises OtherMachine when this process would not make the planned bytes: its software or its
+        canary is another one.
         """
         store = open_store(config.store).below(prefix)
         release = load_release(config, store)
-        if release.differences:
-            raise IntegrityError(
-                f"this maker is not as planned ({release.differences}); bytes would differ"
-            )
-        return cls.at(release, store, config.fleet.max_queued_bytes)
+        refuse(release.difference)
+        maker = cls.at(release, store, config.fleet.max_queued_bytes)
+        refuse(maker.canary_difference())
+        return maker
 
     @classmethod
     def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
@@ -112,6 +114,15 @@ class ShardMaker:
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
+
+    def canary(self) -> Canary:
+        """What this process makes of the canary's batch."""
+        return draw_canary(self._plan, self._roster, self.draw)
+
+    def canary_difference(self) -> str | None:
+        """In what this process's canary is not the plan's; None where it is, or has none."""
+        planned = self._plan.canary
+        return planned.difference(self.canary()) if planned else None
 
     def make(
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
@@ -203,6 +214,12 @@ class ShardMaker:
                 progress.kept[shot.identity, shot.image] = face
             else:
                 progress.rejected.append((without_pixels(shot, scores), verdict.reason))
+
+
+def refuse(difference: str | None) -> None:
+    """Raise OtherMachine for a difference from the plan."""
+    if difference:
+        raise OtherMachine(f"this maker is not as planned ({difference}); bytes would differ")
 
 
 def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
