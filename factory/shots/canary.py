@@ -89,7 +89,7 @@ class Canary:
 
 
 def this_machine(device: str) -> Machine:
-    """The machine of this process; `device` is the kind in use, "cpu" or "cuda"."""
+    """The machine of this process; `device` is the planned kind, "cpu" or "cuda"."""
     model, flags = _cpu()
     variables = {name: value for name, value in os.environ.items() if VARIABLES.fullmatch(name)}
     return Machine(
@@ -112,6 +112,8 @@ def _cpu() -> tuple[str, tuple[str, ...]]:
 def _gpu() -> dict[str, str]:
     import torch
 
+    if not torch.cuda.is_available():
+        return {}
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     driver = re.search(r"\b\d+\.\d+(\.\d+)?\b", GPU_DRIVER.read_text()) if _has_driver() else None
     return {

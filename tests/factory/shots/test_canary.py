@@ -69,6 +69,9 @@ def test_a_gpu_is_described_for_the_reader(monkeypatch, tmp_path):
         "minor": 0,
         "multi_processor_count": 132,
     }
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert this_machine("cuda").gpu == {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda index: type("Properties", (), properties)
