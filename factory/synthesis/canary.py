@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from factory.errors import DeviceError, FactoryError
+from factory.errors import DeviceError, FactoryError, OtherMachine
 from factory.execution.device_errors import is_of_the_device
 from factory.identities.roster import Roster
 from factory.records import Scores, Shot
@@ -44,6 +44,12 @@ def canary_shots(plan: Plan, roster: Roster) -> list[Shot]:
             shots = first_round_shots(plan.request, unit, roster)
             return shots[: plan.request.batch_size(0)]
     return []
+
+
+def refuse(difference: str | None) -> None:
+    """Raise OtherMachine for a difference from the plan."""
+    if difference:
+        raise OtherMachine(f"this maker is not as planned ({difference}); bytes would differ")
 
 
 def _drawn(shots: list[Shot], draw: Draw) -> Drawn:

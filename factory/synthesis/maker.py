@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from factory.config import Config
-from factory.errors import DeviceError, FactoryError, OtherMachine, PlanError
+from factory.errors import DeviceError, FactoryError, PlanError
 from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
@@ -28,7 +28,7 @@ from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
 from factory.store import Store, open_store
-from factory.synthesis.canary import draw_canary
+from factory.synthesis.canary import draw_canary, refuse
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory
@@ -214,12 +214,6 @@ class ShardMaker:
                 progress.kept[shot.identity, shot.image] = face
             else:
                 progress.rejected.append((without_pixels(shot, scores), verdict.reason))
-
-
-def refuse(difference: str | None) -> None:
-    """Raise OtherMachine for a difference from the plan."""
-    if difference:
-        raise OtherMachine(f"this maker is not as planned ({difference}); bytes would differ")
 
 
 def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
