@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 VARIABLES = re.compile(
-    r"(ONEDNN|DNNL|MKL|CUBLAS|CUDNN|TORCH_CUDNN|OPENBLAS|NPY)_\w+|NVIDIA_TF32_OVERRIDE"
+    r"(?!\w+(_NUM_THREADS|VERBOSE)$)(ONEDNN|DNNL|MKL|CUBLAS|CUDNN|TORCH_CUDNN|OPENBLAS|NPY)_\w+|NVIDIA_TF32_OVERRIDE"
     r"|TORCH_ALLOW_TF32_CUBLAS_OVERRIDE|ATEN_CPU_CAPABILITY|OPENCV_(CPU_DISABLE|IPP)"
 )
-"""Environment variables that choose kernels."""
+"""Environment variables that choose kernels; numbers of threads are the plan's."""
 CPU_INFO = Path("/proc/cpuinfo")
 GPU_DRIVER = Path("/proc/driver/nvidia/version")
 

@@ -55,11 +55,14 @@ def test_only_variables_that_choose_kernels_are_kept(monkeypatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    monkeypatch.setenv("MKL_NUM_THREADS", "4")
+    monkeypatch.setenv("DNNL_VERBOSE", "1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     variables = this_machine("cpu").variables
     assert {"ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE"} <= {*variables}
-    assert not {"AWS_SECRET_ACCESS_KEY", "CUDA_VISIBLE_DEVICES"} & {*variables}
+    others = {"AWS_SECRET_ACCESS_KEY", "CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "DNNL_VERBOSE"}
+    assert not others & {*variables}
 
 
 def test_a_gpu_is_described_for_the_reader(monkeypatch, tmp_path):
