@@ -104,7 +104,9 @@ def this_machine(device: str) -> Machine:
 def _cpu() -> tuple[str, tuple[str, ...]]:
     """(model, flags) of the first CPU that the system lists."""
     listed = CPU_INFO.read_text() if CPU_INFO.exists() else ""
-    facts = dict(re.findall(r"^(\S[^\t:\n]*?)\s*:[ \t]*(.*)$", listed.partition("\n\n")[0], re.M))
+    facts: dict[str, str] = dict(
+        re.findall(r"^(\S[^\t:\n]*?)\s*:[ \t]*(.*)$", listed.partition("\n\n")[0], re.M)
+    )
     flags = facts.get("flags", facts.get("Features", ""))
     return facts.get("model name", ""), tuple(sorted(set(flags.split())))
 

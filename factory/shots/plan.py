@@ -86,8 +86,8 @@ class Plan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, *rest = _checked(data)
-        return cls(PlanRequest.from_dict(request), *rest)
+        request, roster, units, canary, recorded = _checked(data)
+        return cls(PlanRequest.from_dict(request), roster, units, canary, recorded)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class LoraPlan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, *rest = _checked(data)
-        return cls(LoraRequest.from_dict(request), *rest)
+        request, roster, units, canary, recorded = _checked(data)
+        return cls(LoraRequest.from_dict(request), roster, units, canary, recorded)
 
 
 def _checked(
