@@ -12,6 +12,7 @@ from factory.config import Config, absolute
 from factory.evaluation.metrics.release import Metrics
 from factory.execution.driver import make_missing
 from factory.execution.inline import RunUnits
+from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.plan_writer import describe, refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
@@ -37,6 +38,7 @@ def build(
     run_units: RunUnits,
     *,
     open_galleries: OpenGalleries = open_here,
+    on_device: OnDevice = in_this_process,
     dry_run: bool = False,
     log: Log = print,
 ) -> None:
@@ -55,7 +57,7 @@ def build(
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     store.probe()
-    plan = existing or write_plan(config, inputs, store, open_galleries)
+    plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
     log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, log)
     release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))

@@ -15,7 +15,7 @@ import functools
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._runners import runner_of
+from jobs._runners import on_device_of, runner_of
 from jobs._sections import RELEASE
 from jobs._training import run_training
 
@@ -30,7 +30,8 @@ def compare_edits(config: Config, dry_run: bool) -> None:
         print(f"checked; {rows} sets would be learned with {len(config.utility.seeds)} seeds each")
         return
     train_one = functools.partial(run_training, train)
-    print("\n".join(lines(compare(config, runner_of(config), train_one))))
+    table = compare(config, runner_of(config), train_one, on_device=on_device_of(config))
+    print("\n".join(lines(table)))
 
 
 JOB = Job(__doc__, compare_edits, reads=(*RELEASE, "comparison", "batches", "utility"))

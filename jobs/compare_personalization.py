@@ -14,7 +14,7 @@ import functools
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._runners import runner_of
+from jobs._runners import on_device_of, runner_of
 from jobs._sections import RELEASE
 from jobs._training import run_training
 
@@ -29,7 +29,8 @@ def compare_personalization(config: Config, dry_run: bool) -> None:
         print(f"checked; {len(ROWS)} sets of {len(plan.units)} LoRAs would be trained")
         return
     train_one = functools.partial(run_training, train)
-    print("\n".join(lines(compare(config, runner_of(config), train_one))))
+    table = compare(config, runner_of(config), train_one, on_device=on_device_of(config))
+    print("\n".join(lines(table)))
 
 
 JOB = Job(__doc__, compare_personalization, reads=(*RELEASE, "batches", "utility"))

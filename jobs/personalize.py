@@ -13,13 +13,13 @@ import json
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._runners import runner_of
+from jobs._runners import on_device_of, runner_of
 
 
 def personalize(config: Config, dry_run: bool) -> None:
     from factory.synthesis.lora_finetuning import finetune
 
-    means = finetune(config, runner_of(config), dry_run=dry_run)
+    means = finetune(config, runner_of(config), on_device=on_device_of(config), dry_run=dry_run)
     if means:
         print(json.dumps(means, indent=2))
 

@@ -23,8 +23,15 @@ def release(config: Config, dry_run: bool) -> None:
     else:
         from cluster.fleet import run_units
         from cluster.gallery import open_galleries
+        from cluster.planning import on_device_of
 
-        build(config, run_units, open_galleries=open_galleries, dry_run=dry_run)
+        build(
+            config,
+            run_units,
+            open_galleries=open_galleries,
+            on_device=on_device_of(config),
+            dry_run=dry_run,
+        )
 
 
 JOB = Job(__doc__, release, reads=RELEASE)

@@ -49,7 +49,7 @@ from factory.sources import FaceSource
 from factory.sources.base import decode_image
 from factory.store import Store
 from factory.synthesis.loading import load_release
-from factory.training.distributed import kept_threads, pick_device
+from factory.training.distributed import device_here, kept_threads
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
@@ -97,7 +97,7 @@ def evaluate(
     Raises IntegrityError when the source or the recognizer is not the one that was planned with.
     """
     refuse_other_inputs(config, plan, source)
-    roster, device = open_plan(store)[1], pick_device(config.compute)
+    roster, device = open_plan(store)[1], device_here(config.compute)
     faces, scores = sample_release(store, plan), kept_scores(store, plan)
     recognizers = _recognizers(config, device)
     networks = open_networks(config.features, device)
@@ -150,7 +150,7 @@ def audit_faces(
     """
     if not config.judge.checkpoint:
         return None
-    device = pick_device(config.compute)
+    device = device_here(config.compute)
     judge = RecognizerSpace(open_embedder(config.judge.checkpoint, device, "judge.checkpoint"))
     spaces: dict[str, Space] = {
         "judge": judge,
@@ -269,8 +269,9 @@ def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> di
 def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:
     """A few rejected faces of each reason, drawn again, because their pixels are kept nowhere.
 
-    Those that were too near to a real person, or are photographs that could not be edited, stay
-    unseen unless real people may be shown.
+    One by one where this process has not the planned device: a CPU is slow, and bytes differ
+    anyway. Those that were too near to a real person, or are photographs that could not be edited,
+    stay unseen unless real people may be shown.
     """
     shots = rejected_shots(store, plan, config.audit.num_rejects)
     if not config.audit.show_real:
@@ -279,8 +280,10 @@ def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndar
     if not any(shots.values()):
         return {}
     with kept_threads():
-        loaded = load_release(config, store)
-        return {reason: [loaded.draw(shot) for shot in some] for reason, some in shots.items()}
+        device = device_here(config.compute)
+        loaded = load_release(config, store, device)
+        draw = loaded.draw if device.type == plan.request.compute.device else loaded.sketch
+        return {reason: [draw(shot) for shot in some] for reason, some in shots.items()}
 
 
 def _pictures(

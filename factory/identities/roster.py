@@ -25,7 +25,7 @@ from factory.sources import FaceSource, open_source
 from factory.sources.base import SourceFace, check_all_readable, iterate_faces
 from factory.sources.webdataset import release_of
 from factory.store.parquet import to_parquet
-from factory.training.distributed import pick_device
+from factory.training.distributed import device_here
 
 BATCH = 64
 DIGITS = 6
@@ -148,11 +148,14 @@ def build_roster(
 
 
 def open_recognizer(config: Config) -> Recognizer:
-    """Load the conditioning recognizer, with the planned number of threads (they decide bits)."""
+    """Load the conditioning recognizer, with the planned number of threads (they decide bits).
+
+    On the CPU where this process has no GPU.
+    """
     import torch
 
     torch.set_num_threads(config.plan.num_threads)
-    return Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
+    return Recognizer.load(config.recognizer.checkpoint, device_here(config.compute))
 
 
 def class_centers(

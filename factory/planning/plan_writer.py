@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-from factory.config import Config
+from factory.config import Config, absolute
 from factory.errors import Conflict, PlanError
+from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.preflight import Inputs
 from factory.shards import layout
 from factory.shards.manifest import read_plan
-from factory.shots.plan import Plan, cut_units, first_difference
+from factory.shots.plan import Plan, asked_otherwise, cut_units
 from factory.store import Store, open_store
 from factory.training.distributed import kept_threads
 
@@ -30,7 +31,7 @@ def describe(config: Config, inputs: Inputs) -> str:
 
 def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
     """Raise PlanError when the version was begun with another request."""
-    difference = first_difference(inputs.request.to_dict(), existing.request.to_dict())
+    difference = asked_otherwise(inputs.request, existing.request)
     if difference:
         raise PlanError(
             f"release.version: {store.url} was begun with another plan ({difference}); "
@@ -39,16 +40,21 @@ def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
 
 
 def write_plan(
-    config: Config, inputs: Inputs, store: Store, open_galleries: OpenGalleries = open_here
+    config: Config,
+    inputs: Inputs,
+    store: Store,
+    open_galleries: OpenGalleries = open_here,
+    on_device: OnDevice = in_this_process,
 ) -> Plan:
     """Decide who exists and what is made, and write it before anything is drawn.
 
-    The plan comes last: a roster without one is what a dead driver left, and the same config
-    writes the same roster again.
+    Who exists is decided in this process, on its CPU where it has no GPU; what only a device can
+    tell is computed by `on_device`. The plan comes last: a roster without one is what a dead driver
+    left, and the same config writes the same roster again.
     """
     from factory.identities.roster import build_roster, open_recognizer
+    from factory.planning.device_part import complete
     from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
-    from factory.synthesis.tuning import tuned_micro_batch
 
     dataset = open_store(config.store).below(config.release.dataset)
     first_identity, first_unit = numbers_after(earlier_plans(dataset, config.identities.extends))
@@ -62,30 +68,29 @@ def write_plan(
             unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
             first_identity=first_identity,
         )
-    request = inputs.request
-    if request.plan.micro_batch is None:
-        request = request.with_micro_batch(tuned_micro_batch(config))
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     units = cut_units(roster.identities, config.plan.identities_per_unit, first_unit)
-    plan = Plan(request, digests, units)
     try:
         for name, content in contents.items():
             store.put_once(name, content)
-    except Conflict as error:
-        raise _begun_otherwise(error) from None
-    try:
+        prefix = layout.release_prefix(config.release.dataset, config.release.version)
+        plan = on_device(complete, absolute(config), prefix, Plan(inputs.request, digests, units))
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
-        existing = read_plan(store)
-        if existing and plan.is_tuned_otherwise(existing) and config.plan.micro_batch is None:
-            return existing  # another driver tried out at the same moment
-        raise _begun_otherwise(error) from None
+        return _of_another_driver(inputs, store, error)
     return plan
 
 
-def _begun_otherwise(error: Conflict) -> PlanError:
-    return PlanError(
+def _of_another_driver(inputs: Inputs, store: Store, error: Conflict) -> Plan:
+    """The plan that another driver wrote meanwhile, on another machine perhaps.
+
+    Raises PlanError where it was asked otherwise, or is not there.
+    """
+    existing = read_plan(store)
+    if existing and not asked_otherwise(inputs.request, existing.request):
+        return existing
+    raise PlanError(
         f"release.version: {error}; it was begun with other settings, choose another version or "
         "remove its folder"
-    )
+    ) from None

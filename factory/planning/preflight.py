@@ -47,7 +47,12 @@ class Inputs:
 
 
 def preflight(config: Config) -> Inputs:
-    """Check a release's config against the world; raises FactoryError with one clear line."""
+    """Check a release's config against the world; raises FactoryError with one clear line.
+
+    The device is looked for where makers are in this process; a fleet has it elsewhere.
+    """
+    if config.fleet.runner == "inline":
+        pick_device(config.compute)
     networks, source = check_weights(config), open_source(config.source)
     recognizer = networks.metadata["recognizer"]
     added = METHODS[config.release.method].request(config, source, networks)
@@ -65,7 +70,7 @@ def preflight(config: Config) -> Inputs:
         sampler=config.sampler,
         filters=config.filters,
         shards=config.shards,
-        compute=ComputeFacts(pick_device(config.compute).type, config.compute.precision),
+        compute=ComputeFacts(config.compute.device, config.compute.precision),
         release=ReleaseFacts(
             config.release.dataset,
             config.release.version,
@@ -79,8 +84,6 @@ def preflight(config: Config) -> Inputs:
         pose=added.pose,
         edits=added.edits,
     )
-    if existing and config.plan.micro_batch is None:  # it was tried out when the plan was written
-        request = request.with_micro_batch(existing.request.plan.micro_batch)
     return Inputs(request, source)
 
 

@@ -13,9 +13,8 @@ from factory.records import DrawnBatch, Scores, Shot, row_of
 GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
 
-Measure = Callable[[DrawnBatch, np.ndarray, np.ndarray], np.ndarray]
-"""Maps a batch, the slots [S] of shots in it and their unit embeddings [S, D] to scores [S], NaN
-for none."""
+Measure = Callable[[DrawnBatch, np.ndarray], np.ndarray]
+"""Maps a batch and the unit embeddings [B, D] of all its slots to scores [B], NaN for none."""
 
 
 class Scorer:
@@ -40,36 +39,37 @@ class Scorer:
         self._own_real, self._first = own_real, first_identity
 
     def score(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:
-        """Scores of the shots of a batch; `unit_BD` are the embeddings of all its slots."""
-        slots = np.array([shot.slot for shot in shots])
-        images_SHWC, unit_SD = batch.images_BHWC[slots], unit_BD[slots]
-        unit = torch.from_numpy(unit_SD)
+        """Scores of the shots of a batch; `unit_BD` are the embeddings of all its slots.
+
+        Whatever multiplies matrices sees the whole batch, padding included, because kernels round
+        by the number of rows: so a score does not depend on how many shots are asked for.
+        """
+        unit = torch.from_numpy(unit_BD)
         to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
         first, num_people = self._first, len(self._roster_ND)
-        rows = torch.arange(len(shots))
-        identities = torch.tensor([row_of(s.identity, first, num_people) for s in shots])
-        own_B = to_roster_BN[rows, identities]
-        to_roster_BN[rows, identities] = -2.0
+        slots = [shot.slot for shot in shots]
+        people = [row_of(shot.identity, first, num_people) for shot in shots]
+        own_S = to_roster_BN[slots, people]
+        to_roster_BN[slots, people] = -2.0
         other_B, nearest_B = to_roster_BN.max(1)
-        for row, shot in enumerate(shots):
+        for shot in shots:
             if shot.identity in self._own_real:
-                to_real_BM[row, self._own_real[shot.identity]] = -1.0
+                to_real_BM[shot.slot, self._own_real[shot.identity]] = -1.0
         real_B = to_real_BM.max(1).values
-        measured = {
-            name: measure(batch, slots, unit_SD) for name, measure in self._measures.items()
-        }
+        measured = {name: measure(batch, unit_BD) for name, measure in self._measures.items()}
         alone = len(self._roster_ND) == 1
         scores = []
-        for row in range(len(shots)):
+        for row, slot in enumerate(slots):
+            image_HWC = batch.images_BHWC[slot]
             scores.append(
                 Scores(
-                    own_cosine=round(float(own_B[row]), 5),
-                    nearest_other=-1 if alone else first + int(nearest_B[row]),
-                    nearest_other_cosine=-1.0 if alone else round(float(other_B[row]), 5),
-                    nearest_real_cosine=round(float(real_B[row]), 5),
-                    sharpness=round(sharpness(images_SHWC[row]), 3),
-                    brightness=round(float((images_SHWC[row] @ GRAY).mean()), 3),
-                    **{name: _rounded(value[row]) for name, value in measured.items()},
+                    own_cosine=round(float(own_S[row]), 5),
+                    nearest_other=-1 if alone else first + int(nearest_B[slot]),
+                    nearest_other_cosine=-1.0 if alone else round(float(other_B[slot]), 5),
+                    nearest_real_cosine=round(float(real_B[slot]), 5),
+                    sharpness=round(sharpness(image_HWC), 3),
+                    brightness=round(float((image_HWC @ GRAY).mean()), 3),
+                    **{name: _rounded(value_B[slot]) for name, value_B in measured.items()},
                 )
             )
         return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from factory.config import Config, as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.identities.roster import Roster
 from factory.shards import layout
-from factory.shots.environment import environment
-from factory.shots.plan import Plan, first_difference
+from factory.shots.environment import CPU_FACTS, environment
+from factory.shots.plan import Plan, UnitPlan, first_difference
 from factory.sources import FaceSource
 from factory.store import Store
 
@@ -21,6 +22,11 @@ from factory.store import Store
 def open_plan(store: Store) -> tuple[Plan, Roster]:
     """Plan and roster of a release; raises IntegrityError for a roster that was not planned."""
     plan = Plan.from_json(store.get(layout.PLAN))
+    return plan, open_roster(store, plan)
+
+
+def open_roster(store: Store, plan: Plan) -> Roster:
+    """The roster of a plan; raises IntegrityError for one that was not planned."""
     contents = {name: store.get(name) for name in (layout.ROSTER, layout.EMBEDDINGS)}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
@@ -31,7 +37,7 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
             f"{layout.ROSTER}: begins with identity {roster.first_identity}, the plan with "
             f"{plan.first_identity}; restore both"
         )
-    return plan, roster
+    return roster
 
 
 def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
@@ -102,11 +108,18 @@ def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
     return np.concatenate(earlier) if earlier else None
 
 
-def difference_from(plan: Plan, device: torch.device) -> str | None:
-    """First way in which this machine is not the one of the plan, or None."""
-    actual = {"environment": as_dict(environment()), "device": device.type}
-    planned = {
+def difference_from(plan: UnitPlan, device: torch.device) -> str | None:
+    """First way in which this software, or the kind of device, is not the plan's, or None.
+
+    The CPU counts where the plan is older than canaries, which say more than its flags do.
+    """
+    actual: dict[str, Any] = {"environment": as_dict(environment()), "device": device.type}
+    planned: dict[str, Any] = {
         "environment": as_dict(plan.request.environment),
         "device": plan.request.compute.device,
     }
+    if plan.canary:
+        for body in (actual, planned):
+            stack = body["environment"]["stack"]
+            body["environment"]["stack"] = {n: stack[n] for n in stack if n not in CPU_FACTS}
     return first_difference(actual, planned)

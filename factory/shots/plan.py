@@ -1,7 +1,8 @@
 """The plan: everything that decides the bytes of a release, its roster, units and shots.
 
 `request` is what was asked for (settings, weights, sources, software); the plan adds the roster's
-digest and the unit table. Its hash covers only what changes bytes, never fleet, store or paths.
+digest, the unit table and the canary (canary.py). Its hash covers only what changes bytes or tells
+of them, never fleet, store or paths.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from factory.config import SamplerConfig
 from factory.errors import PlanError
 from factory.records import Identity, Shot, Unit
 from factory.seeds import stream_seed
+from factory.shots.canary import Canary
 from factory.shots.edits import Edit, edit_of
 from factory.shots.older_plans import with_present_names
 from factory.shots.prompts import prompt_of
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from factory.identities.roster import Roster
 
 
-FORMAT = 2
+FORMAT = 3
 """Of plan.json; plans without a format are older, see older_plans.py."""
 MAX_UNITS = 10**6
 """Names of a unit's files hold six digits."""
+WITHOUT_CANARY = 2
+"""The format before plans had a canary; else it is the same."""
 NO_EDIT = Edit("", "", None, "")
 LEAST_PERTURBATION_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
@@ -47,6 +51,8 @@ class UnitPlan:
     request: PlanRequest | LoraRequest
     roster_sha256: dict[str, str]
     units: list[Unit]
+    canary: Canary | None = None
+    """What the machine that planned made of the first batch; None in plans of older factories."""
     recorded_hash: str = field(default="", compare=False)
     """That of a plan.json which was read: its bytes were spelled by the factory that wrote it."""
 
@@ -93,6 +99,7 @@ class UnitPlan:
             "roster": self.roster_sha256,
             "units": table,
             **from_where,
+            "canary": self.canary.to_dict() if self.canary else None,
         }
 
 
@@ -102,16 +109,11 @@ class Plan(UnitPlan):
 
     request: PlanRequest
 
-    def is_tuned_otherwise(self, other: Plan) -> bool:
-        """Whether nothing but plan.micro_batch differs."""
-        request = self.request.with_micro_batch(other.request.plan.micro_batch)
-        return Plan(request, self.roster_sha256, self.units)._body() == other._body()
-
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, recorded = _checked(data)
-        return cls(PlanRequest.from_dict(request), roster, units, recorded)
+        request, roster, units, canary, recorded = _checked(data)
+        return cls(PlanRequest.from_dict(request), roster, units, canary, recorded)
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,14 @@ class LoraPlan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, recorded = _checked(data)
-        return cls(LoraRequest.from_dict(request), roster, units, recorded)
+        request, roster, units, canary, recorded = _checked(data)
+        return cls(LoraRequest.from_dict(request), roster, units, canary, recorded)
 
 
-def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], str]:
-    """(request, roster digests, units, hash) of a plan.json, the request under present names."""
+def _checked(
+    data: bytes,
+) -> tuple[dict[str, Any], dict[str, str], list[Unit], Canary | None, str]:
+    """(request, roster digests, units, canary, hash) of a plan.json, under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
@@ -139,13 +143,14 @@ def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], s
         raise PlanError(
             f"plan.json: first_identity is {first}, its units begin at {begins}; restore it"
         )
-    if body.get("format") == FORMAT:
-        return body["request"], body["roster"], units, claimed
+    canary = Canary.from_dict(body["canary"]) if body.get("canary") else None
+    if body.get("format") in (WITHOUT_CANARY, FORMAT):
+        return body["request"], body["roster"], units, canary, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
         )
-    return with_present_names(body["request"]), body["roster"], units, claimed
+    return with_present_names(body["request"]), body["roster"], units, None, claimed
 
 
 def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
@@ -158,6 +163,24 @@ def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
                 return difference
         return None
     return None if wanted == actual else f"{key}: {actual!r} there, {wanted!r} asked for"
+
+
+def asked_otherwise(
+    asked: PlanRequest | LoraRequest, planned: PlanRequest | LoraRequest
+) -> str | None:
+    """First difference of what is asked for from what was planned, as `first_difference` says it.
+
+    What only the machine that planned could tell is left out: software, CPU, the device of
+    compute.device=auto, a micro-batch that was tried out. Makers check those (canary.py).
+    """
+    asked_body, planned_body = asked.to_dict(), planned.to_dict()
+    for body in (asked_body, planned_body):
+        del body["environment"]
+    if asked.compute.device == "auto":
+        asked_body["compute"]["device"] = planned.compute.device
+    if isinstance(asked, PlanRequest) and asked.plan.micro_batch is None:
+        asked_body["plan"]["micro_batch"] = planned_body["plan"]["micro_batch"]
+    return first_difference(asked_body, planned_body)
 
 
 def cut_units(

@@ -65,6 +65,7 @@ class ComputeFacts:
     """The kind of device, the precision and, of a LoRA's training, the threads."""
 
     device: str
+    """compute.device of a request; what it came to, cpu or cuda, of a plan."""
     precision: str
     num_threads: int | None = None
 

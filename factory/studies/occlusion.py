@@ -25,6 +25,7 @@ from factory.editing.training_examples import detector_of
 from factory.errors import ConfigError, SourceError
 from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import RunUnits
+from factory.execution.on_device import OnDevice, in_this_process
 from factory.recognition.embed import Recognizer
 from factory.recognition.verification import equal_error_rate, tar_at_far
 from factory.records import Log
@@ -75,7 +76,11 @@ class Row:
 
 
 def compare(
-    config: Config, run_units: RunUnits, train: TrainOne, log: Log = print
+    config: Config,
+    run_units: RunUnits,
+    train: TrainOne,
+    log: Log = print,
+    on_device: OnDevice = in_this_process,
 ) -> dict[str, Row]:
     """The table by training set, written to <dataset>-comparison/edits-<version>.json.
 
@@ -97,7 +102,7 @@ def compare(
             edited = _release_config(config, method, ratio)
             name = f"{method} 1:{ratio}"
             log(f"{name}: release {edited.release.version}")
-            build(edited, run_units, log=log)
+            build(edited, run_units, on_device=on_device, log=log)
             mixed = mixed_training(config, edited)
             table[name] = _learn(config, name, mixed, probes, train, log)
     dataset = open_store(config.store).below(config.release.dataset)

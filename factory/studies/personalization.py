@@ -18,6 +18,7 @@ from factory.evaluation.metrics.json_form import from_json, to_json
 from factory.evaluation.metrics.similarity import Fidelity, PairMetrics, Properties, Similarity
 from factory.evaluation.metrics.values import Distribution, MeanStd, NotMeasured
 from factory.execution.inline import RunUnits
+from factory.execution.on_device import OnDevice, in_this_process
 from factory.records import Log
 from factory.release import build
 from factory.shards import layout, manifest
@@ -89,7 +90,11 @@ class Row:
 
 
 def compare(
-    config: Config, run_units: RunUnits, train: TrainOne, log: Log = print
+    config: Config,
+    run_units: RunUnits,
+    train: TrainOne,
+    log: Log = print,
+    on_device: OnDevice = in_this_process,
 ) -> dict[str, Row]:
     """The table by row and prompts, written to <dataset>-comparison/comparison-<version>.json.
 
@@ -112,11 +117,11 @@ def compare(
         loras = f"{config.personalization.loras}-{objective}"
         recipe = replace(config.personalization, loras=loras, **changes)
         log(f"{objective}: LoRAs")
-        finetune(replace(config, personalization=recipe), run_units, log=log)
+        finetune(replace(config, personalization=recipe), run_units, on_device=on_device, log=log)
         for prompts, words in PROMPTS.items():
             made = _release_config(config, recipe, objective, prompts, words)
             log(f"{objective}, {prompts} prompts: release {made.release.version}")
-            build(made, run_units, log=log)
+            build(made, run_units, on_device=on_device, log=log)
             if PHOTOGRAPHS not in table:
                 accuracy = _accuracy(made, PHOTOGRAPHS, "real", benchmarks, train, log)
                 table[PHOTOGRAPHS] = photographs_row(made, accuracy)

@@ -132,20 +132,17 @@ def edit_measures(embedder: Embedder) -> dict[str, Measure]:
     NaN where a batch does not say.
     """
 
-    def cosines(
-        others_BHWC: np.ndarray | None, slots: np.ndarray, unit_SD: np.ndarray
-    ) -> np.ndarray:
+    def cosines(others_BHWC: np.ndarray | None, unit_BD: np.ndarray) -> np.ndarray:
         if others_BHWC is None:
-            return np.full(len(slots), np.nan)
-        return np.asarray((unit_SD * embedder.embed(others_BHWC)[slots]).sum(1))
+            return np.full(len(unit_BD), np.nan)
+        return np.asarray((unit_BD * embedder.embed(others_BHWC)).sum(1))
 
-    def hidden(batch: DrawnBatch, slots: np.ndarray, unit_SD: np.ndarray) -> np.ndarray:
-        none_B = np.full(len(batch.images_BHWC), np.nan)
-        return np.asarray((none_B if batch.occluded_B is None else batch.occluded_B)[slots])
+    def hidden(batch: DrawnBatch, unit_BD: np.ndarray) -> np.ndarray:
+        return np.full(len(unit_BD), np.nan) if batch.occluded_B is None else batch.occluded_B
 
     return {
-        "original_cosine": lambda batch, slots, unit: cosines(batch.originals_BHWC, slots, unit),
-        "visible_cosine": lambda batch, slots, unit: cosines(batch.visible_BHWC, slots, unit),
+        "original_cosine": lambda batch, unit_BD: cosines(batch.originals_BHWC, unit_BD),
+        "visible_cosine": lambda batch, unit_BD: cosines(batch.visible_BHWC, unit_BD),
         "occluded": hidden,
     }
 

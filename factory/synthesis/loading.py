@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,28 +28,39 @@ class LoadedRelease:
     roster: Roster
     generator: Generator
     recognizer: Recognizer
-    differences: str | None
-    """First way in which this machine is not the one of the plan, or None: bytes will be equal."""
+    difference: str | None
+    """First way in which this software or device is not the plan's, or None; see canary.py."""
 
     def draw(self, shot: Shot) -> np.ndarray:
         """RGB uint8 [H, W, 3] of one shot, in its planned slot of a full batch."""
         size = self.plan.request.batch_size(shot.attempt)
         return np.asarray(self.generator.generate([shot], size).images_BHWC[shot.slot])
 
+    def sketch(self, shot: Shot) -> np.ndarray:
+        """As `draw` gives it but for rounding, at the cost of a batch of one."""
+        alone = replace(shot, slot=0)
+        return np.asarray(self.generator.generate([alone], 1).images_BHWC[0])
 
-def load_release(config: Config, store: Store) -> LoadedRelease:
+
+def load_release(config: Config, store: Store, device: torch.device | None = None) -> LoadedRelease:
     """Load the plan in `store` (that of the release) and the weights `config` names.
 
     Raises IntegrityError when the weights are not the planned ones.
     """
-    plan, roster = open_plan(store)
+    return load_planned(config, *open_plan(store), device)
+
+
+def load_planned(
+    config: Config, plan: Plan, roster: Roster, device: torch.device | None = None
+) -> LoadedRelease:
+    """The same for a plan that is open; `device` in the place of the one that `config` asks for."""
     torch.set_num_threads(plan.request.plan.num_threads)  # because it decides bytes
     method, planned = config.release.method, plan.request.release.method
     if method != planned:
         raise IntegrityError(
             f"release.method: got {method}, the release was planned with {planned}; use that"
         )
-    device = pick_device(config.compute)
+    device = device or pick_device(config.compute)
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     weights = {"recognizer": recognizer.sha256}
     generator = METHODS[method].load(config, plan, roster, device, weights)

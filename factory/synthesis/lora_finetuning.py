@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from factory.config import Config, absolute
 from factory.errors import ConfigError, PlanError, SourceError
 from factory.execution.driver import make_missing
 from factory.execution.inline import RunUnits
+from factory.execution.on_device import OnDevice, in_this_process
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.shards import layout, manifest
-from factory.shots.plan import LoraPlan, first_difference
+from factory.shots.environment import environment
+from factory.shots.plan import LoraPlan, asked_otherwise
 from factory.sources import FaceSource, open_source
 from factory.sources.base import iterate_faces
 from factory.store import Store, open_store
-from factory.synthesis.lora_maker import LoraMaker
+from factory.synthesis.lora_canary import train_canary
+from factory.synthesis.lora_maker import LoraMaker, open_trainer
 from factory.synthesis.lora_sets import (
     face_crop,
     lora_plan,
@@ -34,22 +38,26 @@ from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.personalize import draw_prior
 from factory.text_to_image.train_base import refuse_poor_base
-from factory.training.distributed import pick_device
+from factory.training.distributed import kept_threads, pick_device
 
 
 def finetune(
-    config: Config, run_units: RunUnits, *, dry_run: bool = False, log: Log = print
+    config: Config,
+    run_units: RunUnits,
+    *,
+    on_device: OnDevice = in_this_process,
+    dry_run: bool = False,
+    log: Log = print,
 ) -> dict[str, Any]:
     """Train the LoRAs that are missing; raises FactoryError and leaves what is done intact.
 
     Returns the means of what was measured, over people.
     """
     plan = check(config)
-    dataset = open_store(config.store).below(config.release.dataset)
     prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
     existing = read_lora_plan(store)
-    difference = existing and first_difference(plan.request.to_dict(), existing.request.to_dict())
+    difference = existing and asked_otherwise(plan.request, existing.request)
     if difference:
         raise PlanError(
             f"personalization.loras: {store.url} was begun otherwise ({difference}); "
@@ -59,9 +67,11 @@ def finetune(
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
     store.probe()
-    put_prior(config, plan, dataset, log)
     if existing is None:
-        store.put_once(layout.PLAN, plan.to_json())
+        log(f"planning, with {config.personalization.num_prior} prior images")
+        existing = on_device(complete, absolute(config), plan)
+        store.put_once(layout.PLAN, existing.to_json())
+    plan = existing
     open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
     make_missing(config, plan, store, open_maker, run_units, log)
     left = len(plan.units) - len(manifest.committed_units(store))
@@ -102,20 +112,35 @@ def check(config: Config) -> LoraPlan:
     return plan
 
 
-def put_prior(config: Config, plan: LoraPlan, dataset: Store, log: Log) -> None:
+def complete(config: Config, plan: LoraPlan) -> LoraPlan:
+    """A plan with the part of the machine this is called on; its prior images lie in the dataset.
+
+    Raises ConfigError where the device that `config` asks for is not there.
+    """
+    device = pick_device(config.compute)
+    compute = replace(plan.request.compute, device=device.type)
+    plan = replace(plan, request=replace(plan.request, compute=compute, environment=environment()))
+    with kept_threads():
+        put_prior(config, plan, open_store(config.store).below(config.release.dataset))
+        trainer, priors, _ = open_trainer(config, plan)
+        plan = replace(plan, canary=train_canary(trainer, priors, device.type))
+    if device.type == "cuda":
+        del trainer
+        torch.cuda.empty_cache()  # because an actor will want this GPU
+    return plan
+
+
+def put_prior(config: Config, plan: LoraPlan, dataset: Store) -> None:
     """Draw the prior images unless this base has them already."""
     name = prior_name(plan)
     if dataset.exists(name):
         return
-    log(f"drawing {config.personalization.num_prior} prior images")
     torch.set_num_threads(config.plan.num_threads)
     base = TextToImage(config.base_model, pick_device(config.compute), config.compute.precision)
     buffer = io.BytesIO()
     images = draw_prior(base, config.personalization, config.sampler.kind, config.release.seed)
     np.save(buffer, images, allow_pickle=False)
     dataset.put_once(name, buffer.getvalue())
-    if base.device.type == "cuda":
-        torch.cuda.empty_cache()  # because an actor will want this GPU
 
 
 def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None:

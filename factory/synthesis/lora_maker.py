@@ -26,9 +26,12 @@ from factory.recognition.embed import Recognizer
 from factory.records import Counts, Failure, Shard, Shot, Timings, UnitResult
 from factory.seeds import stream_seed
 from factory.shards import layout, writer
-from factory.shots.plan import LoraPlan, first_difference
+from factory.shards.plan_files import difference_from
+from factory.shots.plan import LoraPlan, asked_otherwise
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
+from factory.synthesis.canary import refuse
+from factory.synthesis.lora_canary import train_canary
 from factory.synthesis.lora_sets import face_crop, lora_plan, photographs, prior_name
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.personalize import LoraTrainer
@@ -54,25 +57,23 @@ class LoraMaker:
 
     @classmethod
     def open(cls, config: Config, prefix: str) -> LoraMaker:
-        """Open the base; raises IntegrityError when this process could not train as planned."""
+        """Open the base.
+
+        Raises IntegrityError for other settings or people than planned, OtherMachine when this
+        process would not train as planned.
+        """
         store = open_store(config.store).below(prefix)
         source = open_source(photographs(config))
         plan = LoraPlan.from_json(store.get(layout.PLAN))
-        difference = first_difference(
-            lora_plan(config, source).request.to_dict(), plan.request.to_dict()
-        )
+        difference = asked_otherwise(lora_plan(config, source).request, plan.request)
         if difference:
             raise IntegrityError(f"this maker is not as planned ({difference})")
-        torch.set_num_threads(config.plan.num_threads)
-        device, recipe = pick_device(config.compute), config.personalization
-        base = TextToImage(config.base_model, device, config.compute.precision)
-        recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-        crop = face_crop(config, recognizer.image_px)
-        trainer = LoraTrainer(recipe, base, recognizer, crop, config.release.seed)
-        dataset = open_store(config.store).below(config.release.dataset)
-        prior = dataset.get(prior_name(plan))
-        trainer.set_priors(np.load(io.BytesIO(prior), allow_pickle=False))
-        return cls(plan, trainer, source, store, hashlib.sha256(prior).hexdigest())
+        refuse(difference_from(plan, pick_device(config.compute)))
+        trainer, priors, prior_sha256 = open_trainer(config, plan)
+        if plan.canary:
+            canary = train_canary(trainer, priors, plan.request.compute.device)
+            refuse(plan.canary.difference(canary))
+        return cls(plan, trainer, source, store, prior_sha256)
 
     def make(
         self, unit: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
@@ -146,6 +147,23 @@ class LoraMaker:
         seed = stream_seed(self._plan.request.seed, "lora", str(name))
         prompt = recipe.instance_prompt
         return Shot(f"{unit:06d}", unit, 0, 0, seed, "", recipe.steps, 0.0, 0, 0, prompt=prompt)
+
+
+def open_trainer(config: Config, plan: LoraPlan) -> tuple[LoraTrainer, np.ndarray, str]:
+    """(trainer of a plan's LoRAs, the prior images [N, px, px, 3], sha256 of their file).
+
+    It sets this process's threads, which decide bytes.
+    """
+    torch.set_num_threads(config.plan.num_threads)
+    device, recipe = pick_device(config.compute), config.personalization
+    base = TextToImage(config.base_model, device, config.compute.precision)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    crop = face_crop(config, recognizer.image_px)
+    trainer = LoraTrainer(recipe, base, recognizer, crop, config.release.seed)
+    prior = open_store(config.store).below(config.release.dataset).get(prior_name(plan))
+    priors_NHWC = np.load(io.BytesIO(prior), allow_pickle=False)
+    trainer.set_priors(priors_NHWC)
+    return trainer, priors_NHWC, hashlib.sha256(prior).hexdigest()
 
 
 @dataclass

@@ -23,7 +23,6 @@ from factory.sources.alignment import YuNet
 from factory.store import Store, open_store
 from factory.text_to_image.base_model import digest, image_px_of
 from factory.text_to_image.face_crop import FaceCrop
-from factory.training.distributed import pick_device
 
 PRIORS = "num_prior prior_steps prior_guidance prior_prompt".split()
 """Fields of a recipe that decide the prior images."""
@@ -85,7 +84,11 @@ def open_loras(config: Config) -> LoraSet:
 
 
 def lora_plan(config: Config, source: FaceSource) -> LoraPlan:
-    """All that decides a byte of a LoRA: weights, people, recipe, machine."""
+    """All that is asked for that decides a byte of a LoRA: weights, people, recipe.
+
+    Its device is compute.device, its environment this process's; `lora_finetuning.complete` puts
+    those of a maker in their place.
+    """
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
@@ -94,7 +97,7 @@ def lora_plan(config: Config, source: FaceSource) -> LoraPlan:
         "recognizer": recognizer["sha256"],
         "detector": detector_sha256(config),
     }
-    device, precision = pick_device(config.compute).type, config.compute.precision
+    device, precision = config.compute.device, config.compute.precision
     request = LoraRequest(
         dataset=config.release.dataset,
         name=str(config.personalization.loras),

@@ -15,18 +15,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from factory.config import Config
-from factory.errors import DeviceError, FactoryError, IntegrityError, PlanError
+from factory.errors import DeviceError, FactoryError, PlanError
 from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.quality.filters import apply_filters, build_filters
 from factory.quality.scores import Measure, Scorer
-from factory.recognition.embed import Embedder
+from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot, Timings, UnitResult
 from factory.shards import writer
+from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
 from factory.store import Store, open_store
+from factory.synthesis.canary import draw_canary, refuse
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory
@@ -84,15 +86,15 @@ class ShardMaker:
     def open(cls, config: Config, prefix: str) -> ShardMaker:
         """Load the plan below `prefix` and the weights `config` names.
 
-        Raises IntegrityError when this process could not make the planned bytes.
+        Raises OtherMachine when this process would not make the planned bytes: its software or its
+        canary is another one.
         """
         store = open_store(config.store).below(prefix)
         release = load_release(config, store)
-        if release.differences:
-            raise IntegrityError(
-                f"this maker is not as planned ({release.differences}); bytes would differ"
-            )
-        return cls.at(release, store, config.fleet.max_queued_bytes)
+        refuse(release.difference)
+        maker = cls.at(release, store, config.fleet.max_queued_bytes)
+        refuse(maker.canary_difference())
+        return maker
 
     @classmethod
     def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
@@ -104,11 +106,7 @@ class ShardMaker:
             for identity in roster.identities
             if identity.name in row
         }
-        available: dict[str, Measure] = {
-            "cr_fiqa": lambda batch, slots, unit: recognizer.cr_fiqa(batch.images_BHWC[slots]),
-            "ser_fiq": lambda batch, slots, unit: recognizer.ser_fiq(batch.images_BHWC[slots]),
-        }
-        limits = plan.request.filters
+        available, limits = quality_measures(recognizer), plan.request.filters
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
@@ -117,6 +115,15 @@ class ShardMaker:
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
+
+    def canary(self) -> Canary:
+        """What this process makes of the canary's batch."""
+        return draw_canary(self._plan, self._roster, self.draw)
+
+    def canary_difference(self) -> str | None:
+        """In what this process's canary is not the plan's; None where it is, or has none."""
+        planned = self._plan.canary
+        return planned.difference(self.canary()) if planned else None
 
     def make(
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
@@ -208,3 +215,11 @@ class ShardMaker:
                 progress.kept[shot.identity, shot.image] = face
             else:
                 progress.rejected.append((without_pixels(shot, scores), verdict.reason))
+
+
+def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
+    """Scores of how good an image is for recognition, by the names of their limits."""
+    return {
+        "cr_fiqa": lambda batch, unit_BD: recognizer.cr_fiqa(batch.images_BHWC),
+        "ser_fiq": lambda batch, unit_BD: recognizer.ser_fiq(batch.images_BHWC),
+    }

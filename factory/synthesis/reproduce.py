@@ -18,6 +18,7 @@ from factory.shards.writer import Encoding, read_commit
 from factory.shots.plan import Plan
 from factory.store import Store
 from factory.synthesis.loading import load_release
+from factory.synthesis.maker import ShardMaker
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Reproduced:
     largest_difference: int
     """Largest difference of a decoded value, 0-255; 0 where the files are equal."""
     machine_differs: str | None
-    """First way in which this machine is not the plan's; then bytes may differ."""
-
+    """In what this machine is not the plan's: software, device or canary; then bytes may differ."""
     remarks: list[str]
     """What the commit record remarks on the making, for instance batches drawn in parts."""
 
@@ -50,7 +50,8 @@ class Reproduced:
 def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     """Draw the kept face `key` of the release in `store`, in its planned slot of a full batch.
 
-    Raises PlanError for a key that was not kept, IntegrityError when the weights are others.
+    The canary is drawn first, because it tells another machine from an altered release. Raises
+    PlanError for a key that was not kept, IntegrityError when the weights are others.
     """
     if not store.exists(layout.PLAN):
         raise PlanError(
@@ -60,6 +61,9 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     plan = loaded.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
+    maker = ShardMaker.at(loaded, store, config.fleet.max_queued_bytes)
+    machine_differs = loaded.difference or maker.canary_difference()
+    maker.close()
     encoded = Encoding.of(plan.request).encode(loaded.draw(shot))
     published = read_face(store, unit, row)
     difference = np.abs(_decoded(encoded) - _decoded(published)).max()
@@ -69,7 +73,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
         published,
         row["sha256"],
         int(difference),
-        loaded.differences,
+        machine_differs,
         read_commit(store, unit).remarks,
     )
 

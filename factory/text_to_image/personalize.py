@@ -71,6 +71,12 @@ class LoraTrainer:
         """Set the prior images [N, px, px, 3]; those without a face serve the denoising alone."""
         self._prior = self.prepare(images_NHWC)
 
+    @property
+    def prior(self) -> PreparedImages:
+        """The prior images, prepared."""
+        assert self._prior is not None, "set_priors comes first"
+        return self._prior
+
     def prepare(self, images_NHWC: np.ndarray) -> PreparedImages:
         """Encode and embed RGB uint8 images of the base's size."""
         moments = self._base.encode(images_NHWC)
@@ -84,24 +90,28 @@ class LoraTrainer:
         return PreparedImages(moments, unit_ND)
 
     def train(
-        self, name: str, images_NHWC: np.ndarray, beat: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        images_NHWC: np.ndarray,
+        beat: Callable[[], None] = lambda: None,
+        steps: int | None = None,
     ) -> dict[str, Any]:
         """Train a person's LoRA from their photographs and return metrics; `lora` then holds it.
 
-        Raises SourceError when no photograph shows a face.
+        It takes the recipe's steps, or `steps`. Raises SourceError when no photograph shows a face.
         """
         config, base, device = self._config, self._base, self._base.device
-        assert self._prior is not None, "set_priors comes first"
-        prior, photographs = self._prior, self.prepare(_with_mirrors(images_NHWC))
+        prior, photographs = self.prior, self.prepare(_with_mirrors(images_NHWC))
         if config.objective != "dreambooth" and not photographs.unit_ND.any():
             raise SourceError(f"source.path: no face is found in the images of {name!r}")
+        num_steps = steps or config.steps
         self.lora.reset(torch_generator(self._seed, "lora", name))
         optimizer = torch.optim.AdamW(
             self.lora.parameters(), config.lr, weight_decay=config.weight_decay
         )
         last: list[tuple[float, float, float | None]] = []
         no_face = no_identity = 0
-        for step in range(config.steps):
+        for step in range(num_steps):
             draw = torch_generator(self._seed, "booth", name, step)
             photograph = int(torch.randint(len(photographs.moments), (1,), generator=draw))
             other = int(torch.randint(len(prior.moments), (1,), generator=draw))
@@ -134,7 +144,7 @@ class LoraTrainer:
                 raise FloatingPointError(f"{name}: the loss is not a number at step {step}")
             loss.backward()
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * cosine_decay(step / config.steps)
+                group["lr"] = config.lr * cosine_decay(step / num_steps)
             optimizer.step()
             optimizer.zero_grad()
             term = None if identity is None else float(identity.detach())

@@ -50,6 +50,14 @@ def pick_device(config: ComputeConfig) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def device_here(config: ComputeConfig) -> torch.device:
+    """The device a config asks for, or the CPU where this process has no GPU.
+
+    For a driver, which may plan and measure on its CPU while its makers have GPUs.
+    """
+    return pick_device(config) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which matrix products run in the configured precision."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

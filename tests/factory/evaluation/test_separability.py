@@ -14,6 +14,7 @@ from factory.evaluation.separability import audit, separability
 from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.records import Identity
+from factory.shots.canary import Canary, this_machine
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
@@ -84,6 +85,25 @@ def test_an_audit_names_who_is_not_what_the_roster_says(planned):
         IntegrityError, match=r"identity 2: .* real identity .* roster says 0\.0000"
     ):
         audit(config, plan, dataclasses.replace(roster, identities=identities), source, store)
+
+
+def test_the_rounding_of_a_headless_driver_is_no_altered_roster(planned):
+    """A plan with a canary names its makers' machine, which is not where the roster was embedded.
+
+    So real cosines may be off by rounding although audit and makers share everything.
+    """
+    config, plan, roster, source = planned
+    identities = [
+        dataclasses.replace(one, nearest_real_cosine=one.nearest_real_cosine + 1e-4)
+        for one in roster.identities
+    ]
+    rounded, store = dataclasses.replace(roster, identities=identities), LocalStore("/nowhere")
+    compute = dataclasses.replace(plan.request.compute, device="cpu")
+    older = dataclasses.replace(plan, request=dataclasses.replace(plan.request, compute=compute))
+    canary = dataclasses.replace(older, canary=Canary({}, this_machine("cpu")))
+    assert audit(config, canary, rounded, source, store).real < LIMIT
+    with pytest.raises(IntegrityError, match=r"identity 0: cosine to the nearest real"):
+        audit(config, older, rounded, source, store)
 
 
 def test_an_audit_wants_the_source_of_the_plan(planned):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ from factory.errors import PlanError
 from factory.identities.roster import Roster, build_roster, class_centers
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
+from factory.shots.canary import Canary, this_machine
 from factory.shots.plan import (
     Plan,
+    asked_otherwise,
     canonical,
     cut_units,
     first_difference,
     first_round_shots,
     plan_shots,
 )
+from factory.shots.request import ComputeFacts, Environment
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
 from tests.planned import REQUEST, request_with, shots_of, virtual_people
@@ -70,14 +74,52 @@ def test_a_plan_keeps_its_hash_when_settings_are_added_later():
         Plan.from_json(later.encode())
 
 
-def test_only_the_micro_batch_may_have_been_tuned_otherwise():
+ASKED = replace(
+    REQUEST.with_micro_batch(None),
+    compute=ComputeFacts("auto", "fp32"),
+    environment=Environment("9" * 64, {"python": "3.12", "cpu_amx": "True"}),
+)
+"""What a driver asks for that knows no device."""
+
+
+def test_a_headless_driver_asks_for_the_plan_of_any_machine():
+    assert asked_otherwise(ASKED, REQUEST) is None
+    on_gpus = replace(REQUEST, compute=ComputeFacts("cuda", "fp32")).with_micro_batch(512)
+    assert asked_otherwise(ASKED, on_gpus) is None
+
+
+def test_a_headless_driver_still_asks_for_what_the_config_says():
+    seeded = request_with(release={"seed": 9})
+    assert asked_otherwise(ASKED, seeded) == "release.seed: 9 there, 3 asked for"
+    bf16 = replace(REQUEST, compute=ComputeFacts("cpu", "bf16"))
+    assert asked_otherwise(ASKED, bf16).startswith("compute.precision")
+    on_gpus = replace(REQUEST, compute=ComputeFacts("cuda", "fp32"))
+    assert asked_otherwise(REQUEST, on_gpus).startswith("compute.device")
+    assert asked_otherwise(REQUEST, REQUEST.with_micro_batch(7)).startswith("plan.micro_batch")
+
+
+def test_a_plan_keeps_its_canary_under_its_hash():
     units = cut_units(virtual_people(2, 2), 1)
-    plan = Plan(REQUEST, {"roster.parquet": "00"}, units)
-    other = Plan(REQUEST.with_micro_batch(7), {"roster.parquet": "00"}, units)
-    assert plan.is_tuned_otherwise(other)
-    assert not plan.is_tuned_otherwise(Plan(REQUEST, {"roster.parquet": "11"}, units))
-    seeded = Plan(request_with(release={"seed": 9}), {"roster.parquet": "00"}, units)
-    assert not plan.is_tuned_otherwise(seeded)
+    canary = Canary({"images": "ab"}, this_machine("cpu"))
+    plan = Plan(REQUEST, {"roster.parquet": "00"}, units, canary)
+    data = plan.to_json()
+    assert Plan.from_json(data) == plan
+    assert plan.hash != Plan(REQUEST, {"roster.parquet": "00"}, units).hash
+    with pytest.raises(PlanError, match="plan_hash"):
+        Plan.from_json(data.replace(b'"images": "ab"', b'"images": "ac"'))
+
+
+def test_a_plan_without_a_canary_is_read_with_its_hash():
+    body = json.loads(Plan(REQUEST, {}, cut_units(virtual_people(2, 2), 1)).to_json())
+    del body["canary"], body["plan_hash"]
+    body["format"] = 2
+    digest = hashlib.sha256(canonical(body)).hexdigest()
+    read = Plan.from_json(json.dumps(body | {"plan_hash": digest}).encode())
+    assert (read.canary, read.hash, read.request) == (None, digest, REQUEST)
+    body["format"] = 4
+    digest = hashlib.sha256(canonical(body)).hexdigest()
+    with pytest.raises(PlanError, match="has format 4"):
+        Plan.from_json(json.dumps(body | {"plan_hash": digest}).encode())
 
 
 def test_first_difference_names_the_dotted_field():

@@ -1,14 +1,19 @@
 """LoRAs of everybody: committed once, resumed, quarantined; then a release that they draw."""
 
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from factory.errors import CheckpointError, ConfigError, PlanError, SourceError
+from factory.errors import CheckpointError, ConfigError, OtherMachine, PlanError, SourceError
 from factory.execution import inline
 from factory.release import build
 from factory.shards import layout
@@ -18,8 +23,9 @@ from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.store import open_store
-from factory.synthesis import lora_finetuning
+from factory.synthesis import lora_finetuning, lora_maker
 from factory.synthesis.lora_finetuning import finetune
+from factory.synthesis.lora_sets import read_lora_plan
 from factory.synthesis.reproduce import reproduce
 from factory.text_to_image.personalize import LoraTrainer
 from tests.base_model import save_base
@@ -116,13 +122,80 @@ def test_stopped_half_way_it_ends_with_the_same_bytes(lora_config):
     }
 
 
+OPEN = """
+import pickle, sys
+from pathlib import Path
+from factory.synthesis.lora_maker import LoraMaker
+LoraMaker.open(pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2])
+"""
+
+
+def opened(config, tmp_path, **variables) -> str:
+    """What a process with such variables says when it opens a maker, its last line."""
+    file = tmp_path / "config.pickle"
+    file.write_bytes(pickle.dumps(config))
+    prefix = layout.loras_prefix("tiny", config.personalization.loras)
+    ended = subprocess.run(
+        [sys.executable, "-c", OPEN, str(file), prefix],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    return ended.stderr.strip().splitlines()[-1] if ended.returncode else "opened"
+
+
+def test_a_lora_maker_whose_canary_differs_is_refused(lora_config, tmp_path):
+    config = lora_config("compute.precision=fp32")  # bf16 fails on such kernels
+    train(config)
+    assert opened(config, tmp_path) == "opened"
+    line = opened(config, tmp_path, ATEN_CPU_CAPABILITY="default")
+    assert line.startswith("factory.errors.OtherMachine: this maker is not as planned (canary: ")
+    assert "ATEN_CPU_CAPABILITY: 'default' here, not set in the plan" in line
+
+
+@pytest.mark.parametrize("name", ["lora", "priors"])
+def test_each_digest_of_a_lora_canary_is_compared(lora_config, monkeypatch, name):
+    config = lora_config()
+    train(config)
+    planned = read_lora_plan(store_of(config)).canary
+    other = replace(planned, digests=planned.digests | {name: "0"})
+    monkeypatch.setattr(lora_maker, "train_canary", lambda *args: other)
+    with pytest.raises(OtherMachine, match=rf"canary: other {name} than planned"):
+        lora_maker.LoraMaker.open(config, layout.loras_prefix("tiny", "all"))
+
+
+def test_a_headless_driver_of_loras_asks_another_process_for_its_device(lora_config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = lora_config("compute.device=cuda")
+    cpu = replace(config, compute=replace(config.compute, device="cpu"))
+    asked = []
+
+    def on_device(function, given, *args):
+        asked.append(function)
+        assert given.compute.device == "cuda"
+        return function(cpu, *args)
+
+    def on_workers(fleet, open_maker, units, on_done, draining):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config, on_workers, on_device=on_device, log=quiet)
+    assert asked == [lora_finetuning.complete]
+    plan = read_lora_plan(store_of(config))
+    assert plan.request.compute.device == "cpu"
+    assert plan.canary
+    train(cpu)  # goes on, and plans nothing anew
+    assert read_lora_plan(store_of(config)) == plan
+
+
 def test_one_who_raises_is_quarantined(lora_config, monkeypatch):
     config, real = lora_config("release.max_failed_fraction=0.5"), LoraTrainer.train
 
-    def train_but_one(booth, name, images, beat):
+    def train_but_one(booth, name, *rest, **options):
         if name == "person_2":
             raise FloatingPointError("nan")
-        return real(booth, name, images, beat)
+        return real(booth, name, *rest, **options)
 
     monkeypatch.setattr(LoraTrainer, "train", train_but_one)
     assert train(config)["num_people"] == PEOPLE - 1

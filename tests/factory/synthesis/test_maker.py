@@ -11,7 +11,7 @@ import torch
 
 from factory.errors import DeviceError, IntegrityError, PlanError
 from factory.execution.inline import run_units
-from factory.execution.retries import RetryState
+from factory.execution.retries import RetryState, ids
 from factory.identities.roster import Roster
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
@@ -25,6 +25,7 @@ from factory.shots.plan import Plan, cut_units, first_round_shots
 from factory.store import LocalStore, open_store
 from factory.synthesis.commit_queue import CommitQueue
 from factory.synthesis.generators import SplitOnOutOfMemory, turned
+from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from factory.synthesis.reproduce import reproduce
 from tests.planned import request_with, shots_of
@@ -224,6 +225,48 @@ def test_bytes_depend_on_the_slot_and_not_on_the_neighbors(real_maker):
     for _, image, scores in (alone[0], among[1]):
         assert np.array_equal(together[1][1], image)
         assert together[1][2] == scores
+
+
+def test_files_of_a_unit_do_not_depend_on_neighbours(release_config, tmp_path):
+    """Drawn whole, in halves, and slot by slot after an exception: the same three files."""
+    shapes = ("plan.identities_per_unit=6", "plan.images_per_identity=4", "plan.micro_batch=11")
+    config = release_config(*shapes)
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
+    store = open_store(config.store).below(prefix)
+    plan = write_plan(config, preflight(config), store)
+    release = load_release(config, store)
+    shots = first_round_shots(plan.request, plan.units[0], release.roster)
+    batches = [ids(shots[first : first + 11]) for first in range(0, len(shots), 11)]
+    halves = [half for batch in batches for half in (batch[:5], batch[5:]) if half]
+    retries = {
+        "whole": RetryState(),
+        "halves": RetryState(bisected=frozenset(batches)),
+        "quarters": RetryState(bisected=frozenset(batches + halves)),
+        "alone": RetryState(),
+    }
+    files = {}
+    for name, retry in retries.items():
+        maker = ShardMaker.at(release, LocalStore(tmp_path / name), 1 << 20)
+        if name == "alone":
+            maker._generator = Whimsical(maker._generator)
+        (shard,) = [*maker.make(0, retry), *maker.flush()]
+        maker.close()
+        files[name] = shard.files
+    assert all(made == files["whole"] for made in files.values())
+
+
+class Whimsical:
+    """A generator that refuses more than one shot at once."""
+
+    seconds, remarks = 0.0, ()
+
+    def __init__(self, generator):
+        self._generator = generator
+
+    def generate(self, shots, batch_size):
+        if len(shots) > 1:
+            raise ValueError("not together")
+        return self._generator.generate(shots, batch_size)
 
 
 def test_nan_is_an_error_of_its_shot(real_maker):

@@ -1,0 +1,70 @@
+"""Draws the canary of a release (shots/canary.py): the first planned batch, padded as always."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+import numpy as np
+
+from factory.errors import DeviceError, FactoryError, OtherMachine
+from factory.execution.device_errors import is_of_the_device
+from factory.identities.roster import Roster
+from factory.records import Scores, Shot
+from factory.shards.writer import Encoding
+from factory.shots.canary import Canary, this_machine
+from factory.shots.plan import Plan, canonical, first_round_shots
+
+Drawn = list[tuple[Shot, np.ndarray, Scores]]
+Draw = Callable[[list[Shot]], Drawn]
+"""Images of a planned batch with their scores, as a maker draws them."""
+
+
+def draw_canary(plan: Plan, roster: Roster, draw: Draw) -> Canary:
+    """Digests of the images, encoded images and scores of the first batch of the first unit.
+
+    Shots that raise are left out, as a maker would quarantine them. Raises DeviceError where the
+    device fails.
+    """
+    drawn = _drawn(canary_shots(plan, roster), draw)
+    encoding = Encoding.of(plan.request)
+    digests = {
+        "images": _digest((shot.key, image_HWC.tobytes()) for shot, image_HWC, _ in drawn),
+        "encoded": _digest((shot.key, encoding.encode(image_HWC)) for shot, image_HWC, _ in drawn),
+        "scores": _digest((shot.key, canonical(asdict(scores))) for shot, _, scores in drawn),
+    }
+    return Canary(digests, this_machine(plan.request.compute.device))
+
+
+def canary_shots(plan: Plan, roster: Roster) -> list[Shot]:
+    """The first batch of the first unit that has shots; none in a plan without shots."""
+    for unit in plan.units:
+        if unit.num_shots:
+            shots = first_round_shots(plan.request, unit, roster)
+            return shots[: plan.request.batch_size(0)]
+    return []
+
+
+def refuse(difference: str | None) -> None:
+    """Raise OtherMachine for a difference from the plan."""
+    if difference:
+        raise OtherMachine(f"this maker is not as planned ({difference}); bytes would differ")
+
+
+def _drawn(shots: list[Shot], draw: Draw) -> Drawn:
+    try:
+        return draw(shots) if shots else []
+    except (FactoryError, MemoryError, OSError):
+        raise
+    except Exception as error:  # because a shot that cannot be drawn is no fault of the machine
+        if is_of_the_device(error):
+            raise DeviceError(f"device: {error!r} at the canary's {shots[0].key}") from error
+    return [one for shot in shots for one in _drawn([shot], draw)] if len(shots) > 1 else []
+
+
+def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for key, content in parts:
+        digest.update(f"{key} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
