@@ -59,7 +59,7 @@ class LoraMaker:
         source = open_source(photographs(config))
         plan = LoraPlan.from_json(store.get(layout.PLAN))
         difference = first_difference(
-            lora_plan(config, source).request.to_dict(), plan.request.to_dict()
+            lora_plan(config, source, plan).request.to_dict(), plan.request.to_dict()
         )
         if difference:
             raise IntegrityError(f"this maker is not as planned ({difference})")
