@@ -35,13 +35,18 @@ def source_facts(config: SourceConfig, source: FaceSource) -> SourceFacts:
 
 
 def as_planned(wanted: Facts, planned: Facts) -> Facts:
-    """The facts wanted, in the form of the planned ones.
+    """The facts wanted, without a difference from the planned ones that decides nothing.
 
-    Older plans do not say how faces were aligned. Where nothing is, the facts say nothing of it
-    either; where something is, they differ from such a plan.
+    A plan that aligns nothing was only written because every image had the size of the faces, so
+    how others would be aligned is as it says. Older plans do not say how faces were aligned; where
+    nothing is, these facts do not either.
     """
-    aligned = wanted.alignment is not None and wanted.alignment.aligns
-    return wanted if aligned or planned.alignment else replace(wanted, alignment=None)
+    asked, there = wanted.alignment, planned.alignment
+    if asked is None or (there is None and asked.aligns):
+        return wanted
+    if there is not None and not there.aligns:
+        there = replace(there, max_pixels=asked.max_pixels)
+    return replace(wanted, alignment=asked if there and there.aligns else there)
 
 
 def refuse_other_source(config: SourceConfig, source: FaceSource, planned: SourceFacts) -> None:
@@ -50,11 +55,8 @@ def refuse_other_source(config: SourceConfig, source: FaceSource, planned: Sourc
         raise IntegrityError(
             "source.path: holds other faces than the release was planned with; use that source"
         )
-    actual = replace(planned, image_px=config.image_px)
-    if planned.alignment is not None:  # older plans do not say
-        actual = replace(actual, alignment=alignment_facts(config))
+    aligned = alignment_facts(config) if planned.alignment else None  # older plans do not say
+    actual = as_planned(replace(planned, image_px=config.image_px, alignment=aligned), planned)
     difference = first_difference(as_dict(actual), as_dict(planned), "source")
     if difference:
-        raise IntegrityError(
-            f"{difference}; want the source aligned as the release was planned with"
-        )
+        raise IntegrityError(f"{difference}; want the source as the release was planned with")

@@ -89,7 +89,7 @@ class FaceSet:
 
     def encoded(self, index: int) -> bytes:
         """Its pixels: what they were decoded from is not kept."""
-        return self.images_NHWC[index].tobytes()
+        return bytes(self.images_NHWC[index].tobytes())
 
     def pixels_sha256(self) -> str:
         """Digest of all images and of what size they have."""

@@ -105,8 +105,8 @@ def with_seed(config: Config, folder: str, seed: int) -> Config:
 
     Another recipe is another folder, and so are other contents of a file at the same path.
     """
-    decides = [*_learned_from(config), as_dict(without_paths(config.recognizer))]
-    decides.append(config.training.max_steps)
+    recipe = [as_dict(without_paths(config.recognizer)), config.training.max_steps]
+    decides = [*_learned_from(config), *recipe]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
     return replace(config, training=replace(config.training, out=out, seed=seed))
