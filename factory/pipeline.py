@@ -47,6 +47,7 @@ MACHINERY = (
 )
 """Fields that say where things lie and who works, which decides nothing either."""
 SMALL_BYTES = 256 << 20
+"""Largest archive of images that counts by its bytes."""
 RECORDS = "pipelines"
 """Folder of the records and weights of all pipelines in the store."""
 
@@ -114,16 +115,27 @@ def fingerprint_of(stage: StageConfig, artifacts: Mapping[str, Artifact], config
     """
     digests = {name: artifact.digest for name, artifact in artifacts.items()}
     named = load(stage.config, [_fill(change, digests) for change in stage.set])
-    settings = _counted(named)
-    for section, key in MACHINERY:
-        settings[section].pop(key)
     body = {
         "job": stage.job,
-        "config": {name: part for name, part in settings.items() if name not in NOT_COUNTED},
+        "config": _settings(named),
         "faces": open_source(config.source).fingerprint,
         "release": _fill(stage.release, digests) if stage.job in MEASURED else "",
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The sections and fields of a config that decide what a stage makes, see _counted."""
+    return {
+        section.name: {
+            item.name: _counted(getattr(part, item.name), item.metadata)
+            for item in fields(part)
+            if (section.name, item.name) not in MACHINERY
+        }
+        for section in fields(config)
+        if section.name not in NOT_COUNTED
+        for part in [getattr(config, section.name)]
+    }
 
 
 def _counted(value: Any, field: Mapping[str, Any] = MappingProxyType({})) -> Any:
@@ -140,22 +152,36 @@ def _counted(value: Any, field: Mapping[str, Any] = MappingProxyType({})) -> Any
     if field.get("or_name") == "checkpoint" and str(value).startswith("s3://"):
         return checkpoint.digest_in_bucket(value)
     if field.get("path") and isinstance(value, str) and Path(value).exists():
-        return _contents(Path(value))
+        return _images(Path(value)) if field.get("images") else _contents(Path(value))
     return value
 
 
 def _contents(path: Path) -> str:
-    """A digest that tells a file or folder from another.
+    """A digest that tells a file or folder from another: a checkpoint's own, else of all bytes.
 
-    It is a checkpoint's own, or that of the bytes of a small file, else of names and sizes.
+    Two networks of one shape, or two tables, have files of the same sizes.
     """
     if (path / "checkpoint.json").is_file():
         return str(json.loads((path / "checkpoint.json").read_text()).get("sha256"))
+    if path.is_file():
+        return checkpoint.file_sha256(path)
+    listing = [f"{f.relative_to(path)} {checkpoint.file_sha256(f)}" for f in _files(path)]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+
+
+def _images(path: Path) -> str:
+    """A digest of images: of their names and sizes, as the fingerprint of a source is.
+
+    It is that of the bytes of a small archive.
+    """
     if path.is_file() and path.stat().st_size <= SMALL_BYTES:
         return checkpoint.file_sha256(path)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    listing = [f"{f.relative_to(path)} {f.stat().st_size}" for f in files if f.is_file()]
+    listing = [f"{f.relative_to(path)} {f.stat().st_size}" for f in _files(path)]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return [f for f in (sorted(path.rglob("*")) if path.is_dir() else [path]) if f.is_file()]
 
 
 def made_before(

@@ -17,7 +17,7 @@ class SourceConfig:
     """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
     folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
     MXNet .rec of aligned faces, as insightface publishes them."""
-    path: str | None = file_path()
+    path: str | None = file_path(images=True)
     """Folder, tar, release or .rec to read; None only for the starter pack."""
     landmarks: str | None = file_path()
     """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
@@ -42,7 +42,7 @@ class SourceConfig:
     pairs: str | None = file_path()
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""
-    heldout: str | None = file_path()
+    heldout: str | None = file_path(images=True)
     """A source with other people, for measuring only; takes the place of holdout_identities."""
     heldout_kind: Literal["folder", "webdataset", "recordio"] | None = None
     """Kind of that source; None: the same kind."""

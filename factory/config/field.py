@@ -16,10 +16,11 @@ def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any
     return field(default=default, metadata={"low": low, "high": high})
 
 
-def file_path(default: Any = None, *, or_name: Names | None = None) -> Any:
+def file_path(default: Any = None, *, or_name: Names | None = None, images: bool = False) -> Any:
     """A field that names a file or a folder, or a tuple of them.
 
     Paths are made absolute for processes that start in another folder. A name that is allowed
-    instead (`or_name`) stays as it is, and so do s3:// addresses and starter:NAME.
+    instead (`or_name`) stays as it is, and so do s3:// addresses and starter:NAME. Files of
+    `images` count by their names and sizes, all others by their bytes.
     """
-    return field(default=default, metadata={"path": True, "or_name": or_name})
+    return field(default=default, metadata={"path": True, "or_name": or_name, "images": images})

@@ -16,7 +16,7 @@ class IdentitiesConfig:
     """prototypes: the recognizer's virtual prototypes (VIGFace); pca: samples of a normal
     distribution in the PCA space of real class centers; packing: samples of pca, moved apart from
     each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace)."""
-    inquiry: str | None = file_path()
+    inquiry: str | None = file_path(images=True)
     """For inquiry: the faces, a source of source.kind. Use generated faces, for instance a release:
     the embedding of a photograph is that of the person in it."""
     num_virtual: int = knob(100, low=0)

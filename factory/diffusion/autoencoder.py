@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory import checkpoint
-from factory.config import AutoencoderConfig, Config
+from factory.config import AutoencoderConfig, Config, as_dict
 from factory.errors import ConfigError
 from factory.images import to_network, to_uint8
 from factory.recognition.augmentation import NUM_DRAWS, augment
@@ -150,7 +150,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     run.seed()
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    run.resume(recognizer.sha256)
+    run.resume(recognizer=recognizer.sha256, augment=as_dict(config.recognizer.augment))
     if not recognizer.has_gradients:
         raise ConfigError(
             "recognizer.checkpoint: an imported recognizer has no feature maps for the perceptual "

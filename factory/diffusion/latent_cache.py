@@ -100,7 +100,8 @@ def shards_of(
     slices = [slice(start, start + SHARD) for start in range(0, len(faces), SHARD)]
     if folder is None:
         return [make(part) for part in slices]
-    made_from = [faces.fingerprint, _pixels_sha256(faces, slices), *made_by]
+    # the pixels too, because a source's fingerprint does not say how they were aligned
+    made_from = [faces.fingerprint, faces.pixels_sha256(), *made_by]
     home = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
     count = len(slices)
@@ -121,14 +122,6 @@ def shards_of(
     return [
         tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
     ]
-
-
-def _pixels_sha256(faces: FaceSet, slices: list[slice]) -> str:
-    """Digest of the images themselves: a source's fingerprint does not say how they are aligned."""
-    digest = hashlib.sha256(str(faces.images_NHWC.shape).encode())
-    for part in slices:
-        digest.update(np.ascontiguousarray(faces.images_NHWC[part]).data)
-    return digest.hexdigest()
 
 
 def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:

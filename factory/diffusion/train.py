@@ -123,7 +123,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         decode = autoencoder.decode
         lineage["autoencoder"] = autoencoder.sha256
-    run.resume(recognizer.sha256, autoencoder.sha256 if autoencoder else "")
+    run.resume(**lineage, init_from=_init_sha256(recipe))
     cache = TrainingCache(
         run.faces, recognizer, autoencoder, recipe.condition, config.training.cache
     )
@@ -178,6 +178,14 @@ def save_png(path: Path, image_HWC: np.ndarray) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image_HWC).save(path)
+
+
+def _init_sha256(recipe: GeneratorConfig) -> str | None:
+    """The digest of the weights that a training begins with; None where it begins from nothing."""
+    if not recipe.init_from:
+        return None
+    key = "generator.init_from"
+    return str(checkpoint.read_metadata(recipe.init_from, "generator", key)["sha256"])
 
 
 def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:

@@ -24,6 +24,8 @@ IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 AROUND_POINTS = 0.9
 """Margin of the box around five points, in its own size: a face reaches so much further."""
+TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "vocab.txt")
+"""Files of a GroundingDINO that decide how its text is read."""
 LEAST_BOX = 0.3
 """Smallest score of a GroundingDINO box."""
 
@@ -177,7 +179,9 @@ def segmenter_sha256(config: RegionsConfig) -> str | None:
         return file_sha256(path)
     files = _weights(path, "sam", f"{key}.segmenter_path")
     if config.grounding:
-        files += _weights(Path(config.grounding), "grounding-dino", f"{key}.grounding")
+        grounding = Path(config.grounding)
+        files += _weights(grounding, "grounding-dino", f"{key}.grounding")
+        files += [file for name in TOKENIZER for file in sorted(grounding.glob(name))]
     return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
 
 

@@ -78,8 +78,12 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # The base, captions, regions, latents of both mirrors
     base = TextToImage(config.base_model, pick_device(compute), compute.precision)
     captions = _captions(config, run.faces)
-    region_digests = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
-    run.resume(base.sha256, region_digests, captions.digest)
+    run.resume(
+        base_model=base.sha256,
+        detector=detector_sha256(recipe.points, config.source),
+        segmenter=segmenter_sha256(recipe),
+        captions=captions.digest,
+    )
     segmenter = open_segmenter(recipe, base.device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
     images = run.faces.images_NHWC

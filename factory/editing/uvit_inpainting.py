@@ -96,8 +96,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         lineage["autoencoder"] = autoencoder.sha256
     _check_lineage(start, lineage)
-    region_digests = f"{detector_sha256(recipe.points, config.source)} {segmenter_sha256(recipe)}"
-    run.resume(region_digests, *lineage.values())
+    detector = detector_sha256(recipe.points, config.source)
+    run.resume(detector=detector, segmenter=segmenter_sha256(recipe), **lineage)
     cache = TrainingCache(run.faces, recognizer, autoencoder, "image", config.training.cache)
     segmenter = open_segmenter(recipe, device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)

@@ -18,14 +18,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from factory.config import SourceConfig, as_dict
+from factory.config import SourceConfig
 from factory.errors import IntegrityError
 from factory.recognition.embed import Embedder
 from factory.records import Manifest
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
 from factory.sources import FaceSource
+from factory.sources.alignment_facts import pixel_facts
 from factory.sources.base import decode_image, iterate_faces
+from factory.sources.contents import contents_sha256
 from factory.store import Store
 
 MAX_PIXELS = 1 << 24
@@ -93,9 +95,10 @@ def real_faces(
     """All readable faces of the source that `config` opened, in each space.
 
     They are embedded once, in one pass, then read from `folder`, where the name of a file is the
-    digest of source, files, settings and space.
+    digest of every image, of how it is aligned, and of the space; all images are read for it.
     """
-    inputs = [source.fingerprint, _stamps(config), json.dumps(as_dict(config))]
+    pixels = pixel_facts(config, contents_sha256(source))
+    inputs = [json.dumps(pixels, sort_keys=True)]
     paths = [_path(folder, [*inputs, space.sha256]) for space in spaces]
     by_space = [_read(path, None, space) for path, space in zip(paths, spaces, strict=True)]
     missing = [index for index, arrays in enumerate(by_space) if arrays is None]
@@ -217,13 +220,6 @@ def _check(arrays: Arrays, count: int | None, space: Space) -> None:
             f"{len(bad)} of them not {'of unit length' if unit else 'finite'}; want another "
             "recognizer, judge or features, or mend these images"
         )
-
-
-def _stamps(config: SourceConfig) -> str:
-    """Newest change and number of the files that a source is read from."""
-    paths = [Path(p) for p in (config.path, config.landmarks, config.detector) if p]
-    files = [f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file()]
-    return f"{len(files)} {max((f.stat().st_mtime_ns for f in files), default=0)}"
 
 
 def _embed_source(

@@ -142,7 +142,8 @@ class ClipFeatures:
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"features.clip: {folder} is no CLIP model ({reason})") from None
-        self.sha256 = file_sha256(Path(folder) / CLIP_WEIGHTS)
+        parts = (file_sha256(Path(folder) / name) for name in ("config.json", CLIP_WEIGHTS))
+        self.sha256 = " ".join(parts)
         self._model = model.eval().requires_grad_(False).to(device)
         self._px, self._device = int(model.config.image_size), device
 

@@ -24,11 +24,9 @@ from factory.shots.request import (
     ComputeFacts,
     PlanRequest,
     ReleaseFacts,
-    SourceFacts,
-    SourceRelease,
 )
+from factory.shots.source_facts import as_planned, source_facts
 from factory.sources import FaceSource, open_source
-from factory.sources.webdataset import release_of
 from factory.store import open_store
 from factory.synthesis.methods import METHODS
 from factory.synthesis.networks import Networks, refuse_altered
@@ -62,8 +60,9 @@ def preflight(config: Config) -> Inputs:
     existing = read_plan(release_store(config))
     _check_space(config, existing, num_images(config, source))
     extended = _extended(config, networks.weights)
+    facts = source_facts(config.source, source)
     request = PlanRequest(
-        source=_source_facts(config, source),
+        source=as_planned(facts, existing.request.source) if existing else facts,
         weights=networks.weights,
         identities=_identities(config, source, networks, max_cosine),
         plan=config.plan,
@@ -93,18 +92,6 @@ def num_images(config: Config, source: FaceSource) -> int:
         return config.editing.edits_per_image * len(source)
     virtual = config.identities.num_virtual * config.plan.images_per_identity
     return virtual + config.plan.fill_to * len(source.names)
-
-
-def _source_facts(config: Config, source: FaceSource) -> SourceFacts:
-    origin = release_of(config.source)
-    return SourceFacts(
-        kind=config.source.kind,
-        fingerprint=source.fingerprint,
-        num_images=len(source),
-        num_identities=len(source.names),
-        image_px=config.source.image_px,
-        release=SourceRelease(**origin) if origin else None,
-    )
 
 
 def _identities(

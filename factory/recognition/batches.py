@@ -31,6 +31,7 @@ from factory.sources import (
 from factory.sources.base import first_heldout
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
+from factory.training.identity import faces_facts
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,31 @@ class TrainingSet:
         people = f"{len(self)} images of {len(self.names)} people{apart}"
         return f"{people}, {len(heldout)} held out"
 
+    def facts(self, config: Config, weights_N: np.ndarray | None) -> dict[str, Any]:
+        """All that decides the faces of a training, by contents and under the names of its keys."""
+        batches, main, further = config.batches, self.parts[0], self.parts[1:]
+        mix = {
+            str(number): {
+                "source": faces_facts(mixed.source, part.faces),
+                "weight": mixed.weight,
+                "domain": mixed.domain,
+            }
+            for number, (mixed, part) in enumerate(zip(batches.mix, further, strict=True))
+        }
+        facts: dict[str, Any] = {
+            "balance": batches.balance,
+            "min_images": batches.min_images,
+            "mix": mix,
+        }
+        if batches.oversample:
+            facts["oversample"] = oversample_sha256(batches.oversample)
+            facts["oversample_factor"] = batches.oversample_factor
+        return {
+            "source": faces_facts(config.source, main.faces),
+            "batches": facts,
+            "training_set": self.fingerprint(weights_N),
+        }
+
     def fingerprint(self, weights_N: np.ndarray | None) -> str:
         """sha256 of who is in it, and of how often each image comes."""
         sources = [part.faces.fingerprint for part in self.parts]
@@ -145,11 +171,7 @@ class TrainingSet:
         self.domains = [domain for domain, keep in zip(domains, enough, strict=True) if keep]
 
     def _named(self, path: str) -> np.ndarray:
-        if not Path(path).is_file():
-            raise ConfigError(
-                f"batches.oversample: no such file {path!r}; want image keys, one a line"
-            )
-        wanted = set(Path(path).read_text().split("\n")) - {""}
+        wanted = _listed(path)
         keys = [part.faces.keys for part in self.parts]
         images = zip(self.part_N.tolist(), self.index_N.tolist(), strict=True)
         named_N = np.array([keys[part][index] in wanted for part, index in images])
@@ -262,6 +284,18 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     else:
         heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
     return Subset(source, 0, num_people if config.heldout else first), heldout
+
+
+def oversample_sha256(path: str) -> str:
+    """Digest of the keys in batches.oversample, in whatever order; raises ConfigError."""
+    return hashlib.sha256("\n".join(sorted(_listed(path))).encode()).hexdigest()
+
+
+def _listed(path: str) -> set[str]:
+    """The keys in batches.oversample; raises ConfigError where there is no such file."""
+    if not Path(path).is_file():
+        raise ConfigError(f"batches.oversample: no such file {path!r}; want image keys, one a line")
+    return set(Path(path).read_text().split("\n")) - {""}
 
 
 def _unchanged(batch: Any) -> Any:

@@ -27,6 +27,7 @@ from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
+from factory.training.identity import to_text, without_paths
 from factory.training.run_state import RunState, latest_state
 from factory.training.schedules import cosine_decay, step_decay, warmup
 
@@ -78,8 +79,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
     num_real = len(training_set.names)
-    data = f"{training_set.fingerprint(weights_N)} {config.source.image_px}"
-    run_state = RunState(config.training, recipe, data, log)
+    data = to_text(training_set.facts(config, weights_N))
+    run_state = RunState(config.training, without_paths(recipe), data, log)
     for line in (*training_set.lines, training_set.describe(heldout)):
         run_state.log(line)
 

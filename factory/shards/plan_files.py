@@ -15,6 +15,7 @@ from factory.identities.roster import Roster
 from factory.shards import layout
 from factory.shots.environment import CPU_FACTS, environment
 from factory.shots.plan import Plan, UnitPlan, first_difference
+from factory.shots.source_facts import refuse_other_source
 from factory.sources import FaceSource
 from factory.store import Store
 
@@ -42,10 +43,7 @@ def open_roster(store: Store, plan: Plan) -> Roster:
 
 def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
     """Raise IntegrityError unless source and recognizer are those that the plan was made with."""
-    if source.fingerprint != plan.request.source.fingerprint:
-        raise IntegrityError(
-            "source.path: holds other faces than the release was planned with; use that source"
-        )
+    refuse_other_source(config.source, source, plan.request.source)
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )

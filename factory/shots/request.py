@@ -24,6 +24,7 @@ from factory.config import (
 )
 from factory.config.editing import RegionsConfig
 from factory.errors import PlanError
+from factory.sources.alignment_facts import AlignmentFacts
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -58,6 +59,8 @@ class SourceFacts:
     num_identities: int
     image_px: int
     release: SourceRelease | None = None
+    alignment: AlignmentFacts | None = None
+    """How its faces are aligned; None: planned before that was kept."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,8 @@ class PeopleFacts:
 
     fingerprint: str
     people: tuple[str, ...]
+    alignment: AlignmentFacts | None = None
+    """How their photographs are aligned; None: planned before that was kept."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +279,7 @@ class LoraRequest:
             dataset=str(_part(body, "dataset")),
             name=str(_part(body, "name")),
             seed=int(_part(body, "seed")),
-            source=section(PeopleFacts, _part(body, "source")),
+            source=section(PeopleFacts, _aligned(_part(body, "source"))),
             weights=dict(_part(body, "weights")),
             recipe=section(PersonalizationConfig, _part(body, "recipe")),
             base_model=section(BaseModelConfig, _part(body, "base_model")),
@@ -321,10 +326,16 @@ def section(kind: type[Section], body: dict[str, Any]) -> Section:
 
 
 def _source(body: dict[str, Any]) -> SourceFacts:
-    facts = dict(_part(body, "source"))
+    facts = _aligned(_part(body, "source"))
     if facts.get("release") is not None:
         facts["release"] = section(SourceRelease, facts["release"])
     return section(SourceFacts, facts)
+
+
+def _aligned(facts: dict[str, Any]) -> dict[str, Any]:
+    if facts.get("alignment") is None:
+        return dict(facts)
+    return facts | {"alignment": section(AlignmentFacts, facts["alignment"])}
 
 
 def _part(body: dict[str, Any], name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from factory.errors import SourceError
+
+HASHED_AT_ONCE = 4096
+"""Images in memory that are made contiguous together, to be hashed."""
 
 
 class CorruptImageError(SourceError):
@@ -59,6 +63,10 @@ class FaceSource(Protocol):
         """Decode and align one face; raises CorruptImageError."""
         ...
 
+    def encoded(self, index: int) -> bytes | memoryview:
+        """The bytes of one image, before anything is done to it; raises CorruptImageError."""
+        ...
+
 
 @dataclass(frozen=True)
 class FaceSet:
@@ -78,6 +86,18 @@ class FaceSet:
 
     def __getitem__(self, index: int) -> SourceFace:
         return SourceFace(self.images_NHWC[index], int(self.labels[index]), self.keys[index])
+
+    def encoded(self, index: int) -> bytes:
+        """Its pixels: what they were decoded from is not kept."""
+        return bytes(self.images_NHWC[index].tobytes())
+
+    def pixels_sha256(self) -> str:
+        """Digest of all images and of what size they have."""
+        digest = hashlib.sha256(str(self.images_NHWC.shape).encode())
+        for start in range(0, len(self), HASHED_AT_ONCE):
+            part = self.images_NHWC[start : start + HASHED_AT_ONCE]
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     @classmethod
     def nobody(cls) -> FaceSet:
@@ -136,6 +156,9 @@ class Subset:
     def __getitem__(self, index: int) -> SourceFace:
         face = self._source[int(self._index[index])]
         return replace(face, label=int(self.labels[index]))
+
+    def encoded(self, index: int) -> bytes | memoryview:
+        return self._source.encoded(int(self._index[index]))
 
 
 def first_heldout(num_holdout: int, num_names: int) -> int:

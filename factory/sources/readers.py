@@ -77,6 +77,9 @@ class IndexedSource:
             landmarks = None
         return SourceFace(image, int(self.labels[index]), entry.key, landmarks)
 
+    def encoded(self, index: int) -> bytes:
+        return read_entry(self._entries[index])
+
     def _align(self, image: np.ndarray, landmarks: np.ndarray | None, key: str) -> np.ndarray:
         px, (height, width) = self._config.image_px, image.shape[:2]
         if landmarks is None and self._config.resize and height == width:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from factory.config import Config, MixedSource, SourceConfig, as_dict
+from factory.config import Config, MixedSource, SourceConfig
 from factory.config.editing import KINDS
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
@@ -139,8 +139,8 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
             f"{len(strangers)} images are held out; want at least two such people, and "
             "source.heldout or source.holdout_identities"
         )
-    inputs = [faces.fingerprint, as_dict(config.source), num_probes]
-    digest = hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()
+    inputs = [faces.names, faces.labels.tolist(), faces.pixels_sha256(), num_probes]
+    digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

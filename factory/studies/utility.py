@@ -26,11 +26,15 @@ from factory.evaluation.metrics.utility import (
     UtilityRun,
 )
 from factory.evaluation.metrics.values import MeanStd, NotMeasured
+from factory.recognition.batches import oversample_sha256
 from factory.recognition.embed import Recognizer
 from factory.recognition.pairs import Pairs, open_pairs
 from factory.recognition.verification import verify_pairs
 from factory.records import Log
+from factory.sources import open_source
+from factory.sources.alignment_facts import pixel_facts
 from factory.training.distributed import pick_device
+from factory.training.identity import without_paths
 
 TrainOne = Callable[[Config], dict[str, Any]]
 """Trains the recognizer of a config, here or on a gang, and returns its metrics."""
@@ -97,11 +101,32 @@ def training_sets(config: Config, release: Path) -> dict[str, Config]:
 
 
 def with_seed(config: Config, folder: str, seed: int) -> Config:
-    """The training with a seed, in a folder of its own: another recipe, another folder."""
-    recipe = [as_dict(config.source), as_dict(config.batches), as_dict(config.recognizer)]
-    digest = hashlib.sha256(json.dumps([*recipe, config.training.max_steps]).encode()).hexdigest()
+    """The training with a seed, in a folder of its own.
+
+    Another recipe is another folder, and so are other contents of a file at the same path.
+    """
+    recipe = [as_dict(without_paths(config.recognizer)), config.training.max_steps]
+    decides = [*_learned_from(config), *recipe]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
     return replace(config, training=replace(config.training, out=out, seed=seed))
+
+
+def _learned_from(config: Config) -> list[dict[str, Any]]:
+    """What the faces of a training are, by contents: those of its source, and of its batches."""
+    batches = as_dict(without_paths(config.batches))
+    if config.batches.oversample:
+        batches["oversample"] = oversample_sha256(config.batches.oversample)
+    batches["mix"] = [
+        as_dict(mixed) | {"source": _faces(mixed.source)} for mixed in config.batches.mix
+    ]
+    return [_faces(config.source), batches]
+
+
+def _faces(source: SourceConfig) -> dict[str, Any]:
+    facts = pixel_facts(source, open_source(source).fingerprint)
+    held_out = source.holdout_identities if source.heldout is None else 0
+    return facts | {"holdout_identities": held_out}
 
 
 def learn(config: Config, benchmarks: Benchmarks, train: TrainOne) -> UtilityRun:

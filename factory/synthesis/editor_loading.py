@@ -13,6 +13,7 @@ from factory.errors import CheckpointError, ConfigError, IntegrityError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
 from factory.shots.request import MethodRequest, edit_request
+from factory.shots.source_facts import refuse_other_source
 from factory.sources import FaceSource, open_source
 from factory.sources.webdataset import release_of
 from factory.synthesis.editors import Editor, Originals
@@ -62,13 +63,11 @@ def load(
     assert planned is not None, "a plan of this method has edits"
     source = open_source(config.source)
     detector = detector_sha256(editing.points, config.source)
-    inputs = {
-        "source.path": (source.fingerprint, plan.request.source.fingerprint),
-        "source.detector": (detector, planned.detector),
-    }
-    for name, (actual, wanted) in inputs.items():
-        if actual != wanted:
-            raise IntegrityError(f"{name}: is not what the release was planned with; use that one")
+    refuse_other_source(config.source, source, plan.request.source)
+    if detector != planned.detector:
+        raise IntegrityError(
+            "source.detector: is not what the release was planned with; use that one"
+        )
     originals = Originals(source, detector_of(editing.points, config.source))
     inpainter = load_inpainter(config, planned, device, weights)
     if sha256 := segmenter_sha256(editing):

@@ -53,10 +53,10 @@ def finetune(
 
     Returns the means of what was measured, over people.
     """
-    plan = check(config)
     prefix = layout.loras_prefix(config.release.dataset, str(config.personalization.loras))
     store = open_store(config.store).below(prefix)
     existing = read_lora_plan(store)
+    plan = check(config, existing)
     difference = existing and asked_otherwise(plan.request, existing.request)
     if difference:
         raise PlanError(
@@ -86,10 +86,11 @@ def finetune(
     return means
 
 
-def check(config: Config) -> LoraPlan:
+def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
     """The plan of the LoRAs a config asks for, after checking all that can be wrong.
 
-    Raises FactoryError with one clear line, before an actor is started.
+    `planned` is the plan that a set was begun with. Raises FactoryError with one clear line, before
+    an actor is started.
     """
     personalization = config.personalization
     if not personalization.loras:
@@ -100,7 +101,7 @@ def check(config: Config) -> LoraPlan:
             "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
-    plan = lora_plan(config, source)
+    plan = lora_plan(config, source, planned)
     refuse_poor_base(config.base_model)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     if not recognizer.has_gradients and personalization.objective != "dreambooth":

@@ -65,7 +65,7 @@ class LoraMaker:
         store = open_store(config.store).below(prefix)
         source = open_source(photographs(config))
         plan = LoraPlan.from_json(store.get(layout.PLAN))
-        difference = asked_otherwise(lora_plan(config, source).request, plan.request)
+        difference = asked_otherwise(lora_plan(config, source, plan).request, plan.request)
         if difference:
             raise IntegrityError(f"this maker is not as planned ({difference})")
         refuse(difference_from(plan, pick_device(config.compute)))

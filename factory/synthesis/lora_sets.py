@@ -18,8 +18,10 @@ from factory.shards import layout, manifest
 from factory.shots.environment import environment
 from factory.shots.plan import LoraPlan, canonical
 from factory.shots.request import ComputeFacts, LoraRequest, PeopleFacts
+from factory.shots.source_facts import as_planned
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
+from factory.sources.alignment_facts import alignment_facts
 from factory.store import Store, open_store
 from factory.text_to_image.base_model import digest, image_px_of
 from factory.text_to_image.face_crop import FaceCrop
@@ -83,11 +85,12 @@ def open_loras(config: Config) -> LoraSet:
     return LoraSet(store, plan, hashlib.sha256(canonical(files)).hexdigest(), units)
 
 
-def lora_plan(config: Config, source: FaceSource) -> LoraPlan:
+def lora_plan(config: Config, source: FaceSource, planned: LoraPlan | None = None) -> LoraPlan:
     """All that is asked for that decides a byte of a LoRA: weights, people, recipe.
 
-    Its device is compute.device, its environment this process's; `lora_finetuning.complete` puts
-    those of a maker in their place.
+    It is put in the form of the plan it will be compared with, where there is one. Its device is
+    compute.device, its environment this process's; `lora_finetuning.complete` puts those of a maker
+    in their place.
     """
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
@@ -102,7 +105,7 @@ def lora_plan(config: Config, source: FaceSource) -> LoraPlan:
         dataset=config.release.dataset,
         name=str(config.personalization.loras),
         seed=config.release.seed,
-        source=PeopleFacts(source.fingerprint, tuple(str(name) for name in source.names)),
+        source=_people(config, source, planned),
         weights=weights,
         recipe=config.personalization,
         base_model=replace(config.base_model, path=None),
@@ -112,6 +115,12 @@ def lora_plan(config: Config, source: FaceSource) -> LoraPlan:
     )
     units = [Unit(index, index, 1, 1) for index in range(len(source.names))]
     return LoraPlan(request, {}, units)
+
+
+def _people(config: Config, source: FaceSource, planned: LoraPlan | None) -> PeopleFacts:
+    names = tuple(str(name) for name in source.names)
+    facts = PeopleFacts(source.fingerprint, names, alignment_facts(photographs(config)))
+    return as_planned(facts, planned.request.source) if planned else facts
 
 
 def read_lora_plan(store: Store) -> LoraPlan | None:

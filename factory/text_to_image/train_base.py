@@ -55,7 +55,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     faces = run.faces
     names = [faces.names[label] for label in faces.labels]
     captions = Captions(recipe, faces.keys, names)
-    run.resume(autoencoder.sha256)
+    run.resume(autoencoder=autoencoder.sha256, captions=captions.digest)
     both = (faces.images_NHWC, np.ascontiguousarray(faces.images_NHWC[:, :, ::-1]))
     z_2N = torch.stack([autoencoder.encode(part) for part in both])
     latent = (z_2N.shape[2], z_2N.shape[3], z_2N.shape[4])

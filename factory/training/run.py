@@ -1,7 +1,7 @@
 """What the trainings of diffusion models share around their loops: faces, resume, engine, files.
 
     run = TrainingRun(config, config.generator, log)
-    run.resume(recognizer.sha256)
+    run.resume(recognizer=recognizer.sha256)
     run.seed()
     model = ...
     run.start(model, adamw(recipe.lr, recipe.weight_decay), part="network", ema=recipe.ema)
@@ -33,6 +33,7 @@ from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, rank, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
+from factory.training.identity import faces_facts, to_text, without_paths
 from factory.training.run_state import Recipe, RunState, section_of
 from factory.training.schedules import MakeOptimizer
 
@@ -77,13 +78,17 @@ class TrainingRun:
         self._ema: EMA | None = None
         self._losses: list[torch.Tensor] = []
 
-    def resume(self, *learned_from: str) -> None:
-        """Find the state to go on from; `learned_from` are digests of all that decides the data.
+    def resume(self, **learned_from: Any) -> None:
+        """Find the state to go on from.
 
-        Raises CheckpointError when training.out holds a training of something else.
+        `learned_from` are digests, by name, of all that decides the data besides the faces: of each
+        network that is used and of each file that the recipe names. Raises CheckpointError, which
+        names the first that differs, when training.out holds a training of something else.
         """
-        data = [self.faces.fingerprint, str(self._config.source.image_px), *learned_from]
-        self.state = RunState(self._config.training, self._recipe, " ".join(data), self._log)
+        faces = faces_facts(self._config.source, self.faces)
+        data = to_text({"source": faces, **learned_from})
+        recipe = without_paths(self._recipe)
+        self.state = RunState(self._config.training, recipe, data, self._log)
         self.state.log(self.faces.describe(self.heldout))
 
     def seed(self) -> None:

@@ -38,6 +38,7 @@ from factory.training.distributed import (
     rank,
     wait_for_all,
 )
+from factory.training.identity import difference
 
 Recipe = (
     RecognizerConfig
@@ -60,8 +61,8 @@ class RunState:
     def __init__(
         self, training: TrainingConfig, recipe: Recipe, data: str, log: Log = print
     ) -> None:
-        """`data` is a fingerprint of the training data."""
-        self._training, self._write_line = training, log
+        """`data` is the text of all that decides the training data, see identity.py."""
+        self._training, self._write_line, self._data = training, log, data
         self.out = Path(training.out)
         if isinstance(recipe, RecognizerConfig | AutoencoderConfig | GeneratorConfig):
             recipe = dataclasses.replace(recipe, checkpoint="")  # which a training does not read
@@ -80,8 +81,9 @@ class RunState:
             state = json.loads((self.folder / "progress.json").read_text())
             if state["recipe"] != self.recipe:
                 raise CheckpointError(
-                    f"training.out: {self.out} was begun with other settings or faces; go on with "
-                    "those, or choose another folder"
+                    f"training.out: {self.out} was begun with other settings or faces"
+                    f"{difference(state.get('data'), data)}; go on with those, or choose another "
+                    "folder"
                 )
             self.first_step, self._seconds_before = state["step"], state["seconds"]
             self._recent = state["losses"]
@@ -202,6 +204,7 @@ class RunState:
                 "step": step,
                 "seconds": self.seconds,
                 "recipe": self.recipe,
+                "data": self._data,
                 "losses": self._recent,
             }
             write_atomically(folder / "progress.json", json.dumps(state).encode())

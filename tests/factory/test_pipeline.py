@@ -228,3 +228,19 @@ def test_a_pipeline_is_checked_before_anything_runs(tmp_path, stages, message):
 def test_the_committed_pipeline_can_be_read(monkeypatch):
     monkeypatch.chdir(Path(__file__).parent.parent.parent)
     assert [stage.name for stage in load_pipeline("configs/pipeline/mini.yaml").stages] == ALL
+
+
+def test_networks_of_one_size_count_by_their_bytes(lineage, tmp_path):
+    """A folder that is no checkpoint of ours: files of networks of one shape have equal sizes."""
+    pipeline = load_pipeline(lineage(release=[f"features.clip={tmp_path / 'clip'}"]))
+    stage = pipeline.stages[3]
+    (tmp_path / "clip").mkdir()
+    weights = tmp_path / "clip" / "model.safetensors"
+
+    def fingerprint(data: bytes) -> str:
+        weights.write_bytes(data)
+        made = {name: Artifact("runs/x", "d" * 64) for name in ALL[:3]}
+        return fingerprint_of(stage, made, resolve(stage, pipeline, made)[0])
+
+    assert fingerprint(b"12") == fingerprint(b"12")
+    assert fingerprint(b"12") != fingerprint(b"34")

@@ -6,6 +6,7 @@ import pytest
 
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder
+from factory.errors import CheckpointError
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 
@@ -37,3 +38,11 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(recipe, tmp_path):
     autoencoding.train(parts, quiet)
     whole, again = (tmp_path / name / "weights.safetensors" for name in ("whole", "parts"))
     assert whole.read_bytes() == again.read_bytes()
+
+
+def test_another_augmentation_is_another_training(recipe):
+    """It is the recognizer's section that says how images are augmented."""
+    autoencoding.train(recipe("training.max_steps=1"), quiet)
+    other = recipe("training.max_steps=2", "recognizer.augment.crop=0.8")
+    with pytest.raises(CheckpointError, match=r"faces \(augment\.crop: 1\.0 there, 0\.8 asked"):
+        autoencoding.train(other, quiet)

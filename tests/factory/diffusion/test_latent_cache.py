@@ -16,6 +16,7 @@ from factory.errors import CheckpointError, ConfigError
 from factory.images import to_uint8
 from factory.recognition.embed import Recognizer
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
+from tests.unaligned import draw_unaligned, write_table
 
 
 def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
@@ -95,3 +96,21 @@ def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):
     assert made == ["x-00001.npy"] or made == ["x-00001.npy", "x-00003.npy"]
     monkeypatch.setenv("RANK", "0")  # the other one, which finds its part
     in_files(recipe, str(tmp_path / "cache"), monkeypatch)
+
+
+def test_latents_of_faces_that_were_cut_otherwise_are_not_used(recipe, tmp_path):
+    table = write_table(tmp_path / "points.csv")
+    source = [f"source.path={draw_unaligned(tmp_path / 'images')}", f"source.landmarks={table}"]
+    config, folder = recipe(*source), str(tmp_path / "cache")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+
+    def latents():
+        cache = TrainingCache(faces_of(config), recognizer, None, "image", folder)
+        return cache.rows(np.array([0]), np.array([0]))[0]
+
+    before = latents()
+    write_table(table, shift=5)
+    assert not torch.equal(latents(), before)
+    write_table(table)
+    assert torch.equal(latents(), before)
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -206,3 +207,17 @@ def test_a_generator_that_cannot_be_begun_with_is_refused(recipe, weights):
         init_from(wider, generator, metadata["lineage"])
     with pytest.raises(CheckpointError, match=r"generator\.num_timesteps: got 7 .* with 100"):
         init_from(wider, replace(generator, num_timesteps=7), metadata["lineage"])
+
+
+def test_other_first_weights_are_another_training(recipe, tmp_path):
+    for seed in (1, 2):
+        out = f"training.out={tmp_path / str(seed)}"
+        train(recipe(out, "training.max_steps=1", f"training.seed={seed}"), quiet)
+    folder = shutil.copytree(tmp_path / "1", tmp_path / "first")
+    begun = recipe(f"generator.init_from={folder}", "training.max_steps=1")
+    train(begun, quiet)
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "2", folder)  # others at the same path
+    with pytest.raises(CheckpointError, match=r"other settings or faces \(init_from: "):
+        train(begun, quiet)
+    train(recipe(f"generator.init_from={tmp_path / '1'}", "training.max_steps=1"), quiet)

@@ -179,6 +179,9 @@ def test_a_grounding_dino_is_opened_from_its_folder(tmp_path):
         segmenter="sam", segmenter_path=save_sam(tmp_path / "sam"), grounding=str(tmp_path)
     )
     assert open_segmenter(config, CPU).faces(IMAGES, POINTS).shape == (2, 112, 112)
+    before = segmenter_sha256(config)
+    (tmp_path / "vocab.txt").write_text("other words")  # another text is looked for
+    assert segmenter_sha256(config) != before
 
 
 def test_digests_and_what_is_missing(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from factory.config import SourceConfig
 from factory.errors import IntegrityError
 from factory.evaluation.embeddings import RecognizerSpace, made_faces, one_ahead, real_faces
 from factory.execution.inline import run_units
@@ -17,8 +20,9 @@ from factory.recognition.external import open_embedder
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import collect, read_plan
-from factory.sources import open_source
-from tests.conftest import draw_face
+from factory.sources import open_source, readers
+from tests.conftest import PX, draw_face
+from tests.unaligned import ShiftDetector, draw_unaligned, write_table
 
 
 class Never:
@@ -149,3 +153,92 @@ def test_items_come_in_order_one_ahead():
 
     assert list(one_ahead(numbers())) == [0, 1, 2]
     assert begun == [0, 1, 2]
+
+
+class Counting:
+    """A space of unit vectors that counts the images it has embedded."""
+
+    has_unit_length = True
+    sha256 = "counting"
+    count = 0
+
+    def embed(self, images_NHWC):
+        self.count += len(images_NHWC)
+        flat = images_NHWC.reshape(len(images_NHWC), -1).astype(np.float32) + 1
+        return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def unaligned(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "YuNet", ShiftDetector)
+    (tmp_path / "finds.onnx").write_text("0")
+    return SourceConfig(
+        kind="folder",
+        path=str(draw_unaligned(tmp_path / "images")),
+        landmarks=str(write_table(tmp_path / "points.csv")),
+        image_px=PX,
+    )
+
+
+def vectors_of(config, space, tmp_path) -> np.ndarray:
+    (real,) = real_faces(open_source(config), config, [space], str(tmp_path / "kept"))
+    return real.unit_ND
+
+
+def test_vectors_of_a_replaced_table_are_not_used(unaligned, tmp_path):
+    """The file has the same path, size and date: contents count."""
+    space = Counting()
+    before = vectors_of(unaligned, space, tmp_path)
+    number = space.count
+    write_table(Path(unaligned.landmarks), shift=5)
+    after = vectors_of(unaligned, space, tmp_path)
+    assert space.count == 2 * number
+    assert (after != before).any()
+    write_table(Path(unaligned.landmarks))  # and back: they are there still
+    assert (vectors_of(unaligned, space, tmp_path) == before).all()
+    assert space.count == 2 * number
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config, tmp_path: replace(config, zoom=0.5),
+        lambda config, tmp_path: replace(config, image_px=2 * PX),
+        lambda config, tmp_path: replace(config, detector=str(tmp_path / "finds.onnx")),
+        lambda config, tmp_path: replace(config, landmarks=None, resize=True),
+    ],
+    ids=["zoom", "image_px", "detector", "resize"],
+)
+def test_vectors_of_faces_aligned_otherwise_are_not_used(unaligned, tmp_path, change):
+    space = Counting()
+    vectors_of(unaligned, space, tmp_path)
+    number = space.count
+    vectors_of(change(unaligned, tmp_path), space, tmp_path)
+    assert space.count == 2 * number
+
+
+def test_vectors_of_a_replaced_image_are_not_used(unaligned, tmp_path):
+    """Two images change places; sizes and dates are equal."""
+    space, (first, second) = Counting(), (Path(unaligned.path) / f"person_{p}" for p in (0, 1))
+    files = [first / "0.png", second / "0.png"]
+    padded = max(file.stat().st_size for file in files)
+    contents = [file.read_bytes().ljust(padded, b"\0") for file in files]
+    for some in (contents, contents[::-1]):
+        for file, content in zip(files, some, strict=True):
+            file.write_bytes(content)
+            os.utime(file, ns=(0, 0))
+        vectors_of(unaligned, space, tmp_path)
+    assert space.count == 2 * len(open_source(unaligned))
+
+
+def test_vectors_are_used_wherever_and_whenever_their_images_were_copied(unaligned, tmp_path):
+    space = Counting()
+    before = vectors_of(unaligned, space, tmp_path)
+    number = space.count
+    moved = shutil.copytree(unaligned.path, tmp_path / "moved")
+    for file in moved.rglob("*.png"):
+        os.utime(file)
+    table = shutil.copy(unaligned.landmarks, tmp_path / "other.csv")
+    there = replace(unaligned, path=str(moved), landmarks=str(table), max_corrupt_fraction=0.5)
+    assert (vectors_of(there, space, tmp_path) == before).all()
+    assert space.count == number

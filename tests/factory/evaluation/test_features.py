@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +132,11 @@ def test_quality_of_images_of_another_size(tmp_path):
 def test_networks_that_are_not_there(paths, message):
     with pytest.raises(CheckpointError, match=message):
         open_networks(FeaturesConfig(**paths), CPU)
+
+
+def test_the_size_that_clip_sees_is_a_part_of_its_digest(clip, tmp_path):
+    folder = shutil.copytree(clip, tmp_path / "clip")
+    assert ClipFeatures(str(folder), CPU).sha256 == ClipFeatures(clip, CPU).sha256
+    file = folder / "config.json"
+    file.write_text(file.read_text().replace('"hidden_act": "quick_gelu"', '"hidden_act": "gelu"'))
+    assert ClipFeatures(str(folder), CPU).sha256 != ClipFeatures(clip, CPU).sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 from contextlib import suppress
@@ -204,3 +205,22 @@ def test_damaged_files_raise_the_named_error_and_nothing_else(tmp_path_factory, 
         for index in range(len(faces)):
             with suppress(SourceError):
                 assert faces[index].image_HWC.shape == (PX, PX, 3)
+
+
+def test_a_scan_of_another_file_of_that_size_and_an_older_date_is_made_again(tmp_path):
+    """As a copy that keeps dates leaves it: the scan is newer than the file that it is not of."""
+    path = tmp_path / "x.rec"
+
+    def write(payloads: list[bytes]) -> int:
+        write_records(path, np.arange(len(payloads)), payloads)
+        path.with_suffix(".idx").unlink()
+        os.utime(path, ns=(1, 1))
+        return path.stat().st_size
+
+    size = write([bytes(40), bytes(400), bytes(40)])
+    first = read_index(RecordFile(path))[1]
+    assert write([bytes(400), bytes(40), bytes(40)]) == size
+    second = read_index(RecordFile(path))[1]
+    assert not np.array_equal(first, second)
+    path.with_suffix(".scan.npy").unlink()
+    assert np.array_equal(read_index(RecordFile(path))[1], second)

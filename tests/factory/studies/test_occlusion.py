@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from factory.studies.occlusion import (
 from tests.conftest import DIM, PX, draw_face, tiny_dotlist
 from tests.editors import save_inpainter
 from tests.planned import request_with
+from tests.unaligned import draw_unaligned, write_table
 
 PEOPLE, IMAGES = 4, 6
 
@@ -155,3 +157,21 @@ def test_what_cannot_be_compared_is_refused(config):
     faces, strangers = training_faces(config.source)
     with pytest.raises(SourceError, match="0 people have 7 images"):
         split(with_probes(config, 5), faces, strangers)
+
+
+def test_faces_that_were_cut_otherwise_are_another_file(config, weights, tmp_path):
+    table = write_table(tmp_path / "points.csv")
+    images = draw_unaligned(tmp_path / "images")
+    source = replace(config.source, path=str(images), landmarks=str(table), holdout_identities=2)
+    comparison = replace(config.comparison, num_probes=1)
+    config = replace(config, source=source, comparison=comparison)
+
+    def learned(config):
+        return split(config, *training_faces(config.source))[0]
+
+    before = learned(config)
+    write_table(table, shift=5)
+    assert learned(config) != before
+    write_table(table)
+    moved = shutil.copytree(images, tmp_path / "moved")
+    assert learned(replace(config, source=replace(source, path=str(moved)))) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from factory.config import SourceConfig, load
+from factory.config import MixedSource, SourceConfig, load
 from factory.errors import ConfigError
 from factory.evaluation.metrics.json_form import from_json, to_json
 from factory.evaluation.metrics.utility import Utility, UtilityRun
@@ -19,6 +20,7 @@ from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.train import train
 from factory.studies.utility import gap_to_real, summary, training_sets, utility, with_seed
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
+from tests.unaligned import draw_unaligned, write_table
 
 
 def run_of(seed, **accuracy):
@@ -163,3 +165,30 @@ def test_benchmarks_are_checked_with_the_config(tmp_path, benchmark, message):
     (tmp_path / "some.yaml").write_text(f"utility: {{benchmarks: [{benchmark}]}}\n")
     with pytest.raises(ConfigError, match=message):
         load(tmp_path / "some.yaml")
+
+
+def test_a_folder_is_named_by_contents(config, tmp_path):
+    """Faces that are cut otherwise are learned in another folder, moved ones in the same."""
+    table, keys = write_table(tmp_path / "points.csv"), tmp_path / "keys.txt"
+    keys.write_text("person_0/0")
+    images = draw_unaligned(tmp_path / "images")
+    source = replace(config.source, path=str(images), landmarks=str(table))
+    batches = replace(config.batches, oversample=str(keys), mix=[MixedSource(source=source)])
+    config = replace(config, source=source, batches=batches)
+
+    def folder(config=config):
+        return with_seed(config, "x", 0).training.out
+
+    before = folder()
+    write_table(table, shift=5)
+    assert folder() != before
+    write_table(table)
+    assert folder() == before
+    keys.write_text("person_1/0")
+    assert folder() != before
+    keys.write_text("person_0/0")
+    moved = replace(source, path=str(shutil.copytree(images, tmp_path / "moved")))
+    mixed = replace(batches, mix=[MixedSource(source=moved)])
+    assert folder(replace(config, source=moved, batches=mixed)) == before
+    closer = replace(batches, mix=[MixedSource(source=replace(source, zoom=0.5))])
+    assert folder(replace(config, batches=closer)) != before

@@ -1,5 +1,6 @@
 """LoRAs of everybody: committed once, resumed, quarantined; then a release that they draw."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -13,7 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from factory.errors import CheckpointError, ConfigError, OtherMachine, PlanError, SourceError
+from factory.errors import (
+    CheckpointError,
+    ConfigError,
+    IntegrityError,
+    OtherMachine,
+    PlanError,
+    SourceError,
+)
 from factory.execution import inline
 from factory.release import build
 from factory.shards import layout
@@ -22,9 +30,11 @@ from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
+from factory.shots.plan import canonical
 from factory.store import open_store
 from factory.synthesis import lora_finetuning, lora_maker
 from factory.synthesis.lora_finetuning import finetune
+from factory.synthesis.lora_maker import LoraMaker
 from factory.synthesis.lora_sets import read_lora_plan
 from factory.synthesis.reproduce import reproduce
 from factory.text_to_image.personalize import LoraTrainer
@@ -302,3 +312,33 @@ def test_a_release_refuses_another_base_and_people_without_one(
         ConfigError, match=r"identities\.num_virtual: got 3 with release\.method=lora"
     ):
         lora_config("identities.num_virtual=3")
+
+
+def test_a_set_is_finished_with_the_photographs_as_they_were_aligned(lora_config, tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("file,x1,y1\n" + "x.png" + ",1,2" * 5 + "\n")
+    config = lora_config(f"source.landmarks={table}")
+    train(config)
+    table.write_text("file,x1,y1\n" + "x.png" + ",1,3" * 5 + "\n")
+    with pytest.raises(PlanError, match=r"begun otherwise \(source\.alignment\.landmarks: "):
+        train(config)
+    prefix = layout.loras_prefix("tiny", "all")
+    with pytest.raises(IntegrityError, match=r"not as planned \(source\.alignment\.landmarks: "):
+        LoraMaker.open(config, prefix)
+
+
+def test_an_older_set_that_says_nothing_of_alignment_is_finished(lora_config):
+    config = lora_config()
+    means = train(config)
+    path = store_of(config).path(layout.PLAN)
+    body = json.loads(path.read_text())
+    del body["plan_hash"], body["request"]["source"]["alignment"]
+    body["plan_hash"] = hashlib.sha256(canonical(body)).hexdigest()
+    path.unlink()
+    path.write_text(json.dumps(body))
+    for unit in range(PEOPLE):  # their records name the hash of the plan
+        for name in (layout.commit_name(unit), layout.lora_name(unit)):
+            store_of(config).path(name).unlink()
+        store_of(config).path(layout.lora_metadata_name(unit)).unlink()
+    store_of(config).path(layout.SUCCESS).unlink()
+    assert train(config)["num_people"] == means["num_people"]

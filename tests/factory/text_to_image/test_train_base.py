@@ -24,7 +24,7 @@ from factory.text_to_image.train_base import (
     train,
 )
 from tests.base_model import TINY, save_base
-from tests.conftest import PX
+from tests.conftest import PEOPLE, PX
 from tests.recorded import record_batches
 
 
@@ -140,3 +140,23 @@ def test_a_base_that_shows_nobody_is_refused(tmp_path, metrics, message):
         return
     with pytest.raises(CheckpointError, match=message):
         refuse_poor_base(base_model)
+
+
+def test_another_caption_table_is_another_training(config, tmp_path):
+    """One table is put in the place of another, at the same path."""
+    table = tmp_path / "described.csv"
+    rows = {"dark": "name,hair\n", "fair": "name,hair\n"}
+    for hair in rows:
+        rows[hair] += "".join(f"person_{person},{hair}\n" for person in range(PEOPLE))
+    table.write_text(rows["dark"])
+    recipe = replace(config.base_training, tables=(str(table),), phrases=("{hair} hair",))
+    training = replace(config.training, max_steps=1)
+    config = replace(config, base_training=recipe, training=training)
+    train(config, log=lambda line: None)
+    table.write_text(rows["fair"])
+    with pytest.raises(CheckpointError, match=r"begun with other settings or faces \(captions: "):
+        train(config, log=lambda line: None)
+    table.write_text(rows["dark"])
+    moved = table.rename(tmp_path / "moved.csv")
+    recipe = replace(recipe, tables=(str(moved),))
+    train(replace(config, base_training=recipe), log=lambda line: None)

@@ -53,7 +53,7 @@ def config(people, tmp_path):
 
 def begin(config, ema=None, first_weight=None, grad_clip=1.0) -> TrainingRun:
     run = TrainingRun(config, config.generator, lambda line: None)
-    run.resume("digest")
+    run.resume(network="digest")
     run.seed()
     model = Mean()
     if first_weight is not None:
@@ -141,11 +141,12 @@ def test_a_resumed_run_ends_as_a_whole_one(config, tmp_path, ema):
 def test_another_source_or_network_is_another_training(config):
     take(begin(config()))
     run = TrainingRun(config(), config().generator, print)
-    with pytest.raises(CheckpointError, match=r"training\.out: .* other settings or faces"):
-        run.resume("another digest")
+    with pytest.raises(CheckpointError, match=r"faces \(network: 'digest' there, 'another' asked"):
+        run.resume(network="another")
     closer = config(f"source.image_px={2 * PX}", "source.resize=true")
-    with pytest.raises(CheckpointError, match=r"training\.out: .* other settings or faces"):
-        TrainingRun(closer, closer.generator, print).resume("digest")
+    named = r"faces \(source\.alignment\.resize: False there, True asked for\)"
+    with pytest.raises(CheckpointError, match=named):
+        TrainingRun(closer, closer.generator, print).resume(network="digest")
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])

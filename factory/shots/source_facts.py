@@ -1,0 +1,62 @@
+"""The source of a release against the one that was planned with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from factory.config import SourceConfig, as_dict
+from factory.errors import IntegrityError
+from factory.shots.plan import first_difference
+from factory.shots.request import PeopleFacts, SourceFacts, SourceRelease
+from factory.sources import FaceSource
+from factory.sources.alignment_facts import alignment_facts
+from factory.sources.webdataset import release_of
+
+Facts = TypeVar("Facts", SourceFacts, PeopleFacts)
+
+
+def source_facts(config: SourceConfig, source: FaceSource) -> SourceFacts:
+    """What a plan keeps of the source that a config names and `source` is.
+
+    How it is aligned counts whatever the release's method: it decides the pixels of an edit, and
+    for the others the real people whom the gate kept away from.
+    """
+    origin = release_of(config)
+    return SourceFacts(
+        kind=config.kind,
+        fingerprint=source.fingerprint,
+        num_images=len(source),
+        num_identities=len(source.names),
+        image_px=config.image_px,
+        release=SourceRelease(**origin) if origin else None,
+        alignment=alignment_facts(config),
+    )
+
+
+def as_planned(wanted: Facts, planned: Facts) -> Facts:
+    """The facts wanted, without a difference from the planned ones that decides nothing.
+
+    A plan that aligns nothing was only written because every image had the size of the faces, so
+    how others would be aligned is as it says. Older plans do not say how faces were aligned; where
+    nothing is, these facts do not either.
+    """
+    asked, there = wanted.alignment, planned.alignment
+    if asked is None or (there is None and asked.aligns):
+        return wanted
+    if there is not None and not there.aligns:
+        there = replace(there, max_pixels=asked.max_pixels)
+    return replace(wanted, alignment=asked if there and there.aligns else there)
+
+
+def refuse_other_source(config: SourceConfig, source: FaceSource, planned: SourceFacts) -> None:
+    """Raise IntegrityError unless the source has the planned faces, aligned in the planned way."""
+    if source.fingerprint != planned.fingerprint:
+        raise IntegrityError(
+            "source.path: holds other faces than the release was planned with; use that source"
+        )
+    aligned = alignment_facts(config) if planned.alignment else None  # older plans do not say
+    actual = as_planned(replace(planned, image_px=config.image_px, alignment=aligned), planned)
+    difference = first_difference(as_dict(actual), as_dict(planned), "source")
+    if difference:
+        raise IntegrityError(f"{difference}; want the source as the release was planned with")
