@@ -13,6 +13,7 @@ import torch
 from factory.config import Config, absolute
 from factory.errors import ConfigError, PlanError, SourceError
 from factory.execution.driver import make_missing
+from factory.execution.driver_lease import driving
 from factory.execution.inline import RunUnits
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
@@ -59,20 +60,21 @@ def finetune(
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
     store.probe()
-    put_prior(config, plan, dataset, log)
-    if existing is None:
-        store.put_once(layout.PLAN, plan.to_json())
-    open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
-    make_missing(config, plan, store, open_maker, run_units, log)
-    left = len(plan.units) - len(manifest.committed_units(store))
-    if left:
-        raise PlanError(
-            f"personalization.loras: {left} LoRAs are missing; the same command goes on"
-        )
-    manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
-    means = _means(store, plan)
-    manifest.put_metrics(store, {"loras": means})
-    store.put_once(layout.SUCCESS, b"")
+    with driving(config, store, log) as lease:
+        put_prior(config, plan, dataset, log)
+        if existing is None:
+            store.put_once(layout.PLAN, plan.to_json())
+        open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
+        make_missing(config, plan, store, open_maker, run_units, log, lease)
+        left = len(plan.units) - len(manifest.committed_units(store))
+        if left:
+            raise PlanError(
+                f"personalization.loras: {left} LoRAs are missing; the same command goes on"
+            )
+        manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
+        means = _means(store, plan)
+        manifest.put_metrics(store, {"loras": means})
+        store.put_once(layout.SUCCESS, b"")
     return means
 
 
