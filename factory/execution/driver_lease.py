@@ -66,6 +66,17 @@ class DriverLease:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         where = f"{socket.gethostname()}, process {os.getpid()}"
         mine = DriverRecord(uuid.uuid4().hex, where, this_process(), since)
+        _held.add(mine.driver)  # before it is written, so that nobody here takes it for dead
+        try:
+            self._take(mine)
+        except BaseException:
+            _held.discard(mine.driver)
+            raise
+        self._check_cost()
+        threading.Thread(target=self._keep_up, name="driver lease", daemon=True).start()
+
+    def _take(self, mine: DriverRecord) -> None:
+        """Put one's own record in the place of none, or of that of a dead driver."""
         while True:
             before = self._read()
             other = DriverRecord.from_json(before) if before else None
@@ -74,10 +85,7 @@ class DriverLease:
             self._earlier_s = other.actor_s if other else 0.0
             self._record = replace(mine, actor_s=self._earlier_s)
             if self.store.swap(layout.DRIVER, before, self._record.to_json()):
-                break
-        _held.add(mine.driver)
-        self._check_cost()
-        threading.Thread(target=self._keep_up, name="driver lease", daemon=True).start()
+                return
 
     def end(self, *, finished: bool) -> None:
         """Give the release back; once it is `finished` nothing of the record stays."""
