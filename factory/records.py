@@ -5,9 +5,11 @@ identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from factory.errors import IntegrityError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +24,11 @@ Train = Callable[["Config", Log], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Identity:
-    """A row of the roster: somebody who may be drawn. `index` is the class label."""
+    """A row of the roster: somebody who may be drawn. `index` is the class label.
+
+    It goes on after the last of the version that a release extends, so it is the number of a row
+    only in a release that extends nothing (`row_of`).
+    """
 
     index: int
     kind: str
@@ -36,13 +42,32 @@ class Identity:
     num_shots: int
     """Images planned."""
     nearest_other: int = -1
-    """Row of the roster that is nearest; -1 where there is no other."""
+    """Index of the nearest one in the roster; -1 where there is no other."""
     name: str = ""
     """Name in the source, of an identity that comes from there."""
     group: str = ""
     """By identities.attributes, where given."""
     originals: tuple[str, ...] = ()
     """Keys of the source's images that are edited."""
+
+
+def row_of(index: int, first: int, num_rows: int) -> int:
+    """Row of an identity in a roster of `num_rows` people whose first has the index `first`.
+
+    Raises IntegrityError for somebody who is not in it.
+    """
+    if not first <= index < first + num_rows:
+        raise IntegrityError(
+            f"identity {index}: the roster has {first} to {first + num_rows - 1}; use the plan and "
+            "the roster of one release"
+        )
+    return index - first
+
+
+def person_of(identities: Sequence[Identity], index: int) -> Identity:
+    """Somebody in a roster by index; raises IntegrityError for one who is not in it."""
+    first = identities[0].index if identities else 0
+    return identities[row_of(index, first, len(identities))]
 
 
 @dataclass(frozen=True)

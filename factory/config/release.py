@@ -34,7 +34,8 @@ class IdentitiesConfig:
     """Fraction of each group among virtual identities, together 1; empty: no quotas."""
     extends: str | None = None
     """Sealed version of this dataset that the release adds people to, who are far from those in it
-    (and in what it extends itself); labels begin at 0 again. None: a release of its own."""
+    (and in what it extends itself); numbers of identities and units go on after theirs, so that
+    versions can be laid side by side. None: a release of its own."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Gate: largest cosine to any real or accepted identity. None (auto): the recognizer's own
     cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint."""

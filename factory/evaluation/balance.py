@@ -29,7 +29,7 @@ def balance(plan: Plan, roster: Roster, accuracy: float | None) -> Balance | Not
     groups = {}
     for name in sorted({person.group for person in virtual}):
         members = [person for person in virtual if person.group == name]
-        unit_ND = roster.unit_ND[[person.index for person in members]]
+        unit_ND = roster.unit_ND[[roster.row(person.index) for person in members]]
         groups[name] = _group(members, unit_ND, len(members) / len(virtual), quotas.get(name))
     return Balance(accuracy, groups)
 

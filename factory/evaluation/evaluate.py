@@ -73,13 +73,20 @@ class Pictures:
 class _Vectors:
     """Kept faces of a release by space [N, D] with their identities [N], and those of its source.
 
-    `own_label` is the label in the source of each identity that comes from there.
+    `first_identity` is the index of the roster's first, `own_label` the label in the source of each
+    identity that comes from there.
     """
 
     made: Mapping[str, np.ndarray]
     identities: np.ndarray
     real: Mapping[str, RealFaces]
     own_label: dict[int, int]
+    first_identity: int = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of the roster [N]."""
+        return self.identities - self.first_identity
 
 
 def evaluate(
@@ -165,7 +172,7 @@ def audit_faces(
 def _similarity(vectors: _Vectors, name: str) -> Similarity:
     """Pairs by the recognizer of that name; with real people drawn, also against photographs."""
     some_real = evenly(vectors.real[name].unit_ND, vectors.real[name].labels)
-    measured = similarity(*evenly(vectors.made[name], vectors.identities), *some_real)
+    measured = similarity(*evenly(vectors.made[name], vectors.rows), *some_real)
     if not vectors.own_label:
         return measured
     drawn = np.isin(vectors.identities, list(vectors.own_label))
@@ -250,7 +257,8 @@ def _embed(
         identities += [row["identity"] for row in unit.rows]
     made = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     real = _real(config, source, {**spaces, "mirrored": PerceptualHash(True)})
-    return _Vectors(made, np.array(identities), real, _own_labels(source, roster))
+    own_label, first = _own_labels(source, roster), roster.first_identity
+    return _Vectors(made, np.array(identities), real, own_label, first)
 
 
 def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> dict[str, RealFaces]:

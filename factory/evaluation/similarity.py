@@ -42,7 +42,7 @@ def sample_release(store: Store, plan: Plan) -> SampledFaces:
     stride = max(1, -(-plan.num_shots // MAX_FACES))
     images, labels = [], []
     for row, jpeg in iterate_kept(store, plan):
-        if row["identity"] % stride == 0:
+        if (row["identity"] - plan.first_identity) % stride == 0:
             images.append(decode_image(jpeg, row["key"], 1 << 24))
             labels.append(row["identity"])
     return SampledFaces(np.stack(images), np.array(labels))
@@ -58,7 +58,10 @@ def sample_source(source: FaceSource, max_corrupt_fraction: float) -> SampledFac
 
 
 def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All vectors and labels, or those of evenly spaced identities, about MAX_FACES."""
+    """All vectors and labels, or those of evenly spaced identities, about MAX_FACES.
+
+    Labels run from 0 on: rows of a roster, or labels of a source.
+    """
     chosen = labels % -(-len(labels) // MAX_FACES) == 0
     return unit_ND[chosen], labels[chosen]
 

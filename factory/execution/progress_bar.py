@@ -18,7 +18,7 @@ class ProgressBar:
     """A bar on a terminal, a line every half minute elsewhere."""
 
     def __init__(self, plan: UnitPlan, missing: Sequence[int], max_failed_fraction: float) -> None:
-        self._planned = sum(plan.units[unit].num_shots for unit in missing)
+        self._planned = sum(plan.unit(unit).num_shots for unit in missing)
         self._max_failures = max_failed_fraction * plan.num_shots
         self._counts = Counts(0, 0, 0, 0, 0)
         self._console = Console(stderr=True)

@@ -20,7 +20,7 @@ from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
 from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.recognition.embed import Recognizer
-from factory.records import Identity
+from factory.records import Identity, person_of, row_of
 from factory.sources import FaceSource, open_source
 from factory.sources.base import SourceFace, check_all_readable, iterate_faces
 from factory.sources.webdataset import release_of
@@ -28,14 +28,38 @@ from factory.store.parquet import to_parquet
 from factory.training.distributed import pick_device
 
 BATCH = 64
+DIGITS = 6
+"""Digits of an index in a key, at least."""
 
 
 @dataclass(frozen=True)
 class Roster:
-    """Who exists: identities in order of their class label, and their unit vectors [N, D]."""
+    """Who exists: identities in order of their class label, and their unit vectors [N, D].
+
+    Indices follow each other from `first_identity` on; `row` and `person` look them up.
+    """
 
     identities: list[Identity]
     unit_ND: np.ndarray
+
+    @property
+    def first_identity(self) -> int:
+        """Index of the first row: 0, or one past the last identity of what is extended."""
+        return self.identities[0].index if self.identities else 0
+
+    @property
+    def key_digits(self) -> int:
+        """Digits of every index in a key, so that keys sort as the identities do."""
+        last = self.first_identity + len(self.identities) - 1
+        return max(DIGITS, len(str(last)))
+
+    def row(self, index: int) -> int:
+        """Row in `unit_ND` of an identity; raises IntegrityError for one who is not in it."""
+        return row_of(index, self.first_identity, len(self.unit_ND))
+
+    def person(self, index: int) -> Identity:
+        """An identity by its index; raises IntegrityError for one who is not in it."""
+        return person_of(self.identities, index)
 
     def parquet(self) -> bytes:
         rows = [asdict(identity) for identity in self.identities]
@@ -66,8 +90,9 @@ def build_roster(
     *,
     further: Sequence[FixedGallery] = (),
     unit_earlier_ED: np.ndarray | None = None,
+    first_identity: int = 0,
 ) -> Roster:
-    """The roster of a config; labels are row numbers.
+    """The roster of a config; labels are row numbers, counted from `first_identity`.
 
     Virtual identities come first, then real ones with plan.fill_to; with release.method=edit it
     holds the people of the source who are edited. The gate's gallery holds the recognizer's real
@@ -95,17 +120,17 @@ def build_roster(
     group_names = [groups.names[g] for g in groups.predict(admitted.unit_ND)] if groups else None
     identities = [
         Identity(
-            index=index,
+            index=first_identity + row,
             kind="virtual",
             proposal=config.identities.proposal,
-            attempt=admitted.attempts[index],
-            nearest_real_cosine=float(admitted.nearest_real[index]),
-            nearest_other_cosine=float(admitted.nearest_other[index]),
-            nearest_other=int(admitted.nearest_index[index]),
+            attempt=admitted.attempts[row],
+            nearest_real_cosine=float(admitted.nearest_real[row]),
+            nearest_other_cosine=float(admitted.nearest_other[row]),
+            nearest_other=_index_of(admitted.nearest_index[row], first_identity),
             num_shots=config.plan.images_per_identity,
-            group=group_names[index] if group_names else "",
+            group=group_names[row] if group_names else "",
         )
-        for index in range(config.identities.num_virtual)
+        for row in range(config.identities.num_virtual)
     ]
     virtual = Roster(identities, admitted.unit_ND)
     if not config.plan.fill_to:
@@ -119,7 +144,7 @@ def build_roster(
             f"plan.fill_to: everybody in the source has {config.plan.fill_to} images already, so "
             "there is nothing to make; want a larger plan.fill_to or identities.num_virtual"
         )
-    return _with_source(virtual, to_fill_up, recognizer, source, unit_SD)
+    return _with_source(virtual, to_fill_up, recognizer, source, unit_SD, first_identity)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -251,6 +276,7 @@ def _with_source(
     recognizer: Recognizer,
     source: FaceSource,
     unit_SD: np.ndarray,
+    first_identity: int = 0,
 ) -> Roster:
     """Append people of the source with their vectors in `unit_SD`.
 
@@ -271,16 +297,21 @@ def _with_source(
     for position, person in enumerate(wanted):
         identities.append(
             Identity(
-                index=len(identities),
+                index=first_identity + len(identities),
                 kind=person.kind,
                 proposal="source",
                 attempt=0,
                 nearest_real_cosine=float(nearest_real[position]),
                 nearest_other_cosine=round(float(nearest_cosine[num_virtual + position]), 6),
-                nearest_other=int(nearest_index[num_virtual + position]),
+                nearest_other=_index_of(nearest_index[num_virtual + position], first_identity),
                 num_shots=person.num_shots,
                 name=source.names[person.label],
                 originals=person.originals,
             )
         )
     return Roster(identities, unit_ND)
+
+
+def _index_of(row: int, first_identity: int) -> int:
+    """Index of a row; -1 stays nobody."""
+    return first_identity + int(row) if row >= 0 else -1

@@ -47,10 +47,11 @@ def write_plan(
     writes the same roster again.
     """
     from factory.identities.roster import build_roster, open_recognizer
-    from factory.shards.plan_files import earlier_vectors
+    from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
     from factory.synthesis.tuning import tuned_micro_batch
 
     dataset = open_store(config.store).below(config.release.dataset)
+    first_identity, first_unit = numbers_after(earlier_plans(dataset, config.identities.extends))
     with kept_threads():
         roster = build_roster(
             config,
@@ -59,13 +60,15 @@ def write_plan(
             inputs.request.max_cosine,
             further=open_galleries(config),
             unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
+            first_identity=first_identity,
         )
     request = inputs.request
     if request.plan.micro_batch is None:
         request = request.with_micro_batch(tuned_micro_batch(config))
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    plan = Plan(request, digests, cut_units(roster.identities, config.plan.identities_per_unit))
+    units = cut_units(roster.identities, config.plan.identities_per_unit, first_unit)
+    plan = Plan(request, digests, units)
     try:
         for name, content in contents.items():
             store.put_once(name, content)

@@ -17,9 +17,9 @@ from factory.identities.roster import inquiry_source
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
-from factory.shards.plan_files import earlier_plans
+from factory.shards.plan_files import earlier_plans, numbers_after
 from factory.shots.environment import environment
-from factory.shots.plan import Plan, canonical
+from factory.shots.plan import Plan, canonical, check_unit_numbers
 from factory.shots.request import (
     ComputeFacts,
     PlanRequest,
@@ -135,9 +135,15 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
 
 
 def _extended(config: Config, weights: dict[str, str]) -> Plan | None:
-    """The plan of the version that this one extends, checked to be in the same space."""
+    """The plan of the version that this one extends, checked to be in the same space.
+
+    Raises PlanError where numbers of units that go on after it would be too large.
+    """
     dataset = open_store(config.store).below(config.release.dataset)
     earlier = earlier_plans(dataset, config.identities.extends)
+    _, first_unit = numbers_after(earlier)
+    people = config.identities.num_virtual
+    check_unit_numbers(first_unit, people, config.plan.identities_per_unit)
     if not earlier:
         return None
     if earlier[0].request.weights["recognizer"] != weights["recognizer"]:

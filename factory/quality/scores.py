@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from factory.records import DrawnBatch, Scores, Shot
+from factory.records import DrawnBatch, Scores, Shot, row_of
 
 GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
 """Rec. 601 luma of RGB."""
@@ -21,7 +21,8 @@ for none."""
 class Scorer:
     """Measures cosines to the roster and to real people, sharpness and brightness.
 
-    `own_real` is the row in the real gallery of each identity of the roster that is real;
+    The roster's first row is the identity with the index `first_identity`. `own_real` is the row in
+    the real gallery of each identity of the roster that is real;
     `measures` are further scores by name.
     """
 
@@ -31,11 +32,12 @@ class Scorer:
         unit_real_MD: np.ndarray,
         own_real: dict[int, int],
         measures: dict[str, Measure] | None = None,
+        first_identity: int = 0,
     ) -> None:
         self._measures = measures or {}
         self._roster_ND = torch.from_numpy(unit_roster_ND)
         self._real_MD = torch.from_numpy(unit_real_MD)
-        self._own_real = own_real
+        self._own_real, self._first = own_real, first_identity
 
     def score(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:
         """Scores of the shots of a batch; `unit_BD` are the embeddings of all its slots."""
@@ -43,7 +45,9 @@ class Scorer:
         images_SHWC, unit_SD = batch.images_BHWC[slots], unit_BD[slots]
         unit = torch.from_numpy(unit_SD)
         to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
-        rows, identities = torch.arange(len(shots)), torch.tensor([s.identity for s in shots])
+        first, num_people = self._first, len(self._roster_ND)
+        rows = torch.arange(len(shots))
+        identities = torch.tensor([row_of(s.identity, first, num_people) for s in shots])
         own_B = to_roster_BN[rows, identities]
         to_roster_BN[rows, identities] = -2.0
         other_B, nearest_B = to_roster_BN.max(1)
@@ -60,7 +64,7 @@ class Scorer:
             scores.append(
                 Scores(
                     own_cosine=round(float(own_B[row]), 5),
-                    nearest_other=-1 if alone else int(nearest_B[row]),
+                    nearest_other=-1 if alone else first + int(nearest_B[row]),
                     nearest_other_cosine=-1.0 if alone else round(float(other_B[row]), 5),
                     nearest_real_cosine=round(float(real_B[row]), 5),
                     sharpness=round(sharpness(images_SHWC[row]), 3),

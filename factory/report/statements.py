@@ -52,12 +52,23 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
             + (_filters(request.filters) or "no filter")
             + "; rejects/ lists every other one with its reason."
         ),
-        labels=(
-            "The label is that of the image that was edited."
-            if request.edits
-            else "The label is the identity that an image was drawn for; nobody annotated anything."
-        ),
+        labels=labels(plan),
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def labels(plan: Plan) -> str:
+    """What a label is, and where labels begin."""
+    request = plan.request
+    if request.edits:
+        return "The label is that of the image that was edited."
+    text = "The label is the identity that an image was drawn for; nobody annotated anything."
+    if not plan.first_identity:
+        return text
+    return (
+        f"{text} Labels begin with {plan.first_identity}, because this version goes on after "
+        f"{request.identities.extends}: no key, label or name of a tar occurs in both, so they may "
+        "be read together."
     )
 
 

@@ -224,6 +224,9 @@ def lineage(plan: Plan) -> list[tuple[str, str]]:
     rows.append(("source", request.source.fingerprint))
     if request.extends_plan_hash:
         rows.append((f"extends {request.identities.extends}", request.extends_plan_hash))
+    if plan.first_identity:
+        text = f"identity {plan.first_identity} and shard {plan.units[0].index}"
+        rows.append(("numbers go on from", text))
     rows.append(("factory, sha256 of its code", request.environment.sources_sha256))
     rows += [(name, version) for name, version in request.environment.stack.items()]
     return rows

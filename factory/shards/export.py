@@ -84,11 +84,16 @@ def _unit(store: Store, unit: int) -> Iterator[Image]:
         yield row["key"], row["identity"], data[row["offset"] : row["offset"] + row["size"]]
 
 
+def folder_of(key: str) -> str:
+    """Folder of an identity: its index as it stands in a key, so that folders sort as keys do."""
+    return key.partition("_")[0]
+
+
 def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
     """Write <identity>/<key>.jpg (or .png) for every face."""
     for done, unit in enumerate(plan.units, start=1):
-        for key, label, encoded in _unit(store, unit.index):
-            file = out / f"{label:06d}" / f"{key}{suffix_of(encoded)}"
+        for key, _, encoded in _unit(store, unit.index):
+            file = out / folder_of(key) / f"{key}{suffix_of(encoded)}"
             if file.is_file() and file.stat().st_size == len(encoded):
                 continue
             file.parent.mkdir(exist_ok=True)
@@ -151,7 +156,7 @@ def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
     for suffix in (".rec", ".idx"):
         unfinished.with_suffix(suffix).replace(out / f"train{suffix}")
     lines = [
-        f"{number}\t{label}\t{row['identity']:06d}/{row['key']}.jpg\n"
+        f"{number}\t{label}\t{folder_of(str(row['key']))}/{row['key']}.jpg\n"
         for number, (label, row) in enumerate(zip(classes, rows, strict=True), start=1)
     ]
     _whole(out / "train.lst", "".join(lines).encode())

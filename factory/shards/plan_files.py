@@ -25,7 +25,13 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
             raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
-    return plan, Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+    roster = Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+    if roster.first_identity != plan.first_identity:
+        raise IntegrityError(
+            f"{layout.ROSTER}: begins with identity {roster.first_identity}, the plan with "
+            f"{plan.first_identity}; restore both"
+        )
+    return plan, roster
 
 
 def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
@@ -72,6 +78,16 @@ def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
         version = plan.request.identities.extends
         promised = plan.request.extends_plan_hash
     return plans
+
+
+def numbers_after(plans: list[Plan]) -> tuple[int, int]:
+    """(first identity, first unit) of a release that extends these: none of theirs comes again.
+
+    (0, 0) for no plans. Not every version goes on after the one that it extends: a plan that an
+    older factory wrote begins at 0, so the largest number of all of them counts.
+    """
+    first_identity = max((plan.next_identity for plan in plans), default=0)
+    return first_identity, max((plan.next_unit for plan in plans), default=0)
 
 
 def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:

@@ -27,6 +27,7 @@ from factory.records import (
     Shard,
     Timings,
     UnitResult,
+    person_of,
 )
 from factory.shards import layout
 from factory.shots.request import PlanRequest
@@ -118,7 +119,7 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for face in faces:
             row = _row(face) | {
-                "kind": identities[face.shot.identity].kind,
+                "kind": person_of(identities, face.shot.identity).kind,
                 "sha256": hashlib.sha256(face.encoded).hexdigest(),
                 "offset": tar.offset + BLOCK,
                 "size": len(face.encoded),

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Of plan.json; plans without a format are older, see older_plans.py."""
+MAX_UNITS = 10**6
+"""Names of a unit's files hold six digits."""
 NO_EDIT = Edit("", "", None, "")
 LEAST_PERTURBATION_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
@@ -56,17 +58,41 @@ class UnitPlan:
     def num_shots(self) -> int:
         return sum(unit.num_shots for unit in self.units)
 
+    @property
+    def first_identity(self) -> int:
+        """Index of the first identity: 0, or one past the last of the versions it extends."""
+        return self.units[0].first_identity if self.units else 0
+
+    @property
+    def next_identity(self) -> int:
+        """One past the index of the last identity."""
+        return max((unit.first_identity + unit.num_identities for unit in self.units), default=0)
+
+    @property
+    def next_unit(self) -> int:
+        """One past the index of the last unit."""
+        return max((unit.index for unit in self.units), default=-1) + 1
+
+    def unit(self, index: int) -> Unit:
+        """A unit by its index; raises PlanError for one that is not planned."""
+        row = index - self.units[0].index if self.units else -1
+        if not 0 <= row < len(self.units) or self.units[row].index != index:
+            raise PlanError(f"plan.json: has no unit {index}; use the plan that it belongs to")
+        return self.units[row]
+
     def to_json(self) -> bytes:
         body = self._body() | {"plan_hash": self.hash}
         return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
 
     def _body(self) -> dict[str, Any]:
         table = [[u.index, u.first_identity, u.num_identities, u.num_shots] for u in self.units]
+        from_where = {"first_identity": self.first_identity} if self.first_identity else {}
         return {
             "format": FORMAT,
             "request": self.request.to_dict(),
             "roster": self.roster_sha256,
             "units": table,
+            **from_where,
         }
 
 
@@ -108,6 +134,11 @@ def _checked(data: bytes) -> tuple[dict[str, Any], dict[str, str], list[Unit], s
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
         raise PlanError("plan.json: does not match its own plan_hash; it was edited, restore it")
     units = [Unit(*row) for row in body["units"]]
+    first, begins = body.get("first_identity", 0), units[0].first_identity if units else 0
+    if first != begins:
+        raise PlanError(
+            f"plan.json: first_identity is {first}, its units begin at {begins}; restore it"
+        )
     if body.get("format") == FORMAT:
         return body["request"], body["roster"], units, claimed
     if "format" in body:
@@ -129,19 +160,38 @@ def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
     return None if wanted == actual else f"{key}: {actual!r} there, {wanted!r} asked for"
 
 
-def cut_units(identities: list[Identity], identities_per_unit: int) -> list[Unit]:
-    """Consecutive ranges of identities; the last may be shorter."""
+def cut_units(
+    identities: list[Identity], identities_per_unit: int, first_unit: int = 0
+) -> list[Unit]:
+    """Consecutive ranges of identities; the last may be shorter.
+
+    Their indices follow each other from `first_unit` on. Raises PlanError as `check_unit_numbers`.
+    """
+    check_unit_numbers(first_unit, len(identities), identities_per_unit)
     units = []
-    for index, first in enumerate(range(0, len(identities), identities_per_unit)):
-        members = identities[first : first + identities_per_unit]
+    starts = range(0, len(identities), identities_per_unit)
+    for index, start in enumerate(starts, start=first_unit):
+        members = identities[start : start + identities_per_unit]
         shots = sum(member.num_shots for member in members)
-        units.append(Unit(index, first, len(members), shots))
+        units.append(Unit(index, members[0].index, len(members), shots))
     return units
+
+
+def check_unit_numbers(first_unit: int, num_identities: int, identities_per_unit: int) -> None:
+    """Raise PlanError where the last of the units would have a number of seven digits."""
+    last = first_unit + math.ceil(num_identities / identities_per_unit) - 1
+    if last >= MAX_UNITS:
+        raise PlanError(
+            f"plan.identities_per_unit: got {identities_per_unit}, so units would be numbered "
+            f"{first_unit} to {last}; want more identities a unit, because names of files hold "
+            f"numbers below {MAX_UNITS}"
+        )
 
 
 def first_round_shots(request: PlanRequest, unit: Unit, roster: Roster) -> list[Shot]:
     """Shots of a unit before any top-up, in (identity, image) order, placed in batches."""
-    members = roster.identities[unit.first_identity : unit.first_identity + unit.num_identities]
+    stop = unit.first_identity + unit.num_identities
+    members = [roster.person(index) for index in range(unit.first_identity, stop)]
     wanted = [(member.index, image) for member in members for image in range(member.num_shots)]
     return plan_shots(request, wanted, roster, attempt=0)
 
@@ -152,16 +202,17 @@ def plan_shots(
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
     sampler, size = request.sampler, request.batch_size(attempt)
     begin, end = sampler.guidance_interval
+    digits = roster.key_digits
     shots = []
     for position, (index, image) in enumerate(wanted):
-        identity, stream = roster.identities[index], (request.release.seed, index, image)
+        identity, stream = roster.person(index), (request.release.seed, index, image)
         yaw, pitch = _pose(request, stream, attempt)
         edit = (
             edit_of(request.edits.editing, identity, stream, attempt) if request.edits else NO_EDIT
         )
         shots.append(
             Shot(
-                key=f"{index:06d}_{image:04d}",
+                key=f"{index:0{digits}d}_{image:04d}",
                 identity=index,
                 image=image,
                 attempt=attempt,
@@ -189,7 +240,7 @@ def plan_shots(
 
 
 def _negative_identity(sampler: SamplerConfig, identity: Identity) -> int:
-    """Roster index of whom guidance leads away from; -1: nobody."""
+    """Index of whom guidance leads away from; -1: nobody."""
     if sampler.negative_condition == "nearest_identity":
         return identity.nearest_other
     return identity.index if sampler.negative_condition == "same_identity" else -1

@@ -34,7 +34,11 @@ Position = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """One face: RGB uint8 HWC, its class, its key, and its position in the stream."""
+    """One face: RGB uint8 HWC, its class, its key, and its position in the stream.
+
+    The class is the number of an identity in its dataset: in a release that extends another it is
+    `first_identity` of plan.json or more.
+    """
 
     image_HWC: np.ndarray
     label: int

@@ -55,7 +55,8 @@ def load(
     if loaded.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         weights["autoencoder"] = autoencoder.sha256
-    return DiffusionGenerator(loaded, autoencoder, roster.unit_ND, device, precision)
+    unit_ND, first = roster.unit_ND, roster.first_identity
+    return DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision, first)
 
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.images import to_uint8
-from factory.records import DrawnBatch, Shot
+from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
 from factory.training.distributed import autocast
 
@@ -38,7 +38,10 @@ class Generator(Protocol):
 
 
 class DiffusionGenerator:
-    """U-ViT, sampler and decoder of a checkpoint, conditioned on rows of the roster."""
+    """U-ViT, sampler and decoder of a checkpoint, conditioned on rows of the roster.
+
+    Its first row is the identity with the index `first_identity`.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class DiffusionGenerator:
         unit_roster_ND: np.ndarray,
         device: torch.device,
         precision: str,
+        first_identity: int = 0,
     ) -> None:
         self._network = UViT.from_checkpoint(loaded.config, loaded.tensors)
         self._shape = self._network.shape
@@ -60,7 +64,7 @@ class DiffusionGenerator:
         pose = loaded.config.get("pose")
         self._pose = PoseModel.from_json(pose) if pose else None
         self._autoencoder = autoencoder
-        self._roster_ND = torch.from_numpy(unit_roster_ND)
+        self._roster_ND, self._first = torch.from_numpy(unit_roster_ND), first_identity
         self._device, self._precision = device, precision
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
@@ -96,7 +100,7 @@ class DiffusionGenerator:
             stream = np.random.Generator(np.random.Philox(shot.seed))
             noise[shot.slot] = torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
             identity_BD[shot.slot] = turned(
-                self._roster_ND[shot.identity], shot.perturbation_cos, stream
+                self._vector(shot.identity), shot.perturbation_cos, stream
             )
             guidance_B[shot.slot] = shot.guidance
             similarity_B[shot.slot] = shot.similarity or 0.0
@@ -104,7 +108,7 @@ class DiffusionGenerator:
                 negative_BD[shot.slot] = identity_BD[shot.slot]
                 negative_similarity_B[shot.slot] = 1.0
             elif shot.negative_identity >= 0:
-                negative_BD[shot.slot] = self._roster_ND[shot.negative_identity]
+                negative_BD[shot.slot] = self._vector(shot.negative_identity)
                 negative_similarity_B[shot.slot] = shot.similarity or 0.0
         device, similar = self._device, bool(self._shape.similarity_tokens)
         conditioning = Conditioning(
@@ -116,6 +120,10 @@ class DiffusionGenerator:
             self._landmarks(shots, batch_size).to(device) if self._pose else None,
         )
         return noise.to(device), conditioning
+
+    def _vector(self, identity: int) -> torch.Tensor:
+        """Unit vector [D] of an identity."""
+        return self._roster_ND[row_of(identity, self._first, len(self._roster_ND))]
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""

@@ -112,7 +112,8 @@ class ShardMaker:
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
-        scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
+        first, real_MD = roster.first_identity, recognizer.unit_real
+        scorer = Scorer(roster.unit_ND, real_MD, own_real, measures, first_identity=first)
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
@@ -124,7 +125,7 @@ class ShardMaker:
 
         Raises FactoryError when nothing may go on.
         """
-        unit, request = self._plan.units[unit_index], self._plan.request
+        unit, request = self._plan.unit(unit_index), self._plan.request
         progress = UnitProgress(retry or RetryState(), heartbeat)
         sampled_s = self._generator.seconds
         shots = first_round_shots(request, unit, self._roster)

@@ -84,7 +84,7 @@ def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, Any]]:
                     return unit.index, row
     raise PlanError(
         f"key: {store.url} has no kept face {key!r}; want one of metadata/*.parquet, for instance "
-        "000000_0000"
+        f"{plan.first_identity:06d}_0000"
     )
 
 

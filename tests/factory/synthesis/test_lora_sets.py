@@ -13,12 +13,14 @@ from factory.execution import inline
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import committed_units
+from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.store import open_store
 from factory.synthesis import lora_finetuning
 from factory.synthesis.lora_finetuning import finetune
+from factory.synthesis.reproduce import reproduce
 from factory.text_to_image.personalize import LoraTrainer
 from tests.base_model import save_base
 from tests.conftest import IMAGES, PEOPLE
@@ -192,6 +194,19 @@ def test_a_release_is_drawn_by_them(lora_config):
     tars = [name for name in release.list("data/")]
     assert tars
     assert all(release.get(name) == again.get(name) for name in tars)
+
+    # a further version of the same people goes on with other numbers
+    extending = lora_config("identities.extends=0.1.0", "release.version=0.3.0", "release.seed=4")
+    build(extending, inline.run_units, log=quiet)
+    further = open_store(config.store).below(layout.release_prefix("tiny", "0.3.0"))
+    assert verify(further) == []
+    units_on = committed_units(further)
+    rows_on = [row for unit in units_on for row in metadata_rows(further, unit)]
+    assert {row["identity"] for row in rows_on} == set(range(PEOPLE, 2 * PEOPLE))
+    assert not units & units_on
+    _, roster = open_plan(further)
+    assert [person.name for person in roster.identities] == [f"person_{i}" for i in range(PEOPLE)]
+    assert reproduce(extending, further, rows_on[-1]["key"]).equal
 
 
 def test_a_release_refuses_another_base_and_people_without_one(
