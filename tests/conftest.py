@@ -82,7 +82,11 @@ def s3_config(s3_endpoint, tmp_path):
 @pytest.fixture(scope="session")
 def people(tmp_path_factory) -> Path:
     """A folder of PEOPLE x IMAGES drawn faces, PX pixels, one folder an identity."""
-    root = tmp_path_factory.mktemp("people")
+    return draw_people(tmp_path_factory.mktemp("people"))
+
+
+def draw_people(root: Path) -> Path:
+    """Fill a folder with PEOPLE x IMAGES drawn faces."""
     for person in range(PEOPLE):
         folder = root / f"person_{person}"
         folder.mkdir()
@@ -94,7 +98,11 @@ def people(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     """Checkpoints recognizer/, judge/, autoencoder/ and generator/ of untrained tiny networks."""
-    root = tmp_path_factory.mktemp("weights")
+    return save_networks(tmp_path_factory.mktemp("weights"))
+
+
+def save_networks(root: Path) -> Path:
+    """Fill a folder with checkpoints of untrained tiny networks."""
     recognizer = save_recognizer(root / "recognizer", seed=1)
     save_recognizer(root / "judge", seed=2)
     torch.manual_seed(3)

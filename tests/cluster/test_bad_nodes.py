@@ -58,11 +58,12 @@ def fleet(cluster):
     return fleet
 
 
-def until(condition) -> None:
+def until(condition, heartbeat=unwatched) -> None:
     deadline = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < deadline, "did not come to pass"
-        time.sleep(0.02)
+        heartbeat(())
+        time.sleep(0.05)
 
 
 class NodeMaker:
@@ -108,9 +109,9 @@ class NodeMaker:
         raise self.error
 
     def make(self, unit: int, retry: RetryState | None = None, heartbeat=unwatched) -> list[Shard]:
-        until(lambda: len(list(self.folder.glob("*.node"))) >= 3)
+        until(lambda: len(list(self.folder.glob("*.node"))) >= 3, heartbeat)
         if self.expected and not self.here and unit >= UNITS // 2:
-            until((self.folder / "bad").exists)
+            until((self.folder / "bad").exists, heartbeat)
         heartbeat((("key", 0),))
         self.log(f"make {unit}")
         if self.at == "make" and self.here:
