@@ -101,9 +101,9 @@ def weights(tmp_path_factory) -> Path:
     return save_networks(tmp_path_factory.mktemp("weights"))
 
 
-def save_networks(root: Path) -> Path:
+def save_networks(root: Path, num_virtual: int = 40) -> Path:
     """Fill a folder with checkpoints of untrained tiny networks."""
-    recognizer = save_recognizer(root / "recognizer", seed=1)
+    recognizer = save_recognizer(root / "recognizer", seed=1, num_virtual=num_virtual)
     save_recognizer(root / "judge", seed=2)
     torch.manual_seed(3)
     unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
@@ -135,21 +135,23 @@ def save_networks(root: Path) -> Path:
     return root
 
 
-def save_recognizer(folder: Path, seed: int, quality_head: bool = False) -> str:
+def save_recognizer(
+    folder: Path, seed: int, quality_head: bool = False, num_virtual: int = 40
+) -> str:
     torch.manual_seed(seed)
     backbone = {
         f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()
     }
     prototypes = {
         "prototypes.real": torch.randn(PEOPLE, DIM),
-        "prototypes.virtual": torch.randn(40, DIM),
+        "prototypes.virtual": torch.randn(num_virtual, DIM),
     }
     config = {
         "backbone": "iresnet_mini",
         "embedding_dim": DIM,
         "image_px": PX,
         "dropout": 0.0,
-        "num_virtual": 40,
+        "num_virtual": num_virtual,
         "real_names": [f"person_{i}" for i in range(PEOPLE)],
     }
     if quality_head:

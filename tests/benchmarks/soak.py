@@ -1,13 +1,13 @@
-"""A release on nodes that fail at random: the bytes are those of a quiet run, and who is bad is named.
+"""A release on nodes that fail at random: bytes of a quiet run, and whoever is bad is named.
 
     python -m tests.benchmarks.soak --minutes 30 --seed 7 [--units 500] [--out soak.json]
 
 A head and three nodes as an operator starts them (`ray start`), a bucket behind a proxy, drivers as
 processes of their own, started again as `jobs.submit` would: after a death and after exit code 75.
 Meanwhile, in an order drawn from the seed: actors are killed, nodes are lost and others join, the
-bucket asks to slow down, drivers are killed, and second drivers are started. Two bad nodes join: one
-whose device fails in every unit, one whose environment changes the bytes. Prints JSON, and exits 1
-unless the release is sealed with the bytes of a quiet run, nothing is lost or twice, the second
+bucket asks to slow down, drivers are killed, and second drivers are started. Two bad nodes join:
+one whose device fails in every unit, one whose environment changes the bytes. Prints JSON, and
+exits 1 unless the release is sealed with the bytes of a quiet run, nothing is lost or twice, the second
 drivers were refused, and both bad nodes were named.
 """
 
@@ -199,11 +199,9 @@ def soak(minutes: float, seed: int, units: int, folder: Path) -> dict[str, Any]:
     people.mkdir()
     weights.mkdir()
     draw_people(people)
-    save_networks(weights)
+    save_networks(weights, num_virtual=2 * units)
     work = [
-        *DEMO_SAYS, f"identities.num_virtual={units}", "identities.proposal=pca",
-        "plan.identities_per_unit=1",
-        "identities.max_cosine=0.99", "fleet.runner=ray", f"fleet.num_workers={ACTORS + 2}",
+        *DEMO_SAYS, f"identities.num_virtual={units}", "plan.identities_per_unit=1", "fleet.runner=ray", f"fleet.num_workers={ACTORS + 2}",
         "fleet.deadline_s=60", "fleet.max_deaths_in_a_row=100",
     ]  # fmt: skip
     file = folder / "release.yaml"
