@@ -221,7 +221,7 @@ class Fleet:
     def _may_take(self, worker: Worker, retry: RetryState) -> bool:
         if not worker.ready or worker.leaving or worker.alone or (retry.alone and worker.held):
             return False
-        if worker.node in retry.died_on and self._others(retry.died_on):
+        if worker.node in retry.failed_on and self._others(retry.failed_on):
             return False
         limit = self._config.units_in_flight
         return len(worker.calls) < limit and len(worker.held) < limit + UNCOMMITTED
@@ -339,10 +339,11 @@ class Fleet:
         return preempted or loss.worker.node in self._going | dead_nodes()
 
     def _blame(self, loss: Loss, in_hand: InHand) -> None:
-        """Count a loss for its unit or, where it is the first that the unit was in, its node.
+        """Count a loss for its unit and, unless the unit may be to blame, for its node.
 
-        A device that fails may fail for the shot in hand, so that counts as a death too. Raises
-        when it is one too many.
+        It may be where it has failed on another node or, because a shot can kill, where it has
+        killed before. A device that fails may fail for the shot in hand, so that counts as a death.
+        Raises when it is one too many.
         """
         worker, error = loss.worker, loss.error
         process = loss.kind in (DIED, SILENT) or isinstance(error, DeviceError)
@@ -358,11 +359,12 @@ class Fleet:
                 )
             self._stop_if_hopeless(error)
         elif suspect is not None:
-            self._retries[suspect] = before.after_error()
+            self._retries[suspect] = before.after_error(worker.node)
             if before.errors + 1 >= self._config.max_unit_deaths and loss.kind != "store":
                 times = before.errors + 1
                 raise as_met(error, f"unit {suspect}: failed {times} times, the last: {error}")
-        if worker.place and not (before.deaths or before.errors):
+        unit_is_suspect = before.deaths if process else before.failed_on - {worker.node}
+        if worker.place and not unit_is_suspect:
             address = worker.place.address
             if self._troubles.note(worker.node, address, loss.kind, error):
                 bad = self._troubles.bad[worker.node]

@@ -7,8 +7,8 @@ processes of their own, started again as `jobs.submit` would: after a death and 
 Meanwhile, in an order drawn from the seed: actors are killed, nodes are lost and others join, the
 bucket asks to slow down, drivers are killed, and second drivers are started. Two bad nodes join:
 one whose device fails in every unit, one whose environment changes the bytes. Prints JSON, and
-exits 1 unless the release is sealed with the bytes of a quiet run, nothing is lost or twice, the second
-drivers were refused, and both bad nodes were named.
+exits 1 unless the release is sealed with the bytes of a quiet run, nothing is lost or twice, the
+second drivers were refused, and both bad nodes were named.
 """
 
 from __future__ import annotations
@@ -200,10 +200,9 @@ def soak(minutes: float, seed: int, units: int, folder: Path) -> dict[str, Any]:
     weights.mkdir()
     draw_people(people)
     save_networks(weights, num_virtual=2 * units)
-    work = [
-        *DEMO_SAYS, f"identities.num_virtual={units}", "plan.identities_per_unit=1", "fleet.runner=ray", f"fleet.num_workers={ACTORS + 2}",
-        "fleet.deadline_s=60", "fleet.max_deaths_in_a_row=100",
-    ]  # fmt: skip
+    work = [*DEMO_SAYS, f"identities.num_virtual={units}", "plan.identities_per_unit=1"]
+    work += ["fleet.runner=ray", f"fleet.num_workers={ACTORS + 2}"]
+    work += ["fleet.deadline_s=60", "fleet.max_deaths_in_a_row=100"]
     file = folder / "release.yaml"
     file.write_text("{}\n")
     quiet = load(file, [*tiny_dotlist(people, weights, folder / "quiet"), *work])
