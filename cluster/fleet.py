@@ -46,6 +46,9 @@ from factory.records import Shard
 
 UNCOMMITTED = 2
 """Units that an actor may have drawn and not committed, besides those it is called for."""
+LOOKAHEAD = 8
+"""Units at the head of the queue of which one is leased: the first may have to wait, for a worker
+that has nothing else or is on a node where it has not failed."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
 LOOK_S = 1.0
@@ -206,25 +209,39 @@ class Fleet:
         while self._later and self._later[0][0] <= now:
             self._queue.appendleft(heapq.heappop(self._later)[1])
         while self._queue:
-            retry = self._retries.get(self._queue[0], RetryState())
-            free = [worker for worker in self._workers if self._may_take(worker, retry)]
-            if not free:
+            free = [worker for worker in self._workers if self._is_free(worker)]
+            found = self._first_that_fits(free) if free else None
+            if found is None:
                 break
-            worker = min(free, key=lambda candidate: len(candidate.calls))
-            unit = self._queue.popleft()
+            unit, worker = found
+            retry = self._retries.get(unit, RetryState())
+            self._queue.remove(unit)
             worker.lease(unit, retry)
             self._events.write("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
 
-    def _may_take(self, worker: Worker, retry: RetryState) -> bool:
-        if not worker.ready or worker.leaving or worker.alone or (retry.alone and worker.held):
-            return False
-        if worker.node in retry.failed_on and self._others(retry.failed_on):
+    def _first_that_fits(self, free: list[Worker]) -> tuple[int, Worker] | None:
+        """The first unit of the queue that a free worker may have, and the least busy of those."""
+        for unit in itertools.islice(self._queue, LOOKAHEAD):
+            retry = self._retries.get(unit, RetryState())
+            fitting = [worker for worker in free if self._may_take(worker, retry)]
+            if fitting:
+                return unit, min(fitting, key=lambda worker: len(worker.calls))
+        return None
+
+    def _is_free(self, worker: Worker) -> bool:
+        if not worker.ready or worker.leaving or worker.alone:
             return False
         limit = self._config.units_in_flight
         return len(worker.calls) < limit and len(worker.held) < limit + UNCOMMITTED
+
+    def _may_take(self, worker: Worker, retry: RetryState) -> bool:
+        """Whether a free worker may have a unit that has failed so and so often."""
+        if retry.alone and worker.held:
+            return False
+        return worker.node not in retry.failed_on or not self._others(retry.failed_on)
 
     def _others(self, nodes: frozenset[str]) -> bool:
         """Whether there are open workers on further nodes."""
