@@ -1,163 +1,157 @@
 """The fleet: actors pinned to their GPUs or CPUs, units leased to them by the driver.
 
 An actor has at most `units_in_flight` calls open, and units it has drawn but not committed yet.
-When it dies all of them go back to the front of the queue and another actor takes its place; Ray
-retries nothing, the lease loop does. The heartbeat log, an actor on the driver's node, knows which
-shots were in hand, so a unit that kills is made alone and bisected (factory/execution/retries.py).
+When it is lost all of them go back to the queue and another actor takes its place; Ray retries
+nothing, the lease loop does, and it never waits for a single node. The notes of an actor's node
+(cluster/notes.py) say which shots were in hand, so a unit that kills is made alone and bisected
+(factory/execution/retries.py). Errors are counted by node and kind (cluster/trouble.py): a node
+that makes trouble gets no more actors, and the release goes on.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 
+from cluster.maker_actor import MakerActor, Place
 from cluster.metrics import FleetMetrics
-from cluster.runtime import actor_class, connect, first_actors, node_is_alive, room_for_actors
+from cluster.notes import AllNotes, InHand, read_answer
+from cluster.runtime import (
+    actor_class,
+    capacities,
+    connect,
+    dead_nodes,
+    draining_nodes,
+    first_actors,
+    room_for_actors,
+)
+from cluster.trouble import DIED, SILENT, NodeTroubles, as_met, is_final, kind_of, last_line
+from cluster.worker import Ref, Worker
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
 from factory.execution.event_log import EventLog
+from factory.execution.fleet_state import FleetState, OnState, unheard
 from factory.execution.inline import Draining, OnDone, OpenMaker, never
-from factory.execution.retries import RetryState, ShotId
+from factory.execution.retries import RetryState
 from factory.records import Shard
 
 UNCOMMITTED = 2
 """Units that an actor may have drawn and not committed, besides those it is called for."""
+LOOKAHEAD = 8
+"""Units at the head of the queue of which one is leased: the first may have to wait, for a worker
+that has nothing else or is on a node where it has not failed."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
+LOOK_S = 1.0
+"""How often the driver looks whether nodes are about to go."""
 WAIT_S = 1.0
 """Longest wait for a result before the driver looks at deadlines and draining."""
+NOTES_S = 5.0
+"""How long the notes of a lost actor are waited for, while the others go on."""
+BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
+"""First and longest delay of a unit that met an error, doubled at each."""
 
 
-class HeartbeatLog:
-    """What every actor has in hand, and when it last said so; lives on the driver's node."""
+@dataclass(frozen=True)
+class Loss:
+    """A worker that was lost, and whose node is asked what it had in hand."""
 
-    def __init__(self) -> None:
-        self._latest: dict[int, tuple[str, int | None, tuple[ShotId, ...], float]] = {}
-
-    def write(self, worker: int, node: str, unit: int | None, shots: tuple[ShotId, ...]) -> None:
-        self._latest[worker] = (node, unit, shots, time.monotonic())
-
-    def read(self, worker: int) -> tuple[str, int | None, tuple[ShotId, ...]]:
-        """(node, unit, shots in hand) of the last heartbeat."""
-        node, unit, shots, _ = self._latest.get(worker, ("", None, (), 0.0))
-        return node, unit, shots
-
-    def silence_s(self) -> dict[int, float]:
-        """Seconds since the last heartbeat, by worker."""
-        return {worker: time.monotonic() - entry[3] for worker, entry in self._latest.items()}
-
-    def forget(self, worker: int) -> None:
-        self._latest.pop(worker, None)
-
-
-class MakerActor:
-    """A maker in its own process, which reports what it has in hand before it draws."""
-
-    def __init__(self, open_maker: OpenMaker, worker: int, heartbeat_log: Any) -> None:
-        self._worker, self._heartbeat_log = worker, heartbeat_log
-        self._node = ray.get_runtime_context().get_node_id()
-        self._unit: int | None = None
-        self._heartbeat(())  # so that a node that goes meanwhile is not blamed on us
-        try:
-            self._maker = open_maker()
-        except FactoryError as error:  # weights, code, bucket: something this node has not
-            raise FactoryError(f"node {ray.util.get_node_ip_address()}: {error}") from error
-
-    def ready(self) -> list[Shard]:
-        """Returns once the maker is open."""
-        return []
-
-    def make(self, unit: int, retry: RetryState) -> list[Shard]:
-        self._unit = unit
-        self._heartbeat(())
-        return self._maker.make(unit, retry, self._heartbeat)
-
-    def flush(self) -> list[Shard]:
-        self._heartbeat(())
-        return self._maker.flush(self._heartbeat)
-
-    def _heartbeat(self, shots: tuple[ShotId, ...]) -> None:
-        """With shots in hand, wait until the heartbeat has arrived: the next draw may kill us."""
-        arrived = self._heartbeat_log.write.remote(self._worker, self._node, self._unit, shots)
-        if shots:
-            ray.get(arrived)
-
-
-class Worker:
-    """The driver's view of one actor: open calls, and units that are not committed yet.
-
-    An actor may wait long for a place in the cluster, so it gets no unit before it is ready.
-    """
-
-    def __init__(self, number: int, actor: Any) -> None:
-        self.number, self._actor = number, actor
-        self.calls: list[ray.ObjectRef[list[Shard]]] = [actor.ready.remote()]
-        self.held: dict[int, RetryState] = {}
-        self.ready = False
-        self.busy_since = time.monotonic()
-
-    @property
-    def alone(self) -> bool:
-        return any(retry.alone for retry in self.held.values())
-
-    def lease(self, unit: int, retry: RetryState) -> None:
-        if not self.calls:
-            self.busy_since = time.monotonic()
-        self.held[unit] = retry
-        self.calls.append(self._actor.make.remote(unit, retry))
-
-    def flush(self) -> None:
-        self.busy_since = time.monotonic()
-        self.calls.append(self._actor.flush.remote())
-
-    def returned(self, ref: ray.ObjectRef[list[Shard]], shards: list[Shard]) -> None:
-        self.calls.remove(ref)
-        self.ready = True
-        self.busy_since = time.monotonic()
-        for shard in shards:
-            self.held.pop(shard.unit)
-
-    def results_left(self) -> list[tuple[ray.ObjectRef[list[Shard]], list[Shard]]]:
-        """Results that a dead actor had still handed over."""
-        left = []
-        for ref in self.calls:
-            try:
-                left.append((ref, ray.get(ref, timeout=5)))
-            except RayError:
-                continue
-        return left
-
-    def stop(self) -> None:
-        ray.kill(self._actor)
+    worker: Worker
+    error: Exception
+    kind: str
+    notes: Ref | None
+    """The answer of its node; None where nobody can be asked."""
+    until: float
+    """When the answer is no longer waited for."""
 
 
 class Fleet:
-    """Workers, the queue of units, and what is known of units whose makers died."""
+    """Workers, the queue of units, and what is known of nodes and units that made trouble."""
 
     def __init__(self, config: FleetConfig, open_maker: OpenMaker, units: Sequence[int]) -> None:
         self._config, self._open_maker = config, open_maker
         self._queue = deque(units)
+        self._later: list[tuple[float, int]] = []
         self._retries: dict[int, RetryState] = {}
+        self._losses: list[Loss] = []
         self._numbers = itertools.count()
-        self._looked = self._grew = time.monotonic()
+        self._looked = self._grew = self._watched = time.monotonic()
         self._failed_starts = self._deaths_in_a_row = 0
+        self._actor_s = 0.0
         self._metrics, self._events = FleetMetrics(), EventLog(config.events)
+        self._notes, self._troubles = AllNotes(), NodeTroubles(config)
+        self._going: set[str] = set()
         self._resources, count = first_actors(config, len(units))
-        this_node = NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False
-        )
-        self._heartbeat_log = actor_class(
-            HeartbeatLog, num_cpus=0, scheduling_strategy=this_node
-        ).remote()
+        self._workers = [self._start_worker() for _ in range(count)]
+
+    def run(self, on_done: OnDone, draining: Draining = never, on_state: OnState = unheard) -> None:
+        """Lease, wait, take back, until the queue is empty and every unit is committed."""
+        try:
+            while True:
+                if draining():
+                    self._queue.clear()
+                    self._later.clear()
+                    self._workers = [worker for worker in self._workers if self._is_needed(worker)]
+                self._look(on_state)
+                self._grow()
+                self._lease()
+                if not self._num_left():
+                    return
+                self._collect(on_done)
+                self._settle_losses()
+                self._watch_deadlines(on_done)
+        finally:
+            on_state(self._state())
+            for worker in self._workers:
+                worker.stop()
+            self._notes.end()
+
+    def _num_left(self) -> int:
+        """Units that are not committed and not given up."""
+        held = sum(len(worker.held) for worker in self._workers)
+        lost = sum(len(loss.worker.held) for loss in self._losses)
+        return len(self._queue) + len(self._later) + held + lost
+
+    def _state(self) -> FleetState:
+        seconds = self._actor_s + sum(worker.seconds for worker in self._workers)
+        return FleetState(seconds, tuple(self._troubles.bad.values()))
+
+    def _is_needed(self, worker: Worker) -> bool:
+        """Whether a worker has units; one that has none is stopped, because none will come."""
+        if worker.held:
+            return True
+        self._end(worker)
+        return False
+
+    def _end(self, worker: Worker) -> None:
+        """Stop a worker and forget it."""
+        worker.stop()
+        self._actor_s += worker.seconds
+        self._notes.forget(worker.number, worker.node)
+
+    def _excluded(self) -> set[str]:
+        """Nodes that get no actors: those that made trouble, and those that will go soon."""
+        return {*self._troubles.bad, *self._going}
+
+    def _start_worker(self) -> Worker:
+        """A new actor on any node but the excluded ones.
+
+        Ray keeps it waiting while there is no room.
+        """
         gpus, cpus = self._resources
-        self._actor_class = actor_class(
+        options: dict[str, Any] = {}
+        if excluded := self._excluded():
+            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(excluded))})"}
+        kind = actor_class(
             MakerActor,
             num_gpus=gpus,
             num_cpus=cpus,
@@ -165,31 +159,32 @@ class Fleet:
             max_task_retries=0,
             max_concurrency=1,
             scheduling_strategy="SPREAD",
+            **options,
         )
-        self._workers = [self._start_worker() for _ in range(count)]
-
-    def run(self, on_done: OnDone, draining: Draining) -> None:
-        """Lease, wait, take back, until the queue is empty and every unit is committed."""
-        try:
-            while True:
-                if draining():
-                    self._queue.clear()
-                self._grow()
-                self._lease()
-                if not self._queue and not any(worker.held for worker in self._workers):
-                    return
-                self._collect(on_done)
-                self._watch_deadlines(on_done)
-        finally:
-            for worker in self._workers:
-                worker.stop()
-            ray.kill(self._heartbeat_log)
-
-    def _start_worker(self) -> Worker:
         number = next(self._numbers)
-        return Worker(
-            number, self._actor_class.remote(self._open_maker, number, self._heartbeat_log)
-        )
+        return Worker(number, kind.remote(self._open_maker, number))
+
+    def _look(self, on_state: OnState) -> None:
+        """See which nodes will go soon, and empty them.
+
+        Their actors get no more units and commit what they have drawn, then others take their
+        places elsewhere.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        going = draining_nodes()
+        for node in going - self._going:
+            self._events.write("node_going", node=node)
+        self._going |= going
+        for worker in list(self._workers):
+            if worker.node in self._going and not worker.leaving:
+                worker.leave()
+            if worker.leaving and not worker.held:
+                self._end(worker)
+                self._workers[self._workers.index(worker)] = self._start_worker()
+        on_state(self._state())
 
     def _grow(self) -> None:
         """Start workers on nodes that have joined.
@@ -200,102 +195,209 @@ class Fleet:
         if now - self._grew < GROW_S:
             return
         self._grew = now
-        left = len(self._queue) + sum(len(worker.held) for worker in self._workers)
-        room = room_for_actors(self._resources, min(self._config.num_workers or left, left))
+        left = self._num_left()
+        most = min(self._config.num_workers or left, left)
+        room = room_for_actors(self._resources, most, self._excluded())
         self._workers += [self._start_worker() for _ in range(room - len(self._workers))]
         ready = sum(worker.ready for worker in self._workers)
-        self._metrics.hands(len(self._queue), left - len(self._queue), len(self._workers), ready)
+        waiting = len(self._queue) + len(self._later)
+        self._metrics.hands(waiting, left - waiting, len(self._workers), ready)
 
     def _lease(self) -> None:
         """Lease units, the worker with the fewest first; one without any waits for its commits."""
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            self._queue.appendleft(heapq.heappop(self._later)[1])
         while self._queue:
-            retry = self._retries.get(self._queue[0], RetryState())
-            free = [worker for worker in self._workers if self._may_take(worker, retry)]
-            if not free:
+            free = [worker for worker in self._workers if self._is_free(worker)]
+            found = self._first_that_fits(free) if free else None
+            if found is None:
                 break
-            worker = min(free, key=lambda candidate: len(candidate.calls))
-            unit = self._queue.popleft()
+            unit, worker = found
+            retry = self._retries.get(unit, RetryState())
+            self._queue.remove(unit)
             worker.lease(unit, retry)
             self._events.write("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
 
-    def _may_take(self, worker: Worker, retry: RetryState) -> bool:
-        if not worker.ready or worker.alone or (retry.alone and worker.held):
+    def _first_that_fits(self, free: list[Worker]) -> tuple[int, Worker] | None:
+        """The first unit of the queue that a free worker may have, and the least busy of those."""
+        for unit in itertools.islice(self._queue, LOOKAHEAD):
+            retry = self._retries.get(unit, RetryState())
+            fitting = [worker for worker in free if self._may_take(worker, retry)]
+            if fitting:
+                return unit, min(fitting, key=lambda worker: len(worker.calls))
+        return None
+
+    def _is_free(self, worker: Worker) -> bool:
+        if not worker.ready or worker.leaving or worker.alone:
             return False
         limit = self._config.units_in_flight
         return len(worker.calls) < limit and len(worker.held) < limit + UNCOMMITTED
 
+    def _may_take(self, worker: Worker, retry: RetryState) -> bool:
+        """Whether a free worker may have a unit that has failed so and so often."""
+        if retry.alone and worker.held:
+            return False
+        return worker.node not in retry.failed_on or not self._others(retry.failed_on)
+
+    def _others(self, nodes: frozenset[str]) -> bool:
+        """Whether there are open workers on further nodes."""
+        return any(worker.ready and worker.node not in nodes for worker in self._workers)
+
     def _collect(self, on_done: OnDone) -> None:
         owner = {ref: worker for worker in self._workers for ref in worker.calls}
+        if not owner:  # all are lost, and their nodes are asked
+            time.sleep(0.05)
+            return
         ready, _ = ray.wait(list(owner), num_returns=1, timeout=WAIT_S)
         for ref in ready:
             worker = owner[ref]
             try:
-                shards = ray.get(ref)
+                result = ray.get(ref)
+            except TaskCancelledError:
+                self._queue.appendleft(worker.give_back(ref))
             except RayTaskError as error:
-                if not isinstance(error.cause, DeviceError):
-                    raise _cause(error) from error
-                self._replace(worker, error.cause, on_done)  # another process may fare better
+                self._failed(worker, _told(error), on_done)
             except RayError as error:  # the actor, its node or its memory is gone
-                self._replace(worker, error, on_done)
+                self._lost(worker, error, DIED, on_done)
             else:
-                self._count(worker, ref, shards, on_done)
+                if isinstance(result, Place):
+                    self._placed(worker, result)
+                else:
+                    self._count(worker, ref, result, on_done)
 
-    def _count(self, worker: Worker, ref: Any, shards: list[Shard], on_done: OnDone) -> None:
+    def _placed(self, worker: Worker, place: Place) -> None:
+        """Let a worker open, unless its node has become one that gets no actors meanwhile."""
+        if place.node in self._excluded():
+            self._end(worker)
+            self._workers[self._workers.index(worker)] = self._start_worker()
+        else:
+            worker.placed(place, self._notes.of(place.node))
+
+    def _count(self, worker: Worker, ref: Ref, shards: list[Shard], on_done: OnDone) -> None:
         worker.returned(ref, shards)
         self._failed_starts = 0
         for shard in shards:
             self._deaths_in_a_row = 0
             self._retries.pop(shard.unit, None)
+            self._troubles.forgive(worker.node)
             self._metrics.committed(shard)
             on_done(shard)
 
     def _watch_deadlines(self, on_done: OnDone) -> None:
-        """Replace actors that have work and have not reported or returned anything for long."""
+        """Replace actors that open or have work and have given no sign of life for long."""
         deadline_s, now = self._config.deadline_s, time.monotonic()
-        if now - self._looked < min(deadline_s, 60.0) / 4:
+        if now - self._watched < min(deadline_s, 60.0) / 4:
             return
-        self._looked = now
-        silence_s = ray.get(self._heartbeat_log.silence_s.remote())
+        self._watched = now
+        self._notes.listen()
         for worker in list(self._workers):
-            quiet_s = min(now - worker.busy_since, silence_s.get(worker.number, float("inf")))
-            if worker.held and quiet_s > deadline_s:
-                worker.stop()
-                reason = f"no sign of life for {quiet_s:.0f} s (fleet.deadline_s)"
-                self._replace(worker, TimeoutError(reason), on_done)
+            heard_at = max(worker.busy_since, self._notes.heard_at(worker.number))
+            at_work = worker.held or (worker.place and not worker.ready)
+            if at_work and now - heard_at > deadline_s:
+                reason = f"no sign of life for {now - heard_at:.0f} s (fleet.deadline_s)"
+                self._lost(worker, TimeoutError(reason), SILENT, on_done)
 
-    def _replace(self, worker: Worker, error: Exception, on_done: OnDone) -> None:
-        """Take a dead actor's units back, learn from what it had in hand, start another."""
-        if getattr(error, "actor_init_failed", False):
-            raise FactoryError(f"fleet: an actor cannot start: {_last_line(error)}") from error
+    def _failed(self, worker: Worker, error: Exception, on_done: OnDone) -> None:
+        """An actor has raised: stop the release, or give up this actor and go on."""
+        if is_final(error, opening=not worker.ready):
+            raise error
+        self._lost(worker, error, kind_of(error), on_done)
+
+    def _lost(self, worker: Worker, error: Exception, kind: str, on_done: OnDone) -> None:
+        """Give up an actor; its node is asked what it had in hand, and nobody waits for that."""
         for ref, shards in worker.results_left():
             self._count(worker, ref, shards, on_done)
-        node, in_hand, shots = ray.get(self._heartbeat_log.read.remote(worker.number))
+        worker.stop()
+        self._actor_s += worker.seconds
+        self._workers.remove(worker)
+        asked = self._notes.of(worker.node).read.remote(worker.number) if worker.place else None
+        self._losses.append(Loss(worker, error, kind, asked, time.monotonic() + NOTES_S))
+
+    def _settle_losses(self) -> None:
+        """Take back the units of lost actors whose nodes have answered, or will not."""
+        asked = [loss.notes for loss in self._losses if loss.notes is not None]
+        ready = ray.wait(asked, num_returns=len(asked), timeout=0)[0] if asked else []
+        for loss in list(self._losses):
+            if loss.notes is None or loss.notes in ready or time.monotonic() > loss.until:
+                self._losses.remove(loss)
+                self._settle(loss, read_answer(loss.notes))
+
+    def _settle(self, loss: Loss, in_hand: InHand) -> None:
+        """Learn from a loss, take its units back, start another actor."""
+        worker, (unit, shots) = loss.worker, in_hand
         self._events.write(
             "lost",
             worker=worker.number,
-            node=node,
+            node=worker.node,
             units=list(worker.held),
-            unit_in_hand=in_hand,
+            unit_in_hand=unit,
             shots_in_hand=[list(shot) for shot in shots],
-            error=_last_line(error),
+            error=last_line(loss.error),
         )
-        self._retries |= {unit: retry.begun_again() for unit, retry in worker.held.items()}
-        if node_is_alive(node):
+        self._retries |= {held: retry.begun_again() for held, retry in worker.held.items()}
+        gone = self._has_gone(loss)
+        if gone:
+            self._notes.drop(worker.node)
+        else:
+            self._blame(loss, in_hand)
+        self._take_back(loss, gone)
+        self._metrics.died()
+        self._notes.forget(worker.number, worker.node)
+        self._troubles.stop_if_alike(capacities(self._resources))
+        self._workers.append(self._start_worker())
+
+    def _has_gone(self, loss: Loss) -> bool:
+        """Whether the node went and took the actor along; then nobody is blamed."""
+        preempted = isinstance(loss.error, RayActorError) and loss.error.preempted
+        return preempted or loss.worker.node in self._going | dead_nodes()
+
+    def _blame(self, loss: Loss, in_hand: InHand) -> None:
+        """Count a loss for its unit and, unless the unit may be to blame, for its node.
+
+        It may be where it has failed on another node or, because a shot can kill, where it has
+        killed before. A device that fails may fail for the shot in hand, so that counts as a death.
+        Raises when it is one too many.
+        """
+        worker, error = loss.worker, loss.error
+        process = loss.kind in (DIED, SILENT) or isinstance(error, DeviceError)
+        unit, shots = in_hand
+        suspect = unit if unit in worker.held else next(iter(worker.held), None)
+        before = worker.held[suspect] if suspect is not None else RetryState()
+        if process:
             self._deaths_in_a_row += 1
             self._failed_starts += not worker.ready
-            if worker.held:
-                unit = in_hand if in_hand in worker.held else next(iter(worker.held))
-                suspects = shots if unit == in_hand else ()
-                self._retries[unit] = worker.held[unit].after_death(suspects)
-        self._stop_if_hopeless(error)
-        self._queue.extendleft(reversed(worker.held))
-        worker.stop()
-        self._metrics.died()
-        self._heartbeat_log.forget.remote(worker.number)
-        self._workers[self._workers.index(worker)] = self._start_worker()
+            if suspect is not None:
+                self._retries[suspect] = before.after_death(
+                    shots if suspect == unit else (), worker.node
+                )
+            self._stop_if_hopeless(error)
+        elif suspect is not None:
+            self._retries[suspect] = before.after_error(worker.node)
+            if before.errors + 1 >= self._config.max_unit_deaths and loss.kind != "store":
+                times = before.errors + 1
+                raise as_met(error, f"unit {suspect}: failed {times} times, the last: {error}")
+        unit_is_suspect = before.deaths if process else before.failed_on - {worker.node}
+        if worker.place and not unit_is_suspect:
+            address = worker.place.address
+            if self._troubles.note(worker.node, address, loss.kind, error):
+                bad = self._troubles.bad[worker.node]
+                self._metrics.bad(bad)
+                self._events.write("bad_node", node=worker.node, address=address, kind=bad.kind)
+
+    def _take_back(self, loss: Loss, gone: bool) -> None:
+        """The units of a lost actor: at once where it died, else after a while."""
+        held = loss.worker.held
+        if gone or loss.kind in (DIED, SILENT):
+            self._queue.extendleft(reversed(held))
+            return
+        for unit in held:
+            errors = self._retries[unit].attempt
+            delay = min(MAX_BACKOFF_S, BACKOFF_S * 2 ** (errors - 1)) * random.uniform(0.5, 1.0)
+            heapq.heappush(self._later, (time.monotonic() + delay, unit))
 
     def _stop_if_hopeless(self, error: Exception) -> None:
         blind = {unit: retry.blind_deaths for unit, retry in self._retries.items()}
@@ -313,7 +415,7 @@ class Fleet:
         else:
             return
         raise FactoryError(
-            f"fleet.{limit} (last: {_last_line(error)}); run again with fleet.runner=inline to see "
+            f"fleet.{limit} (last: {last_line(error)}); run again with fleet.runner=inline to see "
             "why"
         )
 
@@ -324,20 +426,16 @@ def run_units(
     units: Sequence[int],
     on_done: OnDone,
     draining: Draining = never,
+    on_state: OnState = unheard,
 ) -> None:
     """Make `units` on Ray actors; `on_done` is called in the driver, in order of completion."""
     connect(fleet)
-    Fleet(fleet, open_maker, units).run(on_done, draining)
+    Fleet(fleet, open_maker, units).run(on_done, draining, on_state)
 
 
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
-
-
-def _cause(error: RayTaskError) -> Exception:
-    """The maker's own error where it was meant for the user, else one that keeps the traceback."""
+def _told(error: RayTaskError) -> Exception:
+    """What an actor has raised, where its type says something; else all of it as text."""
     cause = error.cause
-    if isinstance(cause, FactoryError):
-        return FactoryError(str(cause))
+    if isinstance(cause, FactoryError | OSError | MemoryError):
+        return cause
     return RuntimeError(str(error))

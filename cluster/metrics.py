@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ray.util.metrics import Counter, Gauge
 
-from factory.records import Shard
+from factory.records import BadNode, Shard
 
 
 class FleetMetrics:
@@ -30,6 +30,7 @@ class FleetMetrics:
             )
         }
         self._rejected = Counter("factory_rejected_total", "by reason", ("reason",))
+        self._bad_nodes = Gauge("factory_bad_nodes", "get no more actors", ("node", "kind"))
         self._gauges = {
             name: Gauge(f"factory_{name}", description)
             for name, description in (
@@ -57,6 +58,9 @@ class FleetMetrics:
                 self._counters[name].inc(value)
         for reason, count in counts.reasons.items():
             self._rejected.inc(count, {"reason": reason})
+
+    def bad(self, node: BadNode) -> None:
+        self._bad_nodes.set(1, {"node": node.address, "kind": node.kind})
 
     def died(self) -> None:
         self._counters["deaths_total"].inc()

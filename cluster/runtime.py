@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import ray
@@ -71,13 +73,30 @@ def resources_of_actor(fleet: FleetConfig) -> Resources:
     return 0.0, fleet.cpus_per_actor
 
 
-def room_for_actors(each: Resources, at_most: int) -> int:
-    """How many actors of such resources the cluster can hold, whoever uses it now."""
-    there = ray.cluster_resources()
-    for wanted, name in zip(each, ("GPU", "CPU"), strict=True):
-        if wanted:
-            return min(at_most, int(there.get(name, 0.0) / wanted + 1e-9))
-    return at_most
+def room_for_actors(each: Resources, at_most: int, without: Collection[str] = ()) -> int:
+    """How many actors of such resources the cluster can hold, whoever uses it now.
+
+    `without` are ids of nodes that get none.
+    """
+    return min(at_most, sum(num for node, num in capacities(each).items() if node not in without))
+
+
+def capacities(each: Resources) -> dict[str, int]:
+    """How many actors of such resources each living node can hold, by Ray's id of the node.
+
+    Nodes without room for one are left out.
+    """
+    room = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = node["Resources"]
+            fits = [
+                int(there.get(name, 0.0) / wanted + 1e-9)
+                for wanted, name in zip(each, ("GPU", "CPU"), strict=True)
+                if wanted
+            ]
+            room[node["NodeID"]] = min(fits, default=sys.maxsize)
+    return {node: count for node, count in room.items() if count}
 
 
 def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Resources, int]:
@@ -108,6 +127,11 @@ def first_actors(fleet: FleetConfig, num_units: int) -> tuple[Resources, int]:
     )
 
 
-def node_is_alive(node: str) -> bool:
-    """Whether the cluster still has this node; an unknown one ('') counts as alive."""
-    return node not in {n["NodeID"] for n in ray.nodes() if not n["Alive"]}
+def dead_nodes() -> set[str]:
+    """Nodes that the cluster has lost, by Ray's id."""
+    return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+
+
+def draining_nodes() -> set[str]:
+    """Nodes that will go soon and are to get no more work: spot notices, an autoscaler's choice."""
+    return set(ray._private.state.state.get_draining_nodes())

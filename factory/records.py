@@ -291,6 +291,19 @@ def total_counts(shards: Iterable[Shard]) -> Counts:
 
 
 @dataclass(frozen=True)
+class BadNode:
+    """A node that gets no more actors, and why."""
+
+    address: str
+    kind: str
+    """What kind of trouble it made, for instance 'store' or 'other machine'."""
+    error: str
+
+    def __str__(self) -> str:
+        return f"node {self.address} ({self.kind}): {self.error}"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All shards of a release and where they come from."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from factory.config import Config, absolute
 from factory.evaluation.metrics.release import Metrics
 from factory.execution.driver import make_missing
+from factory.execution.driver_lease import DriverLease, driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
@@ -57,25 +58,33 @@ def build(
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
     store.probe()
-    plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
-    log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
-    synthesize(config, plan, prefix, store, run_units, log)
-    release = Release(store, plan, manifest.seal(store, plan, config.release.max_failed_fraction))
-    log("sealed; measuring")
-    metrics = evaluate_and_report(config, inputs.source, release)
-    publish(config, release, metrics)
+    with driving(config, store, log) as lease:
+        plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
+        log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
+        synthesize(config, plan, prefix, store, run_units, log, lease)
+        sealed = manifest.seal(store, plan, config.release.max_failed_fraction)
+        release = Release(store, plan, sealed)
+        log("sealed; measuring")
+        metrics = evaluate_and_report(config, inputs.source, release)
+        publish(config, release, metrics)
     for line in summary(store.url, release.manifest.counts, metrics):
         log(line)
 
 
 def synthesize(
-    config: Config, plan: Plan, prefix: str, store: Store, run_units: RunUnits, log: Log
+    config: Config,
+    plan: Plan,
+    prefix: str,
+    store: Store,
+    run_units: RunUnits,
+    log: Log,
+    lease: DriverLease,
 ) -> None:
     """Make every unit that has no commit record yet."""
     from factory.synthesis.maker import ShardMaker
 
     open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
-    make_missing(config, plan, store, open_maker, run_units, log)
+    make_missing(config, plan, store, open_maker, run_units, log, lease)
 
 
 def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> Metrics:

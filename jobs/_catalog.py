@@ -17,7 +17,16 @@ GROUPS = {
     ),
     "check": ("verify", "audit", "reproduce", "verify_recognizer"),
     "measure": ("evaluate", "utility", "claim", "compare_personalization", "compare_edits"),
-    "operate": ("config", "status", "gc", "export", "export_recognizer", "embed"),
+    "operate": (
+        "config",
+        "status",
+        "pause",
+        "resume",
+        "gc",
+        "export",
+        "export_recognizer",
+        "embed",
+    ),
 }
 RENAMED = {
     "finetune_booth": "personalize",

@@ -82,7 +82,11 @@ def s3_config(s3_endpoint, tmp_path):
 @pytest.fixture(scope="session")
 def people(tmp_path_factory) -> Path:
     """A folder of PEOPLE x IMAGES drawn faces, PX pixels, one folder an identity."""
-    root = tmp_path_factory.mktemp("people")
+    return draw_people(tmp_path_factory.mktemp("people"))
+
+
+def draw_people(root: Path) -> Path:
+    """Fill a folder with PEOPLE x IMAGES drawn faces."""
     for person in range(PEOPLE):
         folder = root / f"person_{person}"
         folder.mkdir()
@@ -94,8 +98,12 @@ def people(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     """Checkpoints recognizer/, judge/, autoencoder/ and generator/ of untrained tiny networks."""
-    root = tmp_path_factory.mktemp("weights")
-    recognizer = save_recognizer(root / "recognizer", seed=1)
+    return save_networks(tmp_path_factory.mktemp("weights"))
+
+
+def save_networks(root: Path, num_virtual: int = 40) -> Path:
+    """Fill a folder with checkpoints of untrained tiny networks."""
+    recognizer = save_recognizer(root / "recognizer", seed=1, num_virtual=num_virtual)
     save_recognizer(root / "judge", seed=2)
     torch.manual_seed(3)
     unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
@@ -127,21 +135,23 @@ def weights(tmp_path_factory) -> Path:
     return root
 
 
-def save_recognizer(folder: Path, seed: int, quality_head: bool = False) -> str:
+def save_recognizer(
+    folder: Path, seed: int, quality_head: bool = False, num_virtual: int = 40
+) -> str:
     torch.manual_seed(seed)
     backbone = {
         f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()
     }
     prototypes = {
         "prototypes.real": torch.randn(PEOPLE, DIM),
-        "prototypes.virtual": torch.randn(40, DIM),
+        "prototypes.virtual": torch.randn(num_virtual, DIM),
     }
     config = {
         "backbone": "iresnet_mini",
         "embedding_dim": DIM,
         "image_px": PX,
         "dropout": 0.0,
-        "num_virtual": 40,
+        "num_virtual": num_virtual,
         "real_names": [f"person_{i}" for i in range(PEOPLE)],
     }
     if quality_head:

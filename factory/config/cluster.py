@@ -38,10 +38,17 @@ class FleetConfig:
     max_deaths_in_a_row: int = knob(25, low=1)
     """Deaths of actors without a commit in between before the release stops; bisecting one shot of
     a micro-batch of b costs about 4 + log2(b)."""
+    max_bad_nodes_fraction: float = knob(0.5, low=0.0, high=1.0)
+    """Fraction of the nodes that may fail alike, two errors of one kind each, before the release
+    stops; until then a bad node only gets no more actors."""
     deadline_s: float = knob(900.0, low=1.0)
-    """Silence of an actor that has work after which it is killed and its units leased again."""
+    """Silence of an actor that opens its networks or has work, after which it is killed and its
+    units leased again."""
     max_queued_bytes: int = knob(256 << 20, low=1)
     """Images an actor may hold that are not committed yet; a slow store slows sampling down."""
+    max_cost: float | None = knob(None, low=0.0)
+    """What the actors may cost, by estimate.actor_hour; at this sum shards in hand are finished and
+    the release stops. What earlier runs of the release have cost counts. None: no limit."""
     gallery_actors: int = knob(0, low=0)
     """Ray actors that search identities.gallery, each a part of it; 0: the driver alone."""
     events: str | None = file_path()

@@ -13,7 +13,7 @@ from factory.config.types import range_in_words
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
-    from factory.config.cluster import FleetConfig
+    from factory.config.cluster import EstimateConfig, FleetConfig
     from factory.config.data import SourceConfig
     from factory.config.release import IdentitiesConfig, ReleaseConfig
     from factory.config.schema import Config
@@ -28,7 +28,7 @@ def check(config: Config) -> None:
         _check_source(mixed.source, f"batches.mix[{index}].source")
     _check_benchmarks(config.utility.benchmarks)
     _check_reference_sets(config.features.reference_sets, config.source.image_px)
-    _check_fleet(config.fleet)
+    _check_fleet(config.fleet, config.estimate)
     _check_identities(config)
     _check_sampler(config)
     for section in ("editing", "inpainting_training"):
@@ -286,7 +286,11 @@ def _check_regions(section: str, regions: RegionsConfig, detector: str | None) -
         )
 
 
-def _check_fleet(fleet: FleetConfig) -> None:
+def _check_fleet(fleet: FleetConfig, estimate: EstimateConfig) -> None:
+    if fleet.max_cost is not None and not estimate.actor_hour:
+        raise ConfigError(
+            f"fleet.max_cost: got {fleet.max_cost:g} without a price; want estimate.actor_hour"
+        )
     if fleet.autoscale and fleet.num_workers is None:
         raise ConfigError(
             "fleet.num_workers: nothing given while fleet.autoscale is true; want how many actors "

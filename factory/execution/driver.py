@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from factory.config import Config
+from factory.execution.driver_lease import DriverLease
 from factory.execution.event_log import EventLog
+from factory.execution.fleet_state import FleetState
 from factory.execution.inline import OpenMaker, RunUnits
 from factory.execution.progress_bar import ProgressBar
 from factory.execution.shutdown import shutdown_on_sigterm
-from factory.records import Shard
+from factory.records import BadNode, Shard
 from factory.shards import manifest
 from factory.shots.plan import UnitPlan
 from factory.store import Store
@@ -22,18 +24,35 @@ def make_missing(
     open_maker: OpenMaker,
     run_units: RunUnits,
     log: Callable[[str], None],
+    lease: DriverLease,
 ) -> None:
-    """Make the missing units of a plan, with progress and draining; `store` is the plan's."""
+    """Make the missing units of a plan, with progress and draining; `store` is the plan's.
+
+    Raises FactoryError where the release was paused, has cost its limit, or is another driver's.
+    """
     done = manifest.committed_units(store)
     missing = [unit.index for unit in plan.units if unit.index not in done]
     if done:
         log(f"resuming: {len(done)} of {len(plan.units)} units are committed")
     if missing:
+        named: list[BadNode] = []
         allowed, events = config.release.max_failed_fraction, EventLog(config.fleet.events)
-        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(log) as draining:
+        with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(log) as sigterm:
 
             def on_done(shard: Shard) -> None:
                 events.committed(shard)
                 progress.shard_done(shard)
 
-            run_units(config.fleet, open_maker, missing, on_done, draining)
+            def draining() -> bool:
+                return sigterm() or lease.must_stop()
+
+            def on_state(state: FleetState) -> None:
+                for bad in state.bad_nodes[len(named) :]:
+                    named.append(bad)
+                    log(f"{bad}; it gets no more actors")
+                lease.heard(state)
+
+            run_units(config.fleet, open_maker, missing, on_done, draining, on_state)
+        for bad in named:
+            log(f"to be looked at: {bad}")
+    lease.refuse_if_stopped()

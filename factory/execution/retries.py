@@ -37,6 +37,10 @@ class RetryState:
     """Times its maker died of itself."""
     blind_deaths: int = 0
     """Deaths with no shot in hand."""
+    errors: int = 0
+    """Times its maker raised an error that tells of nobody's death."""
+    failed_on: frozenset[str] = frozenset()
+    """Nodes on which its makers died or raised: where there are others the unit is made there."""
     bisected: frozenset[tuple[ShotId, ...]] = frozenset()
     """Groups of shots that are drawn in two halves."""
     suspects: frozenset[ShotId] = frozenset()
@@ -53,9 +57,15 @@ class RetryState:
         """The state after a loss without a culprit: a node that went away."""
         return replace(self, attempt=self.attempt + 1)
 
-    def after_death(self, in_hand: tuple[ShotId, ...]) -> RetryState:
-        """The state after a death with these shots in hand."""
-        again = replace(self.begun_again(), deaths=self.deaths + 1)
+    def after_error(self, node: str) -> RetryState:
+        """The state after an error on a node that no shot is to blame for."""
+        failed_on = self.failed_on | {node}
+        return replace(self.begun_again(), errors=self.errors + 1, failed_on=failed_on)
+
+    def after_death(self, in_hand: tuple[ShotId, ...], node: str = "") -> RetryState:
+        """The state after a death on a node with these shots in hand."""
+        failed_on = self.failed_on | ({node} if node else set())
+        again = replace(self.begun_again(), deaths=self.deaths + 1, failed_on=failed_on)
         if not in_hand:
             return replace(again, blind_deaths=self.blind_deaths + 1)
         if self.deaths == 0:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from factory.errors import PlanError
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
+from factory.shards.driver_record import DriverRecord, read_driver
 from factory.shards.manifest import committed_units, read_plan
+from factory.shards.pause import Pause, pause_of
 from factory.shards.writer import read_commit
 from factory.shots.plan import Plan
 from factory.store import Store
@@ -34,6 +36,9 @@ class Status:
     shards: list[Shard]
     num_proofs: int
     """Times a unit was made again by another maker, with the same bytes."""
+    driver: DriverRecord | None = None
+    """Who makes it; None where nobody does."""
+    pause: Pause | None = None
 
     @property
     def counts(self) -> Counts:
@@ -59,8 +64,9 @@ class Status:
 
     @property
     def actor_hours(self) -> float:
-        """Hours that makers were at work on committed units."""
-        return sum(shard.timings.total_s for shard in self.shards) / 3600
+        """Hours that actors have had, or at least were at work on committed units."""
+        at_work_s = sum(shard.timings.total_s for shard in self.shards)
+        return max(at_work_s, self.driver.actor_s if self.driver else 0.0) / 3600
 
     def alarms(self, now: float) -> list[str]:
         """What an operator should look at: nobody commits any more, or hardly anything is kept."""
@@ -98,7 +104,12 @@ class Status:
             ("time left", "unknown" if left_s is None else f"{left_s / 60:.1f} min"),
         ]
         if actor_hour is not None:
-            rows.append(("cost so far", f"{self.actor_hours * actor_hour:.2f}, makers at work"))
+            rows.append(("cost so far", f"{self.actor_hours * actor_hour:.2f}, at least"))
+        if self.driver and not self.sealed:
+            rows.append(("driver", f"{self.driver.where}, since {self.driver.since}"))
+            rows += [("bad node", str(bad)) for bad in self.driver.bad_nodes]
+        if self.pause:
+            rows.append(("paused", f"since {self.pause.since} {self.pause.reason}".strip()))
         return rows + [("alarm", alarm) for alarm in self.alarms(now)]
 
 
@@ -121,6 +132,8 @@ class StatusReader:
             planned=plan.num_shots,
             shards=list(self._shards.values()),
             num_proofs=len(self.store.list(layout.PROOFS)),
+            driver=read_driver(self.store),
+            pause=pause_of(self.store),
         )
 
     def _read_commits(self, plan: Plan) -> None:

@@ -14,6 +14,7 @@ import torch
 from factory.config import Config, absolute
 from factory.errors import ConfigError, PlanError, SourceError
 from factory.execution.driver import make_missing
+from factory.execution.driver_lease import driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.images import to_network
@@ -67,22 +68,23 @@ def finetune(
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
     store.probe()
-    if existing is None:
-        log(f"planning, with {config.personalization.num_prior} prior images")
-        existing = on_device(complete, absolute(config), plan)
-        store.put_once(layout.PLAN, existing.to_json())
-    plan = existing
-    open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
-    make_missing(config, plan, store, open_maker, run_units, log)
-    left = len(plan.units) - len(manifest.committed_units(store))
-    if left:
-        raise PlanError(
-            f"personalization.loras: {left} LoRAs are missing; the same command goes on"
-        )
-    manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
-    means = _means(store, plan)
-    manifest.put_metrics(store, {"loras": means})
-    store.put_once(layout.SUCCESS, b"")
+    with driving(config, store, log) as lease:
+        if existing is None:
+            log(f"planning, with {config.personalization.num_prior} prior images")
+            existing = on_device(complete, absolute(config), plan)
+            store.put_once(layout.PLAN, existing.to_json())
+        plan = existing
+        open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)
+        make_missing(config, plan, store, open_maker, run_units, log, lease)
+        left = len(plan.units) - len(manifest.committed_units(store))
+        if left:
+            raise PlanError(
+                f"personalization.loras: {left} LoRAs are missing; the same command goes on"
+            )
+        manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
+        means = _means(store, plan)
+        manifest.put_metrics(store, {"loras": means})
+        store.put_once(layout.SUCCESS, b"")
     return means
 
 

@@ -38,7 +38,7 @@ class Nodes:
         }
         self._ray, self._log = str(binaries / "ray"), (folder / "nodes.log").open("ab")
         self._gcs, self._jobs = free_ports(2)
-        self.jobs = f"http://127.0.0.1:{self._jobs}"
+        self.jobs, self.gcs = f"http://127.0.0.1:{self._jobs}", f"127.0.0.1:{self._gcs}"
         self._started: list[subprocess.Popen] = []
         self._folders: list[str] = []
 
@@ -55,8 +55,10 @@ class Nodes:
             assert time.monotonic() < deadline, "no head after a minute"
             time.sleep(0.5)
 
-    def join(self) -> subprocess.Popen:
-        return self._start(f"--address=127.0.0.1:{self._gcs}", "--num-cpus=1", "--num-gpus=1")
+    def join(self, **environment: str) -> subprocess.Popen:
+        """A node with one CPU and one pretended GPU, and what else its environment shall have."""
+        resources = ("--num-cpus=1", "--num-gpus=1")
+        return self._start(f"--address={self.gcs}", *resources, environment=environment)
 
     def kill(self, node: subprocess.Popen) -> None:
         """Everything that the node started, at once."""
@@ -85,7 +87,9 @@ class Nodes:
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, *arguments: str) -> subprocess.Popen:
+    def _start(
+        self, *arguments: str, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen:
         """With a folder of its own: a node that joins unpacks the working tree anew, away under the
         actors of a node that shares it."""
         self._folders.append(tempfile.mkdtemp(prefix="r"))  # short, because sockets lie in it
@@ -93,7 +97,11 @@ class Nodes:
         command.append(f"--temp-dir={self._folders[-1]}")
         command.append(f"--dashboard-agent-listen-port={free_ports(1)[0]}")  # else 52365 for all
         node = subprocess.Popen(
-            command, env=self.environment, stdout=self._log, stderr=self._log, cwd="/"
+            command,
+            env=self.environment | (environment or {}),
+            stdout=self._log,
+            stderr=self._log,
+            cwd="/",
         )
         self._started.append(node)
         return node

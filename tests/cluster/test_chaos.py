@@ -110,10 +110,10 @@ def test_one_two_and_five_shuffled_workers_give_the_same_bytes(release_config, s
 
     from cluster import fleet
 
-    def shuffled(config, open_maker, units, on_done, draining):
+    def shuffled(config, open_maker, units, on_done, draining, on_state):
         order = list(units)
         random.Random(len(sums)).shuffle(order)
-        fleet.run_units(config, open_maker, order, on_done, draining)
+        fleet.run_units(config, open_maker, order, on_done, draining, on_state)
 
     sums: list[bytes] = []
     ray.init(address="local", num_cpus=5, include_dashboard=False, log_to_driver=False)

@@ -88,7 +88,12 @@ class StubMethod:
 
 class StubActor:
     def __init__(self) -> None:
-        self.ready = StubMethod(list)
+        import ray
+
+        from cluster.maker_actor import Place
+
+        self.place = StubMethod(lambda: Place(ray.get_runtime_context().get_node_id(), "here"))
+        self.open = StubMethod(lambda notes: [])
         self.make = StubMethod(lambda unit, retry: [shard_of(unit)])
         self.flush = StubMethod(list)
 

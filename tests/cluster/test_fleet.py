@@ -189,7 +189,9 @@ def test_actors_and_inline_give_the_same_bytes(fleet, release_config, tmp_path):
 def test_nodes_that_join_get_actors(fleet, tmp_path, monkeypatch):
     room = {"now": 1}
     for module in (fleet, runtime):
-        monkeypatch.setattr(module, "room_for_actors", lambda share, most: min(most, room["now"]))
+        monkeypatch.setattr(
+            module, "room_for_actors", lambda share, most, without=(): min(most, room["now"])
+        )
     monkeypatch.setattr(fleet, "GROW_S", 0.1)
     done: list[Shard] = []
 
@@ -257,12 +259,20 @@ def test_actors_are_as_many_as_there_is_room_and_work_for(fleet):
 def test_a_start_waits_for_nodes_to_join_a_cluster(monkeypatch):
     looks = [{}, {"CPU": 1.0}, {"CPU": 1.0, "GPU": 2.0}]
     slept: list[float] = []
-    monkeypatch.setattr(runtime.ray, "cluster_resources", lambda: looks[min(len(slept), 2)])
+
+    def cluster_resources() -> dict[str, float]:
+        return looks[min(len(slept), 2)]
+
+    def nodes() -> list[dict]:
+        return [{"NodeID": "a", "Alive": True, "Resources": cluster_resources()}]
+
+    monkeypatch.setattr(runtime.ray, "cluster_resources", cluster_resources)
+    monkeypatch.setattr(runtime.ray, "nodes", nodes)
     monkeypatch.setattr(runtime.time, "sleep", slept.append)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert runtime.first_actors(FleetConfig(min_workers=2), 10) == ((1.0, 0.0), 2)
     assert len(slept) == 2
-    monkeypatch.setattr(runtime.ray, "cluster_resources", dict)
+    looks[2] = {}
     with pytest.raises(FactoryError, match="room for 0 actors"):
         runtime.first_actors(FleetConfig(join_timeout_s=0.0), 10)
     monkeypatch.delenv("RAY_ADDRESS")

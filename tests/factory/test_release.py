@@ -80,7 +80,7 @@ class Killed(Exception):
 def killed_after(commits: int):
     """A runner that dies when so many shards are committed."""
 
-    def run(fleet, open_maker, units, on_done, draining):
+    def run(fleet, open_maker, units, on_done, draining, on_state):
         done = 0
 
         def count(shard):

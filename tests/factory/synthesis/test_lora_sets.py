@@ -113,7 +113,7 @@ def test_stopped_half_way_it_ends_with_the_same_bytes(lora_config):
     config = lora_config()
     committed = []
 
-    def stop_after_two(fleet, open_maker, units, on_done, draining):
+    def stop_after_two(fleet, open_maker, units, on_done, draining, on_state):
         def count(shard):
             on_done(shard)
             committed.append(shard.unit)

@@ -1,0 +1,23 @@
+"""Take back the pause of a release; the command that made it then goes on.
+
+python -m jobs.resume s3://bucket/prefix/demo/releases/0.1.0
+"""
+
+from __future__ import annotations
+
+from jobs._arguments import RELEASE_ADDRESS
+from jobs._job import Job
+
+
+def resume(release: str) -> None:
+    from factory.shards import pause
+    from factory.store import open_url
+
+    paused = pause.resume(open_url(release))
+    print(f"{release}: {'may go on; run its command again' if paused else 'was not paused'}")
+
+
+JOB = Job(__doc__, resume, subjects=(RELEASE_ADDRESS,), load=None)
+
+if __name__ == "__main__":
+    JOB.main()
