@@ -67,7 +67,7 @@ def run_gang(train: Train, config: Config, log: Log = print) -> dict[str, Any]:
             return gang.run(train, log)
         except RayTaskError as error:
             if isinstance(error.cause, FactoryError):
-                raise FactoryError(str(error.cause)) from error
+                raise error.cause from error  # itself, because its type is the exit code
             cause: Exception = error  # often only the news that another rank has gone
         except RayError as error:
             cause = error

@@ -1,16 +1,15 @@
 """A job on a cluster: the working tree goes along, the log comes back, a dead driver is replaced.
 
 A submitted job runs once (Ray retries nothing), so the submitter counts attempts. An attempt's
-name is that of the config and its number: who submits the same config again while it runs follows
-that run instead of starting a second one.
+name is that of what it makes (submission_identity.py) and its number: who submits the same again
+while it runs follows that run instead of starting a second one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
+import random
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from factory.config import ClaimConfig, Config, PipelineConfig, as_dict
-from factory.errors import FactoryError
+from cluster.submission_identity import digest
+from factory.config import ClaimConfig, Config, PipelineConfig
+from factory.errors import MAY_GO_AGAIN, ClusterError, FactoryError
+from factory.records import Progress
 
 ROOT = Path(__file__).parent.parent
 EXCLUDES = (
@@ -37,6 +38,9 @@ NOT_YET = "No available agent"
 """What a job server says that cannot start drivers yet."""
 PATIENCE_S = 300.0
 """How long a job server may be out of reach before the submitter gives up."""
+BACKOFF_S = (4.0, 300.0)
+"""Wait after one attempt that added nothing, and the longest; doubled in between."""
+JOINED = "which runs already, with the settings that it was begun with"
 DONE = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -49,7 +53,8 @@ class Client(Protocol):
         entrypoint: str,
         submission_id: str,
         runtime_env: dict[str, Any],
-        entrypoint_num_gpus: float | None,
+        entrypoint_num_cpus: float,
+        entrypoint_num_gpus: float,
     ) -> str: ...
     def list_jobs(self) -> Sequence[Any]: ...
     def get_job_info(self, job_id: str) -> Any: ...
@@ -58,11 +63,16 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What is submitted: the command that the driver runs, what names it, what it needs."""
+    """What is submitted: the command that the driver runs, what names it, what it needs.
+
+    It needs no place in the cluster: Ray puts such a driver on the head, whatever the head has, and
+    one that asks for a CPU or a GPU on any node that has it, which may be a spot node.
+    """
 
     entrypoint: str
     name: str
     runtime_env: dict[str, Any]
+    num_cpus: float = 0.0
     num_gpus: float = 0.0
 
     def attempt(self, number: int) -> str:
@@ -74,25 +84,22 @@ def request(
     words: Sequence[str],
     values: Mapping[str, Any],
     configs: Mapping[str, Any],
-    num_gpus: float = 0.0,
+    sections: Sequence[str] = (),
 ) -> Request:
-    """`python -m jobs.<job> <words>` on a cluster, called after what it makes and all settings.
+    """`python -m jobs.<job> <words>` on a cluster, called after what it makes.
 
     `configs` are the objects of the config files among the words, `values` what else the words
-    stand for. Raises FactoryError for a file that would not go along. With `num_gpus` the driver is
-    placed where that is free, so that a plan is made on a machine like those of the actors.
+    stand for, `sections` those that the job reads. Raises FactoryError for a file that would not go
+    along.
     """
     files = {file: _in_the_tree(file) for file in configs}
-    settings = [job, dict(values), [_settings(config) for config in configs.values()]]
-    text = json.dumps(settings, sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    made = digest(job, values, list(configs.values()), sections, _path)
     name = next((_name(config, Path(file).stem) for file, config in configs.items()), job)
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return Request(
         shlex.join(["python", "-m", f"jobs.{job}", *(files.get(word, word) for word in words)]),
-        f"{name}-{digest}",
+        f"{name}-{made}",
         {"working_dir": str(ROOT), "excludes": list(EXCLUDES), "env_vars": environment},
-        num_gpus,
     )
 
 
@@ -103,15 +110,8 @@ def _name(config: Any, stem: str) -> str:
     return config.name if isinstance(config, PipelineConfig) else stem
 
 
-def _settings(config: Any) -> list[Any]:
-    """All settings of a config, with the texts of the files that it names."""
-    names: list[str] = []
-    if isinstance(config, PipelineConfig):
-        names = [stage.config for stage in config.stages]
-    if isinstance(config, ClaimConfig):
-        arms = config.arms.values()
-        names = [name for arm in arms for name in (arm.config, arm.release) if name]
-    return [as_dict(config), [Path(ROOT, _in_the_tree(name)).read_text() for name in names]]
+def _path(file: str) -> Path:
+    return ROOT / _in_the_tree(file)
 
 
 def _in_the_tree(file: str) -> str:
@@ -129,7 +129,7 @@ def connect_to_jobs(address: str) -> Client:
     """The job server of a cluster, at http://head:8265.
 
     With RAY_AUTH_MODE=token the token of RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH is sent. Raises
-    FactoryError where nothing answers.
+    ClusterError where nothing answers.
     """
     from ray.job_submission import JobSubmissionClient
 
@@ -139,7 +139,7 @@ def connect_to_jobs(address: str) -> Client:
         client.list_jobs()
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise FactoryError(
+        raise ClusterError(
             f"--address: no Ray job server answers at {address} ({reason}); check the address, and "
             "the token in RAY_AUTH_TOKEN_PATH"
         ) from None
@@ -152,23 +152,58 @@ def run(
     max_attempts: int,
     out: Callable[[str], None] = print,
     poll_s: float = POLL_S,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Submit, or join the attempt that runs, and follow its log; the driver's exit code.
 
-    While drivers die it begins again, at most `max_attempts` times in all.
+    While drivers die or end with MAY_GO_AGAIN it begins again, at most `max_attempts` times without
+    one that added to what is done.
     """
     if max_attempts < 1:
         raise FactoryError(f"--attempts: got {max_attempts}; want at least 1")
-    for count in range(1, max_attempts + 1):
+    log, fruitless = ProgressLog(out), 0
+    while True:
         number, running = current_attempt(client, request)
         name = request.attempt(number)
         running = running or not _submitted(client, request, name, poll_s)
-        out(f"following {name}, which runs already" if running else f"submitted {name}")
-        code = follow(client, name, out, poll_s)
-        if code is not None:
+        out(f"following {name}, {JOINED}" if running else f"submitted {name}")
+        log.grew = False
+        code = follow(client, name, log, poll_s)
+        if code not in (None, MAY_GO_AGAIN):
             return code
-        out(f"{name}: its driver died" + ("; again" if count < max_attempts else ""))
-    return 1
+        fruitless = 1 if log.grew else fruitless + 1
+        ended = "its driver died" if code is None else f"its driver ended with {code}"
+        if fruitless >= max_attempts:
+            out(f"{name}: {ended}")
+            return 1 if code is None else code
+        wait_s = backoff_s(fruitless, random.random())
+        out(f"{name}: {ended}; again in {wait_s:.0f} s")
+        sleep(wait_s)
+
+
+class ProgressLog:
+    """Passes the lines of attempts on, and sees whether they tell of more done than ever before."""
+
+    def __init__(self, out: Callable[[str], None]) -> None:
+        self._out = out
+        self._most: dict[tuple[int, str], int] = {}
+        self.grew = False
+
+    def __call__(self, line: str) -> None:
+        told = Progress.read(line)
+        if told and told.done > self._most.get((told.total, told.what), 0):
+            self.grew = True
+            self._most[told.total, told.what] = told.done
+        self._out(line)
+
+
+def backoff_s(fruitless: int, jitter: float) -> float:
+    """Seconds before the next attempt after so many that added nothing; `jitter` is in [0, 1).
+
+    Half of it is random, because a store or a cluster in trouble has more than one submitter.
+    """
+    first, most = BACKOFF_S
+    return float(min(first * 2.0 ** (fruitless - 1), most) * (0.5 + jitter / 2))
 
 
 def _submitted(client: Client, request: Request, name: str, poll_s: float) -> bool:
@@ -183,7 +218,8 @@ def _submitted(client: Client, request: Request, name: str, poll_s: float) -> bo
                 entrypoint=request.entrypoint,
                 submission_id=name,
                 runtime_env=request.runtime_env,
-                entrypoint_num_gpus=request.num_gpus or None,
+                entrypoint_num_cpus=request.num_cpus,
+                entrypoint_num_gpus=request.num_gpus,
             )
             return True
         except (RuntimeError, ValueError) as error:
@@ -211,7 +247,7 @@ def current_attempt(client: Client, request: Request) -> tuple[int, bool]:
 def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float) -> int | None:
     """Print the log of a job as it comes, until it ends; the exit code of its driver.
 
-    None where the driver was killed or never started. Raises FactoryError when no server answers
+    None where the driver was killed or never started. Raises ClusterError when no server answers
     for long.
     """
     printed, answered = 0, time.monotonic()
@@ -220,7 +256,7 @@ def follow(client: Client, name: str, out: Callable[[str], None], poll_s: float)
             job, log = client.get_job_info(name), client.get_job_logs(name)
         except (ConnectionError, RuntimeError) as error:
             if time.monotonic() - answered > PATIENCE_S:
-                raise FactoryError(
+                raise ClusterError(
                     f"{name}: no job server for {PATIENCE_S:.0f} s ({error}); the job may live on, "
                     "the same command joins it"
                 ) from None

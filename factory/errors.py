@@ -11,7 +11,8 @@
     ├── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
     │   └── OtherMachine               this machine would make other bytes; others may go on
     ├── LeakError        (RuntimeError) real people show in a release; it is not published
-    └── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
+    ├── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
+    └── ClusterError     (ConnectionError) the Ray cluster does not answer now; it may later
 
 Messages are one line: dotted name or path, what was found, what is wanted, what to do. `exit_code`
 is what a job ends with: REFUSED for what the same command would meet again, MAY_GO_AGAIN for what
@@ -76,5 +77,11 @@ class LeakError(FactoryError, RuntimeError):
 
 class DeviceError(FactoryError, RuntimeError):
     """This process's device is unusable, whatever it draws."""
+
+    exit_code = MAY_GO_AGAIN
+
+
+class ClusterError(FactoryError, ConnectionError):
+    """The Ray cluster, or its job server, does not answer."""
 
     exit_code = MAY_GO_AGAIN

@@ -5,9 +5,10 @@ identity -> shot -> face -> verdict -> shard -> manifest. All are frozen; nothin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from factory.errors import IntegrityError
 
@@ -315,3 +316,27 @@ class Manifest:
     @property
     def counts(self) -> Counts:
         return total_counts(self.shards)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a job has done for good, as a line of its log, the only one that a program reads.
+
+    `resuming: 5 of 20 units are committed` is logged where an attempt begins with some done,
+    `progress: 6 of 20 units are committed` once it has added to them. `jobs.submit` counts attempts
+    anew when either number has grown (cluster/submission.py).
+    """
+
+    done: int
+    total: int
+    what: str
+    """Units of a plan, or steps of a training, and where."""
+
+    def line(self, word: Literal["resuming", "progress"]) -> str:
+        return f"{word}: {self.done} of {self.total} {self.what}"
+
+    @classmethod
+    def read(cls, line: str) -> Progress | None:
+        """The progress that a line of a log tells, or None."""
+        told = re.fullmatch(r"(?:resuming|progress): (\d+) of (\d+) (.+)", line.rstrip())
+        return cls(int(told[1]), int(told[2]), told[3]) if told else None

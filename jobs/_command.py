@@ -1,4 +1,4 @@
-"""How a job ends: exit code 0, or one line on stderr."""
+"""How a job ends: exit code 0, or a line on stderr and an exit code that says what to do next."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from factory.errors import FactoryError
+from factory.errors import MAY_GO_AGAIN, REFUSED, FactoryError
 
 
 def guarded(action: Callable[[], None]) -> None:
-    """Run `action`; an error meant for the user becomes one line on stderr, and any exit code 1."""
-    message, ranks = "", int(os.environ.get("WORLD_SIZE", "1"))
+    """Run `action`; an error meant for the user becomes one line on stderr, with its exit code.
+
+    What nobody foresaw, Ray's own errors among it, keeps its traceback and may go again.
+    """
+    message, code, ranks = "", REFUSED, int(os.environ.get("WORLD_SIZE", "1"))
     try:
         action()
     except FactoryError as error:
-        message = f"error: {error}"
+        message, code = f"error: {error}", error.exit_code
     except KeyboardInterrupt:
         message = "stopped; the same command goes on from here"
     except Exception:
-        message = traceback.format_exc()
+        message, code = traceback.format_exc().rstrip(), MAY_GO_AGAIN
     if ranks > 1:
         from factory.training.engine import end_rank
 
-        end_rank(message)
+        end_rank(message, code)
+    if message and code == REFUSED:
+        sys.exit(message)  # which prints it and ends with 1
     if message:
-        sys.exit(message)
+        print(message, file=sys.stderr)
+        sys.exit(code)

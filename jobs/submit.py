@@ -5,8 +5,9 @@
     python -m jobs.submit --job verify s3://faces/made/demo/releases/0.1.0
 
 The working tree goes along; the exit code is that of the job. All but the options below are the
-arguments of the job; its own options stand after `--`, as in `-- --dry-run`. A driver that dies is
-begun again, and the same command joins what runs. Paths and credentials are those of the nodes.
+arguments of the job; its own options stand after `--`, as in `-- --dry-run`. The driver runs on the
+head, which needs no GPU. One that dies, or ends with exit code 75, is begun again; the same command
+joins what runs, also with other workers or prices. Paths and credentials are those of the nodes.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from jobs._job import Job
 
 
 def submit(
-    words: list[str], job: str, address: str, gpus: float, attempts: int,
-    shared_folder: bool, dry_run: bool,
-) -> None:  # fmt: skip
+    words: list[str], job: str, address: str, attempts: int, shared_folder: bool, dry_run: bool
+) -> None:
     from cluster import submission
 
     target = find(job)
@@ -33,7 +33,7 @@ def submit(
     configs = dict(zip(parsed.files, loaded.values(), strict=True))
     if not shared_folder:
         submission.refuse_local_folders(parsed.values, loaded)
-    request = submission.request(job, words, parsed.values, configs, gpus)
+    request = submission.request(job, words, parsed.values, configs, target.reads)
     if dry_run:
         print(json.dumps(dataclasses.asdict(request), indent=2))
         return
@@ -44,8 +44,7 @@ SERVER = os.environ.get("RAY_API_SERVER_ADDRESS", "")
 OPTIONS = (
     option("--job", "what to run", "NAME", default="release"),
     option("--address", "Ray's job server, else RAY_API_SERVER_ADDRESS", "URL", default=SERVER),
-    option("--gpus", "GPUs that the driver's node must have", "N", float, 0),
-    option("--attempts", "how often it is begun at most", "N", int, 3),
+    option("--attempts", "attempts in a row that may add nothing", "N", int, 3),
     flag("--shared-folder", "all nodes see the folders that are named"),
     flag("--dry-run", "print what would be submitted, and stop"),
 )

@@ -17,7 +17,8 @@ fi
 : "${SLURM_JOB_NODELIST:?run this by sbatch}"
 
 port=$((20000 + SLURM_JOB_ID % 10000))  # Ray's workers listen on 10002 to 19999
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${nodes[0]}  # not by `| head -n 1`, whose early end now and then fails the pipe
 address="$head:$port"
 mkdir -p "$HOME/.cache"  # which all nodes see, and which goes into no package
 token=$(mktemp "$HOME/.cache/ray-token-XXXXXX")
@@ -37,13 +38,19 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     ray start --address="$address" --block &
 fi
 
-# SIGTERM, two minutes before the end of the allocation, finishes the shards in hand.
-RAY_ADDRESS="$address" python -m jobs.release "$@" &
+# Two minutes before the end of the allocation: no node gets another lease, what is drawn is committed.
+export RAY_ADDRESS="$address"
+driver="" told=""
+trap 'told=yes
+  srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+    python -m cluster.drain --seconds 100 &
+  [ -z "$driver" ] || kill -TERM "$driver"' TERM
+python -m jobs.release "$@" &
 driver=$!
-trap 'kill -TERM "$driver"' TERM
+[ -z "$told" ] || kill -TERM "$driver"  # it came before there was a driver
 code=0
 wait "$driver" || code=$?
-if kill -0 "$driver" 2> /dev/null; then  # because a trapped signal ends the first wait
+if [ "$told" ] && [ "$code" -gt 128 ]; then  # because a trapped signal ends the first wait
   code=0
   wait "$driver" || code=$?
 fi

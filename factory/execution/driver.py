@@ -11,7 +11,7 @@ from factory.execution.fleet_state import FleetState
 from factory.execution.inline import OpenMaker, RunUnits
 from factory.execution.progress_bar import ProgressBar
 from factory.execution.shutdown import shutdown_on_sigterm
-from factory.records import BadNode, Shard
+from factory.records import BadNode, Progress, Shard
 from factory.shards import manifest
 from factory.shots.plan import UnitPlan
 from factory.store import Store
@@ -33,14 +33,17 @@ def make_missing(
     done = manifest.committed_units(store)
     missing = [unit.index for unit in plan.units if unit.index not in done]
     if done:
-        log(f"resuming: {len(done)} of {len(plan.units)} units are committed")
+        log(_progress(plan, len(done)).line("resuming"))
     if missing:
         named: list[BadNode] = []
         allowed, events = config.release.max_failed_fraction, EventLog(config.fleet.events)
         with ProgressBar(plan, missing, allowed) as progress, shutdown_on_sigterm(log) as sigterm:
+            news = [_progress(plan, len(done) + 1).line("progress")]
 
             def on_done(shard: Shard) -> None:
                 events.committed(shard)
+                if news:  # of the first commit alone; the bar tells of the others
+                    log(news.pop())
                 progress.shard_done(shard)
 
             def draining() -> bool:
@@ -56,3 +59,7 @@ def make_missing(
         for bad in named:
             log(f"to be looked at: {bad}")
     lease.refuse_if_stopped()
+
+
+def _progress(plan: UnitPlan, num_committed: int) -> Progress:
+    return Progress(num_committed, len(plan.units), "units are committed")

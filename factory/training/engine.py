@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import torch
 
 from factory.config import ComputeConfig
+from factory.errors import REFUSED
 from factory.training.distributed import autocast, pick_device, rank, wait_for_all, world_size
 from factory.training.schedules import MakeOptimizer
 
@@ -260,13 +261,13 @@ def join(compute: ComputeConfig) -> None:
     atexit.register(_leave)
 
 
-def end_rank(error: str = "") -> None:
+def end_rank(error: str = "", exit_code: int = REFUSED) -> None:
     """End this process at once where it has joined other ranks; a single process goes on.
 
     The interpreter's own end aborts a rank now and then ("terminate called without an active
     exception"): DeepSpeed keeps process groups alive, and their threads ask for an interpreter that
-    is being taken down. With an error, printed on stderr, no other rank is waited for: it may be
-    gone.
+    is being taken down. With an error, printed on stderr, no other rank is waited for (it may be
+    gone), and the process ends with `exit_code`.
     """
     if world_size() == 1 or not torch.distributed.is_initialized():
         return
@@ -277,7 +278,7 @@ def end_rank(error: str = "") -> None:
         _leave()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(int(bool(error)))
+    os._exit(exit_code if error else 0)
 
 
 def _leave() -> None:

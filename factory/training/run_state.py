@@ -29,7 +29,7 @@ from factory.config import (
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
-from factory.records import Log
+from factory.records import Log, Progress
 from factory.store.local import write_atomically
 from factory.training.distributed import (
     all_agree,
@@ -114,12 +114,16 @@ class RunState:
         is not a number; the state saved last is from before that.
         """
         saved_step, saved = self.first_step if self.folder else None, time.monotonic()
+        if self.folder:
+            self.log(self._progress(self.first_step, total).line("resuming"))
         for step in range(self.first_step, total):
             yield step  # the caller draws, steps, and calls record
             if (step + 1) % self._training.log_every == 0 or step + 1 == total:
                 self._log_losses(step + 1, total, batch_size)
             if first_rank_says(time.monotonic() - saved > self._training.save_every_s):
                 self._save(step + 1, save)
+                if saved_step in (None, self.first_step):  # once
+                    self.log(self._progress(step + 1, total).line("progress"))
                 saved_step, saved = step + 1, time.monotonic()
         if saved_step is None or saved_step < total:
             self._save(total, save)
@@ -152,6 +156,9 @@ class RunState:
         """Write a line for whoever watches, from rank 0."""
         if rank() == 0:
             self._write_line(line)
+
+    def _progress(self, step: int, total: int) -> Progress:
+        return Progress(step, total, f"steps of {self.out} are saved")
 
     def _log_losses(self, step: int, total: int, batch_size: int) -> None:
         self._take_losses(step)

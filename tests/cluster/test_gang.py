@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from factory.config import absolute, load
-from factory.errors import FactoryError
+from factory.errors import MAY_GO_AGAIN, FactoryError, Unavailable
 from factory.recognition.train import train
 from tests.conftest import PX
 
@@ -136,6 +136,16 @@ def test_an_error_for_the_user_ends_a_gang_at_once(gang, recipe):
     with pytest.raises(FactoryError, match=r"^source\.path: not there$"):
         gang.run_gang(is_wrong, recipe("none", "compute.num_ranks=2"), lines.append)
     assert not lines
+
+
+def has_no_store(config, log):
+    raise Unavailable("store.url: 503")
+
+
+def test_exit_code_of_a_gang_is_that_of_its_ranks_error(gang, recipe):
+    with pytest.raises(Unavailable, match=r"^store\.url: 503$") as caught:
+        gang.run_gang(has_no_store, recipe("none", "compute.num_ranks=2"), quiet)
+    assert caught.value.exit_code == MAY_GO_AGAIN
 
 
 def test_more_ranks_than_the_cluster_has_are_refused(gang, recipe, monkeypatch):

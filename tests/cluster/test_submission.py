@@ -23,6 +23,8 @@ class FakeServer:
     """Runs each submission to the next of its endings, two looks after it began."""
 
     endings: list[Attempt]
+    logs: dict[int, str] = field(default_factory=dict)
+    """What attempts say, by their number, where it is not the usual."""
     jobs: dict[str, list] = field(default_factory=dict)
     submitted: list[dict] = field(default_factory=list)
 
@@ -46,7 +48,8 @@ class FakeServer:
         return SimpleNamespace(status=status, driver_exit_code=code, message="told\nwhy")
 
     def get_job_logs(self, job_id):
-        return "planned\nhalf a li" if self.jobs[job_id][0] < 2 else "planned\nhalf a line\ndone"
+        said = self.logs.get(int(job_id.rpartition("-")[2]), "planned\nhalf a line\ndone")
+        return said[: len(said) // 2] if self.jobs[job_id][0] < 2 else said
 
 
 def request(*changes: str, job: str = "release", **values):
@@ -56,7 +59,8 @@ def request(*changes: str, job: str = "release", **values):
 
 def submit(server: FakeServer, attempts: int = 3) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return submission.run(server, request(), attempts, lines.append, poll_s=0), lines
+    code = submission.run(server, request(), attempts, lines.append, 0, sleep=lambda s: None)
+    return code, lines
 
 
 def test_the_command_is_that_of_a_person_and_quoted():
@@ -112,7 +116,7 @@ def test_a_lost_driver_is_started_again_up_to_a_limit():
     assert code == 0
     name = request().name
     assert [job["submission_id"] for job in server.submitted] == [f"{name}-{i}" for i in range(3)]
-    assert sum("its driver died; again" in line for line in lines) == 2
+    assert sum("its driver died; again in " in line for line in lines) == 2
     code, lines = submit(FakeServer([("FAILED", None)] * 3))
     assert code == 1
     assert lines[-2:] == ["why", f"{request().attempt(2)}: its driver died"]
@@ -125,6 +129,56 @@ def test_a_driver_that_says_no_is_not_started_again():
     assert submit(FakeServer([("STOPPED", None)]))[0] == 130
 
 
+def test_exit_code_75_is_asked_again_and_what_is_left_of_the_attempts_is_said():
+    server = FakeServer([("FAILED", 75), ("FAILED", None), ("FAILED", 75)])
+    code, lines = submit(server)
+    assert code == 75
+    assert len(server.submitted) == 3
+    assert lines[-1] == f"{request().attempt(2)}: its driver ended with 75"
+    assert sum("its driver ended with 75; again in " in line for line in lines) == 1
+    assert submit(FakeServer([("FAILED", 75), ("SUCCEEDED", 0)]))[0] == 0
+
+
+@pytest.mark.parametrize("code", [1, 2, 74, 76, 127])
+def test_any_other_exit_code_is_final(code):
+    server = FakeServer([("FAILED", code), ("SUCCEEDED", 0)])
+    assert submit(server)[0] == code
+    assert len(server.submitted) == 1
+
+
+def committed(*counts: int) -> dict[int, str]:
+    """Logs of attempts that begin with so many units committed."""
+    return {i: f"a\nresuming: {n} of 9 units are committed\n" for i, n in enumerate(counts) if n}
+
+
+@pytest.mark.parametrize(
+    ("logs", "begun"),
+    [
+        (committed(0, 0, 0, 0, 0, 0), 3),
+        (committed(0, 2, 2, 2, 2, 2), 4),
+        (committed(0, 2, 4, 4, 5, 5), 7),
+        (committed(5, 5, 5, 5, 5, 5), 3),
+        ({2: "progress: 1 of 9 units are committed\n"}, 5),
+        ({1: "resuming: 4 of 8 steps of out are saved\n", **committed(0, 0, 1)}, 5),
+        ({1: "resuming: 3 of 9 apples\nresuming:\n", 2: "so resuming: 3 of 9 apples"}, 4),
+    ],
+)
+def test_exit_code_75_counts_anew_once_more_is_done_for_good(logs, begun):
+    server = FakeServer([("FAILED", 75), ("FAILED", None)] * 5, logs)
+    submit(server)
+    assert len(server.submitted) == begun
+
+
+def test_waits_between_attempts_double_up_to_a_limit_and_half_of_each_is_random():
+    assert [submission.backoff_s(n, 0.0) for n in (1, 2, 3, 7, 8, 99)] == [2, 4, 8, 128, 150, 150]
+    assert submission.backoff_s(1, 0.5) == 3.0
+    waits: list[float] = []
+    server = FakeServer([("FAILED", 75)] * 3)
+    submission.run(server, request(), 3, print, 0, sleep=waits.append)
+    assert len(waits) == 2
+    assert 2 <= waits[0] < 4 <= waits[1] < 8
+
+
 def test_who_submits_again_joins_what_runs():
     server = FakeServer([("SUCCEEDED", 0), ("SUCCEEDED", 0)])
     running = request().attempt(4)
@@ -132,7 +186,7 @@ def test_who_submits_again_joins_what_runs():
     code, lines = submit(server)
     assert code == 0
     assert not server.submitted
-    assert lines[0] == f"following {running}, which runs already"
+    assert lines[0] == f"following {running}, {submission.JOINED}"
     assert submit(server)[0] == 0  # it has ended: the next number
     assert server.submitted[0]["submission_id"] == request().attempt(5)
 
@@ -146,7 +200,7 @@ def test_two_submitters_at_one_moment_follow_one_run(monkeypatch):
     )  # a stale look
     code, lines = submit(server)
     assert (code, server.submitted) == (0, [])
-    assert lines[0] == f"following {first}, which runs already"
+    assert lines[0] == f"following {first}, {submission.JOINED}"
 
 
 def test_a_server_out_of_reach_is_waited_for_and_then_given_up(monkeypatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
+from jobs import __main__ as door
 from jobs import submit
 from tests.jobs.commands import ROOT
 
@@ -51,11 +53,25 @@ def at_the_root(monkeypatch):
     ],
 )
 def test_any_job_with_its_arguments(words, entrypoint, name, capsys):
-    submit.JOB.main(["--gpus", "1", "--dry-run", *words])
+    submit.JOB.main(["--dry-run", *words])
     submitted = json.loads(capsys.readouterr().out)
     assert submitted["entrypoint"] == f"python -m jobs.{entrypoint}"
     assert submitted["name"].startswith(name)
-    assert submitted["num_gpus"] == 1.0
+
+
+def test_a_headless_driver_runs_on_the_head_that_is_shipped_which_has_no_gpu(capsys):
+    """As python -m jobs submit does it, against cluster/deploy/raycluster.yaml."""
+    door.main(["submit", DEMO, BUCKET, "--dry-run"])
+    submitted = json.loads(capsys.readouterr().out)
+    head = yaml.safe_load((ROOT / "cluster/deploy/raycluster.yaml").read_text())["spec"][
+        "headGroupSpec"
+    ]
+    has = head["rayStartParams"]
+    assert (has["num-cpus"], has["num-gpus"]) == ("0", "0")
+    assert submitted["num_cpus"] == submitted["num_gpus"] == 0.0
+    (container,) = head["template"]["spec"]["containers"]
+    assert not [name for name in container["resources"]["limits"] if "gpu" in name]
+    assert submitted["entrypoint"] == f"python -m jobs.release {DEMO} {BUCKET}"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +84,10 @@ def test_any_job_with_its_arguments(words, entrypoint, name, capsys):
         ([DEMO, "plan.nonsense=1"], "error: plan.nonsense: no such key"),
         ([DEMO, BUCKET, "--fast"], "error: --fast: no such option; see python -m jobs.release"),
         ([DEMO, BUCKET, "--attempts", "x"], "error: --attempts: got 'x'; want a number"),
+        (
+            [DEMO, BUCKET, "--gpus", "1"],
+            "error: --gpus: no such option; see python -m jobs.release",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_here(words, message):

@@ -9,6 +9,7 @@ import torch
 
 from factory.config import BaseTrainingConfig, RecognizerConfig, TrainingConfig
 from factory.errors import CheckpointError, ConfigError
+from factory.records import Progress
 from factory.training import run_state
 from factory.training.run_state import RunState, latest_state, section_of
 
@@ -46,6 +47,17 @@ def test_logs_saves_and_goes_on(tmp_path):
     assert [folder.name for folder in (tmp_path / "resume").glob("step-*")] == ["step-00000005"]
     taken, _, saved, state = run(tmp_path, 5)
     assert (taken, saved, state.final_loss) == ([], [], 2.0)
+
+
+def test_what_is_saved_is_told_at_the_start_of_an_attempt_and_once_more(tmp_path):
+    def progress(*arguments, **settings):
+        lines = run(tmp_path, *arguments, **settings)[1]
+        return [line for line in lines if Progress.read(line)]
+
+    saved = f"steps of {tmp_path} are saved"
+    assert progress(2) == []  # it is whole when it saves
+    assert progress(5, save_every_s=0) == [f"resuming: 2 of 5 {saved}", f"progress: 3 of 5 {saved}"]
+    assert progress(5) == [f"resuming: 5 of 5 {saved}"]
 
 
 class Clock:
