@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from factory.config import FleetConfig
-from factory.errors import FactoryError
+from factory.errors import ClusterError, FactoryError
 
 
 def connect(fleet: FleetConfig) -> None:
@@ -37,7 +37,7 @@ def connect(fleet: FleetConfig) -> None:
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise FactoryError(
+        raise ClusterError(
             f"fleet.address: cannot reach Ray at {address or 'this machine'} ({reason}); "
             "check the address, or use fleet.runner=inline"
         ) from error

@@ -12,7 +12,8 @@
     │   └── OtherMachine               this machine would make other bytes; others may go on
     ├── LeakError        (RuntimeError) real people show in a release; it is not published
     ├── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
-    └── ClusterError     (ConnectionError) the Ray cluster does not answer now; it may later
+    ├── ClusterError     (ConnectionError) the Ray cluster does not answer now; it may later
+    └── Interrupted      SIGTERM ended the work half way; the same command goes on
 
 Messages are one line: dotted name or path, what was found, what is wanted, what to do. `exit_code`
 is what a job ends with: REFUSED for what the same command would meet again, MAY_GO_AGAIN for what
@@ -77,6 +78,12 @@ class LeakError(FactoryError, RuntimeError):
 
 class DeviceError(FactoryError, RuntimeError):
     """This process's device is unusable, whatever it draws."""
+
+    exit_code = MAY_GO_AGAIN
+
+
+class Interrupted(FactoryError):
+    """Work was stopped half way on purpose, by SIGTERM; the same command goes on."""
 
     exit_code = MAY_GO_AGAIN
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from factory.config import Config
+from factory.errors import Interrupted
 from factory.execution.driver_lease import DriverLease
 from factory.execution.event_log import EventLog
 from factory.execution.fleet_state import FleetState
@@ -56,9 +57,15 @@ def make_missing(
                 lease.heard(state)
 
             run_units(config.fleet, open_maker, missing, on_done, draining, on_state)
+            interrupted = sigterm()
         for bad in named:
             log(f"to be looked at: {bad}")
-    lease.refuse_if_stopped()
+        lease.refuse_if_stopped()
+        left = len(plan.units) - len(manifest.committed_units(store))
+        if interrupted and left:
+            raise Interrupted(
+                f"SIGTERM: {left} of {len(plan.units)} units are not made; the same command goes on"
+            )
 
 
 def _progress(plan: UnitPlan, num_committed: int) -> Progress:
