@@ -36,6 +36,7 @@ JOB = Job(
         "plan",
         "sampler",
         "fleet",
+        "estimate",
         "store",
         "release",
     ),

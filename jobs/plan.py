@@ -44,7 +44,7 @@ def plan(config: Config, dry_run: bool) -> None:
         print("\n".join(describe_forecast(forecast, config)))
 
 
-JOB = Job(__doc__, plan, reads=(*RELEASE, "estimate"))
+JOB = Job(__doc__, plan, reads=RELEASE)
 
 if __name__ == "__main__":
     JOB.main()

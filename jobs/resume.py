@@ -1,6 +1,8 @@
-"""Take back the pause of a release; the command that made it then goes on.
+"""Take back the pause of a release.
 
-python -m jobs.resume s3://bucket/prefix/demo/releases/0.1.0
+    python -m jobs.resume s3://bucket/prefix/demo/releases/0.1.0
+
+Nothing is started: give the release's own command again to go on.
 """
 
 from __future__ import annotations

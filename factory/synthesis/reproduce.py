@@ -61,7 +61,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     plan = loaded.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    maker = ShardMaker.at(loaded, store, config.fleet.max_queued_bytes)
+    maker = ShardMaker.at(loaded, store, max_queued_bytes=0)  # nothing will be committed
     machine_differs = loaded.difference or maker.canary_difference()
     maker.close()
     encoded = Encoding.of(plan.request).encode(loaded.draw(shot))

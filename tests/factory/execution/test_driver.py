@@ -8,6 +8,7 @@ import pytest
 
 from factory.config import Config
 from factory.execution.driver import make_missing
+from factory.execution.driver_lease import DriverLease
 from factory.records import Counts, Progress, Shard, Timings
 from factory.shards import layout
 from factory.store import LocalStore
@@ -16,15 +17,15 @@ from factory.store import LocalStore
 def lines_of(store, num_units: int, num_made: int) -> list[str]:
     """Lines of a driver that commits so many of the missing units before it ends."""
     units = [SimpleNamespace(index=index, num_shots=1) for index in range(num_units)]
-    plan = SimpleNamespace(units=units, num_shots=num_units)
+    plan = SimpleNamespace(units=units, num_shots=num_units, unit=units.__getitem__)
     lines: list[str] = []
 
-    def run_units(fleet, open_maker, missing, on_done, draining):
+    def run_units(fleet, open_maker, missing, on_done, draining, on_state):
         for unit in missing[:num_made]:
             store.put(layout.commit_name(unit), b"{}")
             on_done(Shard(unit, "h", [], Counts(1, 0, 1, 0, 0), Timings(0.0, 1.0, 1.0, 1.0)))
 
-    make_missing(Config(), plan, store, lambda: None, run_units, lines.append)
+    make_missing(Config(), plan, store, lambda: None, run_units, lines.append, DriverLease(store))
     return lines
 
 
