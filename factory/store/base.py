@@ -49,6 +49,10 @@ class Store(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
+    def size(self, name: str) -> int | None:
+        """Bytes of `name` as the object itself says, which no listing does; None: it is absent."""
+        ...
+
     def put(self, name: str, data: bytes) -> None:
         """Create or replace, whole or not at all."""
         ...

@@ -114,7 +114,8 @@ class ShardMaker:
             measures |= edit_measures(recognizer)
         scorer = Scorer(roster.unit_ND, recognizer.unit_real, own_real, measures)
         encoding = writer.Encoding.of(plan.request)
-        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
+        on_cpu = plan.request.compute.device == "cpu"
+        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes, same_bytes=on_cpu)
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
 
     def make(
