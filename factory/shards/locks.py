@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
-from factory.errors import Conflict, StoreError, Unavailable
+from factory.errors import StoreError, Unavailable
 from factory.shards import layout
 from factory.store import Store
 
@@ -72,6 +72,10 @@ class UnitLock:
             with suppress(StoreError):  # then it runs out
                 self._swap(RELEASED)
 
+    def renew(self) -> bool:
+        """Show that the holder is alive; False when the lock was lost."""
+        return self._swap()
+
     def commit(self, record: bytes) -> bool:
         """Turn the lock into the commit record; False when it was lost."""
         return self._swap(record)
@@ -93,18 +97,18 @@ class UnitLock:
     def delete(self, name: str) -> None:
         """Delete a file of the unit; raises LockLost.
 
-        A file that was committed meanwhile is put back, because the lock had been lost before.
+        One with the same bytes that was committed meanwhile is put back, because the lock had been
+        lost before.
         """
         before = content_of(self._store, name)
         if before is None:
             return
         self._refuse_when_lost()
-        self._store.delete(name)
+        self._store.delete_if(name, before)
         if not self.is_held():
-            committed = files_of(content_of(self._store, self._name) or RELEASED)
-            if committed.get(name) == hashlib.sha256(before).hexdigest():
-                with suppress(Conflict):
-                    self._store.put_once(name, before)
+            record = content_of(self._store, self._name) or RELEASED
+            if files_of(record).get(name) == hashlib.sha256(before).hexdigest():
+                self._store.swap(name, None, before)
             self._refuse_when_lost()
 
     def is_held(self) -> bool:
@@ -129,7 +133,7 @@ class UnitLock:
     def _renew_until(self, stop: threading.Event) -> None:
         while not stop.wait(HOLDS_S / 4):
             with suppress(StoreError):  # tried again in time, or it runs out
-                self._swap()
+                self.renew()
 
     def _refuse_when_lost(self) -> None:
         if not self.is_held():

@@ -34,6 +34,8 @@ class Status:
     shards: list[Shard]
     num_proofs: int
     """Times a unit was made again by another maker, with the same bytes."""
+    num_differences: int = 0
+    """Times it was made again with other bytes, which GPUs may do; those committed first count."""
 
     @property
     def counts(self) -> Counts:
@@ -94,6 +96,7 @@ class Status:
             ("quarantined", str(counts.quarantined)),
             ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),
             ("made twice, same bytes", f"{self.num_proofs} times"),
+            ("made twice, other bytes", f"{self.num_differences} times"),
             ("rate", "unknown" if rate is None else f"{rate:.2f} shots/s"),
             ("time left", "unknown" if left_s is None else f"{left_s / 60:.1f} min"),
         ]
@@ -121,6 +124,7 @@ class StatusReader:
             planned=plan.num_shots,
             shards=list(self._shards.values()),
             num_proofs=len(self.store.list(layout.PROOFS)),
+            num_differences=len(self.store.list(layout.DIFFERENCES)),
         )
 
     def _read_commits(self, plan: Plan) -> None:

@@ -73,6 +73,10 @@ class Store(Protocol):
         """Remove `name`; nothing happens when it is not there."""
         ...
 
+    def delete_if(self, name: str, expected: bytes) -> bool:
+        """Remove `name` only if its content is `expected`; False when it is not."""
+        ...
+
     def list(self, prefix: str) -> list[str]:
         """Sorted names that begin with `prefix`."""
         ...

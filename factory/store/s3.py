@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from factory.config import StoreConfig
@@ -204,6 +204,15 @@ class S3Store:
     def delete(self, name: str) -> None:
         with self._explained(name):
             self._patient.delete_object(**self._at(name))
+
+    def delete_if(self, name: str, expected: bytes) -> bool:
+        condition: dict[str, str] = {}
+        with suppress(FileNotFoundError):
+            if b"".join(self._stream(name, 0, None, condition)) == expected:
+                with self._explained(name), _condition() as held:
+                    self._patient.delete_object(**self._at(name), **condition)
+                return held[0]
+        return False
 
     def list(self, prefix: str) -> list[str]:
         return [entry.name for entry in self.entries(prefix)]
