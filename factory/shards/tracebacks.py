@@ -20,10 +20,13 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = re.compile(r"/(?:site|dist)-packages/(.+)")
 LIBRARY = sysconfig.get_paths()["stdlib"]
 PART = r"[^\s\"'`<>|:;,()\[\]{}\\/]+"
-PATH = re.compile(rf"(?<![\w.:/~-])(?:~|file://)?/{PART}(?:/{PART})+/?|(?<![\w.:/~-])~/{PART}")
-"""An absolute path of two parts or more, without blanks."""
+START = r"(?<![\w.:/~-])"
+PATH = re.compile(
+    rf"{START}(?:~|file://)?/{PART}(?:/{PART})+(?: {PART}(?:/{PART})+)*/?|{START}~/{PART}"
+)
+"""An absolute path of two parts or more, blanks within it included."""
 QUOTED = re.compile(r"([\"'])((?:~|file://)?/[^\"'\n]*/[^\"'\n]*|~/[^\"'\n]+)\1")
-"""One in quotes, which may hold blanks."""
+"""One in quotes."""
 COMMON_NAMES = {"root", "user"}
 """Names of users that say nothing of anybody."""
 

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +23,10 @@ from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.verify import verify
+from factory.shards.writer import read_commit
 from factory.store import Store, open_store
+from factory.synthesis.loading import load_release
+from factory.synthesis.maker import ShardMaker
 from tests import s3_server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -200,7 +204,7 @@ def interrupted(on, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_maker_with_other_bytes_than_are_committed_stops_the_release(kind, interrupted):
+def test_a_maker_with_other_bytes_stops_the_release(kind, interrupted):
     config, release = interrupted(kind, layout.commit_name(0))
     record = release.get(layout.commit_name(1))
 
@@ -221,6 +225,27 @@ def test_an_orphan_of_other_bytes_is_replaced_and_the_release_sealed(kind, inter
     make(config)
     assert release.sha256(layout.tar_name(1)) != before
     assert verify(release) == []
+
+
+@pytest.mark.parametrize(("device", "goes_on"), [("cpu", False), ("cuda", True)])
+def test_an_orphan_maker_on_a_gpu_stands_back_where_one_on_a_cpu_stops(
+    device, goes_on, interrupted
+):
+    """Which of the two it is says the plan."""
+    config, release = interrupted("local")
+    loaded = load_release(config, release)
+    compute = replace(loaded.plan.request.compute, device=device)
+    request = replace(loaded.plan.request, compute=compute)
+    loaded = replace(loaded, plan=replace(loaded.plan, request=request))
+    with closing(ShardMaker.at(loaded, release, 10**9)) as maker:
+        maker.make(1)
+        if goes_on:
+            (shard,) = maker.flush()
+            assert shard == read_commit(release, 1)
+            assert len(release.list(layout.DIFFERENCES)) == 1
+        else:
+            with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
+                maker.flush()
 
 
 class Poisoned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 
 import pytest
 
@@ -12,6 +13,7 @@ from factory.shards import layout, manifest, writer
 from factory.shards.status import StatusReader
 from factory.shards.verify import verify
 from factory.store import open_store
+from tests import s3_server
 from tests.factory.shards.processes import PLAN, UNITS, contents, processes_on, result
 
 pytestmark = pytest.mark.timeout(120)
@@ -145,6 +147,30 @@ def test_an_orphan_that_somebody_deleted_after_the_commit_is_written_again(store
     monkeypatch.setattr(type(store), "put_once", put_once)
     commit(store)
     assert {name: store.get(name) for name in contents(0)} == contents(0)
+
+
+@pytest.mark.s3
+def test_gc_race_with_an_upload_in_parts(s3_config, s3_endpoint):
+    """gc aborts the upload of a live maker, which then has nothing of its file in the store."""
+    client = s3_server.client(s3_endpoint)
+
+    def plan(method, path):
+        parts = urllib.parse.urlsplit(path)
+        query = dict(urllib.parse.parse_qsl(parts.query))
+        if method == "PUT" and "partNumber" in query and not faults.done:
+            bucket, _, key = urllib.parse.unquote(parts.path).lstrip("/").partition("/")
+            client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=query["uploadId"])
+            faults.done.append("aborted")
+        return None
+
+    faults = s3_server.Faults(plan)
+    with s3_server.proxy(s3_endpoint, faults) as address:
+        store = open_store(s3_config(endpoint_url=address, multipart_min_bytes=1))
+        commit(store)
+        assert faults.done == ["aborted"]
+        assert {name: store.get(name) for name in contents(0)} == contents(0)
+        assert manifest.committed_units(store) == {0}
+        assert store.leftovers() == []
 
 
 def test_orphan_notes_are_among_the_sealed_extras(store):
