@@ -93,11 +93,12 @@ def check_files(store: Store, manifest: Manifest) -> None:
     listed = {entry.name: entry.size for folder in FOLDERS for entry in store.entries(folder)}
     for shard in manifest.shards:
         for file in shard.files:
-            if listed.get(file.name) != file.size and store.size(file.name) != file.size:
-                raise IntegrityError(
-                    f"seal: {file.name} has {store.size(file.name)} bytes, its commit record says "
-                    f"{file.size}; {_remedy(store, shard.unit)}"
-                )
+            if listed.get(file.name) == file.size or (size := store.size(file.name)) == file.size:
+                continue
+            raise IntegrityError(
+                f"seal: {file.name} {'is gone' if size is None else f'has {size} bytes'}, its "
+                f"commit record says {file.size} bytes; {_remedy(store, shard.unit)}"
+            )
         if shard.counts.quarantined:
             name = layout.quarantine_name(shard.unit)
             num_lines = len((locks.content_of(store, name) or b"").decode().splitlines())

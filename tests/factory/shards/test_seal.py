@@ -66,7 +66,7 @@ def test_what_is_really_missing_is_named_with_what_to_do(store):
     with pytest.raises(IntegrityError) as raised:
         seal(StaleStore(store.root, {layout.tar_name(1): 5}))
     message = str(raised.value)
-    assert f"{layout.tar_name(1)} has None bytes" in message
+    assert f"{layout.tar_name(1)} is gone, its commit record says" in message
     assert "restore it from a copy" in message
     assert f"jobs.gc {store.url} --uncommit 1" in message
     assert "\n" not in message
