@@ -42,11 +42,11 @@ def point_latest(dataset: Store, plan: Plan) -> str | None:
 
 def by_numbers(first: str, second: str) -> int | None:
     """Below 0 where `first` is older, above where it is newer; None where numbers do not say."""
-    texts, numbers = zip(*(_parts(version) for version in (first, second)), strict=True)
+    (first_texts, first_numbers), (second_texts, second_numbers) = _parts(first), _parts(second)
     alone = NUMBERS_ALONE.fullmatch(first) and NUMBERS_ALONE.fullmatch(second)
-    if not alone and texts[0] != texts[1]:
+    if not alone and first_texts != second_texts:
         return None
-    return (numbers[0] > numbers[1]) - (numbers[0] < numbers[1])
+    return (first_numbers > second_numbers) - (first_numbers < second_numbers)
 
 
 def _parts(version: str) -> tuple[list[str], list[int]]:

@@ -158,8 +158,8 @@ def seal_extras(store: Store) -> None:
     By compare-and-set, because two drivers may end at once and each may have rewritten a page after
     the other had hashed it: the later listing is made again.
     """
-    folders = (layout.COMMITS, layout.PROOFS, layout.DIFFERENCES, layout.QUARANTINE)
-    folders += ("metrics/", "report/")
+    own = (layout.COMMITS, layout.PROOFS, layout.DIFFERENCES, layout.QUARANTINE)
+    folders = (*own, "metrics/", "report/")
     for _ in range(100):
         current = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
