@@ -20,6 +20,7 @@ from factory.planning.preflight import preflight
 from factory.records import Log, Manifest
 from factory.report.summary import summary
 from factory.shards import layout, manifest
+from factory.shards.latest import point_latest
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.store import Store, open_store
@@ -66,7 +67,7 @@ def build(
         release = Release(store, plan, sealed)
         log("sealed; measuring")
         metrics = evaluate_and_report(config, inputs.source, release)
-        publish(config, release, metrics)
+        publish(config, release, metrics, log)
     for line in summary(store.url, release.manifest.counts, metrics):
         log(line)
 
@@ -103,7 +104,7 @@ def evaluate_and_report(config: Config, source: FaceSource, release: Release) ->
     return metrics
 
 
-def publish(config: Config, release: Release, metrics: Metrics) -> None:
+def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> None:
     """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
 
     Raises LeakError, and leaves the release sealed, when too many real people show in it.
@@ -112,5 +113,6 @@ def publish(config: Config, release: Release, metrics: Metrics) -> None:
 
     refuse_leaks(metrics.leakage)
     dataset = open_store(config.store).below(config.release.dataset)
-    manifest.point_latest(dataset, release.plan)
+    if newer := point_latest(dataset, release.plan):
+        log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")

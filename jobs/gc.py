@@ -1,8 +1,10 @@
 """List or delete what crashed processes left in a release.
 
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 [--older-than-hours 24] [--delete]
+    python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 --uncommit 17
 
-Unfinished uploads, temporary files, and files of units that were never committed.
+Unfinished uploads, temporary files, and files of units that were never committed: a unit that is
+being made is made whole again. --uncommit gives up a unit whose files are lost, to be made anew.
 """
 
 from __future__ import annotations
@@ -13,24 +15,30 @@ from jobs._arguments import RELEASE_ADDRESS, flag, option
 from jobs._job import Job
 
 
-def collect(release: str, older_than_hours: float, delete: bool) -> None:
-    from factory.shards.garbage import find, remove
+def collect(release: str, older_than_hours: float, delete: bool, uncommit: int | None) -> None:
+    from factory.shards import garbage as room
     from factory.store import open_url
 
     store = open_url(release)
-    garbage = find(store, older_than_hours * 3600, time.time())
+    if uncommit is not None:
+        lost = room.uncommit(store, uncommit)
+        print(f"{release}: unit {uncommit} is no longer committed, because of {', '.join(lost)}")
+        return
+    garbage = room.find(store, older_than_hours * 3600, time.time())
     for item in garbage:
         hours = (time.time() - item.entry.modified_at) / 3600
         print(f"{item.entry.name}  {item.reason}, {item.entry.size} bytes, {hours:.1f} h old")
     if delete:
-        garbage = remove(store, garbage)
+        garbage = room.remove(store, garbage)
     outcome = "removed" if delete else "found; --delete removes them"
     print(f"{release}: {len(garbage)} leftovers older than {older_than_hours:g} h {outcome}")
 
 
 OLDER = option("--older-than-hours", "leave younger ones alone", "HOURS", float, 24)
 DELETE = flag("--delete", "remove them; without it they are only listed")
-JOB = Job(__doc__, collect, subjects=(RELEASE_ADDRESS,), load=None, options=(OLDER, DELETE))
+UNCOMMIT = option("--uncommit", "take back the commit of a unit whose files are lost", "UNIT", int)
+OPTIONS = (OLDER, DELETE, UNCOMMIT)
+JOB = Job(__doc__, collect, subjects=(RELEASE_ADDRESS,), load=None, options=OPTIONS)
 
 if __name__ == "__main__":
     JOB.main()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from factory.shards import layout
+from factory.errors import PlanError, Unavailable
+from factory.shards import layout, locks
 from factory.shards.manifest import committed_units, read_plan
+from factory.shards.writer import shard_from_dict
 from factory.store import Entry, Store
+
+LIVE_S = 900.0
+"""An upload of a release that is being made is that of a dead writer after so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +34,17 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
     """Garbage of the release in `store` that nobody has touched for `older_than_s` seconds.
 
     Files of a unit without commit record are kept while anything in the release is younger: its
-    driver may be alive, and be about to commit them.
+    driver may be alive, and be about to commit them. Unfinished uploads and temporary files of a
+    release that is not sealed are kept for `LIVE_S` at least.
     """
     entries = store.entries("")
-    youngest = max((entry.modified_at for entry in entries), default=0.0)
+    alive = [e for e in entries if not _is_released(e)]
+    youngest = max((entry.modified_at for entry in alive), default=0.0)
+    live_s = 0.0 if any(entry.name == layout.SUCCESS for entry in entries) else LIVE_S
     garbage = [
         Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
         for entry in store.leftovers()
+        if now - entry.modified_at >= live_s
     ]
     garbage += [Garbage(e, "probe of a dead driver") for e in entries if _is_probe(e)]
     if now - youngest >= older_than_s:
@@ -41,17 +53,71 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
 
 
 def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:
-    """Remove what `find` found and return it, less what a driver has come back for meanwhile."""
+    """Remove what `find` found and return it, less what a driver has come back for meanwhile.
+
+    Files of a unit are deleted under its lock; a maker that is about to commit it waits meanwhile
+    and then writes them again.
+    """
     removed = []
-    for item in garbage:
-        if item.leftover:
-            store.discard(item.entry)
-        elif item.unit is None or not store.exists(layout.commit_name(item.unit)):
-            store.delete(item.entry.name)
-        else:
+    for unit, items in itertools.groupby(garbage, key=lambda item: item.unit):
+        if unit is not None:
+            removed += _remove_of_unit(store, unit, list(items))
             continue
-        removed.append(item)
+        for item in items:
+            if item.leftover:
+                store.discard(item.entry)
+            else:
+                store.delete(item.entry.name)
+            removed.append(item)
     return removed
+
+
+def uncommit(store: Store, unit: int) -> list[str]:
+    """Take back the commit of a unit whose files are lost, so that it is made anew; what is lost.
+
+    Raises PlanError for a unit that is not committed or not damaged, or a release that is sealed.
+    """
+    name = layout.commit_name(unit)
+    record = locks.content_of(store, name) or locks.RELEASED
+    if store.exists(layout.SUMS) or not locks.is_record(len(record)):
+        found = "is sealed" if store.exists(layout.SUMS) else f"unit {unit} is not committed"
+        raise PlanError(f"{store.url}: {found}; want a committed unit of an unfinished release")
+    lost = [
+        file for file, sha256 in locks.files_of(record).items() if _is_lost(store, file, sha256)
+    ]
+    counts = shard_from_dict(json.loads(record)).counts
+    if counts.quarantined and not store.exists(layout.quarantine_name(unit)):
+        lost.append(layout.quarantine_name(unit))
+    if not lost:
+        raise PlanError(f"{store.url}: all files of unit {unit} are whole; nothing to take back")
+    if not store.swap(name, record, locks.RELEASED):
+        raise PlanError(f"{store.url}: unit {unit} has changed meanwhile; look again")
+    return lost
+
+
+def _is_lost(store: Store, name: str, sha256: str) -> bool:
+    try:
+        return store.sha256(name) != sha256
+    except FileNotFoundError:
+        return True
+
+
+def _remove_of_unit(store: Store, unit: int, items: list[Garbage]) -> list[Garbage]:
+    """Delete files of a unit that is not committed; those that were, none where it is in use."""
+    removed: list[Garbage] = []
+    with suppress(Unavailable, locks.LockLost):
+        lock = locks.take(store, unit, "deleting its files", patience_s=2 * locks.HOLDS_S)
+        if lock is not None:
+            with lock.renewed():
+                for item in items:
+                    lock.delete(item.entry.name)
+                    removed.append(item)
+    return removed
+
+
+def _is_released(entry: Entry) -> bool:
+    """Whether it is a lock that nobody holds: what gc leaves, not a sign of life."""
+    return entry.name.startswith(layout.COMMITS) and entry.size == len(locks.RELEASED)
 
 
 def _is_probe(entry: Entry) -> bool:
@@ -68,6 +134,6 @@ def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
     units = {name: unit for unit in open_units for name in layout.files_of(unit)}
     return [
         Garbage(entry, "unit without commit record", unit=units[entry.name])
-        for entry in entries
+        for entry in sorted(entries, key=lambda entry: units.get(entry.name, -1))
         if entry.name in units
     ]

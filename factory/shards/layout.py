@@ -35,6 +35,7 @@ OLDER_METRICS = {"recognizer_training": "learned_from"}
 """Stems that an older factory wrote metrics under, by the present ones."""
 COMMITS = "_commits/"
 PROOFS = "_proofs/"
+DIFFERENCES = "_differences/"
 QUARANTINE = "quarantine/"
 
 COLUMN_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
@@ -69,7 +70,12 @@ REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
 
 def release_prefix(dataset: str, version: str) -> str:
     """Folder of a release below the store."""
-    return f"{dataset}/releases/{version}"
+    return f"{dataset}/{release_path(version)}"
+
+
+def release_path(version: str) -> str:
+    """Folder of a release below its dataset."""
+    return f"releases/{version}"
 
 
 def release_store(config: Config) -> Store:
@@ -134,3 +140,8 @@ def metrics_name(stem: str) -> str:
 def proof_name(unit: int, maker: str) -> str:
     """Where a maker that lost the race for a unit notes that it had the same bytes."""
     return f"{PROOFS}{unit:06d}-{maker}.json"
+
+
+def difference_name(unit: int, maker: str) -> str:
+    """Where a maker that lost the race for a unit on a GPU notes that it had other bytes."""
+    return f"{DIFFERENCES}{unit:06d}-{maker}.json"

@@ -1,4 +1,4 @@
-"""From commit records to a sealed release: seal, digests of the extras, latest.json."""
+"""From commit records to a sealed release: seal, index, digests of the extras."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from typing import Any
 from factory.config import as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.records import Manifest
-from factory.shards import layout
+from factory.shards import layout, locks
 from factory.shards.writer import read_commit
 from factory.shots.plan import Plan, UnitPlan
 from factory.store import Store
 
 READERS = 16
 """Small files read at once."""
+FOLDERS = ("data/", "metadata/", "rejects/", "loras/")
+"""Where files of units lie."""
+MAX_ASKED = 1000
+"""Missing commit records that are asked for one by one before a listing is believed."""
 COMMIT_NAME = re.compile(re.escape(layout.COMMITS) + r"(\d{6})\.json")
 
 
 def committed_units(store: Store) -> set[int]:
-    """Units that have a commit record."""
-    matches = (COMMIT_NAME.fullmatch(name) for name in store.list(layout.COMMITS))
+    """Units that have a commit record; one that is only locked has none."""
+    records = (e.name for e in store.entries(layout.COMMITS) if locks.is_record(e.size))
+    matches = map(COMMIT_NAME.fullmatch, records)
     return {int(match[1]) for match in matches if match}
 
 
@@ -34,7 +39,7 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
     Raises PlanError while units are missing or too many shots failed, IntegrityError when a count
     contradicts the plan.
     """
-    missing = sorted({unit.index for unit in plan.units} - committed_units(store))
+    missing = _missing(store, plan)
     if missing:
         raise PlanError(
             f"seal: {len(missing)} of {len(plan.units)} shards are not committed, first "
@@ -48,7 +53,7 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
             raise IntegrityError(
                 f"seal: unit {unit.index} counts {shard.counts} for {unit.num_shots} planned shots"
             )
-    _check_files(store, manifest)
+    check_files(store, manifest)
     check_failures(manifest, max_failed_fraction)
     if not manifest.counts.kept:
         raise PlanError(
@@ -69,27 +74,46 @@ def collect(store: Store, plan: UnitPlan) -> Manifest:
     return Manifest(dataset, version, plan.hash, shards)
 
 
-def _check_files(store: Store, manifest: Manifest) -> None:
+def _missing(store: Store, plan: UnitPlan) -> list[int]:
+    """Units without a commit record; where few are missing, by the records and not by a listing."""
+    missing = sorted({unit.index for unit in plan.units} - committed_units(store))
+    if len(missing) > MAX_ASKED:
+        return missing
+    with ThreadPoolExecutor(READERS) as pool:
+        sizes = pool.map(lambda unit: store.size(layout.commit_name(unit)), missing)
+        return [u for u, size in zip(missing, sizes, strict=True) if not locks.is_record(size)]
+
+
+def check_files(store: Store, manifest: Manifest) -> None:
     """Raise IntegrityError when a committed file is gone or has another size.
 
-    Also when the quarantine does not list what the counts say.
+    Also when the quarantine does not list what the counts say. A listing may be older than the
+    objects, so those that it has wrong are asked for themselves.
     """
-    folders = ("data/", "metadata/", "rejects/")
-    sizes = {entry.name: entry.size for folder in folders for entry in store.entries(folder)}
+    listed = {entry.name: entry.size for folder in FOLDERS for entry in store.entries(folder)}
     for shard in manifest.shards:
         for file in shard.files:
-            if sizes.get(file.name) != file.size:
-                raise IntegrityError(
-                    f"seal: {file.name} has {sizes.get(file.name)} bytes, its commit record says "
-                    f"{file.size}; remove {layout.commit_name(shard.unit)} and run again"
-                )
+            if listed.get(file.name) == file.size or (size := store.size(file.name)) == file.size:
+                continue
+            raise IntegrityError(
+                f"seal: {file.name} {'is gone' if size is None else f'has {size} bytes'}, its "
+                f"commit record says {file.size} bytes; {_remedy(store, shard.unit)}"
+            )
         if shard.counts.quarantined:
-            lines = store.get(layout.quarantine_name(shard.unit)).decode().splitlines()
-            if len(lines) != shard.counts.quarantined:
+            name = layout.quarantine_name(shard.unit)
+            num_lines = len((locks.content_of(store, name) or b"").decode().splitlines())
+            if num_lines != shard.counts.quarantined:
                 raise IntegrityError(
-                    f"seal: {layout.quarantine_name(shard.unit)} lists {len(lines)} failures, its "
-                    f"commit record says {shard.counts.quarantined}"
+                    f"seal: {name} lists {num_lines} failures, its commit record says "
+                    f"{shard.counts.quarantined}; {_remedy(store, shard.unit)}"
                 )
+
+
+def _remedy(store: Store, unit: int) -> str:
+    return (
+        f"restore it from a copy, or give the unit up with `python -m jobs.gc {store.url} "
+        f"--uncommit {unit}` and run again to make it anew"
+    )
 
 
 def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
@@ -134,7 +158,8 @@ def seal_extras(store: Store) -> None:
     By compare-and-set, because two drivers may end at once and each may have rewritten a page after
     the other had hashed it: the later listing is made again.
     """
-    folders = (layout.COMMITS, layout.PROOFS, layout.QUARANTINE, "metrics/", "report/")
+    own = (layout.COMMITS, layout.PROOFS, layout.DIFFERENCES, layout.QUARANTINE)
+    folders = (*own, "metrics/", "report/")
     for _ in range(100):
         current = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
@@ -209,17 +234,3 @@ def put_json(store: Store, name: str, content: dict[str, Any]) -> None:
 def read_plan(store: Store) -> Plan | None:
     """The plan under a release, or None where there is none yet."""
     return Plan.from_json(store.get(layout.PLAN)) if store.exists(layout.PLAN) else None
-
-
-def point_latest(dataset: Store, plan: Plan) -> None:
-    """Swap <dataset>/latest.json to this release, by compare-and-set until it sticks."""
-    version = plan.request.release.version
-    body = {"version": version, "plan_hash": plan.hash, "path": f"releases/{version}"}
-    data = (json.dumps(body, indent=1) + "\n").encode()
-    for _ in range(100):
-        current = dataset.get("latest.json") if dataset.exists("latest.json") else None
-        if dataset.swap("latest.json", current, data):
-            return
-    raise IntegrityError(
-        "latest.json: was changed by another process a hundred times; find out which"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,34 @@ from factory.store import LocalStore, Store
 from factory.store.base import digest
 from factory.store.local import write_atomically
 
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Keys of images, of older releases too."""
+
 
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
-    """Rows of a shard's kept faces, in the order of the tar."""
-    table = pq.read_table(io.BytesIO(store.get(layout.metadata_name(unit))))
-    return [column_names(row) for row in table.to_pylist()]
+    """Rows of a shard's kept faces, in the order of the tar.
+
+    Keys and identities become names of files, so IntegrityError is raised for such as no release
+    has.
+    """
+    name = layout.metadata_name(unit)
+    rows = [column_names(row) for row in pq.read_table(io.BytesIO(store.get(name))).to_pylist()]
+    for row in rows:
+        check_key(f"{store.url}/{name}", row["key"], row["identity"])
+    return rows
+
+
+def check_key(where: str, key: object, identity: object) -> None:
+    """Raise IntegrityError unless an image's key and class number may be names of files."""
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise IntegrityError(
+            f"{where}: an image has the key {key!r}; want letters, digits, - _ . as a release has "
+            "them; restore the table"
+        )
+    if not isinstance(identity, int) or identity < 0:
+        raise IntegrityError(
+            f"{where}: {key} is of identity {identity!r}; want a number; restore the table"
+        )
 
 
 def read_face(store: Store, unit: int, row: dict[str, Any]) -> bytes:

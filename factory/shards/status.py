@@ -39,6 +39,8 @@ class Status:
     driver: DriverRecord | None = None
     """Who makes it; None where nobody does."""
     pause: Pause | None = None
+    num_differences: int = 0
+    """Times it was made again with other bytes, which GPUs may do; those committed first count."""
 
     @property
     def counts(self) -> Counts:
@@ -100,6 +102,7 @@ class Status:
             ("quarantined", str(counts.quarantined)),
             ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),
             ("made twice, same bytes", f"{self.num_proofs} times"),
+            ("made twice, other bytes", f"{self.num_differences} times"),
             ("rate", "unknown" if rate is None else f"{rate:.2f} shots/s"),
             ("time left", "unknown" if left_s is None else f"{left_s / 60:.1f} min"),
         ]
@@ -134,6 +137,7 @@ class StatusReader:
             num_proofs=len(self.store.list(layout.PROOFS)),
             driver=read_driver(self.store),
             pause=pause_of(self.store),
+            num_differences=len(self.store.list(layout.DIFFERENCES)),
         )
 
     def _read_commits(self, plan: Plan) -> None:

@@ -12,6 +12,8 @@ import json
 import tarfile
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,7 +31,8 @@ from factory.records import (
     UnitResult,
     person_of,
 )
-from factory.shards import layout
+from factory.shards import layout, locks
+from factory.shards.tracebacks import portable
 from factory.shots.request import PlanRequest
 from factory.store import Store
 from factory.store.parquet import to_parquet
@@ -134,10 +137,12 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
     return buffer.getvalue(), rows
 
 
-def commit(store: Store, result: UnitResult, identities: list[Identity]) -> Shard:
+def commit(
+    store: Store, result: UnitResult, identities: list[Identity], *, same_bytes: bool = True
+) -> Shard:
     """Write a unit's faces, then its commit record; returns the record that is in the store.
 
-    `identities` is the whole roster. Raises IntegrityError as `commit_files` does.
+    `identities` is the whole roster. Raises as `commit_files` does.
     """
     unit, counts = result.unit, result.counts
     if not counts.adds_up() or counts.kept != len(result.kept):
@@ -149,67 +154,105 @@ def commit(store: Store, result: UnitResult, identities: list[Identity]) -> Shar
         layout.metadata_name(unit): to_parquet(rows, layout.METADATA_SCHEMA),
         layout.rejects_name(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
-    return commit_files(store, result, contents)
+    return commit_files(store, result, contents, same_bytes=same_bytes)
 
 
-def commit_files(store: Store, result: UnitResult, contents: dict[str, bytes]) -> Shard:
+def commit_files(
+    store: Store, result: UnitResult, contents: dict[str, bytes], *, same_bytes: bool = True
+) -> Shard:
     """Write the files of a unit, then its commit record; returns the record that is in the store.
 
-    Losing the race against another maker of the same unit is fine when the digests agree, and noted
-    as a proof of determinism; other digests raise IntegrityError, because the same plan must give
-    the same bytes.
+    Files without a commit record belong to nobody: they are replaced under a lock. Losing the race
+    against another maker of the same unit is fine when the digests agree, and noted as a proof of
+    determinism. Other digests raise IntegrityError where the same plan must give the `same_bytes`
+    (on CPUs), and are noted where it need not. Raises Unavailable while somebody else holds the
+    unit and does not let go of it.
     """
     unit = result.unit
     files = [
         FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     ]
-    if not store.exists(layout.commit_name(unit)):
+    if not locks.is_record(store.size(layout.commit_name(unit))):
         _write_quarantine(store, unit, result.failures)
     begun, retries = time.perf_counter(), store.num_retries
+
+    def record() -> Shard:
+        """The commit record, with what it took until now."""
+        upload_s = round(time.perf_counter() - begun, 6)
+        again = store.num_retries - retries
+        timings = replace(result.timings, upload_s=upload_s, retries=again)
+        return Shard(
+            unit, result.plan_hash, files, result.counts, timings, result.attempt, result.remarks
+        )
+
     try:
         for file, content in zip(files, contents.values(), strict=True):
             store.put_once(file.name, content, file.sha256)
-    except Conflict as error:
-        raise IntegrityError(
-            f"unit {unit}: {error}; the same plan gave other bytes: a machine is not "
-            "deterministic, a maker died after a passing failure, or the release was altered. If "
-            f"nobody works on it, `jobs.gc {store.url} --older-than-hours 0 --delete` removes what "
-            "was not committed"
-        ) from None
-    timings = replace(
-        result.timings,
-        upload_s=round(time.perf_counter() - begun, 6),
-        retries=store.num_retries - retries,
-    )
-    shard = Shard(
-        unit, result.plan_hash, files, result.counts, timings, result.attempt, result.remarks
-    )
-    try:
+        shard, committed = record(), None
         store.put_once(layout.commit_name(unit), _to_json(shard))
-    except Conflict:
-        existing = read_commit(store, unit)
-        if existing.files != files:
-            raise IntegrityError(
-                f"unit {unit}: committed by another maker with other digests; nothing may go on"
-            ) from None
+    except Conflict:  # files of other bytes are there, or a lock, or a commit record
+        shard, committed = _commit_under_lock(store, unit, contents, record)
+    if committed is None:
+        _look_again(store, contents)
+        if result.failures and store.size(layout.quarantine_name(unit)) is None:
+            _write_quarantine(store, unit, result.failures)
+        return shard
+    if committed.files == files:
         store.put(layout.proof_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
-        return existing
-    return shard
+        _look_again(store, contents)
+    elif same_bytes:
+        raise IntegrityError(
+            f"unit {unit}: committed by another maker with other digests; the same plan gave other "
+            "bytes: a machine is not deterministic, or the release was altered; nothing may go on"
+        )
+    else:
+        store.put(layout.difference_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
+    return committed
+
+
+def _commit_under_lock(
+    store: Store, unit: int, contents: dict[str, bytes], record: Callable[[], Shard]
+) -> tuple[Shard, Shard | None]:
+    """Replace the files of a unit and commit it.
+
+    Returns the own record, and that of the winner where another maker has committed the unit.
+    """
+    while lock := locks.take(store, unit, "replacing its files"):
+        with suppress(locks.LockLost), lock.renewed():
+            for name, content in contents.items():
+                lock.write(name, content)
+            shard = record()
+            if lock.commit(_to_json(shard)):
+                return shard, None
+    return record(), read_commit(store, unit)
+
+
+def _look_again(store: Store, contents: dict[str, bytes]) -> None:
+    """Write the files of a unit that is committed again where they are gone or have another size.
+
+    None is by what this program does; this is for those who delete or write without its locks.
+    """
+    for name, content in contents.items():
+        if store.size(name) != len(content):
+            store.swap(name, locks.content_of(store, name), content)
 
 
 def _write_quarantine(store: Store, unit: int, failures: list[Failure]) -> None:
     """The failures of the maker that is about to commit; a dead one's are removed."""
     if failures:
-        lines = [json.dumps(asdict(failure)) for failure in failures]
+        lines = [json.dumps(asdict(portable(failure))) for failure in failures]
         store.put(layout.quarantine_name(unit), ("\n".join(lines) + "\n").encode())
     elif store.exists(layout.quarantine_name(unit)):
         store.delete(layout.quarantine_name(unit))
 
 
 def read_commit(store: Store, unit: int) -> Shard:
-    """The commit record of a unit."""
-    return shard_from_dict(json.loads(store.get(layout.commit_name(unit))))
+    """The commit record of a unit; raises FileNotFoundError where there is none, or a lock."""
+    data = store.get(layout.commit_name(unit))
+    if not locks.is_record(len(data)):
+        raise FileNotFoundError(f"{store.url}/{layout.commit_name(unit)}: is not committed")
+    return shard_from_dict(json.loads(data))
 
 
 def shard_from_dict(body: dict[str, Any]) -> Shard:

@@ -49,6 +49,10 @@ class Store(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
+    def size(self, name: str) -> int | None:
+        """Bytes of `name` as the object itself says, which no listing does; None: it is absent."""
+        ...
+
     def put(self, name: str, data: bytes) -> None:
         """Create or replace, whole or not at all."""
         ...
@@ -67,6 +71,10 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens when it is not there."""
+        ...
+
+    def delete_if(self, name: str, expected: bytes) -> bool:
+        """Remove `name` only if its content is `expected`; False when it is not."""
         ...
 
     def list(self, prefix: str) -> list[str]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.errors import IntegrityError, StoreError
-from factory.store.base import Store
+from factory.store.base import Store, check_name
 
 
 def fetched(store: Store, digests: Mapping[str, str]) -> Path:
@@ -28,7 +28,7 @@ def fetched(store: Store, digests: Mapping[str, str]) -> Path:
     folder = cache_root() / hashlib.sha256(listing.encode()).hexdigest()[:32]
     with _explained(folder), _locked(folder):
         for name, sha256 in digests.items():
-            path = folder / name
+            path = folder / check_name(name)
             if not path.exists() or _sha256(path) != sha256:
                 _fetch(store, name, sha256, path)
     return folder

@@ -38,6 +38,12 @@ class LocalStore:
     def exists(self, name: str) -> bool:
         return self.path(name).is_file()
 
+    def size(self, name: str) -> int | None:
+        try:
+            return self.path(name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def put(self, name: str, data: bytes) -> None:
         with self._written(name, data) as temporary:
             os.replace(temporary, self.path(name))
@@ -54,20 +60,24 @@ class LocalStore:
         return True
 
     def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
-        import fcntl
-
-        folder = self.path(name).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            current = self.get(name) if self.exists(name) else None
-            if current != expected:
+        with _one_at_a_time(self.path(name).parent):
+            if expected is None:  # by link, because put_once does not wait for its turn
+                with suppress(Conflict):
+                    return self.put_once(name, data)
+                return False
+            if not self._holds(name, expected):
                 return False
             self.put(name, data)
             return True
-        finally:
-            os.close(handle)
+
+    def delete_if(self, name: str, expected: bytes) -> bool:
+        if not self.exists(name):
+            return False
+        with _one_at_a_time(self.path(name).parent):
+            if not self._holds(name, expected):
+                return False
+            self.delete(name)
+            return True
 
     def delete(self, name: str) -> None:
         self.path(name).unlink(missing_ok=True)
@@ -147,9 +157,13 @@ class LocalStore:
                 name = file.relative_to(self.root).as_posix()
                 yield Entry(name, status.st_size, status.st_mtime)
 
+    def _holds(self, name: str, expected: bytes) -> bool:
+        return self.size(name) == len(expected) and self.get(name) == expected
+
     def _compare(self, name: str, data: bytes, sha256: str | None) -> bool:
-        if self.sha256(name) == (sha256 or hashlib.sha256(data).hexdigest()):
-            return False
+        with suppress(FileNotFoundError):  # somebody deleted it meanwhile
+            if self.sha256(name) == (sha256 or hashlib.sha256(data).hexdigest()):
+                return False
         raise Conflict(f"{self.path(name)}: exists with other bytes; a name is written once")
 
     @contextmanager
@@ -171,6 +185,20 @@ class LocalStore:
             raise StoreError(f"{final}: {error.strerror or error}{hint}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """One compare-and-set in a folder at a time; the system frees what a dead process holds."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from factory.config import StoreConfig
@@ -152,16 +152,18 @@ class S3Store:
                 _pause(failures)
 
     def exists(self, name: str) -> bool:
+        return self.size(name) is not None
+
+    def size(self, name: str) -> int | None:
         from botocore.exceptions import ClientError
 
         with self._explained(name):
             try:
-                self._patient.head_object(**self._at(name))
+                return int(self._patient.head_object(**self._at(name))["ContentLength"])
             except ClientError as error:
                 if _code(error) in ABSENT:
-                    return False
+                    return None
                 raise
-        return True
 
     def put(self, name: str, data: bytes) -> None:
         self._until_settled(name, lambda: self._write(name, data, _base64(_sha256(data))))
@@ -179,7 +181,7 @@ class S3Store:
             if self.sha256(name) == hexadecimal:
                 return False
         except FileNotFoundError:
-            raise StoreError(
+            raise Conflict(
                 f"{self._address(name)}: gone while it was written; find out who deletes or aborts "
                 "uploads there, then run again"
             ) from None
@@ -202,6 +204,15 @@ class S3Store:
     def delete(self, name: str) -> None:
         with self._explained(name):
             self._patient.delete_object(**self._at(name))
+
+    def delete_if(self, name: str, expected: bytes) -> bool:
+        condition: dict[str, str] = {}
+        with suppress(FileNotFoundError):
+            if b"".join(self._stream(name, 0, None, condition)) == expected:
+                with self._explained(name), _condition() as held:
+                    self._patient.delete_object(**self._at(name), **condition)
+                return held[0]
+        return False
 
     def list(self, prefix: str) -> list[str]:
         return [entry.name for entry in self.entries(prefix)]
@@ -296,9 +307,9 @@ class S3Store:
                 return {"ETag": answer["ETag"], "PartNumber": number, "ChecksumSHA256": checksum}
 
             try:
-                with ThreadPoolExecutor(PART_THREADS) as pool:
-                    parts = list(pool.map(send, range(1, -(-len(data) // size) + 1)))
-                with _condition("NoSuchUpload") as held:  # that of a completion done already
+                with _condition("NoSuchUpload", "404") as held:  # completed or deleted already
+                    with ThreadPoolExecutor(PART_THREADS) as pool:
+                        parts = list(pool.map(send, range(1, -(-len(data) // size) + 1)))
                     answer = client.complete_multipart_upload(
                         **at, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
                     )

@@ -67,8 +67,16 @@ class CommitQueue:
     """An encoder thread and an uploader thread, fed by one sampler."""
 
     def __init__(
-        self, store: Store, identities: list[Identity], encoding: writer.Encoding, max_bytes: int
+        self,
+        store: Store,
+        identities: list[Identity],
+        encoding: writer.Encoding,
+        max_bytes: int,
+        *,
+        same_bytes: bool = True,
     ) -> None:
+        """`same_bytes`: whether another maker of a unit must have made the same (on CPUs)."""
+        self._same_bytes = same_bytes
         self.budget = ByteBudget(max_bytes)
         self._store, self._identities, self._encoding = store, identities, encoding
         self._encoder = ThreadPoolExecutor(1, "encode")
@@ -126,7 +134,7 @@ class CommitQueue:
             faces = [future.result() for future in futures]
             timings = replace(result.timings, finished_at=time.time())
             result = replace(result, kept=faces, timings=timings)
-            return writer.commit(self._store, result, self._identities)
+            return writer.commit(self._store, result, self._identities, same_bytes=self._same_bytes)
         finally:
             self.budget.give(sum(len(face.encoded) for face in faces))
             self.budget.moving(-1)

@@ -81,7 +81,9 @@ def finetune(
             raise PlanError(
                 f"personalization.loras: {left} LoRAs are missing; the same command goes on"
             )
-        manifest.check_failures(manifest.collect(store, plan), config.release.max_failed_fraction)
+        collected = manifest.collect(store, plan)
+        manifest.check_files(store, collected)
+        manifest.check_failures(collected, config.release.max_failed_fraction)
         means = _means(store, plan)
         manifest.put_metrics(store, {"loras": means})
         store.put_once(layout.SUCCESS, b"")

@@ -103,7 +103,8 @@ class LoraMaker:
             failures=failures,
             attempt=retry.attempt,
         )
-        return [writer.commit_files(self._store, result, contents)]
+        on_cpu = self._plan.request.compute.device == "cpu"
+        return [writer.commit_files(self._store, result, contents, same_bytes=on_cpu)]
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Nothing waits: a LoRA is committed when it is trained."""

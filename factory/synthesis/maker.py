@@ -113,7 +113,8 @@ class ShardMaker:
         first, real_MD = roster.first_identity, recognizer.unit_real
         scorer = Scorer(roster.unit_ND, real_MD, own_real, measures, first_identity=first)
         encoding = writer.Encoding.of(plan.request)
-        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes)
+        on_cpu = plan.request.compute.device == "cpu"
+        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes, same_bytes=on_cpu)
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
 
     def canary(self) -> Canary:

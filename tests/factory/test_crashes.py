@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,13 +18,17 @@ import pytest
 import torch
 
 from factory import release
+from factory.config import Config
 from factory.errors import IntegrityError
 from factory.execution.driver_lease import DriverLease
 from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.verify import verify
-from factory.store import open_store
+from factory.shards.writer import read_commit
+from factory.store import Store, open_store
+from factory.synthesis.loading import load_release
+from factory.synthesis.maker import ShardMaker
 from tests import s3_server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -191,20 +195,67 @@ def test_faults_between_us_and_the_bucket_change_nothing(on, s3_endpoint, monkey
     assert release_of(on("s3", "noisy")).leftovers() == []
 
 
-@pytest.mark.s3
-def test_a_maker_with_other_bytes_stops_the_release(on, monkeypatch):
+@pytest.fixture
+def interrupted(on, monkeypatch):
+    """A release of which unit 1 is to be made again, by a maker that encodes otherwise."""
     from factory.shards import writer
 
-    config = on("s3", "altered")
-    make(on("s3", "altered"))
-    release = release_of(config)
-    for name in (layout.SUCCESS, layout.SUMS, layout.commit_name(1)):
-        release.delete(name)
-    poor = writer.Encoding("jpeg", 50)
-    monkeypatch.setattr(writer.Encoding, "of", lambda request: poor)
-    with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
+    def make_and_lose(kind, *names) -> tuple[Config, Store]:
+        config = on(kind, "altered")
         make(config)
-    assert not release.exists(layout.commit_name(1))
+        release = release_of(config)
+        for name in (layout.SUCCESS, layout.SUMS, layout.WIDS, layout.MANIFEST, *names):
+            release.delete(name)
+        poor = writer.Encoding("jpeg", 50)
+        monkeypatch.setattr(writer.Encoding, "of", lambda request: poor)
+        return config, release
+
+    return make_and_lose
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_maker_with_other_bytes_stops_the_release(kind, interrupted):
+    config, release = interrupted(kind, layout.commit_name(0))
+    record = release.get(layout.commit_name(1))
+
+    def runner(fleet, open_maker, units, *rest):
+        run_units(fleet, open_maker, [1], *rest)  # as a driver that has not heard of the commit
+
+    with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes") as raised:
+        make(config, runner)
+    assert "gc" not in str(raised.value)
+    assert release.get(layout.commit_name(1)) == record
+    assert not release.exists(layout.commit_name(0))
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_an_orphan_of_other_bytes_is_replaced_and_the_release_sealed(kind, interrupted):
+    config, release = interrupted(kind, layout.commit_name(1))
+    before = release.sha256(layout.tar_name(1))
+    make(config)
+    assert release.sha256(layout.tar_name(1)) != before
+    assert verify(release) == []
+
+
+@pytest.mark.parametrize(("device", "goes_on"), [("cpu", False), ("cuda", True)])
+def test_an_orphan_maker_on_a_gpu_stands_back_where_one_on_a_cpu_stops(
+    device, goes_on, interrupted
+):
+    """Which of the two it is says the plan."""
+    config, release = interrupted("local")
+    loaded = load_release(config, release)
+    compute = replace(loaded.plan.request.compute, device=device)
+    request = replace(loaded.plan.request, compute=compute)
+    loaded = replace(loaded, plan=replace(loaded.plan, request=request))
+    with closing(ShardMaker.at(loaded, release, 10**9)) as maker:
+        maker.make(1)
+        if goes_on:
+            (shard,) = maker.flush()
+            assert shard == read_commit(release, 1)
+            assert len(release.list(layout.DIFFERENCES)) == 1
+        else:
+            with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
+                maker.flush()
 
 
 class Poisoned:

@@ -110,7 +110,7 @@ def test_a_half_written_unit_is_made_again(release_config, monkeypatch):
     config = release_config()
     real = writer.commit
 
-    def dies_before_the_record(store, *rest):
+    def dies_before_the_record(store, *rest, **named):
         monkeypatch.setattr(LocalStore, "exists", lambda self, name: False)
         original = LocalStore.put_once
 
@@ -120,7 +120,7 @@ def test_a_half_written_unit_is_made_again(release_config, monkeypatch):
             return original(self, name, data, sha256)
 
         monkeypatch.setattr(LocalStore, "put_once", put_once)
-        return real(store, *rest)
+        return real(store, *rest, **named)
 
     monkeypatch.setattr(writer, "commit", dies_before_the_record)
     with pytest.raises(Killed):
@@ -220,6 +220,15 @@ def test_a_dead_driver_before_the_last_mark_is_mended(release_config):
     assert store.exists(layout.SUCCESS)
 
 
+def test_latest_stays_at_a_newer_version_and_the_log_says_so(release_config):
+    store, _ = make(release_config("release.version=0.10.0"))
+    said: list[str] = []
+    build(release_config("release.version=0.9.0"), run_units, log=said.append)
+    assert "latest.json stays at 0.10.0, which is newer than 0.9.0" in said
+    latest = json.loads((store.root.parent.parent / "latest.json").read_text())
+    assert latest["version"] == "0.10.0"
+
+
 def test_extras_that_a_dead_driver_left_stale_are_listed_again(release_config):
     config = release_config()
     store, _ = make(config)
@@ -234,7 +243,7 @@ def test_a_committed_shard_that_is_gone_is_not_sealed(release_config):
     store, _ = make(config)
     for name in (layout.SUCCESS, layout.SUMS, layout.tar_name(1)):
         store.delete(name)
-    with pytest.raises(IntegrityError, match=r"seal: data/train-000001\.tar has None bytes"):
+    with pytest.raises(IntegrityError, match=r"seal: data/train-000001\.tar is gone"):
         make(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from factory.shards import layout
 from factory.shards.export import FORMATS, export
 from factory.sources import open_source
 from factory.store import LocalStore
+from factory.store.parquet import to_parquet
 from tests.conftest import PX, tiny_dotlist
 
 
@@ -88,6 +90,41 @@ def test_what_was_changed_is_found(released, tmp_path):
     (tmp_path / "000000" / "stray.jpg").write_bytes(b"x")
     with pytest.raises(FactoryError, match="stray is not the release's"):
         export(released, "imagefolder", tmp_path)
+
+
+CRAFTED = {
+    "a key that leaves the folder": {"key": "../../../escaped"},
+    "an absolute key": {"key": "{outside}/escaped"},
+    "a key with a line break": {"key": "000000_0000\n9\t9\t9"},
+    "a hidden key": {"key": ".escaped"},
+    "an empty key": {"key": ""},
+    "no key": {"key": None},
+    "an identity that leaves the folder": {"identity": "../../escaped"},
+    "a negative identity": {"identity": -1},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+@pytest.mark.parametrize("change", CRAFTED.values(), ids=CRAFTED)
+def test_a_crafted_table_writes_nothing_outside_the_folder(change, kind, released, tmp_path):
+    """Whoever made the table also made digests that fit."""
+    root = tmp_path / "crafted"
+    shutil.copytree(released.root, root)
+    name, outside, out = layout.metadata_name(1), tmp_path / "outside", tmp_path / "a" / "b" / "out"
+    outside.mkdir()
+    rows = pq.read_table(root / name).to_pylist()
+    rows[0] |= {k: v.format(outside=outside) if v and k == "key" else v for k, v in change.items()}
+    if isinstance(rows[0]["identity"], str):
+        rows = [row | {"identity": str(row["identity"])} for row in rows]
+    (root / name).write_bytes(to_parquet(rows))
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(
+        IntegrityError, match=r"metadata/train-000001\.parquet: .*restore the table"
+    ):
+        export(LocalStore(root), kind, out)
+    written = set(tmp_path.rglob("*")) - before
+    assert all(out in (file, *file.parents) or file in out.parents for file in written), written
+    assert not any("escaped" in file.name for file in written)
 
 
 def test_only_sealed_releases_are_exported(tmp_path):

@@ -244,10 +244,3 @@ def test_too_many_failures_fail_the_release(store, plan):
     commit(store, faces=faces[:2], failures=failures)
     with pytest.raises(PlanError, match=r"release\.max_failed_fraction: 2 of 4"):
         manifest.seal(store, plan, 0.1)
-
-
-def test_latest_is_swapped(plan, tmp_path):
-    dataset = LocalStore(tmp_path)
-    manifest.point_latest(dataset, plan)
-    assert json.loads(dataset.get("latest.json"))["plan_hash"] == plan.hash
-    manifest.point_latest(dataset, plan)

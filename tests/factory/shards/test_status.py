@@ -111,6 +111,31 @@ def test_files_of_an_open_unit_are_kept_while_the_release_is_alive(tmp_path):
     assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar_name(1)]
 
 
+def test_a_temporary_file_of_a_live_writer_is_kept_however_young_garbage_may_be(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put(layout.PLAN, PLAN.to_json())
+    (tmp_path / ".half.0a1b2c3d").write_bytes(b"ha")
+    now = time.time()
+    assert garbage.find(store, 0, now + 1) == []
+    assert len(garbage.find(store, 0, now + garbage.LIVE_S + 1)) == 1
+    store.put(layout.SUCCESS, b"")
+    assert [item.entry.name for item in garbage.find(store, 0, now + 1)] == [".half.0a1b2c3d"]
+
+
+def test_what_gc_leaves_is_no_sign_of_life_and_no_commit(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put(layout.PLAN, PLAN.to_json())
+    store.put(layout.tar_name(1), b"tar")
+    assert garbage.remove(store, garbage.find(store, 0, time.time() + 1))
+    assert store.list(layout.COMMITS) == [layout.commit_name(1)]
+    assert StatusReader(store).read().shards == []
+    store.put(layout.tar_name(1), b"tar")
+    long_ago = time.time() - 90_000
+    for name in (layout.PLAN, layout.tar_name(1)):
+        os.utime(store.path(name), (long_ago, long_ago))
+    assert [g.entry.name for g in garbage.find(store, 86_400, time.time())] == [layout.tar_name(1)]
+
+
 def test_a_unit_committed_meanwhile_is_kept(tmp_path):
     store = LocalStore(tmp_path)
     store.put(layout.PLAN, PLAN.to_json())

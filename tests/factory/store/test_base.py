@@ -53,6 +53,31 @@ def test_swap_needs_the_expected_content(store):
     assert store.get("latest") == b"2"
 
 
+def test_swap_into_an_empty_name_never_replaces_what_put_once_made(store):
+    assert store.put_once("record", b"first")
+    assert not store.swap("record", None, b"second")
+    assert store.get("record") == b"first"
+
+
+def test_delete_if_needs_the_expected_content(store):
+    assert not store.delete_if("file", b"1")
+    store.put("file", b"2")
+    assert not store.delete_if("file", b"1")
+    assert not store.delete_if("file", b"22")
+    assert store.get("file") == b"2"
+    assert store.delete_if("file", b"2")
+    assert not store.exists("file")
+
+
+def test_size_is_that_of_the_object(store):
+    assert store.size("none") is None
+    store.put("a/b", b"123")
+    assert store.size("a/b") == 3
+    assert store.size("a/b/c") is None
+    store.put("empty", b"")
+    assert store.size("empty") == 0
+
+
 def test_list_is_sorted_by_prefix_and_entries_have_sizes(store):
     before = time.time()
     for name in ("c/2", "c/1", "cc/1", "d"):

@@ -73,6 +73,13 @@ def test_other_bytes_are_refused_and_leave_nothing(bucket):
     assert [file.name for file in cache_root().rglob("*") if file.is_file()] == [".lock"]
 
 
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/../../escaped"])
+def test_a_name_that_leaves_the_folder_is_refused(bucket, name):
+    with pytest.raises(ValueError, match="not below the store"):
+        fetched(bucket, {name: "0" * 64})
+    assert bucket.reads == []
+
+
 def test_a_reader_that_died_is_followed_by_another(bucket):
     folder = fetched(bucket, digests(b"w" * 1000))
     (folder / "weights.safetensors").rename(folder / ".weights.safetensors.part")

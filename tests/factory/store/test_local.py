@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from factory.errors import StoreError
+from factory.errors import Conflict, StoreError
 from factory.store import LocalStore
 from factory.store.local import write_atomically
 
@@ -25,6 +25,23 @@ def test_a_failing_write_leaves_nothing_under_the_final_name(store, monkeypatch)
         store.put_once("a", b"data")
     monkeypatch.undo()
     assert os.listdir(store.root) == []
+
+
+def test_swap_into_an_empty_name_loses_against_a_link_made_at_that_moment(store, monkeypatch):
+    """put_once does not wait for the turn of a swap, which had seen that the name was free."""
+    assert store.put_once("record", b"first")
+    monkeypatch.setattr(LocalStore, "exists", lambda self, name: False)
+    assert not store.swap("record", None, b"second")
+    monkeypatch.undo()
+    assert store.get("record") == b"first"
+
+
+def test_a_file_that_is_deleted_while_it_is_compared_is_a_conflict(store, monkeypatch):
+    store.put("file", b"same")
+    monkeypatch.setattr(LocalStore, "exists", lambda self, name: True)
+    store.delete("file")
+    with pytest.raises(Conflict):
+        store.put_once("file", b"same")
 
 
 def test_preflight_wants_space_and_a_writable_folder(store, tmp_path):

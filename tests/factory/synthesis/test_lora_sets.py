@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -212,6 +213,41 @@ def test_one_who_raises_is_quarantined(lora_config, monkeypatch):
     failure = json.loads(store_of(config).get(layout.quarantine_name(2)))
     assert "nan" in failure["error"]
     assert not store_of(config).exists(layout.lora_name(2))
+
+
+def test_a_set_is_not_finished_while_a_committed_file_is_gone(lora_config):
+    config = lora_config()
+    train(config)
+    store = store_of(config)
+    store.delete(layout.SUCCESS)
+    store.delete(layout.lora_name(1))
+    with pytest.raises(IntegrityError, match=r"loras/000001\.safetensors is gone.*--uncommit 1"):
+        train(config)
+    assert not store.exists(layout.SUCCESS)
+
+
+@pytest.mark.parametrize(("device", "goes_on"), [("cpu", False), ("cuda", True)])
+def test_an_orphan_lora_of_other_bytes_is_an_alarm_on_a_cpu_alone(
+    device, goes_on, lora_config, monkeypatch
+):
+    config = lora_config()
+    train(config)
+    store, real = store_of(config), LoraTrainer.train
+
+    def train_otherwise(trainer, name, images, beat):
+        return real(trainer, name, images, beat) | {"other": 1.0}
+
+    monkeypatch.setattr(LoraTrainer, "train", train_otherwise)
+    with closing(LoraMaker.open(config, store.url.removeprefix(f"{config.store.url}/"))) as maker:
+        request = maker._plan.request
+        compute = replace(request.compute, device=device)
+        maker._plan = replace(maker._plan, request=replace(request, compute=compute))
+        if goes_on:
+            assert maker.make(1) == [read_commit(store, 1)]
+            assert len(store.list(layout.DIFFERENCES)) == 1
+        else:
+            with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
+                maker.make(1)
 
 
 def test_other_settings_and_bad_input_are_refused(lora_config, base_folder, tmp_path):
