@@ -54,7 +54,7 @@ def build(
     if dry_run:
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
-    store.probe()
+    store.probe(log)
     plan = existing or write_plan(config, inputs, store, open_galleries)
     log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
     synthesize(config, plan, prefix, store, run_units, log)

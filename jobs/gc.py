@@ -13,24 +13,31 @@ from jobs._arguments import RELEASE_ADDRESS, flag, option
 from jobs._job import Job
 
 
-def collect(release: str, older_than_hours: float, delete: bool) -> None:
+def collect(release: str, store: list[str], older_than_hours: float, delete: bool) -> None:
     from factory.shards.garbage import find, remove
     from factory.store import open_url
 
-    store = open_url(release)
-    garbage = find(store, older_than_hours * 3600, time.time())
+    opened = open_url(release, store)
+    garbage = find(opened, older_than_hours * 3600, time.time())
     for item in garbage:
         hours = (time.time() - item.entry.modified_at) / 3600
         print(f"{item.entry.name}  {item.reason}, {item.entry.size} bytes, {hours:.1f} h old")
     if delete:
-        garbage = remove(store, garbage)
+        garbage = remove(opened, garbage)
     outcome = "removed" if delete else "found; --delete removes them"
     print(f"{release}: {len(garbage)} leftovers older than {older_than_hours:g} h {outcome}")
 
 
 OLDER = option("--older-than-hours", "leave younger ones alone", "HOURS", float, 24)
 DELETE = flag("--delete", "remove them; without it they are only listed")
-JOB = Job(__doc__, collect, subjects=(RELEASE_ADDRESS,), load=None, options=(OLDER, DELETE))
+JOB = Job(
+    __doc__,
+    collect,
+    subjects=(RELEASE_ADDRESS,),
+    load=None,
+    at_address=True,
+    options=(OLDER, DELETE),
+)
 
 if __name__ == "__main__":
     JOB.main()

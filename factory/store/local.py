@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -104,7 +104,7 @@ class LocalStore:
                 "some or choose another disk"
             )
 
-    def probe(self) -> None:
+    def probe(self, log: Callable[[str], None] = print) -> None:
         name = f"probe-{uuid.uuid4().hex}"
         try:
             self.put_once(name, b"1")

@@ -58,7 +58,7 @@ def finetune(
     if dry_run:
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
-    store.probe()
+    store.probe(log)
     put_prior(config, plan, dataset, log)
     if existing is None:
         store.put_once(layout.PLAN, plan.to_json())
