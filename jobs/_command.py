@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from factory.errors import FactoryError
+from factory.store.atomic import disk_error, refusal
 
 
 def guarded(action: Callable[[], None]) -> None:
@@ -17,10 +18,12 @@ def guarded(action: Callable[[], None]) -> None:
         action()
     except FactoryError as error:
         message = f"error: {error}"
+    except Exception as error:
+        number = refusal(error)
+        path = getattr(error, "filename", None) or "a file that this job writes"
+        message = f"error: {disk_error(path, number)}" if number else traceback.format_exc()
     except KeyboardInterrupt:
         message = "stopped; the same command goes on from here"
-    except Exception:
-        message = traceback.format_exc()
     if ranks > 1:
         from factory.training.engine import end_rank
 
