@@ -98,7 +98,6 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "metrics": checkpoint.metrics,
         "lineage": checkpoint.lineage,
     }
-    path.mkdir(parents=True, exist_ok=True)
     write_atomically(path / WEIGHTS, data)
     write_atomically(path / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return sha256

@@ -114,10 +114,14 @@ def append_line(path: Path, line: str, key: str = "") -> None:
     with of_file(path, key):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
-            written = file.write(data)
-            if written is not None and written < len(data):
-                file.truncate(file.tell() - written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            end = file.seek(0, os.SEEK_END)
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(end)
+                raise
 
 
 @contextmanager

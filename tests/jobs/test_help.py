@@ -42,7 +42,9 @@ def test_help_explains_arguments_options_and_sections(capsys):
 
 
 def test_help_shows_choices_and_defaults(capsys):
-    assert "  FORMAT           what to write: imagefolder, rec, parquet\n" in help_of("export", capsys)
+    assert "  FORMAT           what to write: imagefolder, rec, parquet\n" in help_of(
+        "export", capsys
+    )
     text = help_of("gc", capsys)
     assert "  --older-than-hours HOURS  leave younger ones alone (default: 24)\n" in text
     assert "section.key=value" not in text
