@@ -141,10 +141,10 @@ def check_place(key: str, path: Path) -> None:
     A folder that is not there yet is tried in the nearest one that is.
     """
     folder = path.absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    trial = folder / f".trial.{uuid.uuid4().hex[:8]}"
     with of_file(path, key):
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        trial = folder / f".trial.{uuid.uuid4().hex[:8]}"
         try:
             with trial.open("xb") as file:
                 file.write(bytes(TRIAL_BYTES))

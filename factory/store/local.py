@@ -98,8 +98,9 @@ class LocalStore:
         if not planned_bytes:
             return  # nothing will be written
         existing = self.root.absolute()
-        while not existing.exists():
-            existing = existing.parent
+        with of_file(existing, "store.url"):
+            while not existing.exists():
+                existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise StoreError(
                 f"store.url: cannot write below {str(existing)!r}; choose another folder"

@@ -53,6 +53,6 @@ def explained_workers() -> Iterator[None]:
             raise
         free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
         raise DeviceError(
-            f"batches.num_workers: {text.partition('.')[0]}; {free / 1e6:.1f} MB of "
+            f"batches.num_workers: {text.partition('. ')[0]}; {free / 1e6:.1f} MB of "
             f"{SHARED_MEMORY} are free: {REMEDY}"
         ) from None
