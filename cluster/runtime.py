@@ -13,7 +13,7 @@ import ray
 
 from factory.config import FleetConfig
 from factory.errors import FactoryError
-from factory.planning.places import check_socket_paths
+from factory.execution.socket_paths import check_socket_paths
 
 
 def connect(fleet: FleetConfig) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from factory.errors import ConfigError, StoreError
 from factory.execution.inline import run_units
-from factory.planning.places import check_socket_paths, check_training_places
+from factory.execution.socket_paths import check_socket_paths
+from factory.planning.places import check_training_places
 from factory.release import build
 from factory.store import open_store
 from tests.disks import filesystem
@@ -63,28 +64,6 @@ def test_sockets_of_ray_need_a_short_path(release_config, tmp_path, monkeypatch)
         build(release_config("fleet.runner=ray"), run_units)
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
     check_socket_paths()
-
-
-def test_the_longest_path_that_is_allowed_holds_a_socket(tmp_path, monkeypatch):
-    """A real socket of the name that Ray gives it, below a folder of the greatest length."""
-    import socket
-
-    from factory.planning.places import MAX_SOCKET_BYTES, RAY_SOCKET
-
-    longest = MAX_SOCKET_BYTES - len(RAY_SOCKET) - 1
-    folder = Path("/tmp") / ("x" * (longest - len("/tmp/")))
-    monkeypatch.setenv("RAY_TMPDIR", str(folder))
-    check_socket_paths()
-    monkeypatch.setenv("RAY_TMPDIR", str(folder) + "x")
-    with pytest.raises(ConfigError, match=f"want at most {longest}"):
-        check_socket_paths()
-    path = folder / RAY_SOCKET
-    path.parent.mkdir(parents=True)
-    try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(str(path))
-    finally:
-        subprocess.run(["rm", "-r", str(folder)], check=True)
 
 
 def test_a_user_without_a_home_has_a_cache():
