@@ -1,7 +1,7 @@
 """Re-read every byte of a sealed release against its digests.
 
     python -m jobs.verify runs/releases/demo/releases/0.1.0
-    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0
+    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0 store.endpoint_url=http://...
 
 It exits with 1 and names the files that are wrong.
 """
