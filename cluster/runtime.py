@@ -15,6 +15,7 @@ import ray
 
 from factory.config import FleetConfig
 from factory.errors import ClusterError, FactoryError
+from factory.execution.socket_paths import check_socket_paths
 
 
 def connect(fleet: FleetConfig) -> None:
@@ -28,6 +29,7 @@ def connect(fleet: FleetConfig) -> None:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         else:
+            check_socket_paths()
             ray.init(
                 address="local",  # because a dead `ray start` may have left its address behind
                 include_dashboard=False,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from factory.config.addresses import check_address, in_bucket
 from factory.errors import CheckpointError
 from factory.store import open_url
 from factory.store.cache import fetched
@@ -45,7 +46,8 @@ def folder(name: str) -> Path:
     A name is a path, starter:NAME for weights in the package, or s3://... for a folder in a bucket,
     which each machine fetches once.
     """
-    if name.startswith("s3://"):
+    check_address("checkpoint", name)
+    if in_bucket(name):
         return _from_bucket(name)
     return STARTER / name.removeprefix("starter:") if name.startswith("starter:") else Path(name)
 
@@ -98,7 +100,6 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "metrics": checkpoint.metrics,
         "lineage": checkpoint.lineage,
     }
-    path.mkdir(parents=True, exist_ok=True)
     write_atomically(path / WEIGHTS, data)
     write_atomically(path / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     return sha256

@@ -247,7 +247,6 @@ def _fetch(stage: StageConfig, config: Config, records: Store, digest: str) -> A
     contents = {name: records.get(stored) for name, stored in names.items()}
     if hashlib.sha256(contents[WEIGHTS[0]]).hexdigest() != digest:
         raise IntegrityError(f"{records.url}/{names[WEIGHTS[0]]}: does not have its sha256")
-    out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(out / name, content)
     return find(stage, config, "")

@@ -58,7 +58,7 @@ def build(
     if dry_run:
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")
         return
-    store.probe()
+    store.probe(log)
     with driving(config, store, log) as lease:
         plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
         log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")

@@ -41,6 +41,8 @@ def option(
     return Argument(name, f"{meaning}{shown}", settings)
 
 
+STORE = "store."
+"""Beginning of the settings of a store."""
 RELEASE_ADDRESS = Argument("release", "folder or s3:// address of a release")
 
 
@@ -104,6 +106,9 @@ def _sorted(job: Job, words: list[str], values: dict[str, Any]) -> Parsed:
     changes = list(words)
     for word in (*subjects, *files):
         changes.remove(word)
+    if job.at_address:
+        values["store"] = [word for word in changes if word.startswith(STORE)]
+        changes = [word for word in changes if word not in values["store"]]
     if changes and job.load is None:
         raise ConfigError(f"{changes[0]}: one argument too many; want {usage(job)}")
     for argument, word in zip(job.subjects, subjects, strict=True):

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from factory.errors import MAY_GO_AGAIN, REFUSED, FactoryError
+from factory.store.atomic import disk_error, refusal
 
 
 def guarded(action: Callable[[], None]) -> None:
@@ -22,8 +23,13 @@ def guarded(action: Callable[[], None]) -> None:
         message, code = f"error: {error}", error.exit_code
     except KeyboardInterrupt:
         message = "stopped; the same command goes on from here"
-    except Exception:
-        message, code = traceback.format_exc().rstrip(), MAY_GO_AGAIN
+    except Exception as error:
+        number = refusal(error)
+        path = getattr(error, "filename", None) or "a file that this job writes"
+        message = (
+            f"error: {disk_error(path, number)}" if number else traceback.format_exc().rstrip()
+        )
+        code = REFUSED if number else MAY_GO_AGAIN
     if ranks > 1:
         from factory.training.engine import end_rank
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jobs._job import Job
 
 CHANGES = "section.key=value"
+STORE_SETTINGS = "store.key=value"
 WIDTH = 96
 
 
@@ -24,6 +25,7 @@ def usage(job: Job) -> str:
     words = [f"python -m jobs.{job.name}", *(subject.name.upper() for subject in job.subjects)]
     if job.load:
         words += ["CONFIG ..." if job.many else "CONFIG", f"[{CHANGES} ...]"]
+    words += [f"[{STORE_SETTINGS} ...]"] if job.at_address and not job.load else []
     words += [job.words] if job.words else []
     return " ".join([*words, *(["[options]"] if job.all_options else [])])
 
@@ -34,6 +36,9 @@ def help_of(job: Job) -> str:
     if job.load:
         arguments.append(("CONFIG", f"a YAML file{', or several' if job.many else ''}"))
         arguments.append((CHANGES, "changes to it"))
+    elif job.at_address:
+        meaning = "how its store is reached, as for a release: `python -m jobs config store`"
+        arguments.append((STORE_SETTINGS, meaning))
     options = [(_shown(option), meaning_of(option)) for option in job.all_options]
     parts = [f"usage: {usage(job)}", (job.doc or "").strip()]
     parts += [_table("arguments", arguments)] if arguments else []

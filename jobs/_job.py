@@ -31,6 +31,9 @@ class Job:
     many: bool = False
     """Whether it takes several configs; then `action` gets them by the stems of their files."""
     options: Sequence[Argument] = ()
+    at_address: bool = False
+    """Whether its first subject is an address, whose store is given `store.key=value` settings;
+    then `action` gets these words by the name `store`."""
     words: str = ""
     """Usage of a job whose `action` gets all but the options as they are, by the name `words`."""
 

@@ -39,12 +39,15 @@ def train_and_print(train: Train, config: Config) -> None:
 
 def run_training(train: Train, config: Config) -> dict[str, Any]:
     """Metrics of a training, in this process or on a gang of compute.num_ranks."""
+    from factory.planning.places import check_training_places
     from factory.training.distributed import world_size
 
     if config.compute.num_ranks and world_size() > 1:
         raise ConfigError(
             f"compute.num_ranks: got {config.compute.num_ranks} under torchrun; want null there"
         )
+    if not config.compute.num_ranks:
+        check_training_places(config)
     if config.compute.num_ranks:
         from cluster.gang import run_gang
 

@@ -31,6 +31,7 @@ def build(config: Config) -> Path:
 
 def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
     from factory.recognition.train import train
+    from factory.store.atomic import check_place, write_atomically
     from factory.studies.claims import examine, result_json, verdict_line
 
     arms = [arm for finding in config.values() for arm in finding.arms.values()]
@@ -41,11 +42,12 @@ def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
     if dry_run:
         print(f"checked the configs of {len(arms)} arms; nothing is written")
         return
+    for finding in config.values():
+        check_place("out", Path(finding.out))
     for name, finding in config.items():
         result = examine(name, finding, lambda one: run_training(train, one), build, print)
-        out = Path(finding.out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.json").write_text(json.dumps(result_json(result), indent=1) + "\n")
+        text = json.dumps(result_json(result), indent=1) + "\n"
+        write_atomically(Path(finding.out) / f"{name}.json", text.encode(), "out")
         print(verdict_line(result))
 
 

@@ -9,6 +9,8 @@ are: guard them as you guard the photographs.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from factory.config import Config
 from factory.errors import ConfigError
 from jobs._job import Job
@@ -18,10 +20,12 @@ def embed(config: Config, dry_run: bool) -> None:
     from factory.identities.gallery_files import write_gallery
     from factory.identities.roster import embedded, open_recognizer
     from factory.sources import open_source
+    from factory.store.atomic import check_place
 
     path = config.identities.gallery
     if not path or not path.endswith(".npy"):
         raise ConfigError(f"identities.gallery: got {path!r}; want the .npy file to write")
+    check_place("identities.gallery", Path(path).absolute().parent)
     recognizer, source = open_recognizer(config), open_source(config.source)
     if dry_run:
         print("checked; nothing is written")

@@ -15,7 +15,7 @@ from jobs._arguments import RELEASE_ADDRESS, Argument
 from jobs._job import Job
 
 
-def export(release: str, format: str, out: str) -> None:
+def export(release: str, store: list[str], format: str, out: str) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -26,7 +26,7 @@ def export(release: str, format: str, out: str) -> None:
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("writing", total=None)
         count = export_release(
-            open_url(release),
+            open_url(release, store),
             format,
             Path(out),
             lambda done, total: bar.update(task, completed=done, total=total),
@@ -36,7 +36,7 @@ def export(release: str, format: str, out: str) -> None:
 
 FORMAT = Argument("format", "what to write", choices=("imagefolder", "rec", "parquet"))
 OUT = Argument("out", "folder to write to; the same command goes on where it stopped")
-JOB = Job(__doc__, export, subjects=(RELEASE_ADDRESS, FORMAT, OUT), load=None)
+JOB = Job(__doc__, export, subjects=(RELEASE_ADDRESS, FORMAT, OUT), load=None, at_address=True)
 
 if __name__ == "__main__":
     JOB.main()

@@ -15,21 +15,23 @@ from jobs._arguments import RELEASE_ADDRESS, flag, option
 from jobs._job import Job
 
 
-def collect(release: str, older_than_hours: float, delete: bool, uncommit: int | None) -> None:
+def collect(
+    release: str, store: list[str], older_than_hours: float, delete: bool, uncommit: int | None
+) -> None:
     from factory.shards import garbage as room
     from factory.store import open_url
 
-    store = open_url(release)
+    opened = open_url(release, store)
     if uncommit is not None:
-        lost = room.uncommit(store, uncommit)
+        lost = room.uncommit(opened, uncommit)
         print(f"{release}: unit {uncommit} is no longer committed, because of {', '.join(lost)}")
         return
-    garbage = room.find(store, older_than_hours * 3600, time.time())
+    garbage = room.find(opened, older_than_hours * 3600, time.time())
     for item in garbage:
         hours = (time.time() - item.entry.modified_at) / 3600
         print(f"{item.entry.name}  {item.reason}, {item.entry.size} bytes, {hours:.1f} h old")
     if delete:
-        garbage = room.remove(store, garbage)
+        garbage = room.remove(opened, garbage)
     outcome = "removed" if delete else "found; --delete removes them"
     print(f"{release}: {len(garbage)} leftovers older than {older_than_hours:g} h {outcome}")
 
@@ -37,8 +39,14 @@ def collect(release: str, older_than_hours: float, delete: bool, uncommit: int |
 OLDER = option("--older-than-hours", "leave younger ones alone", "HOURS", float, 24)
 DELETE = flag("--delete", "remove them; without it they are only listed")
 UNCOMMIT = option("--uncommit", "take back the commit of a unit whose files are lost", "UNIT", int)
-OPTIONS = (OLDER, DELETE, UNCOMMIT)
-JOB = Job(__doc__, collect, subjects=(RELEASE_ADDRESS,), load=None, options=OPTIONS)
+JOB = Job(
+    __doc__,
+    collect,
+    subjects=(RELEASE_ADDRESS,),
+    load=None,
+    at_address=True,
+    options=(OLDER, DELETE, UNCOMMIT),
+)
 
 if __name__ == "__main__":
     JOB.main()

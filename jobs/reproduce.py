@@ -21,15 +21,18 @@ def reproduce(key: str, config: Config, out: str | None, dry_run: bool) -> None:
     from factory.errors import OtherMachine
     from factory.shards import layout
     from factory.store import open_store
+    from factory.store.atomic import check_place, write_atomically
     from factory.synthesis.reproduce import reproduce as make_again
 
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     if dry_run:
         print("checked; nothing is written")
         return
+    if out:
+        check_place("--out", Path(out).absolute().parent)
     made = make_again(config, open_store(config.store).below(prefix), key)
     if out:
-        Path(out).write_bytes(made.encoded)
+        write_atomically(Path(out), made.encoded, "--out")
     if not made.as_recorded:
         sys.exit(f"error: {key}: the published image does not have the sha256 of its metadata row")
     for remark in made.remarks:

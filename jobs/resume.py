@@ -11,15 +11,15 @@ from jobs._arguments import RELEASE_ADDRESS
 from jobs._job import Job
 
 
-def resume(release: str) -> None:
+def resume(release: str, store: list[str]) -> None:
     from factory.shards import pause
     from factory.store import open_url
 
-    paused = pause.resume(open_url(release))
+    paused = pause.resume(open_url(release, store))
     print(f"{release}: {'may go on; run its command again' if paused else 'was not paused'}")
 
 
-JOB = Job(__doc__, resume, subjects=(RELEASE_ADDRESS,), load=None)
+JOB = Job(__doc__, resume, subjects=(RELEASE_ADDRESS,), load=None, at_address=True)
 
 if __name__ == "__main__":
     JOB.main()

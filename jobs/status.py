@@ -28,14 +28,14 @@ def table(url: str, status: Status, actor_hour: float | None) -> Table:
     return rows
 
 
-def status(release: str, watch: float | None, actor_hour: float | None) -> None:
+def status(release: str, store: list[str], watch: float | None, actor_hour: float | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
     from factory.shards.status import StatusReader
     from factory.store import open_url
 
-    reader = StatusReader(open_url(release))
+    reader = StatusReader(open_url(release, store))
     state = reader.read()
     first = table(release, state, actor_hour)
     with Live(first, console=Console(width=100), auto_refresh=False) as live:
@@ -47,7 +47,14 @@ def status(release: str, watch: float | None, actor_hour: float | None) -> None:
 
 WATCH = option("--watch", "read it again every so often until it is sealed", "SECONDS", float)
 ACTOR_HOUR = option("--actor-hour", "price of an actor's hour, for the cost", "PRICE", float)
-JOB = Job(__doc__, status, subjects=(RELEASE_ADDRESS,), load=None, options=(WATCH, ACTOR_HOUR))
+JOB = Job(
+    __doc__,
+    status,
+    subjects=(RELEASE_ADDRESS,),
+    load=None,
+    at_address=True,
+    options=(WATCH, ACTOR_HOUR),
+)
 
 if __name__ == "__main__":
     JOB.main()

@@ -1,7 +1,7 @@
 """Re-read every byte of a sealed release against its digests.
 
     python -m jobs.verify runs/releases/demo/releases/0.1.0
-    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0
+    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0 store.endpoint_url=http://...
 
 It exits with 1 and names the files that are wrong.
 """
@@ -14,7 +14,7 @@ from jobs._arguments import RELEASE_ADDRESS
 from jobs._job import Job
 
 
-def verify(release: str) -> None:
+def verify(release: str, store: list[str]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -31,7 +31,7 @@ def verify(release: str) -> None:
             count = done
             bar.update(task, completed=done, total=total)
 
-        problems = verify_release(open_url(release), on_file)
+        problems = verify_release(open_url(release, store), on_file)
     for problem in problems:
         print("wrong:", problem)
     if problems:
@@ -39,7 +39,7 @@ def verify(release: str) -> None:
     print(f"{release}: {count} files have their sha256, the release is whole")
 
 
-JOB = Job(__doc__, verify, subjects=(RELEASE_ADDRESS,), load=None)
+JOB = Job(__doc__, verify, subjects=(RELEASE_ADDRESS,), load=None, at_address=True)
 
 if __name__ == "__main__":
     JOB.main()

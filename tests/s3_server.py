@@ -108,9 +108,9 @@ class Faults:
 
 @contextmanager
 def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
-    """A proxy in front of the server. Faults: `503`, `409`, `reset` (the request is carried out,
-    its answer lost), `truncate` (half of the body comes back), `slow`, and `unconditional` (the
-    request is carried out without its If-None-Match or If-Match)."""
+    """A proxy in front of the server. Faults: `503`, `409`, `403`, `reset` (the request is
+    carried out, its answer lost), `truncate` (half of the body comes back), `slow`, and
+    `unconditional` (the request is carried out without its If-None-Match or If-Match)."""
     upstream = endpoint.removeprefix("http://")
 
     class Handler(BaseHTTPRequestHandler):
@@ -121,8 +121,8 @@ def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
             fault = faults.plan(self.command, self.path)
             if fault:
                 faults.done.append(fault)
-            if fault in ("503", "409"):
-                code = "SlowDown" if fault == "503" else "ConditionalRequestConflict"
+            if fault in REFUSALS:
+                code = REFUSALS[fault]
                 error = f"<Error><Code>{code}</Code><Message>injected</Message></Error>"
                 self.answer(int(fault), {"Content-Type": "application/xml"}, error.encode())
                 return
@@ -184,6 +184,7 @@ def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
         thread.join()
 
 
+REFUSALS = {"503": "SlowDown", "409": "ConditionalRequestConflict", "403": "AccessDenied"}
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 

@@ -12,6 +12,7 @@ from factory.config.convert import to_object
 from factory.config.field import Names
 from factory.config.interpolation import resolved
 from factory.config.reading import Scalar, Tree, read_file
+from factory.config.release import StoreConfig
 from factory.config.rules import check_ranges
 from factory.config.schema import Config
 from factory.errors import ConfigError
@@ -40,6 +41,18 @@ def typed(schema: type[Schema], path: str | Path, dotlist: Sequence[str]) -> Sch
     settings = to_object(schema, resolved(tree))
     check_ranges(settings)
     return cast(Schema, settings)
+
+
+def store_settings(url: str, settings: Sequence[str]) -> StoreConfig:
+    """The section store at an address, with settings as `store.key=value` (or `key=value`).
+
+    Raises ConfigError in one line, also for a key of another section.
+    """
+    words = [word if word.startswith("store.") else f"store.{word}" for word in settings]
+    tree = apply_arguments(Config, {}, [*words, f"store.url={url}"])
+    store: StoreConfig = to_object(Config, tree).store
+    check_ranges(store, "store.")
+    return store
 
 
 def required_keys(tree: Tree, key: str = "") -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Literal
 from factory.config.field import file_path
 from factory.config.loading import typed
 from factory.config.release import StoreConfig
+from factory.config.store_rules import check_store
 from factory.errors import ConfigError
 
 
@@ -47,6 +48,7 @@ class PipelineConfig:
 def load_pipeline(path: str | Path, dotlist: Sequence[str] | None = None) -> PipelineConfig:
     """Read and check a pipeline; raises ConfigError in one line."""
     pipeline = typed(PipelineConfig, path, dotlist or [])
+    check_store(pipeline.store)
     if not pipeline.stages:
         raise ConfigError("stages: got none; want at least one")
     earlier: list[str] = []

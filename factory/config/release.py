@@ -164,7 +164,30 @@ class StoreConfig:
     region: str | None = None
     """Region of the bucket; None: the AWS chain's."""
     path_style: bool = False
-    """Put the bucket into the path instead of the host name, as most other S3 servers require."""
+    """Put the bucket into the path instead of the host name, as most other S3 servers require: the
+    same as addressing_style=path."""
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    """Where requests name the bucket. path: in the path; virtual: in the host name, on another
+    server than AWS too; auto: in the path where endpoint_url is given, else in the host name."""
+    encryption: Literal["s3", "kms"] | None = None
+    """Encryption that the server is asked for with each object. s3: by keys of the store; kms: by a
+    key of AWS KMS; None: what the bucket does by itself."""
+    kms_key_id: str | None = None
+    """Id or ARN of the KMS key; None: the account's own key for S3."""
+    bucket_key: bool = False
+    """Derive keys from one of the bucket, which asks KMS far less often."""
+    requester_pays: bool = False
+    """Accept the costs of requests where the bucket's owner leaves them to whoever asks."""
+    storage_class: str | None = None
+    """Storage class of each object, such as STANDARD_IA or INTELLIGENT_TIERING; None: the
+    bucket's."""
+    bucket_owner: str | None = None
+    """Account (12 digits) that must own the bucket, else each request is refused; None: any."""
+    ca_bundle: str | None = file_path()
+    """File of certificates (PEM) that the server's is checked with; None: AWS_CA_BUNDLE, else those
+    of botocore."""
+    proxy: str | None = None
+    """Address of a proxy for all requests; None: HTTP_PROXY, HTTPS_PROXY and NO_PROXY decide."""
     multipart_min_bytes: int = knob(512 << 20, low=1, high=5 << 30)
     """Objects from this size on are uploaded in parts, smaller ones by one request."""
     part_bytes: int = knob(64 << 20, low=5 << 20, high=5 << 30)

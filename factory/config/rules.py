@@ -9,6 +9,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from factory.config.editing import KINDS, SPARING, RegionsConfig
+from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
 from factory.errors import ConfigError
 
@@ -23,6 +24,7 @@ def check(config: Config) -> None:
     """Raise ConfigError for the first rule that does not hold."""
     check_ranges(config)
     _check_names(config.release)
+    check_store(config.store)
     _check_source(config.source, "source")
     for index, mixed in enumerate(config.batches.mix):
         _check_source(mixed.source, f"batches.mix[{index}].source")

@@ -9,8 +9,9 @@ Shapes: S faces of a shard, C x h x w the denoised space, D embedding.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from factory.errors import CheckpointError, ConfigError
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.sources import FaceSet
+from factory.store.atomic import dispensable, write_atomically
 from factory.training.distributed import rank, wait_for_all, world_size
 
 SHARD = 4096
@@ -103,25 +105,37 @@ def shards_of(
     # the pixels too, because a source's fingerprint does not say how they were aligned
     made_from = [faces.fingerprint, faces.pixels_sha256(), *made_by]
     home = Path(folder) / hashlib.sha256(" ".join(made_from).encode()).hexdigest()[:16]
-    home.mkdir(parents=True, exist_ok=True)
     count = len(slices)
     files = [[home / f"{part}-{number:05d}.npy" for part in parts] for number in range(count)]
+    unwritten: dict[int, tuple[np.ndarray, ...]] = {}
     for number in range(rank(), count, world_size()):
         if not all(file.exists() for file in files[number]):
-            for file, array in zip(files[number], make(slices[number]), strict=True):
-                unfinished = file.with_name(f".{file.name}.{os.getpid()}.npy")
-                np.save(unfinished, array, allow_pickle=False)
-                unfinished.replace(file)
+            arrays = make(slices[number])
+            # because alone a rank can go on with what is in its memory
+            with dispensable("training.cache") if world_size() == 1 else nullcontext():
+                for file, array in zip(files[number], arrays, strict=True):
+                    write_atomically(file, _npy(array), "training.cache")
+            if not all(file.exists() for file in files[number]):
+                unwritten[number] = arrays
     wait_for_all()
-    missing = [file for shard in files for file in shard if not file.exists()]
+    there = [shard for number, shard in enumerate(files) if number not in unwritten]
+    missing = [file for shard in there for file in shard if not file.exists()]
     if missing:
         raise ConfigError(
             f"training.cache: {missing[0]} was made by another rank and is not there; want a "
             "folder that all nodes see, or null"
         )
     return [
-        tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard) for shard in files
+        unwritten.get(number)
+        or tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in shard)
+        for number, shard in enumerate(files)
     ]
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _prototypes_of(faces: FaceSet, recognizer: Recognizer) -> np.ndarray:

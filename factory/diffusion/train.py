@@ -25,6 +25,7 @@ from factory.diffusion.uvit import IDENTITY_LAYERS, Shape, UViT, with_present_na
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
 from factory.records import Log
+from factory.store.atomic import dispensable, writing
 from factory.training.distributed import pick_device, rank
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
@@ -176,8 +177,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 def save_png(path: Path, image_HWC: np.ndarray) -> None:
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image_HWC).save(path)
+    with dispensable("sheets"), writing(path) as file:
+        Image.fromarray(image_HWC).save(file, "PNG")
 
 
 def _init_sha256(recipe: GeneratorConfig) -> str | None:

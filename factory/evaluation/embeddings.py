@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from factory.sources.alignment_facts import pixel_facts
 from factory.sources.base import decode_image, iterate_faces
 from factory.sources.contents import contents_sha256
 from factory.store import Store
+from factory.store.atomic import dispensable, writing
 
 MAX_PIXELS = 1 << 24
 """Largest image that is decoded from a shard."""
@@ -198,11 +198,8 @@ def _read(path: Path | None, count: int | None, space: Space) -> Arrays | None:
 def _write(path: Path | None, arrays: Arrays) -> None:
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("wb") as file:
+    with dispensable("audit.embeddings_dir"), writing(path) as file:
         np.savez(file, **cast(dict[str, Any], arrays))
-    part.replace(path)
 
 
 def _check(arrays: Arrays, count: int | None, space: Space) -> None:

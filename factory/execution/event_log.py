@@ -12,28 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from factory.records import Shard
+from factory.store.atomic import append_line, check_place, dispensable
 
 
 class EventLog:
     """Appends lines to a file of the driver's machine; without a file it does nothing.
 
-    Each line names the process, since several runs may share a file.
+    Each line names the process, since several runs may share a file. Raises StoreError where the
+    file cannot be written from the beginning; a line that a full disk refuses later is left out.
     """
 
     def __init__(self, path: str | None) -> None:
         self._path = Path(path) if path else None
         if self._path:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            check_place("fleet.events", self._path.parent)
 
     def write(self, event: str, **details: Any) -> None:
         """Append a line: time, event, and its details (unit, worker, node, shots, error)."""
         if self._path is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._path.open("a") as file:
-            file.write(
-                json.dumps({"time": now, "pid": os.getpid(), "event": event, **details}) + "\n"
-            )
+        line = json.dumps({"time": now, "pid": os.getpid(), "event": event, **details})
+        with dispensable("fleet.events"):  # because no release should end for its log
+            append_line(self._path, line)
 
     def committed(self, shard: Shard) -> None:
         counts, timings = shard.counts, shard.timings

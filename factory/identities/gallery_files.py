@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from factory.config import Config
 from factory.errors import PlanError
 from factory.identities.gallery import FixedGallery, MappedGallery
 from factory.identities.gate import check_unit
+from factory.store.atomic import write_atomically, writing
 
 ROWS = 1 << 16
 """Rows checked at once."""
@@ -80,18 +80,16 @@ def write_gallery(path: str, parts: Iterable[np.ndarray], recognizer_sha256: str
     file = Path(path)
     if file.exists():
         raise PlanError(f"identities.gallery: {path} exists; name another file, or remove it")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     count, dim = 0, 0
-    with unfinished.open("wb") as target:
+    names_it = json.dumps({"recognizer": recognizer_sha256}).encode() + b"\n"
+    with writing(file, "identities.gallery") as target:
         target.write(_header(count, dim))
         for part in parts:
             target.write(part.astype("<f2").tobytes())
             count, dim = count + len(part), part.shape[1]
         target.seek(0)
         target.write(_header(count, dim))
-    file.with_suffix(".json").write_text(json.dumps({"recognizer": recognizer_sha256}) + "\n")
-    unfinished.replace(file)
+        write_atomically(file.with_suffix(".json"), names_it, "identities.gallery")
     return count
 
 

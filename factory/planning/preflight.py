@@ -14,6 +14,7 @@ from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
+from factory.planning.places import check_release_places
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
@@ -51,6 +52,7 @@ def preflight(config: Config) -> Inputs:
     """
     if config.fleet.runner == "inline":
         pick_device(config.compute)
+    check_release_places(config)
     networks, source = check_weights(config), open_source(config.source)
     recognizer = networks.metadata["recognizer"]
     added = METHODS[config.release.method].request(config, source, networks)

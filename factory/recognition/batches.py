@@ -32,6 +32,12 @@ from factory.sources.base import first_heldout
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 from factory.training.identity import faces_facts
+from factory.training.worker_memory import (
+    PREFETCHED,
+    TIMEOUT_S,
+    check_shared_memory,
+    explained_workers,
+)
 
 
 @dataclass(frozen=True)
@@ -193,17 +199,25 @@ class BatchLoader(Dataset[Any]):
         self._num_workers, self._accumulate = num_workers, accumulate
 
     def batches(self, first_step: int, total: int) -> Iterator[Batch]:
-        """`accumulate` batches for each of the steps first_step..total-1."""
+        """`accumulate` batches for each of the steps first_step..total-1.
+
+        Raises ConfigError where batches of workers do not fit into /dev/shm, DeviceError where no
+        batch comes from them.
+        """
+        if first_step < total:
+            check_shared_memory(self._num_workers, self._batch_bytes(first_step))
         loader = DataLoader(
             self,
             batch_sampler=self._indices(first_step, total),
             num_workers=self._num_workers,
             collate_fn=_unchanged,
             pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if self._num_workers else None,
+            prefetch_factor=PREFETCHED if self._num_workers else None,
+            timeout=TIMEOUT_S if self._num_workers else 0,
         )
         try:
-            yield from loader
+            with explained_workers():
+                yield from loader
         except SourceError as error:  # a worker's comes wrapped in its traceback
             raise SourceError(str(error).strip().splitlines()[-1].split("Error: ")[-1]) from None
 
@@ -222,6 +236,13 @@ class BatchLoader(Dataset[Any]):
             except CorruptImageError as error:
                 unreadable[index] = str(error)
         raise SourceError("source: no image can be read; mend the source")
+
+    def _batch_bytes(self, step: int) -> int:
+        """Bytes of a micro-batch's images, by those of one; 0 where no worker hands it over."""
+        if not self._num_workers:
+            return 0
+        count = len(self._order.rank_batch(step, rank(), world_size())) // self._accumulate
+        return count * self._next_readable(0, {})[0].nbytes
 
     def _indices(self, first_step: int, total: int) -> Iterator[list[int]]:
         for step in range(first_step, total):

@@ -10,7 +10,7 @@ import torch
 from factory import checkpoint
 from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
-from factory.store.local import write_atomically
+from factory.store.atomic import check_place, write_atomically
 
 
 def export_pack(name: str, out: Path) -> Path:
@@ -29,12 +29,10 @@ def export_pack(name: str, out: Path) -> Path:
         )
     backbone = recognizer.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(2, 3, recognizer.image_px, recognizer.image_px)
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / "recognition.onnx"
-    torch.onnx.export(
+    check_place("out", out)
+    program = torch.onnx.export(
         backbone,
         (example,),
-        str(file),
         input_names=["input"],
         output_names=["embedding"],
         dynamic_shapes={"x_BCHW": {0: torch.export.Dim("batch", min=1)}},
@@ -42,6 +40,9 @@ def export_pack(name: str, out: Path) -> Path:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None, "dynamo=True gives the program"
+    file = out / "recognition.onnx"
+    write_atomically(file, program.model_proto.SerializeToString(), "out")
     lineage = {"recognizer": recognizer.sha256, "sha256": checkpoint.file_sha256(file)}
     metadata = {"dim": recognizer.dim, "image_px": recognizer.image_px, **lineage}
     write_atomically(out / "recognition.json", (json.dumps(metadata, indent=2) + "\n").encode())

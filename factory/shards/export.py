@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from factory.shards.reader import metadata_rows
 from factory.shards.writer import SUFFIXES, suffix_of
 from factory.shots.plan import Plan
 from factory.store import Store
+from factory.store.atomic import check_place, write_atomically
 
 Image = tuple[str, int, bytes]
 """(key, identity, JPEG or PNG bytes)."""
@@ -57,7 +57,7 @@ def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, al
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
     plan = read_plan(store)
     assert plan is not None, "a sealed release has a plan"
-    out.mkdir(parents=True, exist_ok=True)
+    check_place("out", out)
     write, read = FORMATS[kind]
     write(store, plan, out, on_unit)
     expected = {row["key"]: (row["identity"], row["sha256"]) for row in _rows(store, plan)}
@@ -96,8 +96,7 @@ def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
             file = out / folder_of(key) / f"{key}{suffix_of(encoded)}"
             if file.is_file() and file.stat().st_size == len(encoded):
                 continue
-            file.parent.mkdir(exist_ok=True)
-            _whole(file, encoded)
+            write_atomically(file, encoded, durable=False)  # all of them are read back
         on_unit(done, len(plan.units))
 
 
@@ -122,7 +121,7 @@ def _write_parquet(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
             table = pa.Table.from_pylist(rows, schema=SCHEMA)
             buffer = io.BytesIO()
             pq.write_table(table, buffer, compression="none")  # because images do not shrink
-            _whole(file, buffer.getvalue())
+            write_atomically(file, buffer.getvalue())
         on_unit(done, len(plan.units))
 
 
@@ -151,15 +150,12 @@ def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
                 yield encoded
             on_unit(done, len(plan.units))
 
-    unfinished = out / "unfinished.rec"
-    write_records(unfinished, classes, images())
-    for suffix in (".rec", ".idx"):
-        unfinished.with_suffix(suffix).replace(out / f"train{suffix}")
+    write_records(out / "train.rec", classes, images())
     lines = [
         f"{number}\t{label}\t{folder_of(str(row['key']))}/{row['key']}.jpg\n"
         for number, (label, row) in enumerate(zip(classes, rows, strict=True), start=1)
     ]
-    _whole(out / "train.lst", "".join(lines).encode())
+    write_atomically(out / "train.lst", "".join(lines).encode())
 
 
 def _read_records(out: Path) -> Iterator[Image]:
@@ -177,12 +173,6 @@ def _read_records(out: Path) -> Iterator[Image]:
             )
         identity, _, key = name.removesuffix(".jpg").partition("/")
         yield key, int(identity), bytes(record.image)
-
-
-def _whole(file: Path, data: bytes) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(file)
 
 
 FORMATS = {

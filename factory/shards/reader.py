@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from factory.shards.manifest import collect
 from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
+from factory.store.atomic import write_atomically, writing
 from factory.store.base import digest
-from factory.store.local import write_atomically
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """Keys of images, of older releases too."""
@@ -68,20 +69,21 @@ def local_copy(store: Store, plan: Plan, folder: str) -> Path:
     roster = store.get(layout.ROSTER)
     if digest([roster]) != plan.roster_sha256[layout.ROSTER]:
         raise IntegrityError(f"{store.url}/{layout.ROSTER}: does not have its sha256")
-    root.mkdir(parents=True, exist_ok=True)
     write_atomically(root / layout.ROSTER, roster)
     for shard in collect(store, plan).shards:
         tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
         path = root / tar.name
         if path.exists() and path.stat().st_size == tar.size:
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.writelines(store.stream(tar.name))
-        if digest([part.read_bytes()]) != tar.sha256:
-            raise IntegrityError(f"{store.url}/{tar.name}: does not have its sha256; restore it")
-        part.replace(path)
+        with writing(path) as file:
+            total = hashlib.sha256()
+            for block in store.stream(tar.name):
+                total.update(block)
+                file.write(block)
+            if total.hexdigest() != tar.sha256:
+                raise IntegrityError(
+                    f"{store.url}/{tar.name}: does not have its sha256; restore it"
+                )
     return root
 
 

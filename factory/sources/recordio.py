@@ -25,6 +25,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, SourceFace, decode_image
+from factory.store.atomic import dispensable, writing
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -229,10 +230,10 @@ def write_records(path: Path, labels: np.ndarray, jpegs: Iterable[bytes]) -> Non
         raise ValueError("recordio: labels must be sorted and run from 0 without gaps")
     count = len(labels)
     bounds = np.append(first, count) + 1
-    with path.open("wb") as records, path.with_suffix(".idx").open("w") as index:
+    with writing(path) as records, writing(path.with_suffix(".idx")) as index:
 
         def write(key: int, label: float | list[float], image: bytes) -> None:
-            index.write(f"{key}\t{records.tell()}\n")
+            index.write(f"{key}\t{records.tell()}\n".encode())
             records.write(encode_record(key, label, image))
 
         write(0, [float(count + 1), float(count + 1 + len(people))], b"")
@@ -311,9 +312,8 @@ def _scanned(file: RecordFile) -> np.ndarray:
             f"source.path: {error}; without an .idx nothing after it can be found, restore the file"
         ) from None
     if os.access(cache.parent, os.W_OK):
-        temporary = cache.with_name(f".{cache.stem}.{os.getpid()}.npy")
-        np.save(temporary, np.append(offsets, file.size), allow_pickle=False)
-        os.replace(temporary, cache)
+        with dispensable(str(cache)), writing(cache) as target:
+            np.save(target, np.append(offsets, file.size), allow_pickle=False)
     return offsets
 
 

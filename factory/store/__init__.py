@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from factory.config import StoreConfig
-from factory.errors import ConfigError
+from factory.config.addresses import in_bucket
+from factory.config.loading import store_settings
+from factory.config.store_rules import check_store
 from factory.store.base import Entry, Store
 from factory.store.local import LocalStore
 
@@ -11,23 +15,24 @@ __all__ = ["Entry", "LocalStore", "Store", "open_store", "open_url"]
 
 
 def open_store(config: StoreConfig) -> Store:
-    """The store of a config: s3://bucket/prefix, or a local folder. Nothing is contacted yet."""
-    if config.url.startswith("s3://"):
+    """The store of a config: s3://bucket/prefix, or a local folder. Nothing is contacted yet.
+
+    Raises ConfigError for an address that is none, with the one that was probably meant.
+    """
+    check_store(config)
+    if in_bucket(config.url):
         from factory.store.s3 import S3Store
 
         return S3Store.open(config)
-    if "://" in config.url:
-        raise ConfigError(
-            f"store.url: got {config.url!r}; want a local folder or s3://bucket/prefix"
-        )
     return LocalStore(config.url)
 
 
-def open_url(url: str) -> Store:
-    """The store at a URL with default settings (an endpoint comes from AWS_ENDPOINT_URL).
+def open_url(url: str, settings: Sequence[str] = ()) -> Store:
+    """The store at a URL; `settings` are as those of a release, `store.endpoint_url=http://...`.
 
-    Raises StoreError when it cannot be reached.
+    Without them an endpoint comes from AWS_ENDPOINT_URL. Raises ConfigError for settings or an
+    address that are none, StoreError when the store cannot be reached.
     """
-    store = open_store(StoreConfig(url=url))
+    store = open_store(store_settings(url, settings))
     store.preflight(0, 0)
     return store

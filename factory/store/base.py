@@ -8,7 +8,7 @@ invariant 2).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +29,8 @@ class Entry:
 class Store(Protocol):
     """A folder or a bucket prefix.
 
-    Every method may raise StoreError, and retries passing failures (503, resets, timeouts) itself.
+    Every method may raise StoreError, and retries passing failures (503, resets, timeouts) itself;
+    what then may still pass is Unavailable.
     """
 
     url: str
@@ -96,12 +97,16 @@ class Store(Protocol):
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
         """Check that the store can be reached and the planned bytes fit; writes nothing.
 
-        Raises StoreError within seconds, because a wrong address should not take minutes.
+        Raises StoreError within seconds, because a wrong address should not take minutes; a server
+        that answers, and is only busy, is asked as often as by any other method.
         """
         ...
 
-    def probe(self) -> None:
-        """Create the same name twice and raise StoreError unless the second is refused."""
+    def probe(self, log: Callable[[str], None] = print) -> None:
+        """Create the same name twice and raise StoreError unless the second is refused.
+
+        What is made is deleted again; `log` hears where that is not allowed.
+        """
         ...
 
     def leftovers(self) -> Sequence[Entry]:

@@ -1,6 +1,7 @@
 """Files in a bucket that many processes of a machine read: fetched once to each machine.
 
-They lie below $XDG_CACHE_HOME/face-factory (~/.cache else), in a folder named by their digests, so
+They lie below $XDG_CACHE_HOME/face-factory (~/.cache else, and the folder for temporary files where
+nobody has a home that can be written), in a folder named by their digests, so
 no copy is ever stale. The first process to ask fetches, the others wait for it; a copy that was
 damaged since is fetched again.
 """
@@ -10,12 +11,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factory.errors import IntegrityError, StoreError
+from factory.store.atomic import check_place, of_file, writing
 from factory.store.base import Store, check_name
+
+PLACE = "XDG_CACHE_HOME"
+"""What names the folder of all these copies."""
 
 
 def fetched(store: Store, digests: Mapping[str, str]) -> Path:
@@ -26,7 +32,7 @@ def fetched(store: Store, digests: Mapping[str, str]) -> Path:
     """
     listing = "\n".join(f"{sha256} {name}" for name, sha256 in sorted(digests.items()))
     folder = cache_root() / hashlib.sha256(listing.encode()).hexdigest()[:32]
-    with _explained(folder), _locked(folder):
+    with of_file(folder, PLACE), _locked(folder):
         for name, sha256 in digests.items():
             path = folder / check_name(name)
             if not path.exists() or _sha256(path) != sha256:
@@ -36,26 +42,31 @@ def fetched(store: Store, digests: Mapping[str, str]) -> Path:
 
 def cache_root() -> Path:
     """Where this machine keeps what it has fetched."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "face-factory"
+    named = os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named) / "face-factory"
+    home = Path(os.path.expanduser("~"))
+    with suppress(StoreError):
+        if home.is_absolute():  # "~" itself where this user has no home
+            check_place(PLACE, home / ".cache" / "face-factory")
+            return home / ".cache" / "face-factory"
+    return Path(tempfile.gettempdir()) / f"face-factory-{os.getuid()}"
 
 
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
     """Download a file; it gets its name when it is whole and on the disk."""
-    part, total = path.with_name(f".{name}.part"), hashlib.sha256()
-    with part.open("wb") as file:
+    total = hashlib.sha256()
+    for left in path.parent.glob(f".{name}.*"):  # by a process that died, for the lock is ours
+        left.unlink(missing_ok=True)
+    with writing(path, PLACE) as file:
         for block in store.stream(name):
             total.update(block)
             file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    if total.hexdigest() != sha256:
-        part.unlink()
-        raise IntegrityError(
-            f"{store.url}/{name}: has sha256 {total.hexdigest()[:12]}, want {sha256[:12]}; restore "
-            "the file"
-        )
-    part.replace(path)
+        if total.hexdigest() != sha256:
+            raise IntegrityError(
+                f"{store.url}/{name}: has sha256 {total.hexdigest()[:12]}, want {sha256[:12]}; "
+                "restore the file"
+            )
 
 
 @contextmanager
@@ -65,20 +76,6 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn errors of the disk into StoreError with a remedy."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise  # the store has no such file
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: weights from a bucket cannot be kept there ({error.strerror or error}); "
-            "make room, or set XDG_CACHE_HOME"
-        ) from None
 
 
 def _sha256(path: Path) -> str:

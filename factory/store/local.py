@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factory.errors import Conflict, StoreError
+from factory.store.atomic import disk_error, of_file, sync_folder
+from factory.store.atomic import write_atomically as write_atomically
 from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
+
+READ = "check the disk, and who may read there"
+"""What to do where a file cannot be read."""
 
 
 class LocalStore:
@@ -25,10 +29,11 @@ class LocalStore:
         self.url = str(root)
 
     def get(self, name: str) -> bytes:
-        return self.path(name).read_bytes()
+        with of_file(self.path(name), remedy=READ):
+            return self.path(name).read_bytes()
 
     def stream(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        with self.path(name).open("rb") as handle:
+        with of_file(self.path(name), remedy=READ), self.path(name).open("rb") as handle:
             left = (os.fstat(handle.fileno()).st_size if stop is None else stop) - start
             handle.seek(start)
             while left > 0 and (block := handle.read(min(left, BLOCK_BYTES))):
@@ -47,6 +52,7 @@ class LocalStore:
     def put(self, name: str, data: bytes) -> None:
         with self._written(name, data) as temporary:
             os.replace(temporary, self.path(name))
+            sync_folder(self.path(name).parent)
 
     def put_once(self, name: str, data: bytes, sha256: str | None = None) -> bool:
         if self.exists(name):
@@ -56,7 +62,7 @@ class LocalStore:
                 os.link(temporary, self.path(name))
             except FileExistsError:
                 return self._compare(name, data, sha256)
-            _sync_folder(self.path(name).parent)
+            sync_folder(self.path(name).parent)
         return True
 
     def swap(self, name: str, expected: bytes | None, data: bytes) -> bool:
@@ -80,7 +86,8 @@ class LocalStore:
             return True
 
     def delete(self, name: str) -> None:
-        self.path(name).unlink(missing_ok=True)
+        with of_file(self.path(name)):
+            self.path(name).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> list[str]:
         return sorted(
@@ -100,8 +107,9 @@ class LocalStore:
         if not planned_bytes:
             return  # nothing will be written
         existing = self.root.absolute()
-        while not existing.exists():
-            existing = existing.parent
+        with of_file(existing, "store.url"):
+            while not existing.exists():
+                existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise StoreError(
                 f"store.url: cannot write below {str(existing)!r}; choose another folder"
@@ -114,7 +122,7 @@ class LocalStore:
                 "some or choose another disk"
             )
 
-    def probe(self) -> None:
+    def probe(self, log: Callable[[str], None] = print) -> None:
         name = f"probe-{uuid.uuid4().hex}"
         try:
             self.put_once(name, b"1")
@@ -181,10 +189,10 @@ class LocalStore:
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
-            hint = "; free some space, then run again" if error.errno == errno.ENOSPC else ""
-            raise StoreError(f"{final}: {error.strerror or error}{hint}") from error
+            raise disk_error(final, error.errno) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # because the disk may be gone; the error is under way
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -192,25 +200,11 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     """One compare-and-set in a folder at a time; the system frees what a dead process holds."""
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    with of_file(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

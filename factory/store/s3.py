@@ -11,7 +11,6 @@ import base64
 import binascii
 import functools
 import hashlib
-import os
 import random
 import time
 import uuid
@@ -21,56 +20,18 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from factory.config import StoreConfig
-from factory.errors import ConfigError, Conflict, StoreError
+from factory.config.addresses import bucket_and_prefix
+from factory.errors import Conflict, StoreError, Unavailable
 from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
+from factory.store.s3_client import Clients
+from factory.store.s3_errors import ABSENT, Unsettled, code_of, explained, may_pass
 
 PREFLIGHT_ATTEMPTS = 3
 """Tries before work starts: a wrong endpoint should not take minutes to be named."""
 PART_THREADS = 4
 """Parts of one object that are uploaded at once; each is copied while it is under way."""
-ABSENT = {"404", "NoSuchKey", "NotFound"}
-REMEDIES = {
-    "NoSuchBucket": "create the bucket, or choose another",
-    "AccessDenied": "allow these credentials to list, read and write the bucket",
-    "AllAccessDisabled": "allow these credentials to list, read and write the bucket",
-    "400": "check the credentials (an expired token is answered so) and store.region",
-    "403": "check the credentials and what they may do",
-    "InvalidAccessKeyId": "check the credentials of the AWS chain",
-    "SignatureDoesNotMatch": "check the secret key of the AWS chain",
-    "ExpiredToken": "renew the credentials",
-    "InvalidToken": "renew the credentials",
-    "PermanentRedirect": "set store.region to the bucket's",
-    "AuthorizationHeaderMalformed": "set store.region to the bucket's",
-    "MethodNotAllowed": "check store.endpoint_url",
-}
-"""What to do about an answer that no retry mends, by S3 error code."""
-
-
-class Clients:
-    """boto3 clients of this process.
-
-    A fork or a pickled copy makes its own: two processes on one connection would read each other's
-    answers.
-    """
-
-    def __init__(self, config: StoreConfig) -> None:
-        self._config = config
-        self._made: dict[tuple[int, int], Any] = {}
-        self.num_retries = 0
-
-    def trying(self, attempts: int) -> Any:
-        """The client that tries each request up to `attempts` times."""
-        key = (os.getpid(), attempts)
-        if key not in self._made:
-            self._made[key] = _client(self._config, attempts)
-            self._made[key].meta.events.register("after-call.s3", self._count)
-        return self._made[key]
-
-    def _count(self, parsed: dict[str, Any], **_: Any) -> None:
-        self.num_retries += int(parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_config": self._config, "_made": {}, "num_retries": 0}
+Write = Callable[[str, bytes], bool]
+"""Writes bytes under a name; False when it is refused."""
 
 
 class S3Store:
@@ -79,14 +40,12 @@ class S3Store:
     def __init__(self, clients: Clients, config: StoreConfig, url: str) -> None:
         self.url = url.rstrip("/")
         self._clients, self._config = clients, config
-        self._bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        self._bucket, prefix = bucket_and_prefix(self.url)
         self._prefix = prefix + "/" if prefix else ""
 
     @classmethod
     def open(cls, config: StoreConfig) -> S3Store:
         """Credentials are those of the AWS chain; raises ConfigError for impossible settings."""
-        if not config.url.removeprefix("s3://").partition("/")[0]:
-            raise ConfigError(f"store.url: got {config.url!r}; want s3://bucket/prefix")
         clients = Clients(config)
         clients.trying(config.max_attempts)
         return cls(clients, config, config.url)
@@ -133,7 +92,7 @@ class S3Store:
                 try:
                     answer = self._patient.get_object(**self._at(name), **span, **unchanged)
                 except ClientError as error:
-                    if _code(error) == "InvalidRange":  # past the end
+                    if code_of(error) == "InvalidRange":  # past the end
                         return
                     raise
             unchanged["IfMatch"] = answer["ETag"]
@@ -146,8 +105,8 @@ class S3Store:
                 failures += 1
                 self._clients.num_retries += 1
                 if failures >= self._config.max_attempts:
-                    raise StoreError(
-                        f"{self._address(name)}: reading broke off ({error})"
+                    raise Unavailable(
+                        f"{self._address(name)}: reading broke off ({error}); run again to go on"
                     ) from None
                 _pause(failures)
 
@@ -161,7 +120,7 @@ class S3Store:
             try:
                 return int(self._patient.head_object(**self._at(name))["ContentLength"])
             except ClientError as error:
-                if _code(error) in ABSENT:
+                if code_of(error) in ABSENT:
                     return None
                 raise
 
@@ -232,25 +191,29 @@ class S3Store:
         return digest(self.stream(name))
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
+        from botocore.exceptions import ClientError
+
         quick = self._clients.trying(min(PREFLIGHT_ATTEMPTS, self._config.max_attempts))
+        at = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
         with self._explained(""):
-            quick.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+            try:
+                quick.list_objects_v2(**at)
+            except ClientError as error:
+                if not may_pass(error):
+                    raise
+                self._clients.num_retries += 1
+                self._patient.list_objects_v2(**at)  # because it is there, and only busy
 
-    def probe(self) -> None:
+    def probe(self, log: Callable[[str], None] = print) -> None:
         """Create twice, by one request and by multipart, and swap against a wrong ETag."""
-
-        def whole(name: str, data: bytes) -> bool:
-            return self._write(name, data, _base64(_sha256(data)), IfNoneMatch="*")
-
-        def stale(name: str, data: bytes) -> bool:
-            return self._write(name, data, _base64(_sha256(data)), IfMatch='"0123456789abcdef"')
-
-        for first, second in (
-            (whole, whole),
-            (self._write_parts, self._write_parts),
-            (whole, stale),
-        ):
-            name = f"probe-{uuid.uuid4().hex}"
+        may_delete = self._may_delete()
+        if not may_delete:
+            log(
+                f"{self.url}: these credentials may not delete, so three small probe-* objects stay"
+            )
+        for kind, (first, second) in self._attempts().items():
+            # the names are fixed where nothing is deleted, so that no more of them come
+            name = f"probe-{uuid.uuid4().hex if may_delete else kind}"
             try:
                 self._until_settled(name, functools.partial(first, name, b"1"))
                 self._until_settled(name, functools.partial(second, name, b"2"))
@@ -260,13 +223,40 @@ class S3Store:
                     raise
                 protected = False
             finally:
-                self.delete(name)
+                if may_delete:
+                    self.delete(name)
             if not protected:
                 raise StoreError(
                     f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so "
                     "two writers could mix their shards; want a store with conditional writes (AWS "
                     "S3, SeaweedFS, MinIO)"
                 )
+
+    def _attempts(self) -> dict[str, tuple[Write, Write]]:
+        """Pairs of writes of which the second must be refused, by what they try."""
+
+        def whole(name: str, data: bytes) -> bool:
+            return self._write(name, data, _base64(_sha256(data)), IfNoneMatch="*")
+
+        def stale(name: str, data: bytes) -> bool:
+            return self._write(name, data, _base64(_sha256(data)), IfMatch='"0123456789abcdef"')
+
+        parts = self._write_parts
+        return {"put": (whole, whole), "parts": (parts, parts), "swap": (whole, stale)}
+
+    def _may_delete(self) -> bool:
+        """Whether these credentials may delete: a name that is not there, which harms nobody."""
+        from botocore.exceptions import ClientError
+
+        name = f"probe-{uuid.uuid4().hex}"
+        with self._explained(name):
+            try:
+                self._patient.delete_object(**self._at(name))
+            except ClientError as error:
+                if code_of(error) not in ("AccessDenied", "403", "MethodNotAllowed"):
+                    raise
+                return False
+        return True
 
     def leftovers(self) -> Sequence[Entry]:
         pages = self._patient.get_paginator("list_multipart_uploads")
@@ -336,10 +326,10 @@ class S3Store:
         for failures in range(1, self._config.max_attempts + 1):
             try:
                 return attempt()
-            except _Unsettled:
+            except Unsettled:
                 self._clients.num_retries += 1
                 _pause(failures)
-        raise StoreError(
+        raise Unavailable(
             f"{self._address(name)}: still 409 after {self._config.max_attempts} tries; find out "
             "who else writes there, then run again"
         )
@@ -359,40 +349,8 @@ class S3Store:
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
         """Turn botocore's errors into StoreError: one line that says what to do."""
-        from botocore.exceptions import (
-            BotoCoreError,
-            ClientError,
-            NoCredentialsError,
-            PartialCredentialsError,
-        )
-
-        try:
+        with explained(self._address(name)):
             yield
-        except ClientError as error:
-            code = _code(error)
-            if code in ABSENT:
-                raise FileNotFoundError(self._address(name)) from None
-            if code == "ConditionalRequestConflict" or _status(error) == 409:
-                raise _Unsettled(f"{self._address(name)}: {code}; run again to go on") from None
-            if code in ("PreconditionFailed", "412"):
-                raise StoreError(f"{self._address(name)}: changed while it was read") from None
-            message = error.response.get("Error", {}).get("Message", "")
-            remedy = REMEDIES.get(code, "run again to go on from here")
-            raise StoreError(f"{self._address(name)}: {code} {message}; {remedy}") from None
-        except (NoCredentialsError, PartialCredentialsError) as error:
-            raise StoreError(
-                f"{self._address(name)}: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "a profile, or run where an instance role is"
-            ) from None
-        except BotoCoreError as error:
-            raise StoreError(
-                f"{self._address(name)}: {error}; check store.endpoint_url and the network, then "
-                "run again"
-            ) from None
-
-
-class _Unsettled(StoreError):
-    """The server answered 409: it is busy with another write of the same name."""
 
 
 @contextmanager
@@ -404,45 +362,9 @@ def _condition(*also: str) -> Iterator[list[bool]]:
     try:
         yield held
     except ClientError as error:
-        if _code(error) not in ("PreconditionFailed", "412", *also):
+        if code_of(error) not in ("PreconditionFailed", "412", *also):
             raise
         held[0] = False
-
-
-def _client(config: StoreConfig, attempts: int) -> Any:
-    import boto3
-    from botocore.config import Config as BotoConfig
-    from botocore.exceptions import BotoCoreError
-
-    settings = BotoConfig(
-        retries={"mode": "adaptive", "total_max_attempts": attempts},
-        connect_timeout=min(10.0, config.timeout_s),
-        read_timeout=config.timeout_s,
-        max_pool_connections=16,
-        # because every write bears its sha256, which the signature covers: once is enough
-        s3={
-            "payload_signing_enabled": False,
-            "addressing_style": "path" if config.path_style else "auto",
-        },
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",  # because verify hashes every byte itself
-    )
-    try:
-        return boto3.session.Session().client(
-            "s3", endpoint_url=config.endpoint_url, region_name=config.region, config=settings
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigError(
-            f"store: {error}; check store.endpoint_url, store.region and AWS_PROFILE"
-        ) from None
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _status(error: Any) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _sha256(data: bytes) -> bytes:

@@ -143,7 +143,6 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
     digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         learned = np.concatenate([indices[:-num_probes] for indices in own])
         write_atomically(file, _tar(faces, learned))
     probed = np.concatenate([indices[-num_probes:] for indices in own])

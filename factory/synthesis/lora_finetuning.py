@@ -67,7 +67,7 @@ def finetune(
     if dry_run:
         log(f"checked; {len(plan.units)} LoRAs would be trained in {store.url}")
         return {}
-    store.probe()
+    store.probe(log)
     with driving(config, store, log) as lease:
         if existing is None:
             log(f"planning, with {config.personalization.num_prior} prior images")

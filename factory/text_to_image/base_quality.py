@@ -15,6 +15,7 @@ from factory.recognition.embed import Recognizer
 from factory.seeds import stream_seed
 from factory.sources import FaceSet
 from factory.sources.alignment import scaled
+from factory.store.atomic import dispensable, writing
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.captions import Captions
 from factory.text_to_image.face_crop import FaceCrop, open_detector
@@ -90,4 +91,5 @@ def _save_grid(path: Path, images_NHWC: np.ndarray) -> None:
     padded = np.concatenate([images_NHWC, blank])
     rows = [padded[i : i + columns] for i in range(0, len(padded), columns)]
     grid = np.concatenate([np.concatenate(list(row), 1) for row in rows])
-    Image.fromarray(grid).save(path)
+    with dispensable("grid"), writing(path) as file:
+        Image.fromarray(grid).save(file, "PNG")

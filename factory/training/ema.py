@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from factory.store.atomic import writing
 from factory.training.distributed import from_rank, rank, world_size
 
 
@@ -52,7 +53,8 @@ class EMA:
         """Write the average into a training's state folder; every rank calls it."""
         state = {"num_updates": self.num_updates, "shadow": self.whole()}
         if rank() == 0:
-            torch.save(state, folder / "ema.pt")
+            with writing(folder / "ema.pt") as file:
+                torch.save(state, file)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote, with any number of ranks."""

@@ -24,6 +24,7 @@ import torch
 
 from factory.config import ComputeConfig
 from factory.errors import REFUSED
+from factory.store.atomic import writing
 from factory.training.distributed import autocast, pick_device, rank, wait_for_all, world_size
 from factory.training.schedules import MakeOptimizer
 
@@ -312,7 +313,8 @@ def _named(module: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _write(folder: Path, weights: dict[str, Any], moments: dict[str, Any]) -> None:
-    torch.save({"module": weights, "moments": moments}, folder / STATE)
+    with writing(folder / STATE) as file:
+        torch.save({"module": weights, "moments": moments}, file)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from factory.config import (
 )
 from factory.errors import CheckpointError, ConfigError
 from factory.records import Log, Progress
+from factory.store.atomic import append_line
 from factory.store.local import write_atomically
 from factory.training.distributed import (
     all_agree,
@@ -148,9 +149,7 @@ class RunState:
     def add_history(self, step: int, **figures: Any) -> None:
         """Add a line to history.jsonl (rank 0 writes)."""
         if rank() == 0:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with (self.out / "history.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, **figures}) + "\n")
+            append_line(self.out / "history.jsonl", json.dumps({"step": step, **figures}))
 
     def log(self, line: str) -> None:
         """Write a line for whoever watches, from rank 0."""

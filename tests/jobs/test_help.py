@@ -16,7 +16,7 @@ from jobs._help import summary, usage
         ("evaluate", "python -m jobs.evaluate RELEASE CONFIG [section.key=value ...] [options]"),
         ("reproduce", "python -m jobs.reproduce KEY CONFIG [section.key=value ...] [options]"),
         ("claim", "python -m jobs.claim CONFIG ... [section.key=value ...] [options]"),
-        ("export", "python -m jobs.export RELEASE FORMAT OUT"),
+        ("export", "python -m jobs.export RELEASE FORMAT OUT [store.key=value ...]"),
         ("submit", "python -m jobs.submit ARGUMENT ... [options]"),
         ("config", "python -m jobs.config [SECTION[.KEY] ...] [options]"),
     ],
@@ -42,7 +42,9 @@ def test_help_explains_arguments_options_and_sections(capsys):
 
 
 def test_help_shows_choices_and_defaults(capsys):
-    assert "  FORMAT   what to write: imagefolder, rec, parquet\n" in help_of("export", capsys)
+    assert "  FORMAT           what to write: imagefolder, rec, parquet\n" in help_of(
+        "export", capsys
+    )
     text = help_of("gc", capsys)
     assert "  --older-than-hours HOURS  leave younger ones alone (default: 24)\n" in text
     assert "section.key=value" not in text

@@ -29,7 +29,8 @@ def test_a_job_is_run_by_its_name_as_by_its_module():
     by_name, by_module = run("jobs", "gc", "--help"), run("jobs.gc", "--help")
     assert by_name.returncode == by_module.returncode == 0
     assert by_name.stdout == by_module.stdout
-    assert by_name.stdout.startswith("usage: python -m jobs.gc RELEASE [options]\n")
+    usage = "usage: python -m jobs.gc RELEASE [store.key=value ...] [options]\n"
+    assert by_name.stdout.startswith(usage)
 
 
 @pytest.mark.parametrize(

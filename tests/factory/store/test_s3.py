@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from factory.errors import ConfigError, Conflict, StoreError
+from factory.errors import ConfigError, Conflict, StoreError, Unavailable
 from factory.store import open_store, s3
 from tests import s3_server
 from tests.ports import free_ports
@@ -142,12 +142,79 @@ def preflight_error(config) -> str:
     return str(caught.value)
 
 
-def test_a_preflight_tries_few_times(faulty):
+def test_a_preflight_is_patient_with_a_server_that_is_only_busy(faulty):
     with faulty("GET", []) as (store, faults):
+        faults.plan = lambda method, path: "503" if len(faults.done) < 4 else None
+        store.preflight(0, 0)
+        assert len(faults.done) == 4 > s3.PREFLIGHT_ATTEMPTS
+    with faulty("GET", [], max_attempts=2) as (store, faults):
         faults.plan = lambda method, path: "503"
-        with pytest.raises(StoreError, match="SlowDown"):
+        with pytest.raises(Unavailable, match="SlowDown"):
             store.preflight(0, 0)
-        assert faults.done == ["503"] * s3.PREFLIGHT_ATTEMPTS
+
+
+@pytest.mark.parametrize(("fault", "code"), [("403", "AccessDenied"), ("reset", "closed")])
+def test_a_preflight_tries_few_times(faulty, fault, code):
+    with faulty("GET", []) as (store, faults):
+        faults.plan = lambda method, path: fault
+        with pytest.raises(StoreError, match=code) as caught:
+            store.preflight(0, 0)
+        assert len(faults.done) == (1 if fault == "403" else s3.PREFLIGHT_ATTEMPTS)
+        assert isinstance(caught.value, Unavailable) == (fault == "reset")
+
+
+def test_a_release_begins_where_nothing_may_be_deleted(faulty, s3_config):
+    heard = []
+    with faulty("GET", []) as (store, faults):
+        faults.plan = lambda method, path: "403" if method == "DELETE" else None
+        for _ in range(3):
+            store.probe(heard.append)
+        assert len(heard) == 3  # once each time
+        assert heard[0].endswith("may not delete, so three small probe-* objects stay")
+        assert store.list("") == ["probe-parts", "probe-put", "probe-swap"]
+    with faulty("PUT", []) as (store, faults):
+        faults.plan = lambda method, path: {"DELETE": "403", "PUT": "unconditional"}.get(method)
+        with pytest.raises(StoreError, match="ignores If-None-Match or If-Match"):
+            store.probe(heard.append)
+    with faulty("GET", []) as (store, faults):
+        faults.plan = lambda method, path: "503" if method == "DELETE" else None
+        with pytest.raises(Unavailable):  # no answer to whether they may
+            open_store(s3_config(endpoint_url=store._config.endpoint_url, max_attempts=2)).probe()
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"encryption": "s3"}, {"ServerSideEncryption": "AES256"}),
+        ({"storage_class": "STANDARD_IA"}, {"StorageClass": "STANDARD_IA"}),
+        ({"requester_pays": True}, {}),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("size", [10, 12 << 20], ids=["whole", "parts"])
+def test_a_real_server_takes_the_settings(s3_config, s3_endpoint, fields, shown, size):
+    store = open_store(s3_config(multipart_min_bytes=1 << 20, part_bytes=5 << 20, **fields))
+    data = bytes(range(250)) * (size // 250 + 1)
+    store.probe()
+    assert store.put_once("x", data)
+    assert not store.put_once("x", data)
+    with pytest.raises(Conflict):
+        store.put_once("x", data + b"1")
+    head = s3_server.client(s3_endpoint).head_object(**store._at("x"))
+    assert {name: head.get(name) for name in shown} == shown
+    assert store.get("x") == data
+    assert store.swap("x", data, b"new")
+    assert store.get("x") == b"new"
+    store.delete("x")
+    assert store.list("") == []
+
+
+def test_a_slash_at_the_end_is_the_same_place(s3_config):
+    config = s3_config()
+    open_store(config).put("a", b"1")
+    again = open_store(s3_config(url=config.url + "/"))
+    assert again.list("") == ["a"]
+    assert again.url == config.url
 
 
 def test_wrong_places_and_credentials_are_named(s3_config, monkeypatch):
@@ -164,7 +231,7 @@ def test_wrong_places_and_credentials_are_named(s3_config, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     assert "set AWS_ACCESS_KEY_ID" in preflight_error(s3_config())
-    with pytest.raises(ConfigError, match=r"check store\.endpoint_url"):
+    with pytest.raises(ConfigError, match=r"store\.endpoint_url: got 'no-scheme'; want http"):
         open_store(s3_config(endpoint_url="no-scheme"))
 
 

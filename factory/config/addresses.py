@@ -1,0 +1,98 @@
+"""Addresses of stores: a local folder or s3://bucket/prefix, and what a wrong one was meant to be.
+
+Bucket names: docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html. Other servers
+than AWS allow capitals and underscores too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import urlsplit
+
+from factory.errors import ConfigError
+
+BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET_ELSEWHERE = re.compile(r"[A-Za-z0-9._-]{1,255}")
+MISSPELLED = re.compile(r"s3[an]?:", re.IGNORECASE)
+OTHER_SCHEMES = {
+    "file": "the folder itself",
+    "gs": "s3:// with store.endpoint_url=https://storage.googleapis.com and HMAC keys",
+    "http": "s3://bucket/prefix, and the server's address as store.endpoint_url",
+    "https": "s3://bucket/prefix, and the server's address as store.endpoint_url",
+}
+
+
+def in_bucket(url: str) -> bool:
+    """Whether an address is one of a bucket."""
+    return url.startswith("s3://")
+
+
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Bucket and prefix of s3://bucket/prefix; the prefix has no slash at its ends."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return bucket, prefix.rstrip("/")
+
+
+def check_address(key: str, url: str, endpoint_url: str | None = None) -> None:
+    """Raise ConfigError in one line for an address that is none; `key` is what named it.
+
+    `endpoint_url` is that of a server other than AWS, if any.
+    """
+    problem = _problem(url, endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
+    if problem:
+        raise ConfigError(f"{key}: got {url!r}{problem}")
+
+
+def _problem(url: str, endpoint_url: str | None) -> str | None:
+    if not url.strip():
+        return "; want a local folder or s3://bucket/prefix"
+    if not in_bucket(url):
+        return _problem_of_folder(url)
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not bucket.strip() and not prefix.strip("/ "):
+        return "; want s3://bucket/prefix"
+    if url.startswith("s3://arn:"):
+        return ", an ARN; want the alias of the access point, as s3://alias/prefix"
+    if "?" in url or "#" in url:
+        return (
+            f", with a query; want {re.split('[?#]', url)[0]}, and settings as store.region, "
+            "store.endpoint_url or credentials of the AWS chain"
+        )
+    if "@" in bucket or ":" in bucket:
+        return (
+            ", with a user or port; want s3://bucket/prefix, the server's address as "
+            "store.endpoint_url, and credentials of the AWS chain"
+        )
+    if re.search(r"[\s\x00-\x1f\x7f\\]", url):
+        return f", with a space or backslash; want {_cleaned(url)}"
+    parts = prefix.removesuffix("/").split("/") if prefix.strip("/") else []
+    if not bucket or "" in parts or (prefix and not parts):
+        return f", with an empty part between slashes; want {_cleaned(url)}"
+    if {".", ".."} & set(parts):
+        return ", with . or .. as a part, which a bucket has not; want s3://bucket/prefix"
+    allowed = BUCKET_ELSEWHERE if endpoint_url else BUCKET
+    if not allowed.fullmatch(bucket):
+        return (
+            f"; {bucket!r} is no bucket's name: want 3 to 63 small letters, digits, dots and "
+            "hyphens, beginning and ending with a letter or digit"
+        )
+    return None
+
+
+def _problem_of_folder(url: str) -> str | None:
+    if MISSPELLED.match(url):
+        return f"; want {_cleaned(url)}"
+    if url != url.strip():
+        return f", with a space at an end; want {url.strip()!r}"
+    if "://" in url:
+        other = OTHER_SCHEMES.get(urlsplit(url).scheme.lower())
+        return f"; want {other or 'a local folder or s3://bucket/prefix'}"
+    return None
+
+
+def _cleaned(url: str) -> str:
+    """What was probably meant by an address of a bucket."""
+    rest = MISSPELLED.sub("", url.strip(), count=1).replace("\\", "/")
+    parts = [re.sub(r"\s+", "-", part.strip()) for part in rest.split("/")]
+    return "s3://" + ("/".join(part for part in parts if part) or "bucket/prefix")
