@@ -35,6 +35,7 @@ from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
 from factory.training.run_state import Recipe, RunState, section_of
 from factory.training.schedules import MakeOptimizer
+from factory.training.shared_out import check_shared
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ class TrainingRun:
     def __init__(self, config: Config, recipe: Recipe, log: Log) -> None:
         """Read the faces.
 
-        Raises ConfigError for a batch that the ranks cannot divide evenly, before anything is read.
+        Raises, before anything is read, ConfigError for a batch that the ranks cannot divide evenly
+        and CheckpointError unless all ranks see training.out.
         """
         self._config, self._recipe, self._log = config, recipe, log
         key = f"{section_of(recipe)}.batch_size"
         micro_batch(recipe.batch_size, config.compute, key)
         join(config.compute)
+        check_shared(config)
         self.faces, self.heldout = training_faces(config.source)
         self._order = BatchOrder(config.training.seed, len(self.faces), recipe.batch_size)
         micro_batch(self._order.batch_size, config.compute, key)  # few faces make it smaller
@@ -83,7 +86,8 @@ class TrainingRun:
         Raises CheckpointError when training.out holds a training of something else.
         """
         data = [self.faces.fingerprint, str(self._config.source.image_px), *learned_from]
-        self.state = RunState(self._config.training, self._recipe, " ".join(data), self._log)
+        training, store = self._config.training, self._config.store
+        self.state = RunState(training, self._recipe, " ".join(data), self._log, store=store)
         self.state.log(self.faces.describe(self.heldout))
 
     def seed(self) -> None:
@@ -126,6 +130,7 @@ class TrainingRun:
 
     @property
     def out(self) -> Path:
+        """Folder of this machine for results, training.out itself unless that is in a bucket."""
         return self.state.out
 
     def steps(self) -> Iterator[Step]:
@@ -186,6 +191,7 @@ class TrainingRun:
         metrics = (measured or {}) | self.metrics
         made = checkpoint.Checkpoint(kind, tensors, config, self.total, metrics, lineage, "")
         checkpoint.save(self.out, made)
+        self.state.finish()
         return metrics
 
     def _save_state(self, folder: Path) -> None:

@@ -38,6 +38,7 @@ class Nodes:
         }
         self._ray, self._log = str(binaries / "ray"), (folder / "nodes.log").open("ab")
         self._gcs, self._jobs = free_ports(2)
+        self.address = f"127.0.0.1:{self._gcs}"
         self.jobs = f"http://127.0.0.1:{self._jobs}"
         self._started: list[subprocess.Popen] = []
         self._folders: list[str] = []
@@ -56,7 +57,7 @@ class Nodes:
             time.sleep(0.5)
 
     def join(self) -> subprocess.Popen:
-        return self._start(f"--address=127.0.0.1:{self._gcs}", "--num-cpus=1", "--num-gpus=1")
+        return self._start(f"--address={self.address}", "--num-cpus=1", "--num-gpus=1")
 
     def kill(self, node: subprocess.Popen) -> None:
         """Everything that the node started, at once."""

@@ -139,9 +139,11 @@ def test_an_error_for_the_user_ends_a_gang_at_once(gang, recipe):
 
 
 def test_more_ranks_than_the_cluster_has_are_refused(gang, recipe, monkeypatch):
-    monkeypatch.setattr(gang, "PLACEMENT_TIMEOUT_S", 1.0)
+    from cluster import gang_places
+
+    monkeypatch.setattr(gang_places, "FIRST_TIMEOUT_S", 1.0)
     config = recipe("none", "compute.num_ranks=6")
-    with pytest.raises(FactoryError, match=r"compute\.num_ranks: the cluster has no room for 6"):
+    with pytest.raises(FactoryError, match=r"no room for 6 .* 0 GPUs and 3 CPUs on 1"):
         gang.run_gang(train, config, quiet)
 
 
