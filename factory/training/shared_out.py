@@ -22,11 +22,14 @@ def check_shared(config: Config) -> None:
     """Raise CheckpointError on all ranks alike unless every rank reads rank 0's nonce.
 
     Rank 0 writes a file with a random name and content into training.out, and removes it after all
-    have looked. A single process does nothing.
+    have looked. A single process writes nothing. Raises StoreError for a bucket that cannot be
+    reached.
     """
-    if not grouped():
-        return
     store = store_of(config)
+    if not grouped():
+        if not isinstance(store, LocalStore):
+            store.preflight(0, 0)
+        return
     name, nonce, error = f"nonce-{secrets.token_hex(8)}", secrets.token_bytes(16), ""
     if rank() == 0:
         error = _error_of_writing(store, name, nonce)

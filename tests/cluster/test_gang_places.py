@@ -73,6 +73,25 @@ def test_a_gang_that_ran_before_waits_and_says_what_is_missing(places, config_of
     assert lines[0].startswith("waiting for room for 6 ranks of {'CPU': 1.0}; there are 0 GPUs and")
 
 
+def test_a_gang_that_lost_its_gpus_waits_for_gpus(places, config_of, monkeypatch):
+    """And not for CPUs, which is what a cluster has that never had any."""
+    import ray
+
+    lines = []
+
+    def log(line):
+        lines.append(line)
+        raise Noticed
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0, "GPU": 2.0})
+    device = "compute.device=auto"
+    found = places.Places(config_of("compute.num_ranks=2", device), log)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
+    with pytest.raises(Noticed):
+        found.take(forever=True)
+    assert "2 ranks of {'GPU': 1.0, 'CPU': 1.0}; there are 0 GPUs" in lines[0]
+
+
 def test_a_gang_that_never_ran_is_refused_and_goes_on_with_what_fits(places, config_of):
     config, lines = config_of("compute.num_ranks=8", "compute.min_ranks=4"), []
     with pytest.raises(FactoryError, match=r"compute\.num_ranks: .* room for 8 ranks \(or 4\)"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from factory.config import load
+from factory.errors import StoreError
 from factory.recognition.train import train as train_recognizer
 from factory.training.distributed import rank, wait_for_all
 from factory.training.run import TrainingRun
@@ -99,6 +100,13 @@ def test_a_folder_that_rank_0_cannot_write_ends_all_ranks_with_one_line(tmp_path
 def test_a_single_process_writes_no_nonce(tmp_path):
     check_shared(config_of(str(tmp_path / "out"), str(tmp_path)))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.s3
+def test_a_bucket_that_is_not_there_is_found_before_the_nonce(tmp_path, s3_config, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_config().endpoint_url)
+    with pytest.raises(StoreError, match="NoSuchBucket"):
+        check_shared(config_of("s3://no-such-bucket/a", str(tmp_path)))
 
 
 @pytest.mark.s3
