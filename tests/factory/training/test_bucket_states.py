@@ -157,19 +157,18 @@ def test_a_slow_winner_does_not_delete_what_came_after_it(bucket, caches):
     """A gang goes on from a state between the writer's swap and its deleting."""
 
     class Slow:
-        """Runs a training from the new state before the first name is deleted."""
+        """Runs a training from the new state as soon as it is the last one."""
 
         def __init__(self, store):
-            self._store, self.waiting = store, True
+            self._store = store
 
         def __getattr__(self, name):
             return getattr(self._store, name)
 
-        def delete(self, name):
-            if self.waiting:
-                self.waiting = False
-                run(bucket.url, 9, value="after")
-            self._store.delete(name)
+        def swap(self, name, expected, data):
+            won = self._store.swap(name, expected, data)
+            run(bucket.url, 9, value="after")
+            return won
 
     run(bucket.url, 1, value="before")
     states = BucketStates(Slow(bucket), quiet)
