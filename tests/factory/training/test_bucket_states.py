@@ -36,6 +36,8 @@ RECIPE = [
     "recognizer.num_virtual=8",
     "recognizer.batch_size=6",
     "recognizer.epochs=100",
+    "recognizer.margin_m=0.2",
+    "recognizer.scale=16",
     "recognizer.ema=0.5",
     "recognizer.lr=0.01",
 ]
