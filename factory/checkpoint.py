@@ -82,8 +82,11 @@ def _metadata_in_bucket(url: str) -> bytes:
 def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
     """Write a checkpoint folder and return the sha256 of its weights.
 
-    `bf16` halves the file: matrices are rounded, vectors (norms, biases) stay in float32.
+    `bf16` halves the file: matrices are rounded, vectors (norms, biases) stay in float32. Raises
+    CheckpointError for an address, to which trainings alone write.
     """
+    if path.parts[:1] == ("s3:",):
+        raise CheckpointError(f"training.out: got {path}; want a folder for what is no training")
     from safetensors.torch import save as to_bytes
 
     tensors = {

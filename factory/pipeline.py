@@ -27,7 +27,7 @@ from factory.records import Log
 from factory.shards import layout
 from factory.sources import open_source
 from factory.store import Store, open_store
-from factory.store.local import write_atomically
+from factory.training.shared_out import store_of
 
 Runner = Callable[[Config, str], None]
 """Runs a job on a config; the text is the address of the release that it measures, or empty."""
@@ -39,7 +39,7 @@ NOT_COUNTED = ("fleet", "store", "estimate")
 """Sections that decide nothing about what a stage makes."""
 MACHINERY = (
     *(("training", key) for key in ("out", "cache", "save_every_s", "log_every", "eval_every")),
-    *(("compute", key) for key in ("num_ranks", "max_restarts", "num_threads")),
+    *(("compute", key) for key in ("num_ranks", "min_ranks", "max_restarts", "num_threads")),
     ("compute", "activation_checkpointing"),
     ("batches", "num_workers"),
     ("audit", "embeddings_dir"),
@@ -227,7 +227,7 @@ def record(stage: StageConfig, artifact: Artifact, records: Store, fingerprint: 
     """Put weights into the store, then the record that they are whole."""
     if stage.job in KIND:
         for name in WEIGHTS:
-            content = Path(artifact.location, name).read_bytes()
+            content = (checkpoint.folder(artifact.location) / name).read_bytes()
             records.put(_weights_name(stage, artifact.digest, name), content)
     body = {"fingerprint": fingerprint, "digest": artifact.digest}
     records.put(f"{stage.name}.json", (json.dumps(body, indent=1) + "\n").encode())
@@ -238,17 +238,17 @@ def _fetch(stage: StageConfig, config: Config, records: Store, digest: str) -> A
     names = {name: _weights_name(stage, digest, name) for name in WEIGHTS}
     if not all(records.exists(name) for name in names.values()):
         return None
-    out = Path(config.training.out)
-    if (out / "checkpoint.json").exists() or (out / "resume").exists():
+    out = store_of(config)
+    if out.exists("checkpoint.json") or out.list("resume/"):
         raise CheckpointError(
-            f"{stage.name}: {out} holds another training than the one the pipeline made before; "
-            "give the stage another training.out, or move that folder"
+            f"{stage.name}: {out.url} holds another training than the one the pipeline made "
+            "before; give the stage another training.out, or move that folder"
         )
     contents = {name: records.get(stored) for name, stored in names.items()}
     if hashlib.sha256(contents[WEIGHTS[0]]).hexdigest() != digest:
         raise IntegrityError(f"{records.url}/{names[WEIGHTS[0]]}: does not have its sha256")
     for name, content in contents.items():
-        write_atomically(out / name, content)
+        out.put(name, content)
     return find(stage, config, "")
 
 

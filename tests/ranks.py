@@ -15,21 +15,30 @@ import subprocess
 import sys
 from typing import Any
 
-ANSWER = "ANSWER "
+ANSWER, ALONE = "ANSWER ", "--alone"
 
 
 def run_ranks(
-    function: str, world_size: int, arguments: dict[str, Any] | None = None, **environment: str
+    function: str,
+    world_size: int,
+    arguments: dict[str, Any] | None = None,
+    *,
+    joined: bool = True,
+    **environment: str,
 ) -> list[Any]:
-    """The results of `module:function` on each rank; fails with a rank's stderr."""
+    """The results of `module:function` on each rank; fails with a rank's stderr.
+
+    Unless `joined`, the function itself joins the ranks.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-W", "ignore", "-m", "tests.ranks", function]
     command.append(json.dumps(arguments or {}))
+    command += [] if joined else [ALONE]
     processes = []
     for rank in range(world_size):
-        group = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+        group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
         env = os.environ | {k: str(v) for k, v in group.items()} | {"MASTER_ADDR": "127.0.0.1"}
         env |= {"OMP_NUM_THREADS": "1"} | environment
         pipe = subprocess.PIPE
@@ -55,7 +64,8 @@ def main() -> None:
 
     def answer() -> None:
         module, _, name = sys.argv[1].partition(":")
-        join(ComputeConfig(device="cpu"))
+        if ALONE not in sys.argv:
+            join(ComputeConfig(device="cpu"))
         result = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
         print(ANSWER + json.dumps(result), flush=True)
 

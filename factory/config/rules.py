@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from factory.config.data import SourceConfig
     from factory.config.release import IdentitiesConfig, ReleaseConfig
     from factory.config.schema import Config
+    from factory.config.training import ComputeConfig
 
 
 def check(config: Config) -> None:
@@ -31,6 +32,7 @@ def check(config: Config) -> None:
     _check_benchmarks(config.utility.benchmarks)
     _check_reference_sets(config.features.reference_sets, config.source.image_px)
     _check_fleet(config.fleet, config.estimate)
+    _check_ranks(config.compute)
     _check_identities(config)
     _check_sampler(config)
     for section in ("editing", "inpainting_training"):
@@ -302,6 +304,14 @@ def _check_fleet(fleet: FleetConfig, estimate: EstimateConfig) -> None:
         raise ConfigError(
             f"fleet.min_workers: got {fleet.min_workers}; want at most "
             f"fleet.num_workers={fleet.num_workers}"
+        )
+
+
+def _check_ranks(compute: ComputeConfig) -> None:
+    if compute.min_ranks and compute.min_ranks > (compute.num_ranks or 0):
+        raise ConfigError(
+            f"compute.min_ranks: got {compute.min_ranks} with compute.num_ranks="
+            f"{compute.num_ranks or 'null'}; want at most as many, or null"
         )
 
 

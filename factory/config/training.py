@@ -26,8 +26,13 @@ class ComputeConfig:
     num_ranks: int | None = knob(None, low=1)
     """Processes of a training, started as a gang of Ray actors with one GPU each (fleet.address
     says where); None: this process alone, or those that torchrun has started."""
+    min_ranks: int | None = knob(None, low=1)
+    """Ranks that a gang may go on with after it has lost nodes: the most that fit and divide
+    num_ranks evenly. The step's batch stays, so a rank gets more of it. None: it waits for others,
+    as long as that takes."""
     max_restarts: int = knob(3, low=0)
-    """Times in a row that a gang is started again from its last state without a new one."""
+    """Times in a row that a gang is started again from its last state without a new one; those
+    after a node was lost do not count."""
     accumulate: int = knob(1, low=1)
     """Micro-batches whose gradients make one step; batch_size is that of the step."""
     activation_checkpointing: bool = False
@@ -40,7 +45,8 @@ class TrainingConfig:
     """Where a training writes, and how often."""
 
     out: str = file_path("runs/training")
-    """Folder of the checkpoint; training again in the same folder resumes."""
+    """Folder of the checkpoint, which all ranks see, or s3://bucket/prefix, for which they share
+    none; training again with the same one resumes."""
     cache: str | None = file_path()
     """Folder, of all ranks, where a generator's training keeps what does not change: latents and
     embeddings of the source, in files that are made once. None: each process makes its own."""

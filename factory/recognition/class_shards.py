@@ -12,6 +12,8 @@ from factory.seeds import torch_generator
 
 INIT_ROWS = 4096
 """Rows drawn from one random stream, so that their values do not depend on the ranks."""
+ROWS = ".safetensors"
+"""How the names of files of rows end."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class RankRows:
 
     def __len__(self) -> int:
         return len(self.real) + len(self.virtual)
+
+    def may_lie_in(self, file: str) -> bool:
+        """Whether a rank with these rows reads a file of a state; others than of rows it reads."""
+        kind, *numbers = Path(file).stem.split("-")
+        if kind not in ("real", "virtual") or not file.endswith(ROWS):
+            return True
+        begin, end = (int(number) for number in numbers)
+        rows = self.real if kind == "real" else self.virtual
+        return max(begin, rows.start) < min(end, rows.stop)
 
     def row_of(self, labels_N: torch.Tensor, num_real: int) -> torch.Tensor:
         """Row of each class 0..n+k-1 on this rank, or -1."""
@@ -59,7 +70,7 @@ def write_rows(folder: Path, kind: str, rows: range, tensors: dict[str, torch.Te
     if len(rows):
         save_file(
             {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
-            folder / f"{kind}-{rows.start:09d}-{rows.stop:09d}.safetensors",
+            folder / f"{kind}-{rows.start:09d}-{rows.stop:09d}{ROWS}",
         )
 
 
@@ -71,7 +82,7 @@ def read_rows(folder: Path, kind: str, rows: range, name: str, target_RD: torch.
     from safetensors import safe_open
 
     num_read = 0
-    for file in sorted(folder.glob(f"{kind}-*.safetensors")):
+    for file in sorted(folder.glob(f"{kind}-*{ROWS}")):
         begin, end = (int(part) for part in file.stem.split("-")[1:])
         first, stop = max(begin, rows.start), min(end, rows.stop)
         if first < stop:

@@ -16,6 +16,7 @@ from factory.images import to_network
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
+from factory.recognition.class_shards import RankRows
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
@@ -28,8 +29,9 @@ from factory.training.distributed import micro_batch, pick_device, rank, wait_fo
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
 from factory.training.identity import to_text, without_paths
-from factory.training.run_state import RunState, latest_state
+from factory.training.run_state import RunState
 from factory.training.schedules import cosine_decay, step_decay, warmup
+from factory.training.shared_out import check_shared
 
 GRAD_CLIP = 5.0
 """Largest gradient norm of the backbone, as in ArcFace's reference training."""
@@ -70,6 +72,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     recipe, seed, compute = config.recognizer, config.training.seed, config.compute
     check(config)
     join(compute)
+    check_shared(config)
 
     # Faces
     training_set, heldout = open_training_set(config)
@@ -80,7 +83,15 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
     num_real = len(training_set.names)
     data = to_text(training_set.facts(config, weights_N))
-    run_state = RunState(config.training, without_paths(recipe), data, log)
+    own = RankRows.of(num_real, recipe.num_virtual, rank(), world_size())
+    run_state = RunState(
+        config.training,
+        without_paths(recipe),
+        data,
+        log,
+        store=config.store,
+        wanted=own.may_lie_in,
+    )
     for line in (*training_set.lines, training_set.describe(heldout)):
         run_state.log(line)
 
@@ -170,8 +181,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     tensors = weights_of(engine, ema)
     metrics: dict[str, Any] = {}
     if rank() == 0:
-        state = latest_state(run_state.out)
-        assert state is not None, "the loop saves at its end"
+        state = run_state.last_state()
         for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
             rows = whole_rows(state, kind, count, recipe.embedding_dim, average=ema is not None)
             tensors[f"prototypes.{kind}"] = rows
@@ -184,6 +194,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             "final_loss": run_state.final_loss,
         }
         checkpoint.save(run_state.out, replace(made, metrics=metrics))
+        run_state.finish()
     wait_for_all()
     return metrics
 

@@ -90,6 +90,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     metrics = measured | run.metrics
     metadata = {"step": run.total, "autoencoder": autoencoder.sha256, "metrics": metrics}
     write_atomically(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    run.state.finish()
     return metrics
 
 

@@ -47,7 +47,20 @@ def pick_device(config: ComputeConfig) -> torch.device:
         raise ConfigError(
             "compute.device: got 'cuda' but torch sees no GPU; want compute.device=cpu or auto"
         )
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    local_rank, num_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local_rank >= num_gpus:
+        raise ConfigError(
+            f"compute.device: this is process {local_rank + 1} of its node, which has {num_gpus} "
+            f"GPUs; want torchrun --nproc-per-node {num_gpus}, or compute.device=cpu"
+        )
+    return torch.device("cuda", local_rank)
+
+
+def collective_device() -> torch.device:
+    """Where tensors must be that ranks exchange: this rank's GPU under NCCL, else the CPU."""
+    if grouped() and torch.distributed.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def device_here(config: ComputeConfig) -> torch.device:
@@ -130,19 +143,33 @@ def first_rank_says(answer: bool) -> bool:
     """Rank 0's answer on every rank, so that all save (or stop) at the same step."""
     if not grouped():
         return answer
-    of_rank_0 = torch.tensor([int(answer)])
-    if torch.distributed.get_backend() == "nccl":
-        of_rank_0 = of_rank_0.cuda()
+    of_rank_0 = torch.tensor([int(answer)]).to(collective_device())
     torch.distributed.broadcast(of_rank_0, src=0)
     return bool(of_rank_0.item())
 
 
 def all_agree(value: int) -> bool:
     """Whether every rank has the same number."""
-    local = torch.tensor([value])
-    if grouped() and torch.distributed.get_backend() == "nccl":
-        local = local.cuda()
+    local = torch.tensor([value]).to(collective_device())
     return bool((gather_rows(local) == value).all())
+
+
+def first_rank_gives(value: Any) -> Any:
+    """Rank 0's object, of plain types, on every rank."""
+    if not grouped():
+        return value
+    held = [value]
+    torch.distributed.broadcast_object_list(held, src=0, device=collective_device())
+    return held[0]
+
+
+def gather_values(value: Any) -> list[Any]:
+    """An object of plain types from each rank, in rank order, on every rank."""
+    if not grouped():
+        return [value]
+    values: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def wait_for_all() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from factory.store.atomic import writing
-from factory.training.distributed import from_rank, rank, world_size
+from factory.training.distributed import collective_device, from_rank, rank, world_size
 
 
 class EMA:
@@ -43,7 +43,8 @@ class EMA:
 
     def whole(self) -> dict[str, torch.Tensor]:
         """The whole average on the CPU, by name; every rank calls it."""
-        device = next(iter(self.shadow.values())).device if self.shadow else torch.device("cpu")
+        own = next(iter(self.shadow.values()), None)  # none where there are more ranks than tensors
+        device = collective_device() if own is None else own.device
         return {
             name: from_rank(owner, self.shadow.get(name), self._shapes[name], device).cpu()
             for name, owner in self._owner.items()

@@ -247,17 +247,23 @@ def channels_last(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def join(compute: ComputeConfig) -> None:
-    """Join the other ranks, once; a single process does nothing."""
+    """Join the other ranks, once; a single process does nothing.
+
+    The rank's GPU becomes the current one before anything else, because NCCL's collectives, and all
+    that names no GPU, would use GPU 0 on every rank of a node.
+    """
     if world_size() == 1 or torch.distributed.is_initialized():
         return
+    device = pick_device(compute)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     import deepspeed
     from deepspeed.ops import __compatible_ops__
     from deepspeed.utils import logger
 
     logger.setLevel("ERROR")
     __compatible_ops__["deepspeed_shm_comm"] = False  # because it compiles C++ for a minute
-    on_gpu = pick_device(compute).type == "cuda"
-    backend = "nccl" if on_gpu else "gloo"
+    backend = "nccl" if device.type == "cuda" else "gloo"
     deepspeed.init_distributed(dist_backend=backend, verbose=False, timeout=PATIENCE)
     atexit.register(_leave)
 

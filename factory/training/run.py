@@ -36,6 +36,7 @@ from factory.training.engine import Engine, join, start_engine
 from factory.training.identity import faces_facts, to_text, without_paths
 from factory.training.run_state import Recipe, RunState, section_of
 from factory.training.schedules import MakeOptimizer
+from factory.training.shared_out import check_shared
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class TrainingRun:
     def __init__(self, config: Config, recipe: Recipe, log: Log) -> None:
         """Read the faces.
 
-        Raises ConfigError for a batch that the ranks cannot divide evenly, before anything is read.
+        Raises, before anything is read, ConfigError for a batch that the ranks cannot divide evenly
+        and CheckpointError unless all ranks see training.out.
         """
         self._config, self._recipe, self._log = config, recipe, log
         key = f"{section_of(recipe)}.batch_size"
         micro_batch(recipe.batch_size, config.compute, key)
         join(config.compute)
+        check_shared(config)
         self.faces, self.heldout = training_faces(config.source)
         self._order = BatchOrder(config.training.seed, len(self.faces), recipe.batch_size)
         micro_batch(self._order.batch_size, config.compute, key)  # few faces make it smaller
@@ -87,8 +90,8 @@ class TrainingRun:
         """
         faces = faces_facts(self._config.source, self.faces)
         data = to_text({"source": faces, **learned_from})
-        recipe = without_paths(self._recipe)
-        self.state = RunState(self._config.training, recipe, data, self._log)
+        recipe, store = without_paths(self._recipe), self._config.store
+        self.state = RunState(self._config.training, recipe, data, self._log, store=store)
         self.state.log(self.faces.describe(self.heldout))
 
     def seed(self) -> None:
@@ -131,6 +134,7 @@ class TrainingRun:
 
     @property
     def out(self) -> Path:
+        """Folder of this machine for results, training.out itself unless that is in a bucket."""
         return self.state.out
 
     def steps(self) -> Iterator[Step]:
@@ -191,6 +195,7 @@ class TrainingRun:
         metrics = (measured or {}) | self.metrics
         made = checkpoint.Checkpoint(kind, tensors, config, self.total, metrics, lineage, "")
         checkpoint.save(self.out, made)
+        self.state.finish()
         return metrics
 
     def _save_state(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """How far a training is: where it resumes, its clock, its log and its saved states.
 
-`resume/latest` in the training's folder names the last whole state, a folder `step-N` that every
-rank has written its part of; `history.jsonl` keeps what was logged. All training loops use it.
+States are kept in a folder that all ranks see (`folder_states`) or in a bucket (`bucket_states`),
+as training.out says; `history.jsonl` keeps what was logged. All training loops use it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -26,19 +25,16 @@ from factory.config import (
     GeneratorConfig,
     InpaintingTrainingConfig,
     RecognizerConfig,
+    StoreConfig,
     TrainingConfig,
 )
 from factory.errors import CheckpointError, ConfigError
 from factory.records import Log, Progress
+from factory.store import open_store
 from factory.store.atomic import append_line
-from factory.store.local import write_atomically
-from factory.training.distributed import (
-    all_agree,
-    first_rank_says,
-    mean_over_ranks,
-    rank,
-    wait_for_all,
-)
+from factory.training.bucket_states import BucketStates
+from factory.training.distributed import first_rank_says, mean_over_ranks, rank
+from factory.training.folder_states import FolderStates
 from factory.training.identity import difference
 
 Recipe = (
@@ -60,11 +56,23 @@ class RunState:
     """
 
     def __init__(
-        self, training: TrainingConfig, recipe: Recipe, data: str, log: Log = print
+        self,
+        training: TrainingConfig,
+        recipe: Recipe,
+        data: str,
+        log: Log = print,
+        *,
+        store: StoreConfig | None = None,
+        wanted: Callable[[str], bool] = lambda file: True,
     ) -> None:
-        """`data` is the text of all that decides the training data, see identity.py."""
+        """`data` is the text of all that decides the training data, see identity.py.
+
+        `store` has the options of a bucket. This rank needs the files of a state whose names are
+        `wanted`; a bucket's others stay there.
+        """
         self._training, self._write_line, self._data = training, log, data
-        self.out = Path(training.out)
+        self._states = _open_states(training, store or StoreConfig(), log)
+        self.out = self._states.out
         if isinstance(recipe, RecognizerConfig | AutoencoderConfig | GeneratorConfig):
             recipe = dataclasses.replace(recipe, checkpoint="")  # which a training does not read
         decides = repr((recipe, training.seed, data))
@@ -72,17 +80,12 @@ class RunState:
         self.first_step, self._seconds_before = 0, 0.0
         self._recent: list[float] = []
         self._section = section_of(recipe)
-        self.folder = latest_state(self.out)
-        if not all_agree(int(self.folder.name.removeprefix("step-")) if self.folder else -1):
-            raise CheckpointError(
-                f"training.out: {self.out} is not the same folder on all ranks; want one that all "
-                "nodes see"
-            )
+        self.folder = self._states.latest(wanted)
         if self.folder:
             state = json.loads((self.folder / "progress.json").read_text())
             if state["recipe"] != self.recipe:
                 raise CheckpointError(
-                    f"training.out: {self.out} was begun with other settings or faces"
+                    f"training.out: {training.out} was begun with other settings or faces"
                     f"{difference(state.get('data'), data)}; go on with those, or choose another "
                     "folder"
                 )
@@ -114,6 +117,7 @@ class RunState:
         `save` writes this rank's part of the state into a folder. Raises ConfigError when the loss
         is not a number; the state saved last is from before that.
         """
+        self._states.loaded()
         saved_step, saved = self.first_step if self.folder else None, time.monotonic()
         if self.folder:
             self.log(self._progress(self.first_step, total).line("resuming"))
@@ -150,6 +154,14 @@ class RunState:
         """Add a line to history.jsonl (rank 0 writes)."""
         if rank() == 0:
             append_line(self.out / "history.jsonl", json.dumps({"step": step, **figures}))
+
+    def last_state(self) -> Path:
+        """A folder of this machine with the last state, the parts of all ranks."""
+        return self._states.whole()
+
+    def finish(self) -> None:
+        """Bring what was written to `out` where training.out says; after the last file."""
+        self._states.finish()
 
     def log(self, line: str) -> None:
         """Write a line for whoever watches, from rank 0."""
@@ -198,26 +210,17 @@ class RunState:
 
     def _save(self, step: int, save: Callable[[Path], None]) -> None:
         self._take_losses(step)
-        folder = self.out / "resume" / f"step-{step:08d}"
-        if rank() == 0 and folder.exists():
-            shutil.rmtree(folder)  # half of it, written by ranks that died
-        wait_for_all()
-        folder.mkdir(parents=True, exist_ok=True)
-        save(folder)
-        wait_for_all()
-        if rank() == 0:
-            state = {
-                "step": step,
-                "seconds": self.seconds,
-                "recipe": self.recipe,
-                "data": self._data,
-                "losses": self._recent,
-            }
-            write_atomically(folder / "progress.json", json.dumps(state).encode())
-            write_atomically(folder.parent / "latest", folder.name.encode())
-            for other in folder.parent.glob("step-*"):
-                if other != folder:
-                    shutil.rmtree(other)
+        self._states.save(step, save, lambda: self._content(step))
+
+    def _content(self, step: int) -> dict[str, Any]:
+        """What progress.json of a state holds."""
+        return {
+            "step": step,
+            "seconds": self.seconds,
+            "recipe": self.recipe,
+            "data": self._data,
+            "losses": self._recent,
+        }
 
     def _cut_history(self) -> None:
         """Forget what was logged after the state that is resumed."""
@@ -234,10 +237,12 @@ def section_of(recipe: Recipe) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def latest_state(out: Path) -> Path | None:
-    """The folder of the last whole state of a training, or None."""
-    pointer = out / "resume" / "latest"
-    return pointer.parent / pointer.read_text() if pointer.is_file() else None
+def _open_states(
+    training: TrainingConfig, store: StoreConfig, log: Log
+) -> FolderStates | BucketStates:
+    if "://" in training.out:
+        return BucketStates(open_store(dataclasses.replace(store, url=training.out)), log)
+    return FolderStates(Path(training.out))
 
 
 def _step_of(line: str) -> float:

@@ -93,7 +93,7 @@ class Drivers:
     """Driver processes, each started again where `jobs.submit` would."""
 
     def __init__(self, nodes: Nodes, words: Sequence[str], folder: Path) -> None:
-        self._environment = nodes.environment | {"RAY_ADDRESS": nodes.gcs}
+        self._environment = nodes.environment | {"RAY_ADDRESS": nodes.address}
         self._words, self._folder = list(words), folder
         self.codes: Counter[str] = Counter()
         self.started = 0

@@ -38,7 +38,8 @@ class Nodes:
         }
         self._ray, self._log = str(binaries / "ray"), (folder / "nodes.log").open("ab")
         self._gcs, self._jobs = free_ports(2)
-        self.jobs, self.gcs = f"http://127.0.0.1:{self._jobs}", f"127.0.0.1:{self._gcs}"
+        self.address = f"127.0.0.1:{self._gcs}"
+        self.jobs = f"http://127.0.0.1:{self._jobs}"
         self._started: list[subprocess.Popen] = []
         self._folders: list[str] = []
 
@@ -58,7 +59,7 @@ class Nodes:
     def join(self, **environment: str) -> subprocess.Popen:
         """A node with one CPU and one pretended GPU, and what else its environment shall have."""
         resources = ("--num-cpus=1", "--num-gpus=1")
-        return self._start(f"--address={self.gcs}", *resources, environment=environment)
+        return self._start(f"--address={self.address}", *resources, environment=environment)
 
     def kill(self, node: subprocess.Popen) -> None:
         """Everything that the node started, at once."""

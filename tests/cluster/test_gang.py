@@ -149,10 +149,47 @@ def test_exit_code_of_a_gang_is_that_of_its_ranks_error(gang, recipe):
 
 
 def test_more_ranks_than_the_cluster_has_are_refused(gang, recipe, monkeypatch):
-    monkeypatch.setattr(gang, "PLACEMENT_TIMEOUT_S", 1.0)
+    from cluster import gang_places
+
+    monkeypatch.setattr(gang_places, "FIRST_TIMEOUT_S", 1.0)
     config = recipe("none", "compute.num_ranks=6")
-    with pytest.raises(FactoryError, match=r"compute\.num_ranks: the cluster has no room for 6"):
+    with pytest.raises(FactoryError, match=r"no room for 6 .* 0 GPUs and 3 CPUs on 1"):
         gang.run_gang(train, config, quiet)
+
+
+def fails_once(config, error) -> dict[str, int]:
+    """Raise on rank 0 of the first gang; {"gang": 2} from the second."""
+    if os.environ["RANK"] != "0":
+        return {}
+    begun = Path(config.training.out).with_suffix(".begun")
+    with begun.open("a") as file:
+        file.write("x")
+    if begun.stat().st_size == 1:
+        raise error
+    return {"gang": begun.stat().st_size}
+
+
+def is_preempted(config, log):
+    from ray.exceptions import RayActorError
+
+    return fails_once(config, RayActorError(preempted=True))
+
+
+def finds_no_store(config, log):
+    return fails_once(config, Unavailable("training.out: 503 SlowDown"))
+
+
+@pytest.mark.parametrize(
+    ("train", "restarts", "what"),
+    [(is_preempted, 0, "a node was lost"), (finds_no_store, 1, "a rank was lost")],
+)
+def test_preemption_counts_as_no_restart_and_what_may_pass_is_tried_again(
+    gang, recipe, train, restarts, what
+):
+    config = recipe("none", "compute.num_ranks=2", f"compute.max_restarts={restarts}")
+    lines = []
+    assert gang.run_gang(train, config, lines.append) == {"gang": 2}
+    assert [line.partition(" (")[0] for line in lines] == [what]
 
 
 def torchrun(tmp_path, arguments) -> None:

@@ -109,6 +109,23 @@ def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path)
     assert calls == []
 
 
+@pytest.mark.s3
+def test_a_stage_may_train_into_a_bucket(lineage, s3_config, tmp_path, monkeypatch):
+    """And, as on another machine, its weights are brought to another prefix from the records."""
+    bucket, calls = s3_config(), []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint_url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for prefix in ("first", "other"):
+        out = f"{bucket.url}/{prefix}"
+        made = run(
+            load_pipeline(lineage(recognizer=[f"training.out={out}"])), runners(calls), print
+        )
+        assert made["recognizer"].location == out
+        metadata = checkpoint.read_metadata(out, "recognizer", "recognizer.checkpoint")
+        assert metadata["sha256"] == made["recognizer"].digest
+    assert calls == ALL
+
+
 def test_weights_in_a_bucket_count_by_what_they_are(lineage, monkeypatch):
     held = {"sha256": "a" * 64}
     monkeypatch.setattr(checkpoint, "digest_in_bucket", lambda url: held["sha256"])

@@ -51,3 +51,19 @@ def test_a_training_resumes_on_the_gpu_in_bf16(tmp_path):
     steps("adamw", 0, 3, precision="bf16", device="cuda", out=tmp_path)
     rest = steps("adamw", 3, 6, precision="bf16", device="cuda", resume=tmp_path)
     assert rest["losses"] == pytest.approx(whole["losses"][3:], rel=1e-3)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("stage", [0, 3])
+def test_torchrun_with_two_gpus_on_a_node_gives_the_losses_of_one(people, tmp_path, stage):
+    from factory.recognition.train import train
+    from tests.cluster.test_gang import RECIPE, losses, quiet, torchrun
+
+    arguments = [*RECIPE, f"source.path={people}", "compute.device=cuda", "training.max_steps=12"]
+    arguments.append(f"compute.zero_stage={stage}")
+    (tmp_path / "c.yaml").write_text("{}\n")
+    torchrun(tmp_path, [*arguments, f"training.out={tmp_path / 'two'}"])
+    alone = load(tmp_path / "c.yaml", [*arguments, f"training.out={tmp_path / 'alone'}"])
+    train(alone, quiet)
+    two = load(tmp_path / "c.yaml", [*arguments, f"training.out={tmp_path / 'two'}"])
+    assert losses(two) == pytest.approx(losses(alone), rel=1e-3, abs=1e-3)

@@ -13,6 +13,7 @@ from factory.checkpoint import Checkpoint
 from factory.config import BaseModelConfig, load
 from factory.diffusion.autoencoder import build
 from factory.errors import CheckpointError
+from factory.store import open_store
 from factory.text_to_image import train_base
 from factory.text_to_image.base_model import locate
 from factory.text_to_image.train_base import (
@@ -86,6 +87,18 @@ def test_it_trains_resumes_and_is_an_ordinary_folder(config, tmp_path):
     assert metadata["step"] == 6
     assert metadata["metrics"] == metrics
     assert (tmp_path / "out" / "sheet.png").is_file()
+
+
+@pytest.mark.s3
+def test_the_pipeline_lands_in_a_bucket(config, s3_config, tmp_path, monkeypatch):
+    bucket = s3_config()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint_url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    training = replace(config.training, out=f"{bucket.url}/base", max_steps=1)
+    metrics = train(replace(config, training=training), log=lambda line: None)
+    store = open_store(bucket).below("base")
+    assert json.loads(store.get(f"pipeline/{METADATA}"))["metrics"] == metrics
+    assert {"pipeline/model_index.json", "sheet.png", "history.jsonl"} <= set(store.list(""))
 
 
 def test_a_stopped_training_ends_as_one_that_was_not(config, tmp_path):

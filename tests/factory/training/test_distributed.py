@@ -7,13 +7,16 @@ import torch
 
 from factory.config import ComputeConfig
 from factory.errors import ConfigError
-from factory.training import distributed
+from factory.training import distributed, engine
 from factory.training.distributed import (
     GatherRows,
     SumParts,
     SumWhole,
+    all_agree,
+    first_rank_gives,
     first_rank_says,
     gather_rows,
+    gather_values,
     max_over_ranks,
     mean_over_ranks,
     micro_batch,
@@ -81,3 +84,68 @@ def test_batches_must_be_cut_evenly(monkeypatch):
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match=r"compute\.device"):
         pick_device(ComputeConfig(device="cuda"))
+
+
+def collectives_on_gpus() -> list[list[str]]:
+    """What two ranks of a node do with their GPUs, by a fake torch.cuda of two and real gloo.
+
+    The fake knows the current GPU, as torch does: 0 until it is set.
+    """
+    import deepspeed
+
+    done: list[list[str]] = []
+    current = torch.device("cuda", 0)
+
+    def set_device(device: torch.device) -> None:
+        nonlocal current
+        current = torch.device(device)
+        done.append(["current", str(current)])
+
+    def init_distributed(dist_backend: str, verbose: bool, timeout: object) -> None:
+        done.append(["join", dist_backend, str(current)])
+        torch.distributed.init_process_group("gloo")
+
+    def to_gpu(tensor: torch.Tensor, device: torch.device | None = None) -> torch.Tensor:
+        where = torch.device("cuda") if device is None else torch.device(device)
+        if where.type == "cuda":
+            done.append(["move", str(current if where.index is None else where)])
+        return tensor
+
+    torch.cuda.is_available = lambda: True
+    torch.cuda.device_count = lambda: 2
+    torch.cuda.set_device = set_device
+    torch.cuda.current_device = lambda: current.index
+    torch.Tensor.to = torch.Tensor.cuda = to_gpu
+    deepspeed.init_distributed = init_distributed
+    engine.join(ComputeConfig(device="cuda"))
+    torch.distributed.get_backend = lambda: "nccl"
+    assert first_rank_says(distributed.rank() == 0)
+    assert all_agree(3)
+    return done
+
+
+def test_each_rank_of_a_node_takes_its_own_gpu_before_it_joins_the_others():
+    for rank, done in enumerate(run_ranks(f"{__name__}:collectives_on_gpus", 2, joined=False)):
+        gpu = f"cuda:{rank}"
+        assert done == [["current", gpu], ["join", "nccl", gpu], ["move", gpu], ["move", gpu]]
+
+
+def test_more_processes_than_gpus_on_a_node_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_device(ComputeConfig()) == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"compute\.device: .* process 3 of its node, .* 2 GPU"):
+        pick_device(ComputeConfig())
+
+
+def objects() -> dict[str, object]:
+    own = distributed.rank()
+    return {"first": first_rank_gives(["of", own]), "all": gather_values({"rank": own})}
+
+
+def test_objects_of_rank_0_and_of_all():
+    for answer in run_ranks(f"{__name__}:objects", 2):
+        assert answer == {"first": ["of", 0], "all": [{"rank": 0}, {"rank": 1}]}
+    assert objects() == {"first": ["of", 0], "all": [{"rank": 0}]}

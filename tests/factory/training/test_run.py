@@ -75,6 +75,25 @@ def take(run) -> list[tuple[int, float, list[list[int]], list[float]]]:
     return taken
 
 
+@pytest.mark.s3
+def test_a_run_goes_on_from_a_bucket_and_writes_its_result_there(
+    config, s3_config, tmp_path, monkeypatch
+):
+    bucket = s3_config()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint_url)
+    written = {}
+    for out in (f"{bucket.url}/run", str(tmp_path / "run")):
+        for node, max_steps in (("one", 2), ("other", 4)):
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / node))
+            run = begin(config(f"training.out={out}", f"training.max_steps={max_steps}"), ema=0.5)
+            assert [index for index, *_ in take(run)] == list(range(max_steps - 2, max_steps))
+        run.save("generator", run.weights(), config={"space": "pixels"}, lineage={})
+        written[out] = checkpoint.load(out, "generator", "generator.checkpoint")
+    there, here = written.values()
+    assert torch.equal(there.tensors["weight"], here.tensors["weight"])
+    assert (there.step, there.config, there.sha256) == (4, here.config, here.sha256)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

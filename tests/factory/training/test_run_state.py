@@ -11,7 +11,8 @@ from factory.config import BaseTrainingConfig, RecognizerConfig, TrainingConfig
 from factory.errors import CheckpointError, ConfigError
 from factory.records import Progress
 from factory.training import run_state
-from factory.training.run_state import RunState, latest_state, section_of
+from factory.training.folder_states import latest_state
+from factory.training.run_state import RunState, section_of
 
 
 def run(out, total, *, losses=None, data="faces", every=1, save_every_s=1e6, **recipe):
