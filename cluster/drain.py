@@ -11,8 +11,10 @@ raylet that gets SIGTERM takes its actors along at once.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
+from typing import Any
 
 import ray
 
@@ -23,11 +25,13 @@ POLL_S = 0.5
 
 def drain(node: str, seconds: float, reason: str = "spot notice") -> bool:
     """Tell the cluster that a node will go; whether its makers were gone in time."""
-    from ray._raylet import GcsClient
+    import ray._raylet
     from ray.core.generated import autoscaler_pb2
 
-    preemption = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-    gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
+    names: Any = autoscaler_pb2  # because neither has types
+    raylet: Any = ray._raylet
+    preemption = names.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    gcs = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
     deadline_ms = int((time.time() + seconds) * 1000)
     accepted, why = gcs.drain_node(node, preemption, reason, deadline_ms)
     if not accepted:
@@ -69,7 +73,7 @@ def main() -> None:
     parser.add_argument("--node-id", help="Ray's id of the node; else the one on this machine")
     parser.add_argument("--address", default="auto", help="of the cluster; else this machine's")
     words = parser.parse_args()
-    ray.init(address=words.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=words.address, log_to_driver=False, logging_level=logging.ERROR)
     emptied = drain(words.node_id or this_node(), words.seconds)
     print("no maker is left on this node" if emptied else "makers are still at work; time is up")
     sys.exit(0 if emptied else 1)

@@ -20,17 +20,15 @@ from jobs._sections import NETWORKS
 def reproduce(key: str, config: Config, out: str | None, dry_run: bool) -> None:
     from factory.errors import OtherMachine
     from factory.shards import layout
-    from factory.store import open_store
     from factory.store.atomic import check_place, write_atomically
     from factory.synthesis.reproduce import reproduce as make_again
 
-    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     if dry_run:
         print("checked; nothing is written")
         return
     if out:
         check_place("--out", Path(out).absolute().parent)
-    made = make_again(config, open_store(config.store).below(prefix), key)
+    made = make_again(config, layout.release_store(config), key)
     if out:
         write_atomically(Path(out), made.encoded, "--out")
     if not made.as_recorded:

@@ -31,7 +31,7 @@ from factory.config import (
 from factory.errors import CheckpointError, ConfigError
 from factory.records import Log, Progress
 from factory.store import open_store
-from factory.store.atomic import append_line
+from factory.store.atomic import append_line, write_atomically
 from factory.training.bucket_states import BucketStates
 from factory.training.distributed import first_rank_says, mean_over_ranks, rank
 from factory.training.folder_states import FolderStates
