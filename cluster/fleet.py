@@ -207,7 +207,7 @@ class Fleet:
         """Lease units, the worker with the fewest first; one without any waits for its commits."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._queue.appendleft(heapq.heappop(self._later)[1])
+            self._queue.append(heapq.heappop(self._later)[1])  # others first: is it the unit?
         while self._queue:
             free = [worker for worker in self._workers if self._is_free(worker)]
             found = self._first_that_fits(free) if free else None
@@ -369,7 +369,7 @@ class Fleet:
         before = worker.held[suspect] if suspect is not None else RetryState()
         if process:
             self._deaths_in_a_row += 1
-            self._failed_starts += not worker.ready
+            self._failed_starts += worker.place is None
             if suspect is not None:
                 self._retries[suspect] = before.after_death(
                     shots if suspect == unit else (), worker.node

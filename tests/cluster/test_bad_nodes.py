@@ -244,19 +244,22 @@ def test_a_frozen_node_does_not_stall_the_others(fleet, cluster, tmp_path):
     folder = tmp_path
     stopped: list[psutil.Process] = []
     done: list[Shard] = []
-    began: list[float] = []
+
+    def alive_on(node: str) -> list[int]:
+        actors = ray._private.state.actors().values()
+        return [
+            a["Pid"] for a in actors if a["Address"]["NodeID"] == node and a["State"] == "ALIVE"
+        ]
 
     def freeze(shard: Shard) -> None:
         done.append(shard)
         if not stopped and len(done) == 3:
             busy = {line.split()[0] for line in (folder / "log.txt").read_text().splitlines()}
             node = next(n for n in busy if n != shard.plan_hash)
-            for actor in ray._private.state.actors().values():
-                if actor["Address"]["NodeID"] == node and actor["State"] == "ALIVE":
-                    process = psutil.Process(actor["Pid"])
-                    process.suspend()
-                    stopped.append(process)
-            began.append(time.monotonic())
+            until(lambda: len(alive_on(node)) == 2)  # the maker and the notes of its node
+            stopped.extend(psutil.Process(pid) for pid in alive_on(node))
+            for process in stopped:
+                process.suspend()
 
     open_maker = functools.partial(NodeMaker, folder, "", "", False, False)
     config = FleetConfig(num_workers=3, units_in_flight=1, deadline_s=8.0)
@@ -268,7 +271,7 @@ def test_a_frozen_node_does_not_stall_the_others(fleet, cluster, tmp_path):
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-    assert len(stopped) >= 2  # the maker and the notes of its node
+    assert len(stopped) == 2
     assert sorted(shard.unit for shard in done) == list(range(60))
 
 
