@@ -275,6 +275,30 @@ def test_a_frozen_node_does_not_stall_the_others(fleet, cluster, tmp_path):
     assert sorted(shard.unit for shard in done) == list(range(60))
 
 
+def test_a_lost_node_is_no_bad_node_and_its_units_are_not_suspect(fleet, cluster, tmp_path):
+    import ray
+
+    joined = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 5)
+    done: list[Shard] = []
+    states: list[FleetState] = []
+
+    lost: list[str] = []
+
+    def lose(shard: Shard) -> None:
+        done.append(shard)
+        if shard.plan_hash == joined.node_id and not lost:
+            lost.append(joined.node_id)
+            cluster.remove_node(joined, allow_graceful=False)
+
+    open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False)
+    config = FleetConfig(num_workers=4, units_in_flight=2, max_unit_deaths=1)
+    fleet.run_units(config, open_maker, range(300), lose, on_state=states.append)
+    assert sorted(shard.unit for shard in done) == list(range(300))
+    assert lost
+    assert states[-1].bad_nodes == ()
+
+
 def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
     """`python -m cluster.drain`: no further unit there, what was drawn is committed."""
     import ray
