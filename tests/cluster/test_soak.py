@@ -1,4 +1,4 @@
-"""Two minutes of the soak (tests/benchmarks/soak.py): every kind of fault, the bytes of a quiet run."""
+"""Two minutes of the soak: every kind of fault, and the bytes of a quiet run."""
 
 from __future__ import annotations
 
