@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRAINING = ("source", "compute", "training")
+TRAINING = ("source", "compute", "training", "store")
 """Of every training."""
 NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
 """Networks that draw or edit faces; which of them counts is for release.method to say."""

@@ -45,7 +45,7 @@ JOB = Job(
     __doc__,
     utility,
     subjects=(RELEASE_ADDRESS,),
-    reads=(*TRAINING, "batches", "recognizer", "utility", "store"),
+    reads=(*TRAINING, "batches", "recognizer", "utility"),
 )
 
 if __name__ == "__main__":

@@ -188,6 +188,8 @@ def driving(config: Config, store: Store, log: Log) -> Iterator[DriverLease]:
         yield lease
         finished = True
     finally:
+        with suppress(StoreError):
+            finished = finished or not store.exists(layout.PLAN)  # then nothing was begun
         lease.end(finished=finished)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,15 @@ class Generator(Protocol):
 
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         """Images by slot; slots without a shot are padding."""
+        ...
+
+
+@runtime_checkable
+class TellsUnrounded(Protocol):
+    """A generator that can tell its images before they are rounded to pixels."""
+
+    def unrounded(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        """float32 [B, C, H, W] of what `generate` rounds, padding included."""
         ...
 
 
@@ -80,6 +89,13 @@ class DiffusionGenerator:
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         noise, conditioning = self.inputs(shots, batch_size)
         return DrawnBatch(self.decoded(self.sample(noise, conditioning, shots[0]), shots))
+
+    @torch.inference_mode()
+    def unrounded(self, shots: list[Shot], batch_size: int) -> np.ndarray:
+        noise, conditioning = self.inputs(shots, batch_size)
+        x0 = self.sample(noise, conditioning, shots[0])
+        values = self._autoencoder.decode(x0) if self._autoencoder else x0
+        return np.asarray(values.float().cpu().numpy())
 
     def decoded(self, x0: torch.Tensor, shots: list[Shot]) -> np.ndarray:
         """RGB uint8 of a batch; raises FloatingPointError for a shot that came to nothing."""
@@ -164,7 +180,7 @@ class SplitOnOutOfMemory:
     """
 
     def __init__(self, generator: Generator) -> None:
-        self._generator = generator
+        self.generator = generator
         self._parts = 1
         self.seconds = 0.0
         """Time spent in the generator, all batches together."""
@@ -172,7 +188,7 @@ class SplitOnOutOfMemory:
     @property
     def remarks(self) -> list[str]:
         parts = [f"batches drawn in {self._parts} parts for want of memory"][: self._parts - 1]
-        return [*parts, *self._generator.remarks]
+        return [*parts, *self.generator.remarks]
 
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         started = time.perf_counter()
@@ -191,13 +207,13 @@ class SplitOnOutOfMemory:
     def _in_parts(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         size = -(-batch_size // self._parts)
         if size == batch_size:
-            return self._generator.generate(shots, batch_size)
+            return self.generator.generate(shots, batch_size)
         parts: dict[int, DrawnBatch] = {}
         for first in range(0, batch_size, size):
             members = [shot for shot in shots if first <= shot.slot < first + size]
             if members:
                 placed = [replace(shot, slot=shot.slot - first) for shot in members]
-                parts[first] = self._generator.generate(placed, size)
+                parts[first] = self.generator.generate(placed, size)
         return _joined(parts, batch_size)
 
 

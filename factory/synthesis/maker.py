@@ -31,7 +31,7 @@ from factory.store import Store, open_store
 from factory.synthesis.canary import draw_canary, refuse
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
-from factory.synthesis.generators import Generator, SplitOnOutOfMemory
+from factory.synthesis.generators import Generator, SplitOnOutOfMemory, TellsUnrounded
 from factory.synthesis.loading import LoadedRelease, load_release
 
 
@@ -119,7 +119,16 @@ class ShardMaker:
 
     def canary(self) -> Canary:
         """What this process makes of the canary's batch."""
-        return draw_canary(self._plan, self._roster, self.draw)
+        return draw_canary(self._plan, self._roster, self.draw, self._unrounded)
+
+    def _unrounded(self, shots: list[Shot]) -> dict[str, np.ndarray]:
+        """Float values of a full batch that pixels and scores are rounded from."""
+        size = self._plan.request.batch_size(shots[0].attempt)
+        batch = self._generator.generate(shots, size)
+        values = {"embeddings": self._embedder.embed(batch.images_BHWC)}
+        if isinstance(self._generator.generator, TellsUnrounded):
+            values["unrounded images"] = self._generator.generator.unrounded(shots, size)
+        return values
 
     def canary_difference(self) -> str | None:
         """In what this process's canary is not the plan's; None where it is, or has none."""

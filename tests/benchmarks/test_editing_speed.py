@@ -175,7 +175,7 @@ def test_edited_faces_against_the_bare_sampling_loop(tmp_path):
     prefix = layout.release_prefix(config.release.dataset, config.release.version)
     plan = write_plan(config, preflight(config), open_store(config.store).below(prefix))
     maker = ShardMaker.open(config, prefix)
-    paired = maker._generator._generator = Paired(maker._generator._generator)
+    paired = maker._generator.generator = Paired(maker._generator.generator)
     started = time.perf_counter()
     shards = [shard for unit in plan.units for shard in maker.make(unit.index)] + maker.flush()
     made_s = time.perf_counter() - started - paired.bare_s

@@ -287,5 +287,5 @@ def test_folders_that_each_node_has_its_own_of_are_refused(tmp_path):
     (tmp_path / "c.yaml").write_text("finding: x\nnot_yet: y\n")
     with pytest.raises(FactoryError, match=r"^out: got the folder 'runs/claims'"):
         submission.refuse_local_folders({}, {"c": load_claim(tmp_path / "c.yaml")})
-    bucket = load(DEMO, ["store.url=s3://a/b"])
+    bucket = load(DEMO, ["store.url=s3://faces/b"])
     submission.refuse_local_folders({"release": "s3://a/b"}, {"demo": bucket})

@@ -27,6 +27,7 @@ from factory.shards import layout
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.store import Store, open_store
+from factory.synthesis import maker
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
 from tests import s3_server
@@ -206,6 +207,7 @@ def interrupted(on, monkeypatch):
         release = release_of(config)
         for name in (layout.SUCCESS, layout.SUMS, layout.WIDS, layout.MANIFEST, *names):
             release.delete(name)
+        monkeypatch.setattr(maker, "refuse", lambda difference: None)  # its canary would be seen
         poor = writer.Encoding("jpeg", 50)
         monkeypatch.setattr(writer.Encoding, "of", lambda request: poor)
         return config, release
@@ -272,7 +274,7 @@ class Poisoned:
 
 def poisoned(open_maker):
     maker = open_maker()
-    maker._generator._generator = Poisoned(maker._generator._generator)
+    maker._generator.generator = Poisoned(maker._generator.generator)
     return maker
 
 

@@ -47,6 +47,7 @@ DECIDES_NOTHING = {
     "UtilityConfig.out": "where results are written, by contents",
     "FleetConfig.events": "where results are written",
     "StoreConfig.url": "where results are written",
+    "StoreConfig.ca_bundle": "how the store is reached",
 }
 
 

@@ -307,7 +307,7 @@ def test_a_dead_driver_of_the_second_changes_no_byte(versions, config_of, tmp_pa
     shutil.rmtree(tmp_path / "torn" / "tiny" / "releases" / "0.2.0")
     config = replace(versions[1], store=replace(versions[1].store, url=str(tmp_path / "torn")))
 
-    def dies_after_two(fleet, open_maker, units, on_done, draining):
+    def dies_after_two(fleet, open_maker, units, on_done, draining, on_state):
         done = []
 
         def count(shard):

@@ -45,7 +45,7 @@ class Killed(Exception):
 def dies_after(commits: int):
     """A runner that dies when so many shards are committed."""
 
-    def run(fleet, open_maker, units, on_done, draining):
+    def run(fleet, open_maker, units, on_done, draining, on_state):
         def count(shard):
             nonlocal commits
             commits -= 1

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from factory.errors import MAY_GO_AGAIN
 from jobs._command import guarded
 
 
@@ -28,5 +29,6 @@ def test_a_disk_that_refuses_is_one_line(number):
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "none", "x"), KeyError("x")])
-def test_a_fault_keeps_its_traceback(error):
-    assert "Traceback" in ends_with(error)
+def test_a_fault_keeps_its_traceback(error, capsys):
+    assert ends_with(error) == str(MAY_GO_AGAIN)
+    assert "Traceback" in capsys.readouterr().err

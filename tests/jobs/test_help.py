@@ -37,7 +37,9 @@ def test_help_explains_arguments_options_and_sections(capsys):
     assert "\n    python -m jobs.train_generator configs/generator/mini.yaml" in text
     assert "\n  section.key=value  changes to it\n" in text
     assert "\n  --dry-run       check everything, write nothing\n" in text
-    assert "source, compute, training, recognizer, autoencoder, generator; `python -m" in text
+    assert (
+        "source, compute, training, store, recognizer, autoencoder, generator; `python -m" in text
+    )
     assert all(len(line) <= 100 for line in text.splitlines())
 
 

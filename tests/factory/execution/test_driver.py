@@ -10,7 +10,7 @@ from factory.config import Config
 from factory.execution.driver import make_missing
 from factory.execution.driver_lease import DriverLease
 from factory.records import Counts, Progress, Shard, Timings
-from factory.shards import layout
+from factory.shards import layout, locks
 from factory.store import LocalStore
 
 
@@ -22,7 +22,7 @@ def lines_of(store, num_units: int, num_made: int) -> list[str]:
 
     def run_units(fleet, open_maker, missing, on_done, draining, on_state):
         for unit in missing[:num_made]:
-            store.put(layout.commit_name(unit), b"{}")
+            store.put(layout.commit_name(unit), b"{}".ljust(locks.MAX_BYTES + 1))
             on_done(Shard(unit, "h", [], Counts(1, 0, 1, 0, 0), Timings(0.0, 1.0, 1.0, 1.0)))
 
     make_missing(Config(), plan, store, lambda: None, run_units, lines.append, DriverLease(store))

@@ -127,7 +127,7 @@ def test_a_headless_driver_measures_on_its_cpu_what_gpus_made(release_config, mo
         sketched.append(shot)
         return plain(self, shot)
 
-    def on_workers(fleet, open_maker, units, on_done, draining):
+    def on_workers(fleet, open_maker, units, on_done, draining, on_state):
         """As workers with a GPU would: their device is the plan's."""
         from factory.shards import plan_files
         from factory.synthesis.maker import ShardMaker

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -18,6 +20,7 @@ from factory.config import Config, load
 from factory.errors import OtherMachine
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
+from factory.recognition.embed import Recognizer
 from factory.shards import layout, manifest
 from factory.shards.plan_files import open_plan
 from factory.shots import environment
@@ -25,6 +28,7 @@ from factory.shots.canary import Canary, this_machine
 from factory.shots.plan import canonical
 from factory.store import Store, open_store
 from factory.synthesis.canary import canary_shots, draw_canary
+from factory.synthesis.generators import DiffusionGenerator
 from factory.synthesis.maker import ShardMaker
 
 ROOT = Path(__file__).parents[3]
@@ -84,9 +88,30 @@ def test_a_maker_whose_canary_differs_is_refused_by_name(begun):
     ended = run_job("jobs.release", str(file), **OTHER_KERNELS)
     assert ended.returncode == 1
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: this maker is not as planned (canary: other encoded, images, ")
+    assert line.startswith("error: this maker is not as planned (canary: other embeddings, enc")
     assert "ONEDNN_MAX_CPU_ISA: 'SSE41' here, not set in the plan" in line
     assert manifest.committed_units(store_of(config)) == {0}
+
+
+@pytest.mark.parametrize("values", ["embeddings", "unrounded images"])
+def test_a_canary_sees_on_a_cpu_what_rounding_hides_in_its_batch(begun, monkeypatch, values):
+    """Other kernels may give the same pixels and scores in one batch, and others in the next."""
+    _, config = begun
+
+    def last_bits_differ(real):
+        return lambda *given: np.nextafter(real(*given), np.float32(9))
+
+    with closing(ShardMaker.open(config, PREFIX)) as maker:
+        kind, name = {
+            "embeddings": (Recognizer, "embed"),
+            "unrounded images": (DiffusionGenerator, "unrounded"),
+        }[values]
+        monkeypatch.setattr(kind, name, last_bits_differ(getattr(kind, name)))
+        assert maker.canary_difference().startswith(f"canary: other {values} than planned")
+        request = maker._plan.request
+        on_gpu = replace(request, compute=replace(request.compute, device="cuda"))
+        maker._plan = replace(maker._plan, request=on_gpu)
+        assert set(maker.canary().digests) == {"images", "encoded", "scores"}
 
 
 def test_reproduce_under_another_canary_says_another_machine(begun):

@@ -479,5 +479,5 @@ def test_a_source_that_changed_is_refused(editing, people, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(people, copy)
     (copy / "person_0" / "0.png").rename(copy / "person_0" / "9.png")
-    with pytest.raises(IntegrityError, match=r"source\.path: is not what the release was planned"):
+    with pytest.raises(IntegrityError, match=r"source\.path: holds other faces than the release"):
         load_release(editing(f"source.path={copy}"), store)

@@ -187,7 +187,7 @@ def test_a_headless_driver_of_loras_asks_another_process_for_its_device(lora_con
         assert given.compute.device == "cuda"
         return function(cpu, *args)
 
-    def on_workers(fleet, open_maker, units, on_done, draining):
+    def on_workers(fleet, open_maker, units, on_done, draining, on_state):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -234,11 +234,11 @@ def test_an_orphan_lora_of_other_bytes_is_an_alarm_on_a_cpu_alone(
     train(config)
     store, real = store_of(config), LoraTrainer.train
 
-    def train_otherwise(trainer, name, images, beat):
-        return real(trainer, name, images, beat) | {"other": 1.0}
+    def train_otherwise(trainer, *arguments, **named):
+        return real(trainer, *arguments, **named) | {"other": 1.0}
 
-    monkeypatch.setattr(LoraTrainer, "train", train_otherwise)
     with closing(LoraMaker.open(config, store.url.removeprefix(f"{config.store.url}/"))) as maker:
+        monkeypatch.setattr(LoraTrainer, "train", train_otherwise)
         request = maker._plan.request
         compute = replace(request.compute, device=device)
         maker._plan = replace(maker._plan, request=replace(request, compute=compute))
