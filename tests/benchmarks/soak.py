@@ -143,8 +143,8 @@ class Soak:
     """The faults, in an order drawn from a seed."""
 
     def __init__(self, nodes: Nodes, drivers: Drivers, faults: s3_server.Faults, seed: int) -> None:
-        self._nodes, self._drivers, self._faults = nodes, drivers, faults
-        self._rng = random.Random(seed)
+        self._nodes, self.drivers, self.faults = nodes, drivers, faults
+        self.seed, self.rng = seed, random.Random(seed)
         self._joined = [nodes.join() for _ in range(ACTORS)]
         self._bag: list[Callable[[], None]] = []
         self.done: Counter[str] = Counter()
@@ -161,33 +161,32 @@ class Soak:
                 self.kill_actor, self.kill_actor, self.lose_node, self.slow_down,
                 self.kill_driver, self.second_driver,
             ]  # fmt: skip
-            self._rng.shuffle(self._bag)
+            self.rng.shuffle(self._bag)
         fault = self._bag.pop()
         print(f"soak: {fault.__name__}", file=sys.stderr, flush=True)
         fault()
         self.done[fault.__name__] += 1
 
     def kill_actor(self) -> None:
-        for pid in self._rng.sample(self._makers(), min(1, len(self._makers()))):
+        for pid in self.rng.sample(self._makers(), min(1, len(self._makers()))):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def lose_node(self) -> None:
-        lost = self._joined.pop(self._rng.randrange(len(self._joined)))
+        lost = self._joined.pop(self.rng.randrange(len(self._joined)))
         self._nodes.kill(lost)
         self._joined.append(self._nodes.join())
 
     def slow_down(self) -> None:
-        self._faults.plan = lambda method, path: "503" if self._rng.random() < 0.7 else None
-        time.sleep(self._rng.uniform(2, 6))
-        self._faults.plan = lambda method, path: None
+        self.faults.plan = lambda method, path: "503" if self.rng.random() < 0.7 else None
+        time.sleep(self.rng.uniform(5, 15))
+        self.faults.plan = lambda method, path: None
 
     def kill_driver(self) -> None:
-        self._drivers.kill()
+        self.drivers.kill()
 
     def second_driver(self) -> None:
-        if self._drivers.first.poll() is None:
-            self.refused += self._drivers.second()
+        self.refused += self.drivers.second()
 
     def _makers(self) -> list[int]:
         return self._nodes.pids_of("ray::MakerActor")
@@ -220,49 +219,49 @@ def soak(minutes: float, seed: int, units: int, folder: Path) -> dict[str, Any]:
         nodes.head()
         try:
             drivers = Drivers(nodes, ["--drive", str(file), "--pace", str(pace_s), *words], folder)
-            found = befallen(nodes, drivers, faults, minutes, seed)
             straight = open_store(replace(bucket, endpoint_url=endpoint))
             release = straight.below(layout.release_prefix("tiny", "0.1.0"))
+            found = befallen(Soak(nodes, drivers, faults, seed), release, minutes)
             return found | outcome(release, layout.release_store(quiet), units, found)
         finally:
             nodes.end()
 
 
-def befallen(
-    nodes: Nodes, drivers: Drivers, faults: s3_server.Faults, minutes: float, seed: int
-) -> dict[str, Any]:
-    """Let faults happen while the release is made; what happened."""
+def befallen(run: Soak, release: Store, minutes: float) -> dict[str, Any]:
+    """Let faults happen while the release is made; what happened.
+
+    Nothing happens before there is a plan, so that it is that of a good machine.
+    """
     started = time.monotonic()
-    run = Soak(nodes, drivers, faults, seed)
     gap_s, joined, problems = max(8.0, minutes * 60 / 40), False, []
-    due = started + 20.0
-    while not drivers.is_made():
-        passed = time.monotonic() - started
-        if passed > 3 * minutes * 60 + 600:
-            problems.append(f"not made after {passed:.0f} s: {drivers.said()[-2000:]}")
-            break
-        if not joined and passed > gap_s:
+    due, end = float("inf"), float("inf")
+    while not run.drivers.is_made():
+        now = time.monotonic()
+        if not joined and release.exists(layout.PLAN):
             run.bad_nodes_join()
-            joined = True
-        if joined and time.monotonic() > due and passed < minutes * 60:
+            joined, due, end = True, now + gap_s, now + minutes * 60
+        if due < now < end:
             run.befall()
-            due = time.monotonic() + run._rng.uniform(0.5, 1.5) * gap_s
+            due = time.monotonic() + run.rng.uniform(0.5, 1.5) * gap_s
+        if now > started + 3 * minutes * 60 + 600:
+            problems.append(f"not made in time: {run.drivers.said()[-2000:]}")
+            break
         time.sleep(0.5)
-    said = drivers.said()
-    named = sorted({line.partition(" (")[2].partition(")")[0]
-                    for line in said.splitlines() if "it gets no more actors" in line})  # fmt: skip
+    said = run.drivers.said().splitlines()
+    bad = {line.partition(" (")[2] for line in said if "it gets no more actors" in line}
+    named = sorted({line.partition(")")[0] for line in bad})
     if run.refused != run.done["second_driver"]:
         problems.append(f"{run.done['second_driver'] - run.refused} second drivers not refused")
     for kind in ("device", "other machine"):
         if kind not in named:
             problems.append(f"no node was named for {kind}, only for {named}")
     return {
-        "seed": seed,
+        "seed": run.seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
         "faults": dict(sorted(run.done.items())),
-        "answers_503": faults.done.count("503"),
-        "drivers": drivers.started,
-        "exit_codes": dict(sorted(drivers.codes.items())),
+        "answers_503": run.faults.done.count("503"),
+        "drivers": run.drivers.started,
+        "exit_codes": dict(sorted(run.drivers.codes.items())),
         "bad_nodes": named,
         "problems": problems,
     }

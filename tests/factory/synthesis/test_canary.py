@@ -178,8 +178,8 @@ def test_a_canary_sees_one_value_of_one_pixel(begun):
         drawn[-1][1][5, 5, 0] ^= 1
         return drawn
 
-    assert draw_canary(plan, roster, maker.draw).digests == plan.canary.digests
-    digests = draw_canary(plan, roster, slightly_brighter).digests
+    assert draw_canary(plan, roster, maker.draw, maker._unrounded).digests == plan.canary.digests
+    digests = draw_canary(plan, roster, slightly_brighter, maker._unrounded).digests
     assert digests["images"] != plan.canary.digests["images"]
     assert digests["scores"] == plan.canary.digests["scores"]
     assert [shot.slot for shot in canary_shots(plan, roster)] == [0, 1]
@@ -195,8 +195,8 @@ def test_a_shot_that_raises_is_left_out_of_the_canary(begun):
             raise ValueError("cannot draw this")
         return maker.draw(shots)
 
-    digests = draw_canary(plan, roster, poisoned).digests
-    assert digests == draw_canary(plan, roster, poisoned).digests
+    digests = draw_canary(plan, roster, poisoned, maker._unrounded).digests
+    assert digests == draw_canary(plan, roster, poisoned, maker._unrounded).digests
     assert digests["images"] != plan.canary.digests["images"]
 
 
