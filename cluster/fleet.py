@@ -10,11 +10,9 @@ that makes trouble gets no more actors, and the release goes on.
 
 from __future__ import annotations
 
-import heapq
+import functools
 import itertools
-import random
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +33,7 @@ from cluster.runtime import (
     room_for_actors,
 )
 from cluster.trouble import DIED, SILENT, NodeTroubles, as_met, is_final, kind_of, last_line
+from cluster.unit_queue import UnitQueue
 from cluster.worker import Ref, Worker
 from factory.config import FleetConfig
 from factory.errors import DeviceError, FactoryError
@@ -46,9 +45,6 @@ from factory.records import Shard
 
 UNCOMMITTED = 2
 """Units that an actor may have drawn and not committed, besides those it is called for."""
-LOOKAHEAD = 8
-"""Units at the head of the queue of which one is leased: the first may have to wait, for a worker
-that has nothing else or is on a node where it has not failed."""
 GROW_S = 5.0
 """How often the driver looks whether nodes have joined."""
 LOOK_S = 1.0
@@ -57,8 +53,6 @@ WAIT_S = 1.0
 """Longest wait for a result before the driver looks at deadlines and draining."""
 NOTES_S = 5.0
 """How long the notes of a lost actor are waited for, while the others go on."""
-BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
-"""First and longest delay of a unit that met an error, doubled at each."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,7 @@ class Fleet:
 
     def __init__(self, config: FleetConfig, open_maker: OpenMaker, units: Sequence[int]) -> None:
         self._config, self._open_maker = config, open_maker
-        self._queue = deque(units)
-        self._later: list[tuple[float, int]] = []
-        self._retries: dict[int, RetryState] = {}
+        self._queue = UnitQueue(units)
         self._losses: list[Loss] = []
         self._numbers = itertools.count()
         self._looked = self._grew = self._watched = time.monotonic()
@@ -99,7 +91,6 @@ class Fleet:
             while True:
                 if draining():
                     self._queue.clear()
-                    self._later.clear()
                     self._workers = [worker for worker in self._workers if self._is_needed(worker)]
                 self._look(on_state)
                 self._grow()
@@ -119,7 +110,7 @@ class Fleet:
         """Units that are not committed and not given up."""
         held = sum(len(worker.held) for worker in self._workers)
         lost = sum(len(loss.worker.held) for loss in self._losses)
-        return len(self._queue) + len(self._later) + held + lost
+        return len(self._queue) + held + lost
 
     def _state(self) -> FleetState:
         seconds = self._actor_s + sum(worker.seconds for worker in self._workers)
@@ -200,36 +191,28 @@ class Fleet:
         room = room_for_actors(self._resources, most, self._excluded())
         self._workers += [self._start_worker() for _ in range(room - len(self._workers))]
         ready = sum(worker.ready for worker in self._workers)
-        waiting = len(self._queue) + len(self._later)
+        waiting = len(self._queue)
         self._metrics.hands(waiting, left - waiting, len(self._workers), ready)
+        self._troubles.stop_if_alike(capacities(self._resources))
 
     def _lease(self) -> None:
         """Lease units, the worker with the fewest first; one without any waits for its commits."""
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            self._queue.append(heapq.heappop(self._later)[1])  # others first: is it the unit?
-        while self._queue:
+        while True:
             free = [worker for worker in self._workers if self._is_free(worker)]
-            found = self._first_that_fits(free) if free else None
-            if found is None:
+            taken = self._queue.take(functools.partial(self._least_busy, free)) if free else None
+            if taken is None:
                 break
-            unit, worker = found
-            retry = self._retries.get(unit, RetryState())
-            self._queue.remove(unit)
+            unit, retry, worker = taken
             worker.lease(unit, retry)
             self._events.write("leased", unit=unit, worker=worker.number, attempt=retry.attempt)
         for worker in self._workers:
             if worker.held and not worker.calls:
                 worker.flush()
 
-    def _first_that_fits(self, free: list[Worker]) -> tuple[int, Worker] | None:
-        """The first unit of the queue that a free worker may have, and the least busy of those."""
-        for unit in itertools.islice(self._queue, LOOKAHEAD):
-            retry = self._retries.get(unit, RetryState())
-            fitting = [worker for worker in free if self._may_take(worker, retry)]
-            if fitting:
-                return unit, min(fitting, key=lambda worker: len(worker.calls))
-        return None
+    def _least_busy(self, free: list[Worker], retry: RetryState) -> Worker | None:
+        """The least busy of the free workers that may have a unit."""
+        fitting = [worker for worker in free if self._may_take(worker, retry)]
+        return min(fitting, key=lambda worker: len(worker.calls), default=None)
 
     def _is_free(self, worker: Worker) -> bool:
         if not worker.ready or worker.leaving or worker.alone:
@@ -258,7 +241,7 @@ class Fleet:
             try:
                 result = ray.get(ref)
             except TaskCancelledError:
-                self._queue.appendleft(worker.give_back(ref))
+                self._queue.put_back([worker.give_back(ref)])
             except RayTaskError as error:
                 self._failed(worker, _told(error), on_done)
             except RayError as error:  # the actor, its node or its memory is gone
@@ -282,8 +265,8 @@ class Fleet:
         self._failed_starts = 0
         for shard in shards:
             self._deaths_in_a_row = 0
-            self._retries.pop(shard.unit, None)
-            self._troubles.forgive(worker.node)
+            self._queue.committed(shard.unit)
+            self._troubles.committed(worker.node)
             self._metrics.committed(shard)
             on_done(shard)
 
@@ -338,13 +321,17 @@ class Fleet:
             shots_in_hand=[list(shot) for shot in shots],
             error=last_line(loss.error),
         )
-        self._retries |= {held: retry.begun_again() for held, retry in worker.held.items()}
+        again = {held: retry.begun_again() for held, retry in worker.held.items()}
+        self._queue.retries |= again
         gone = self._has_gone(loss)
         if gone:
             self._notes.drop(worker.node)
         else:
             self._blame(loss, in_hand)
-        self._take_back(loss, gone)
+        if gone or loss.kind in (DIED, SILENT):
+            self._queue.put_back(worker.held)
+        else:
+            self._queue.put_back_later(worker.held)
         self._metrics.died()
         self._notes.forget(worker.number, worker.node)
         self._troubles.stop_if_alike(capacities(self._resources))
@@ -371,12 +358,12 @@ class Fleet:
             self._deaths_in_a_row += 1
             self._failed_starts += worker.place is None
             if suspect is not None:
-                self._retries[suspect] = before.after_death(
+                self._queue.retries[suspect] = before.after_death(
                     shots if suspect == unit else (), worker.node
                 )
             self._stop_if_hopeless(error)
         elif suspect is not None:
-            self._retries[suspect] = before.after_error(worker.node)
+            self._queue.retries[suspect] = before.after_error(worker.node)
             if before.errors + 1 >= self._config.max_unit_deaths and loss.kind != "store":
                 times = before.errors + 1
                 raise as_met(error, f"unit {suspect}: failed {times} times, the last: {error}")
@@ -388,24 +375,10 @@ class Fleet:
                 self._metrics.bad(bad)
                 self._events.write("bad_node", node=worker.node, address=address, kind=bad.kind)
 
-    def _take_back(self, loss: Loss, gone: bool) -> None:
-        """The units of a lost actor: at once where it died, else after a while."""
-        held = loss.worker.held
-        if gone or loss.kind in (DIED, SILENT):
-            self._queue.extendleft(reversed(held))
-            return
-        for unit in held:
-            errors = self._retries[unit].attempt
-            delay = min(MAX_BACKOFF_S, BACKOFF_S * 2 ** (errors - 1)) * random.uniform(0.5, 1.0)
-            heapq.heappush(self._later, (time.monotonic() + delay, unit))
-
     def _stop_if_hopeless(self, error: Exception) -> None:
-        blind = {unit: retry.blind_deaths for unit, retry in self._retries.items()}
-        worst = max(blind, key=blind.__getitem__, default=None)
-        if worst is not None and blind[worst] >= self._config.max_unit_deaths:
-            limit = (
-                f"max_unit_deaths: {blind[worst]} actors died with unit {worst} and no shot in hand"
-            )
+        unit, deaths = self._queue.most_blind_deaths()
+        if deaths >= self._config.max_unit_deaths:
+            limit = f"max_unit_deaths: {deaths} actors died with unit {unit} and no shot in hand"
         elif self._failed_starts >= self._config.max_unit_deaths:
             limit = (
                 f"max_unit_deaths: {self._failed_starts} actors in a row died while they started"

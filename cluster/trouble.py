@@ -6,6 +6,7 @@ bad input, bytes that contradict what is committed, or too many nodes that fail 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection
 
@@ -26,6 +27,8 @@ from factory.records import BadNode
 
 MAX_TROUBLES = 2
 """Errors of one kind after which a node gets no more actors."""
+GOOD_S = 600.0
+"""How long a node that has committed counts as a good one, whatever became of it."""
 DIED, SILENT, UNEXPECTED = "died", "silent", "unexpected"
 KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (OtherMachine, "other machine"),
@@ -65,6 +68,7 @@ class NodeTroubles:
         self._limit_of_deaths = config.max_unit_deaths
         self._max_fraction = config.max_bad_nodes_fraction
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._committed_at: dict[str, float] = {}
         self._last: dict[str, tuple[str, BaseException]] = {}
         self.bad: dict[str, BadNode] = {}
         """Nodes that get no more actors, by Ray's id."""
@@ -79,24 +83,29 @@ class NodeTroubles:
         self.bad[node] = BadNode(address, kind, last_line(error))
         return True
 
-    def forgive(self, node: str) -> None:
-        """Forget what may have passed, because the node has committed a unit."""
+    def committed(self, node: str) -> None:
+        """Note that a node has committed a unit, and forget of it what may have passed."""
+        self._committed_at[node] = time.monotonic()
         for key in [key for key in self._counts if key[0] == node and key[1] not in LASTING]:
             del self._counts[key]
 
-    def stop_if_alike(self, nodes: Collection[str]) -> None:
-        """Raise when too many of `nodes`, the living ones with room, are bad in the same way.
+    def stop_if_alike(self, alive: Collection[str]) -> None:
+        """Raise when too many nodes are bad in the same way, or all of them are bad.
 
-        Also when all are bad. The error is of the type that was met last, so that its exit code
-        says whether the same command may fare better.
+        Counted are the living ones with room (`alive`) and good ones that were lost a moment ago,
+        because others may come in their places. The error is of the type that was met last, so that
+        its exit code says whether the same command may fare better.
         """
-        bad = [self.bad[node] for node in nodes if node in self.bad]
+        since = time.monotonic() - GOOD_S
+        good = {node for node, at in self._committed_at.items() if at > since} - {*self.bad}
+        bad = [self.bad[node] for node in alive if node in self.bad]
+        num_nodes = len({*alive, *good})
         for kind, count in Counter(node.kind for node in bad).most_common():
-            if count > self._max_fraction * len(nodes) or len(bad) == len(nodes):
+            if count > self._max_fraction * num_nodes or len(bad) == num_nodes:
                 address, error = self._last[kind]
                 raise as_met(
                     error,
-                    f"fleet.max_bad_nodes_fraction: {count} of {len(nodes)} nodes fail alike "
+                    f"fleet.max_bad_nodes_fraction: {count} of {num_nodes} nodes fail alike "
                     f"({kind}), want at most {self._max_fraction:g} of them; the last, node "
                     f"{address}: {error}",
                 )

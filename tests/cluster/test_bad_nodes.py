@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster import unit_queue
 from factory.config import FleetConfig
 from factory.errors import (
     MAY_GO_AGAIN,
@@ -161,7 +162,7 @@ def run(fleet, folder, error="", at="", everywhere=False, expected=False, **sett
 def test_a_bad_node_gets_no_more_actors_and_the_release_goes_on(
     fleet, tmp_path, monkeypatch, error, at, kind
 ):
-    monkeypatch.setattr(fleet, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(unit_queue, "BACKOFF_S", 0.05)
     done, state, log = run(fleet, tmp_path, error, at, expected=True)
     assert sorted(shard.unit for shard in done) == list(range(UNITS))
     sick = (tmp_path / "sick").read_text()
@@ -186,7 +187,7 @@ def test_a_bad_node_gets_no_more_actors_and_the_release_goes_on(
 def test_nodes_that_fail_alike_stop_the_release_with_the_exit_code_of_their_trouble(
     fleet, tmp_path, monkeypatch, error, at, code
 ):
-    monkeypatch.setattr(fleet, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(unit_queue, "BACKOFF_S", 0.05)
     said = r"fleet\.max_bad_nodes_fraction: 2 of 3 nodes fail alike"
     with pytest.raises(type(error), match=said) as caught:
         run(fleet, tmp_path, error, at, everywhere=True)
@@ -229,7 +230,7 @@ def test_a_maker_that_hangs_while_it_opens_is_replaced_at_its_deadline(fleet, tm
 
 def test_a_bad_node_does_not_make_its_units_suspect(fleet, tmp_path, monkeypatch):
     """A device that fails says nothing of the shots in hand: no shot is quarantined for it."""
-    monkeypatch.setattr(fleet, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(unit_queue, "BACKOFF_S", 0.01)
     done, _, log = run(fleet, tmp_path, DeviceError("ECC"), "make", expected=True)
     sick = (tmp_path / "sick").read_text()
     units = [line.split()[2] for line in log if line.startswith(f"{sick} make")]
