@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from factory.errors import FactoryError, PlanError
+from factory.errors import FactoryError, PlanError, StoreError
 from factory.execution import driver_lease
 from factory.execution.driver_lease import DriverLease, driving
 from factory.execution.fleet_state import FleetState
@@ -95,6 +95,28 @@ def test_the_lease_of_a_process_that_died_here_is_taken_over_at_once(tmp_path, m
 
     monkeypatch.setattr(driver_lease.time, "sleep", sleep)
     taken(store).end(finished=True)
+
+
+def test_a_lease_that_ended_here_out_of_reach_of_its_store_is_taken_over(store, monkeypatch):
+    lease = taken(store)
+    monkeypatch.setattr(lease, "_write", refuse)
+    lease.end(finished=True)
+    record = read_driver(store)
+    assert record is not None
+    assert not record.ended
+    taken(store).end(finished=True)
+
+
+def refuse(record) -> bool:
+    raise StoreError("out of reach")
+
+
+def test_no_lease_is_taken_of_a_paused_release(store):
+    store.put(layout.PLAN, b"{}")
+    pause.pause(store, "a test")
+    with pytest.raises(FactoryError, match=r"is paused since .* \(a test\)"):
+        taken(store)
+    assert read_driver(store) is None
 
 
 def test_a_lease_held_elsewhere_is_taken_over_after_silence_and_not_before(store, monkeypatch):
