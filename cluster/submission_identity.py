@@ -45,7 +45,10 @@ def _what_it_makes(config: Any, sections: Sequence[str], find: Callable[[str], P
     """The deciding part of a config, with that of the configs that it names."""
     plain = {key: _deciding(key, section) for key, section in as_dict(config).items()}
     if isinstance(config, Config):
-        return {key: plain[key] for key in sections or plain}
+        what = sections or plain
+        if "training" in what and "utility" not in what:  # then training.out says where
+            what = [key for key in what if key != "store"]
+        return {key: plain[key] for key in what}
     named: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(config, PipelineConfig):
         named = [(stage.config, stage.set) for stage in config.stages]
