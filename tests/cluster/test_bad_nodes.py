@@ -128,6 +128,11 @@ class NodeMaker:
         return
 
 
+def also(*values):
+    """Values of a case that is counted in test_trouble.py as well, so here only now and then."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def run(fleet, folder, error="", at="", everywhere=False, expected=False, **settings):
     """(shards, last state of the fleet, lines of the makers' log)."""
     done: list[Shard] = []
@@ -148,14 +153,14 @@ def run(fleet, folder, error="", at="", everywhere=False, expected=False, **sett
     ("error", "at", "kind"),
     [
         (OtherMachine("canary: images differ"), "open", "other machine"),
-        (IntegrityError("weights.recognizer: another sha256"), "open", "other files"),
+        also(IntegrityError("weights.recognizer: another sha256"), "open", "other files"),
         (Unavailable("SlowDown"), "open", "store"),
-        (Unavailable("SlowDown"), "make", "store"),
-        (StoreError("AccessDenied"), "make", "store"),
+        also(Unavailable("SlowDown"), "make", "store"),
+        also(StoreError("AccessDenied"), "make", "store"),
         (DeviceError("CUDA error: uncorrectable ECC error"), "make", "device"),
-        (MemoryError("Cannot allocate memory"), "make", "memory"),
-        (OSError(12, "Cannot allocate memory"), "make", "system"),
-        (ZeroDivisionError("a fault of that node's software"), "make", "unexpected"),
+        also(MemoryError("Cannot allocate memory"), "make", "memory"),
+        also(OSError(12, "Cannot allocate memory"), "make", "system"),
+        also(ZeroDivisionError("a fault of that node's software"), "make", "unexpected"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -179,8 +184,8 @@ def test_a_bad_node_gets_no_more_actors_and_the_release_goes_on(
     ("error", "at", "code"),
     [
         (Unavailable("SlowDown"), "make", MAY_GO_AGAIN),
-        (OtherMachine("canary: images differ"), "open", 1),
-        (DeviceError("CUDA error"), "make", MAY_GO_AGAIN),
+        also(OtherMachine("canary: images differ"), "open", 1),
+        also(DeviceError("CUDA error"), "make", MAY_GO_AGAIN),
     ],
     ids=["store", "machine", "device"],
 )
@@ -194,6 +199,7 @@ def test_nodes_that_fail_alike_stop_the_release_with_the_exit_code_of_their_trou
     assert caught.value.exit_code == code
 
 
+@pytest.mark.slow
 def test_a_bad_node_is_one_too_many_where_none_is_allowed(fleet, tmp_path):
     with pytest.raises(OtherMachine, match="1 of 3 nodes fail alike"):
         run(
@@ -206,8 +212,8 @@ def test_a_bad_node_is_one_too_many_where_none_is_allowed(fleet, tmp_path):
     ("error", "at"),
     [
         (IntegrityError("unit 3: committed with other digests"), "make"),
-        (PlanError("all shots failed"), "make"),
-        (ConfigError("compute.device: no GPU"), "open"),
+        also(PlanError("all shots failed"), "make"),
+        also(ConfigError("compute.device: no GPU"), "open"),
     ],
     ids=["integrity", "plan", "config"],
 )
@@ -228,6 +234,7 @@ def test_a_maker_that_hangs_while_it_opens_is_replaced_at_its_deadline(fleet, tm
     assert [bad.kind for bad in state.bad_nodes] == ["silent"]
 
 
+@pytest.mark.slow
 def test_a_bad_node_does_not_make_its_units_suspect(fleet, tmp_path, monkeypatch):
     """A device that fails says nothing of the shots in hand: no shot is quarantined for it."""
     monkeypatch.setattr(unit_queue, "BACKOFF_S", 0.01)
