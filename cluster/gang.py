@@ -96,9 +96,8 @@ def run_gang(train: Train, config: Config, log: Log = print) -> dict[str, Any]:
         state = now
         reason = str(ours or cause).strip().splitlines()[-1].strip()
         if restarts > config.compute.max_restarts:
-            met = (
-                type(ours) if isinstance(ours, FactoryError) else FactoryError
-            )  # for its exit code
+            # of its own type, because that is the exit code
+            met = type(ours) if isinstance(ours, FactoryError) else FactoryError
             raise met(
                 f"compute.max_restarts: the gang failed {restarts} times without a new state in "
                 f"{config.training.out} (last: {reason})"
