@@ -18,7 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
+from ray.exceptions import (
+    ActorUnavailableError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+)
 
 from cluster.maker_actor import MakerActor, Place
 from cluster.metrics import FleetMetrics
@@ -326,6 +332,9 @@ class Fleet:
         gone = self._has_gone(loss)
         if gone:
             self._notes.drop(worker.node)
+        elif isinstance(loss.error, ActorUnavailableError):  # out of reach, as before a node is
+            self._deaths_in_a_row += 1  # known to be lost: that says nothing of unit or node
+            self._stop_if_hopeless(loss.error)
         else:
             self._blame(loss, in_hand)
         if gone or loss.kind in (DIED, SILENT):
