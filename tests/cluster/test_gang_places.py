@@ -183,8 +183,8 @@ def losses_alone(people, tmp_path) -> list[float]:
 
 
 ROUNDING = 2e-3
-"""Sums over two ranks and one round otherwise, and grow apart from the step at which a node is lost,
-which the clock decides: 2e-4 was seen after twenty steps."""
+"""Sums over two ranks and over one round differently, from the step at which a node is lost, which
+the clock decides: 2e-4 was seen after twenty steps."""
 
 
 @pytest.mark.slow
