@@ -338,5 +338,5 @@ class Progress:
     @classmethod
     def read(cls, line: str) -> Progress | None:
         """The progress that a line of a log tells, or None."""
-        told = re.fullmatch(r"(?:resuming|progress): (\d+) of (\d+) (.+)", line.rstrip())
-        return cls(int(told[1]), int(told[2]), told[3]) if told else None
+        found = re.fullmatch(r"(?:resuming|progress): (\d+) of (\d+) (.+)", line.rstrip())
+        return cls(int(found[1]), int(found[2]), found[3]) if found else None

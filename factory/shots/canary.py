@@ -39,23 +39,23 @@ class Machine:
 
     def differences(self, here: Machine) -> list[str]:
         """In what another machine (`here`) differs from this planned one, likely causes first."""
-        told = []
+        lines = []
         for prefix, planned, found in (
             ("", self.variables, here.variables),
             ("gpu.", self.gpu, here.gpu),
         ):
             for name in sorted({*planned, *found}):
                 if planned.get(name) != found.get(name):
-                    told.append(_differing(prefix + name, found.get(name), planned.get(name)))
+                    lines.append(_differing(prefix + name, found.get(name), planned.get(name)))
         if self.cpu != here.cpu:
-            told.append(_differing("cpu", here.cpu, self.cpu))
+            lines.append(_differing("cpu", here.cpu, self.cpu))
         for verb, names in (
             ("lacks", {*self.cpu_flags} - {*here.cpu_flags}),
             ("adds", {*here.cpu_flags} - {*self.cpu_flags}),
         ):
             if names:
-                told.append(f"cpu_flags: this machine {verb} {' '.join(sorted(names)[:5])}")
-        return told
+                lines.append(f"cpu_flags: this machine {verb} {' '.join(sorted(names)[:5])}")
+        return lines
 
 
 @dataclass(frozen=True)

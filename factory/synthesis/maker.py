@@ -13,12 +13,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from factory.config import Config
 from factory.errors import DeviceError, FactoryError, PlanError
 from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
+from factory.images import to_uint8
 from factory.quality.filters import apply_filters, build_filters
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
@@ -124,11 +126,13 @@ class ShardMaker:
     def _unrounded(self, shots: list[Shot]) -> dict[str, np.ndarray]:
         """Float values of a full batch that pixels and scores are rounded from."""
         size = self._plan.request.batch_size(shots[0].attempt)
-        batch = self._generator.generate(shots, size)
-        values = {"embeddings": self._embedder.embed(batch.images_BHWC)}
-        if isinstance(self._generator.generator, TellsUnrounded):
-            values["unrounded images"] = self._generator.generator.unrounded(shots, size)
-        return values
+        generator = self._generator.generator
+        if not isinstance(generator, TellsUnrounded):
+            return {"embeddings": self._embedder.embed(generator.generate(shots, size).images_BHWC)}
+        unrounded_BCHW = generator.unrounded(shots, size)
+        images_BHWC = to_uint8(torch.from_numpy(unrounded_BCHW))  # which saves a draw
+        embeddings_BD = self._embedder.embed(images_BHWC)
+        return {"embeddings": embeddings_BD, "unrounded images": unrounded_BCHW}
 
     def canary_difference(self) -> str | None:
         """In what this process's canary is not the plan's; None where it is, or has none."""
