@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster import fleet
+from cluster import fleet, maker_actor
 from factory.execution.retries import RetryState
 
 
@@ -39,3 +39,16 @@ def test_who_is_lost_with_its_node_is_no_bad_node(rules, monkeypatch):
         return rules._has_gone(loss)
 
     assert [gone(node) for node in "bcd"] == [True, False, True]
+
+
+@pytest.mark.parametrize(("deaths", "waits"), [(0, False), (1, True)])
+def test_a_note_is_awaited_only_where_the_unit_has_killed(monkeypatch, deaths, waits):
+    awaited = []
+    monkeypatch.setattr(maker_actor.ray, "get", awaited.append)
+    actor = maker_actor.MakerActor(lambda: None, 7)
+    write = SimpleNamespace(remote=lambda worker, unit, shots: (worker, unit, shots))
+    actor._notes = SimpleNamespace(write=write)
+    maker = SimpleNamespace(make=lambda unit, retry, note: note((("key", 0),)))
+    actor._maker = maker
+    actor.make(3, RetryState(deaths=deaths))
+    assert awaited == [(7, 3, (("key", 0),))] * waits
