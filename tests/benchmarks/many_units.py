@@ -33,6 +33,7 @@ from factory.shards.status import StatusReader
 from factory.shards.verify import verify
 from factory.shots.plan import Plan, cut_units, plan_shots
 from factory.store import LocalStore
+from factory.store.parquet import to_parquet
 from tests.measured import full_metrics
 from tests.memory import peak_bytes
 from tests.planned import request_with
@@ -68,8 +69,8 @@ def commit_all(store: LocalStore, plan: Plan) -> None:
     data, rows = writer.pack([Face(shot, b"\xff" * 40, scores) for shot in shots], people)
     samples = {
         layout.tar_name: data,
-        layout.metadata_name: writer.to_parquet(rows, layout.METADATA_SCHEMA),
-        layout.rejects_name: writer.to_parquet([], layout.REJECTS_SCHEMA),
+        layout.metadata_name: to_parquet(rows, layout.METADATA_SCHEMA),
+        layout.rejects_name: to_parquet([], layout.REJECTS_SCHEMA),
     }
     sizes = {of: (len(body), hashlib.sha256(body).hexdigest()) for of, body in samples.items()}
     for folder in (*manifest.FOLDERS, layout.COMMITS):
