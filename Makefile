@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 VENV ?= .venv
 PY := $(VENV)/bin/python
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest -n $(WORKERS) --ignore=tests/benchmarks
 CONSTRAINTS ?= constraints.txt
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
@@ -12,10 +14,10 @@ demo: install
 	$(PY) -m jobs.release configs/demo.yaml
 
 test: install
-	$(PY) -m pytest -m "not slow and not gpu" --ignore=tests/benchmarks
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: install
-	$(PY) -m pytest -m "slow and not gpu" --ignore=tests/benchmarks
+	$(PYTEST) -m "slow and not gpu"
 
 bench: install
 	$(PY) -m pytest tests/benchmarks -q -s

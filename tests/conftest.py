@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -25,8 +27,14 @@ from factory.recognition.quality import QualityHead
 from factory.report import figures
 from factory.report.figures import Plot
 from tests import s3_server
+from tests.workers import OneWorkerEach
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Divide the tests among the workers of `-n 2`."""
+    return OneWorkerEach(config, log)
 
 
 @contextmanager
