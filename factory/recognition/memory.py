@@ -176,5 +176,7 @@ def fitted(need: RankMemory, device_bytes: int) -> str:
             f"{device_bytes / 1e9:.2f} GB; {remedy}"
         )
     if need.peak > FULL * device_bytes:
-        return f"{need.describe()}, nearly all of {device_bytes / 1e9:.2f} GB; if it fails, {remedy}"
+        return (
+            f"{need.describe()}, nearly all of {device_bytes / 1e9:.2f} GB; if it fails, {remedy}"
+        )
     return need.describe()

@@ -9,12 +9,12 @@ from factory.config import ComputeConfig
 from factory.errors import ConfigError
 from factory.training import distributed, engine
 from factory.training.distributed import (
+    FirstRankSays,
     GatherRows,
     SumParts,
     SumWhole,
     all_agree,
     first_rank_gives,
-    FirstRankSays,
     first_rank_says,
     gather_rows,
     gather_values,
