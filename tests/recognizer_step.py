@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from factory.config import ComputeConfig, RecognizerConfig
@@ -11,21 +13,29 @@ from factory.recognition.prototypes import Prototypes
 from factory.recognition.quality import quality_loss
 from factory.recognition.train import GRAD_CLIP, Learner, draws
 from factory.training.ema import EMA
-from factory.training.engine import start_engine
+from factory.training.engine import DeepSpeedEngine, Engine, start_engine
 
 
 class RecognizerSteps:
     """What `recognition.train.train` does between its loader and its log."""
 
     def __init__(
-        self, recipe: RecognizerConfig, compute: ComputeConfig, px: int, num_real: int, world: int
+        self,
+        recipe: RecognizerConfig,
+        compute: ComputeConfig,
+        px: int,
+        num_real: int,
+        world: int,
+        start: Callable[..., Engine] = start_engine,
     ) -> None:
         self._recipe, self._compute, self._world = recipe, compute, world
         self._px, self._num_real = px, num_real
         torch.manual_seed(0)
         learner = Learner(recipe, px, checkpointing=compute.activation_checkpointing)
-        self.engine = start_engine(
-            learner.to(memory_format=torch.channels_last),
+        if start is not DeepSpeedEngine:  # which takes the plain layout alone
+            learner.to(memory_format=torch.channels_last)
+        self.engine = start(
+            learner,
             lambda parameters: torch.optim.SGD(parameters, recipe.lr, 0.9, nesterov=True),
             compute,
             grad_clip=GRAD_CLIP,

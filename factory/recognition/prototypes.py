@@ -115,8 +115,9 @@ class Prototypes(nn.Module):
         """Margin softmax over the real features of all ranks and the virtual features of a step.
 
         `virtual_V` are the virtual classes drawn for the step, on the CPU, `noise_VD` standard
-        normal draws, the same on all ranks. With no virtual class it is the plain margin softmax of the real
-        ones. The loss is the same on every rank; at sample_rate 1 it is exactly the unsharded one.
+        normal draws, the same on all ranks. With no virtual class it is the plain margin softmax of
+        the real ones. The loss is the same on every rank; at sample_rate 1 it is exactly the
+        unsharded one.
         """
         labels_N = distributed.gather_rows(labels_B)
         norms_N = distributed.gather_rows(features_BD.float().norm(dim=1))

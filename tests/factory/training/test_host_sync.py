@@ -70,7 +70,7 @@ def test_what_does_not_wait_passes_and_its_bytes_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "compute", "world"),
+    ("changes", "compute", "world"),
     [
         ({}, {}, 1),
         ({"num_virtual": 40}, {}, 1),
@@ -82,12 +82,12 @@ def test_what_does_not_wait_passes_and_its_bytes_are_counted():
         ({}, {"activation_checkpointing": True, "tf32": True}, 1),
     ],
 )
-def test_a_recognizers_step_does_not_wait(monkeypatch, recipe, compute, world):
+def test_a_recognizers_step_does_not_wait(monkeypatch, changes, compute, world):
     use_fake_gpu(monkeypatch)
-    recipe = RecognizerConfig(
-        backbone="iresnet_mini", embedding_dim=DIM, batch_size=BATCH, **recipe
+    config = RecognizerConfig(
+        backbone="iresnet_mini", embedding_dim=DIM, batch_size=BATCH, **changes
     )
-    steps = RecognizerSteps(recipe, ComputeConfig(precision="fp32", **compute), PX, 50, world)
+    steps = RecognizerSteps(config, ComputeConfig(precision="fp32", **compute), PX, 50, world)
     with FakeGpu():
         for step in range(2):
             assert steps.run(step).device == DEVICE
@@ -104,16 +104,16 @@ class Frozen:
 
 
 @pytest.mark.parametrize(
-    "recipe",
+    "changes",
     [
         {"identity_weight": 0.0},
         {"identity_weight": 1.0, "identity_batch": 3, "identity_dropout": 0.5},
         {"similarity_tokens": 2, "loss_weighting": "min_snr", "prediction": "epsilon"},
     ],
 )
-def test_a_generators_step_does_not_wait(monkeypatch, recipe):
+def test_a_generators_step_does_not_wait(monkeypatch, changes):
     use_fake_gpu(monkeypatch)
-    config = GeneratorConfig(space="pixels", **recipe)
+    config = GeneratorConfig(space="pixels", **changes)
     shape = Shape(3, PX, 8, None, 32, 3, 2, DIM, similarity_tokens=config.similarity_tokens)
     model = GeneratorLoss(config, shape, lambda x: x, Frozen())
     run, recorded = TrainingRun.__new__(TrainingRun), []
@@ -163,10 +163,11 @@ def test_the_loop_of_a_recognizer_does_not_wait(two_steps, people, tmp_path):
 
 
 @pytest.mark.parametrize("train", [train_generator, train_autoencoder])
-def test_the_loop_of_a_diffusion_model_does_not_wait(two_steps, recipe, train):
+def test_the_loop_of_a_diffusion_model_does_not_wait(two_steps, request, train):
+    make = request.getfixturevalue("recipe")
     settings = ["generator.space=pixels", "generator.patch=4", "generator.identity_weight=0"]
     with pytest.raises(TwoSteps):
-        train(recipe(*settings, "autoencoder.perceptual_weight=0", "autoencoder.block=2"), quiet)
+        train(make(*settings, "autoencoder.perceptual_weight=0", "autoencoder.block=2"), quiet)
 
 
 def test_the_fake_gpu_is_not_left_behind():
