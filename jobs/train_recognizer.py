@@ -18,12 +18,14 @@ from jobs._training import train_and_print
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
     from factory.recognition.batches import open_training_set
+    from factory.recognition.memory import memory_line
     from factory.recognition.train import check, train
 
     check(config)
     if dry_run:
         training_set, heldout = open_training_set(config)
-        print("\n".join([*training_set.lines, training_set.describe(heldout)]))
+        need = memory_line(config, len(training_set.names))
+        print("\n".join([*training_set.lines, training_set.describe(heldout), need]))
         return
     train_and_print(train, config)
 

@@ -18,6 +18,10 @@ class ComputeConfig:
     """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
     compile: bool = False
     """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
+    tf32: bool = False
+    """Products of a recognizer's classifier, which are in float32, in TF32 on GPUs: factors keep 10
+    bits, sums stay in float32. A cosine then errs by up to .001, and an H100 multiplies about seven
+    times as fast by its data sheet."""
     num_threads: int | None = knob(None, low=1)
     """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
     zero_stage: int = knob(1, low=0, high=3)

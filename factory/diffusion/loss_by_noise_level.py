@@ -21,7 +21,8 @@ class LossByNoiseLevel:
         device = error_B.device
         if self._sums_2L is None:
             self._sums_2L = torch.zeros(2, LEVELS, device=device)
-        level_B = (t_B.to(device) * LEVELS).div(self._num_timesteps, rounding_mode="floor").long()
+        t_B = t_B.to(device, non_blocking=True)
+        level_B = (t_B * LEVELS).div(self._num_timesteps, rounding_mode="floor").long()
         both_2B = torch.stack([error_B.float(), torch.ones_like(error_B, dtype=torch.float32)])
         self._sums_2L.index_add_(1, level_B, both_2B)
 

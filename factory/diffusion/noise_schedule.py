@@ -21,10 +21,17 @@ class NoiseSchedule:
         level = torch.cos((grid + 0.008) / 1.008 * math.pi / 2).square()
         betas = (1 - level[1:] / level[:-1]).clamp(max=0.999)
         self.alpha_bar_T = torch.cumprod(1 - betas, 0)
+        self._copies: dict[torch.device, torch.Tensor] = {}
+
+    def alpha_bar_on(self, device: torch.device) -> torch.Tensor:
+        """a_t [T] on a device, copied there once: a copy at every step would wait for a GPU."""
+        if device not in self._copies:
+            self._copies[device] = self.alpha_bar_T.to(device)
+        return self._copies[device]
 
     def scales(self, t_B: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sqrt(a_t), sqrt(1-a_t)) shaped to multiply `like` [B, ...]."""
-        alpha_bar = self.alpha_bar_T.to(t_B.device)[t_B].view(-1, *[1] * (like.ndim - 1))
+        alpha_bar = self.alpha_bar_on(t_B.device)[t_B].view(-1, *[1] * (like.ndim - 1))
         return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
     def add_noise(self, x: torch.Tensor, noise: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
@@ -65,7 +72,7 @@ class NoiseSchedule:
         min_snr is min(snr, 5) on the x0 error (Hang et al. 2023), x0 is 1 on the x0 error; both are
         carried over to the prediction by the factor between the two errors.
         """
-        alpha_bar_B = self.alpha_bar_T.to(t_B.device)[t_B]
+        alpha_bar_B = self.alpha_bar_on(t_B.device)[t_B]
         if weighting == "none":
             return torch.ones_like(alpha_bar_B)
         snr_B = alpha_bar_B / (1 - alpha_bar_B)

@@ -18,7 +18,10 @@ import torch
 from factory.identities.search import LENGTH, Search, grown, pick_search
 
 QUERIES, TILE = 1024, 4096
-"""Queries and gallery vectors compared at once: their cosines fit in a processor's cache."""
+"""Queries and gallery vectors compared at once: their cosines fit in a processor's cache.
+
+A search on a GPU takes `Search.tiles` times as many of each.
+"""
 MAPPED_QUERIES = 8192
 """Queries for which a file is read once: reading costs more than a cache that overflows."""
 PAIRS_AT_ONCE = 1 << 16
@@ -57,7 +60,7 @@ class Gallery:
     """Unit vectors [G, D] in float32, added at the end: 4*D bytes each and the search's."""
 
     def __init__(self, dim: int, search: Search | None = None) -> None:
-        self._search = search or pick_search("auto", dim)
+        self._search = search or pick_search(dim)
         self._unit_GD = torch.empty(0, dim)
         self._size = 0
         self.num_products = 0
@@ -115,14 +118,19 @@ class Gallery:
         return np.concatenate(cosines), np.concatenate(indices)
 
     def _parts(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, QUERIES):
-            yield slice(start, start + QUERIES)
+        size = QUERIES * self._search.tiles
+        for start in range(0, count, size):
+            yield slice(start, start + size)
+
+    @property
+    def _tile(self) -> int:
+        return TILE * self._search.tiles
 
     @torch.inference_mode()
     def _too_near(self, unit_MD: np.ndarray, max_cosine: float) -> np.ndarray:
         near_M = np.zeros(len(unit_MD), dtype=bool)
         band = self._search.band(max_cosine)
-        for first in range(0, len(self), TILE):
+        for first in range(0, len(self), self._tile):
             open_M = np.flatnonzero(~near_M)
             if not len(open_M):
                 break
@@ -168,7 +176,7 @@ class Gallery:
         The first takes each tile's largest approximate cosine; the second computes exactly where a
         tile may hold the largest of all.
         """
-        starts, band = range(first, stop, TILE), self._search.band(LENGTH**2)
+        starts, band = range(first, stop, self._tile), self._search.band(LENGTH**2)
         top_MK = torch.full((len(unit_MD), len(starts)), -torch.inf)
         for tile, start in enumerate(starts):
             cosine_MT = self._cosines(unit_MD, start, stop)
@@ -184,7 +192,8 @@ class Gallery:
                 continue
             cosine_RT = self._cosines(unit_MD[rows], start, stop)
             _leave_out(cosine_RT, start, without and (without[0][rows], without[1][rows]))
-            row_P, column_P = _pairs(cosine_RT.float().cpu() + band >= least_M[rows].unsqueeze(1))
+            least_R1 = least_M[rows].unsqueeze(1).to(cosine_RT.device)
+            row_P, column_P = _pairs(cosine_RT.float() + band >= least_R1)
             row_P, column_P = rows[row_P], column_P + start
             if without:
                 counts_P = (column_P < without[0][row_P]) | (column_P >= without[1][row_P])
@@ -198,7 +207,7 @@ class Gallery:
         return np.where(index_M < 0, -1.0, best_M), index_M
 
     def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
-        tile_TD = self.unit_GD[first : min(first + TILE, stop)]
+        tile_TD = self.unit_GD[first : min(first + self._tile, stop)]
         self.num_products += len(unit_MD) * len(tile_TD)
         return self._search.cosines(np.ascontiguousarray(unit_MD, np.float32), tile_TD, first)
 
@@ -231,7 +240,7 @@ class MappedGallery(Gallery):
             yield slice(start, start + MAPPED_QUERIES)
 
     def _cosines(self, unit_MD: np.ndarray, first: int, stop: int) -> torch.Tensor:
-        tile_TD = np.array(self._rows_GD[first : min(first + TILE, stop)], np.float32)
+        tile_TD = np.array(self._rows_GD[first : min(first + self._tile, stop)], np.float32)
         self.num_products += len(unit_MD) * len(tile_TD)
         search = self._search.fresh()
         search.add(tile_TD)

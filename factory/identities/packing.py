@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from factory.identities.search import DeviceFacts, pick_neighbors
+
 ROWS = 2048
 """Points that are moved at once: 4*ROWS*K*D bytes."""
 
@@ -41,36 +43,39 @@ def pack(
     real_RD: np.ndarray,
     max_cosine: float,
     settings: Packing,
+    facts: DeviceFacts | None = None,
 ) -> np.ndarray:
     """Unit vectors [N, D], float32, moved apart from `start_ND` within its span.
 
-    Those nearer than `max_cosine` to a real person are pushed from it instead of pulled.
+    Those nearer than `max_cosine` to a real person are pushed from it instead of pulled. `facts`
+    say what it is computed with; None: what this process has.
     """
-    import faiss
-
-    real = torch.from_numpy(np.ascontiguousarray(real_RD, np.float32))
+    facts = facts or DeviceFacts.here()
+    neighbors, device = pick_neighbors(facts), "cuda" if facts.torch_gpu else "cpu"
+    real_RD = np.ascontiguousarray(real_RD, np.float32)
+    real = torch.from_numpy(real_RD).to(device)
     x_ND = torch.from_numpy(np.ascontiguousarray(start_ND, np.float32)).clone()
-    span_DS = _span(x_ND)
+    span_DS = _span(x_ND).to(device)
     num_neighbors = min(settings.num_neighbors, len(x_ND) - 1)
     if num_neighbors < 1:
         return x_ND.numpy()
-    inner = faiss.METRIC_INNER_PRODUCT
+    x_ND = x_ND.to(device)
     for turn in range(settings.rounds):
-        points = x_ND.numpy()
-        _, near_NK = faiss.knn(points, points, num_neighbors + 1, metric=inner)
-        others_NK = torch.from_numpy(_without_self(near_NK))
-        _, real_N1 = faiss.knn(points, real.numpy(), 1, metric=inner)
-        nearest_ND = real[torch.from_numpy(real_N1[:, 0])]
+        points = x_ND.cpu().numpy()
+        near_NK = neighbors(points, points, num_neighbors + 1)
+        others_NK = torch.from_numpy(_without_self(near_NK)).to(device)
+        real_N1 = neighbors(points, real_RD, 1)
+        nearest_ND = real[torch.from_numpy(real_N1[:, 0]).to(device)]
         size = settings.step_size * (1 - turn / settings.rounds)
         for _ in range(settings.steps):
             x_ND = torch.cat(
                 [
                     _moved(x_ND, part, others_NK, nearest_ND, max_cosine, size, settings)
-                    for part in torch.arange(len(x_ND)).split(ROWS)
+                    for part in torch.arange(len(x_ND), device=device).split(ROWS)
                 ]
             )
             x_ND = F.normalize(x_ND @ span_DS @ span_DS.T)  # outside is room, so it must be left
-    return x_ND.numpy()
+    return x_ND.cpu().numpy()
 
 
 def _moved(

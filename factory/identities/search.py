@@ -1,17 +1,49 @@
 """Fast approximate cosines with a proven bound on their error: the first pass of a gallery.
 
-Shapes: M queries, T vectors of a tile, N of those added, D embedding.
+`pick_search` and `pick_neighbors` choose by what a process has at hand. On a GPU cosines are tiles
+of our own, because a gallery needs a proven error and reads them where they are; nearest neighbors,
+which only steer packing, are FAISS's, whose selection of the k largest is the best there is.
+
+Shapes: M queries, T vectors of a tile, N of those added, K neighbors, D embedding.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 LENGTH = 1.001
 """Longest vector that `gate.check_unit` accepts."""
+GPU_TILES = 8
+"""Factor on a gallery's blocks on a GPU: 8,192 x 32,768 cosines at once take 1.9 GB there."""
+NEIGHBORS_BYTES = 4 << 30
+"""Memory of a GPU for the vectors, and for the queries, of one search for neighbors."""
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a process can compare vectors with."""
+
+    torch_gpu: bool
+    """Whether torch sees a GPU."""
+    fast_bf16: bool
+    """Whether the processor multiplies bfloat16 faster than float32 (AMX, AVX512-BF16)."""
+    faiss_gpus: int
+    """GPUs that the installed FAISS sees; none with the wheel for CPUs."""
+
+    @classmethod
+    def here(cls) -> DeviceFacts:
+        """The facts of this process."""
+        import faiss
+
+        capabilities: dict[str, bool] = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # not in torch 2.6
+        fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+        return cls(torch.cuda.is_available(), bool(fast), faiss.get_num_gpus())
 
 
 class Bf16Search:
@@ -31,6 +63,8 @@ class Bf16Search:
             addition = 2.0**-22  # because tensor cores cut off instead of rounding
         self._rounding = u
         self._products = (2 * u + u * u + 1.01 * dim * addition) * LENGTH**2
+        self.tiles = GPU_TILES if device.type == "cuda" else 1
+        """Factor on the gallery's blocks: a GPU is fast at large products alone."""
         self._device, self._size = device, 0
         self._unit_GD = torch.empty(0, dim, dtype=torch.bfloat16, device=device)
 
@@ -55,18 +89,19 @@ class Bf16Search:
 
 
 class FaissSearch:
-    """FAISS in float32, on a GPU where faiss finds one.
+    """FAISS in float32 on a CPU that is not fast at bfloat16.
 
     The float32 error of an inner product of unit vectors is at most D*2^-24, whatever the order of
     summation (Higham 2002, eq 3.5).
     """
+
+    tiles = 1
 
     def __init__(self, dim: int) -> None:
         import faiss
 
         self._faiss = faiss
         self._band = 1.01 * dim * 2.0**-24 * LENGTH**2
-        self._gpu = faiss.StandardGpuResources() if faiss.get_num_gpus() else None
 
     def band(self, cosine: float) -> float:
         return self._band
@@ -79,29 +114,56 @@ class FaissSearch:
 
     def cosines(self, unit_MD: np.ndarray, tile_TD: np.ndarray, first: int) -> torch.Tensor:
         metric = self._faiss.METRIC_INNER_PRODUCT
-        if self._gpu:
-            cosine_MT = self._faiss.pairwise_distance_gpu(
-                self._gpu, unit_MD, tile_TD, metric=metric
-            )
-        else:
-            cosine_MT = self._faiss.pairwise_distances(unit_MD, tile_TD, metric)
-        return torch.from_numpy(cosine_MT)
+        return torch.from_numpy(self._faiss.pairwise_distances(unit_MD, tile_TD, metric))
 
 
 Search = Bf16Search | FaissSearch
 """The first pass of a gallery: `cosines` that err by at most `band`."""
 
 
-def pick_search(kind: Literal["auto", "faiss", "bf16"], dim: int) -> Search:
-    """The search a config names; auto is bf16 where the hardware is fast at it."""
-    gpu = torch.cuda.is_available()
-    capabilities: dict[str, bool] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # not in torch 2.6
-    fast = gpu or capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
-    if kind == "faiss" or (kind == "auto" and not fast):
-        return FaissSearch(dim)
-    return Bf16Search(dim, torch.device("cuda" if gpu else "cpu"))
+def pick_search(dim: int, facts: DeviceFacts | None = None) -> Search:
+    """bfloat16 on a GPU, else on a processor that is fast at it, else FAISS."""
+    facts = facts or DeviceFacts.here()
+    if facts.torch_gpu or facts.fast_bf16:
+        return Bf16Search(dim, torch.device("cuda" if facts.torch_gpu else "cpu"))
+    return FaissSearch(dim)
+
+
+Neighbors = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""(queries [M, D], vectors [N, D], K) -> rows of the K largest inner products, int64 [M, K].
+
+Both are float32 and contiguous; the largest comes first.
+"""
+
+
+def pick_neighbors(facts: DeviceFacts | None = None) -> Neighbors:
+    """FAISS's search for neighbors, on a GPU where the installed FAISS sees one."""
+    facts = facts or DeviceFacts.here()
+    return gpu_neighbors if facts.faiss_gpus else cpu_neighbors
+
+
+def cpu_neighbors(query_MD: np.ndarray, unit_ND: np.ndarray, count: int) -> np.ndarray:
+    """Neighbors by `faiss.knn`."""
+    import faiss
+
+    _, near_MK = faiss.knn(query_MD, unit_ND, count, metric=faiss.METRIC_INNER_PRODUCT)
+    return np.asarray(near_MK)
+
+
+def gpu_neighbors(query_MD: np.ndarray, unit_ND: np.ndarray, count: int) -> np.ndarray:
+    """Neighbors by `faiss.knn_gpu`, in parts that fit into NEIGHBORS_BYTES each."""
+    import faiss
+
+    _, near_MK = faiss.knn_gpu(
+        faiss.StandardGpuResources(),
+        query_MD,
+        unit_ND,
+        count,
+        metric=faiss.METRIC_INNER_PRODUCT,
+        vectorsMemoryLimit=NEIGHBORS_BYTES,
+        queriesMemoryLimit=NEIGHBORS_BYTES,
+    )
+    return np.asarray(near_MK)
 
 
 def grown(tensor_GD: torch.Tensor, size: int, wanted: int) -> torch.Tensor:

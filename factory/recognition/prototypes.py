@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from factory.config import RecognizerConfig
 from factory.recognition.class_shards import RankRows, draw_rows, read_rows, write_rows
 from factory.recognition.margin import NormQuality, with_margin
-from factory.recognition.sharded_softmax import Cosine, LogSumExp, take
+from factory.recognition.sharded_softmax import Cosine, LogSumExp, put_at, take
 from factory.seeds import torch_generator
 from factory.training import distributed
 from factory.training.distributed import (
@@ -66,11 +66,8 @@ class SampledRows:
 class Prototypes(nn.Module):
     """This rank's rows, the moving spread of features around their class, and SGD on the rows.
 
-    Peak memory of a rank (`peak_bytes`) is 4 * (2*R*D + 3*S*D + 4*N*S) bytes: rows and momentum;
-    sampled rows, their gradient and their momentum; cosines, their exponentials and gradients. At
-    sample_rate 1 rows are not copied: 4 * (3*R*D + 4*N*R). A moving average of the weights
-    (recognizer.ema) adds 4*R*D; micro-batches (compute.accumulate) keep their 2*S*D each until the
-    step, and a quality head compares N features with all real rows.
+    Memory of a rank is that of `memory.classifier_bytes`; a quality head also compares N features
+    with all real rows.
     """
 
     momentum_RD: torch.Tensor
@@ -85,8 +82,11 @@ class Prototypes(nn.Module):
         seed: int = 0,
         rank: int | None = None,
         world: int | None = None,
+        tf32: bool = False,
     ) -> None:
+        """`tf32` is compute.tf32; rank and world are this process's where not given."""
         super().__init__()
+        self._tf32 = tf32
         self._rank = distributed.rank() if rank is None else rank
         self._world = distributed.world_size() if world is None else world
         self._config, self._seed, self._num_real = config, seed, num_real
@@ -102,14 +102,6 @@ class Prototypes(nn.Module):
         self.quality = NormQuality()
         self._sampled: list[SampledRows] = []
 
-    def peak_bytes(self, num_features: int) -> int:
-        """Peak memory of a step with N features, the rows included."""
-        num_rows, dim = self.weight_RD.shape
-        rate, states = self._config.sample_rate, 2 + (self.average_RD is not None)
-        sampled = round(rate * num_rows)
-        copies = 1 if rate == 1 else 3
-        return 4 * (states * num_rows * dim + copies * sampled * dim + 4 * num_features * sampled)
-
     def loss(
         self,
         features_BD: torch.Tensor,
@@ -122,15 +114,17 @@ class Prototypes(nn.Module):
     ) -> torch.Tensor:
         """Margin softmax over the real features of all ranks and the virtual features of a step.
 
-        `virtual_V` are the virtual classes drawn for the step, `noise_VD` standard normal draws,
-        the same on all ranks. With no virtual class it is the plain margin softmax of the real
-        ones. The loss is the same on every rank; at sample_rate 1 it is exactly the unsharded one.
+        `virtual_V` are the virtual classes drawn for the step, on the CPU, `noise_VD` standard
+        normal draws, the same on all ranks. With no virtual class it is the plain margin softmax of
+        the real ones. The loss is the same on every rank; at sample_rate 1 it is exactly the
+        unsharded one.
         """
         labels_N = distributed.gather_rows(labels_B)
         norms_N = distributed.gather_rows(features_BD.float().norm(dim=1))
         unit_ND = GatherRows.apply(F.normalize(features_BD.float()))
         quality_N = self.quality(norms_N)
-        labels_N = torch.cat([labels_N, virtual_V + self._num_real])
+        virtual_label_V = (virtual_V + self._num_real).to(labels_N.device, non_blocking=True)
+        labels_N = torch.cat([labels_N, virtual_label_V])
         row_N = self.rows.row_of(labels_N, self._num_real)
 
         sampled = self._sample(row_N, step)
@@ -138,11 +132,12 @@ class Prototypes(nn.Module):
         if len(virtual_V):
             real = slice(0, len(unit_ND))
             self._update_sigma(unit_ND.detach(), weight_SD.detach(), column_N[real])
-            virtual_VD = self._virtual_features(column_N[len(unit_ND) :], noise_VD)
+            mine_M = self._of_this_rank(virtual_V).to(unit_ND.device, non_blocking=True)
+            virtual_VD = self._virtual_features(column_N[len(unit_ND) :], mine_M, noise_VD)
             unit_ND = torch.cat([unit_ND, virtual_VD])
             quality_N = F.pad(quality_N, (0, len(virtual_V)))  # neutral, because a draw has no norm
 
-        cosine_NS = Cosine.apply(unit_ND, weight_SD)
+        cosine_NS = Cosine.apply(unit_ND, weight_SD, self._tf32)
         target_N = SumWhole.apply(take(cosine_NS, column_N))
         wanted_N = with_margin(self._config.margin, target_N, margin, quality_N)
         scale = self._config.scale
@@ -185,11 +180,10 @@ class Prototypes(nn.Module):
         labels_N = distributed.gather_rows(labels_B)
         unit_ND = distributed.gather_rows(F.normalize(features_BD.float()))
         num_real = len(self.rows.real)
-        cosine_NR = Cosine.apply(unit_ND, self.weight_RD[:num_real])
+        cosine_NR = Cosine.apply(unit_ND, self.weight_RD[:num_real], self._tf32)
         row_N = self.rows.row_of(labels_N, self._num_real)
         own_N = sum_over_ranks(take(cosine_NR, row_N))
-        local_N = row_N >= 0
-        cosine_NR[local_N, row_N[local_N]] = -1.0
+        put_at(cosine_NR, row_N, -1.0)
         other_N = max_over_ranks(cosine_NR.amax(1) if num_real else torch.full_like(own_N, -1.0))
         of_this_rank = slice(self._rank * len(labels_B), (self._rank + 1) * len(labels_B))
         return own_N[of_this_rank], other_N[of_this_rank]
@@ -235,11 +229,15 @@ class Prototypes(nn.Module):
                     SampledRows(None, self.weight_RD.detach().requires_grad_(), [])
                 )
             return self._sampled[0]
+        num_rows = len(self.rows)
         draw = torch_generator(self._seed, "negatives", step, self._rank)
-        score_R = torch.rand(len(self.rows), generator=draw).to(row_N.device)
-        positive = row_N[row_N >= 0].unique()
-        score_R[positive] = 2.0
-        size = max(round(self._config.sample_rate * len(self.rows)), len(positive))
+        score = torch.rand(num_rows, generator=draw).to(row_N.device, non_blocking=True)
+        score = F.pad(score, (0, 1))  # a place for the labels of other ranks
+        score.index_fill_(0, torch.where(row_N >= 0, row_N, num_rows), 2.0)
+        score_R = score[:num_rows]
+        size = round(self._config.sample_rate * num_rows)
+        if size < min(len(row_N), num_rows):  # else the positives fit, however many they are
+            size = max(size, int((score_R == 2.0).sum()))
         chosen_S = score_R.topk(size).indices.sort().values
         self._sampled.append(SampledRows(chosen_S, self.weight_RD[chosen_S].requires_grad_(), []))
         return self._sampled[-1]
@@ -252,24 +250,33 @@ class Prototypes(nn.Module):
         if len(parts) < 2:
             return parts
         chosen = torch.cat([rows for rows, _, _ in parts if rows is not None])
-        together_S, position = chosen.unique(return_inverse=True)
+        together_S, position = merged(chosen)
         weight_SD = self.weight_RD[together_S]
-        grads = torch.cat([grad for _, _, grad in parts])
-        return [(together_S, weight_SD, torch.zeros_like(weight_SD).index_add_(0, position, grads))]
+        grad_SD = torch.zeros_like(weight_SD)
+        grad_SD.index_add_(0, position, torch.cat([grad for _, _, grad in parts]))
+        is_first_S = together_S == together_S[0]
+        return [(together_S, weight_SD, torch.where(is_first_S[:, None], grad_SD[0], grad_SD))]
 
-    def _virtual_features(self, column_V: torch.Tensor, noise_VD: torch.Tensor) -> torch.Tensor:
+    def _of_this_rank(self, virtual_V: torch.Tensor) -> torch.Tensor:
+        """Positions [M] of the virtual classes of this rank; on the CPU, where they are drawn."""
+        rows = self.rows.virtual
+        return ((virtual_V >= rows.start) & (virtual_V < rows.stop)).nonzero()[:, 0]
+
+    def _virtual_features(
+        self, column_V: torch.Tensor, mine_M: torch.Tensor, noise_VD: torch.Tensor
+    ) -> torch.Tensor:
         """Unit virtual features [V, D]: eq 5, computed by the rank that holds the class.
 
-        Their rows are a leaf of their own, because a gradient of all sampled rows for these few
-        would be dense.
+        `mine_M` are the positions of its classes. Their rows are a leaf of their own, because a
+        gradient of all sampled rows for these few would be dense.
         """
         sampled = self._sampled[-1]
-        mine_V = column_V >= 0
-        own_MD = sampled.weight_SD.detach()[column_V[mine_V]].requires_grad_()
-        sampled.drawn.append((column_V[mine_V], own_MD))
-        feature_MD = F.normalize(F.normalize(own_MD) + noise_VD[mine_V] * self.sigma_D)
-        index_V1 = mine_V.nonzero().expand(-1, feature_MD.shape[1])
-        part_VD = torch.zeros_like(noise_VD).scatter(0, index_V1, feature_MD)
+        column_M = column_V[mine_M]
+        own_MD = sampled.weight_SD.detach()[column_M].requires_grad_()
+        sampled.drawn.append((column_M, own_MD))
+        feature_MD = F.normalize(F.normalize(own_MD) + noise_VD[mine_M] * self.sigma_D)
+        index_MD = mine_M.unsqueeze(1).expand(-1, feature_MD.shape[1])
+        part_VD = torch.zeros_like(noise_VD).scatter(0, index_MD, feature_MD)
         virtual_VD: torch.Tensor = SumParts.apply(part_VD)
         return virtual_VD
 
@@ -277,12 +284,27 @@ class Prototypes(nn.Module):
     def _update_sigma(
         self, unit_ND: torch.Tensor, weight_SD: torch.Tensor, column_N: torch.Tensor
     ) -> None:
-        local_N = column_N >= 0
-        own_MD = F.normalize(weight_SD[column_N[local_N]])
-        square_D = (unit_ND[local_N] - own_MD).square().sum(0)
+        square_D = unit_ND.new_zeros(unit_ND.shape[1])
+        if len(weight_SD):
+            own_ND = F.normalize(weight_SD[column_N.clamp(min=0)])
+            square_ND = (unit_ND - own_ND).square_()
+            square_D = square_ND.masked_fill_((column_N < 0)[:, None], 0.0).sum(0)
         sigma_D = (sum_over_ranks(square_D) / len(unit_ND)).sqrt()  # eq 6
         moving_D = 0.9 * self.sigma_D + 0.1 * sigma_D  # eq 7
         self.sigma_D.copy_(torch.where(self.sigma_D.any(), moving_D, sigma_D))
+
+
+def merged(rows_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The different ones of some row numbers, and where each of them is among those: [P], [P].
+
+    They are sorted and fill the first places; the rest repeat the first, because a shape that
+    depended on their number would wait for the GPU.
+    """
+    sorted_P, order_P = rows_P.sort(stable=True)
+    is_new_P = F.pad(sorted_P[1:] != sorted_P[:-1], (1, 0))
+    place_P = is_new_P.cumsum(0)
+    different_P = sorted_P[:1].repeat(len(rows_P)).scatter_(0, place_P, sorted_P)
+    return different_P, torch.empty_like(place_P).scatter_(0, order_P, place_P)
 
 
 def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) -> torch.Tensor:

@@ -17,6 +17,7 @@ from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
 from factory.recognition.class_shards import RankRows
+from factory.recognition.memory import memory_line
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
@@ -94,6 +95,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     )
     for line in (*training_set.lines, training_set.describe(heldout)):
         run_state.log(line)
+    run_state.log(memory_line(config, num_real))
 
     # Network, prototypes, engine
     torch.manual_seed(seed)
@@ -110,7 +112,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         )
 
     engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=run_state.folder)
-    prototypes = Prototypes(recipe, num_real, seed=seed).to(engine.device)
+    prototypes = Prototypes(recipe, num_real, seed=seed, tf32=compute.tf32).to(engine.device)
     ema = None
     if recipe.ema:
         with engine.weights() as module:
@@ -149,8 +151,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             loss = prototypes.loss(
                 features_BD,
                 labels_B,
-                virtual_V.to(engine.device),
-                noise_VD.to(engine.device),
+                virtual_V,
+                noise_VD.to(engine.device, non_blocking=True),
                 margin=margin_at(recipe, step / total),
                 step=step * compute.accumulate + part,
             )

@@ -10,7 +10,7 @@ gradient is either whole on each rank or a part that must be summed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -146,6 +146,42 @@ def first_rank_says(answer: bool) -> bool:
     of_rank_0 = torch.tensor([int(answer)]).to(collective_device())
     torch.distributed.broadcast(of_rank_0, src=0)
     return bool(of_rank_0.item())
+
+
+class FirstRankSays:
+    """`first_rank_says` at every step, without waiting for a GPU: its answer is one step old there.
+
+    So a host can prepare the next step while the GPU computes. On CPUs the answer is that of now.
+    """
+
+    def __init__(self) -> None:
+        self._asked: Callable[[], bool] | None = None
+
+    def __call__(self, answer: bool) -> bool:
+        device = collective_device()
+        if device.type == "cpu":
+            return first_rank_says(answer)
+        before, self._asked = self._asked, self._ask(answer, device)
+        return before is not None and before()
+
+    def forget(self) -> None:
+        """Take back the last question, on all ranks, because its answer has become old."""
+        self._asked = None
+
+    def _ask(self, answer: bool, device: torch.device) -> Callable[[], bool]:
+        """Send the answer on its way; what is returned waits for it."""
+        of_rank_0 = torch.tensor([int(answer)]).to(device, non_blocking=True)
+        torch.distributed.broadcast(of_rank_0, src=0)
+        here = torch.empty(1, dtype=of_rank_0.dtype, pin_memory=True)
+        here.copy_(of_rank_0, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+
+        def wait() -> bool:
+            arrived.synchronize()
+            return bool(here.item())
+
+        return wait
 
 
 def all_agree(value: int) -> bool:

@@ -33,6 +33,10 @@ PATIENCE = timedelta(hours=2)
 """How long ranks wait for each other, for instance while rank 0 measures."""
 
 
+LARGEST_BUCKET = 500_000_000
+"""Most gradients that ZeRO sends at once, DeepSpeed's own default."""
+
+
 class Engine(Protocol):
     """Runs a module and updates its weights."""
 
@@ -133,11 +137,16 @@ class DeepSpeedEngine:
             module.load_state_dict(state["module"])
         self._torch_optimizer = make_optimizer(_trained(module))
         _set_lr(self._torch_optimizer, 0.0)  # because ZeRO may step once to allocate its states
+        num_trained = sum(parameter.numel() for parameter in _trained(module))
         settings = {
             "train_micro_batch_size_per_gpu": 1,  # because loops cut their own batches
             "gradient_accumulation_steps": compute.accumulate,
             "gradient_clipping": grad_clip,
-            "zero_optimization": {"stage": compute.zero_stage},
+            "zero_optimization": {
+                "stage": compute.zero_stage,
+                # because each step allocates it whole: 2 GB of float32 by default
+                "reduce_bucket_size": max(1, min(num_trained, LARGEST_BUCKET)),
+            },
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
             "steps_per_print": 1 << 30,

@@ -33,7 +33,7 @@ from factory.records import Log, Progress
 from factory.store import open_store
 from factory.store.atomic import append_line, write_atomically
 from factory.training.bucket_states import BucketStates
-from factory.training.distributed import first_rank_says, mean_over_ranks, rank
+from factory.training.distributed import FirstRankSays, mean_over_ranks, rank
 from factory.training.folder_states import FolderStates
 from factory.training.identity import difference
 
@@ -121,12 +121,14 @@ class RunState:
         saved_step, saved = self.first_step if self.folder else None, time.monotonic()
         if self.folder:
             self.log(self._progress(self.first_step, total).line("resuming"))
+        first_rank_says = FirstRankSays()
         for step in range(self.first_step, total):
             yield step  # the caller draws, steps, and calls record
             if (step + 1) % self._training.log_every == 0 or step + 1 == total:
                 self._log_losses(step + 1, total, batch_size)
             if first_rank_says(time.monotonic() - saved > self._training.save_every_s):
                 self._save(step + 1, save)
+                first_rank_says.forget()
                 if saved_step in (None, self.first_step):  # once
                     self.log(self._progress(step + 1, total).line("progress"))
                 saved_step, saved = step + 1, time.monotonic()

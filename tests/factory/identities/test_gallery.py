@@ -26,12 +26,18 @@ def test_ties_at_the_threshold_are_decided_exactly(nudge, search):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from([1, 3, 50]), st.sampled_from(sorted(SEARCHES)))
-def test_nearest_is_exact_over_any_tiles(seed, tile, search):
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([1, 3, 50]),
+    st.sampled_from([1, 2, 8]),
+    st.sampled_from(sorted(SEARCHES)),
+)
+def test_nearest_is_exact_over_any_tiles(seed, tile, factor, search):
     unit = unit_rows(seed, 40, 8)
     unit[5] = unit[6]
     with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
         gallery = Gallery(8, SEARCHES[search](8))
+        gallery._search.tiles = factor
         gallery.add(unit)
         others, indices = gallery.nearest_with_index(unit[4:9], first=2, without=itself(4, 5))
         some = gallery.nearest(unit[:3], first=30, stop=35)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factory.identities import search as search_module
 from factory.identities.gallery import Gallery, itself
 from factory.identities.packing import Packing, nearest_of_random, pack, smallest_possible_cosine
+from factory.identities.search import DeviceFacts
 from tests.factory.identities.test_gate import naive
 from tests.vectors import unit_rows
 
@@ -69,6 +71,22 @@ def test_a_packed_pool_fills_a_crowded_space_further_than_a_random_one():
     packed = pack(start, real, 0.6, SETTINGS)
     admitted = [len(naive(pool, real, 150, 0.6)) for pool in (start, packed)]
     assert admitted[1] > 1.3 * admitted[0]
+
+
+def test_packing_asks_the_search_that_the_facts_name(monkeypatch):
+    asked = []
+
+    def gpu_neighbors(query, unit, count):
+        asked.append((len(query), len(unit), count))
+        return search_module.cpu_neighbors(query, unit, count)
+
+    monkeypatch.setattr(search_module, "gpu_neighbors", gpu_neighbors)
+    start, real, settings = unit_rows(1, 30, 6), unit_rows(2, 5, 6), Packing(rounds=2)
+    on_gpu = pack(start, real, NOBODY, settings, DeviceFacts(False, False, faiss_gpus=1))
+    assert asked == [(30, 30, 17), (30, 5, 1)] * 2
+    on_cpu = pack(start, real, NOBODY, settings, DeviceFacts(False, False, faiss_gpus=0))
+    assert len(asked) == 4
+    assert np.array_equal(on_gpu, on_cpu)
 
 
 def test_few_points_and_doubles_are_left_in_peace():

@@ -8,7 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.identities.search import Bf16Search, FaissSearch, grown, pick_search
+from factory.identities import search as search_module
+from factory.identities.search import (
+    Bf16Search,
+    DeviceFacts,
+    FaissSearch,
+    cpu_neighbors,
+    gpu_neighbors,
+    grown,
+    pick_neighbors,
+    pick_search,
+)
 from tests.vectors import SEARCHES, unit_rows
 
 
@@ -34,9 +44,54 @@ def test_rounding_really_reaches_a_tenth_of_the_band():
     assert error.max() > 0.1 * search.band(1.0)
 
 
-def test_a_config_names_the_search():
-    assert isinstance(pick_search("faiss", 8), FaissSearch)
-    assert isinstance(pick_search("bf16", 8), Bf16Search)
+@pytest.mark.parametrize(
+    ("facts", "kind", "device", "tiles", "neighbors"),
+    [
+        (DeviceFacts(False, False, 0), FaissSearch, None, 1, cpu_neighbors),
+        (DeviceFacts(False, True, 0), Bf16Search, "cpu", 1, cpu_neighbors),
+        (DeviceFacts(True, False, 0), Bf16Search, "cuda", 8, cpu_neighbors),
+        (DeviceFacts(True, True, 2), Bf16Search, "cuda", 8, gpu_neighbors),
+        (DeviceFacts(False, True, 1), Bf16Search, "cpu", 1, gpu_neighbors),
+    ],
+)
+def test_what_is_at_hand_decides_the_search(monkeypatch, facts, kind, device, tiles, neighbors):
+    made = []
+    monkeypatch.setattr(torch, "empty", lambda *size, device, **_: made.append(str(device)))
+    search = pick_search(8, facts)
+    assert (type(search), search.tiles, pick_neighbors(facts)) == (kind, tiles, neighbors)
+    assert made == ([device] if device else [])
+
+
+def test_the_facts_of_this_process_are_those_of_torch_and_faiss(monkeypatch):
+    import faiss
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 3)
+    assert DeviceFacts.here() == DeviceFacts(True, True, 3)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    assert DeviceFacts.here() == DeviceFacts(True, False, 3)
+
+
+def test_neighbors_are_those_with_the_largest_products():
+    a, b = unit_rows(0, 20, 8), unit_rows(1, 50, 8)
+    assert cpu_neighbors(a, b, 3).tolist() == np.argsort(-(a @ b.T), 1)[:, :3].tolist()
+
+
+def test_a_gpu_is_asked_for_inner_products_within_its_memory(monkeypatch):
+    """`faiss.knn_gpu` is not in the wheel for CPUs; a stand-in sees what it would be given."""
+    import faiss
+
+    def knn_gpu(resources, query, unit, count, *, metric, **limits):
+        assert (resources, metric) == ("resources", faiss.METRIC_INNER_PRODUCT)
+        most = search_module.NEIGHBORS_BYTES
+        assert limits == {"vectorsMemoryLimit": most, "queriesMemoryLimit": most}
+        return faiss.knn(query, unit, count, metric=metric)
+
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "knn_gpu", knn_gpu, raising=False)
+    a, b = unit_rows(0, 20, 8), unit_rows(1, 50, 8)
+    assert np.array_equal(gpu_neighbors(a, b, 3), cpu_neighbors(a, b, 3))
 
 
 @pytest.mark.parametrize(

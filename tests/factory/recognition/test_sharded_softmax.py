@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from factory.recognition.sharded_softmax import Cosine, LogSumExp, put_zero, take
+from factory.recognition import sharded_softmax
+from factory.recognition.sharded_softmax import (
+    Cosine,
+    LogSumExp,
+    products_in_tf32,
+    put_at,
+    take,
+)
 
 
 def draw(*shape: int, seed: int) -> torch.Tensor:
@@ -43,6 +52,38 @@ def test_taking_and_clearing_leave_other_ranks_columns():
     square = torch.arange(6.0).view(3, 2) + 1
     column = torch.tensor([1, -1, 0])
     assert take(square, column).tolist() == [2.0, 0.0, 5.0]
-    put_zero(square, column)
+    put_at(square, column, 0.0)
     assert square.tolist() == [[1.0, 0.0], [3.0, 4.0], [0.0, 6.0]]
     assert take(torch.empty(2, 0), column[:2]).tolist() == [0.0, 0.0]
+
+
+def test_tf32_is_for_products_on_gpus_alone_and_put_back():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    before = torch.get_float32_matmul_precision()
+    seen = []
+    for allowed, device in ((True, gpu), (False, gpu), (True, cpu)):
+        with products_in_tf32(allowed, device):
+            seen.append(torch.get_float32_matmul_precision())
+    assert seen == ["high", before, before]
+
+    def fail():
+        with products_in_tf32(True, gpu):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert torch.get_float32_matmul_precision() == before == "highest"
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_all_three_products_of_the_cosines_are_in_the_precision_asked_for(monkeypatch, tf32):
+    entered = []
+
+    def watch(allowed, device):
+        entered.append((allowed, device.type))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(sharded_softmax, "products_in_tf32", watch)
+    unit, rows = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    Cosine.apply(unit, rows, tf32).sum().backward()
+    assert entered == [(tf32, "cpu")] * 2  # one product forward, two backward

@@ -9,6 +9,7 @@ from factory.config import ComputeConfig
 from factory.errors import ConfigError
 from factory.training import distributed, engine
 from factory.training.distributed import (
+    FirstRankSays,
     GatherRows,
     SumParts,
     SumWhole,
@@ -149,3 +150,15 @@ def test_objects_of_rank_0_and_of_all():
     for answer in run_ranks(f"{__name__}:objects", 2):
         assert answer == {"first": ["of", 0], "all": [{"rank": 0}, {"rank": 1}]}
     assert objects() == {"first": ["of", 0], "all": [{"rank": 0}]}
+
+
+def test_on_gpus_the_first_ranks_answer_is_one_step_old_and_can_be_forgotten(monkeypatch):
+    """The broadcast and its event need two GPUs; here what is sent arrives as it was sent."""
+    says = FirstRankSays()
+    assert says(True)
+    assert not says(False)  # on CPUs at once
+    monkeypatch.setattr(distributed, "collective_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(says, "_ask", lambda answer, device: lambda: answer)
+    assert [says(answer) for answer in (True, False, True, True)] == [False, True, False, True]
+    says.forget()
+    assert [says(answer) for answer in (False, True)] == [False, False]

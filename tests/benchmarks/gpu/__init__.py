@@ -1,0 +1,1 @@
+"""What a GPU gives: agreement with the CPU, speed, memory, trainings; see __main__.py."""
