@@ -13,19 +13,16 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from factory.config import SourceConfig
 from factory.errors import IntegrityError, SourceError
 from factory.seeds import stream_seed
 from factory.sources.base import decode_image
-from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.store import Store
 
 Position = tuple[int, int, int]
@@ -53,81 +50,6 @@ class IndexedShard:
     name: str
     num_samples: int
     sha256: str | None
-
-
-def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
-    """Entries and their identities' names in a sealed release, a folder of tars, or one tar.
-
-    A name is the class number as text that sorts, or the name in the source that an identity comes
-    from, where the roster of a release has it. Raises SourceError for an image without label.
-    """
-    if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
-        raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
-    data = path / "data" if (path / "data").is_dir() else path
-    shards = [path] if path.is_file() else sorted(data.glob("*.tar"))
-    entries, identities = [], []
-    for shard in shards:
-        images: dict[str, Entry] = {}
-        labels: dict[str, str] = {}
-        for m in tar_members(shard, (*IMAGE_SUFFIXES, ".cls")):
-            stem = stem_of(m.name)
-            entry = Entry(shard, m.offset_data, m.size, m.name, stem)
-            if m.name.lower().endswith(".cls"):
-                labels[stem] = _label(entry)
-            else:
-                images[stem] = entry
-        for stem, entry in images.items():
-            if stem not in labels:
-                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls")
-            entries.append(entry)
-            identities.append(labels[stem])
-    names = _names_in(path / "roster.parquet")
-    return entries, [names.get(label, label) for label in identities]
-
-
-def _names_in(roster: Path) -> dict[str, str]:
-    """Names by class number of the identities that a release has from a source.
-
-    Empty where one of them is called by the class number of another.
-    """
-    if not roster.is_file():
-        return {}
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(roster, columns=["index", "name"]).to_pylist()
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(
-            f"source.path: {roster} is not a release's roster ({type(error).__name__}); restore it"
-        ) from None
-    names = {f"{row['index']:012d}": row["name"] for row in rows if row["name"]}
-    numbers = {f"{row['index']:012d}" for row in rows if not row["name"]}
-    return {} if numbers & set(names.values()) else names
-
-
-def release_of(source: SourceConfig) -> dict[str, Any] | None:
-    """Which release a source is; None for a source that is none.
-
-    The keys are dataset, version, plan_hash, holds_real_identities and sums_sha256, the digest of
-    its SHA256SUMS. Raises IntegrityError for a manifest that SHA256SUMS does not vouch for.
-    """
-    root, name = Path(source.path or ""), "index/manifest.json"
-    files = [root / "_SUCCESS", root / name, root / "SHA256SUMS"]
-    if source.kind != "webdataset" or not all(file.is_file() for file in files):
-        return None
-    manifest, sums = files[1].read_bytes(), files[2].read_bytes()
-    if f"{hashlib.sha256(manifest).hexdigest()}  {name}" not in sums.decode().splitlines():
-        raise IntegrityError(f"source.path: {root / name} is not what SHA256SUMS says; restore it")
-    body = json.loads(manifest)
-    keys = ("dataset", "version", "plan_hash", "holds_real_identities")
-    return {key: body[key] for key in keys} | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
-
-
-def _label(entry: Entry) -> str:
-    text = read_entry(replace(entry, size=min(entry.size, 64))).strip()
-    if not text.isdigit() or len(text) > 12:
-        raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
-    return f"{int(text):012d}"  # because names are sorted as text
 
 
 class Bookmark:
