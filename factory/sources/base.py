@@ -174,7 +174,7 @@ def subset(source: FaceSource, first: int, stop: int) -> FaceSource:
     return source if everybody else Subset(source, first, stop)
 
 
-def is_remote(source: FaceSource) -> bool:
+def is_remote(source: object) -> bool:
     """Whether an image is fetched over a network, so that several should be under way at once."""
     return bool(getattr(source, "is_remote", False))
 

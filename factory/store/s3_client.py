@@ -10,7 +10,6 @@ from typing import Any
 from factory.config import StoreConfig
 from factory.errors import ConfigError
 
-
 _making = threading.Lock()
 
 
