@@ -53,6 +53,17 @@ def plots_are_only_drawn_where_tested():
     figures.plot = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def what_machines_keep_lies_in_a_folder_of_the_tests(tmp_path_factory):
+    """Indexes of sources and copies of what is in buckets, unless a test names another folder."""
+    before = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in (("MPLCONFIGDIR", "matplotlib"), ("HF_HOME", "huggingface")):
+            patch.setenv(name, os.environ.get(name) or str(before / folder))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def draw_face(person: int, image: int, px: int = PX) -> np.ndarray:
     """A blob whose color is the person and whose place is the image: RGB uint8 [px, px, 3]."""
     rng = np.random.default_rng(1000 * person + image)

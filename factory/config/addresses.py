@@ -28,6 +28,11 @@ def in_bucket(url: str) -> bool:
     return url.startswith("s3://")
 
 
+def looks_like_a_bucket(url: str) -> bool:
+    """Whether an address was meant as one of a bucket."""
+    return MISSPELLED.match(url) is not None
+
+
 def bucket_and_prefix(url: str) -> tuple[str, str]:
     """Bucket and prefix of s3://bucket/prefix; the prefix has no slash at its ends."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")

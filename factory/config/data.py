@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Literal
 
+from factory.config.addresses import in_bucket
 from factory.config.field import file_path, knob
+from factory.config.release import StoreConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,14 @@ class SourceConfig:
     folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
     MXNet .rec of aligned faces, as insightface publishes them."""
     path: str | None = file_path(images=True)
-    """Folder, tar, release or .rec to read; None only for the starter pack."""
+    """Folder, tar, release or .rec to read, or s3://bucket/prefix of a sealed release (or of other
+    tars) for webdataset; None only for the starter pack."""
+    store: StoreConfig = field(default_factory=StoreConfig)
+    """How a bucket in path or heldout is reached, as endpoint_url and region; its url counts
+    nowhere. As it is by default: by the settings of section store."""
+    cache_bytes: int = knob(0, low=0)
+    """Bytes of whole shards of a bucket that each machine keeps in $XDG_CACHE_HOME/face-factory; 0:
+    none, an image is fetched whenever it is wanted."""
     landmarks: str | None = file_path()
     """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
     (MediaPipe) points a face; None: no table."""
@@ -53,6 +62,16 @@ class SourceConfig:
         kind = self.heldout_kind or self.kind
         other = replace(self, kind=kind, path=self.heldout, heldout=None)
         return replace(other, holdout_identities=0, num_identities=None)
+
+    def reached_by(self, store: StoreConfig, *others: str | None) -> SourceConfig:
+        """The same source, which the section store says how to reach unless it says so itself.
+
+        Nothing changes unless the source, or one of `others`, lies in a bucket.
+        """
+        paths = (self.path, self.heldout, *others)
+        if self.store != StoreConfig() or not any(in_bucket(path or "") for path in paths):
+            return self
+        return replace(self, store=replace(store, url=self.store.url))
 
     @property
     def stem(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from factory.config.addresses import check_address, looks_like_a_bucket
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -354,6 +355,17 @@ def _check_source(source: SourceConfig, key: str) -> None:
             f"{key}.path: got {source.path!r} with {key}.kind=starter, which takes none; set "
             f"{key}.kind=folder or {key}.kind=webdataset"
         )
+    addresses = {"path": source.path, "heldout": source.heldout}
+    for name, address in addresses.items():
+        kind = source.heldout_kind or source.kind if name == "heldout" else source.kind
+        if not address or not looks_like_a_bucket(address):
+            continue
+        check_address(f"{key}.{name}", address, source.store.endpoint_url)
+        if kind != "webdataset":
+            raise ConfigError(
+                f"{key}.{name}: got {address!r} with kind {kind}; want kind webdataset, as only "
+                "releases and other WebDataset tars are read in a bucket"
+            )
     if source.kind == "starter" and source.heldout:
         raise ConfigError(
             f"{key}.heldout: got {source.heldout!r} with {key}.kind=starter; use "

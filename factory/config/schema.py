@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
@@ -55,4 +55,25 @@ class Config:
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
 
     def __post_init__(self) -> None:
+        self._reach_sources()
         check(self)
+
+    def _reach_sources(self) -> None:
+        """Give sources in buckets the settings of section store, which readers never see."""
+
+        def reached(sources: list[SourceConfig]) -> list[SourceConfig]:
+            return [source.reached_by(self.store) for source in sources]
+
+        mix = [
+            replace(mixed, source=mixed.source.reached_by(self.store)) for mixed in self.batches.mix
+        ]
+        benchmarks = reached(self.utility.benchmarks)
+        reference_sets = reached(self.features.reference_sets)
+        values = {
+            "source": self.source.reached_by(self.store, self.identities.inquiry),
+            "batches": replace(self.batches, mix=mix),
+            "utility": replace(self.utility, benchmarks=benchmarks),
+            "features": replace(self.features, reference_sets=reference_sets),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # because the config is frozen for all others

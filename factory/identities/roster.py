@@ -23,7 +23,7 @@ from factory.recognition.embed import Recognizer
 from factory.records import Identity, person_of, row_of
 from factory.sources import FaceSource, open_source
 from factory.sources.base import SourceFace, check_all_readable, iterate_faces
-from factory.sources.webdataset import release_of
+from factory.sources.tar_set import release_of
 from factory.store.parquet import to_parquet
 from factory.training.distributed import device_here
 

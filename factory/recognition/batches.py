@@ -2,13 +2,15 @@
 
 Images are decoded by worker processes (batches.num_workers; by Pillow, whose wheels bring
 libjpeg-turbo) or kept in memory. In memory an image that cannot be decoded is left out before
-training; by workers it is replaced by the next one, always the same, and named and counted.
+training; by workers it is replaced by the next one, always the same, and named and counted. Workers
+read a release where it is, and the images of a batch are fetched from a bucket at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from factory.config import BatchesConfig, Config, SourceConfig
-from factory.errors import ConfigError, SourceError
+from factory.errors import ConfigError, FactoryError, SourceError
 from factory.sources import (
     CorruptImageError,
     FaceSet,
     FaceSource,
-    Subset,
+    is_remote,
     open_source,
     read_faces,
+    subset,
     training_faces,
 )
-from factory.sources.base import first_heldout
+from factory.sources.base import THREADS, first_heldout
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 from factory.training.identity import faces_facts
@@ -72,13 +75,14 @@ class TrainingSet:
     """Everybody a recognizer is trained on: images of all sources, one number for each class.
 
     `part_N` and `index_N` are the source and the index of image i there, `labels` its class
-    (numbered without gaps), `names[class]` the identity (a later source's with its domain before
-    it) and `domains[class]` the domain of the source it came from. `lines` lists remarks, and what
-    was left out.
+    (numbered without gaps), 10 bytes an image together; `names[class]` is the identity (a later
+    source's with its domain before it) and `domains[class]` the domain of the source it came from.
+    `lines` lists remarks, and what was left out.
     """
 
     def __init__(self, parts: Sequence[WeightedSource], min_images: int) -> None:
         self.parts = parts
+        self.is_remote = any(is_remote(part.faces) for part in parts)
         self.lines = [line for part in parts for line in part.faces.remarks]
         self.lines += [f"left out: {line}" for part in parts for line in part.faces.corrupt]
         names: list[str] = []
@@ -93,9 +97,11 @@ class TrainingSet:
                     class_of[name] = len(names)
                     names.append(name)
                     domains.append(part.domain)
-            labels.append(np.array([class_of[name] for name in class_names])[part.faces.labels])
-        self.part_N = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
-        self.index_N = np.concatenate([np.arange(len(part.faces)) for part in parts])
+            classes = np.array([class_of[name] for name in class_names], np.int32)
+            labels.append(classes[part.faces.labels])
+        sizes = [len(part.faces) for part in parts]
+        self.part_N = np.repeat(np.arange(len(parts), dtype=np.uint16), sizes)
+        self.index_N = np.concatenate([np.arange(size, dtype=np.uint32) for size in sizes])
         self.labels = np.concatenate(labels)
         self._keep_classes(names, domains, min_images)
 
@@ -167,20 +173,23 @@ class TrainingSet:
             raise SourceError(
                 f"batches.min_images: nobody has {min_images} images; want fewer, or another source"
             )
-        if not enough.all():
-            dropped = f"{(~enough).sum()} of {len(names)} identities with fewer than"
-            self.lines.append(f"left out: {dropped} {min_images} images (batches.min_images)")
+        if enough.all():
+            self.names, self.domains = names, domains
+            return
+        dropped = f"{(~enough).sum()} of {len(names)} identities with fewer than"
+        self.lines.append(f"left out: {dropped} {min_images} images (batches.min_images)")
         kept_N = enough[self.labels]
         self.part_N, self.index_N = self.part_N[kept_N], self.index_N[kept_N]
-        self.labels = (np.cumsum(enough) - 1)[self.labels[kept_N]]
+        self.labels = (np.cumsum(enough, dtype=np.int32) - 1)[self.labels[kept_N]]
         self.names = [name for name, keep in zip(names, enough, strict=True) if keep]
         self.domains = [domain for domain, keep in zip(domains, enough, strict=True) if keep]
 
     def _named(self, path: str) -> np.ndarray:
         wanted = _listed(path)
         keys = [part.faces.keys for part in self.parts]
-        images = zip(self.part_N.tolist(), self.index_N.tolist(), strict=True)
-        named_N = np.array([keys[part][index] in wanted for part, index in images])
+        images = zip(self.part_N, self.index_N, strict=True)
+        named = (keys[int(part)][int(index)] in wanted for part, index in images)
+        named_N = np.fromiter(named, bool, len(self))
         if named_N.sum() < len(wanted):
             raise SourceError(
                 f"batches.oversample: {path} names {len(wanted)} keys, {named_N.sum()} of them are "
@@ -218,21 +227,28 @@ class BatchLoader(Dataset[Any]):
         try:
             with explained_workers():
                 yield from loader
-        except SourceError as error:  # a worker's comes wrapped in its traceback
-            raise SourceError(str(error).strip().splitlines()[-1].split("Error: ")[-1]) from None
+        except FactoryError as error:  # a worker's comes wrapped in its traceback
+            line, kind = str(error).strip().splitlines()[-1], type(error)
+            raise kind(line.partition(f"{kind.__name__}: ")[2] or line) from None
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        unreadable: dict[int, str] = {}
-        pairs = [self._next_readable(index, unreadable) for index in indices]
-        images, labels = zip(*pairs, strict=True)
+        if is_remote(self._training_set):
+            with ThreadPoolExecutor(THREADS) as pool:
+                found = list(pool.map(self._next_readable, indices))
+        else:
+            found = [self._next_readable(index) for index in indices]
+        images, labels, errors = zip(*found, strict=True)
+        unreadable = {index: text for part in errors for index, text in part.items()}
         return Batch(torch.from_numpy(np.stack(images)), torch.tensor(labels), unreadable)
 
-    def _next_readable(self, start: int, unreadable: dict[int, str]) -> tuple[np.ndarray, int]:
-        """The first readable image from index `start` on, and its class."""
+    def _next_readable(self, start: int) -> tuple[np.ndarray, int, dict[int, str]]:
+        """The first readable image from index `start` on, its class, and why others are none."""
+        unreadable: dict[int, str] = {}
         for further in range(len(self._training_set)):
             index = (start + further) % len(self._training_set)
             try:
-                return self._training_set.image(index), int(self._training_set.labels[index])
+                image = self._training_set.image(index)
+                return image, int(self._training_set.labels[index]), unreadable
             except CorruptImageError as error:
                 unreadable[index] = str(error)
         raise SourceError("source: no image can be read; mend the source")
@@ -242,7 +258,7 @@ class BatchLoader(Dataset[Any]):
         if not self._num_workers:
             return 0
         count = len(self._order.rank_batch(step, rank(), world_size())) // self._accumulate
-        return count * self._next_readable(0, {})[0].nbytes
+        return count * self._next_readable(0)[0].nbytes
 
     def _indices(self, first_step: int, total: int) -> Iterator[list[int]]:
         for step in range(first_step, total):
@@ -303,8 +319,8 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     elif config.heldout:
         heldout = read_faces(open_source(config.other), config.max_corrupt_fraction)
     else:
-        heldout = read_faces(Subset(source, first, num_people), config.max_corrupt_fraction)
-    return Subset(source, 0, num_people if config.heldout else first), heldout
+        heldout = read_faces(subset(source, first, num_people), config.max_corrupt_fraction)
+    return subset(source, 0, num_people if config.heldout else first), heldout
 
 
 def oversample_sha256(path: str) -> str:

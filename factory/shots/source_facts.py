@@ -11,7 +11,7 @@ from factory.shots.plan import first_difference
 from factory.shots.request import PeopleFacts, SourceFacts, SourceRelease
 from factory.sources import FaceSource
 from factory.sources.alignment_facts import alignment_facts
-from factory.sources.webdataset import release_of
+from factory.sources.tar_set import release_of
 
 Facts = TypeVar("Facts", SourceFacts, PeopleFacts)
 

@@ -6,7 +6,10 @@ from factory.sources.base import (
     FaceSource,
     SourceFace,
     Subset,
+    is_remote,
+    read_ahead,
     read_faces,
+    subset,
 )
 from factory.sources.readers import open_source, training_faces
 
@@ -16,7 +19,10 @@ __all__ = [
     "FaceSource",
     "SourceFace",
     "Subset",
+    "is_remote",
     "open_source",
+    "read_ahead",
     "read_faces",
+    "subset",
     "training_faces",
 ]

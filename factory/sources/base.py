@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from factory.errors import SourceError
+from factory.sources.texts import Taken
 
 HASHED_AT_ONCE = 4096
 """Images in memory that are made contiguous together, to be hashed."""
+
+THREADS = 16
+"""Images of a remote source that are fetched at once by one process."""
 
 
 class CorruptImageError(SourceError):
@@ -140,15 +146,16 @@ class Subset:
         self._source = source
         self.remarks = tuple(source.remarks)
         self.corrupt = tuple(source.corrupt)
-        self._index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
+        self.is_remote = is_remote(source)
+        index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
+        self._index = index.astype(np.uint32)
         self.names = source.names[first:stop]
         self.labels = source.labels[self._index] - first
         self.fingerprint = subset_fingerprint(source.fingerprint, first, stop, len(source.names))
 
     @property
-    def keys(self) -> list[str]:
-        keys = self._source.keys
-        return [keys[int(i)] for i in self._index]
+    def keys(self) -> Sequence[str]:
+        return Taken(self._source.keys, self._index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -159,6 +166,47 @@ class Subset:
 
     def encoded(self, index: int) -> bytes | memoryview:
         return self._source.encoded(int(self._index[index]))
+
+
+def subset(source: FaceSource, first: int, stop: int) -> FaceSource:
+    """The identities first..stop-1 of a source: the source itself where these are all."""
+    everybody = (first, stop) == (0, len(source.names))
+    return source if everybody else Subset(source, first, stop)
+
+
+def is_remote(source: object) -> bool:
+    """Whether an image is fetched over a network, so that several should be under way at once."""
+    return bool(getattr(source, "is_remote", False))
+
+
+def read_ahead(
+    source: FaceSource, indices: Iterable[int], num_threads: int = THREADS
+) -> Iterator[SourceFace | CorruptImageError]:
+    """Faces of a source in the given order, or why one is none; a remote source's overlap.
+
+    At most twice `num_threads` faces are held.
+    """
+
+    def read(index: int) -> SourceFace | CorruptImageError:
+        try:
+            return source[index]
+        except CorruptImageError as error:
+            return error
+
+    if not is_remote(source):
+        yield from map(read, indices)
+        return
+    waiting: deque[Future[SourceFace | CorruptImageError]] = deque()
+    pool = ThreadPoolExecutor(num_threads)
+    try:
+        for index in indices:
+            waiting.append(pool.submit(read, int(index)))
+            if len(waiting) == 2 * num_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def first_heldout(num_holdout: int, num_names: int) -> int:
@@ -205,16 +253,16 @@ def iterate_faces(
     Raises SourceError once they are more than `max_corrupt_fraction` of the source.
     """
     allowed = int(max_corrupt_fraction * len(source))
-    for index in range(len(source)):
-        try:
-            yield source[index]
-        except CorruptImageError as error:
-            corrupt.append(str(error))
-            if len(corrupt) > allowed:
-                raise SourceError(
-                    f"source.max_corrupt_fraction: more than {allowed} of {len(source)} images "
-                    f"cannot be used, first {corrupt[0]}; mend the source or raise the limit"
-                ) from None
+    for face in read_ahead(source, range(len(source))):
+        if isinstance(face, SourceFace):
+            yield face
+            continue
+        corrupt.append(str(face))
+        if len(corrupt) > allowed:
+            raise SourceError(
+                f"source.max_corrupt_fraction: more than {allowed} of {len(source)} images "
+                f"cannot be used, first {corrupt[0]}; mend the source or raise the limit"
+            )
 
 
 def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:

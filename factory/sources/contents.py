@@ -9,6 +9,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 from factory.sources.base import CorruptImageError, FaceSource
+from factory.sources.texts import texts_sha256
 
 BLOCK = 1024
 """Images whose digests are computed together."""
@@ -22,8 +23,7 @@ def contents_sha256(source: FaceSource) -> str:
         indices = range(start, min(start + BLOCK, len(source)))
         return b"".join(_digest(source, index) for index in indices)
 
-    names = "\n".join([*source.names, *source.keys])
-    digest = hashlib.sha256(hashlib.sha256(names.encode()).digest())
+    digest = hashlib.sha256(texts_sha256(source.names, source.keys).digest())
     digest.update(source.labels.astype("<i8").tobytes())
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for part in pool.map(block, range(0, len(source), BLOCK)):

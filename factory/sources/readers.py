@@ -1,17 +1,22 @@
-"""Readers: an image folder, the same inside a tar, WebDataset shards, and the starter pack.
+"""Picks the reader of a source; reads an image folder, the same inside a tar, the starter pack.
 
-All of them are an index of entries (where the bytes lie, label, key), see entries.py.
+These are lists of entries (where the bytes lie, label, key), see entries.py; releases and other
+WebDataset tars are read by release_source.py, RecordIO by recordio.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from factory.config import SourceConfig
+from factory.config.addresses import in_bucket
 from factory.errors import SourceError
 from factory.sources.alignment import YuNet, align, read_landmarks, scaled
 from factory.sources.base import (
@@ -19,19 +24,70 @@ from factory.sources.base import (
     FaceSet,
     FaceSource,
     SourceFace,
-    Subset,
     decode_image,
     read_faces,
+    subset,
 )
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.sources.recordio import RecordSource
-from factory.sources.webdataset import index_shards
+from factory.sources.release_source import ReleaseSource
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
 
 
+class FaceDecoder:
+    """Decodes the images of a source and aligns those of another size than its faces."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+        self._landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
+        self._detector = YuNet(config.detector) if config.detector else None
+        self._one_at_a_time = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_one_at_a_time"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_one_at_a_time": Lock()}
+
+    def face(
+        self, data: bytes | memoryview, key: str, names: Sequence[str], label: int
+    ) -> SourceFace:
+        """The face of an encoded image; `names` are those it may have in the table of points.
+
+        Raises CorruptImageError, and SourceError for another size that nothing aligns.
+        """
+        image = decode_image(data, key, self._config.max_pixels)
+        landmarks = None
+        if self._landmarks:
+            landmarks = next((self._landmarks[n] for n in names if n in self._landmarks), None)
+        if image.shape[:2] != (self._config.image_px,) * 2:
+            image = self._align(image, landmarks, key)
+            landmarks = None
+        return SourceFace(image, label, key, landmarks)
+
+    def _align(self, image: np.ndarray, landmarks: np.ndarray | None, key: str) -> np.ndarray:
+        px, (height, width) = self._config.image_px, image.shape[:2]
+        if landmarks is None and self._config.resize and height == width:
+            return scaled(image, px)
+        if landmarks is None and self._detector is None:
+            raise SourceError(
+                f"source.image_px: {key} is {width}x{height}, not {px}x{px}, and has no landmarks; "
+                "set source.landmarks or source.detector to align it, or source.resize=true for "
+                "aligned faces of another size"
+            )
+        if landmarks is None and self._detector is not None:
+            with self._one_at_a_time:  # because OpenCV's detector keeps the size of its input
+                landmarks = self._detector.landmarks(image)
+        if landmarks is None:
+            raise CorruptImageError(f"{key}: no face found")
+        if not np.isfinite(landmarks).all() or np.ptp(landmarks, axis=0).max() == 0:
+            raise CorruptImageError(f"{key}: its landmarks are not five points")
+        return align(image, landmarks, px, self._config.zoom)
+
+
 class IndexedSource:
-    """A FaceSource over an index of entries; faces of another size are aligned on reading."""
+    """A FaceSource over a list of entries: image files, or the members of one tar."""
 
     remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
@@ -53,9 +109,7 @@ class IndexedSource:
         index = {name: i for i, name in enumerate(self.names)}
         self.labels = np.array([index[name] for name in identities], dtype=np.int64)
         self._entries = entries
-        self._config = config
-        self._landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
-        self._detector = YuNet(config.detector) if config.detector else None
+        self._decoder = FaceDecoder(config)
         listing = "\n".join(
             f"{e.key} {e.size} {n}" for e, n in zip(entries, identities, strict=True)
         )
@@ -69,34 +123,11 @@ class IndexedSource:
         return len(self._entries)
 
     def __getitem__(self, index: int) -> SourceFace:
-        entry = self._entries[index]
-        image = decode_image(read_entry(entry), entry.key, self._config.max_pixels)
-        landmarks = self._landmarks.get(entry.name)
-        if image.shape[:2] != (self._config.image_px,) * 2:
-            image = self._align(image, landmarks, entry.key)
-            landmarks = None
-        return SourceFace(image, int(self.labels[index]), entry.key, landmarks)
+        entry, label = self._entries[index], int(self.labels[index])
+        return self._decoder.face(read_entry(entry), entry.key, [entry.name], label)
 
     def encoded(self, index: int) -> bytes:
         return read_entry(self._entries[index])
-
-    def _align(self, image: np.ndarray, landmarks: np.ndarray | None, key: str) -> np.ndarray:
-        px, (height, width) = self._config.image_px, image.shape[:2]
-        if landmarks is None and self._config.resize and height == width:
-            return scaled(image, px)
-        if landmarks is None and self._detector is None:
-            raise SourceError(
-                f"source.image_px: {key} is {width}x{height}, not {px}x{px}, and has no landmarks; "
-                "set source.landmarks or source.detector to align it, or source.resize=true for "
-                "aligned faces of another size"
-            )
-        if landmarks is None and self._detector is not None:
-            landmarks = self._detector.landmarks(image)
-        if landmarks is None:
-            raise CorruptImageError(f"{key}: no face found")
-        if not np.isfinite(landmarks).all() or np.ptp(landmarks, axis=0).max() == 0:
-            raise CorruptImageError(f"{key}: its landmarks are not five points")
-        return align(image, landmarks, px, self._config.zoom)
 
 
 def open_source(config: SourceConfig) -> FaceSource:
@@ -105,21 +136,23 @@ def open_source(config: SourceConfig) -> FaceSource:
     Raises SourceError when it is missing or holds no image.
     """
     source = _complete(config)
-    if config.num_identities is None or config.num_identities >= len(source.names):
+    if config.num_identities is None:
         return source
-    return Subset(source, 0, config.num_identities)
+    return subset(source, 0, min(config.num_identities, len(source.names)))
 
 
 def _complete(config: SourceConfig) -> FaceSource:
     if config.kind == "starter":
         return _from_tar(STARTER_PACK, config)
+    if in_bucket(config.path or "") and config.kind == "webdataset":
+        return ReleaseSource(config, FaceDecoder(config))
     path = Path(config.path or "")
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
     if config.kind == "recordio":
         return RecordSource(config)
     if config.kind == "webdataset":
-        return IndexedSource(*index_shards(path), config)
+        return ReleaseSource(config, FaceDecoder(config))
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
 
 

@@ -1,35 +1,32 @@
-"""Reads WebDataset shards: as an index for random access, as a stream from a folder or a bucket.
+"""Streams the samples of a release from a folder or a bucket, mixed over many shards.
 
-The stream shuffles by counters (shards of an epoch, samples of a shard), so a position is three
-numbers, and a bookmark can be taken up by any number of nodes and workers without repeating or
-losing a sample. Iteration over tars is webdataset's own.
+Any number of nodes and workers share an epoch and take up each other's bookmark without repeating
+or losing a sample; see pieces.py for the order.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import posixpath
-import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
-from factory.config import SourceConfig
-from factory.errors import IntegrityError, SourceError
-from factory.seeds import stream_seed
+from factory.errors import SourceError
 from factory.sources.base import decode_image
-from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
+from factory.sources.bookmark import Bookmark, Position
+from factory.sources.face_index import FaceIndex, open_index
+from factory.sources.pieces import Pieces, blocks_of, lanes_of, random_stream, turns
+from factory.sources.tar_set import tars_in
 from factory.store import Store
 
-Position = tuple[int, int, int]
-"""(epoch, shard, sample): the sample-th of that shard in the order of that epoch."""
+FETCHERS = 8
+"""Blocks that a lane fetches at once, while the samples of others are decoded."""
+Equal = Literal["drop", "pad"]
 
 
 @dataclass(frozen=True)
@@ -37,152 +34,27 @@ class Sample:
     """One face: RGB uint8 HWC, its class, its key, and its position in the stream.
 
     The class is the number of an identity in its dataset: in a release that extends another it is
-    `first_identity` of plan.json or more.
+    `first_identity` of plan.json or more. A sample that is repeated to fill up has no position.
     """
 
     image_HWC: np.ndarray
     label: int
     key: str
-    position: Position
-
-
-@dataclass(frozen=True)
-class IndexedShard:
-    """An entry of index/wids.json, with its digest in SHA256SUMS."""
-
-    name: str
-    num_samples: int
-    sha256: str | None
-
-
-def index_shards(path: Path) -> tuple[list[Entry], list[str]]:
-    """Entries and their identities' names in a sealed release, a folder of tars, or one tar.
-
-    A name is the class number as text that sorts, or the name in the source that an identity comes
-    from, where the roster of a release has it. Raises SourceError for an image without label.
-    """
-    if path.is_dir() and (path / "plan.json").exists() and not (path / "_SUCCESS").exists():
-        raise SourceError(f"source.path: release {str(path)!r} is not sealed; finish it first")
-    data = path / "data" if (path / "data").is_dir() else path
-    shards = [path] if path.is_file() else sorted(data.glob("*.tar"))
-    entries, identities = [], []
-    for shard in shards:
-        images: dict[str, Entry] = {}
-        labels: dict[str, str] = {}
-        for m in tar_members(shard, (*IMAGE_SUFFIXES, ".cls")):
-            stem = stem_of(m.name)
-            entry = Entry(shard, m.offset_data, m.size, m.name, stem)
-            if m.name.lower().endswith(".cls"):
-                labels[stem] = _label(entry)
-            else:
-                images[stem] = entry
-        for stem, entry in images.items():
-            if stem not in labels:
-                raise SourceError(f"source.path: {entry.name} in {shard} has no .cls")
-            entries.append(entry)
-            identities.append(labels[stem])
-    names = _names_in(path / "roster.parquet")
-    return entries, [names.get(label, label) for label in identities]
-
-
-def _names_in(roster: Path) -> dict[str, str]:
-    """Names by class number of the identities that a release has from a source.
-
-    Empty where one of them is called by the class number of another.
-    """
-    if not roster.is_file():
-        return {}
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(roster, columns=["index", "name"]).to_pylist()
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(
-            f"source.path: {roster} is not a release's roster ({type(error).__name__}); restore it"
-        ) from None
-    names = {f"{row['index']:012d}": row["name"] for row in rows if row["name"]}
-    numbers = {f"{row['index']:012d}" for row in rows if not row["name"]}
-    return {} if numbers & set(names.values()) else names
-
-
-def release_of(source: SourceConfig) -> dict[str, Any] | None:
-    """Which release a source is; None for a source that is none.
-
-    The keys are dataset, version, plan_hash, holds_real_identities and sums_sha256, the digest of
-    its SHA256SUMS. Raises IntegrityError for a manifest that SHA256SUMS does not vouch for.
-    """
-    root, name = Path(source.path or ""), "index/manifest.json"
-    files = [root / "_SUCCESS", root / name, root / "SHA256SUMS"]
-    if source.kind != "webdataset" or not all(file.is_file() for file in files):
-        return None
-    manifest, sums = files[1].read_bytes(), files[2].read_bytes()
-    if f"{hashlib.sha256(manifest).hexdigest()}  {name}" not in sums.decode().splitlines():
-        raise IntegrityError(f"source.path: {root / name} is not what SHA256SUMS says; restore it")
-    body = json.loads(manifest)
-    keys = ("dataset", "version", "plan_hash", "holds_real_identities")
-    return {key: body[key] for key in keys} | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
-
-
-def _label(entry: Entry) -> str:
-    text = read_entry(replace(entry, size=min(entry.size, 64))).strip()
-    if not text.isdigit() or len(text) > 12:
-        raise SourceError(f"source.path: {entry.name} in {entry.path} is not a class number")
-    return f"{int(text):012d}"  # because names are sorted as text
-
-
-class Bookmark:
-    """Which samples of an epoch were used; the consumer marks, saves and merges it."""
-
-    def __init__(self, stream: ReleaseStream) -> None:
-        self._sizes = [shard.num_samples for shard in stream.shards]
-        self.epoch = 0
-        self._used: dict[int, int] = {}
-
-    def mark(self, positions: Iterable[Position]) -> None:
-        """Mark samples as used, those of a shard in its order, as a DataLoader hands them out."""
-        for epoch, shard, sample in positions:
-            if epoch != self.epoch:
-                self.epoch, self._used = epoch, {}
-            self._used[shard] = max(self._used.get(shard, 0), sample + 1)
-
-    def used(self, shard: int) -> int:
-        """How many samples of a shard were used."""
-        return self._used.get(shard, 0)
-
-    @property
-    def finished(self) -> bool:
-        """Whether every sample of the epoch was used."""
-        return all(self.used(shard) == size for shard, size in enumerate(self._sizes))
-
-    def next_epoch(self) -> None:
-        """Go on to the next epoch, none of whose samples were used."""
-        self.epoch, self._used = self.epoch + 1, {}
-
-    def merge(self, other: Bookmark) -> None:
-        """Add what another rank used of the same epoch; raises ValueError for another epoch."""
-        if other.epoch != self.epoch:
-            raise ValueError(f"bookmark: epochs {self.epoch} and {other.epoch} cannot be merged")
-        for shard, used in other._used.items():
-            self._used[shard] = max(self.used(shard), used)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "used": {str(k): v for k, v in sorted(self._used.items())}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch = int(state["epoch"])
-        self._used = {int(shard): int(used) for shard, used in state["used"].items()}
+    position: Position | None
 
 
 class ReleaseStream(IterableDataset[Sample]):
     """The samples of an epoch that its bookmark lacks, split over ranks and DataLoader workers.
 
-    To resume, give every rank the same bookmark (merged over the ranks that were). A worker holds
-    one shard in memory at a time. With `verify` a shard whose sha256 is not that of SHA256SUMS
-    raises IntegrityError before any of its samples is handed out.
+    To resume, give every rank the same bookmark (merged over the ranks that were). Samples of
+    `window` pieces are mixed, and about one and a half blocks (24 images) of each are in memory.
+    With `verify` an image whose sha256 is not that of the release raises IntegrityError.
 
-    Ranks get whole shards, so not all the same number of samples: stop at the shortest, or resume
-    from the merged bookmark. Workers see the bookmark as it is when they start, so do not keep them
-    over epochs (persistent_workers=False, DataLoader's default).
+    Ranks (and their workers, of which all have as many) get nearly equal numbers of samples, and
+    with `equal` exactly equal ones: "drop" leaves out what others do not have, which stays unused
+    in the bookmark; "pad" lets those that have fewer repeat their first ones, without a position.
+    Workers see the bookmark as it is when they start, so do not keep them over epochs
+    (persistent_workers=False, DataLoader's default).
     """
 
     def __init__(
@@ -191,102 +63,159 @@ class ReleaseStream(IterableDataset[Sample]):
         *,
         seed: int = 0,
         shuffle: bool = True,
-        verify: bool = False,
+        window: int = 256,
+        verify: bool = True,
+        equal: Equal | None = None,
         rank: int = 0,
         world_size: int = 1,
         max_pixels: int = 50_000_000,
     ) -> None:
+        """Raises SourceError for anything but a sealed release."""
+        tars = tars_in(store)
+        if not tars.sums:
+            raise SourceError(f"source.path: {store.url} is not a sealed release; finish it first")
         self._store, self._seed, self._shuffle, self._verify = store, seed, shuffle, verify
+        self._window, self._equal = window if shuffle else 1, equal
         self._rank, self._world_size, self._max_pixels = rank, world_size, max_pixels
-        self.shards = read_index(store)
-        self.bookmark = Bookmark(self)
+        self.index: FaceIndex = open_index(tars)
+        self.pieces = Pieces.of(self.index.starts)
+        self.bookmark = Bookmark(self.pieces)
 
     def __len__(self) -> int:
         """Samples of an epoch, all ranks together."""
-        return sum(shard.num_samples for shard in self.shards)
+        return len(self.index)
 
     def __iter__(self) -> Iterator[Sample]:
-        worker = torch.utils.data.get_worker_info()
+        worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        epoch = self.bookmark.epoch
-        open_shards = [
-            shard
-            for shard in self._order(len(self.shards), "shards", epoch)
-            if self.bookmark.used(shard) < self.shards[shard].num_samples
-        ]
-        for shard in open_shards[self._rank * workers + number :: self._world_size * workers]:
-            yield from self._read(epoch, shard)
+        num_lanes, number = self._world_size * workers, self._rank * workers + number
+        epoch, left_P = self.bookmark.epoch, self.bookmark.remaining()
+        order = np.arange(len(self.pieces))
+        if self._shuffle:
+            order = random_stream(self._seed, "pieces", epoch).permutation(len(self.pieces))
+        lanes = lanes_of(left_P, order, num_lanes)
+        counts = [int(left_P[pieces].sum()) if pieces else 0 for pieces in lanes]
 
-    def _read(self, epoch: int, shard: int) -> Iterator[Sample]:
-        samples = list(self._members(self.shards[shard]))
-        if len(samples) != self.shards[shard].num_samples:
+        def lane(pieces: list[int]) -> Iterator[Sample]:
+            turn = (self._seed, "turns", epoch, number, num_lanes)
+            return self._lane(epoch, pieces, [int(left_P[piece]) for piece in pieces], turn)
+
+        if self._equal == "drop" and any(counts):
+            yield from islice(lane(lanes[number]), _least(counts))
+            return
+        yield from lane(lanes[number])
+        missing = max(counts) - counts[number] if self._equal else 0
+        own = lanes[number] or lanes[int(np.argmax(counts))]
+        while missing:
+            for sample in islice(lane(own), missing):
+                missing -= 1
+                yield replace(sample, position=None)
+
+    def _lane(
+        self, epoch: int, pieces: list[int], left: list[int], turn: tuple[int | str, ...]
+    ) -> Iterator[Sample]:
+        """The last `left` images of some pieces, mixed."""
+        opened: dict[int, _OpenPiece] = {}
+        pool = ThreadPoolExecutor(FETCHERS)
+
+        def begin(place: int) -> None:
+            piece = pieces[place]
+            size = int(self.pieces.sizes[piece])
+            blocks = blocks_of(size, (self._seed, "piece", epoch, piece) if self._shuffle else None)
+            first, used = int(self.pieces.starts[piece]), size - left[place]
+            opened[place] = _OpenPiece(self, first, blocks, used, pool)
+
+        begun = min(self._window, len(pieces))
+        try:
+            for place in range(begun):
+                begin(place)
+            for place in turns(left, self._window, random_stream(*turn)):
+                image, sample, data = opened[place].take()
+                if opened[place].is_done:
+                    del opened[place]
+                    if begun < len(pieces):
+                        begin(begun)
+                        begun += 1
+                yield self._sample(image, data, (epoch, pieces[place], sample))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _sample(self, image: int, data: bytes, position: Position) -> Sample:
+        if self._verify:
+            self.index.check(image, data)
+        key = self.index.keys[image]
+        label = int(self.index.numbers[self.index.labels[image]])
+        return Sample(decode_image(data, key, self._max_pixels), label, key, position)
+
+    def fetch(self, images: np.ndarray) -> list[bytes]:
+        """The bytes of neighbors in a tar, by one ranged read, in the order of `images`."""
+        first, last = int(images.min()), int(images.max())
+        start, stop = self.index.offset(first), self.index.end(last)
+        name = self.index.place(first).name
+        try:
+            data = b"".join(self._store.stream(name, start, stop))
+        except FileNotFoundError:
             raise SourceError(
-                f"source.path: {self.shards[shard].name} has {len(samples)} samples, its index "
-                f"says {self.shards[shard].num_samples}; restore the shard"
-            )
-        order = self._order(len(samples), "samples", epoch, shard)
-        for position in range(self.bookmark.used(shard), len(order)):
-            sample = samples[order[position]]
-            key = sample["__key__"]
-            if "jpg" not in sample or not sample.get("cls", b"").isdigit():
-                raise SourceError(
-                    f"source.path: {key} in {self.shards[shard].name} lacks .jpg or a class number"
-                )
-            image = decode_image(sample["jpg"], key, self._max_pixels)
-            yield Sample(image, int(sample["cls"]), key, (epoch, shard, position))
-
-    def _members(self, shard: IndexedShard) -> Iterator[dict[str, Any]]:
-        from webdataset.tariterators import group_by_keys
-
-        data = self._store.get(shard.name)
-        if self._verify and hashlib.sha256(data).hexdigest() != shard.sha256:
-            raise IntegrityError(f"{self._store.url}/{shard.name}: does not have its sha256")
-        return iter(group_by_keys(_plain_members(shard.name, data)))
-
-    def _order(self, size: int, *stream: str | int) -> list[int]:
-        if not self._shuffle:
-            return list(range(size))
-        generator = np.random.Generator(np.random.Philox(stream_seed(self._seed, *stream)))
-        return [int(i) for i in generator.permutation(size)]
+                f"source.path: {self._store.url}/{name} is gone; restore it"
+            ) from None
+        offsets = [self.index.offset(int(image)) - start for image in images]
+        ends = [self.index.end(int(image)) - start for image in images]
+        return [data[offset:end] for offset, end in zip(offsets, ends, strict=True)]
 
 
-def _plain_members(name: str, data: bytes) -> Iterator[dict[str, Any]]:
-    """Members of a tar in memory as webdataset wants them.
-
-    A compressed tar is refused, because it could unpack to any size.
-    """
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            for member in tar:
-                content = tar.extractfile(member) if member.isreg() else None
-                if content:
-                    yield {"fname": member.name, "data": content.read(), "__url__": name}
-    except (tarfile.TarError, EOFError) as error:
-        raise SourceError(f"source.path: {name} is not a readable plain tar ({error})") from None
+def _least(counts: list[int]) -> int:
+    """The smallest number of samples of a lane; raises SourceError where it is none."""
+    if not min(counts):
+        raise SourceError(
+            f"source.path: {sum(counts)} samples are left for {len(counts)} workers of all ranks, "
+            "too few for an equal number each; want fewer workers, or equal='pad'"
+        )
+    return min(counts)
 
 
-def collate(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, list[Position]]:
+class _OpenPiece:
+    """A piece that is handed out; its next block is fetched while half of one is still to come."""
+
+    def __init__(
+        self,
+        stream: ReleaseStream,
+        first: int,
+        blocks: list[np.ndarray],
+        used: int,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._stream, self._first, self._blocks, self._pool = stream, first, blocks, pool
+        self._sample, self._place = used, used
+        while self._place >= len(self._blocks[0]):
+            self._place -= len(self._blocks.pop(0))
+        self._data = self._fetch(self._blocks[0])
+        self._coming: Future[list[bytes]] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return not self._blocks
+
+    def take(self) -> tuple[int, int, bytes]:
+        """The next image: its number, its place in the piece's order, its bytes."""
+        block = self._blocks[0]
+        image, sample = self._first + int(block[self._place]), self._sample
+        data = self._data.result()[self._place]
+        self._place, self._sample = self._place + 1, self._sample + 1
+        if self._coming is None and len(self._blocks) > 1 and 2 * self._place >= len(block):
+            self._coming = self._fetch(self._blocks[1])
+        if self._place == len(block):
+            del self._blocks[0]
+            self._place = 0
+            if self._coming is not None:
+                self._data, self._coming = self._coming, None
+        return image, sample, data
+
+    def _fetch(self, block: np.ndarray) -> Future[list[bytes]]:
+        return self._pool.submit(self._stream.fetch, self._first + block)
+
+
+def collate(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, list[Position | None]]:
     """Join samples for a DataLoader: images uint8 [B, H, W, 3], labels int64 [B], positions."""
     images = torch.from_numpy(np.stack([sample.image_HWC for sample in samples]))
     labels = torch.tensor([sample.label for sample in samples])
     return images, labels, [sample.position for sample in samples]
-
-
-def read_index(store: Store) -> list[IndexedShard]:
-    """The shards of a sealed release; raises SourceError for anything else."""
-    try:
-        body = json.loads(store.get("index/wids.json"))
-        lines = store.get("SHA256SUMS").decode().splitlines()
-        store.get("_SUCCESS")
-    except FileNotFoundError as error:
-        raise SourceError(
-            f"source.path: {store.url} is not a sealed release ({error}); finish it first"
-        ) from None
-    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    shards = []
-    for entry in body["shardlist"]:
-        name = posixpath.normpath(posixpath.join("index", entry["url"]))
-        if name.startswith(("..", "/")):
-            raise SourceError(f"source.path: index/wids.json names {entry['url']!r}, outside of it")
-        shards.append(IndexedShard(name, int(entry["nsamples"]), digests.get(name)))
-    return shards

@@ -32,7 +32,7 @@ def fetched(store: Store, digests: Mapping[str, str]) -> Path:
     """
     listing = "\n".join(f"{sha256} {name}" for name, sha256 in sorted(digests.items()))
     folder = cache_root() / hashlib.sha256(listing.encode()).hexdigest()[:32]
-    with of_file(folder, PLACE), _locked(folder):
+    with of_file(folder, PLACE), locked(folder):
         for name, sha256 in digests.items():
             path = folder / check_name(name)
             if not path.exists() or _sha256(path) != sha256:
@@ -70,8 +70,8 @@ def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when a process dies."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, made with it; the system releases it when a process dies."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

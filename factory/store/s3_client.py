@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 from factory.config import StoreConfig
 from factory.errors import ConfigError
+
+_making = threading.Lock()
+
+
+def _new_lock() -> None:
+    """In a fork, where nobody lives who could release the old one."""
+    global _making
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
 
 
 class Clients:
@@ -25,9 +37,13 @@ class Clients:
     def trying(self, attempts: int) -> Any:
         """The client that tries each request up to `attempts` times."""
         key = (os.getpid(), attempts)
-        if key not in self._made:
-            self._made[key] = make_client(self._config, attempts)
-            self._made[key].meta.events.register("after-call.s3", self._count)
+        if key in self._made:
+            return self._made[key]
+        with _making:  # because it takes .1 s, and many threads may come at once
+            if key not in self._made:
+                client = make_client(self._config, attempts)
+                client.meta.events.register("after-call.s3", self._count)
+                self._made[key] = client
         return self._made[key]
 
     def _count(self, parsed: dict[str, Any], **_: Any) -> None:

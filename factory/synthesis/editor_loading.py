@@ -15,7 +15,7 @@ from factory.shots.plan import Plan
 from factory.shots.request import MethodRequest, edit_request
 from factory.shots.source_facts import refuse_other_source
 from factory.sources import FaceSource, open_source
-from factory.sources.webdataset import release_of
+from factory.sources.tar_set import release_of
 from factory.synthesis.editors import Editor, Originals
 from factory.synthesis.generators import Generator
 from factory.synthesis.inpainters import load_inpainter

@@ -6,7 +6,6 @@ Paths count nowhere: a file that a recipe names stands by its digest among the f
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from factory.config import SourceConfig
 from factory.sources import FaceSource
 from factory.sources.alignment_facts import pixel_facts
+from factory.sources.texts import texts_sha256
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -23,7 +23,7 @@ Section = TypeVar("Section", bound="DataclassInstance")
 
 def faces_facts(config: SourceConfig, faces: FaceSource) -> dict[str, Any]:
     """Which faces of a source are learned from, and how they are aligned."""
-    keys = hashlib.sha256("\n".join(faces.keys).encode()).hexdigest()
+    keys = texts_sha256(faces.keys).hexdigest()
     return pixel_facts(config, faces.fingerprint) | {"keys": keys}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from factory.errors import ConfigError, DeviceError
+from factory.errors import ConfigError, DeviceError, FactoryError
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFETCHED = 4
@@ -49,7 +49,7 @@ def explained_workers() -> Iterator[None]:
         yield
     except RuntimeError as error:
         text = " ".join(str(error).split())
-        if "DataLoader" not in text:
+        if "DataLoader" not in text or isinstance(error, FactoryError):
             raise
         free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
         raise DeviceError(

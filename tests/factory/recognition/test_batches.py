@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from factory.config import BatchesConfig, load
-from factory.errors import ConfigError, SourceError
+from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.recognition.batches import (
     BatchLoader,
     CorruptCount,
@@ -19,9 +20,11 @@ from factory.recognition.batches import (
 )
 from factory.sources import FaceSet
 from factory.sources.recordio import encode_record
+from factory.store import LocalStore, open_store
 from factory.training.batch_order import BatchOrder
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 from tests.factory.sources.test_recordio import JPEGS
+from tests.releases import write_release
 
 
 @pytest.fixture
@@ -186,3 +189,74 @@ def test_all_images_of_everybody_come_once_an_epoch(config):
     training_set, _ = open_training_set(config())
     labels = [label for b in batches(training_set, total=3) for label in b.labels_B.tolist()]
     assert np.bincount(labels).tolist() == [IMAGES] * PEOPLE
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch):
+    """A release of five people with four images each, as a source of kind webdataset."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_release(LocalStore(tmp_path / "r"), [2, 3], 4, px=PX, image_format="png")
+    return [f"source.path={tmp_path / 'r'}", "source.kind=webdataset"]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_images_of_a_batch_are_fetched_at_once_and_batches_stay_the_same(
+    config, release, monkeypatch, workers
+):
+    """From a source of which each image waits until another one is under way."""
+    plain = batches(open_training_set(config(*release))[0])
+    there, _ = open_training_set(config(*release, "batches.num_workers=1"))
+    source = there.parts[0].faces
+    together = threading.Barrier(2)
+
+    class Bucket:
+        is_remote = True
+
+        def __getattr__(self, name):
+            return getattr(source, name)
+
+        def __len__(self):
+            return len(source)
+
+        def __getitem__(self, index):
+            together.wait(timeout=30)
+            return source[index]
+
+    remote = TrainingSet([WeightedSource(Bucket(), "real", 1.0, True)], 1)
+    order = BatchOrder(1, len(remote), 4)
+    loader = BatchLoader(remote, order, workers, 1)
+    monkeypatch.setattr(loader, "_batch_bytes", lambda step: 0)  # which reads one image alone
+    assert same(plain, list(loader.batches(0, 6)))
+
+
+def test_a_training_set_takes_ten_bytes_an_image(config, release):
+    training_set, _ = open_training_set(config(*release, "batches.num_workers=1"))
+    arrays = (training_set.part_N, training_set.index_N, training_set.labels)
+    assert sum(array.nbytes for array in arrays) == 10 * len(training_set)
+    index = training_set.parts[0].faces.index
+    assert training_set.parts[0].faces.labels.base is not None  # mapped, not copied
+    assert index.columns.path is not None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_altered_image_ends_a_training_by_its_name(config, release, tmp_path, workers):
+    training_set, _ = open_training_set(config(*release, "batches.num_workers=1"))
+    place = training_set.parts[0].faces.index.place(3)
+    with (tmp_path / "r" / place.name).open("r+b") as file:
+        file.seek(place.start + 20)
+        file.write(b"altered")
+    with pytest.raises(IntegrityError, match=r"^source\.path: image 000000_0003 in data/train-000"):
+        batches(training_set, workers)
+
+
+@pytest.mark.s3
+def test_a_bucket_gives_the_batches_of_a_folder(config, release, s3_config, tmp_path):
+    store, folder = s3_config(), LocalStore(tmp_path / "r")
+    for name in folder.list(""):
+        open_store(store).put(name, folder.get(name))
+    items = [f"source.path={store.url}", "source.kind=webdataset", "batches.num_workers=1"]
+    items += [f"store.endpoint_url={store.endpoint_url}", "store.path_style=true"]
+    here, _ = open_training_set(config(*release))
+    there, _ = open_training_set(config(*items))
+    assert there.is_remote
+    assert same(batches(here), batches(there, 1))

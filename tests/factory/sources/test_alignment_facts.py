@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.config import SourceConfig
+from factory.config import SourceConfig, StoreConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, readers, training_faces
 from factory.sources.alignment_facts import alignment_facts
@@ -84,8 +84,10 @@ DECIDES_NOTHING = {
     "pairs": lambda source: replace(source, pairs=source.landmarks),
     "heldout": lambda source: replace(source, heldout=source.path),
     "heldout_kind": lambda source: replace(source, heldout_kind="folder"),
+    "store": lambda source: replace(source, store=StoreConfig(endpoint_url="http://elsewhere")),
+    "cache_bytes": lambda source: replace(source, cache_bytes=1),
 }
-"""Settings that refuse a source, or only measure."""
+"""Settings that refuse a source, only measure, or say how it is reached."""
 
 
 def facts(source: SourceConfig) -> str:

@@ -1,0 +1,86 @@
+"""Numpy columns in one file, mapped read-only: memory holds them once for all processes.
+
+The file is a line of JSON (facts, and each column's type, length and place), then the columns, each
+at a multiple of 64 bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.store.atomic import writing
+
+ALIGN = 64
+MAGIC = b"face-factory columns 1\n"
+
+
+class Columns:
+    """Arrays by name, and facts about them; pickled as the path of their file where they have one.
+
+    `nbytes` is the size of all arrays, which is what they take in memory.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], facts: dict[str, Any], path: Path | None = None
+    ) -> None:
+        self._arrays, self.facts, self.path = dict(arrays), facts, path
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.path is None:
+            return Columns, (self._arrays, self.facts)
+        return Columns.open, (self.path,)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self._arrays.values())
+
+    @classmethod
+    def open(cls, path: Path) -> Columns:
+        """Map a file that `write` made; raises ValueError for any other, FileNotFoundError."""
+        with path.open("rb") as file:
+            if file.readline() != MAGIC:
+                raise ValueError(f"{path}: not a file of columns")
+            head = json.loads(file.readline())
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        arrays = {
+            name: np.frombuffer(view, np.dtype(kind), count, offset)
+            for name, (kind, count, offset) in head["columns"].items()
+        }
+        return cls(arrays, head["facts"], path)
+
+    def write(self, path: Path) -> Columns:
+        """Write the file, whole or not at all, and map it; raises StoreError."""
+        size = 0  # of the head, which names places behind itself
+        while len(head := self._head(size)) > size:
+            size = _aligned(len(head))
+        with writing(path) as file:
+            file.write(head.ljust(size, b"\0"))
+            for array in self._arrays.values():
+                file.write(bytes(_aligned(file.tell()) - file.tell()))
+                file.write(np.ascontiguousarray(array).data.cast("B") if array.nbytes else b"")
+            file.write(bytes(ALIGN))  # because an empty file cannot be mapped
+        return Columns.open(path)
+
+    def _head(self, size: int) -> bytes:
+        places, offset = {}, size
+        for name, array in self._arrays.items():
+            offset = _aligned(offset)
+            places[name] = (array.dtype.str, len(array), offset)
+            offset += array.nbytes
+        return MAGIC + json.dumps({"columns": places, "facts": self.facts}).encode() + b"\n"
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // ALIGN) * ALIGN

@@ -1,0 +1,132 @@
+"""Where each image of a release lies, in 24 bytes: made once a machine, mapped by all processes.
+
+A column holds one number of each image; keys are made of the numbers of identity and image, and
+names are one a person. The file lies below $XDG_CACHE_HOME/face-factory/indexes, in a folder named
+by the digest of SHA256SUMS, so no copy is ever stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.errors import IntegrityError
+from factory.sources.columns import Columns
+from factory.sources.index_building import build
+from factory.sources.tar_set import TarSet
+from factory.sources.texts import NumberedKeys, Texts
+from factory.store.atomic import dispensable, of_file
+from factory.store.cache import PLACE, cache_root, locked
+
+FILE = "faces.columns"
+FORMAT = 1
+"""Raised when the columns change, so that a machine makes its indexes anew."""
+DIGEST_BYTES = 8
+"""Bytes kept of an image's sha256: enough to see damage, not to stop somebody who forges images;
+the tables that they come from are checked whole."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The bytes start..stop-1 of a tar."""
+
+    shard: int
+    name: str
+    start: int
+    stop: int
+
+
+class FaceIndex:
+    """All images of a set of tars, in the order of tars by name and of images in each.
+
+    `labels` int32 [N] index `names` and `numbers`, the class numbers int64 of the identities.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.labels, self.numbers = columns["label"], columns["number"]
+        self.starts = columns["shard_start"]
+        """First image of each tar, and the number of images: int64 [S + 1]."""
+        self.shards: Sequence[str] = Texts(columns["shard_name"])
+        self.names: Sequence[str] = Texts(columns["name"])
+        self.fingerprint = str(columns.facts["fingerprint"])
+        self.keys: Sequence[str] = Texts(columns["key"]) if "key" in columns else self._numbered()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FaceIndex, (self.columns,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns: what the index takes, in memory that all processes share."""
+        return self.columns.nbytes
+
+    def shard_of(self, index: int) -> int:
+        return int(np.searchsorted(self.starts, index, "right")) - 1
+
+    def place(self, index: int) -> Place:
+        """Where an image lies."""
+        shard, start = self.shard_of(index), self.offset(index)
+        return Place(shard, self.shards[shard], start, start + int(self.columns["size"][index]))
+
+    def offset(self, index: int) -> int:
+        """First byte of an image in its tar."""
+        return int(self.columns["block"][index]) * 512
+
+    def end(self, index: int) -> int:
+        """One past the last byte of an image in its tar."""
+        return self.offset(index) + int(self.columns["size"][index])
+
+    def check(self, index: int, data: bytes | memoryview) -> None:
+        """Raise IntegrityError unless these are the bytes that the index was made of."""
+        head = hashlib.sha256(data).digest()[:DIGEST_BYTES]
+        if head != self.columns["digest"][index].tobytes():
+            shard = self.shards[self.shard_of(index)]
+            raise IntegrityError(
+                f"source.path: image {self.keys[index]} in {shard} does not have its sha256; "
+                "restore the file"
+            )
+
+    def _numbered(self) -> NumberedKeys:
+        digits = self.columns.facts["digits"]
+        images = self.columns["image"]
+        return NumberedKeys(self.numbers, self.labels, images, (digits[0], digits[1]))
+
+
+def open_index(tars: TarSet) -> FaceIndex:
+    """The index of a set of tars, from this machine's copy, or made and kept there.
+
+    The first process to ask makes it and the others wait. Where the disk refuses, it is made in
+    memory. Raises SourceError for tars without images, IntegrityError for files that SHA256SUMS
+    does not vouch for.
+    """
+    folder = cache_root() / "indexes" / f"{FORMAT}-{tars.digest[:32]}"
+    return FaceIndex(_kept(folder) or _made(tars, folder))
+
+
+def _kept(folder: Path) -> Columns | None:
+    try:
+        return Columns.open(folder / FILE)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _made(tars: TarSet, folder: Path) -> Columns:
+    with ExitStack() as held:
+        with dispensable(str(folder)), of_file(folder, PLACE):
+            held.enter_context(locked(folder))
+        found = _kept(folder)  # by whoever held the lock before
+        if found is not None:
+            return found
+        columns = build(tars)
+        with dispensable(str(folder)):
+            columns = columns.write(folder / FILE)
+        return columns

@@ -1,0 +1,163 @@
+"""Which tars a source of kind webdataset is: a sealed release, or any tars, in a folder or bucket.
+
+What is read of a sealed release is compared with its SHA256SUMS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from factory.config import SourceConfig
+from factory.config.addresses import check_address, in_bucket
+from factory.errors import IntegrityError, SourceError
+from factory.store import Entry, LocalStore, Store, open_store
+
+SUMS, SUCCESS, PLAN, ROSTER = "SHA256SUMS", "_SUCCESS", "plan.json", "roster.parquet"
+MANIFEST = "index/manifest.json"
+SHARD = re.compile(r"data/([^/]+)\.tar")
+READERS = 16
+"""Files, or images, that one process fetches at once."""
+
+
+@dataclass(frozen=True)
+class TarSet:
+    """Tars by name, with what names them for good."""
+
+    store: Store
+    names: tuple[str, ...]
+    """Sorted."""
+    sums: Mapping[str, str]
+    """sha256 by name of what a sealed release consists of; empty for other tars."""
+    digest: str
+    """Of SHA256SUMS, else of the tars' names, sizes and times."""
+
+    @property
+    def roster(self) -> str | None:
+        """The name of the roster, where there is one."""
+        if self.sums:
+            return ROSTER if ROSTER in self.sums else None
+        return ROSTER if self.store.exists(ROSTER) else None
+
+    def metadata_of(self, name: str) -> str | None:
+        """The table of metadata of a shard, where the release has one."""
+        match = SHARD.fullmatch(name)
+        table = f"metadata/{match[1]}.parquet" if match else ""
+        return table if table in self.sums else None
+
+    def get(self, name: str) -> bytes:
+        """A whole file, checked by SHA256SUMS; raises IntegrityError, SourceError without it."""
+        try:
+            data = self.store.get(name)
+        except FileNotFoundError:
+            raise SourceError(f"source.path: {self.store.url}/{name} is gone; restore it") from None
+        self.check(name, hashlib.sha256(data).hexdigest())
+        return data
+
+    def check(self, name: str, sha256: str) -> None:
+        """Raise IntegrityError where SHA256SUMS has another digest for a file."""
+        if self.sums.get(name, sha256) != sha256:
+            raise IntegrityError(
+                f"{self.store.url}/{name}: does not have its sha256 in {SUMS}; restore the file"
+            )
+
+    def sizes(self) -> list[int]:
+        """Bytes of each tar; raises SourceError for one that is gone."""
+        if in_bucket(self.store.url):
+            folder = "data/" if self.sums else ""
+            listed = {entry.name: entry.size for entry in self.store.entries(folder)}
+            found = [listed.get(name) for name in self.names]
+        else:
+            with ThreadPoolExecutor(READERS) as pool:
+                found = list(pool.map(self.store.size, self.names))
+        sizes = [size for size in found if size is not None]
+        if len(sizes) < len(found):
+            gone = self.names[found.index(None)]
+            raise SourceError(f"source.path: {self.store.url}/{gone} is gone; restore it")
+        return sizes
+
+
+def _is_tar(path: str) -> bool:
+    return path.endswith(".tar") if in_bucket(path) else Path(path).is_file()
+
+
+def address_of(config: SourceConfig) -> Store:
+    """The folder or bucket prefix that source.path names, or that its tar lies in.
+
+    Raises ConfigError for an address that is none.
+    """
+    path = config.path or ""
+    if not in_bucket(path):
+        return LocalStore(Path(path).parent if _is_tar(path) else path)
+    check_address("source.path", path, config.store.endpoint_url)
+    url = path.rpartition("/")[0] if _is_tar(path) else path
+    return open_store(replace(config.store, url=url))
+
+
+def open_tars(config: SourceConfig) -> TarSet:
+    """The tars of a source; raises SourceError where there are none, or a release is not sealed."""
+    path, store = config.path or "", address_of(config)
+    return _loose(store, path.rpartition("/")[2]) if _is_tar(path) else tars_in(store)
+
+
+def tars_in(store: Store) -> TarSet:
+    """The tars of a folder or bucket prefix, as `open_tars`."""
+    is_sealed = store.exists(SUCCESS)
+    if not is_sealed and store.exists(PLAN):
+        raise SourceError(f"source.path: release {store.url!r} is not sealed; finish it first")
+    if not is_sealed or not store.exists(SUMS):
+        return _loose(store, None)
+    content = store.get(SUMS)
+    lines = content.decode().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    names = tuple(sorted(name for name in sums if SHARD.fullmatch(name)))
+    return TarSet(store, names, sums, hashlib.sha256(content).hexdigest())
+
+
+def _loose(store: Store, tar: str | None) -> TarSet:
+    """Tars without a seal: the one given, or all in the folder data, or else in the folder itself.
+
+    They are known by their names, sizes and times.
+    """
+    entries = _top(store, tar) if tar else store.entries("data/") or _top(store, "")
+    tars = sorted((e for e in entries if e.name.endswith(".tar")), key=lambda entry: entry.name)
+    known = [e for e in _top(store, ROSTER) if e.name == ROSTER and not tar]
+    lines = [f"{entry.name} {entry.size} {entry.modified_at!r}" for entry in [*tars, *known]]
+    digest = hashlib.sha256("\n".join([store.url, *lines]).encode()).hexdigest()
+    return TarSet(store, tuple(entry.name for entry in tars), {}, digest)
+
+
+def _top(store: Store, prefix: str) -> list[Entry]:
+    """Files whose names begin with `prefix`, none in a folder below."""
+    if isinstance(store, LocalStore):  # whose entries walk through every folder
+        files = [file for file in store.root.glob(f"{escape(prefix)}*") if file.is_file()]
+        return [Entry(f.name, f.stat().st_size, f.stat().st_mtime) for f in files]
+    return [entry for entry in store.entries(prefix) if "/" not in entry.name]
+
+
+def release_of(source: SourceConfig) -> dict[str, Any] | None:
+    """Which release a source is; None for a source that is none.
+
+    The keys are dataset, version, plan_hash, holds_real_identities and sums_sha256, the digest of
+    its SHA256SUMS. Raises IntegrityError for a manifest that SHA256SUMS does not vouch for.
+    """
+    if source.kind != "webdataset" or _is_tar(source.path or ""):
+        return None
+    store = address_of(source)
+    if not all(store.exists(name) for name in (SUCCESS, MANIFEST, SUMS)):
+        return None
+    manifest, sums = store.get(MANIFEST), store.get(SUMS)
+    if f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}" not in sums.decode().splitlines():
+        raise IntegrityError(
+            f"source.path: {store.url}/{MANIFEST} is not what {SUMS} says; restore it"
+        )
+    body = json.loads(manifest)
+    keys = ("dataset", "version", "plan_hash", "holds_real_identities")
+    return {key: body[key] for key in keys} | {"sums_sha256": hashlib.sha256(sums).hexdigest()}

@@ -1,0 +1,95 @@
+"""Which tars a source is: sealed releases, loose tars, single ones, in folders and buckets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from factory.config import SourceConfig
+from factory.errors import ConfigError, IntegrityError, SourceError
+from factory.shards import layout
+from factory.sources.tar_set import open_tars, release_of, tars_in
+from factory.store import LocalStore, open_store
+from tests.releases import seal_again, write_release
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
+def config(request, tmp_path):
+    """A source of kind webdataset, the release that it names, and its store."""
+    if request.param == "local":
+        write_release(LocalStore(tmp_path / "r"), [1, 2], 2)
+        return SourceConfig(kind="webdataset", path=str(tmp_path / "r"))
+    store = request.getfixturevalue("s3_config")()
+    write_release(open_store(store), [1, 2], 2)
+    return SourceConfig(kind="webdataset", path=store.url, store=replace(store, url="elsewhere"))
+
+
+def test_a_sealed_release_is_known_by_what_it_lists(config):
+    tars = open_tars(config)
+    assert tars.names == ("data/train-000000.tar", "data/train-000001.tar")
+    assert tars.sizes() == [len(tars.store.get(name)) for name in tars.names]
+    assert tars.metadata_of(tars.names[1]) == "metadata/train-000001.parquet"
+    assert tars.roster == layout.ROSTER
+    again = open_tars(config)
+    assert again.digest == tars.digest
+    tars.store.put("data/train-000009.tar", b"of somebody else")
+    assert open_tars(config).names == tars.names
+    tars.store.put(layout.ROSTER, b"altered")
+    with pytest.raises(IntegrityError, match=r"roster\.parquet: does not have its sha256"):
+        tars.get(layout.ROSTER)
+
+
+def test_what_is_not_sealed_is_refused_or_loose(config):
+    store = open_tars(config).store
+    store.delete(layout.SUCCESS)
+    with pytest.raises(SourceError, match="is not sealed; finish it first"):
+        open_tars(config)
+    store.delete(layout.PLAN)
+    loose = open_tars(config)
+    assert loose.names == ("data/train-000000.tar", "data/train-000001.tar")
+    assert loose.roster == layout.ROSTER
+    assert not loose.sums
+    assert loose.metadata_of(loose.names[0]) is None
+    store.put(loose.names[0], b"longer " * 9999)
+    assert open_tars(config).digest != loose.digest
+
+
+def test_one_tar_is_a_source_too(config):
+    config = replace(config, path=f"{config.path}/data/train-000001.tar")
+    tars = open_tars(config)
+    assert tars.names == ("train-000001.tar",)
+    assert len(tars.store.get(tars.names[0])) == tars.sizes()[0]
+    assert release_of(config) is None
+
+
+def test_which_release_it_is(config):
+    store = open_tars(config).store
+    found = release_of(config)
+    assert (found["dataset"], found["version"]) == ("drawn", "0.1.0")
+    assert found["holds_real_identities"] is False
+    assert found["sums_sha256"] == store.sha256(layout.SUMS)
+    store.put(layout.MANIFEST, json.dumps({"dataset": "other"}).encode())
+    with pytest.raises(IntegrityError, match="is not what SHA256SUMS says"):
+        release_of(config)
+    store.delete(layout.MANIFEST)
+    assert release_of(config) is None
+    assert release_of(replace(config, kind="folder")) is None
+
+
+def test_names_outside_of_the_release_are_none_of_its_tars(tmp_path):
+    store = LocalStore(tmp_path)
+    write_release(store, [1], 1)
+    store.put(
+        layout.SUMS, b"0" * 64 + b"  ../../etc/passwd.tar\n" + b"0" * 64 + b"  data/../x.tar\n"
+    )
+    assert tars_in(store).names == ()
+    seal_again(store)
+    assert len(tars_in(store).names) == 1
+
+
+@pytest.mark.parametrize("path", ["s3://bad bucket/x", "s3://a/b//c"])
+def test_an_address_that_is_none_is_named_by_its_key(path):
+    with pytest.raises(ConfigError, match=r"source\.path: got "):
+        open_tars(SourceConfig(kind="webdataset", path=path))
