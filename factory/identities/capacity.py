@@ -57,7 +57,7 @@ ROWS = 1024
 
 _NORMAL = np.linspace(-8.0, 8.0, 161)
 _DENSITY = np.exp(-(_NORMAL**2) / 2) / np.exp(-(_NORMAL**2) / 2).sum()
-_COUNTS = np.geomspace(1.0, 1e13, 1200)
+_COUNTS = np.concatenate([[0.0], np.geomspace(0.1, 1e13, 1200)])
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,8 @@ def _held(rate: float, before: float, spread: float, max_attempts: int) -> float
     """The N with S(N) = log 2, where `before` real people are expected within the limit."""
     free_N = free_fraction(_COUNTS * rate + before, float(np.clip(spread, *SPREADS)))
     stuck_N = np.exp(max_attempts * np.log1p(-np.minimum(free_N, 1 - 1e-15)))
-    sum_N = np.concatenate([[0.0], np.cumsum(stuck_N * np.diff(_COUNTS, prepend=0.0))])
-    return float(np.interp(np.log(2), sum_N, np.concatenate([[0.0], _COUNTS])))
+    sum_N = np.cumsum((stuck_N[1:] + stuck_N[:-1]) / 2 * np.diff(_COUNTS))
+    return float(np.interp(np.log(2), sum_N, _COUNTS[1:]))
 
 
 def measure_crowding(

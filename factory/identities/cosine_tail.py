@@ -83,9 +83,9 @@ def fit_tail(
 ) -> CosineTail:
     """Fit the tail to the cosines of the pairs that are above all others, of `num_pairs`.
 
-    The threshold is the lowest of them. `group_P` says in which of GROUPS groups the first of each
-    pair is, `other_group_P` the second, where it is left out too; pairs that are not given are
-    spread over the groups evenly.
+    The threshold is the lowest of them, and must be above 0. `group_P` says in which of GROUPS
+    groups the first person of each pair is, `other_group_P` the second, where that one is left out
+    too; pairs that are not given are spread over the groups evenly.
     """
     threshold = float(cosine_P.min(initial=1.0))
     parts = []

@@ -78,8 +78,11 @@ def settle_limit(
     if not wanted or config.release.method == "edit":
         return Limit(limit)
     if config.identities.proposal != "pca":
-        dim = int(recognizer["config"]["embedding_dim"])
-        return Limit(_within_bound(config, source, dim, limit, num_earlier))
+        dim, too_alike = (
+            int(recognizer["config"]["embedding_dim"]),
+            heldout.get("genuine_mean", 1.0),
+        )
+        return Limit(_within_bound(config, source, dim, limit, too_alike, num_earlier))
     num_real = len(recognizer["config"]["real_names"]) + len(source.names)
     num_real += sum(part.count for part in _gallery_people(config))
     if wanted + num_earlier + num_real <= FEW_PEOPLE:
@@ -218,7 +221,7 @@ def _gallery_people(config: Config) -> list[RealPeople]:
 
 
 def _within_bound(
-    config: Config, source: FaceSource, dim: int, limit: float, num_earlier: int
+    config: Config, source: FaceSource, dim: int, limit: float, too_alike: float, num_earlier: int
 ) -> float:
     """The limit, which some packing of the people can keep; raises PlanError where none can."""
     identities, people = config.identities, config.identities.num_virtual + num_earlier
@@ -228,7 +231,7 @@ def _within_bound(
     if bound < limit:
         return limit
     least = math.ceil(bound * 1000 + 1) / 1000
-    if identities.max_cosine is None and least < 1:
+    if identities.max_cosine is None and least <= too_alike:
         return least
     raise PlanError(
         f"identities.num_virtual: got {identities.num_virtual}; {people} people cannot all stay "
