@@ -12,13 +12,19 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import IntegrityError
-from factory.evaluation.metrics.separability import ProposalMetrics, RealStrangers, Separability
+from factory.evaluation.metrics.separability import (
+    FalseMatches,
+    ProposalMetrics,
+    RealStrangers,
+    Separability,
+)
 from factory.evaluation.metrics.values import (
     NearestCosines,
     NotMeasured,
     distribution,
     nearest_cosines,
 )
+from factory.identities.cosine_tail import GROUPS, fit_tail
 from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
@@ -31,6 +37,11 @@ from factory.sources import FaceSource
 from factory.store import Store
 
 BLOCK = 4096
+LEAST_PAIRS = 1000
+"""Pairs of strangers below which no tail is fitted."""
+STRANGERS_TAIL = 1e-3
+"""Fraction of them that the tail is fitted to, of at least LEAST_TOP."""
+LEAST_TOP = 200
 AGREEMENT = 2e-6
 """Largest difference from the roster's cosines, which have six decimals."""
 LOOSE_AGREEMENT = 1e-3
@@ -57,6 +68,7 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separabili
         proposal=_proposal(plan, len(virtual), roster.unit_ND.shape[1]),
         nearest_real=_nearest(np.array([person.nearest_real_cosine for person in virtual])),
         nearest_other=_nearest(np.array([person.nearest_other_cosine for person in virtual])),
+        false_matches=false_matches(impostor, limit, len(roster.identities)),
     )
 
 
@@ -152,6 +164,30 @@ def _proposal(plan: Plan, num_virtual: int, dim: int) -> ProposalMetrics:
         num_dims=dim,
         nearest_of_random=distribution(nearest_of_random(num_virtual - 1, dim)),
         smallest_possible_cosine=smallest_possible_cosine(num_virtual, dim),
+    )
+
+
+def false_matches(impostor: np.ndarray, limit: float, num_people: int) -> FalseMatches | None:
+    """For how many others each of `num_people` strangers would be taken at a cosine of `limit`.
+
+    The rate is far below one pair of those measured, so it is that of a tail fitted to the largest
+    of them. `impostor` holds pairs in the order of people, so contiguous ones share them, which the
+    error's jackknife needs. None for fewer than LEAST_PAIRS pairs.
+    """
+    if len(impostor) < LEAST_PAIRS or not num_people:
+        return None
+    num_top = max(int(STRANGERS_TAIL * len(impostor)), LEAST_TOP)
+    top_P = np.argpartition(-impostor, num_top - 1)[:num_top]
+    tail = fit_tail(impostor[top_P], len(impostor), top_P * GROUPS // len(impostor))
+    threshold, rate = tail.fit.threshold, tail.rate(limit)
+    if limit < threshold:
+        rate = float((impostor >= limit).mean())
+    error = tail.error(max(limit, threshold))
+    return FalseMatches(
+        rate=rate,
+        rate_error=error if np.isfinite(error) else None,
+        num_others=num_people - 1,
+        per_person=rate * (num_people - 1),
     )
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from factory import checkpoint
 from factory.config import Config, IdentitiesConfig
 from factory.errors import CheckpointError, ConfigError, PlanError
+from factory.identities.capacity import Room
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.planning.places import check_release_places
+from factory.planning.room import Limit, settle_limit
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
@@ -43,6 +45,8 @@ class Inputs:
 
     request: PlanRequest
     source: FaceSource
+    room: Room | None = None
+    """How many people the gate can hold, where that was worth asking."""
 
 
 def preflight(config: Config) -> Inputs:
@@ -56,17 +60,17 @@ def preflight(config: Config) -> Inputs:
     networks, source = check_weights(config), open_source(config.source)
     recognizer = networks.metadata["recognizer"]
     added = METHODS[config.release.method].request(config, source, networks)
-    max_cosine = _max_cosine(config, recognizer)
     _check_pool(config, recognizer)
     check_quality(config, recognizer["config"])
     existing = read_plan(release_store(config))
     _check_space(config, existing, num_images(config, source))
-    extended = _extended(config, networks.weights)
+    extended, num_earlier = _extended(config, networks.weights)
+    limit = _limit(config, recognizer, source, existing, num_earlier)
     facts = source_facts(config.source, source)
     request = PlanRequest(
         source=as_planned(facts, existing.request.source) if existing else facts,
         weights=networks.weights,
-        identities=_identities(config, source, networks, max_cosine),
+        identities=_identities(config, source, networks, limit.max_cosine),
         plan=config.plan,
         sampler=config.sampler,
         filters=config.filters,
@@ -85,7 +89,7 @@ def preflight(config: Config) -> Inputs:
         pose=added.pose,
         edits=added.edits,
     )
-    return Inputs(request, source)
+    return Inputs(request, source, limit.room)
 
 
 def num_images(config: Config, source: FaceSource) -> int:
@@ -126,24 +130,26 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
     return hashlib.sha256(canonical(labels)).hexdigest()
 
 
-def _extended(config: Config, weights: dict[str, str]) -> Plan | None:
-    """The plan of the version that this one extends, checked to be in the same space.
+def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int]:
+    """The plan of the version that this one extends, in the same space, and how many people it has.
+
+    Those of all that it extends itself count too.
 
     Raises PlanError where numbers of units that go on after it would be too large.
     """
     dataset = open_store(config.store).below(config.release.dataset)
     earlier = earlier_plans(dataset, config.identities.extends)
-    _, first_unit = numbers_after(earlier)
+    num_earlier, first_unit = numbers_after(earlier)
     people = config.identities.num_virtual
     check_unit_numbers(first_unit, people, config.plan.identities_per_unit)
     if not earlier:
-        return None
+        return None, 0
     if earlier[0].request.weights["recognizer"] != weights["recognizer"]:
         raise PlanError(
             f"identities.extends: {config.identities.extends!r} was made with another recognizer, "
             "so its people cannot be compared; use that recognizer.checkpoint"
         )
-    return earlier[0]
+    return earlier[0], num_earlier
 
 
 def _check_space(config: Config, existing: Plan | None, num_images: int) -> None:
@@ -189,16 +195,18 @@ def _check_side(key: str, config: Config, metadata: dict[str, Any]) -> None:
         )
 
 
-def _max_cosine(config: Config, recognizer: dict[str, Any]) -> float:
-    if config.identities.max_cosine is not None:
-        return config.identities.max_cosine
-    heldout = recognizer["metrics"].get("heldout")
-    if not heldout:
-        raise PlanError(
-            "identities.max_cosine: auto needs the recognizer's cosine at FMR 1e-3, but it was "
-            "trained without held-out people; set identities.max_cosine"
-        )
-    return round(float(heldout["cosine_at_fmr_1e-3"]), 6)
+def _limit(
+    config: Config,
+    recognizer: dict[str, Any],
+    source: FaceSource,
+    existing: Plan | None,
+    num_earlier: int,
+) -> Limit:
+    """The gate's limit and the room under it; where a version is planned already, its own."""
+    if existing:
+        fixed = config.identities.max_cosine
+        return Limit(existing.request.max_cosine if fixed is None else fixed)
+    return settle_limit(config, recognizer, source, num_earlier)
 
 
 def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:

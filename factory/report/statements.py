@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from factory.config import FiltersConfig, as_dict
 from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
+from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.values import NotMeasured
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
@@ -40,12 +41,7 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
             "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
             "test on real people of the groups that it will meet."
         ),
-        limits=(
-            "Pose, light, age and accessories vary no more than where the generator learned them; "
-            "images of an identity are alike by a recognizer's measure, not by a person's record; "
-            "errors of that recognizer are errors of the labels. See metrics/ for how far the "
-            "images are from their source."
-        ),
+        limits=limits(metrics.separability),
         biases=biases(metrics.balance),
         filtering=(
             "Faces were kept where they passed "
@@ -54,6 +50,25 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
         ),
         labels=labels(plan),
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def limits(measured: Separability) -> str:
+    """What its images lack, and how far its identities can be told apart."""
+    text = (
+        "Pose, light, age and accessories vary no more than where the generator learned them; "
+        "images of an identity are alike by a recognizer's measure, not by a person's record; "
+        "errors of that recognizer are errors of the labels. See metrics/ for how far the "
+        "images are from their source."
+    )
+    matches = measured.false_matches
+    if matches is None or not matches.num_others:
+        return text
+    return (
+        f"{text} Among as many real people whom nobody kept apart, the recognizer would take each "
+        f"for {matches.per_person:.2g} of the {matches.num_others} others at the cosine that "
+        f"separates these identities ({measured.max_cosine:.3f}): the more, the harder it is to "
+        "tell neighbors in this release from each other."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS
 from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
-from factory.evaluation.metrics.separability import Leakage, Separability
+from factory.evaluation.metrics.separability import FalseMatches, Leakage, Separability
 from factory.evaluation.metrics.similarity import (
     Consistency,
     Fidelity,
@@ -143,6 +143,7 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
     rows = [
         ("gate: cosines stay below", f"{measured.max_cosine:.4f}"),
         ("real strangers above it, by the same recognizer", meaning),
+        *_false_matches(measured.false_matches),
         ("identities drawn again", f"{measured.num_redrawn} of {measured.num_virtual}"),
     ]
     proposal, dims = measured.proposal, f"in {measured.proposal.num_dims} dimensions"
@@ -158,6 +159,19 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
     ):
         rows.append((f"cosine of an identity to the {title}", _nearest_cell(nearest)))
     return rows
+
+
+def _false_matches(measured: FalseMatches | None) -> list[tuple[str, str]]:
+    """What the gate's limit would cost among as many strangers whom nobody keeps apart."""
+    if measured is None:
+        return []
+    error = "" if measured.rate_error is None else f" +- {measured.rate_error:.0%}"
+    return [
+        (
+            "others that a person would be mistaken for at that limit, if nobody kept them apart",
+            f"{measured.per_person:.2g}{error} of {measured.num_others}",
+        )
+    ]
 
 
 def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, str, str, str]]:

@@ -16,6 +16,24 @@ class RealStrangers:
 
 
 @dataclass(frozen=True)
+class FalseMatches:
+    """For how many others each person would be taken at the gate's limit, were nobody kept apart.
+
+    It is what a recognizer would get wrong among as many real strangers. The gate leaves none of
+    them between the identities themselves, but their images scatter about that limit.
+    """
+
+    rate: float
+    """Fraction of pairs of real strangers above the limit, by a tail fitted to their cosines."""
+    rate_error: float | None
+    """Standard error of the rate, as a fraction of it; None where it cannot be told."""
+    num_others: int
+    """Other people in the release."""
+    per_person: float
+    """rate x num_others."""
+
+
+@dataclass(frozen=True)
 class ProposalMetrics:
     """What largest cosines of so many random or perfectly packed directions would be."""
 
@@ -37,6 +55,8 @@ class Separability:
     proposal: ProposalMetrics
     nearest_real: NearestCosines | NotMeasured
     nearest_other: NearestCosines | NotMeasured
+    false_matches: FalseMatches | None = None
+    """None with too few pairs of real strangers, and in metrics of older factories."""
 
 
 @dataclass(frozen=True)
