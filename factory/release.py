@@ -45,7 +45,6 @@ def build(
     log: Log = print,
 ) -> None:
     """Make the release a config describes; raises FactoryError and leaves what is done intact."""
-    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     store = layout.release_store(config)
     inputs = preflight(config)
     existing = manifest.read_plan(store)
@@ -53,6 +52,7 @@ def build(
         refuse_other_plan(existing, inputs, store)
     if existing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
+        manifest.drop_vectors(store)
         log(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
@@ -62,11 +62,11 @@ def build(
     with driving(config, store, log) as lease:
         plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
         log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
-        synthesize(config, plan, prefix, store, run_units, log, lease)
-        sealed = manifest.seal(store, plan, config.release.max_failed_fraction)
-        release = Release(store, plan, sealed)
+        synthesize(config, plan, store, run_units, log, lease)
+        keep, allowed = config.release.keep_vectors, config.release.max_failed_fraction
+        release = Release(store, plan, manifest.seal(store, plan, allowed, keep_vectors=keep))
         log("sealed; measuring")
-        metrics = evaluate_and_report(config, inputs.source, release)
+        metrics = evaluate_and_report(config, inputs.source, release, run_units, log)
         publish(config, release, metrics, log)
     for line in summary(store.url, release.manifest.counts, metrics):
         log(line)
@@ -75,7 +75,6 @@ def build(
 def synthesize(
     config: Config,
     plan: Plan,
-    prefix: str,
     store: Store,
     run_units: RunUnits,
     log: Log,
@@ -84,18 +83,21 @@ def synthesize(
     """Make every unit that has no commit record yet."""
     from factory.synthesis.maker import ShardMaker
 
+    prefix = layout.release_prefix(config.release.dataset, config.release.version)
     open_maker = functools.partial(ShardMaker.open, absolute(config), prefix)
     make_missing(config, plan, store, open_maker, run_units, log, lease)
 
 
-def evaluate_and_report(config: Config, source: FaceSource, release: Release) -> Metrics:
+def evaluate_and_report(
+    config: Config, source: FaceSource, release: Release, run_units: RunUnits, log: Log
+) -> Metrics:
     """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
     from factory.evaluation.evaluate import evaluate
     from factory.report.croissant import render_croissant
     from factory.report.page import render_card, render_page
 
     store, made = release.store, (release.plan, release.manifest)
-    metrics, pictures = evaluate(config, source, store, *made)
+    metrics, pictures = evaluate(config, source, store, *made, run_units, log)
     manifest.put_metrics(store, metrics.files())
     store.put(layout.REPORT, render_page(config.release.title, *made, metrics, pictures))
     store.put(layout.CARD, render_card(config.release, *made, metrics))
@@ -116,3 +118,4 @@ def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> Non
     if newer := point_latest(dataset, release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")
+    manifest.drop_vectors(release.store)

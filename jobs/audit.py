@@ -4,8 +4,8 @@
 
 Recomputes every identity's nearest real and nearest other cosine exactly, from the release's
 vectors, the recognizer and the source, and compares them with roster.parquet and with the gate.
-Then embeds the kept faces again and looks for real people in them, in the judge's space;
-judge.checkpoint=dlib gives a second opinion.
+Then embeds the kept faces again, where fleet.runner says, and looks for real people in them, in the
+judge's space; judge.checkpoint=dlib gives a second opinion.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
     from factory.shards.plan_files import open_plan
     from factory.sources import open_source
     from factory.store import open_store
+    from jobs._runners import runner_of
 
     check_weights(config)
     dataset = open_store(config.store).below(config.release.dataset)
@@ -43,7 +44,8 @@ def audit_release(config: Config, dry_run: bool) -> None:
         print("certified")
     else:
         print(f"{len(roster.identities)} identities of the source; nobody passed a gate")
-    faces = audit_faces(config, source, store, manifest.collect(store, plan), roster, anew=True)
+    sealed = manifest.collect(store, plan)
+    faces = audit_faces(config, source, store, sealed, roster, runner_of(config))
     if not faces:
         print(NO_JUDGE)
         return
@@ -54,7 +56,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
     print("no more leaks than audit.max_leak_fraction allows")
 
 
-JOB = Job(__doc__, audit_release, reads=(*SEALED, "compute", "store"))
+JOB = Job(__doc__, audit_release, reads=(*SEALED, "fleet", "compute", "store"))
 
 if __name__ == "__main__":
     JOB.main()

@@ -5,8 +5,9 @@
         source.detector=face_detection_yunet.onnx features.clip=clip-vit-large-patch14-336
 
 Card and croissant.json are written too; the data stay as they are. Source and recognizer of the
-config must be those of the release; the judge may be any other. One embedding an image and network
-is made and kept in audit.embeddings_dir.
+config must be those of the release; the judge may be any other. Units are measured where
+fleet.runner says; the same command goes on where it stopped. The source's embeddings are kept in
+audit.embeddings_dir.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def evaluate(release: str, config: Config, dry_run: bool) -> None:
     from factory.shards import layout, manifest
     from factory.sources import open_source
     from factory.store import open_store
+    from jobs._runners import runner_of
 
     check_weights(config)
     source, store = open_source(config.source), open_store(replace(config.store, url=release))
@@ -32,11 +34,12 @@ def evaluate(release: str, config: Config, dry_run: bool) -> None:
     if dry_run:
         print("checked; nothing is written")
         return
-    evaluate_and_report(config, source, Release(store, plan, manifest.collect(store, plan)))
+    sealed = Release(store, plan, manifest.collect(store, plan))
+    evaluate_and_report(config, source, sealed, runner_of(config), print)
     print(f"wrote {store.url}/{layout.REPORT}")
 
 
-READS = (*SEALED, "compute", "store")
+READS = (*SEALED, "fleet", "compute", "store")
 JOB = Job(__doc__, evaluate, subjects=(RELEASE_ADDRESS,), reads=READS)
 
 

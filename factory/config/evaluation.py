@@ -27,8 +27,14 @@ class AuditConfig:
     num_rejects: int = knob(4, low=0, high=32)
     """Rejected faces of each reason that are drawn again for the report."""
     embeddings_dir: str = file_path("runs/embeddings")
-    """Local folder where embeddings are kept for the next time. Those of the source tell who is in
+    """Local folder where embeddings of the source are kept for the next time. They tell who is in
     it: guard them as you guard the photographs."""
+    from_images: bool = False
+    """Embed kept faces from their images though their makers have kept the conditioning
+    recognizer's vectors, which are of the pixels before they were encoded."""
+    keep_records: bool = False
+    """Keep what was computed of each unit (evaluation/ beside releases/), so that measuring the
+    same again reads it; where a release holds real people it holds templates of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,66 +2,124 @@
 
 C_k is the mean cosine of pairs within class k. With c_k the unit mean of a class, CCS is the cosine
 of a face to its own center and NNCCS its largest cosine to another class's (CR-FIQA, eqs 2-3).
+C_k and CCS are of all faces. Centers are written to a file; NNCCS and a center's nearest other one
+are those of at most MAX_NEIGHBORS faces and centers, against all centers.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from factory.evaluation.leakage import unit_means
-from factory.evaluation.metrics.similarity import Consistency, Duplicates
+from factory.evaluation.embeddings import evenly_spaced
+from factory.evaluation.metrics.similarity import Consistency
 from factory.evaluation.metrics.values import distribution
-from factory.identities.gallery import Gallery, itself
+from factory.evaluation.rows_on_disk import RowsOnDisk
+from factory.evaluation.tallies import CosineTally
+from factory.identities.gallery import Gallery, MappedGallery
 
 EPS = 1e-9
+MAX_NEIGHBORS = 10_000
+"""Faces whose nearest other center is looked for, and centers whose nearest one is."""
+MAPPED_CENTERS = 1 << 17
+"""Centers from which on they are read from the file, not held."""
+FACES_AT_ONCE = 1 << 14
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Of N faces of K whole classes: each face's CCS, C_k of classes with pairs, unit centers."""
+
+    ccs_N: np.ndarray
+    within_K: np.ndarray
+    center_KD: np.ndarray
+
+
+def class_figures(unit_ND: np.ndarray, class_N: np.ndarray) -> ClassFigures:
+    """Figures of classes 0..K-1 from unit vectors [N, D] of all their faces."""
+    counts_K, wide_ND = np.bincount(class_N), unit_ND.astype(np.float64)
+    sums_KD = np.zeros((len(counts_K), unit_ND.shape[1]))
+    np.add.at(sums_KD, class_N, wide_ND)
+    center_KD = sums_KD / np.linalg.norm(sums_KD, axis=1, keepdims=True)
+    center_KD = center_KD.astype(np.float32)
+    several = counts_K > 1
+    own_K = np.bincount(class_N, weights=np.square(unit_ND).sum(1))
+    pairs_K = np.square(sums_KD).sum(1) - own_K
+    within_K = pairs_K[several] / (counts_K * (counts_K - 1))[several]
+    return ClassFigures((wide_ND * center_KD[class_N]).sum(1), within_K, center_KD)
+
+
+class ConsistencyTally:
+    """Consistency of classes that come bit by bit, each of them whole."""
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        """Centers are written to a file in `folder`: 4*D bytes a class."""
+        self._centers = RowsOnDisk(folder / "centers.npy", dim, np.float32)
+        self._ccs, self._within = CosineTally(), CosineTally()
+
+    @property
+    def num_classes(self) -> int:
+        return self._centers.count
+
+    def add(self, figures: ClassFigures) -> None:
+        self._ccs.add(figures.ccs_N)
+        self._within.add(figures.within_K)
+        self._centers.append(figures.center_KD)
+
+    def finish(self, unit_SD: np.ndarray, class_S: np.ndarray) -> Consistency:
+        """All figures; `unit_SD` are vectors of some faces and `class_S` their classes.
+
+        Classes are numbered in the order in which they were added.
+        """
+        path, num_classes = self._centers.finish(), self.num_classes
+        measured = Consistency(num_classes, self._ccs.distribution())
+        if self._within.count:
+            measured = replace(measured, within_class=self._within.distribution())
+        if num_classes < 2:
+            return measured
+        if num_classes > MAPPED_CENTERS:
+            gallery: Gallery = MappedGallery(str(path))
+        else:
+            gallery = Gallery(unit_SD.shape[1])
+            gallery.add(np.load(path))
+        nnccs_S = gallery.nearest(unit_SD, without=(class_S, class_S + 1))
+        own_SD = gallery.unit_GD[class_S].astype(np.float64)
+        ccs_S = (unit_SD.astype(np.float64) * own_SD).sum(1)
+        some = evenly_spaced(np.arange(num_classes), MAX_NEIGHBORS)
+        nearest = gallery.nearest(np.array(gallery.unit_GD[some]), without=(some, some + 1))
+        return replace(
+            measured,
+            nnccs=distribution(nnccs_S),
+            ccs_minus_nnccs=float((ccs_S - nnccs_S).mean()),
+            ccs_over_nnccs=float((ccs_S / (nnccs_S + 1 + EPS)).mean()),
+            nearest_center=distribution(nearest),
+        )
 
 
 def consistency(unit_ND: np.ndarray, labels: np.ndarray) -> Consistency:
-    """C_k, CCS and NNCCS of one recognizer's unit vectors; exact, in one pass over the faces."""
-    _, class_N, counts_K = np.unique(labels, return_inverse=True, return_counts=True)
-    center_KD = unit_means(unit_ND, class_N)
-    ccs_N = (unit_ND.astype(np.float64) * center_KD[class_N]).sum(1)
-    measured = Consistency(len(counts_K), distribution(ccs_N))
-    several = counts_K > 1
-    if several.any():
-        sums_KD = np.zeros((len(counts_K), unit_ND.shape[1]))
-        np.add.at(sums_KD, class_N, unit_ND.astype(np.float64))
-        squared_K = np.square(sums_KD).sum(1) - _by_class(np.square(unit_ND).sum(1), class_N)
-        pairs_K = counts_K * (counts_K - 1)
-        mean_K = squared_K[several] / pairs_K[several]
-        measured = replace(measured, within_class=distribution(mean_K))
-    if len(counts_K) > 1:
-        centers = Gallery(unit_ND.shape[1])
-        centers.add(center_KD)
-        nnccs_N = centers.nearest(unit_ND, without=(class_N, class_N + 1))
-        nearest_K = centers.nearest(center_KD, without=itself(0, len(center_KD)))
-        measured = replace(
-            measured,
-            nnccs=distribution(nnccs_N),
-            ccs_minus_nnccs=float((ccs_N - nnccs_N).mean()),
-            ccs_over_nnccs=float((ccs_N / (nnccs_N + 1 + EPS)).mean()),
-            nearest_center=distribution(nearest_K),
-        )
-    return measured
+    """C_k, CCS and NNCCS of one recognizer's unit vectors, which may lie in a mapped file."""
+    with tempfile.TemporaryDirectory() as folder:
+        tally = ConsistencyTally(Path(folder), unit_ND.shape[1])
+        _, class_N = np.unique(labels, return_inverse=True)
+        for rows in _whole_classes(class_N):
+            _, within = np.unique(class_N[rows], return_inverse=True)
+            tally.add(class_figures(np.asarray(unit_ND[rows]), within))
+        some = evenly_spaced(np.arange(len(labels)), MAX_NEIGHBORS)
+        return tally.finish(np.asarray(unit_ND[some]), class_N[some])
 
 
-def duplicates(hash_NB: np.ndarray, labels: np.ndarray, min_cosine: float = 0.9) -> Duplicates:
-    """Fractions of faces whose pixel hash is that of another face, in an identity or across."""
-    order = np.argsort(labels, kind="stable")
-    hash_NB, labels = hash_NB[order], labels[order]
-    gallery = Gallery(hash_NB.shape[1])
-    gallery.add(hash_NB)
-    first_N, stop_N = (np.searchsorted(labels, labels, side=side) for side in ("left", "right"))
-    across_N = gallery.nearest(hash_NB, without=(first_N, stop_N)) >= min_cosine
-    within_N = gallery.nearest(hash_NB, without=itself(0, len(labels))) >= min_cosine
-    return Duplicates(
-        min_cosine=min_cosine,
-        within_identity=float((within_N & ~across_N).mean()),
-        across_identities=float(across_N.mean()),
-    )
-
-
-def _by_class(values_N: np.ndarray, class_N: np.ndarray) -> np.ndarray:
-    return np.bincount(class_N, weights=values_N)
+def _whole_classes(class_N: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of all faces, class by class, in parts of about FACES_AT_ONCE that split no class."""
+    order = np.argsort(class_N, kind="stable")
+    ends = np.flatnonzero(np.diff(class_N[order], append=-1)) + 1
+    start = 0
+    while start < len(order):
+        full = np.searchsorted(ends, start + FACES_AT_ONCE, side="right") - 1
+        first = np.searchsorted(ends, start, side="right")
+        stop = int(ends[max(full, first)])
+        yield order[start:stop]
+        start = stop

@@ -1,55 +1,19 @@
-"""How different the images of an identity are, in pose and in quality (METHODS 1)."""
+"""How different the poses of an identity's images are (METHODS 1)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.evaluation.metrics.release import Diversity, Pose, ScoreDeviation, YawDeviation
+from factory.evaluation.metrics.release import Pose, YawDeviation
 from factory.evaluation.metrics.values import NotMeasured
-from factory.evaluation.release_metadata import KeptScores
 from factory.evaluation.similarity import SampledFaces, sample_source
 from factory.sources import FaceSource
 from factory.sources.alignment import YuNet
 from factory.sources.pose import yaw_degrees
 
-SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
 MAX_YAWS = 1000
 """Images of a set whose yaw is measured, evenly spaced."""
-
-
-def diversity(
-    scores: KeptScores, release: SampledFaces, source: FaceSource, config: SourceConfig
-) -> Diversity:
-    """Deviation of pose, of the release and its source, and of scores within identities."""
-    return Diversity(
-        pose=pose(release, source, config),
-        within_identity={name: within_identity(scores, name) for name in SCORES},
-    )
-
-
-def within_identity(scores: KeptScores, name: str) -> ScoreDeviation | NotMeasured:
-    """Mean and standard deviation of D_k over identities with two images or more (METHODS 1).
-
-    D_k is the standard deviation of a score within identity k; the paper has it of SER-FIQ and
-    CR-FIQA.
-    """
-    values_N = scores.scores[name]
-    if not len(values_N) or np.isnan(values_N).any():
-        return NotMeasured(f"n/a: filters.min_{name} was off, so nobody measured it")
-    _, class_N, counts_K = np.unique(scores.identities, return_inverse=True, return_counts=True)
-    mean_K = np.bincount(class_N, weights=values_N) / counts_K
-    variance_K = np.bincount(class_N, weights=np.square(values_N - mean_K[class_N])) / counts_K
-    several = counts_K > 1
-    if not several.any():
-        return NotMeasured("n/a: no identity has two images")
-    deviation_K = np.sqrt(variance_K[several])
-    return ScoreDeviation(
-        num_identities=int(several.sum()),
-        mean=float(deviation_K.mean()),
-        std=float(deviation_K.std()),
-        of_all_images=float(values_N.std()),
-    )
 
 
 def pose(release: SampledFaces, source: FaceSource, config: SourceConfig) -> Pose | NotMeasured:

@@ -1,31 +1,36 @@
-"""All metrics of a sealed release, from one embedding of each of its faces and its source's."""
+"""All metrics of a sealed release: a record of each unit, reduced to figures (METHODS 6, 7)."""
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-import torch
 
 from factory import checkpoint
 from factory.config import Config
 from factory.evaluation.balance import balance
-from factory.evaluation.consistency import consistency, duplicates
-from factory.evaluation.diversity import diversity
-from factory.evaluation.edit_metrics import EditPictures, edits
-from factory.evaluation.embeddings import RealFaces, RecognizerSpace, Space, made_faces, real_faces
+from factory.evaluation.consistency import consistency
+from factory.evaluation.diversity import pose
+from factory.evaluation.edit_metrics import EditPictures, edit_pictures
+from factory.evaluation.embeddings import MAX_PIXELS, RealFaces, Space, real_faces
 from factory.evaluation.features import QUALITY, open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
-from factory.evaluation.leakage import Audit, Pair, leakage, unit_means
+from factory.evaluation.leakage import Audit, LeakageTally, Pair, RowOf
+from factory.evaluation.measuring import Release, measure_units, people_of
 from factory.evaluation.metrics.json_form import from_json
-from factory.evaluation.metrics.release import KeptCounts, Metrics, RecognizerTraining
+from factory.evaluation.metrics.release import Diversity, KeptCounts, Metrics, RecognizerTraining
 from factory.evaluation.metrics.similarity import Properties, RecognizerProperties, Similarity
 from factory.evaluation.metrics.utility import Utility
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
+from factory.evaluation.real_people import unit_means
+from factory.evaluation.recognizers import CONDITIONING, JUDGE, open_recognizers
+from factory.evaluation.reduction import CLASS, Reduction
 from factory.evaluation.reference_sets import quality, reference_sets
-from factory.evaluation.release_metadata import kept_scores, rejected_shots
 from factory.evaluation.separability import separability
 from factory.evaluation.similarity import (
     SampledFaces,
@@ -34,16 +39,17 @@ from factory.evaluation.similarity import (
     sample_release,
     similarity,
 )
+from factory.evaluation.tallies import Moments
 from factory.evaluation.throughput import throughput
+from factory.execution.inline import RunUnits
 from factory.identities.roster import Roster, learn_groups
 from factory.quality.filters import NEAR_REAL, NO_REGION
-from factory.recognition.external import open_embedder
 from factory.recognition.verification import pair_cosines
-from factory.records import Manifest
+from factory.records import Log, Manifest, Shot
 from factory.shards import layout
 from factory.shards.manifest import read_metrics
 from factory.shards.plan_files import open_plan, refuse_other_inputs
-from factory.shards.reader import read_face
+from factory.shards.reader import metadata_rows, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
@@ -69,69 +75,56 @@ class Pictures:
     edits: EditPictures | None = None
 
 
-@dataclass(frozen=True)
-class _Vectors:
-    """Kept faces of a release by space [N, D] with their identities [N], and those of its source.
-
-    `first_identity` is the index of the roster's first, `own_label` the label in the source of each
-    identity that comes from there.
-    """
-
-    made: Mapping[str, np.ndarray]
-    identities: np.ndarray
-    real: Mapping[str, RealFaces]
-    own_label: dict[int, int]
-    first_identity: int = 0
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Rows of the roster [N]."""
-        return self.identities - self.first_identity
-
-
 def evaluate(
-    config: Config, source: FaceSource, store: Store, plan: Plan, manifest: Manifest
+    config: Config,
+    source: FaceSource,
+    store: Store,
+    plan: Plan,
+    manifest: Manifest,
+    run_units: RunUnits,
+    log: Log = print,
 ) -> tuple[Metrics, Pictures]:
-    """Measure a release, and choose the faces that the report shows.
+    """Measure a release unit by unit, and choose the faces that the report shows.
 
     Raises IntegrityError when the source or the recognizer is not the one that was planned with.
     """
     refuse_other_inputs(config, plan, source)
     roster, device = open_plan(store)[1], device_here(config.compute)
-    faces, scores = sample_release(store, plan), kept_scores(store, plan)
-    recognizers = _recognizers(config, device)
-    networks = open_networks(config.features, device)
-    quality_head = open_quality(config.features, device)
-    spaces = recognizers | networks | quality_head
-    vectors = _embed(config, source, store, manifest, roster, spaces)
-    conditioning = vectors.real["recognizer"]
+    recognizers = open_recognizers(config, device)
+    networks = open_networks(config.features, device) | open_quality(config.features, device)
+    spaces, hashes = recognizers | networks, _hashes(config)
+    real = _real(config, source, spaces | hashes)
+    people = people_of(*(real[name] for name in (JUDGE, *hashes))) if hashes else None
+    release = Release(store, roster, manifest, _own_labels(source, roster))
+    anew = config.audit.from_images
+    measured = measure_units(config, release, spaces, people, run_units, log, anew=anew)
+    with tempfile.TemporaryDirectory() as folder:
+        leakage = LeakageTally(config.audit, real[JUDGE], *people) if people else None
+        made = Reduction(Path(folder), config.audit.num_rejects, leakage)
+        made.add_all(measured.records())
+        properties = _properties(config, made, real, recognizers, networks)
+    audit = leakage.finish(row_reader(store)) if leakage else None
+    pictures = _pictures(config, source, store, plan, made, audit)
+    conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
-    audit = audit_faces(config, source, store, manifest, roster)
-    edit_metrics, edit_pictures = (
-        edits(store, plan, source, config.audit.show_real) if plan.request.edits else (None, None)
-    )
     utility = read_metrics(store, layout.UTILITY)
     metrics = Metrics(
         counts=KeptCounts(manifest.counts.planned, manifest.counts.kept_fraction),
         recognizer_training=_recognizer_training(config),
-        similarity={name: _similarity(vectors, name) for name in recognizers},
-        properties=_properties(config, vectors, recognizers, networks, quality_head),
+        similarity={name: _similarity(made, real, release, name) for name in recognizers},
+        properties=properties,
         separability=separability(plan, roster, strangers),
         leakage=audit.metrics if audit else NotMeasured(NO_JUDGE),
-        diversity=diversity(scores, faces, source, config.source),
+        diversity=Diversity(
+            pose=pose(pictures.faces, source, config.source),
+            within_identity=made.scores.within_identity(),
+        ),
         balance=balance(plan, roster, _group_accuracy(config, source, conditioning)),
         throughput=throughput(manifest),
-        edits=edit_metrics,
+        edits=made.edits.metrics() if plan.request.edits else None,
         utility=None if utility is None else from_json(Utility, utility),
     )
-    pairs = audit.pairs if audit and config.audit.show_real else []
-    pictures = Pictures(
-        faces,
-        scores.ranking(),
-        _rejects(config, store, plan),
-        _pictures(pairs, source, store),
-        edit_pictures,
-    )
+    measured.clear()
     return metrics, pictures
 
 
@@ -141,67 +134,86 @@ def audit_faces(
     store: Store,
     manifest: Manifest,
     roster: Roster,
-    *,
-    anew: bool = False,
+    run_units: RunUnits,
+    log: Log = print,
 ) -> Audit | None:
-    """The audit for real faces by the config's judge; None without one.
+    """The audit for real faces by the config's judge, alone; None without one.
 
-    `anew` embeds the release's faces again, whatever audit.embeddings_dir holds of them.
+    The release's faces are embedded anew, whatever makers have kept of them.
     """
     if not config.judge.checkpoint:
         return None
-    device = device_here(config.compute)
-    judge = RecognizerSpace(open_embedder(config.judge.checkpoint, device, "judge.checkpoint"))
-    spaces: dict[str, Space] = {
-        "judge": judge,
-        "plain": PerceptualHash(),
-        "mirrored": PerceptualHash(True),
-    }
-    real = _real(config, source, spaces)
-    plain, mirrored = real["plain"], real["mirrored"]
-    hashes = RealFaces(
-        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
-        np.concatenate([plain.labels, mirrored.labels]),
-        np.concatenate([plain.indices, mirrored.indices]),
+    judge = open_recognizers(config, device_here(config.compute), judge_alone=True)
+    real = _real(config, source, judge | _hashes(config))
+    people = people_of(*real.values())
+    release = Release(store, roster, manifest, _own_labels(source, roster))
+    measured = measure_units(
+        config, release, judge, people, run_units, log, audit_alone=True, anew=True
     )
-    folder = None if anew else config.audit.embeddings_dir
-    made = made_faces(store, manifest, [judge, PerceptualHash()], folder)
-    return leakage(config.audit, made, real["judge"], hashes, _own_labels(source, roster))
+    leakage = LeakageTally(config.audit, real[JUDGE], *people)
+    with tempfile.TemporaryDirectory() as folder:
+        Reduction(Path(folder), 0, leakage).add_all(measured.records())
+    audit = leakage.finish(row_reader(store))
+    measured.clear()
+    return audit
 
 
-def _similarity(vectors: _Vectors, name: str) -> Similarity:
+def row_reader(store: Store) -> RowOf:
+    """Reads the metadata row of a face by unit and row; one unit's are remembered."""
+    rows_of = functools.lru_cache(maxsize=1)(functools.partial(metadata_rows, store))
+    return lambda unit, row: rows_of(unit)[row]
+
+
+def _hashes(config: Config) -> dict[str, Space]:
+    """Hashes that the audit wants of the source; none without a judge."""
+    if not config.judge.checkpoint:
+        return {}
+    return {"plain": PerceptualHash(), "mirrored": PerceptualHash(True)}
+
+
+def _similarity(
+    made: Reduction, real: Mapping[str, RealFaces], release: Release, name: str
+) -> Similarity:
     """Pairs by the recognizer of that name; with real people drawn, also against photographs."""
-    some_real = evenly(vectors.real[name].unit_ND, vectors.real[name].labels)
-    measured = similarity(*evenly(vectors.made[name], vectors.rows), *some_real)
-    if not vectors.own_label:
+    some_real = evenly(real[name].unit_ND, real[name].labels)
+    measured = similarity(made.spaces[name].pairs(), made.pair_labels(), *some_real)
+    drawn = made.photo_labels()
+    if not len(drawn):
         return measured
-    drawn = np.isin(vectors.identities, list(vectors.own_label))
-    people = [vectors.own_label[identity] for identity in vectors.identities[drawn].tolist()]
-    some_made = evenly(vectors.made[name][drawn], np.array(people))
-    return replace(measured, made_vs_photographs=made_vs_photographs(*some_made, *some_real))
+    people = np.array([release.own_label[identity] for identity in drawn.tolist()])
+    photos = made_vs_photographs(made.spaces[name].photos(), people, *some_real)
+    return replace(measured, made_vs_photographs=photos)
 
 
 def _properties(
     config: Config,
-    vectors: _Vectors,
+    made: Reduction,
+    real: Mapping[str, RealFaces],
     recognizers: Mapping[str, Space],
     networks: Mapping[str, Space],
-    quality_head: Mapping[str, Space],
 ) -> Properties:
-    made, real = vectors.made, vectors.real
+    """Of all faces, or of the sampled ones where METHODS 7 says so."""
+    sample = made.sample()
+    moments = {name: made.spaces[name].moments for name in recognizers}
+    names = [name for name in networks if name != QUALITY]
     return Properties(
         recognizers={
             name: RecognizerProperties(
-                release=consistency(made[name], vectors.identities),
+                release=made.spaces[name].consistency(sample[name], sample[CLASS]),
                 source=consistency(real[name].unit_ND, real[name].labels),
-                fidelity=fidelity(made[name], real[name].unit_ND),
+                fidelity=fidelity(
+                    sample[name],
+                    real[name].unit_ND,
+                    moments[name],
+                    Moments.of_blocks(real[name].unit_ND),
+                ),
             )
             for name in recognizers
         },
-        features={name: fidelity(made[name], real[name].unit_ND) for name in networks},
-        quality=quality(made[QUALITY], real[QUALITY].unit_ND) if quality_head else None,
-        reference_sets=reference_sets(config, made, {**recognizers, **networks, **quality_head}),
-        duplicates=duplicates(made["hash"], vectors.identities),
+        features={name: fidelity(sample[name], real[name].unit_ND) for name in names},
+        quality=quality(sample[QUALITY], real[QUALITY].unit_ND) if QUALITY in networks else None,
+        reference_sets=reference_sets(config, sample, {**recognizers, **networks}, moments),
+        duplicates=made.duplicates(),
     )
 
 
@@ -221,44 +233,9 @@ def _recognizer_training(config: Config) -> RecognizerTraining | NotMeasured:
     return RecognizerTraining(training["images"], training["identities"])
 
 
-def _recognizers(config: Config, device: torch.device) -> dict[str, Space]:
-    """The conditioning recognizer, and the judge where there is one."""
-    named = {"recognizer": config.recognizer.checkpoint, "judge": config.judge.checkpoint}
-    return {
-        kind: RecognizerSpace(open_embedder(name, device, f"{kind}.checkpoint"))
-        for kind, name in named.items()
-        if name
-    }
-
-
 def _group_accuracy(config: Config, source: FaceSource, real: RealFaces) -> float | None:
     groups = learn_groups(config, source, unit_means(real.unit_ND, real.labels))
     return groups.accuracy if groups else None
-
-
-def _embed(
-    config: Config,
-    source: FaceSource,
-    store: Store,
-    manifest: Manifest,
-    roster: Roster,
-    spaces: Mapping[str, Space],
-) -> _Vectors:
-    """All faces in all spaces and as hashes, 4*D bytes a face and space.
-
-    The mirrored hashes of the source are those that the audit will want.
-    """
-    spaces = {**spaces, "hash": PerceptualHash()}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in spaces}
-    identities = []
-    for unit in made_faces(store, manifest, list(spaces.values()), config.audit.embeddings_dir):
-        for name, vectors_ND in zip(spaces, unit.unit_by_space, strict=True):
-            parts[name].append(vectors_ND)
-        identities += [row["identity"] for row in unit.rows]
-    made = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    real = _real(config, source, {**spaces, "mirrored": PerceptualHash(True)})
-    own_label, first = _own_labels(source, roster), roster.first_identity
-    return _Vectors(made, np.array(identities), real, own_label, first)
 
 
 def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> dict[str, RealFaces]:
@@ -266,17 +243,38 @@ def _real(config: Config, source: FaceSource, spaces: Mapping[str, Space]) -> di
     return dict(zip(spaces, faces, strict=True))
 
 
-def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndarray]]:
+def _pictures(
+    config: Config,
+    source: FaceSource,
+    store: Store,
+    plan: Plan,
+    made: Reduction,
+    audit: Audit | None,
+) -> Pictures:
+    """The faces that the report shows; real ones where audit.show_real allows."""
+    show_real = config.audit.show_real
+    pairs = audit.pairs if audit and show_real else []
+    edited = plan.request.edits is not None
+    return Pictures(
+        sample_release(store, plan),
+        made.scores.ranking(),
+        _rejects(config, store, plan, made.rejects),
+        _nearest(pairs, source, store),
+        edit_pictures(made.edits.shown, store, source, show_real) if edited else None,
+    )
+
+
+def _rejects(
+    config: Config, store: Store, plan: Plan, shots: dict[str, list[Shot]]
+) -> dict[str, list[np.ndarray]]:
     """A few rejected faces of each reason, drawn again, because their pixels are kept nowhere.
 
     One by one where this process has not the planned device: a CPU is slow, and bytes differ
     anyway. Those that were too near to a real person, or are photographs that could not be edited,
     stay unseen unless real people may be shown.
     """
-    shots = rejected_shots(store, plan, config.audit.num_rejects)
-    if not config.audit.show_real:
-        for reason in (NEAR_REAL, NO_REGION):
-            shots.pop(reason, None)
+    hidden = () if config.audit.show_real else (NEAR_REAL, NO_REGION)
+    shots = {reason: some for reason, some in shots.items() if reason not in hidden}
     if not any(shots.values()):
         return {}
     with kept_threads():
@@ -286,12 +284,12 @@ def _rejects(config: Config, store: Store, plan: Plan) -> dict[str, list[np.ndar
         return {reason: [draw(shot) for shot in some] for reason, some in shots.items()}
 
 
-def _pictures(
+def _nearest(
     pairs: list[Pair], source: FaceSource, store: Store
 ) -> list[tuple[np.ndarray, np.ndarray, Pair]]:
     return [
         (
-            decode_image(read_face(store, pair.unit, pair.row), pair.row["key"], 1 << 24),
+            decode_image(read_face(store, pair.unit, pair.row), pair.row["key"], MAX_PIXELS),
             source[pair.real_index].image_HWC,
             pair,
         )

@@ -13,6 +13,7 @@ import numpy as np
 from factory.evaluation.embeddings import evenly_spaced
 from factory.evaluation.metrics.similarity import Fidelity
 from factory.evaluation.metrics.values import NotMeasured
+from factory.evaluation.tallies import Moments
 
 BLOCK = 1024
 SIGMA = 10.0
@@ -20,34 +21,42 @@ SIGMA = 10.0
 NEIGHBORS = 3
 """k of improved precision and recall (Kynkaanniemi et al. 2019)."""
 MAX_FEATURES = 10_000
-"""Features of each set that are compared, evenly spaced ones beyond."""
+"""Features of each set that are compared by CMMD, precision and recall."""
 
 
-def fidelity(made_ND: np.ndarray, real_MD: np.ndarray) -> Fidelity | NotMeasured:
-    """FID, CMMD, precision and recall of two sets of features, unless one is too small."""
-    made_ND = evenly_spaced(made_ND, MAX_FEATURES)
-    real_MD = evenly_spaced(real_MD, MAX_FEATURES)
+def fidelity(
+    made_SD: np.ndarray,
+    real_TD: np.ndarray,
+    made: Moments | None = None,
+    real: Moments | None = None,
+) -> Fidelity | NotMeasured:
+    """FID, CMMD, precision and recall of two sets of features, unless one is too small.
+
+    CMMD, precision and recall compare samples; FID has `made` and `real`, the moments of all
+    features, where these are given, else those of the samples. The counts are of FID's.
+    """
+    made_SD = evenly_spaced(made_SD, MAX_FEATURES)
+    real_TD = evenly_spaced(real_TD, MAX_FEATURES)
     least = NEIGHBORS + 1
-    if min(len(made_ND), len(real_MD)) < least:
+    if min(len(made_SD), len(real_TD)) < least:
         return NotMeasured(f"n/a: needs {least} images in both sets")
-    precision, recall = precision_recall(made_ND, real_MD)
+    precision, recall = precision_recall(made_SD, real_TD)
+    made, real = made or Moments.of(made_SD), real or Moments.of(real_TD)
     return Fidelity(
-        num_made=len(made_ND),
-        num_real=len(real_MD),
-        fid=fid(made_ND, real_MD),
-        cmmd=cmmd(made_ND, real_MD),
+        num_made=made.count,
+        num_real=real.count,
+        fid=fid(made, real),
+        cmmd=cmmd(made_SD, real_TD),
         precision=precision,
         recall=recall,
     )
 
 
-def fid(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
-    """Frechet distance of two Gaussians (Heusel et al. 2017).
+def fid(a: Moments, b: Moments) -> float:
+    """Frechet distance of two Gaussians (Heusel et al. 2017), float64.
 
     |m_a - m_b|^2 + tr(S_a) + tr(S_b) - 2*tr((S_a^1/2 S_b S_a^1/2)^1/2)."""
-    a_ND, b_MD = a_ND.astype(np.float64), b_MD.astype(np.float64)
-    mean = a_ND.mean(0) - b_MD.mean(0)
-    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a_ND, b_MD))
+    mean, cov_a, cov_b = a.mean_D - b.mean_D, a.covariance(), b.covariance()
     root_a = _root(cov_a)
     shared = np.sqrt(np.linalg.eigvalsh(root_a @ cov_b @ root_a).clip(min=0)).sum()
     return float(mean @ mean + np.trace(cov_a) + np.trace(cov_b) - 2 * shared)

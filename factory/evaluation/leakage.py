@@ -6,21 +6,22 @@ set itself: a leak is nearer to somebody than all but a fraction `leak_fpir` of 
 centers) are to another person of the same gallery. Copies are found alike in the space of a
 perceptual hash.
 
-Memory: about 20*D bytes a real image while galleries are filled, 10*D after. Time: one inner
-product a face and gallery vector.
+Faces are compared unit by unit where units are measured (`compare_unit`); what is kept of it are
+counts, a tally and the largest cosines (`LeakageTally`). Memory: about 10*D bytes a real image
+where faces are compared. Time: one inner product a face and gallery vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from factory.config import AuditConfig
 from factory.errors import LeakError
-from factory.evaluation.embeddings import MadeFaces, RealFaces, evenly_spaced
+from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.metrics.separability import (
     AuditedSource,
     FractionAbove,
@@ -30,16 +31,16 @@ from factory.evaluation.metrics.separability import (
     PairwiseRates,
 )
 from factory.evaluation.metrics.values import NotMeasured, distribution
-from factory.identities.gallery import Gallery
+from factory.evaluation.real_people import RealPeople
+from factory.evaluation.tallies import CosineTally, Near, nearest_first
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 
-MAX_PROBES = 50_000
-"""Real images that tell how near strangers are: all of them, or so many, evenly spaced."""
 MAX_PAIRED = 4000
 """Real images whose pairs give the pairwise rates."""
+FMRS = (1e-3, 1e-4)
+"""Fractions of stranger pairs that give the pairwise rates."""
 TOP = 20
 """Nearest pairs that are listed and shown."""
-NOBODY = -1
 EQUAL = 1 - 1e-6
 """Cosine from which two hashes are the same."""
 LEAKS = {
@@ -83,16 +84,18 @@ class LeakTest:
     the nearest other person), or equal.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str] | Sequence[int],
-        cosines: np.ndarray,
-        strangers: np.ndarray,
-        leak_fpir: float,
-    ) -> None:
-        self._names, self.cosines, self._num_strangers = names, cosines, len(strangers)
+    def __init__(self, strangers: np.ndarray, leak_fpir: float) -> None:
+        self._num_strangers = len(strangers)
         self._limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
-        self.is_leak = (cosines > self._limit) | (cosines >= EQUAL)
+        self._tally = CosineTally()
+        self._leaks: list[str | int] = []
+
+    def add(self, names: Sequence[str] | Sequence[int], cosines: np.ndarray) -> np.ndarray:
+        """Look at some more of them; which are leaks, bool [N]."""
+        is_leak = (cosines > self._limit) | (cosines >= EQUAL)
+        self._tally.add(cosines)
+        self._leaks += [names[i] for i in np.flatnonzero(is_leak).tolist()]
+        return np.asarray(is_leak)
 
     def fraction_above(self, cosines: np.ndarray) -> float:
         """Fraction of other cosines that are above the limit too."""
@@ -100,162 +103,140 @@ class LeakTest:
 
     def counts(self) -> LeakCounts:
         return LeakCounts(
-            count=len(self.cosines),
+            count=self._tally.count,
             num_strangers=self._num_strangers,
             limit_cosine=self._limit,
-            num_leaks=int(self.is_leak.sum()),
-            fraction=float(self.is_leak.mean()),
-            leaks=[self._names[i] for i in np.flatnonzero(self.is_leak).tolist()],
-            nearest=distribution(self.cosines),
+            num_leaks=len(self._leaks),
+            fraction=len(self._leaks) / self._tally.count,
+            leaks=self._leaks,
+            nearest=self._tally.distribution(),
         )
 
 
-class RealPeople:
-    """Real images, and with `centers` the mean of everybody's, person by person, in one space."""
+@dataclass(frozen=True)
+class UnitAudit:
+    """Kept faces of a unit next to real people: cosines, and indices in the source, by row.
 
-    def __init__(self, faces: RealFaces, *, centers: bool) -> None:
-        people, firsts = np.unique(faces.labels, return_index=True)
-        parts = [(faces.unit_ND, faces.labels, faces.indices)]
-        if centers:
-            unit_PD = unit_means(faces.unit_ND, np.searchsorted(people, faces.labels))
-            parts.append((unit_PD, people, faces.indices[firsts]))
-        unit_GD, labels, indices = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.argsort(labels, kind="stable")
-        self.labels, self.indices = labels[order], indices[order]
-        self.images = np.flatnonzero(order < len(faces.labels))
-        self.centers = np.flatnonzero(order >= len(faces.labels))
-        self._gallery = Gallery(unit_GD.shape[1])
-        self._gallery.add(unit_GD[order])
-
-    def nearest(self, unit_MD: np.ndarray, own_M: np.ndarray) -> np.ndarray:
-        """Largest cosine to anybody but person `own_M` (NOBODY: to anybody), float64 [M]."""
-        first, stop = (np.searchsorted(self.labels, own_M, side=side) for side in ("left", "right"))
-        return self._gallery.nearest(unit_MD, without=(first, stop))
-
-    def between_strangers(self, rows: np.ndarray) -> np.ndarray:
-        """Largest cosine of gallery rows to another person's, float64; at most MAX_PROBES rows."""
-        rows = evenly_spaced(rows, MAX_PROBES)
-        return self.nearest(self._gallery.unit_GD[rows], self.labels[rows])
-
-    def lookalikes(self, rows: np.ndarray, cosines: np.ndarray) -> list[tuple[int, int, float]]:
-        """The nearest pairs, given what `between_strangers` answers for these rows."""
-        rows = evenly_spaced(rows, MAX_PROBES)
-        pairs: dict[tuple[int, int], tuple[int, int, float]] = {}
-        for position in np.argsort(-cosines)[: 2 * TOP]:
-            row = rows[position]
-            other = self.index_of_nearest(self._gallery.unit_GD[row], int(self.labels[row]))
-            first, second = sorted((int(self.indices[row]), other))
-            pairs.setdefault((first, second), (first, second, float(cosines[position])))
-        return list(pairs.values())[:TOP]
-
-    def index_of_nearest(self, unit_D: np.ndarray, own: int) -> int:
-        """Index in the source of the nearest image (of a center: of its person's first one)."""
-        cosines = self._gallery.unit_GD @ unit_D
-        cosines[self.labels == own] = -2.0
-        return int(self.indices[cosines.argmax()])
-
-
-class NearestReal:
-    """All kept faces in one space: the largest cosine of each to a real image, and the top pairs.
-
-    `own_label` says which person of the source an identity of kind real is; it is compared with
-    the others.
+    Faces [N] in the judge's space, copies [N] among hashes, classes [K] by their centers.
     """
 
-    def __init__(self, kind: str, people: RealPeople, own_label: dict[int, int]) -> None:
-        self._kind, self._people, self._own_label = kind, people, own_label
-        self.keys: list[str] = []
-        self._cosines: list[np.ndarray] = []
-        self._top: list[tuple[Pair, np.ndarray]] = []
-
-    @property
-    def cosines(self) -> np.ndarray:
-        return np.concatenate(self._cosines)
-
-    def add(self, unit: int, rows: list[dict[str, Any]], unit_ND: np.ndarray) -> None:
-        """Compare the faces of a unit."""
-        own_N = np.array([self._own(row) for row in rows])
-        cosine_N = self._people.nearest(unit_ND, own_N)
-        self.keys += [row["key"] for row in rows]
-        self._cosines.append(cosine_N)
-        self._top += [
-            (Pair(self._kind, unit, row, -1, float(cosine)), vector_D)
-            for row, cosine, vector_D in zip(rows, cosine_N, unit_ND, strict=True)
-        ]
-        self._top = sorted(self._top, key=lambda top: -top[0].cosine)[:TOP]
-
-    def nearest_pairs(self) -> list[Pair]:
-        """The TOP pairs, the nearest first."""
-        return [
-            replace(pair, real_index=self._people.index_of_nearest(vector_D, self._own(pair.row)))
-            for pair, vector_D in self._top
-        ]
-
-    def _own(self, row: dict[str, Any]) -> int:
-        return self._own_label.get(row["identity"], NOBODY)
+    face_N: np.ndarray
+    face_index_N: np.ndarray
+    copy_N: np.ndarray
+    copy_index_N: np.ndarray
+    class_K: np.ndarray
 
 
-def leakage(
-    config: AuditConfig,
-    made: Iterable[MadeFaces],
-    real: RealFaces,
-    real_hashes: RealFaces,
-    own_label: dict[int, int],
-) -> Audit:
-    """Audit a release: `made` in the judge's space and as hashes, `real` likewise.
+def compare_unit(
+    people: RealPeople,
+    originals: RealPeople,
+    judge_ND: np.ndarray,
+    hash_NB: np.ndarray,
+    center_KD: np.ndarray,
+    own_N: np.ndarray,
+    own_K: np.ndarray,
+) -> UnitAudit:
+    """Compare all faces and class centers of a unit with all real people but the own one.
 
-    The real hashes are those of the mirrored images too. `own_label` says which person of the
-    source an identity of kind real is; it is audited against the others. Raises LeakError for a
-    source of one person.
+    `own_N` and `own_K` are labels in the source, NOBODY of virtual people.
     """
-    if len(np.unique(real.labels)) < 2:
-        raise LeakError(
-            "source: the audit needs at least two people to tell how near strangers are"
+    return UnitAudit(
+        *people.nearest_with_index(judge_ND, own_N),
+        *originals.nearest_with_index(hash_NB, own_N),
+        people.nearest(center_KD, own_K),
+    )
+
+
+RowOf = Callable[[int, int], dict[str, Any]]
+"""Metadata row of a face by unit and row."""
+
+
+class LeakageTally:
+    """The audit of units that come bit by bit."""
+
+    def __init__(
+        self, config: AuditConfig, real: RealFaces, people: RealPeople, originals: RealPeople
+    ) -> None:
+        """`real` in the judge's space, as `people` has it with centers; `originals` are hashes.
+
+        Raises LeakError for a source of one person.
+        """
+        if len(people.centers) < 2:
+            raise LeakError(
+                "source: the audit needs at least two people to tell how near strangers are"
+            )
+        self._config, self._people = config, people
+        self._num_images = len(real.labels)
+        self._stranger_N = people.between_strangers(people.images)
+        self._faces = LeakTest(self._stranger_N, config.leak_fpir)
+        centers = people.between_strangers(people.centers)
+        self._classes = LeakTest(centers, config.leak_fpir)
+        copies = originals.between_strangers(originals.images)
+        self._copies = LeakTest(copies, config.leak_fpir)
+        chosen = real.labels % -(-len(real.labels) // MAX_PAIRED) == 0
+        self._genuine, impostor = pair_cosines(
+            np.asarray(real.unit_ND[chosen]), real.labels[chosen]
         )
-    people, originals = RealPeople(real, centers=True), RealPeople(real_hashes, centers=False)
-    by_judge = NearestReal("faces", people, own_label)
-    by_hash = NearestReal("near_copies", originals, own_label)
-    sums: dict[int, np.ndarray] = {}
-    for unit in made:
-        judge_ND, hash_NB = unit.unit_by_space
-        by_judge.add(unit.unit, unit.rows, judge_ND)
-        by_hash.add(unit.unit, unit.rows, hash_NB)
-        for row, vector_D in zip(unit.rows, judge_ND, strict=True):
-            sums[row["identity"]] = sums.get(row["identity"], 0.0) + vector_D
-    center_CD = np.stack(list(sums.values()))
-    center_CD = (center_CD / np.linalg.norm(center_CD, axis=1, keepdims=True)).astype(np.float32)
-    own_C = np.array([own_label.get(identity, NOBODY) for identity in sums])
-    stranger_N = people.between_strangers(people.images)
-    faces = LeakTest(by_judge.keys, by_judge.cosines, stranger_N, config.leak_fpir)
-    classes = LeakTest(
-        list(sums),
-        people.nearest(center_CD, own_C),
-        people.between_strangers(people.centers),
-        config.leak_fpir,
-    )
-    near_copies = LeakTest(
-        by_hash.keys,
-        by_hash.cosines,
-        originals.between_strangers(originals.images),
-        config.leak_fpir,
-    )
-    chosen = real.labels % -(-len(real.labels) // MAX_PAIRED) == 0
-    genuine, impostor = pair_cosines(real.unit_ND[chosen], real.labels[chosen])
-    pairs = [*by_judge.nearest_pairs(), *by_hash.nearest_pairs()]
-    metrics = Leakage(
-        leak_fpir=config.leak_fpir,
-        max_leak_fraction=config.max_leak_fraction,
-        source=AuditedSource(num_images=len(real.labels), num_people=len(people.centers)),
-        strangers=distribution(stranger_N),
-        same_person_above=faces.fraction_above(genuine) if len(genuine) else None,
-        faces=faces.counts(),
-        classes=classes.counts(),
-        near_copies=near_copies.counts(),
-        faces_or_near_copies=float((faces.is_leak | near_copies.is_leak).mean()),
-        pairwise=_pairwise(impostor, faces.cosines),
-        nearest_pairs=[NearestPair(pair.kind, pair.row["key"], pair.cosine) for pair in pairs],
-    )
-    return Audit(metrics, pairs, people.lookalikes(people.images, stranger_N))
+        self._num_impostors = len(impostor)
+        self._limits = {f"{f:g}": cosine_at_fmr(impostor, f) for f in FMRS} if len(impostor) else {}
+        self._above = dict.fromkeys(self._limits, 0)
+        self._count = self._either = 0
+        self._nearest: dict[str, list[Near]] = {"faces": [], "near_copies": []}
+
+    def add(self, unit: int, keys: list[str], identity_K: np.ndarray, audit: UnitAudit) -> None:
+        """Count what a unit's comparison gave; `identity_K` are the identities of its classes."""
+        is_leak = self._faces.add(keys, audit.face_N) | self._copies.add(keys, audit.copy_N)
+        self._classes.add(identity_K.tolist(), audit.class_K)
+        self._count, self._either = self._count + len(keys), self._either + int(is_leak.sum())
+        for fmr, limit in self._limits.items():
+            self._above[fmr] += int((audit.face_N > limit).sum())
+        self._keep_nearest("faces", unit, audit.face_N, audit.face_index_N)
+        self._keep_nearest("near_copies", unit, audit.copy_N, audit.copy_index_N)
+
+    def finish(self, row_of: RowOf) -> Audit:
+        """The audit of all that was added."""
+        pairs = [
+            Pair(kind, near.unit, row_of(near.unit, near.row), near.index, near.cosine)
+            for kind, some in self._nearest.items()
+            for near in some
+        ]
+        metrics = Leakage(
+            leak_fpir=self._config.leak_fpir,
+            max_leak_fraction=self._config.max_leak_fraction,
+            source=AuditedSource(self._num_images, len(self._people.centers)),
+            strangers=distribution(self._stranger_N),
+            same_person_above=(
+                self._faces.fraction_above(self._genuine) if len(self._genuine) else None
+            ),
+            faces=self._faces.counts(),
+            classes=self._classes.counts(),
+            near_copies=self._copies.counts(),
+            faces_or_near_copies=self._either / self._count,
+            pairwise=self._pairwise(),
+            nearest_pairs=[NearestPair(pair.kind, pair.row["key"], pair.cosine) for pair in pairs],
+        )
+        lookalikes = self._people.lookalikes(self._people.images, self._stranger_N)
+        return Audit(metrics, pairs, lookalikes)
+
+    def _keep_nearest(
+        self, kind: str, unit: int, cosine_N: np.ndarray, index_N: np.ndarray
+    ) -> None:
+        rows = np.argsort(-cosine_N, kind="stable")[:TOP].tolist()
+        some = [Near(float(cosine_N[row]), unit, row, int(index_N[row])) for row in rows]
+        self._nearest[kind] = nearest_first([self._nearest[kind], some], TOP)
+
+    def _pairwise(self) -> PairwiseRates | NotMeasured:
+        """Fraction of faces above the cosines that a fraction of stranger pairs exceeds.
+
+        It decides nothing, because the nearest of thousands is near.
+        """
+        if not self._limits:
+            return NotMeasured("n/a: needs images of two people")
+        fractions = {
+            fmr: FractionAbove(limit, self._above[fmr] / self._count)
+            for fmr, limit in self._limits.items()
+        }
+        return PairwiseRates(self._num_impostors, fractions)
 
 
 def summary_lines(metrics: Leakage) -> list[str]:
@@ -284,25 +265,3 @@ def refuse_leaks(metrics: Leakage | NotMeasured) -> None:
                 f"({leaks.fraction:.2%}), more than {limit:.2%}; the release is not published, "
                 f"metrics/leakage.json names them at {kind}.leaks"
             )
-
-
-def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:
-    """Unit mean [P, D] of the vectors of each row 0..P-1."""
-    sums_PD = np.zeros((rows_N.max() + 1, unit_ND.shape[1]))
-    np.add.at(sums_PD, rows_N, unit_ND)
-    unit_PD = sums_PD / np.linalg.norm(sums_PD, axis=1, keepdims=True)
-    return np.asarray(unit_PD, np.float32)
-
-
-def _pairwise(impostor: np.ndarray, cosines: np.ndarray) -> PairwiseRates | NotMeasured:
-    """Fraction of faces above the cosines that a fraction of stranger pairs exceeds.
-
-    It decides nothing, because the nearest of thousands is near.
-    """
-    if not len(impostor):
-        return NotMeasured("n/a: needs images of two people")
-    limits = {f"{fmr:g}": cosine_at_fmr(impostor, fmr) for fmr in (1e-3, 1e-4)}
-    fractions = {
-        fmr: FractionAbove(limit, float((cosines > limit).mean())) for fmr, limit in limits.items()
-    }
-    return PairwiseRates(len(impostor), fractions)

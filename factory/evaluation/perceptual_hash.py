@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 SIDE, FREQUENCIES = 64, 16
+MIN_DUPLICATE_COSINE = 0.9
+"""Cosine of two hashes from which their images count as duplicates."""
 
 
 @dataclass(frozen=True)

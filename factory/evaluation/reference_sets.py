@@ -15,6 +15,7 @@ from factory.evaluation.features import QUALITY
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.metrics.similarity import QualityScores, ReferenceSet
 from factory.evaluation.metrics.values import MeanStd
+from factory.evaluation.tallies import Moments
 from factory.sources import open_source
 
 
@@ -24,28 +25,43 @@ def quality(made_N1: np.ndarray, source_M1: np.ndarray) -> QualityScores:
 
 
 def reference_sets(
-    config: Config, made: Mapping[str, np.ndarray], spaces: Mapping[str, Space]
+    config: Config,
+    made: Mapping[str, np.ndarray],
+    spaces: Mapping[str, Space],
+    moments: Mapping[str, Moments],
 ) -> dict[str, ReferenceSet]:
     """FID, CMMD, precision and recall against each further set, and the set's quality.
 
-    `made` holds the release's vectors [N, D] by the names of `spaces`; the result is by the name of
-    the set.
+    `made` holds vectors [S, D] of sampled faces by the names of `spaces`, `moments` those of all
+    faces by the names of recognizers; the result is by the name of the set.
     """
     return {
-        source.stem: _reference_set(source, made, spaces, config.audit.embeddings_dir)
+        source.stem: _reference_set(source, made, spaces, moments, config.audit.embeddings_dir)
         for source in config.features.reference_sets
     }
 
 
 def _reference_set(
-    source: SourceConfig, made: Mapping[str, np.ndarray], spaces: Mapping[str, Space], folder: str
+    source: SourceConfig,
+    made: Mapping[str, np.ndarray],
+    spaces: Mapping[str, Space],
+    moments: Mapping[str, Moments],
+    folder: str,
 ) -> ReferenceSet:
     sets = real_faces(open_source(source), source, list(spaces.values()), folder)
     by_space = dict(zip(spaces, sets, strict=True))
     scores = by_space.pop(QUALITY, None)
     return ReferenceSet(
         num_images=len(sets[0].labels),
-        fidelity={name: fidelity(made[name], faces.unit_ND) for name, faces in by_space.items()},
+        fidelity={
+            name: fidelity(
+                made[name],
+                faces.unit_ND,
+                moments.get(name),
+                Moments.of_blocks(faces.unit_ND) if name in moments else None,
+            )
+            for name, faces in by_space.items()
+        },
         quality=_mean_std(scores.unit_ND) if scores else None,
     )
 

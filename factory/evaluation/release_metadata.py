@@ -3,57 +3,102 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from factory.evaluation.metrics.release import ScoreDeviation
+from factory.evaluation.metrics.values import NotMeasured
+from factory.evaluation.tallies import Moments
+from factory.evaluation.unit_record import UnitFaces, UnitScores
 from factory.records import Shot
 from factory.shards import layout
 from factory.shots.older_plans import column_names
-from factory.shots.plan import Plan
 from factory.store import Store
 
-SCORES = ("own_cosine", "sharpness", "brightness", "cr_fiqa", "ser_fiq")
+SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
+"""Those whose deviation within identities is given."""
 
 
-@dataclass(frozen=True)
-class KeptScores:
-    """Identities [N] of kept faces and their scores [N] by name, NaN where not measured."""
+def unit_scores(rows: Sequence[dict[str, Any]], faces: UnitFaces) -> UnitScores:
+    """Scores of a unit's kept faces by identity, from its metadata."""
+    own_N = np.array([row["own_cosine"] for row in rows], np.float64)
+    count_K = np.bincount(faces.class_N)
+    deviation_K, moments = {}, {}
+    for name in SCORES:
+        values_N = np.array([row.get(name) for row in rows], np.float64)  # None becomes NaN
+        if np.isnan(values_N).any():
+            continue
+        deviation_K[name] = _deviations(values_N, faces.class_N, count_K)
+        moments[name] = Moments.of(values_N[:, None])
+    mean_K = np.bincount(faces.class_N, weights=own_N) / count_K
+    return UnitScores(mean_K, count_K, deviation_K, moments)
 
-    identities: np.ndarray
-    scores: dict[str, np.ndarray]
+
+class ScoreTally:
+    """Scores of units that come bit by bit; two numbers an identity are kept."""
+
+    def __init__(self) -> None:
+        self._identities: list[np.ndarray] = []
+        self._own_cosines: list[np.ndarray] = []
+        self._deviations: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+        self._moments = {name: Moments.none(1) for name in SCORES}
+
+    def add(self, identity_K: np.ndarray, scores: UnitScores) -> None:
+        self._identities.append(identity_K)
+        self._own_cosines.append(scores.own_cosine_K)
+        for name in list(self._deviations):
+            if name not in scores.deviation_K:
+                del self._deviations[name]  # somebody was not measured
+                continue
+            self._deviations[name].append(scores.deviation_K[name][scores.count_K > 1])
+            self._moments[name] = self._moments[name].plus(scores.moments[name])
 
     def ranking(self) -> np.ndarray:
         """Identities from the one whose faces are most like it on average to the least."""
-        owners_K, class_N, counts_K = np.unique(
-            self.identities, return_inverse=True, return_counts=True
+        owners_K, mean_K = np.concatenate(self._identities), np.concatenate(self._own_cosines)
+        order = np.argsort(owners_K)
+        return np.asarray(owners_K[order][np.argsort(-mean_K[order], kind="stable")])
+
+    def within_identity(self) -> dict[str, ScoreDeviation | NotMeasured]:
+        """Mean and deviation of D_k over identities with two images or more, by score (METHODS 1).
+
+        D_k is the standard deviation of a score within identity k; the paper has it of SER-FIQ and
+        CR-FIQA.
+        """
+        return {name: self._deviation(name) for name in SCORES}
+
+    def _deviation(self, name: str) -> ScoreDeviation | NotMeasured:
+        if not self._deviations.get(name):
+            return NotMeasured(f"n/a: filters.min_{name} was off, so nobody measured it")
+        deviation_K, moments = np.concatenate(self._deviations[name]), self._moments[name]
+        if not len(deviation_K):
+            return NotMeasured("n/a: no identity has two images")
+        return ScoreDeviation(
+            num_identities=len(deviation_K),
+            mean=float(deviation_K.mean()),
+            std=float(deviation_K.std()),
+            of_all_images=float(np.sqrt(moments.scatter_DD[0, 0] / moments.count)),
         )
-        mean_K = np.bincount(class_N, weights=self.scores["own_cosine"]) / counts_K
-        return np.asarray(owners_K[np.argsort(-mean_K, kind="stable")])
 
 
-def kept_scores(store: Store, plan: Plan) -> KeptScores:
-    """Scores of all kept faces; 48 bytes a face."""
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("identity", *SCORES)}
-    for unit in plan.units:
-        content = io.BytesIO(store.get(layout.metadata_name(unit.index)))
-        table = pq.read_table(content, columns=list(columns))
-        for name, parts in columns.items():
-            parts.append(table[name].to_numpy())
-    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-    scores = {name: joined[name].astype(np.float64) for name in SCORES}
-    return KeptScores(joined["identity"].astype(np.int64), scores)
+def first_rejects(store: Store, unit: int, num_each: int) -> list[tuple[str, dict[str, Any]]]:
+    """(reason, shot) of the first `num_each` rejected shots of each reason in a unit."""
+    if not num_each:
+        return []
+    names, seen = [field.name for field in fields(Shot)], Counter[str]()
+    content, found = io.BytesIO(store.get(layout.rejects_name(unit))), []
+    for row in map(column_names, pq.read_table(content).to_pylist()):
+        seen[row["reason"]] += 1
+        if seen[row["reason"]] <= num_each:
+            found.append((row["reason"], {name: row[name] for name in names if name in row}))
+    return found
 
 
-def rejected_shots(store: Store, plan: Plan, num_each: int) -> dict[str, list[Shot]]:
-    """The first `num_each` rejected shots of each reason, reasons in the order they occur."""
-    names = [field.name for field in fields(Shot)]
-    by_reason: dict[str, list[Shot]] = {}
-    for unit in plan.units if num_each else []:
-        content = io.BytesIO(store.get(layout.rejects_name(unit.index)))
-        for row in map(column_names, pq.read_table(content).to_pylist()):
-            shots = by_reason.setdefault(row["reason"], [])
-            if len(shots) < num_each:
-                shots.append(Shot(**{name: row[name] for name in names if name in row}))
-    return by_reason
+def _deviations(values_N: np.ndarray, class_N: np.ndarray, count_K: np.ndarray) -> np.ndarray:
+    mean_K = np.bincount(class_N, weights=values_N) / count_K
+    return np.sqrt(np.bincount(class_N, weights=np.square(values_N - mean_K[class_N])) / count_K)

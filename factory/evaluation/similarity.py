@@ -6,10 +6,13 @@ compared, spread evenly over the identities; pairs are exact within them.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from factory.errors import SourceError
+from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.metrics.similarity import Overlap, PairMetrics, Similarity
 from factory.evaluation.metrics.values import BINS, NotMeasured, distribution
 from factory.recognition.verification import (
@@ -20,13 +23,17 @@ from factory.recognition.verification import (
     roc,
     tar_at_far,
 )
-from factory.shards.reader import iterate_kept
+from factory.shards.reader import metadata_rows, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
-from factory.sources.base import decode_image, iterate_faces
+from factory.sources.base import CorruptImageError, decode_image
 from factory.store import Store
 
 MAX_FACES = 4000
+MAX_BYTES = 1 << 28
+"""Largest sample of images."""
+READERS = 16
+"""Images read at once."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +44,49 @@ class SampledFaces:
     labels: np.ndarray
 
 
+def stride_of(count: int) -> int:
+    """Every how many identities are sampled, of `count` faces in all, to have about MAX_FACES."""
+    return max(1, -(-count // MAX_FACES))
+
+
 def sample_release(store: Store, plan: Plan) -> SampledFaces:
-    """Kept faces of a release: all, or whole identities evenly spaced up to MAX_FACES."""
-    stride = max(1, -(-plan.num_shots // MAX_FACES))
-    images, labels = [], []
-    for row, jpeg in iterate_kept(store, plan):
-        if (row["identity"] - plan.first_identity) % stride == 0:
-            images.append(decode_image(jpeg, row["key"], 1 << 24))
-            labels.append(row["identity"])
-    return SampledFaces(np.stack(images), np.array(labels))
+    """Kept faces of a release: all, or whole identities evenly spaced.
+
+    They are at most about MAX_FACES, and fewer where images are large. Only these are read.
+    """
+    image_bytes = 3 * plan.request.source.image_px**2
+    stride = max(stride_of(plan.num_shots), -(-plan.num_shots * image_bytes // MAX_BYTES))
+    first = plan.first_identity
+    chosen = [
+        (unit.index, row)
+        for unit in plan.units
+        if (first - unit.first_identity) % stride < unit.num_identities
+        for row in metadata_rows(store, unit.index)
+        if (row["identity"] - first) % stride == 0
+    ]
+    with ThreadPoolExecutor(READERS) as pool:
+        encoded = pool.map(lambda place: read_face(store, *place), chosen)
+        images = [
+            decode_image(data, row["key"], MAX_PIXELS)
+            for data, (_, row) in zip(encoded, chosen, strict=True)
+        ]
+    return SampledFaces(np.stack(images), np.array([row["identity"] for _, row in chosen]))
 
 
 def sample_source(source: FaceSource, max_corrupt_fraction: float) -> SampledFaces:
-    """Faces of a source: all, or whole identities evenly spaced up to MAX_FACES."""
-    stride = max(1, -(-len(source) // MAX_FACES))
-    faces = [
-        face for face in iterate_faces(source, max_corrupt_fraction, []) if face.label % stride == 0
-    ]
+    """Readable faces of a source: all, or whole identities evenly spaced up to MAX_FACES."""
+    stride, labels = stride_of(len(source)), np.asarray(source.labels)
+    faces, corrupt = [], 0
+    for index in np.flatnonzero(labels % stride == 0).tolist():
+        try:
+            faces.append(source[index])
+        except CorruptImageError:
+            corrupt += 1
+    if corrupt > max_corrupt_fraction * (len(faces) + corrupt):
+        raise SourceError(
+            f"source.max_corrupt_fraction: {corrupt} of {len(faces) + corrupt} sampled images "
+            f"cannot be read, more than {max_corrupt_fraction:.1%}"
+        )
     return SampledFaces(np.stack([f.image_HWC for f in faces]), np.array([f.label for f in faces]))
 
 
@@ -62,8 +95,8 @@ def evenly(unit_ND: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     Labels run from 0 on: rows of a roster, or labels of a source.
     """
-    chosen = labels % -(-len(labels) // MAX_FACES) == 0
-    return unit_ND[chosen], labels[chosen]
+    chosen = labels % stride_of(len(labels)) == 0
+    return np.asarray(unit_ND[chosen]), labels[chosen]
 
 
 def similarity(

@@ -251,7 +251,7 @@ def test_the_second_is_measured_reported_and_audited(versions):
     config = versions[1]
     store, source = store_of(config), open_source(config.source)
     plan, roster = open_plan(store)
-    metrics, pictures = evaluate(config, source, store, plan, collect(store, plan))
+    metrics, pictures = evaluate(config, source, store, plan, collect(store, plan), run_units)
     assert set(pictures.ranking.tolist()) == set(range(FIRST, FIRST + 6 + PEOPLE))
     assert set(pictures.faces.labels.tolist()) == set(pictures.ranking.tolist())
     assert sum(group.count for group in metrics.balance.groups.values()) == 6
@@ -281,7 +281,8 @@ def test_samples_of_a_large_release_begin_with_its_first_identity(versions, monk
     store, source = store_of(config), open_source(config.source)
     plan, _ = open_plan(store)
     monkeypatch.setattr(similarity, "MAX_FACES", 1)  # every stride is longer than the roster
-    metrics, pictures = evaluate(config, source, store, plan, collect(store, plan))
+    manifest = collect(store, plan)
+    metrics, pictures = evaluate(config, source, store, plan, manifest, run_units)
     assert set(pictures.faces.labels.tolist()) == {FIRST}
     kept = [row for row in metadata_rows(store, FIRST_UNIT) if row["identity"] == FIRST]
     assert metrics.similarity["recognizer"].nearest_real.count == len(kept) > 0

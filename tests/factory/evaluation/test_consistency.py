@@ -1,11 +1,15 @@
-"""C_k, CCS and NNCCS, and near-duplicates: closed forms and plain loops."""
+"""C_k, CCS and NNCCS: closed forms and plain loops."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from factory.evaluation.consistency import consistency, duplicates
+from factory.evaluation.consistency import (
+    ConsistencyTally,
+    class_figures,
+    consistency,
+)
 
 
 def test_equal_images_of_people_at_right_angles():
@@ -41,8 +45,31 @@ def test_one_class_and_single_images_leave_figures_out():
     assert measured.within_class is None
 
 
-def test_duplicates_within_and_across():
-    hashes = np.eye(4, dtype=np.float32)[[0, 0, 1, 2, 2, 3]]
-    measured = duplicates(hashes, np.array([0, 0, 0, 1, 2, 2]))
-    assert measured.within_identity == pytest.approx(2 / 6)
-    assert measured.across_identities == pytest.approx(2 / 6)
+def test_units_give_what_all_faces_give(tmp_path, monkeypatch):
+    """Classes that come in parts, and centers that are read from their file."""
+    rng = np.random.default_rng(1)
+    labels = np.sort(rng.integers(0, 30, 200))
+    unit = rng.normal(size=(200, 8))
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    monkeypatch.setattr("factory.evaluation.consistency.FACES_AT_ONCE", 20)
+    whole = consistency(unit, labels)
+    monkeypatch.setattr("factory.evaluation.consistency.MAPPED_CENTERS", 3)
+    tally, (_, class_N) = (
+        ConsistencyTally(tmp_path, 8),
+        np.unique(labels, return_inverse=True),
+    )
+    for first in range(0, 30, 7):
+        rows = (labels >= first) & (labels < first + 7)
+        tally.add(class_figures(unit[rows], class_N[rows] - class_N[rows].min()))
+    assert tally.finish(unit, class_N) == whole
+
+
+def test_a_sample_is_compared_with_all_centers(tmp_path):
+    unit = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    tally = ConsistencyTally(tmp_path, 3)
+    tally.add(class_figures(unit, np.array([0, 0, 1, 2])))
+    near = np.array([[0.8, 0.6, 0.0]], np.float32)
+    measured = tally.finish(near, np.array([0]))
+    assert measured.ccs.count == 4
+    assert measured.nnccs.mean == pytest.approx(0.6)
+    assert measured.ccs_minus_nnccs == pytest.approx(0.2)

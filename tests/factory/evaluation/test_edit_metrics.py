@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.evaluation.edit_metrics import SHOWN, edits
+from factory.evaluation.edit_metrics import SHOWN, EditTally, edit_pictures, edits_of_unit
 from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
@@ -24,9 +24,31 @@ def edited(release_config):
     return config, store, sealed_plan(store)
 
 
+def tally_of(store, plan) -> EditTally:
+    tally = EditTally()
+    for unit in plan.units:
+        tally.add(unit.index, *edits_of_unit(metadata_rows(store, unit.index)))
+    return tally
+
+
+def test_scores_that_only_some_have_are_means_of_those():
+    rows = [
+        {"edit": "mask", "occlusion": None, "occluded": 0.5, "original_cosine": cosine}
+        | {"visible_cosine": None}
+        for cosine in (0.2, None, 0.6)
+    ]
+    tally = EditTally()
+    for unit, part in enumerate((rows[:2], rows[2:], [{"edit": "", "occlusion": None}])):
+        tally.add(unit, *edits_of_unit(part))
+    (measured,) = tally.metrics().values()
+    assert (measured.count, measured.visible_cosine) == (3, None)
+    assert measured.original_cosine == pytest.approx(0.4)
+    assert tally.shown == {"mask": [(0, 0), (0, 1), (1, 0)]}
+
+
 def test_means_are_those_of_the_rows_of_a_kind_and_fraction(edited):
-    config, store, plan = edited
-    metrics, _ = edits(store, plan, open_source(config.source), False)
+    _, store, plan = edited
+    metrics = tally_of(store, plan).metrics()
     rows = [row for unit in plan.units for row in metadata_rows(store, unit.index)]
     by_name: dict[str, list] = {}
     for row in rows:
@@ -43,7 +65,7 @@ def test_originals_are_shown_only_where_they_may_be(edited):
     config, store, plan = edited
     source = open_source(config.source)
     for show_real in (False, True):
-        _, pictures = edits(store, plan, source, show_real)
+        pictures = edit_pictures(tally_of(store, plan).shown, store, source, show_real)
         assert pictures.by_kind
         for shown in pictures.by_kind.values():
             assert 0 < len(shown) <= SHOWN

@@ -32,11 +32,14 @@ def measured(config) -> tuple[Metrics, object]:
     build(config, run_units, log=lambda line: None)
     store = layout.release_store(config)
     plan = sealed_plan(store)
-    return evaluate(config, open_source(config.source), store, plan, collect(store, plan))
+    return evaluate(
+        config, open_source(config.source), store, plan, collect(store, plan), run_units
+    )
 
 
-def test_the_files_of_a_release_hold_what_is_measured(release_config):
-    config = release_config()
+@pytest.mark.parametrize("change", ["release.keep_vectors=true", "audit.from_images=true"])
+def test_the_files_of_a_release_hold_what_is_measured(release_config, change):
+    config = release_config(change)
     metrics, pictures = measured(config)
     store = layout.release_store(config)
     for stem, content in metrics.files().items():
@@ -99,4 +102,4 @@ def test_a_release_is_measured_only_beside_its_own_source(release_config):
     other = replace(config, source=replace(config.source, kind="starter", path=None))
     source = open_source(other.source)
     with pytest.raises(IntegrityError, match=r"source\.path: holds other faces"):
-        evaluate(other, source, store, plan, collect(store, plan))
+        evaluate(other, source, store, plan, collect(store, plan), run_units)

@@ -14,6 +14,11 @@ from factory.evaluation.fidelity import (
     precision_recall,
 )
 from factory.evaluation.metrics.values import NotMeasured
+from factory.evaluation.tallies import Moments
+
+
+def fid_of(a: np.ndarray, b: np.ndarray) -> float:
+    return fid(Moments.of(a), Moments.of(b))
 
 
 def sets(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +33,7 @@ def test_a_large_set_is_sampled_from_end_to_end():
 
 def test_a_set_is_like_itself():
     features, _ = sets()
-    assert fid(features, features) == pytest.approx(0, abs=1e-9)
+    assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
     assert cmmd(features, features) == pytest.approx(0, abs=1e-9)
     assert precision_recall(features, features) == (1.0, 1.0)
 
@@ -37,8 +42,8 @@ def test_fid_of_gaussians_in_closed_form():
     """Shifted by d and scaled by s in every dimension: D*d^2 + D*(1-s)^2 times the variance."""
     base = np.random.default_rng(0).normal(size=(100_000, 3))
     base = (base - base.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(base.T)).T)
-    assert fid(base, base + 0.5) == pytest.approx(3 * 0.25, rel=1e-6)
-    assert fid(base, 1.5 * base) == pytest.approx(3 * 0.25, rel=1e-6)
+    assert fid_of(base, base + 0.5) == pytest.approx(3 * 0.25, rel=1e-6)
+    assert fid_of(base, 1.5 * base) == pytest.approx(3 * 0.25, rel=1e-6)
 
 
 def test_fid_is_that_of_a_matrix_square_root():
@@ -47,7 +52,7 @@ def test_fid_is_that_of_a_matrix_square_root():
     cov_a, cov_b = np.cov(a.T), np.cov(b.T)
     shift = a.mean(0) - b.mean(0)
     wanted = shift @ shift + np.trace(cov_a + cov_b - 2 * linalg.sqrtm(cov_a @ cov_b).real)
-    assert fid(a, b) == pytest.approx(wanted, rel=1e-6)
+    assert fid_of(a, b) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_cmmd_and_neighborhoods_are_those_of_plain_loops():
@@ -73,6 +78,26 @@ def test_sets_too_small_say_so():
     assert fidelity(a[:3], b) == NotMeasured("n/a: needs 4 images in both sets")
     measured = fidelity(a[:4], b)
     assert (measured.num_made, measured.num_real) == (4, 250)
-    assert measured.fid == fid(a[:4], b)
+    assert measured.fid == fid_of(a[:4], b)
     assert measured.cmmd == cmmd(a[:4], b)
     assert (measured.precision, measured.recall) == precision_recall(a[:4], b)
+
+
+def test_fid_is_of_all_features_and_the_rest_of_the_samples():
+    a, b = sets()
+    measured = fidelity(a[:50], b[:40], Moments.of(a), Moments.of(b))
+    assert (measured.num_made, measured.num_real) == (300, 250)
+    assert measured.fid == fid_of(a, b) != fid_of(a[:50], b[:40])
+    assert measured.cmmd == cmmd(a[:50], b[:40])
+    assert (measured.precision, measured.recall) == precision_recall(a[:50], b[:40])
+
+
+def test_fid_from_sums_of_parts_is_that_of_all_vectors():
+    """Features far from zero, where a difference of large sums would lose all digits."""
+    a, b = (x + 1e4 for x in sets())
+    total = Moments.none(12)
+    for start in (0, 1, 7, 100, 250):
+        stop = {0: 1, 1: 7, 7: 100, 100: 250, 250: 300}[start]
+        total = total.plus(Moments.of(a[start:stop]))
+    assert total.covariance() == pytest.approx(np.cov(a.T), rel=1e-9, abs=1e-9)
+    assert fid(total, Moments.of_blocks(b, 64)) == pytest.approx(fid_of(a, b), rel=1e-6)

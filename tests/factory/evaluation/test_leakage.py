@@ -14,19 +14,13 @@ from PIL import Image, ImageEnhance
 
 from factory.config import AuditConfig, SourceConfig, load
 from factory.errors import LeakError
-from factory.evaluation.embeddings import MadeFaces, RealFaces, RecognizerSpace, real_faces
-from factory.evaluation.leakage import (
-    NOBODY,
-    LeakTest,
-    RealPeople,
-    leakage,
-    refuse_leaks,
-    summary_lines,
-)
+from factory.evaluation.embeddings import RealFaces, RecognizerSpace, real_faces
+from factory.evaluation.leakage import LeakTest, refuse_leaks, summary_lines
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.separability import Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
+from factory.evaluation.real_people import NOBODY, RealPeople
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
 from factory.records import DrawnBatch
@@ -36,6 +30,7 @@ from factory.shards.manifest import read_metrics
 from factory.sources import open_source
 from factory.sources.base import Subset
 from factory.store import LocalStore
+from tests.factory.evaluation.audits import MadeFaces, leakage
 from tests.measured import LEAKAGE, leaks
 from tests.outside import LFW
 
@@ -54,7 +49,7 @@ def real(degrees: list[float], labels: list[int]) -> RealFaces:
 
 def made(degrees: list[float], identities: list[int]) -> MadeFaces:
     rows = [{"identity": label, "key": f"k{row}"} for row, label in enumerate(identities)]
-    return MadeFaces(0, rows, [unit(*degrees), unit(*(230.0 for _ in degrees))])
+    return MadeFaces(rows, unit(*degrees), unit(*(230.0 for _ in degrees)))
 
 
 TWO = real([0, 10, 100, 110], [0, 0, 1, 1])
@@ -62,14 +57,14 @@ HASHES = real([0, 5, 100, 105], [0, 0, 1, 1])
 
 
 def test_nearest_leaves_out_the_own_person():
-    people = RealPeople(TWO, centers=True)
+    people = RealPeople.of(TWO, centers=True)
     assert sorted(people.images.tolist() + people.centers.tolist()) == list(range(6))
     cosine = people.nearest(unit(10, 10, 104), np.array([NOBODY, 0, NOBODY]))
     np.testing.assert_allclose(cosine, np.cos(np.radians([0, 90, 1])), atol=1e-6)
     strangers = people.between_strangers(people.images)
     np.testing.assert_allclose(strangers, np.cos(np.radians([100, 90, 90, 100])), atol=1e-6)
-    assert people.index_of_nearest(unit(9)[0], NOBODY) == 1
-    assert people.index_of_nearest(unit(9)[0], 0) == 2
+    _, nearest = people.nearest_with_index(unit(9, 9), np.array([NOBODY, 0]))
+    assert nearest.tolist() == [1, 2]
 
 
 def test_leaks_are_nearer_than_strangers_are():
@@ -88,13 +83,17 @@ def test_the_limit_is_exceeded_by_a_fraction_of_strangers_that_is_given():
     """Of strangers 0.00, 0.01 .. 0.99 one in twenty may be nearer than the limit."""
     strangers = np.arange(100) / 100
     cosines = np.array([0.5, 0.94, 0.96, 0.97])
-    counts = LeakTest(["a", "b", "c", "d"], cosines, strangers, leak_fpir=0.05).counts()
+    test = LeakTest(strangers, leak_fpir=0.05)
+    test.add(["a", "b"], cosines[:2])
+    assert test.add(["c", "d"], cosines[2:]).tolist() == [True, True]
+    counts = test.counts()
     assert counts.limit_cosine == pytest.approx(0.95)
     assert (strangers > counts.limit_cosine).sum() <= 5
     assert counts.leaks == ["c", "d"]
     assert counts.fraction == 0.5
-    looser = LeakTest(["a", "b", "c", "d"], cosines, strangers, leak_fpir=0.5).counts()
-    assert looser.leaks == ["b", "c", "d"]
+    looser = LeakTest(strangers, leak_fpir=0.5)
+    looser.add(["a", "b", "c", "d"], cosines)
+    assert looser.counts().leaks == ["b", "c", "d"]
 
 
 def test_a_real_identity_is_compared_with_other_people():
@@ -226,7 +225,7 @@ def test_real_faces_that_were_planted_are_found(lfw, tmp_path):
 
     def flagged(images: np.ndarray) -> float:
         rows = [{"identity": i, "key": str(i)} for i in range(len(images))]
-        made = MadeFaces(0, rows, [judge.embed(images), hashed.embed(images)])
+        made = MadeFaces(rows, judge.embed(images), hashed.embed(images))
         return leakage(AuditConfig(), [made], real, hashes, {}).metrics.faces_or_near_copies
 
     chosen = [
