@@ -125,9 +125,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         decode = autoencoder.decode
         lineage["autoencoder"] = autoencoder.sha256
     run.resume(**lineage, init_from=_init_sha256(recipe))
-    cache = TrainingCache(
-        run.faces, recognizer, autoencoder, recipe.condition, config.training.cache
-    )
+    cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition)
+    run.read_ahead(cache.touch)
     poses = FacePoses(run.faces, config) if recipe.pose else None
 
     # Network, engine

@@ -18,13 +18,17 @@ from factory.sources.alignment_facts import pixel_facts
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from factory.training.faces import MappedFaces
+
 Section = TypeVar("Section", bound="DataclassInstance")
 
 
-def faces_facts(config: SourceConfig, faces: FaceSource) -> dict[str, Any]:
+def faces_facts(config: SourceConfig, faces: FaceSource | MappedFaces) -> dict[str, Any]:
     """Which faces of a source are learned from, and how they are aligned."""
-    keys = hashlib.sha256("\n".join(faces.keys).encode()).hexdigest()
-    return pixel_facts(config, faces.fingerprint) | {"keys": keys}
+    keys = hashlib.sha256()
+    for number, key in enumerate(faces.keys):  # one by one, because there may be millions
+        keys.update((f"\n{key}" if number else key).encode())
+    return pixel_facts(config, faces.fingerprint) | {"keys": keys.hexdigest()}
 
 
 def without_paths(section: Section) -> Section:
