@@ -96,18 +96,20 @@ def _make_pixels(
     config: Config, source: SourceConfig, task: RowTask, run_units: RunUnits, log: Log
 ) -> None:
     files, missing = task.files, task.files.missing()
-    url, what = files.place.store.url, f"shards of faces are made in {files.place.store.url}"
+    url, num_made = files.place.store.url, files.count - len(missing)
+    what = f"shards of faces are made in {url}"
+    if num_made:
+        log(Progress(num_made, files.count, what).line("resuming"))
     if missing:
-        log(Progress(files.count - len(missing), files.count, what).line("resuming"))
         open_maker = functools.partial(RowMaker.of_pixels, config, source)
         _run(config, open_maker, missing, run_units, log)
         missing = files.missing()
+        log(Progress(files.count - len(missing), files.count, what).line("progress"))
     if missing:
         raise ConfigError(
             f"{KEY}: {len(missing)} shards of faces were made by actors and are not in {url}; want "
             "a folder that all nodes see, or s3://bucket/prefix"
         )
-    log(Progress(files.count, files.count, what).line("progress"))
 
 
 def _run(
@@ -117,18 +119,16 @@ def _run(
     run_units: RunUnits,
     log: Log,
 ) -> None:
-    made = list[int]()
+    made: list[int] = []
     with shutdown_on_sigterm(log) as stopping:
-        run_units(
-            config.fleet,
-            open_maker,
-            units,
-            lambda shard: made.append(shard.unit),
-            stopping,
-            unheard,
-        )
-        if len(made) < len(units) and stopping():
+        on_done = _noting(made)
+        run_units(config.fleet, open_maker, units, on_done, stopping, unheard)
+        if stopping() and len(made) < len(units):
             raise Interrupted(
                 f"SIGTERM: {len(units) - len(made)} of {len(units)} shards are not made; the same "
                 "command goes on"
             )
+
+
+def _noting(made: list[int]) -> Callable[[Shard], None]:
+    return lambda shard: made.append(shard.unit)

@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from factory.config import StoreConfig
+from factory.errors import StoreError
 from factory.store import LocalStore, Store, open_store
 from factory.store.atomic import of_file, writing
 from factory.store.cache import cache_root
@@ -75,7 +76,10 @@ class RowFiles:
         """Shards that are not made, or whose files are cut off."""
         sizes = {entry.name: entry.size for entry in self.place.store.entries(f"{self.name}/")}
         recorded = [n for n in range(self.count) if self.file(n, "json") in sizes]
-        record = next((self._readable(number) for number in recorded), None)
+        record = None  # of any shard: all have rows of one type and shape
+        while recorded and record is None:
+            record = self._readable(recorded[0])
+            recorded = recorded[record is None :]
         whole = {
             number
             for number in recorded
@@ -104,9 +108,16 @@ class RowFiles:
         return len(data)
 
     def records(self) -> list[dict[str, Any]]:
-        """The records of all shards, in order; raises FileNotFoundError."""
+        """The records of all shards, in order; raises StoreError for one that is cut off."""
         with ThreadPoolExecutor(NUM_THREADS) as pool:
-            return list(pool.map(self._record, range(self.count)))
+            records = list(pool.map(self._readable, range(self.count)))
+        whole = [record for record in records if record is not None]
+        if len(whole) < len(records):
+            name = self.file(records.index(None), "json")
+            raise StoreError(
+                f"{self.place.store.url}/{name}: is not a record; remove it, then run again"
+            )
+        return whole
 
     def rows(self) -> Rows:
         """The rows, mapped; every shard must be made."""
@@ -147,13 +158,10 @@ class RowFiles:
                 with suppress(OSError):
                     lock.unlink(missing_ok=True)
 
-    def _record(self, number: int) -> dict[str, Any]:
-        return dict(json.loads(self.place.store.get(self.file(number, "json"))))
-
     def _readable(self, number: int) -> dict[str, Any] | None:
         """The record of a shard; None where it is not there, or cut off."""
         try:
-            return self._record(number)
+            return dict(json.loads(self.place.store.get(self.file(number, "json"))))
         except (FileNotFoundError, ValueError):
             return None
 
