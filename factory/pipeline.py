@@ -38,7 +38,8 @@ WEIGHTS = ("weights.safetensors", "checkpoint.json")
 NOT_COUNTED = ("fleet", "store", "estimate")
 """Sections that decide nothing about what a stage makes."""
 MACHINERY = (
-    *(("training", key) for key in ("out", "cache", "save_every_s", "log_every", "eval_every")),
+    *(("training", key) for key in ("out", "cache", "faces_in_memory_bytes")),
+    *(("training", key) for key in ("save_every_s", "log_every", "eval_every")),
     *(("compute", key) for key in ("num_ranks", "min_ranks", "max_restarts", "num_threads")),
     ("compute", "activation_checkpointing"),
     ("batches", "num_workers"),

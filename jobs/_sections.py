@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TRAINING = ("source", "compute", "training", "store")
 """Of every training."""
+ON_FACES = (*TRAINING, "fleet")
+"""Of a training whose faces a fleet makes into files before a gang starts."""
 NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
 """Networks that draw or edit faces; which of them counts is for release.method to say."""
 MEASURING = ("judge", "audit", "features")

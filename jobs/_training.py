@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from factory.config import Config, absolute
 from factory.errors import ConfigError
 from factory.records import Train
+from jobs._runners import runner_of
+
+if TYPE_CHECKING:
+    from factory.execution.preparation import OpenRows
 
 
-def train_on_faces(train: Train, config: Config, dry_run: bool, *needs: str) -> None:
+def train_on_faces(
+    train: Train, config: Config, dry_run: bool, *needs: str, rows: Sequence[OpenRows] = ()
+) -> None:
     """Check the checkpoints of the sections `needs` and the source, then train.
 
-    A dry run describes the faces instead of training on them.
+    `rows` opens what the training reads of its faces besides their pixels; before a gang starts,
+    the fleet makes it. A dry run describes the faces instead of training on them.
     """
     from factory.checkpoint import read_metadata
-    from factory.sources import training_faces
+    from factory.training.faces import describe_faces
 
     for section in needs:
         read_metadata(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
     if dry_run:
-        faces, heldout = training_faces(config.source)
-        print(faces.describe(heldout))
+        print(describe_faces(config))
         return
+    if config.compute.num_ranks:
+        _prepare(config, rows)
     train_and_print(train, config)
+
+
+def _prepare(config: Config, rows: Sequence[OpenRows]) -> None:
+    """Have the runner make the files of a training's faces, unless the training has begun."""
+    from cluster.gang import latest_state_name
+    from factory.execution.preparation import prepare
+
+    if latest_state_name(config) is None:  # what has gone since is made by the ranks
+        prepare(config, rows, runner_of(config))
 
 
 def train_and_print(train: Train, config: Config) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._sections import TRAINING
+from jobs._sections import ON_FACES
 from jobs._training import train_on_faces
 
 
@@ -20,7 +20,7 @@ def train_autoencoder(config: Config, dry_run: bool) -> None:
     train_on_faces(train, config, dry_run, "recognizer")
 
 
-JOB = Job(__doc__, train_autoencoder, reads=(*TRAINING, "recognizer", "autoencoder"))
+JOB = Job(__doc__, train_autoencoder, reads=(*ON_FACES, "recognizer", "autoencoder"))
 
 if __name__ == "__main__":
     JOB.main()

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._sections import TRAINING
+from jobs._sections import ON_FACES
 from jobs._training import train_on_faces
 
 
 def train_controlnet(config: Config, dry_run: bool) -> None:
-    from factory.editing.train_controlnet import train
+    from factory.editing.train_controlnet import open_moments, train
     from factory.text_to_image.base_model import locate
 
     locate(config.base_model)
-    train_on_faces(train, config, dry_run)
+    train_on_faces(train, config, dry_run, rows=[open_moments])
 
 
 JOB = Job(
     __doc__,
     train_controlnet,
-    reads=(*TRAINING, "base_model", "base_training", "inpainting_training"),
+    reads=(*ON_FACES, "base_model", "base_training", "inpainting_training"),
 )
 
 if __name__ == "__main__":

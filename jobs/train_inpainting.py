@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from factory.config import Config
 from jobs._job import Job
-from jobs._sections import TRAINING
+from jobs._sections import ON_FACES
 from jobs._training import train_on_faces
 
 
 def train_inpainting(config: Config, dry_run: bool) -> None:
-    from factory.editing.uvit_inpainting import train
+    from factory.editing.uvit_inpainting import rows_read, train
 
-    train_on_faces(train, config, dry_run, "recognizer", "generator")
+    rows = rows_read(config)
+    train_on_faces(train, config, dry_run, "recognizer", "generator", rows=rows)
 
 
 JOB = Job(
     __doc__,
     train_inpainting,
-    reads=(*TRAINING, "recognizer", "autoencoder", "generator", "inpainting_training"),
+    reads=(*ON_FACES, "recognizer", "autoencoder", "generator", "inpainting_training"),
 )
 
 if __name__ == "__main__":

@@ -52,8 +52,13 @@ class TrainingConfig:
     """Folder of the checkpoint, which all ranks see, or s3://bucket/prefix, for which they share
     none; training again with the same one resumes."""
     cache: str | None = file_path()
-    """Folder, of all ranks, where a generator's training keeps what does not change: latents and
-    embeddings of the source, in files that are made once. None: each process makes its own."""
+    """Folder of all ranks, or s3://bucket/prefix, for what does not change while a generator, an
+    autoencoder or an editor learns: aligned faces, their latents and embeddings, in files that are
+    made once, for all trainings, and mapped. None: in memory where the faces take at most
+    faces_in_memory_bytes, else in `faces` below `out`."""
+    faces_in_memory_bytes: int = knob(1 << 30, low=0)
+    """Most bytes of aligned faces (3 image_px^2 each) that a process keeps in its memory where no
+    cache is given. A recognizer has batches.num_workers instead."""
     seed: int = knob(0, low=0)
     """Seed of weights, order and augmentation."""
     save_every_s: float = knob(300.0, low=0.0)

@@ -22,14 +22,19 @@ from factory.images import to_network, to_uint8
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.embed import Recognizer
 from factory.records import Log
-from factory.sources import FaceSet
 from factory.sources.alignment import scaled
 from factory.training.distributed import autocast, pick_device, rank
 from factory.training.engine import channels_last
+from factory.training.faces import Faces
+from factory.training.rows import touch_all
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, cosine_decay, warmup
 
 WARMUP_STEPS = 200
+ENCODED_AT_ONCE = 64
+"""Images that are encoded together."""
+MAX_NORMALIZED = 1 << 15
+"""Faces whose latents are normalized; of more, evenly spaced ones, which tell as much."""
 
 
 def build(widths: tuple[int, ...], latent_channels: int, block: int) -> Any:
@@ -82,7 +87,7 @@ class Autoencoder:
         return f"{self.sha256} {self._precision} {self._device.type}"
 
     @torch.inference_mode()
-    def encode(self, images_NHWC: np.ndarray, batch_size: int = 64) -> torch.Tensor:
+    def encode(self, images_NHWC: np.ndarray, batch_size: int = ENCODED_AT_ONCE) -> torch.Tensor:
         """Normalized latent means [N, L, h, w] of RGB uint8 images, on the CPU."""
         parts = []
         for start in range(0, len(images_NHWC), batch_size):
@@ -159,6 +164,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     model = AutoencoderLoss(recipe, recognizer)
     channels_last(model)
     run.start(model, adamw(recipe.lr, weight_decay=0.0), part="network")
+    run.read_ahead(touch_all(run.faces.images_NHWC))
 
     # Steps
     side = config.source.image_px // (recipe.block * 2 ** (len(recipe.widths) - 1))
@@ -182,7 +188,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     stored["block"] = recipe.block
     normal = (torch.zeros(recipe.latent_channels), torch.ones(recipe.latent_channels))
     raw = Autoencoder(_checkpoint(tensors, normal, stored), device, precision)
-    z = raw.encode(run.faces.images_NHWC)
+    z = encode_some(raw, run.faces, MAX_NORMALIZED)
     final = _checkpoint(tensors, (z.mean((0, 2, 3)), z.std((0, 2, 3))), stored)
     trained = Autoencoder(final, device, precision)
     measured = measure(trained, recognizer, run.heldout if len(run.heldout) else run.faces)
@@ -200,8 +206,17 @@ def _checkpoint(
     return checkpoint.Checkpoint("autoencoder", tensors, config, 0, {}, {}, "")
 
 
+def encode_some(autoencoder: Autoencoder, faces: Faces, most: int) -> torch.Tensor:
+    """Latents of all faces, or of `most` evenly spaced ones where there are more."""
+    num_faces = len(faces)
+    rows = np.linspace(0, num_faces - 1, min(num_faces, most)).astype(int)
+    starts = range(0, len(rows), ENCODED_AT_ONCE)
+    images = (faces.images_NHWC[rows[start : start + ENCODED_AT_ONCE]] for start in starts)
+    return torch.cat([autoencoder.encode(part) for part in images])
+
+
 @torch.inference_mode()
-def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: FaceSet) -> dict[str, float]:
+def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: Faces) -> dict[str, float]:
     """Reconstruction of up to 512 faces: PSNR in dB and cosine of embeddings before and after."""
     images = faces.images_NHWC[:512]
     z = autoencoder.encode(images).to(recognizer.device)

@@ -14,8 +14,8 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.head_poses import FacePoses
-from factory.diffusion.latent_cache import TrainingCache
+from factory.diffusion.head_poses import FacePoses, open_points
+from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
 from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.pose import CHANNELS
@@ -27,6 +27,7 @@ from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.store.atomic import dispensable, writing
 from factory.training.distributed import pick_device, rank
+from factory.training.faces import FaceRows
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
 
@@ -125,9 +126,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         decode = autoencoder.decode
         lineage["autoencoder"] = autoencoder.sha256
     run.resume(**lineage, init_from=_init_sha256(recipe))
-    cache = TrainingCache(
-        run.faces, recognizer, autoencoder, recipe.condition, config.training.cache
-    )
+    cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition)
+    run.read_ahead(cache.touch)
     poses = FacePoses(run.faces, config) if recipe.pose else None
 
     # Network, engine
@@ -172,6 +172,17 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # Write
     stored = _checkpoint_config(recipe, shape) | ({"pose": poses.to_json()} if poses else {})
     return run.save("generator", run.weights(), config=stored, lineage=lineage)
+
+
+def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:
+    """What `train` reads of the faces besides their pixels, each by what opens it."""
+    recipe = config.generator
+    opens: list[Callable[[Config], FaceRows]] = []
+    if recipe.space == "latents":
+        opens.append(open_latents)
+    if recipe.condition == "image":
+        opens.append(open_embeddings)
+    return [*opens, open_points] if recipe.pose else opens
 
 
 def save_png(path: Path, image_HWC: np.ndarray) -> None:

@@ -18,16 +18,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory.config import Config
+from factory.diffusion.latent_cache import of_both
 from factory.editing.controlnet import MaskControlNet, condition
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import AS_IS, ExampleMaker, detector_sha256
 from factory.errors import ConfigError
 from factory.records import Log
 from factory.shots.edits import WORDS
-from factory.sources import FaceSet
 from factory.text_to_image.base_model import PromptEmbedding, TextToImage, image_px_of
 from factory.text_to_image.captions import Captioner, Captions
 from factory.training.distributed import pick_device
+from factory.training.faces import FaceRows, Faces, open_faces
+from factory.training.rows import touch_all
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
 
@@ -86,9 +88,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     )
     segmenter = open_segmenter(recipe, base.device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
-    images = run.faces.images_NHWC
-    both = (images, np.ascontiguousarray(images[:, :, ::-1]))
-    moments_2N = torch.stack([base.encode(part) for part in both])
+    moments_N2 = moments_of(run.faces, base).rows()
+    run.read_ahead(touch_all(run.faces.images_NHWC, moments_N2))
     encode_prompt = lru_cache(MAX_CACHED_PROMPTS)(lambda text: base.encode_prompts([text]))
 
     # ControlNet, engine
@@ -101,7 +102,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         for part in step.parts:
             mirrored_B = step.rng.random(len(part)) < 0.5
             made = maker.batch(part, mirrored_B, step.rng, step.progress)
-            moments = moments_2N[torch.from_numpy(mirrored_B).long(), torch.from_numpy(part)]
+            moments = torch.from_numpy(moments_N2.pick(part, mirrored_B.astype(np.int64)))
             if made.painted_B.any():
                 moments[made.painted_B] = base.encode(made.images_BHWC[made.painted_B])
             mean, std = moments.unbind(1)
@@ -127,11 +128,24 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     return run.save("controlnet", run.weights(), config=stored, lineage={"base": base.sha256})
 
 
-def _captions(config: Config, faces: FaceSet) -> Captions:
+def moments_of(faces: Faces, base: TextToImage) -> FaceRows:
+    """Mean and deviation of the latents of faces and their mirrors, rows [2, 2, C, h, w]."""
+    make = of_both(faces, lambda images: base.encode(images).numpy())
+    return FaceRows(faces, make, "moments", [base.fingerprint])
+
+
+def open_moments(config: Config) -> FaceRows:
+    """The moments of a config's faces, to be made by a fleet."""
+    compute = config.compute
+    base = TextToImage(config.base_model, pick_device(compute), compute.precision)
+    return moments_of(open_faces(config)[0], base)
+
+
+def _captions(config: Config, faces: Faces) -> Captions:
     """Captions from the source's tables, or by a captioner where one is given."""
-    names = [faces.names[label] for label in faces.labels]
+    keys, names = list(faces.keys), [faces.names[label] for label in faces.labels]
     if not config.inpainting_training.captioner:
-        return Captions(config.base_training, faces.keys, names)
+        return Captions(config.base_training, keys, names)
     captioner = Captioner(config.inpainting_training.captioner, pick_device(config.compute))
     plain = replace(config.base_training, tables=(), phrases=())
-    return Captions(plain, faces.keys, names, captioner.of(faces.images_NHWC))
+    return Captions(plain, keys, names, captioner.of(faces.images_NHWC))

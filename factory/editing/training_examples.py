@@ -8,6 +8,7 @@ Shapes: N faces of a source, B a batch, px the side.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from factory.config import InpaintingTrainingConfig, SourceConfig
 from factory.config.editing import SPARING
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
-from factory.editing.segmenters import Segmenter
-from factory.sources import FaceSet
+from factory.editing.segmenters import Segmenter, segmenter_sha256
 from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
+from factory.training.faces import FaceRows, Faces
+from factory.training.rows import Rows
 
 AS_IS = "as_is"
 """The kind of a region that is redrawn as it was."""
@@ -47,17 +49,17 @@ class ExampleMaker:
 
     def __init__(
         self,
-        faces: FaceSet,
+        faces: Faces,
         recipe: InpaintingTrainingConfig,
         source: SourceConfig,
         segmenter: Segmenter | None = None,
     ) -> None:
         """`segmenter` finds where the faces are, once for all examples; None: ovals."""
         self._recipe, self._images = recipe, faces.images_NHWC
-        self._points_N52 = points_of(self._images, detector_of(recipe.points, source))
-        self._faces_NHW = None
+        self._points_of = _points(faces, recipe, source)
+        self._masks: Rows | None = None
         if segmenter is not None:
-            self._faces_NHW = _masks_by(segmenter, self._images, self._points_N52)
+            self._masks = _masks(faces, recipe, source, segmenter, self._points_of).rows()
         self._kinds = list(dict.fromkeys(recipe.kinds))
 
     def batch(
@@ -65,7 +67,7 @@ class ExampleMaker:
     ) -> Examples:
         """Examples of the faces `chosen`; `progress` of the training is from 0 to 1."""
         recipe, count = self._recipe, len(chosen)
-        images, points = self._images[chosen].copy(), self._points_N52[chosen].copy()
+        images, points = self._images[chosen], self._points_of(chosen)  # copies
         images[mirrored_B] = images[mirrored_B, :, ::-1]
         points[mirrored_B] = mirrored_points(points[mirrored_B], images.shape[1])
         kinds = [self._kinds[index] for index in rng.integers(len(self._kinds), size=count)]
@@ -76,8 +78,8 @@ class ExampleMaker:
         hidden[spared | np.array([k == "background" for k in kinds])] = 0
         draws = rng.random((count, NUM_DRAWS))
         masks = None
-        if self._faces_NHW is not None:
-            masks = self._faces_NHW[chosen].astype(np.float32) / 255
+        if self._masks is not None:
+            masks = self._masks[chosen].astype(np.float32) / 255
             masks[mirrored_B] = masks[mirrored_B, :, ::-1]
         placed = regions(
             points,
@@ -103,12 +105,40 @@ class ExampleMaker:
         return Examples(images, placed.alpha_NHW, learned_as, painted_B)
 
 
-def _masks_by(segmenter: Segmenter, images: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Masks of all faces, uint8 [N, px, px]."""
-    starts = range(0, len(images), SEGMENTER_BATCH)
-    batches = [slice(start, start + SEGMENTER_BATCH) for start in starts]
-    parts = [segmenter.faces(images[batch], points[batch]) for batch in batches]
-    return np.asarray(np.rint(np.concatenate(parts) * 255).astype(np.uint8))
+def _points(
+    faces: Faces, recipe: InpaintingTrainingConfig, source: SourceConfig
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of rows: the five points of their faces, [B, 5, 2]."""
+    detector = detector_of(recipe.points, source)
+    if detector is None:
+        return lambda rows: points_of(faces.images_NHWC[rows], None)
+    made_by = [str(detector_sha256(recipe.points, source)), str(DETECT_PX)]
+
+    def find(part: slice) -> np.ndarray:
+        return points_of(faces.images_NHWC[part], detector)
+
+    return FaceRows(faces, find, "points", made_by).rows().__getitem__
+
+
+def _masks(
+    faces: Faces,
+    recipe: InpaintingTrainingConfig,
+    source: SourceConfig,
+    segmenter: Segmenter,
+    points_of_rows: Callable[[np.ndarray], np.ndarray],
+) -> FaceRows:
+    """Where the faces are, rows uint8 [px, px]."""
+
+    def make(part: slice) -> np.ndarray:
+        rows = np.arange(part.start, min(part.stop, len(faces)))
+        starts = range(0, len(rows), SEGMENTER_BATCH)
+        batches = [rows[start : start + SEGMENTER_BATCH] for start in starts]
+        parts = [segmenter.faces(faces.images_NHWC[b], points_of_rows(b)) for b in batches]
+        return np.asarray(np.rint(np.concatenate(parts) * 255).astype(np.uint8))
+
+    digests = (segmenter_sha256(recipe), detector_sha256(recipe.points, source))
+    made_by = [*map(str, digests), recipe.segmenter, recipe.grounding_text]
+    return FaceRows(faces, make, "masks", made_by)
 
 
 def detector_of(points: str, source: SourceConfig) -> YuNet | None:

@@ -9,6 +9,7 @@ Shapes: B batch, px the side in pixels, S hint channels, x [B, C, h, w] the deno
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.config.editing import KINDS
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.latent_cache import TrainingCache
+from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT, with_present_names
 from factory.editing.segmenters import open_segmenter, segmenter_sha256
@@ -31,6 +32,7 @@ from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.training.distributed import pick_device
+from factory.training.faces import FaceRows
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
 
@@ -98,7 +100,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     _check_lineage(start, lineage)
     detector = detector_sha256(recipe.points, config.source)
     run.resume(detector=detector, segmenter=segmenter_sha256(recipe), **lineage)
-    cache = TrainingCache(run.faces, recognizer, autoencoder, "image", config.training.cache)
+    cache = TrainingCache(run.faces, recognizer, autoencoder, "image")
+    run.read_ahead(cache.touch)
     segmenter = open_segmenter(recipe, device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
 
@@ -133,6 +136,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     stored = {key: start.config[key] for key in ("space", "prediction", "num_timesteps")}
     stored |= {"shape": asdict(shape), "channels": list(CHANNELS)}
     return run.save("editor", run.weights(), config=stored, lineage=lineage)
+
+
+def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:
+    """What `train` reads of the faces besides their pixels, each by what opens it."""
+    name = config.generator.checkpoint
+    space = checkpoint.read_metadata(name, "generator", "generator.checkpoint")["config"]["space"]
+    return [open_latents, open_embeddings] if space == "latents" else [open_embeddings]
 
 
 def shape_of(start: checkpoint.Checkpoint, image_px: int) -> Shape:

@@ -22,9 +22,7 @@ def check_release_places(config: Config) -> None:
 
 
 def check_training_places(config: Config) -> None:
-    """Raise FactoryError in one line for a place that a training writes to and cannot.
-
-    training.cache is not among them: what cannot be kept there stays in memory.
-    """
-    if "://" not in config.training.out:
-        check_place("training.out", Path(config.training.out))
+    """Raise FactoryError in one line for a place that a training writes to and cannot."""
+    for key, place in (("out", config.training.out), ("cache", config.training.cache)):
+        if place is not None and "://" not in place:
+            check_place(f"training.{key}", Path(place))

@@ -111,6 +111,11 @@ class TextToImage:
             )
         return PromptEmbedding(encoded[0], encoded[2] if self.family == "sdxl" else None)
 
+    @property
+    def fingerprint(self) -> str:
+        """What decides a latent: weights, precision and kind of device."""
+        return f"{self.sha256} {self._precision} {self.device.type}"
+
     @torch.no_grad()
     def encode(self, images_NHWC: np.ndarray, batch_size: int = 8) -> torch.Tensor:
         """Mean and deviation [N, 2, C, h, w] of the latents of RGB uint8 images, on the CPU."""

@@ -13,13 +13,13 @@ from factory.errors import ConfigError
 from factory.images import to_network, to_uint8
 from factory.recognition.embed import Recognizer
 from factory.seeds import stream_seed
-from factory.sources import FaceSet
 from factory.sources.alignment import scaled
 from factory.store.atomic import dispensable, writing
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.captions import Captions
 from factory.text_to_image.face_crop import FaceCrop, open_detector
 from factory.training.distributed import pick_device
+from factory.training.faces import Faces
 
 LEAST_ROUND_TRIP, LEAST_FACES = 0.8, 0.9
 """What a base must reach: the judge's cosine of faces before and after its autoencoder, and the
@@ -42,7 +42,7 @@ class BaseQualityCheck:
         px = self._judge.image_px
         self._crop = FaceCrop("landmarks", open_detector(detector), px) if detector else None
 
-    def measure(self, folder: Path, captions: Captions, faces: FaceSet) -> dict[str, Any]:
+    def measure(self, folder: Path, captions: Captions, faces: Faces) -> dict[str, Any]:
         """Metrics of the pipeline in `folder`; writes samples to sheet.png in its parent folder.
 
         The samples show captions of the training's people, then of anybody. There is no face_share
@@ -71,7 +71,7 @@ class BaseQualityCheck:
         return np.concatenate(images)
 
 
-def _round_trip(base: TextToImage, judge: Recognizer, faces: FaceSet) -> float:
+def _round_trip(base: TextToImage, judge: Recognizer, faces: Faces) -> float:
     images = faces.images_NHWC[:256]
     z = base.encode(images)[:, 0].to(base.device)
     with torch.no_grad():

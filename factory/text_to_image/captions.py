@@ -1,4 +1,7 @@
-"""Captions of images, from tables that describe them or by a captioning network (BLIP)."""
+"""Captions of images, from tables that describe them or by a captioning network (BLIP).
+
+They are in the memory of each process, as the tables are: captioned sources are small.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import torch
 
 from factory.config import BaseTrainingConfig
 from factory.errors import CheckpointError, SourceError
+from factory.training.rows import Rows
 
 TURNED_DEG = 12.0
 """Yaw above which a face looks left or right."""
@@ -85,7 +89,7 @@ class Captioner:
         self._model, self._device = model.eval().to(device), device
 
     @torch.no_grad()
-    def of(self, images_NHWC: np.ndarray, batch_size: int = 16) -> list[str]:
+    def of(self, images_NHWC: np.ndarray | Rows, batch_size: int = 16) -> list[str]:
         """A sentence about each RGB uint8 image."""
         texts: list[str] = []
         for start in range(0, len(images_NHWC), batch_size):

@@ -13,12 +13,12 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from factory.config import BaseModelConfig, BaseTrainingConfig, Config
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.latent_cache import latents_of
 from factory.errors import CheckpointError
 from factory.records import Log
 from factory.store.local import write_atomically
@@ -54,11 +54,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     quality_check = BaseQualityCheck(config)  # now, so that a missing network is not found last
     faces = run.faces
     names = [faces.names[label] for label in faces.labels]
-    captions = Captions(recipe, faces.keys, names)
+    captions = Captions(recipe, list(faces.keys), names)
     run.resume(autoencoder=autoencoder.sha256, captions=captions.digest)
-    both = (faces.images_NHWC, np.ascontiguousarray(faces.images_NHWC[:, :, ::-1]))
-    z_2N = torch.stack([autoencoder.encode(part) for part in both])
-    latent = (z_2N.shape[2], z_2N.shape[3], z_2N.shape[4])
+    z_N2 = latents_of(faces, autoencoder).rows()
+    run.read_ahead(z_N2.touch)
+    latent = (z_N2.shape[2], z_N2.shape[3], z_N2.shape[4])
     tokenizer = learn_tokenizer(captions.everything(), recipe)
 
     # Network, engine
@@ -70,7 +70,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     for step in run.steps():
         for part in step.parts:
             mirrored = torch.rand(len(part), generator=step.draw) < 0.5
-            z = z_2N[mirrored.long(), torch.from_numpy(part)]
+            z = torch.from_numpy(z_N2.pick(part, mirrored.long().numpy()))
             noise = torch.randn(z.shape, generator=step.draw)
             t_B = torch.randint(0, model.num_timesteps, (len(z),), generator=step.draw)
             texts = captions.draw(part, mirrored.numpy(), step.rng)

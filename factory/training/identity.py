@@ -18,10 +18,12 @@ from factory.sources.texts import texts_sha256
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from factory.training.faces import MappedFaces
+
 Section = TypeVar("Section", bound="DataclassInstance")
 
 
-def faces_facts(config: SourceConfig, faces: FaceSource) -> dict[str, Any]:
+def faces_facts(config: SourceConfig, faces: FaceSource | MappedFaces) -> dict[str, Any]:
     """Which faces of a source are learned from, and how they are aligned."""
     keys = texts_sha256(faces.keys).hexdigest()
     return pixel_facts(config, faces.fingerprint) | {"keys": keys}

@@ -1,4 +1,7 @@
-"""Space on this machine for a training whose states are in a bucket; below `cache_root`."""
+"""Space on this machine for a training.
+
+For one whose states are in a bucket it lies below `cache_root`.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,19 @@ def fetch_into(folder: Path, store: Store, name: str, sha256: str) -> None:
                 f"{sha256[:12]}; restore it, or begin again in another training.out"
             )
         part.replace(path)
+
+
+def check_space(folder: Path, num_bytes: int, key: str) -> None:
+    """Raise StoreError unless `num_bytes` more fit on the disk of a folder, there or not yet."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < num_bytes:
+        raise StoreError(
+            f"{key}: {free / 1e9:.1f} GB free at {place}, want {num_bytes / 1e9:.1f} GB for what a "
+            f"training reads; free some, or name a folder of a larger disk with {key}=..."
+        )
 
 
 @contextmanager

@@ -28,12 +28,13 @@ from factory import checkpoint
 from factory.config import Config
 from factory.records import Log
 from factory.seeds import torch_generator
-from factory.sources import training_faces
 from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, rank, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
+from factory.training.faces import describe, open_faces
 from factory.training.identity import faces_facts, to_text, without_paths
+from factory.training.rows import ReadAhead, Touch
 from factory.training.run_state import Recipe, RunState, section_of
 from factory.training.schedules import MakeOptimizer
 from factory.training.shared_out import check_shared
@@ -58,7 +59,7 @@ class TrainingRun:
     """A training of one model on the faces of config.source, written to training.out."""
 
     def __init__(self, config: Config, recipe: Recipe, log: Log) -> None:
-        """Read the faces.
+        """Open the faces; those of a large source are made into files first, by all ranks.
 
         Raises, before anything is read, ConfigError for a batch that the ranks cannot divide evenly
         and CheckpointError unless all ranks see training.out.
@@ -68,7 +69,7 @@ class TrainingRun:
         micro_batch(recipe.batch_size, config.compute, key)
         join(config.compute)
         check_shared(config)
-        self.faces, self.heldout = training_faces(config.source)
+        self.faces, self.heldout = open_faces(config)
         self._order = BatchOrder(config.training.seed, len(self.faces), recipe.batch_size)
         micro_batch(self._order.batch_size, config.compute, key)  # few faces make it smaller
         self.total = num_steps(
@@ -80,6 +81,7 @@ class TrainingRun:
         self._part = ""
         self._ema: EMA | None = None
         self._losses: list[torch.Tensor] = []
+        self._read_ahead: ReadAhead | None = None
 
     def resume(self, **learned_from: Any) -> None:
         """Find the state to go on from.
@@ -92,7 +94,7 @@ class TrainingRun:
         data = to_text({"source": faces, **learned_from})
         recipe, store = without_paths(self._recipe), self._config.store
         self.state = RunState(self._config.training, recipe, data, self._log, store=store)
-        self.state.log(self.faces.describe(self.heldout))
+        self.state.log(describe(self.faces, self.heldout))
 
     def seed(self) -> None:
         """Seed torch's global generator, from which a new model draws its weights."""
@@ -137,11 +139,17 @@ class TrainingRun:
         """Folder of this machine for results, training.out itself unless that is in a bucket."""
         return self.state.out
 
+    def read_ahead(self, touch: Touch) -> None:
+        """Have a thread call `touch` with the rows of the next step while one is computed."""
+        self._read_ahead = ReadAhead(touch)
+
     def steps(self) -> Iterator[Step]:
         """The steps that are left; losses are logged and states saved between them."""
         seed = self._config.training.seed
         for index in self.state.steps(self.total, self._order.batch_size, self._save_state):
             chosen = self._order.rank_batch(index, rank(), world_size())
+            if self._read_ahead and index + 1 < self.total:
+                self._read_ahead.begin(self._order.rank_batch(index + 1, rank(), world_size()))
             parts = np.split(chosen, self._config.compute.accumulate)
             draw = torch_generator(seed, "step", index, rank())
             rng = np.random.default_rng(draw.initial_seed())

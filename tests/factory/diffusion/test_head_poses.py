@@ -16,6 +16,7 @@ from factory.diffusion.train import train
 from factory.errors import ConfigError
 from factory.sources import readers
 from factory.sources.pose import learned_range
+from factory.training.faces import open_faces
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import faces_of, quiet
 from tests.factory.diffusion.heads import head
@@ -62,16 +63,18 @@ def test_mirrors_have_the_points_of_mirrors(recipe, detector):
 
 def test_points_are_found_once_for_all_trainings(recipe, detector, tmp_path, monkeypatch):
     config = recipe(f"source.detector={detector}", f"training.cache={tmp_path / 'cache'}")
-    faces = faces_of(config)
+    faces, _ = open_faces(config)
     chosen = np.arange(len(faces))
     first = FacePoses(faces, config).images(chosen % 2, chosen)
+    assert torch.equal(first, FacePoses(faces_of(config), config).images(chosen % 2, chosen))
     monkeypatch.setattr(head_poses, "points_of", None)  # not called again
     again = FacePoses(faces, config).images(chosen % 2, chosen)
     torch.testing.assert_close(first, again)
-    faces.images_NHWC[0] += 1  # aligned otherwise
+    digest = faces.pixels_sha256()
+    monkeypatch.setattr(faces, "pixels_sha256", lambda: "aligned otherwise")
     with pytest.raises(TypeError):
         FacePoses(faces, config)
-    faces.images_NHWC[0] -= 1
+    monkeypatch.setattr(faces, "pixels_sha256", lambda: digest)
     detector.write_bytes(b"other weights")
     with pytest.raises(TypeError):
         FacePoses(faces, config)

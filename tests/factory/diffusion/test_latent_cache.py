@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from factory.diffusion import latent_cache
+from factory import checkpoint
+from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.train import train
-from factory.errors import CheckpointError, ConfigError
+from factory.errors import CheckpointError
 from factory.images import to_uint8
 from factory.recognition.embed import Recognizer
+from factory.training.batch_order import BatchOrder
+from factory.training.faces import open_faces
+from factory.training.rows import ReadAhead
+from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
-from tests.unaligned import draw_unaligned, write_table
+from tests.mapped import small_shards
+from tests.ranks import run_ranks
 
 
 def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
@@ -46,71 +53,123 @@ def test_prototype_condition_needs_known_people(recipe):
 
 
 def in_files(recipe, folder, monkeypatch):
-    """(a cache in memory, the same in files of five faces) of latents."""
-    monkeypatch.setattr(latent_cache, "SHARD", 5)
+    """(a cache in memory, the same in files of five faces, the faces in memory) of latents."""
+    small_shards(monkeypatch, 5)
+    faces, mapped = faces_of(recipe()), open_faces(recipe(f"training.cache={folder}"))[0]
     config = recipe()
-    faces = faces_of(config)
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, CPU, "fp32")
-    made = [
-        TrainingCache(faces, recognizer, autoencoder, "image", where) for where in (None, folder)
-    ]
+    made = [TrainingCache(each, recognizer, autoencoder, "image") for each in (faces, mapped)]
     return (*made, faces)
 
 
 def test_files_hold_what_memory_holds(recipe, tmp_path, monkeypatch):
-    folder = str(tmp_path / "cache")
-    memory, files, faces = in_files(recipe, folder, monkeypatch)
+    memory, files, faces = in_files(recipe, tmp_path / "cache", monkeypatch)
     chosen = np.random.default_rng(0).permutation(len(faces))
     flipped = np.arange(len(faces)) % 2
     for part in zip(memory.rows(flipped, chosen), files.rows(flipped, chosen), strict=True):
         assert torch.equal(*part)
     assert torch.equal(memory.some_people(3), files.some_people(3))
-    assert len(list((tmp_path / "cache").rglob("x-*.npy"))) == -(-len(faces) // 5)
+    for kind in ("latents", "embeddings", "pixels"):
+        made = (tmp_path / "cache").glob(f"{kind}-*/0*.npy")
+        assert len(list(made)) == -(-len(faces) // 5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["generator.space=latents"],
+        ["generator.space=pixels", "generator.patch=4"],
+        ["generator.condition=prototype", "source.holdout_identities=2"],
+    ],
+    ids=lambda settings: settings[0].partition("=")[2],
+)
+def test_a_training_on_files_is_the_one_in_memory(recipe, tmp_path, settings):
+    """Bit for bit, of shards that hold whole batches of the networks."""
+    settings = [*settings, "training.max_steps=3", "training.faces_in_memory_bytes="]
+    results = []
+    for most in ("1000000", "0"):
+        out = tmp_path / most
+        train(recipe(*settings[:-1], settings[-1] + most, f"training.out={out}"), quiet)
+        assert (out / "faces").exists() == (most == "0")
+        results.append(checkpoint.load(str(out), "generator", "x").tensors)
+    assert results[0].keys() == results[1].keys()
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def trained(dotlist: list[str], file: str, outs: list[str]) -> None:
+    """Train a generator as one of some ranks, with faces in memory and then in files."""
+    for out, most in zip(outs, (10**6, 0), strict=True):
+        further = [f"training.out={out}", f"training.faces_in_memory_bytes={most}"]
+        train(load(file, [*dotlist, *further]), quiet)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_on_files_as_in_memory(people, weights, tmp_path):
+    (tmp_path / "c.yaml").write_text("{}\n")
+    settings = ["source.kind=folder", f"source.path={people}", f"source.image_px={PX}"]
+    settings += ["compute.precision=fp32", "compute.device=cpu", "training.max_steps=3"]
+    settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
+    settings += ["generator.width=32", "generator.depth=3", "generator.num_heads=2"]
+    settings += ["generator.batch_size=6"]
+    outs = [str(tmp_path / name) for name in ("memory", "files")]
+    arguments = {"dotlist": settings, "file": str(tmp_path / "c.yaml"), "outs": outs}
+    run_ranks(f"{__name__}:trained", 2, arguments)
+    memory, files = (checkpoint.load(out, "generator", "x").sha256 for out in outs)
+    assert memory == files
+    assert (tmp_path / "files" / "faces").exists()
+    assert not (tmp_path / "memory" / "faces").exists()
 
 
 def test_files_are_made_once(recipe, tmp_path, monkeypatch):
     config = recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=1")
     train(config, quiet)
     monkeypatch.setattr(Recognizer, "embed", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr(Autoencoder, "encode", lambda *_: pytest.fail("encoded again"))
     train(recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=2"), quiet)
 
 
-def test_other_people_in_the_same_images_are_another_cache(recipe, tmp_path):
-    config, folder = recipe(), str(tmp_path / "cache")
-    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
-    faces = faces_of(config)
-    others = replace(faces, labels=faces.labels[::-1].copy(), fingerprint="others")
-    for labeled in (faces, others):
-        cache = TrainingCache(labeled, recognizer, None, "prototype", folder)
-        _, unit = cache.rows(np.array([0]), np.array([0]))
-        np.testing.assert_allclose(unit.numpy(), recognizer.unit_real[labeled.labels[:1]])
+def test_another_network_makes_other_files_and_leaves_the_rest(recipe, tmp_path, weights):
+    folder = f"training.cache={tmp_path / 'cache'}"
+    train(recipe(folder, "training.max_steps=1"), quiet)
+    other = tmp_path / "other"
+    stored = checkpoint.load(str(weights / "autoencoder"), "autoencoder", "x")
+    tensors = {name: tensor + 0.01 for name, tensor in stored.tensors.items()}
+    checkpoint.save(other, replace(stored, tensors=tensors))
+    out = f"training.out={tmp_path / 'again'}"
+    train(recipe(folder, out, f"autoencoder.checkpoint={other}", "training.max_steps=1"), quiet)
+    names = [path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()]
+    assert sorted(names) == ["embeddings", "latents", "latents", "pixels"]
 
 
-def test_each_rank_makes_its_share(recipe, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(ConfigError, match=r"training\.cache: .*x-00000\.npy was made by another"):
-        in_files(recipe, str(tmp_path / "cache"), monkeypatch)
-    made = sorted(file.name for file in (tmp_path / "cache").rglob("x-*.npy"))
-    assert made == ["x-00001.npy"] or made == ["x-00001.npy", "x-00003.npy"]
-    monkeypatch.setenv("RANK", "0")  # the other one, which finds its part
-    in_files(recipe, str(tmp_path / "cache"), monkeypatch)
+def test_a_step_reads_what_the_thread_has_touched(recipe, tmp_path, monkeypatch):
+    """Rows of every step but the first are touched, and by another thread."""
+    touched, threads = [], set()
+    plain = TrainingCache.touch
+
+    def touch(self, chosen):
+        touched.append(chosen.tolist())
+        threads.add(threading.current_thread().name)
+        plain(self, chosen)
+
+    monkeypatch.setattr(TrainingCache, "touch", touch)
+    monkeypatch.setattr(ReadAhead, "begin", Waiting.begin)
+    made = recipe("training.faces_in_memory_bytes=0", "training.max_steps=4")
+    train(made, quiet)
+    order = BatchOrder(0, 12, 6)
+    assert touched == [order.batch(step).tolist() for step in range(1, 4)]
+    assert threads == {"read_ahead_0"}
 
 
-def test_latents_of_faces_that_were_cut_otherwise_are_not_used(recipe, tmp_path):
-    table = write_table(tmp_path / "points.csv")
-    source = [f"source.path={draw_unaligned(tmp_path / 'images')}", f"source.landmarks={table}"]
-    config, folder = recipe(*source), str(tmp_path / "cache")
-    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+class Waiting(ReadAhead):
+    """Waits for its thread, so that it never skips rows for which it has no time."""
 
-    def latents():
-        cache = TrainingCache(faces_of(config), recognizer, None, "image", folder)
-        return cache.rows(np.array([0]), np.array([0]))[0]
+    def begin(self, rows_B):
+        self._pool.submit(self._touch, rows_B).result()
 
-    before = latents()
-    write_table(table, shift=5)
-    assert not torch.equal(latents(), before)
-    write_table(table)
-    assert torch.equal(latents(), before)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+def test_prototypes_and_pixels_are_stored_nowhere_else(recipe, tmp_path):
+    settings = ["generator.space=pixels", "generator.patch=4", "generator.condition=prototype"]
+    folder = tmp_path / "cache"
+    train(recipe(*settings, f"training.cache={folder}", "training.max_steps=1"), quiet)
+    assert [path.name.split("-")[0] for path in folder.iterdir()] == ["pixels"]

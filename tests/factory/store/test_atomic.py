@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from factory import checkpoint
-from factory.config import load
-from factory.diffusion.latent_cache import shards_of
+from factory.config import StoreConfig, load
 from factory.diffusion.train import save_png
 from factory.errors import StoreError
 from factory.evaluation import embeddings
@@ -31,6 +30,7 @@ from factory.store.atomic import append_line, check_place, refusal, write_atomic
 from factory.text_to_image import base_quality
 from factory.training import engine
 from factory.training.ema import EMA
+from factory.training.row_files import Place, RowFiles
 from tests.conftest import draw_face, tiny_dotlist
 from tests.disks import files_below, files_end_at, filesystem
 
@@ -115,13 +115,13 @@ FATAL = {
     "an export as parquet": lambda folder, store: export(store, "parquet", folder),
     "a log": lambda folder, _: append_line(folder / "history.jsonl", "x" * 400),
     "weights of a bucket": fetch,
+    "rows of a training": lambda folder, _: RowFiles(
+        Place.at(str(folder / "rows"), StoreConfig()), "latents", 4
+    ).put(0, np.ones((4, 500), np.float32), {}),
 }
 DISPENSABLE = {
     "kept vectors": lambda folder: embeddings._write(
         folder / "v.npz", {"unit_ND": np.ones((100, 16), np.float32)}
-    ),
-    "cached latents": lambda folder: shards_of(
-        faces(), lambda part: (np.ones((2, 4, 500), np.float32),), ("x",), str(folder), []
     ),
     "a sheet of samples": lambda folder: save_png(folder / "s.png", NOISE),
     "a grid of decodings": lambda folder: base_quality._save_grid(
@@ -170,15 +170,6 @@ def test_an_index_that_cannot_be_kept_is_found_again(folder, capsys):
         first = _scanned(file)
     assert (first == _scanned(file)).all()
     assert "x.scan.npy" in capsys.readouterr().err
-
-
-def test_latents_that_cannot_be_kept_are_in_memory(folder):
-    made = np.random.default_rng(0).normal(size=(2, 4, 500)).astype(np.float32)
-    with files_end_at(LIMIT):
-        (shard,) = shards_of(faces(), lambda part: (made,), ("x",), str(folder), [])
-    assert (shard[0] == made).all()
-    (again,) = shards_of(faces(), lambda part: (made,), ("x",), str(folder), [])
-    assert isinstance(again[0], np.memmap)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_run_goes_on_from_a_bucket_and_writes_its_result_there(
     ],
 )
 def test_an_uneven_batch_is_refused_before_faces_are_read(config, monkeypatch, change, message):
-    monkeypatch.setattr(running, "training_faces", lambda source: pytest.fail("read faces"))
+    monkeypatch.setattr(running, "open_faces", lambda config: pytest.fail("read faces"))
     made = config(change)
     with pytest.raises(ConfigError, match=message):
         TrainingRun(made, made.generator, print)

@@ -1,0 +1,155 @@
+"""Aligned pixels of a source in files, made once, and an index of what is known of its faces.
+
+Files are named by what decides them: the images, how they are aligned, and the format. Images that
+cannot be read are found while the pixels are made; their rows are black and no faces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from factory.config import SourceConfig
+from factory.errors import SourceError
+from factory.sources import CorruptImageError, FaceSource
+from factory.sources.alignment_facts import pixel_facts
+from factory.sources.base import check_all_readable
+from factory.training.identity import to_text
+from factory.training.row_files import Made, RowFiles, named_by, npy
+from factory.training.rows import SHARD_ROWS
+
+FORMAT = f"1, {SHARD_ROWS} rows"
+"""Of the files of faces; those of another format are made anew."""
+ARRAYS = ("readable", "labels", "keys", "key_ends")
+"""Arrays of an index."""
+
+
+def pixels_name(source: SourceConfig, fingerprint: str) -> str:
+    """The folder of the pixels of a source with this fingerprint."""
+    return f"pixels-{named_by(FORMAT, to_text(pixel_facts(source, fingerprint)))}"
+
+
+class PixelMaker:
+    """Decodes and aligns the faces of a source, shard by shard."""
+
+    def __init__(self, source: FaceSource, image_px: int, max_corrupt_fraction: float) -> None:
+        self._source, self._px = source, image_px
+        self._allowed = int(max_corrupt_fraction * len(source))
+        self._corrupt: list[str] = []
+
+    def make(self, number: int) -> Made:
+        """The pixels of a shard [S, px, px, 3], uint8, and what its record says of them.
+
+        Raises SourceError once more images cannot be read than source.max_corrupt_fraction allows.
+        """
+        start = number * SHARD_ROWS
+        stop = min(start + SHARD_ROWS, len(self._source))
+        pixels = np.zeros((stop - start, self._px, self._px, 3), np.uint8)
+        left_out: dict[str, str] = {}
+        for index in range(start, stop):
+            try:
+                pixels[index - start] = self._source[index].image_HWC
+            except CorruptImageError as error:
+                left_out[str(index)] = str(error)
+                self._corrupt.append(str(error))
+                self._refuse(self._corrupt)
+        return pixels, {"left_out": left_out}
+
+    def put_index(self, files: RowFiles) -> None:
+        """Write the index of pixels that are all made.
+
+        Raises SourceError when too many images, or all of an identity, cannot be read.
+        """
+        source, records = self._source, files.records()
+        left_out = {int(i): line for record in records for i, line in record["left_out"].items()}
+        corrupt = [left_out[index] for index in sorted(left_out)]
+        self._refuse(corrupt)
+        readable = np.setdiff1d(np.arange(len(source), dtype=np.int32), list(left_out))
+        labels = np.asarray(source.labels)[readable]
+        check_all_readable(source, labels)
+        all_keys = source.keys  # once: some sources make the list anew
+        keys = [all_keys[index].encode() for index in readable.tolist()]
+        ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
+        blob = np.frombuffer(b"".join(keys), np.uint8)
+        arrays = (readable.astype(np.int32), labels.astype(np.int32), blob, ends)
+        pixels = [(record["sha256"], sorted(record["left_out"])) for record in records]
+        stored = {
+            "names": list(source.names),
+            "corrupt": corrupt,
+            "remarks": list(source.remarks),
+            "fingerprint": source.fingerprint,
+            "pixels_sha256": hashlib.sha256(json.dumps(pixels).encode()).hexdigest(),
+        }
+        _put(files, stored, dict(zip(ARRAYS, map(npy, arrays), strict=True)))
+
+    def _refuse(self, corrupt: Sequence[str]) -> None:
+        if len(corrupt) > self._allowed:
+            raise SourceError(
+                f"source.max_corrupt_fraction: more than {self._allowed} of {len(self._source)} "
+                f"images cannot be used, first {corrupt[0]}; mend the source or raise the limit"
+            )
+
+
+@dataclass(frozen=True)
+class FaceIndex:
+    """What is known of a source's faces besides their pixels; its arrays are mapped."""
+
+    names: list[str]
+    corrupt: list[str]
+    remarks: tuple[str, ...]
+    fingerprint: str
+    pixels_sha256: str
+    """Digest of all pixels, of the digests that were computed when they were made."""
+    readable: np.ndarray
+    """Rows of the pixels that are faces."""
+    labels: np.ndarray
+    keys: np.ndarray
+    """Keys of the faces in UTF-8, one after the other."""
+    key_ends: np.ndarray
+    """Where each key ends."""
+
+    @classmethod
+    def open(cls, files: RowFiles) -> FaceIndex | None:
+        """The index of pixels; None where they were never all made."""
+        try:
+            stored = json.loads(files.place.store.get(f"{files.name}/index.json"))
+        except (FileNotFoundError, ValueError):
+            return None
+        arrays = [files.mapped(f"{stored['arrays']}/{array}.npy") for array in ARRAYS]
+        texts = (stored["names"], stored["corrupt"], tuple(stored["remarks"]))
+        return cls(*texts, stored["fingerprint"], stored["pixels_sha256"], *arrays)
+
+
+class Keys(Sequence[str]):
+    """Keys of an index, or of some of its faces, read on demand."""
+
+    def __init__(self, index: FaceIndex, rows: np.ndarray | None = None) -> None:
+        self._keys, self._ends, self._rows = index.keys, index.key_ends, rows
+
+    def __len__(self) -> int:
+        return len(self._ends if self._rows is None else self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        row = range(len(self))[index]
+        row = row if self._rows is None else int(self._rows[row])
+        start = int(self._ends[row - 1]) if row else 0
+        return self._keys[start : int(self._ends[row])].tobytes().decode()
+
+
+def _put(files: RowFiles, stored: dict[str, Any], arrays: dict[str, bytes]) -> None:
+    """Write arrays, in a folder named by their bytes, then the index that names the folder."""
+    store, digests = (
+        files.place.store,
+        [hashlib.sha256(data).hexdigest() for data in arrays.values()],
+    )
+    folder = f"{files.name}/index-{named_by(*digests)}"
+    for array, data in arrays.items():
+        store.put(f"{folder}/{array}.npy", data)
+    store.put(f"{files.name}/index.json", json.dumps(stored | {"arrays": folder}).encode())

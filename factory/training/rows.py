@@ -1,0 +1,147 @@
+"""Rows of arrays that are read on demand: in memory, or in files that processes map.
+
+A mapped file is in memory once for all ranks and workers of a machine, as long as there is room for
+it, and in none of them for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from factory.errors import StoreError
+
+SHARD_ROWS = 1024
+"""Rows of a shard; the last one may have fewer."""
+
+Some = int | slice | Sequence[int] | np.ndarray
+"""Rows that are asked for."""
+Touch = Callable[[np.ndarray], None]
+"""Brings rows into this machine's memory."""
+
+
+class Rows:
+    """Rows of equal shape in shards; an array's `shape`, `len` and `rows[chosen]`, which copies."""
+
+    def __init__(
+        self,
+        open_shard: Callable[[int], np.ndarray],
+        num_stored: int,
+        chosen_N: np.ndarray | None = None,
+    ) -> None:
+        """`open_shard` gives the array [SHARD_ROWS, ...] of a number; it is called once for each.
+
+        Row i is stored as row chosen_N[i], or i where there is no choice.
+        """
+        self._open, self._num_stored, self._chosen_N = open_shard, num_stored, chosen_N
+        self._shards: dict[int, np.ndarray] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self._shard(0).shape[1:])
+
+    def __len__(self) -> int:
+        return self._num_stored if self._chosen_N is None else len(self._chosen_N)
+
+    def __getitem__(self, rows: Some) -> np.ndarray:
+        if isinstance(rows, int | np.integer):
+            row: np.ndarray = self.pick(np.array([rows]))[0]
+            return row
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        return self.pick(np.asarray(rows, np.int64))
+
+    def pick(self, rows_B: np.ndarray, which_B: np.ndarray | None = None) -> np.ndarray:
+        """Copies of rows, [B, ...]; with `which_B` of one entry of each row (its mirror, say)."""
+        first = self._shard(0)
+        shape = first.shape[1 if which_B is None else 2 :]
+        copies = np.empty((len(rows_B), *shape), first.dtype)
+        for i, row in enumerate(self._stored(rows_B).tolist()):
+            number, offset = divmod(row, SHARD_ROWS)
+            stored = self._shard(number)[offset]
+            copies[i] = stored if which_B is None else stored[which_B[i]]
+        return copies
+
+    def subset(self, rows: np.ndarray) -> Rows:
+        """Some of the rows, in the order given, as rows of the same shards."""
+        return Rows(self._open, self._num_stored, self._stored(rows))
+
+    def touch(self, rows_B: np.ndarray) -> None:
+        """Bring rows into this machine's memory, where the next `pick` finds them."""
+        for row in self._stored(rows_B).tolist():
+            number, offset = divmod(row, SHARD_ROWS)
+            self._shard(number)[offset].copy()  # without the interpreter's lock, as numpy copies
+
+    def _stored(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.where(rows < 0, rows + len(self), rows)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
+        return rows if self._chosen_N is None else self._chosen_N[rows]
+
+    def _shard(self, number: int) -> np.ndarray:
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = self._shards[number] = self._open(number)
+        return shard
+
+
+def in_memory(shards: Sequence[np.ndarray]) -> Rows:
+    """Rows of arrays that this process holds."""
+    return Rows(shards.__getitem__, sum(len(shard) for shard in shards))
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of a .npy file, read-only; raises StoreError for a file that is cut off.
+
+    Its pages are those of the file, which all processes share. No descriptor stays open, as
+    numpy.memmap would keep one: a source has thousands of shards.
+    """
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        num_bytes = dtype.itemsize * int(np.prod(shape))
+        if path.stat().st_size != start + num_bytes:
+            raise ValueError("other size")
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(
+            f"{path}: is not a whole array ({error}); remove it, then run again"
+        ) from None
+    if not num_bytes:
+        return np.empty(shape, dtype)
+    size = start + num_bytes
+    raw = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    array: np.ndarray = raw[start:].view(dtype).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def touch_all(*arrays: np.ndarray | Rows) -> Touch:
+    """Touches the same rows of several arrays; those in memory need it not."""
+    rows = [array for array in arrays if isinstance(array, Rows)]
+
+    def touch(rows_B: np.ndarray) -> None:
+        for each in rows:
+            each.touch(rows_B)
+
+    return touch
+
+
+class ReadAhead:
+    """A thread that brings the rows of the next step into memory while this step is computed."""
+
+    def __init__(self, touch: Touch) -> None:
+        self._touch, self._pool = touch, ThreadPoolExecutor(1, "read_ahead")
+        self._last: Future[None] | None = None
+
+    def begin(self, rows_B: np.ndarray) -> None:
+        """Begin to read rows, unless the thread still reads those of the step before."""
+        if self._last is None or self._last.done():
+            if self._last is not None:
+                self._last.result()  # raises what the thread met
+            self._last = self._pool.submit(self._touch, rows_B)

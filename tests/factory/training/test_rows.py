@@ -1,0 +1,82 @@
+"""Rows come back as they were stored, whatever is asked for; a mapped file is nobody's memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from factory.errors import StoreError
+from factory.training.rows import ReadAhead, in_memory, mapped, touch_all
+from tests.mapped import small_shards
+
+WHOLE = np.random.default_rng(0).normal(size=(12, 2, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    small_shards(monkeypatch, 5)
+    return in_memory([WHOLE[:5], WHOLE[5:10], WHOLE[10:]])
+
+
+def test_rows_are_those_of_the_whole_array(rows):
+    chosen = np.array([11, 0, 5, 5, -1])
+    assert (len(rows), rows.shape) == (12, WHOLE.shape)
+    assert (rows[chosen] == WHOLE[chosen]).all()
+    for part in (slice(3, 11), slice(None), slice(2, 100, 4), slice(4, 2)):
+        assert (rows[part] == WHOLE[part]).all()
+        assert rows[part].shape == WHOLE[part].shape
+    assert (rows[7] == WHOLE[7]).all()
+    which = np.array([0, 1, 1, 0, 1])
+    assert (rows.pick(chosen, which) == WHOLE[chosen, which]).all()
+
+
+def test_a_subset_of_a_subset_is_of_the_stored_rows(rows):
+    part = rows.subset(np.array([9, 3, 7])).subset(np.array([2, 0]))
+    assert (part[:] == WHOLE[[7, 9]]).all()
+    with pytest.raises(IndexError):
+        part[np.array([2])]
+    with pytest.raises(IndexError):
+        rows[np.array([-13])]
+
+
+def test_rows_are_copies(rows):
+    rows[np.array([1])][:] = 0
+    assert (rows[1] == WHOLE[1]).all()
+
+
+def test_a_mapped_file_keeps_no_descriptor_and_cannot_be_written_to(tmp_path):
+    np.save(tmp_path / "x.npy", WHOLE)
+    before = len(os.listdir("/proc/self/fd"))
+    array = mapped(tmp_path / "x.npy")
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert str(tmp_path / "x.npy") in Path("/proc/self/maps").read_text()
+    assert (array == WHOLE).all()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+
+
+@pytest.mark.parametrize("size", [0, 40, 130, -1])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, size):
+    np.save(tmp_path / "x.npy", WHOLE)
+    data = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(data[:size])
+    with pytest.raises(StoreError, match=r"x\.npy: is not a whole array .* remove it"):
+        mapped(tmp_path / "x.npy")
+
+
+def test_only_rows_that_are_not_in_memory_are_touched(rows):
+    asked = []
+    rows.touch = asked.append
+    touch_all(WHOLE, rows)(np.array([3, 4]))
+    assert [part.tolist() for part in asked] == [[3, 4]]
+
+
+def test_what_the_thread_meets_is_raised():
+    ahead = ReadAhead(lambda rows: 1 // len(rows))
+    ahead.begin(np.array([], int))
+    assert isinstance(ahead._last.exception(), ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        ahead.begin(np.array([1]))

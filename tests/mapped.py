@@ -1,0 +1,59 @@
+"""Faces that are drawn when they are asked for, in files of few rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from factory.sources import CorruptImageError, SourceFace
+
+
+def small_shards(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
+    """Give shards of rows another size, which their folders are not named by."""
+    from factory.execution import preparation
+    from factory.training import face_files, faces, row_files, rows
+
+    for module in (rows, row_files, face_files, faces, preparation):
+        monkeypatch.setattr(module, "SHARD_ROWS", num_rows)
+
+
+class DrawnSource:
+    """A FaceSource of noise, two images a person; those in `unreadable` cannot be read."""
+
+    corrupt: tuple[str, ...] = ()
+
+    def __init__(self, num_faces: int, px: int, unreadable: tuple[int, ...] = ()) -> None:
+        self._px, self._unreadable = px, unreadable
+        self.labels = np.arange(num_faces) // 2
+        self.names = [f"person_{label:06d}" for label in range(int(self.labels[-1]) + 1)]
+        self.fingerprint = f"{num_faces} drawn faces without {unreadable}"
+        self.remarks = ("drawn",)
+        self.num_read = 0
+
+    @property
+    def keys(self) -> list[str]:
+        return [f"bild-ä/{index:08d}" for index in range(len(self))]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> SourceFace:
+        self.num_read += 1
+        key = f"bild-ä/{index:08d}"
+        if index in self._unreadable:
+            raise CorruptImageError(f"{key}: not a readable image")
+        image = np.random.default_rng(index).integers(0, 256, (self._px, self._px, 3), np.uint8)
+        return SourceFace(image, int(self.labels[index]), key)
+
+    def encoded(self, index: int) -> bytes:
+        return self[index].image_HWC.tobytes()
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that is no file's (smaps_rollup of /proc, Linux)."""
+    kilobytes = re.search(r"Anonymous:\s+(\d+) kB", Path("/proc/self/smaps_rollup").read_text())
+    assert kilobytes, "/proc/self/smaps_rollup has no Anonymous"
+    return 1024 * int(kilobytes[1])
