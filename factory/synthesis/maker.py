@@ -22,10 +22,11 @@ from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.images import to_uint8
 from factory.quality.filters import apply_filters, build_filters
+from factory.quality.nearest import People
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Counts, Face, Failure, Scores, Shard, Shot, Timings, UnitResult
-from factory.shards import writer
+from factory.shards import layout, writer
 from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
@@ -112,8 +113,10 @@ class ShardMaker:
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
-        first, real_MD = roster.first_identity, recognizer.unit_real
-        scorer = Scorer(roster.unit_ND, real_MD, own_real, measures, first_identity=first)
+        device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
+        people = People(roster.unit_ND, device, digest)
+        real = People(recognizer.unit_real, device, f"{recognizer.sha256}.real")
+        scorer = Scorer(people, real, own_real, measures, roster.first_identity)
         encoding = writer.Encoding.of(plan.request)
         on_cpu = plan.request.compute.device == "cpu"
         queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes, same_bytes=on_cpu)
