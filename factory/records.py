@@ -289,6 +289,9 @@ class UnitResult:
     """Times the unit had been begun before, by makers that died."""
     remarks: list[str] = field(default_factory=list)
     """What a commit record should tell of the making."""
+    vectors: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
+    """Vectors [K, D] of the kept faces, in their order, by the sha256 of the network that gave
+    them: what a maker knows and an evaluation need not compute again."""
 
 
 def total_counts(shards: Iterable[Shard]) -> Counts:

@@ -53,6 +53,7 @@ def build(
         refuse_other_plan(existing, inputs, store)
     if existing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
+        manifest.drop_vectors(store)
         log(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
@@ -63,8 +64,8 @@ def build(
         plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
         log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
         synthesize(config, plan, prefix, store, run_units, log, lease)
-        sealed = manifest.seal(store, plan, config.release.max_failed_fraction)
-        release = Release(store, plan, sealed)
+        keep, allowed = config.release.keep_vectors, config.release.max_failed_fraction
+        release = Release(store, plan, manifest.seal(store, plan, allowed, keep_vectors=keep))
         log("sealed; measuring")
         metrics = evaluate_and_report(config, inputs.source, release)
         publish(config, release, metrics, log)
@@ -116,3 +117,4 @@ def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> Non
     if newer := point_latest(dataset, release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")
+    manifest.drop_vectors(release.store)

@@ -216,6 +216,9 @@ class ReleaseConfig:
     """Images of real people may be made (plan.fill_to, release.method=lora or edit)."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Fraction of quarantined shots above which the release fails."""
+    keep_vectors: bool = False
+    """Embeddings of kept virtual faces (vectors/) are part of the release. Else they lie beside it
+    until it is published, then they are deleted. There are never any of real or edited people."""
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"

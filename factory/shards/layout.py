@@ -37,6 +37,8 @@ COMMITS = "_commits/"
 PROOFS = "_proofs/"
 DIFFERENCES = "_differences/"
 QUARANTINE = "quarantine/"
+VECTORS = "vectors/"
+"""Vectors of kept faces: beside a release until it is published, or part of it."""
 
 COLUMN_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
 NARROW = {"image", "attempt", "num_steps", "batch", "slot"}
@@ -108,6 +110,7 @@ def files_of(unit: int) -> tuple[str, ...]:
         tar_name(unit),
         metadata_name(unit),
         rejects_name(unit),
+        vectors_name(unit),
         lora_name(unit),
         lora_metadata_name(unit),
     )
@@ -123,6 +126,10 @@ def metadata_name(unit: int) -> str:
 
 def rejects_name(unit: int) -> str:
     return f"rejects/{unit:06d}.parquet"
+
+
+def vectors_name(unit: int) -> str:
+    return f"{VECTORS}{unit:06d}.safetensors"
 
 
 def quarantine_name(unit: int) -> str:

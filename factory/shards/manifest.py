@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from factory.config import as_dict
@@ -19,7 +19,7 @@ from factory.store import Store
 
 READERS = 16
 """Small files read at once."""
-FOLDERS = ("data/", "metadata/", "rejects/", "loras/")
+FOLDERS = ("data/", "metadata/", "rejects/", layout.VECTORS, "loras/")
 """Where files of units lie."""
 MAX_ASKED = 1000
 """Missing commit records that are asked for one by one before a listing is believed."""
@@ -33,11 +33,13 @@ def committed_units(store: Store) -> set[int]:
     return {int(match[1]) for match in matches if match}
 
 
-def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
+def seal(
+    store: Store, plan: Plan, max_failed_fraction: float, *, keep_vectors: bool = False
+) -> Manifest:
     """Check that every unit is there and the counts add up, then freeze names and digests.
 
-    Raises PlanError while units are missing or too many shots failed, IntegrityError when a count
-    contradicts the plan.
+    With `keep_vectors` vectors/ is part of the release. Raises PlanError while units are missing or
+    too many shots failed, IntegrityError when a count contradicts the plan.
     """
     missing = _missing(store, plan)
     if missing:
@@ -53,17 +55,34 @@ def seal(store: Store, plan: Plan, max_failed_fraction: float) -> Manifest:
             raise IntegrityError(
                 f"seal: unit {unit.index} counts {shard.counts} for {unit.num_shots} planned shots"
             )
-    check_files(store, manifest)
+    sealed = manifest if keep_vectors else without_vectors(manifest)
+    check_files(store, sealed)
     check_failures(manifest, max_failed_fraction)
     if not manifest.counts.kept:
         raise PlanError(
             f"filters: none of {manifest.counts.shots} shots was kept ({manifest.counts.reasons}); "
             "loosen the filters and release under another version"
         )
-    store.put_once(layout.WIDS, _wids(manifest))
-    store.put_once(layout.MANIFEST, manifest_json(manifest, plan))
-    store.put_once(layout.SUMS, _sums(store, plan, manifest))
-    return manifest
+    store.put_once(layout.WIDS, _wids(sealed))
+    store.put_once(layout.MANIFEST, manifest_json(sealed, plan))
+    store.put_once(layout.SUMS, _sums(store, plan, sealed))
+    return sealed
+
+
+def without_vectors(manifest: Manifest) -> Manifest:
+    """A manifest of the same shards that does not list vectors/."""
+    shards = [
+        replace(shard, files=[f for f in shard.files if not f.name.startswith(layout.VECTORS)])
+        for shard in manifest.shards
+    ]
+    return replace(manifest, shards=shards)
+
+
+def drop_vectors(store: Store) -> None:
+    """Delete vectors/ of a published release, unless it is part of it."""
+    if f"  {layout.VECTORS}".encode() not in store.get(layout.SUMS):
+        with ThreadPoolExecutor(READERS) as pool:
+            list(pool.map(store.delete, store.list(layout.VECTORS)))
 
 
 def collect(store: Store, plan: UnitPlan) -> Manifest:

@@ -33,6 +33,7 @@ from factory.records import (
 )
 from factory.shards import layout, locks
 from factory.shards.tracebacks import portable
+from factory.shards.vectors import vectors_file
 from factory.shots.request import PlanRequest
 from factory.store import Store
 from factory.store.parquet import to_parquet
@@ -142,7 +143,8 @@ def commit(
 ) -> Shard:
     """Write a unit's faces, then its commit record; returns the record that is in the store.
 
-    `identities` is the whole roster. Raises as `commit_files` does.
+    `identities` is the whole roster. Vectors are written where nobody in the unit is a real person
+    (vectors.py). Raises as `commit_files` does.
     """
     unit, counts = result.unit, result.counts
     if not counts.adds_up() or counts.kept != len(result.kept):
@@ -154,6 +156,8 @@ def commit(
         layout.metadata_name(unit): to_parquet(rows, layout.METADATA_SCHEMA),
         layout.rejects_name(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
+    if vectors := vectors_file(result, identities):
+        contents[layout.vectors_name(unit)] = vectors
     return commit_files(store, result, contents, same_bytes=same_bytes)
 
 

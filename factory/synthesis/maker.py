@@ -46,6 +46,8 @@ class UnitProgress:
     heartbeat: Heartbeat
     clock: writer.Clock = field(default_factory=writer.Clock)
     kept: dict[tuple[int, int], Future[Face]] = field(default_factory=dict)
+    embeddings: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    """float16 [D] of the kept ones."""
     rejected: list[tuple[Face, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     num_shots: int = 0
@@ -53,6 +55,10 @@ class UnitProgress:
     def beat(self) -> None:
         """A sign of life while nothing is drawn."""
         self.heartbeat(())
+
+    def vectors(self, pairs: list[tuple[int, int]], sha256: str) -> dict[str, np.ndarray]:
+        """Vectors of kept faces in the order of `pairs`, for UnitResult."""
+        return {sha256: np.stack([self.embeddings[pair] for pair in pairs])} if pairs else {}
 
     def counts(self, planned: int) -> Counts:
         reasons = Counter(reason for _, reason in self.rejected)
@@ -166,7 +172,7 @@ class ShardMaker:
                 f"unit {unit.index}: all {progress.num_shots} shots failed, first with "
                 f"{progress.failures[0].error}; it is not committed, mend the cause and run again"
             )
-        clock = progress.clock
+        clock, kept = progress.clock, [pair for pair in wanted if pair in progress.kept]
         sampling_s = self._generator.seconds - sampled_s
         result = UnitResult(
             unit=unit.index,
@@ -177,9 +183,9 @@ class ShardMaker:
             failures=progress.failures,
             attempt=progress.retry.attempt,
             remarks=self._generator.remarks,
+            vectors=progress.vectors(kept, self._embedder.sha256),
         )
-        kept = [progress.kept[pair] for pair in wanted if pair in progress.kept]
-        self._commits.commit(result, kept)
+        self._commits.commit(result, [progress.kept[pair] for pair in kept])
         return self._commits.finished()
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
@@ -191,11 +197,16 @@ class ShardMaker:
 
     def draw(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores]]:
         """Images of one planned batch, or of some of its slots, with their scores."""
+        return [(shot, image, scores) for shot, image, scores, _ in self._embedded(shots)]
+
+    def _embedded(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores, np.ndarray]]:
+        """The same with their embeddings [D]."""
         size = self._plan.request.batch_size(shots[0].attempt)
         batch = self._generator.generate(shots, size)
-        scores = self._scorer.score(shots, batch, self._embedder.embed(batch.images_BHWC))
-        images = [batch.images_BHWC[shot.slot] for shot in shots]
-        return list(zip(shots, images, scores, strict=True))
+        unit_BD = self._embedder.embed(batch.images_BHWC)
+        scores = self._scorer.score(shots, batch, unit_BD)
+        slots = [shot.slot for shot in shots]
+        return list(zip(shots, batch.images_BHWC[slots], scores, unit_BD[slots], strict=True))
 
     def _shoot(self, shots: list[Shot], progress: UnitProgress) -> None:
         """Draw and judge a batch in the groups that its retries ask for."""
@@ -213,7 +224,7 @@ class ShardMaker:
         """
         progress.heartbeat(ids(shots))
         try:
-            drawn = self.draw(shots)
+            drawn = self._embedded(shots)
         except (FactoryError, MemoryError, OSError):
             raise
         except Exception as error:  # because any exception of a shot is quarantined, not fatal
@@ -225,11 +236,12 @@ class ShardMaker:
             else:
                 progress.failures.append(Failure(shots[0], repr(error), traceback.format_exc()))
             return
-        for shot, image, scores in drawn:
+        for shot, image, scores, unit_D in drawn:
             verdict = apply_filters(scores, self._filters)
             if verdict.keep:
                 face = self._commits.encode(shot, image, scores, progress.beat)
                 progress.kept[shot.identity, shot.image] = face
+                progress.embeddings[shot.identity, shot.image] = unit_D.astype(np.float16)
             else:
                 progress.rejected.append((without_pixels(shot, scores), verdict.reason))
 

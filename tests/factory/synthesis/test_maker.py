@@ -20,6 +20,7 @@ from factory.records import DrawnBatch, Identity
 from factory.release import build
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
+from factory.shards.vectors import read_vectors
 from factory.shards.writer import Encoding
 from factory.shots.plan import Plan, cut_units, first_round_shots
 from factory.store import LocalStore, open_store
@@ -109,6 +110,14 @@ def test_rejected_shots_are_topped_up_in_batches_of_their_own(make):
     assert counts.reasons == {"low_own_cosine": 4}
     assert generator.batches[2:] == [[(1, 0, 1, 0), (1, 1, 1, 1)], [(1, 0, 2, 0), (1, 1, 2, 1)]]
     assert [row["attempt"] for row in metadata_rows(store, 0)] == [0, 0, 2, 2]
+
+
+def test_vectors_stand_in_the_order_of_the_tar_and_are_those_of_the_kept_faces(make):
+    shard, store = make(FakeGenerator(), FakeEmbedder(unlike=[(0, 0), (1, 0)]))
+    (vectors_KD,) = read_vectors(store, shard).values()
+    kept = [row["identity"] for row in metadata_rows(store, 0)]
+    assert kept == [0, 0, 1, 1]
+    assert (vectors_KD == np.eye(4)[kept]).all()  # a rejected face would point to the last axis
 
 
 def test_topups_have_a_planned_batch_shape_of_their_own(make):
