@@ -61,7 +61,9 @@ def shared_rows(
     import torch
 
     path, kind = cache_root() / "rows" / check_name(name), make(0, 0).dtype
-    parts = [(start, min(start + MADE_AT_ONCE, shape[0])) for start in range(0, shape[0], MADE_AT_ONCE)]
+    parts = [
+        (start, min(start + MADE_AT_ONCE, shape[0])) for start in range(0, shape[0], MADE_AT_ONCE)
+    ]
 
     def mapped() -> torch.Tensor:
         whole = torch.from_file(str(path), shared=False, size=shape[0] * shape[1], dtype=kind)

@@ -21,7 +21,6 @@ from factory.errors import CheckpointError
 from factory.images import to_uint8
 from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
-from factory.training.distributed import autocast
 
 
 class Generator(Protocol):
@@ -77,9 +76,7 @@ class DiffusionGenerator:
         self._device, self._precision = device, precision
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
-            for module in self._network.modules():
-                if isinstance(module, torch.nn.Linear):
-                    module.to(torch.bfloat16)  # once, where autocast would do it at every call
+            self._network.cast_matrices(torch.bfloat16)
 
     @property
     def remarks(self) -> list[str]:
@@ -156,10 +153,9 @@ class DiffusionGenerator:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
         denoise = guided(self._network, self._schedule, self._prediction, conditioning, interval)
-        with autocast(self._device, self._precision):
-            return sample(
-                like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
-            )
+        return sample(
+            like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
+        )
 
 
 def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> torch.Tensor:
