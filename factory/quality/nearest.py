@@ -19,7 +19,7 @@ import torch
 from factory.errors import StoreError
 from factory.identities.gallery import exact_cosines
 from factory.identities.search import LENGTH, Bf16Search, pick_search
-from factory.store.cache import shared_rows
+from factory.store.cache import SHARED_FROM_BYTES, shared_rows
 
 LANES = 64
 """Rows whose cosines are compared side by side."""
@@ -27,8 +27,6 @@ BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 17}
 """Rows of a block at most: 16 MB of them stay in a processor's cache."""
 BLOCK_COSINES = {"cpu": 1 << 20, "cuda": 1 << 27}
 """Cosines of a block at most, which bounds its memory."""
-SHARED_FROM_BYTES = 1 << 25
-"""Smaller matrices are kept by each process."""
 
 
 class People:

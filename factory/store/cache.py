@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MADE_AT_ONCE = 8192
 """Rows of a matrix that are made and compared at once."""
+SHARED_FROM_BYTES = 1 << 25
+"""Smaller matrices are kept by each process."""
 PLACE = "XDG_CACHE_HOME"
 """What names the folder of all these copies."""
 
