@@ -17,7 +17,9 @@ class ComputeConfig:
     precision: Literal["fp32", "bf16"] = "bf16"
     """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
     compile: bool = False
-    """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
+    """torch.compile for training (about 2x on this CPU after a first step of about 100 s), and for
+    drawing with release.method=diffusion, on GPUs with CUDA graphs: there it decides bytes and
+    stands in the plan. plan.micro_batch=null is tried out without it."""
     num_threads: int | None = knob(None, low=1)
     """CPU threads of a training; None leaves torch's choice. Synthesis has plan.num_threads."""
     zero_stage: int = knob(1, low=0, high=3)

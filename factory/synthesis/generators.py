@@ -12,7 +12,8 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.compiled import CompiledNetwork
+from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
@@ -59,6 +60,8 @@ class DiffusionGenerator:
         device: torch.device,
         precision: str,
         first_identity: int = 0,
+        *,
+        compiled: bool = False,
     ) -> None:
         self._network = UViT.from_checkpoint(loaded.config, loaded.tensors)
         self._shape = self._network.shape
@@ -77,6 +80,7 @@ class DiffusionGenerator:
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
             self._network.cast_matrices(torch.bfloat16)
+        self._call: Network = CompiledNetwork(self._network, device) if compiled else self._network
 
     @property
     def remarks(self) -> list[str]:
@@ -153,7 +157,7 @@ class DiffusionGenerator:
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._network, self._schedule, self._prediction, conditioning, interval)
+        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval)
         return sample(
             like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
         )
