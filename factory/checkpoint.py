@@ -113,17 +113,17 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
 
     Raises CheckpointError: missing, another kind, or weights that do not match their sha256.
     """
-    from safetensors.torch import load as from_bytes
+    from safetensors.torch import load_file
 
     metadata = read_metadata(name, kind, key)
-    data = (folder(name) / WEIGHTS).read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = file_sha256(folder(name) / WEIGHTS)
     if sha256 != metadata["sha256"]:
         raise CheckpointError(
             f"{key}: weights in {folder(name)} have sha256 {sha256[:12]}, checkpoint.json says "
             f"{metadata['sha256'][:12]}; restore the file or train again"
         )
-    tensors = {n: t.float() if t.is_floating_point() else t for n, t in from_bytes(data).items()}
+    mapped = load_file(folder(name) / WEIGHTS)  # of which only what is used is read into memory
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in mapped.items()}
     return Checkpoint(
         kind=kind,
         tensors=tensors,

@@ -14,6 +14,7 @@ from factory.errors import IntegrityError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from factory.config import Config
 
@@ -132,6 +133,13 @@ class DrawnBatch:
     """What stays visible of these, the edited region grayed."""
     occluded_B: np.ndarray | None = None
     """Fraction of each face that the region hides; NaN where none could be placed."""
+    device_BHWC: torch.Tensor | None = None
+    """The images where they were drawn, so that they need not go back there."""
+
+    @property
+    def for_networks(self) -> np.ndarray | torch.Tensor:
+        """The images, on the device that drew them where that is known."""
+        return self.images_BHWC if self.device_BHWC is None else self.device_BHWC
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ class ComputeConfig:
     precision: Literal["fp32", "bf16"] = "bf16"
     """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
     compile: bool = False
-    """torch.compile for training (about 2x on this CPU after a first step of about 100 s)."""
+    """torch.compile for training (about 2x on this CPU after a first step of about 100 s), and for
+    drawing with release.method=diffusion, on GPUs with CUDA graphs: there it decides bytes and
+    stands in the plan. plan.micro_batch=null is tried out without it."""
     tf32: bool = False
     """Products of a recognizer's classifier, which are in float32, in TF32 on GPUs: factors keep 10
     bits, sums stay in float32. A cosine then errs by up to .001, and an H100 multiplies about seven

@@ -52,6 +52,9 @@ def guided(
     """
     always_plain = bool((conditioning.guidance_B == 1).all())
     identities = torch.cat([conditioning.identity_BD, conditioning.negative_BD])
+    guidance_B111 = conditioning.guidance_B.view(-1, 1, 1, 1)
+    hint_BSHW = conditioning.hint_BSHW
+    hints = {} if hint_BSHW is None else {"hint_BSHW": torch.cat([hint_BSHW, hint_BSHW])}
     similarities = conditioning.similarity_B
     if similarities is not None:
         assert conditioning.negative_similarity_B is not None
@@ -63,15 +66,12 @@ def guided(
         x_t = x_t if plain else torch.cat([x_t, x_t])
         t_B = torch.full((len(x_t),), t, device=x_t.device)
         similarity_B = None if similarities is None else similarities[: len(x_t)]
-        hint = {}
-        if conditioning.hint_BSHW is not None:
-            copies = len(x_t) // len(conditioning.hint_BSHW)
-            hint = {"hint_BSHW": torch.cat([conditioning.hint_BSHW] * copies)}
+        hint = {name: both[: len(x_t)] for name, both in hints.items()}
         output = network(x_t, t_B, identities[: len(x_t)], similarity_B, **hint)
-        x0 = schedule.x0(output, x_t, t_B, prediction)
+        x0 = schedule.x0_at(output, x_t, t, prediction)
         if plain:
             return x0
         wanted, negative = x0.chunk(2)
-        return negative + conditioning.guidance_B.view(-1, 1, 1, 1) * (wanted - negative)
+        return negative + guidance_B111 * (wanted - negative)
 
     return denoise

@@ -28,6 +28,7 @@ class NoiseSchedule:
         if device not in self._copies:
             self._copies[device] = self.alpha_bar_T.to(device)
         return self._copies[device]
+        self._alpha_bar: list[float] = self.alpha_bar_T.tolist()
 
     def scales(self, t_B: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sqrt(a_t), sqrt(1-a_t)) shaped to multiply `like` [B, ...]."""
@@ -57,6 +58,17 @@ class NoiseSchedule:
         if prediction == "x0":
             return output
         signal, sigma = self.scales(t_B, x_t)
+        if prediction == "epsilon":
+            return (x_t - sigma * output) / signal
+        return signal * x_t - sigma * output
+
+    def x0_at(
+        self, output: torch.Tensor, x_t: torch.Tensor, t: int, prediction: str
+    ) -> torch.Tensor:
+        """The same at one timestep of all samples, whose factors are plain numbers."""
+        if prediction == "x0":
+            return output
+        signal, sigma = math.sqrt(self._alpha_bar[t]), math.sqrt(1 - self._alpha_bar[t])
         if prediction == "epsilon":
             return (x_t - sigma * output) / signal
         return signal * x_t - sigma * output

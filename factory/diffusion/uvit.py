@@ -12,6 +12,10 @@ a face (pose.py), or what stays of a photograph and where something is to be dra
 (editing/uvit_inpainting.py). They enter through a layer that begins at zero, so that a network that
 begins with another's weights draws as that did.
 
+The stream of tokens and all that is added to it stay in float32; what a matrix multiplies is cast
+to the type of its weights. So a network whose matrices are bfloat16 (`cast_matrices`) needs no
+autocast, which under one casts the same values the same way.
+
 Shapes: B batch, C H W the space, p patch, N = HW/p^2 tokens, K similarity tokens, W width,
 D embedding, S hint channels.
 """
@@ -113,6 +117,7 @@ class UViT(nn.Module):
         self.final = nn.Linear(width, values)
         nn.init.zeros_(self.final.weight)
         nn.init.zeros_(self.final.bias)
+        self.register_buffer("rate_H", _rates(width // 2), persistent=False)
 
     @classmethod
     def from_checkpoint(cls, config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> UViT:
@@ -120,6 +125,14 @@ class UViT(nn.Module):
         network = cls(Shape.from_config(config))
         network.load_state_dict(with_present_names(tensors))
         return network
+
+    def cast_matrices(self, dtype: torch.dtype) -> None:
+        """Cast the weights of all matrix products, once and for all."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                module.to(dtype)
+            elif isinstance(module, Block):
+                module.scale_2d.data = module.scale_2d.data.to(dtype)
 
     def forward(
         self,
@@ -130,11 +143,12 @@ class UViT(nn.Module):
         dropout_BW: torch.Tensor | None = None,
         hint_BSHW: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        dtype = self.final.weight.dtype
         scaled_BD = condition_BD * self.shape.embedding_dim**0.5  # entries of about unit size
-        identity_BW = self.identity(scaled_BD)
+        identity_BW = self.identity(scaled_BD.to(dtype))
         if dropout_BW is not None:
             identity_BW = identity_BW * dropout_BW
-        drive_BW = self.time(_sinusoid(t_B, self.shape.width)) + identity_BW
+        drive_BW = self.time(self._sinusoid(t_B).to(dtype)) + identity_BW
         extra_BKW = None
         if self.shape.similarity_tokens:
             assert similarity_B is not None, "this network is conditioned on a similarity"
@@ -142,27 +156,37 @@ class UViT(nn.Module):
             drive_BW = drive_BW + self.joined_drive(F.silu(joined_BV))
             extra_BKW = joined_BV.unflatten(1, (self.shape.similarity_tokens, -1))
         drive_B6W = self.modulation(drive_BW).unflatten(1, (6, -1))
-        x_BNW = self.embed(to_patches(x_BCHW, self.shape.patch)) + self.position_1NW
+        x_BNW = self.embed(to_patches(x_BCHW, self.shape.patch).to(dtype)) + self.position_1NW
         if self.shape.hint_channels:
             assert hint_BSHW is not None, "this network is conditioned on an image"
             grid = self.shape.side // self.shape.patch
-            x_BNW = x_BNW + self.hint(to_patches(hint_BSHW, self.shape.hint_px // grid))
+            hint_BNV = to_patches(hint_BSHW, self.shape.hint_px // grid)
+            x_BNW = x_BNW + self.hint(hint_BNV.to(dtype))
         skips = []
         for block in self.down:
             x_BNW = block(x_BNW, drive_B6W, extra_BKW)
             skips.append(x_BNW)
         x_BNW = self.middle(x_BNW, drive_B6W, extra_BKW)
         for block, merge in zip(self.up, self.skips, strict=True):
-            x_BNW = block(merge(torch.cat([x_BNW, skips.pop()], 2)), drive_B6W, extra_BKW)
+            both_BNV = torch.cat([x_BNW, skips.pop()], 2)
+            x_BNW = block(merge(both_BNV.to(dtype)), drive_B6W, extra_BKW)
         shift_BW, scale_BW = (self.final_table_2W + drive_BW[:, None]).unbind(1)
-        x_BNV = self.final(_modulate(x_BNW, shift_BW, scale_BW))
+        x_BNV = self.final(_modulate(x_BNW, shift_BW, 1 + scale_BW).to(dtype))
         return from_patches(x_BNV, self.shape.patch).float()
+
+    def _sinusoid(self, t_B: torch.Tensor) -> torch.Tensor:
+        """Sines and cosines of the timestep at wavelengths from 2*pi to 10,000*2*pi, [B, W]."""
+        angle_BH = t_B[:, None].float() * self.rate_H
+        waves_BV = torch.cat([angle_BH.sin(), angle_BH.cos()], 1)
+        odd = self.shape.width % 2
+        return F.pad(waves_BV, (0, 1)) if odd else waves_BV
 
     def _joined(self, scaled_BD: torch.Tensor, similarity_B: torch.Tensor) -> torch.Tensor:
         """C_att = Linear([C_id, Linear(m)]), [B, K*W]."""
-        similarity_BW = self.similarity(similarity_B[:, None].to(scaled_BD.dtype))
+        dtype = self.joined.weight.dtype
+        similarity_BW = self.similarity(similarity_B[:, None].to(dtype))
         both_BD = torch.cat([scaled_BD, similarity_BW.to(scaled_BD.dtype)], 1)
-        joined_BV: torch.Tensor = self.joined(both_BD)
+        joined_BV: torch.Tensor = self.joined(both_BD.to(dtype))
         return joined_BV
 
 
@@ -183,21 +207,28 @@ class Block(nn.Module):
     def forward(
         self, x_BNW: torch.Tensor, drive_B6W: torch.Tensor, extra_BKW: torch.Tensor | None = None
     ) -> torch.Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = (drive_B6W + self.table_6W).unbind(1)
-        x_BNW = x_BNW + gate1[:, None] * self._attend(_modulate(x_BNW, shift1, scale1), extra_BKW)
-        x_BNW = x_BNW + gate2[:, None] * self.mlp(_modulate(x_BNW, shift2, scale2))
-        return x_BNW
+        drive_B6W = drive_B6W + self.table_6W
+        scales_B2W = 1 + drive_B6W[:, 1::3]
+        shift1, _, gate1, shift2, _, gate2 = drive_B6W.unbind(1)
+        scale1, scale2 = scales_B2W.unbind(1)
+        dtype = self.qkv.weight.dtype
+        tokens_BNW = _modulate(x_BNW, shift1, scale1).to(dtype)
+        x_BNW = x_BNW + gate1[:, None] * self._attend(tokens_BNW, extra_BKW)
+        tokens_BNW = _modulate(x_BNW, shift2, scale2).to(dtype)
+        return x_BNW + gate2[:, None] * self.mlp(tokens_BNW)
 
     def _attend(self, x_BNW: torch.Tensor, extra_BKW: torch.Tensor | None) -> torch.Tensor:
-        q, k, v = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        qkv_BN3Hd = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1))
+        scale_2d = self.scale_2d.to(qkv_BN3Hd.dtype)
+        # normalized, so that bf16 cannot overflow
+        qk_BN2Hd = _unit(qkv_BN3Hd[:, :, :2]) * scale_2d[:, None]
+        q, k = qk_BN2Hd.permute(2, 0, 3, 1, 4)
+        v = qkv_BN3Hd[:, :, 2].transpose(1, 2)
         if extra_BKW is not None:
             width = x_BNW.shape[2]
             both = F.linear(extra_BKW, self.qkv.weight[width:], self.qkv.bias[width:])
             more_k, more_v = both.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-            k, v = torch.cat([k, more_k], 2), torch.cat([v, more_v], 2)
-        scale_q, scale_k = self.scale_2d.to(v.dtype)
-        q = F.rms_norm(q, q.shape[-1:]) * scale_q  # normalized, so that bf16 cannot overflow
-        k = F.rms_norm(k, k.shape[-1:]) * scale_k
+            k, v = torch.cat([k, _unit(more_k) * scale_2d[1]], 2), torch.cat([v, more_v], 2)
         mixed_BNW = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         out_BNW: torch.Tensor = self.out(mixed_BNW)
         return out_BNW
@@ -216,12 +247,14 @@ def from_patches(x_BNV: torch.Tensor, patch: int) -> torch.Tensor:
 
 def _modulate(x_BNW: torch.Tensor, shift_BW: torch.Tensor, scale_BW: torch.Tensor) -> torch.Tensor:
     normal_BNW = F.layer_norm(x_BNW, x_BNW.shape[-1:])
-    return normal_BNW * (1 + scale_BW[:, None]) + shift_BW[:, None]
+    return normal_BNW * scale_BW[:, None] + shift_BW[:, None]
 
 
-def _sinusoid(t_B: torch.Tensor, width: int) -> torch.Tensor:
-    """Sines and cosines of the timestep at wavelengths from 2*pi to 10,000*2*pi, [B, width]."""
-    half = width // 2
-    rate = torch.exp(-math.log(10_000) * torch.arange(half, device=t_B.device) / half)
-    angle_BH = t_B[:, None].float() * rate
-    return F.pad(torch.cat([angle_BH.sin(), angle_BH.cos()], 1), (0, width - 2 * half))
+def _unit(x: torch.Tensor) -> torch.Tensor:
+    """Vectors with a mean square of one."""
+    return F.rms_norm(x, x.shape[-1:])
+
+
+def _rates(half: int) -> torch.Tensor:
+    """Frequencies of the timestep's waves, [half]."""
+    return torch.exp(-math.log(10_000) * torch.arange(half) / half)

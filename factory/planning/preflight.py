@@ -75,7 +75,11 @@ def preflight(config: Config) -> Inputs:
         sampler=config.sampler,
         filters=config.filters,
         shards=config.shards,
-        compute=ComputeFacts(config.compute.device, config.compute.precision),
+        compute=ComputeFacts(
+            config.compute.device,
+            config.compute.precision,
+            compile=config.compute.compile and config.release.method == "diffusion",
+        ),
         release=ReleaseFacts(
             config.release.dataset,
             config.release.version,

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
+from factory.quality.nearest import People
+from factory.quality.pixels import sharpness_and_brightness
 from factory.records import DrawnBatch, Scores, Shot, row_of
-
-GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
-"""Rec. 601 luma of RGB."""
 
 Measure = Callable[[DrawnBatch, np.ndarray], np.ndarray]
 """Maps a batch and the unit embeddings [B, D] of all its slots to scores [B], NaN for none."""
@@ -23,66 +21,55 @@ class Scorer:
     The roster's first row is the identity with the index `first_identity`. `own_real` is the row in
     the real gallery of each identity of the roster that is real;
     `measures` are further scores by name.
+
+    Cosines are exact for the embeddings given, so they depend on no other face, batch or device.
     """
 
     def __init__(
         self,
-        unit_roster_ND: np.ndarray,
-        unit_real_MD: np.ndarray,
+        roster: np.ndarray | People,
+        real: np.ndarray | People,
         own_real: dict[int, int],
         measures: dict[str, Measure] | None = None,
         first_identity: int = 0,
     ) -> None:
         self._measures = measures or {}
-        self._roster_ND = torch.from_numpy(unit_roster_ND)
-        self._real_MD = torch.from_numpy(unit_real_MD)
+        self._roster = roster if isinstance(roster, People) else People(roster)
+        self._real = real if isinstance(real, People) else People(real)
         self._own_real, self._first = own_real, first_identity
 
     def score(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:
         """Scores of the shots of a batch; `unit_BD` are the embeddings of all its slots.
 
-        Whatever multiplies matrices sees the whole batch, padding included, because kernels round
-        by the number of rows: so a score does not depend on how many shots are asked for.
+        Further measures see the whole batch, padding included, because kernels round by the number
+        of rows: so no score depends on how many shots are asked for. Raises FloatingPointError for
+        an embedding that is not finite.
         """
-        unit = torch.from_numpy(unit_BD)
-        to_roster_BN, to_real_BM = unit @ self._roster_ND.T, unit @ self._real_MD.T
-        first, num_people = self._first, len(self._roster_ND)
         slots = [shot.slot for shot in shots]
-        people = [row_of(shot.identity, first, num_people) for shot in shots]
-        own_S = to_roster_BN[slots, people]
-        to_roster_BN[slots, people] = -2.0
-        other_B, nearest_B = to_roster_BN.max(1)
-        for shot in shots:
-            if shot.identity in self._own_real:
-                to_real_BM[shot.slot, self._own_real[shot.identity]] = -1.0
-        real_B = to_real_BM.max(1).values
+        unit_SD, roster = np.ascontiguousarray(unit_BD[slots]), self._roster
+        for shot, finite in zip(shots, np.isfinite(unit_SD).all(1), strict=True):
+            if not finite:
+                raise FloatingPointError(f"{shot.key}: its embedding is NaN or infinity")
+        people_S = np.array([row_of(s.identity, self._first, len(roster)) for s in shots])
+        real_S = np.array([self._own_real.get(shot.identity, -1) for shot in shots])
+        own_S = roster.cosines(unit_SD, people_S)
+        other_S, nearest_S = roster.nearest(unit_SD, people_S)
+        real_cosine_S, _ = self._real.nearest(unit_SD, real_S)
+        sharp, bright = sharpness_and_brightness(batch.for_networks[slots])
         measured = {name: measure(batch, unit_BD) for name, measure in self._measures.items()}
-        alone = len(self._roster_ND) == 1
-        scores = []
-        for row, slot in enumerate(slots):
-            image_HWC = batch.images_BHWC[slot]
-            scores.append(
-                Scores(
-                    own_cosine=round(float(own_S[row]), 5),
-                    nearest_other=-1 if alone else first + int(nearest_B[slot]),
-                    nearest_other_cosine=-1.0 if alone else round(float(other_B[slot]), 5),
-                    nearest_real_cosine=round(float(real_B[slot]), 5),
-                    sharpness=round(sharpness(image_HWC), 3),
-                    brightness=round(float((image_HWC @ GRAY).mean()), 3),
-                    **{name: _rounded(value_B[slot]) for name, value_B in measured.items()},
-                )
+        return [
+            Scores(
+                own_cosine=round(float(own_S[row]), 5),
+                nearest_other=-1 if nearest_S[row] < 0 else self._first + int(nearest_S[row]),
+                nearest_other_cosine=round(float(other_S[row]), 5),
+                nearest_real_cosine=round(float(real_cosine_S[row]), 5),
+                sharpness=round(sharp[row], 3),
+                brightness=round(bright[row], 3),
+                **{name: _rounded(value_B[slot]) for name, value_B in measured.items()},
             )
-        return scores
+            for row, slot in enumerate(slots)
+        ]
 
 
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 5)
-
-
-def sharpness(image_HWC: np.ndarray) -> float:
-    """Variance of the 4-neighbor Laplacian of the gray image (0-255 scale)."""
-    gray = image_HWC @ GRAY
-    laplacian = (
-        gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * gray[1:-1, 1:-1]
-    )
-    return float(laplacian.var())

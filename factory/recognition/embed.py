@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory import checkpoint
+from factory.errors import StoreError
 from factory.images import to_network
 from factory.recognition.backbone import IResNet
 from factory.recognition.quality import QualityHead, ser_fiq
+from factory.store.cache import SHARED_FROM_BYTES, shared_rows
 
 PASSES = 100
 """Dropout passes of SER-FIQ, as in its paper."""
@@ -51,8 +54,8 @@ class Recognizer:
         self.metrics: dict[str, Any] = loaded.metrics
         self.device = device
         self.real_names: list[str] = list(shape["real_names"])
-        self.unit_real = _unit_rows(loaded, "prototypes.real")
-        self.unit_virtual = _unit_rows(loaded, "prototypes.virtual")
+        self.unit_real = _unit_rows(loaded, "prototypes.real").numpy()
+        self.unit_virtual = _unit_rows(loaded, "prototypes.virtual").numpy()
         self.backbone: IResNet | OnnxBackbone
         if shape["backbone"] == "onnx":
             model = loaded.tensors["onnx"].numpy().tobytes()
@@ -79,9 +82,10 @@ class Recognizer:
         """From a checkpoint folder or starter:NAME; raises CheckpointError naming `key`."""
         return cls(checkpoint.load(name, "recognizer", key), device)
 
-    def embed(self, images_NHWC: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        """Unit vectors of RGB uint8 images [N, px, px, 3]."""
-        return np.concatenate([self._embed(b) for b in _batches(images_NHWC, batch_size)])
+    def embed(self, images_NHWC: np.ndarray | torch.Tensor, batch_size: int = 64) -> np.ndarray:
+        """Unit vectors of RGB uint8 images [N, px, px, 3], which may be on a device already."""
+        parts = [self._embed(part) for part in _batches(images_NHWC, batch_size)]
+        return torch.cat(parts).cpu().numpy()
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
@@ -96,29 +100,34 @@ class Recognizer:
         return F.normalize(self.backbone(x_BCHW))
 
     @torch.inference_mode()
-    def cr_fiqa(self, images_NHWC: np.ndarray) -> np.ndarray:
+    def cr_fiqa(self, images_NHWC: np.ndarray | torch.Tensor) -> np.ndarray:
         """Quality [N] of RGB uint8 images by the head that was trained with the backbone."""
         assert self._head is not None, "needs recognizer.quality_weight (preflight)"
-        x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
+        x_BCHW = self._seen(images_NHWC)
         quality_B: torch.Tensor = self._head(self.backbone(x_BCHW).float())
         return quality_B.cpu().numpy()
 
     @torch.inference_mode()
-    def ser_fiq(self, images_NHWC: np.ndarray) -> np.ndarray:
+    def ser_fiq(self, images_NHWC: np.ndarray | torch.Tensor) -> np.ndarray:
         """Agreement [N] in [0, 1] of PASSES dropout embeddings of RGB uint8 images.
 
         The dropout masks are fixed, so that a score does not depend on the other images.
         """
         assert isinstance(self.backbone, IResNet), "needs a recognizer with dropout (preflight)"
         assert self.backbone.dropout.p, "needs recognizer.dropout (preflight)"
-        x_BCHW = to_network(np.ascontiguousarray(images_NHWC)).to(self.device)
+        x_BCHW = self._seen(images_NHWC)
         unit_BMD = F.normalize(self.backbone.dropout_passes(x_BCHW, PASSES), dim=2)
         return ser_fiq(unit_BMD).cpu().numpy()
 
     @torch.inference_mode()
-    def _embed(self, images_BHWC: np.ndarray) -> np.ndarray:
-        x_BCHW = to_network(np.ascontiguousarray(images_BHWC)).to(self.device)
-        return self.unit_features(x_BCHW).cpu().numpy()
+    def _embed(self, images_BHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
+        return self.unit_features(self._seen(images_BHWC))
+
+    def _seen(self, images_BHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """RGB uint8 images as the backbone sees them."""
+        if isinstance(images_BHWC, np.ndarray):
+            images_BHWC = torch.from_numpy(np.ascontiguousarray(images_BHWC))
+        return to_network(images_BHWC.to(self.device))
 
 
 def providers(device: torch.device) -> list[Any]:
@@ -152,12 +161,21 @@ class OnnxBackbone(nn.Module):
         return np.asarray(self._session.run(None, inputs)[0][: len(x)], np.float32)
 
 
-def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> np.ndarray:
-    """Unit prototypes of a checkpoint; none while a training is still going on."""
-    none_KD = torch.empty(0, int(loaded.config["embedding_dim"]))
-    return F.normalize(loaded.tensors.get(name, none_KD)).numpy()
+def _unit_rows(loaded: checkpoint.Checkpoint, name: str) -> torch.Tensor:
+    """Unit prototypes of a checkpoint; none while a training is still going on.
+
+    Where they are many, the processes of a machine map one copy.
+    """
+    rows_ND = loaded.tensors.get(name, torch.empty(0, int(loaded.config["embedding_dim"])))
+    if rows_ND.nbytes >= SHARED_FROM_BYTES and loaded.sha256:
+        with suppress(StoreError):  # a copy of its own does as well
+            shape, file = (len(rows_ND), rows_ND.shape[1]), f"{loaded.sha256}.{name}.f32"
+            return shared_rows(file, lambda a, b: F.normalize(rows_ND[a:b]), shape)
+    return F.normalize(rows_ND)
 
 
-def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterable[np.ndarray]:
+def _batches(
+    images_NHWC: np.ndarray | torch.Tensor, batch_size: int
+) -> Iterable[np.ndarray | torch.Tensor]:
     for start in range(0, len(images_NHWC), batch_size):
         yield images_NHWC[start : start + batch_size]

@@ -71,6 +71,8 @@ class ComputeFacts:
     """compute.device of a request; what it came to, cpu or cuda, of a plan."""
     precision: str
     num_threads: int | None = None
+    compile: bool = False
+    """compute.compile, which rounds otherwise, where a generator of ours draws."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,7 @@ class PlanRequest:
         for name in ("prompts", "pose", "edits"):
             if body[name] is None:
                 del body[name]
+        _leave_out_what_is_new(body["compute"])
         return dict(json.loads(json.dumps(body)))
 
     @classmethod
@@ -270,6 +273,7 @@ class LoraRequest:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
         body["recipe"] = {name: body["recipe"][name] for name in LEARNED}
+        _leave_out_what_is_new(body["compute"])
         return dict(json.loads(json.dumps(body)))
 
     @classmethod
@@ -304,6 +308,12 @@ def edit_request(
     }
     without = dataclasses.replace(editing, **no_paths)
     return EditRequest(without, detector, negative_prompt)
+
+
+def _leave_out_what_is_new(compute: dict[str, Any]) -> None:
+    """Remove what older plans do not have from one that does not use it: it is the same plan."""
+    if not compute["compile"]:
+        del compute["compile"]
 
 
 def section(kind: type[Section], body: dict[str, Any]) -> Section:

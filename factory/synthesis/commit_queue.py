@@ -1,6 +1,6 @@
 """The queue behind the sampler: faces are encoded, then units packed and committed.
 
-Each of the two has a thread of its own, so the sampler goes on with the next unit meanwhile. What
+They have threads of their own, so the sampler goes on with the next unit meanwhile. What
 waits in the queue is bounded in bytes: a slow bucket slows the sampler down, it fills no memory.
 """
 
@@ -64,7 +64,10 @@ class ByteBudget:
 
 
 class CommitQueue:
-    """An encoder thread and an uploader thread, fed by one sampler."""
+    """Encoder threads and an uploader thread, fed by one sampler.
+
+    Faces are packed in the order of their unit, whichever thread is done first.
+    """
 
     def __init__(
         self,
@@ -73,13 +76,14 @@ class CommitQueue:
         encoding: writer.Encoding,
         max_bytes: int,
         *,
+        encoder_threads: int = 1,
         same_bytes: bool = True,
     ) -> None:
         """`same_bytes`: whether another maker of a unit must have made the same (on CPUs)."""
         self._same_bytes = same_bytes
         self.budget = ByteBudget(max_bytes)
         self._store, self._identities, self._encoding = store, identities, encoding
-        self._encoder = ThreadPoolExecutor(1, "encode")
+        self._encoder = ThreadPoolExecutor(encoder_threads, "encode")
         self._uploader = ThreadPoolExecutor(1, "upload")
         self._pending: deque[Future[Shard]] = deque()
 
@@ -115,7 +119,7 @@ class CommitQueue:
         return shards
 
     def close(self) -> None:
-        """Stop both threads; what has not begun is dropped, to be made again by a resume."""
+        """Stop all threads; what has not begun is dropped, to be made again by a resume."""
         self._encoder.shutdown(wait=False, cancel_futures=True)
         self._uploader.shutdown(wait=True, cancel_futures=True)
 

@@ -56,7 +56,10 @@ def load(
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         weights["autoencoder"] = autoencoder.sha256
     unit_ND, first = roster.unit_ND, roster.first_identity
-    return DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision, first)
+    compiled = plan.request.compute.compile
+    return DiffusionGenerator(
+        loaded, autoencoder, unit_ND, device, precision, first, compiled=compiled
+    )
 
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:

@@ -12,16 +12,16 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.compiled import CompiledNetwork
+from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
-from factory.images import to_uint8
+from factory.images import on_host, to_pixels
 from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
-from factory.training.distributed import autocast
 
 
 class Generator(Protocol):
@@ -60,6 +60,8 @@ class DiffusionGenerator:
         device: torch.device,
         precision: str,
         first_identity: int = 0,
+        *,
+        compiled: bool = False,
     ) -> None:
         self._network = UViT.from_checkpoint(loaded.config, loaded.tensors)
         self._shape = self._network.shape
@@ -73,13 +75,12 @@ class DiffusionGenerator:
         pose = loaded.config.get("pose")
         self._pose = PoseModel.from_json(pose) if pose else None
         self._autoencoder = autoencoder
-        self._roster_ND, self._first = torch.from_numpy(unit_roster_ND), first_identity
+        self._roster_ND, self._first = unit_roster_ND, first_identity
         self._device, self._precision = device, precision
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
-            for module in self._network.modules():
-                if isinstance(module, torch.nn.Linear):
-                    module.to(torch.bfloat16)  # once, where autocast would do it at every call
+            self._network.cast_matrices(torch.bfloat16)
+        self._call: Network = CompiledNetwork(self._network, device) if compiled else self._network
 
     @property
     def remarks(self) -> list[str]:
@@ -88,7 +89,8 @@ class DiffusionGenerator:
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
         noise, conditioning = self.inputs(shots, batch_size)
-        return DrawnBatch(self.decoded(self.sample(noise, conditioning, shots[0]), shots))
+        pixels_BHWC = self.pixels(self.sample(noise, conditioning, shots[0]), shots)
+        return DrawnBatch(on_host(pixels_BHWC), device_BHWC=pixels_BHWC)
 
     @torch.inference_mode()
     def unrounded(self, shots: list[Shot], batch_size: int) -> np.ndarray:
@@ -97,49 +99,49 @@ class DiffusionGenerator:
         values = self._autoencoder.decode(x0) if self._autoencoder else x0
         return np.asarray(values.float().cpu().numpy())
 
-    def decoded(self, x0: torch.Tensor, shots: list[Shot]) -> np.ndarray:
-        """RGB uint8 of a batch; raises FloatingPointError for a shot that came to nothing."""
+    def pixels(self, x0: torch.Tensor, shots: list[Shot]) -> torch.Tensor:
+        """RGB uint8 [B, H, W, 3] of a batch, on the device.
+
+        Raises FloatingPointError for a shot that came to nothing.
+        """
+        finite_B = x0.isfinite().flatten(1).all(1).tolist()
         for shot in shots:
-            if not bool(x0[shot.slot].isfinite().all()):
+            if not finite_B[shot.slot]:
                 raise FloatingPointError(f"{shot.key}: sampling gave NaN or infinity")
-        return to_uint8(self._autoencoder.decode(x0) if self._autoencoder else x0)
+        return to_pixels(self._autoencoder.decode(x0) if self._autoencoder else x0)
 
     def inputs(self, shots: list[Shot], batch_size: int) -> tuple[torch.Tensor, Conditioning]:
         """(noise [B, C, h, w] by Philox from each shot's seed, conditioning)."""
         size = (self._shape.channels, self._shape.side, self._shape.side)
-        noise = torch.zeros(batch_size, *size)
-        identity_BD = torch.zeros(batch_size, self._shape.embedding_dim)
-        similarity_B, negative_similarity_B = torch.zeros(batch_size), torch.zeros(batch_size)
-        negative_BD = torch.zeros_like(identity_BD)
-        guidance_B = torch.full((batch_size,), shots[0].guidance)
+        noise = np.zeros((batch_size, *size), np.float32)
+        identity_BD = np.zeros((batch_size, self._shape.embedding_dim), np.float32)
+        negative_BD = np.zeros_like(identity_BD)
+        similarity_B, negative_similarity_B = np.zeros((2, batch_size), np.float32)
+        guidance_B = np.full(batch_size, shots[0].guidance, np.float32)
         for shot in shots:
-            stream = np.random.Generator(np.random.Philox(shot.seed))
-            noise[shot.slot] = torch.from_numpy(stream.standard_normal(size, dtype=np.float32))
-            identity_BD[shot.slot] = turned(
-                self._vector(shot.identity), shot.perturbation_cos, stream
-            )
-            guidance_B[shot.slot] = shot.guidance
-            similarity_B[shot.slot] = shot.similarity or 0.0
+            slot, stream = shot.slot, np.random.Generator(np.random.Philox(shot.seed))
+            stream.standard_normal(dtype=np.float32, out=noise[slot])
+            identity_BD[slot] = turned(self._vector(shot.identity), shot.perturbation_cos, stream)
+            guidance_B[slot] = shot.guidance
+            similarity_B[slot] = shot.similarity or 0.0
             if shot.negative_identity == shot.identity:
-                negative_BD[shot.slot] = identity_BD[shot.slot]
-                negative_similarity_B[shot.slot] = 1.0
+                negative_BD[slot], negative_similarity_B[slot] = identity_BD[slot], 1.0
             elif shot.negative_identity >= 0:
-                negative_BD[shot.slot] = self._vector(shot.negative_identity)
-                negative_similarity_B[shot.slot] = shot.similarity or 0.0
-        device, similar = self._device, bool(self._shape.similarity_tokens)
-        conditioning = Conditioning(
-            identity_BD.to(device),
-            negative_BD.to(device),
-            guidance_B.to(device),
-            similarity_B.to(device) if similar else None,
-            negative_similarity_B.to(device) if similar else None,
-            self._landmarks(shots, batch_size).to(device) if self._pose else None,
-        )
-        return noise.to(device), conditioning
+                negative_BD[slot] = self._vector(shot.negative_identity)
+                negative_similarity_B[slot] = shot.similarity or 0.0
+        arrays = (noise, identity_BD, negative_BD, guidance_B, similarity_B, negative_similarity_B)
+        noise_BCHW, *conditions = (torch.from_numpy(array).to(self._device) for array in arrays)
+        conditioning = Conditioning(*conditions)
+        if not self._shape.similarity_tokens:
+            conditioning = replace(conditioning, similarity_B=None, negative_similarity_B=None)
+        if self._pose:
+            hint_BSHW = self._landmarks(shots, batch_size).to(self._device)
+            conditioning = replace(conditioning, hint_BSHW=hint_BSHW)
+        return noise_BCHW, conditioning
 
-    def _vector(self, identity: int) -> torch.Tensor:
+    def _vector(self, identity: int) -> np.ndarray:
         """Unit vector [D] of an identity."""
-        return self._roster_ND[row_of(identity, self._first, len(self._roster_ND))]
+        return np.asarray(self._roster_ND[row_of(identity, self._first, len(self._roster_ND))])
 
     def _landmarks(self, shots: list[Shot], batch_size: int) -> torch.Tensor:
         """Images of five points [B, 5, px, px] in the poses of the shots."""
@@ -155,21 +157,21 @@ class DiffusionGenerator:
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._network, self._schedule, self._prediction, conditioning, interval)
-        with autocast(self._device, self._precision):
-            return sample(
-                like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
-            )
+        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval)
+        return sample(
+            like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
+        )
 
 
-def turned(unit_D: torch.Tensor, cos: float, stream: np.random.Generator) -> torch.Tensor:
+def turned(unit_D: np.ndarray, cos: float, stream: np.random.Generator) -> np.ndarray:
     """v~ = cos(th)*v + sin(th)*u, with u a random unit vector orthogonal to v (IDperturb)."""
     if cos == 1.0:
         return unit_D
-    across_D = torch.from_numpy(stream.standard_normal(len(unit_D), dtype=np.float32))
-    across_D = across_D - (across_D @ unit_D) * unit_D
-    turned_D: torch.Tensor = cos * unit_D + math.sqrt(1 - cos**2) * across_D / across_D.norm()
-    return turned_D
+    unit = torch.from_numpy(np.array(unit_D))
+    across_D = torch.from_numpy(stream.standard_normal(len(unit), dtype=np.float32))
+    across_D = across_D - (across_D @ unit) * unit
+    turned_D: torch.Tensor = cos * unit + math.sqrt(1 - cos**2) * across_D / across_D.norm()
+    return turned_D.numpy()
 
 
 class SplitOnOutOfMemory:

@@ -18,7 +18,7 @@ from factory.diffusion.guidance import Conditioning
 from factory.editing.controlnet import MaskControlNet, condition, redraw, resized
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.uvit_inpainting import inpainting_hint
-from factory.images import to_uint8
+from factory.images import on_host, to_uint8
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import Shot
 from factory.shots.request import EditRequest
@@ -40,7 +40,8 @@ class UVitInpainter:
 
     def __call__(self, edits: Edits) -> np.ndarray:
         noise, conditioning = self.inputs(edits)
-        return self._drawer.decoded(self.sample(noise, conditioning, edits.shots[0]), edits.shots)
+        x0 = self.sample(noise, conditioning, edits.shots[0])
+        return on_host(self._drawer.pixels(x0, edits.shots))
 
     def inputs(self, edits: Edits) -> tuple[torch.Tensor, Conditioning]:
         """(noise, conditioning): each face's own embedding, and what stays of it."""

@@ -1,6 +1,7 @@
 """ShardMaker: one unit of the plan to one committed shard.
 
-generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit).
+generate -> embed -> score -> judge -> top up, then into the queue (encode, pack, commit). A batch
+is scored while the next one is drawn, and judged after all before it.
 Everything that decides a byte comes from the plan: batches have the planned shape, seeds are
 counters, threads are fixed.
 """
@@ -22,10 +23,21 @@ from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.images import to_uint8
 from factory.quality.filters import apply_filters, build_filters
+from factory.quality.nearest import People
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
-from factory.records import Counts, Face, Failure, Scores, Shard, Shot, Timings, UnitResult
-from factory.shards import writer
+from factory.records import (
+    Counts,
+    DrawnBatch,
+    Face,
+    Failure,
+    Scores,
+    Shard,
+    Shot,
+    Timings,
+    UnitResult,
+)
+from factory.shards import layout, writer
 from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
@@ -35,6 +47,7 @@ from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory, TellsUnrounded
 from factory.synthesis.loading import LoadedRelease, load_release
+from factory.synthesis.scoring import EmbeddedBatch, ScoringThread
 
 
 @dataclass
@@ -50,6 +63,16 @@ class UnitProgress:
     rejected: list[tuple[Face, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     num_shots: int = 0
+    being_scored: tuple[EmbeddedBatch, Future[list[Scores]]] | None = None
+    """The batch that was drawn last, which is not judged yet."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a batch may be scored while the next one is drawn.
+
+        Not in a unit that has killed its maker: a death is blamed on the shots in hand.
+        """
+        return not self.retry.deaths
 
     def beat(self) -> None:
         """A sign of life while nothing is drawn."""
@@ -85,7 +108,8 @@ class ShardMaker:
     ) -> None:
         self._plan, self._roster, self._commits = plan, roster, queue
         self._generator = SplitOnOutOfMemory(generator)
-        self._embedder, self._scorer = embedder, scorer
+        self._embedder = embedder
+        self._scoring = ScoringThread(scorer, getattr(embedder, "device", torch.device("cpu")))
         edits = plan.request.edits
         needs_region = edits is not None and edits.editing.method != CLASSIC
         self._filters = build_filters(plan.request.filters, needs_region=needs_region)
@@ -100,12 +124,19 @@ class ShardMaker:
         store = open_store(config.store).below(prefix)
         release = load_release(config, store)
         refuse(release.difference)
-        maker = cls.at(release, store, config.fleet.max_queued_bytes)
+        fleet = config.fleet
+        maker = cls.at(release, store, fleet.max_queued_bytes, fleet.encoder_threads)
         refuse(maker.canary_difference())
         return maker
 
     @classmethod
-    def at(cls, release: LoadedRelease, store: Store, max_queued_bytes: int) -> ShardMaker:
+    def at(
+        cls,
+        release: LoadedRelease,
+        store: Store,
+        max_queued_bytes: int,
+        encoder_threads: int = 1,
+    ) -> ShardMaker:
         """A maker for a release that is loaded."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
         row = {name: i for i, name in enumerate(recognizer.real_names)}
@@ -118,11 +149,19 @@ class ShardMaker:
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
-        first, real_MD = roster.first_identity, recognizer.unit_real
-        scorer = Scorer(roster.unit_ND, real_MD, own_real, measures, first_identity=first)
+        device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
+        people = People(roster.unit_ND, device, digest)
+        real = People(recognizer.unit_real, device, f"{recognizer.sha256}.real")
+        scorer = Scorer(people, real, own_real, measures, roster.first_identity)
         encoding = writer.Encoding.of(plan.request)
-        on_cpu = plan.request.compute.device == "cpu"
-        queue = CommitQueue(store, roster.identities, encoding, max_queued_bytes, same_bytes=on_cpu)
+        queue = CommitQueue(
+            store,
+            roster.identities,
+            encoding,
+            max_queued_bytes,
+            encoder_threads=encoder_threads,
+            same_bytes=plan.request.compute.device == "cpu",
+        )
         return cls(plan, roster, release.generator, recognizer, scorer, queue)
 
     def canary(self) -> Canary:
@@ -134,7 +173,7 @@ class ShardMaker:
         size = self._plan.request.batch_size(shots[0].attempt)
         generator = self._generator.generator
         if not isinstance(generator, TellsUnrounded):
-            return {"embeddings": self._embedder.embed(generator.generate(shots, size).images_BHWC)}
+            return {"embeddings": self._embed(generator.generate(shots, size))}
         unrounded_BCHW = generator.unrounded(shots, size)
         images_BHWC = to_uint8(torch.from_numpy(unrounded_BCHW))  # which saves a draw
         embeddings_BD = self._embedder.embed(images_BHWC)
@@ -162,6 +201,7 @@ class ShardMaker:
             size = request.batch_size(attempt)
             for start in range(0, len(shots), size):
                 self._shoot(shots[start : start + size], progress)
+            self._settle(progress)
             missing = [pair for pair in wanted if pair not in progress.kept]
             shots = plan_shots(request, missing, self._roster, attempt + 1)
         if progress.failures and not progress.kept and not progress.rejected:
@@ -190,62 +230,98 @@ class ShardMaker:
         return self._commits.drain(lambda: heartbeat(()))
 
     def close(self) -> None:
+        self._scoring.close()
         self._commits.close()
 
     def draw(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores]]:
         """Images of one planned batch, or of some of its slots, with their scores."""
-        return [(shot, image, scores) for shot, image, scores, _ in self._embedded(shots)]
+        batch = self._embedded(shots)
+        scores = self._scoring.score(batch)
+        images = [batch.images.images_BHWC[shot.slot] for shot in shots]
+        return list(zip(shots, images, scores, strict=True))
 
-    def _embedded(self, shots: list[Shot]) -> list[tuple[Shot, np.ndarray, Scores, np.ndarray]]:
-        """The same with their embeddings [D]."""
-        size = self._plan.request.batch_size(shots[0].attempt)
-        batch = self._generator.generate(shots, size)
-        unit_BD = self._embedder.embed(batch.images_BHWC)
-        scores = self._scorer.score(shots, batch, unit_BD)
-        slots = [shot.slot for shot in shots]
-        return list(zip(shots, batch.images_BHWC[slots], scores, unit_BD[slots], strict=True))
+    def _embedded(self, shots: list[Shot]) -> EmbeddedBatch:
+        """Draw one planned batch, or some of its slots, and embed it."""
+        batch = self._generator.generate(shots, self._plan.request.batch_size(shots[0].attempt))
+        return EmbeddedBatch(shots, batch, self._embed(batch))
+
+    def _embed(self, batch: DrawnBatch) -> np.ndarray:
+        """Unit embeddings of all slots, from where the images are."""
+        if isinstance(self._embedder, Recognizer):
+            return self._embedder.embed(batch.for_networks)
+        return self._embedder.embed(batch.images_BHWC)
 
     def _shoot(self, shots: list[Shot], progress: UnitProgress) -> None:
         """Draw and judge a batch in the groups that its retries ask for."""
-        for shot in shots:
-            if ids([shot])[0] in progress.retry.quarantined_shots:
-                progress.failures.append(Failure(shot, "killed its actor twice, drawn alone", ""))
+        killers = [s for s in shots if ids([s])[0] in progress.retry.quarantined_shots]
+        for shot in killers:
+            self._fail(shot, "killed its actor twice, drawn alone", "", progress)
         for group in progress.retry.groups(shots):
             self._shoot_group(group, progress)
 
     def _shoot_group(self, shots: list[Shot], progress: UnitProgress) -> None:
-        """Draw a group of shots and judge their faces.
-
-        When drawing raises, the slots are drawn one by one, with the same bytes (they do not depend
-        on neighbors), and only those that raise are quarantined.
-        """
+        """Draw a group of shots and let it be scored; judge the group before it meanwhile."""
         progress.heartbeat(ids(shots))
         try:
-            drawn = self._embedded(shots)
-        except (FactoryError, MemoryError, OSError):
-            raise
-        except Exception as error:  # because any exception of a shot is quarantined, not fatal
-            if is_of_the_device(error):
-                raise DeviceError(f"device: {error!r} at {shots[0].key}") from error
-            if len(shots) > 1:
-                for shot in shots:
-                    self._shoot_group([shot], progress)
-            else:
-                progress.failures.append(Failure(shots[0], repr(error), traceback.format_exc()))
+            batch = self._embedded(shots)
+        except Exception as error:
+            self._settle(progress)
+            self._after_error(error, shots, progress)
             return
-        for shot, image, scores, unit_D in drawn:
-            verdict = apply_filters(scores, self._filters)
-            if verdict.keep:
-                face = self._commits.encode(shot, image, scores, progress.beat)
-                progress.kept[shot.identity, shot.image] = face
-                progress.embeddings[shot.identity, shot.image] = unit_D.astype(np.float16)
+        scores = self._scoring.submit(batch)
+        self._settle(progress)
+        progress.being_scored = batch, scores
+        if not progress.overlaps:
+            self._settle(progress)
+
+    def _settle(self, progress: UnitProgress) -> None:
+        """Judge the faces of the batch that is being scored, and of those drawn in its place."""
+        while progress.being_scored:
+            (batch, future), progress.being_scored = progress.being_scored, None
+            try:
+                scores = future.result()
+            except Exception as error:
+                self._after_error(error, batch.shots, progress)
             else:
-                progress.rejected.append((without_pixels(shot, scores), verdict.reason))
+                self._judge(batch, scores, progress)
+
+    def _after_error(self, error: Exception, shots: list[Shot], progress: UnitProgress) -> None:
+        """Raise an error that is no shot's fault; else find the shots whose fault it is.
+
+        The slots are drawn one by one, with the same bytes (they do not depend on neighbors), and
+        only those that raise are quarantined.
+        """
+        if isinstance(error, (FactoryError, MemoryError, OSError)):
+            raise error
+        if is_of_the_device(error):
+            raise DeviceError(f"device: {error!r} at {shots[0].key}") from error
+        if len(shots) > 1:
+            for shot in shots:
+                self._shoot_group([shot], progress)
+            self._settle(progress)
+        else:
+            self._fail(shots[0], repr(error), "".join(traceback.format_exception(error)), progress)
+
+    def _fail(self, shot: Shot, error: str, trace: str, progress: UnitProgress) -> None:
+        """Quarantine a shot, after all that was drawn before it is judged."""
+        self._settle(progress)
+        progress.failures.append(Failure(shot, error, trace))
+
+    def _judge(self, batch: EmbeddedBatch, scores: list[Scores], progress: UnitProgress) -> None:
+        """Keep or reject the faces of a batch that is scored."""
+        for shot, score in zip(batch.shots, scores, strict=True):
+            verdict, who = apply_filters(score, self._filters), (shot.identity, shot.image)
+            if verdict.keep:
+                image = batch.images.images_BHWC[shot.slot]
+                progress.kept[who] = self._commits.encode(shot, image, score, progress.beat)
+                progress.embeddings[who] = batch.unit_BD[shot.slot].astype(np.float16)
+            else:
+                progress.rejected.append((without_pixels(shot, score), verdict.reason))
 
 
 def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
     """Scores of how good an image is for recognition, by the names of their limits."""
     return {
-        "cr_fiqa": lambda batch, unit_BD: recognizer.cr_fiqa(batch.images_BHWC),
-        "ser_fiq": lambda batch, unit_BD: recognizer.ser_fiq(batch.images_BHWC),
+        "cr_fiqa": lambda batch, unit_BD: recognizer.cr_fiqa(batch.for_networks),
+        "ser_fiq": lambda batch, unit_BD: recognizer.ser_fiq(batch.for_networks),
     }

@@ -14,6 +14,8 @@ def test_every_level_comes_back_and_the_ends_are_minus_one_and_one():
     x_BCHW = to_network(images)
     assert (float(x_BCHW.min()), float(x_BCHW.max())) == (-1.0, 1.0)
     assert np.array_equal(to_uint8(x_BCHW), images)
+    divided = images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    assert np.array_equal(x_BCHW.permute(0, 2, 3, 1).numpy(), divided)
 
 
 def test_channels_come_first_and_last_in_memory():

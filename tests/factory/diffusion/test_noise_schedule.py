@@ -65,3 +65,12 @@ def test_timesteps_stay_in_range_and_repeat(law):
     assert draws[0].min() >= 0
     assert draws[0].max() <= 99
     assert float(draws[0].float().mean()) == pytest.approx(49.5, abs=2)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v", "epsilon"])
+def test_one_timestep_for_all_gives_the_same_bytes(prediction):
+    schedule, draw = NoiseSchedule(1000), torch.Generator().manual_seed(0)
+    output, x_t = torch.randn(2, 3, 2, 4, 4, generator=draw)
+    for t in (0, 1, 500, 998, 999):
+        at_each = schedule.x0(output, x_t, torch.full((3,), t), prediction)
+        assert torch.equal(schedule.x0_at(output, x_t, t, prediction), at_each)

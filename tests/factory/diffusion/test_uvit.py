@@ -6,10 +6,14 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from torch import nn
 
 from factory import checkpoint
+from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.uvit import Shape, UViT, from_patches, to_patches
 from factory.errors import ConfigError
+from tests.launches import launches
 
 SHAPE = Shape(3, 16, 4, None, 32, 5, 4, 8)
 
@@ -163,3 +167,39 @@ def test_dropout_reaches_the_identity_alone():
     blind = network(x, t, unit, None, torch.zeros(2, 32))
     torch.testing.assert_close(blind, network(x, t, unit.flip(0), None, torch.zeros(2, 32)))
     assert (blind - unitle).abs().max() > 1e-3
+
+
+DEEP = Shape(8, 14, 2, None, 48, 9, 3, 16)
+"""As deep as the starter generator."""
+
+
+@pytest.mark.parametrize(
+    "shape", [DEEP, replace(DEEP, similarity_tokens=2), replace(DEEP, width=51)]
+)
+def test_cast_matrices_draw_what_autocast_draws(shape):
+    torch.manual_seed(0)
+    network, cast = UViT(shape).eval(), UViT(shape).eval()
+    nn.init.normal_(network.final.weight)
+    cast.load_state_dict(network.state_dict())
+    cast.cast_matrices(torch.bfloat16)
+    x, t, unit = torch.randn(4, 8, 14, 14), torch.tensor([3, 3, 70, 9]), torch.randn(4, 16)
+    with torch.inference_mode():
+        similarity = torch.rand(4)
+        with torch.autocast("cpu", torch.bfloat16):
+            wanted = network(x, t, unit, similarity)
+        assert torch.equal(cast(x, t, unit, similarity), wanted)
+        assert not torch.equal(network(x, t, unit, similarity), wanted)  # float32 rounds otherwise
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.bfloat16, 250), (torch.float32, 225)])
+def test_a_guided_step_launches_few_operations(dtype, most):
+    """305 and 269 before matrices were cast once and what is alike in q and k was done together."""
+    network = UViT(DEEP).eval()
+    network.cast_matrices(dtype)
+    noise, unit = torch.randn(2, 8, 14, 14), torch.randn(2, 16)
+    conditioning = Conditioning(unit, torch.zeros_like(unit), torch.full((2,), 1.5))
+    denoise = guided(network, NoiseSchedule(1000), "v", conditioning)
+    counts = launches(lambda: denoise(noise, 500))
+    assert counts["addmm"] >= 4 * DEEP.depth  # the matrices of every block were seen
+    assert counts.total() <= most
+    assert counts["copy_"] <= (30 if dtype is torch.bfloat16 else 2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from factory.recognition.embed import OnnxBackbone, Recognizer, with_mirror
-from tests.conftest import DIM, PX
+from tests.conftest import DIM, PX, draw_face, save_recognizer
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, PX, PX, 3), dtype=np.uint8)
@@ -84,3 +84,23 @@ def test_an_onnx_backbone_gets_pixels_normalized_as_it_wants_in_any_number(tmp_p
     x_BCHW = (levels / 127.5 - 1).view(3, 1, 1, 1).expand(3, 3, 8, 8)
     wanted = ((levels - 50) / 25).view(3, 1).expand(3, 3)
     torch.testing.assert_close(backbone(x_BCHW), wanted, atol=1e-4, rtol=0)
+
+
+def test_images_on_the_device_are_embedded_as_those_in_memory(tmp_path):
+    save_recognizer(tmp_path, seed=1)
+    recognizer = Recognizer.load(str(tmp_path), CPU)
+    images = np.stack([draw_face(i, 0, PX) for i in range(5)])
+    wanted = recognizer.embed(images, batch_size=2)
+    assert np.array_equal(recognizer.embed(torch.from_numpy(images), batch_size=2), wanted)
+
+
+def test_processes_map_one_copy_of_many_prototypes(tmp_path, monkeypatch):
+    save_recognizer(tmp_path / "weights", seed=1)
+    plain = Recognizer.load(str(tmp_path / "weights"), CPU)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("factory.recognition.embed.SHARED_FROM_BYTES", 1)
+    shared = Recognizer.load(str(tmp_path / "weights"), CPU)
+    file = tmp_path / f"face-factory/rows/{plain.sha256}.prototypes.real.f32"
+    assert np.array_equal(np.fromfile(file, np.float32), plain.unit_real.ravel())
+    assert np.array_equal(shared.unit_real, plain.unit_real)
+    assert str(file) in open("/proc/self/maps").read()

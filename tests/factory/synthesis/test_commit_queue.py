@@ -119,3 +119,39 @@ def test_a_failing_upload_surfaces_and_frees_the_sampler(tmp_path, monkeypatch):
         queue.drain(lambda: None)
     queue.close()
     assert LocalStore(tmp_path).list(layout.COMMITS) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_faces_are_packed_in_order_whichever_thread_is_done_first(tmp_path, threads):
+    """With several threads the first image is encoded last, and the bytes are those of one."""
+    last = threading.Event()
+
+    class Reversed(Encoding):
+        def encode(self, image_HWC):
+            number = int(image_HWC[0, 0, 0])
+            if threads > 1 and number == 0:
+                assert last.wait(30), "the others are not encoded meanwhile"
+            if number == 3:
+                last.set()
+            return super().encode(image_HWC)
+
+    queue = CommitQueue(
+        LocalStore(tmp_path / "made"), WHO, Reversed("png", 90), 1 << 30, encoder_threads=threads
+    )
+    shots = shots_of(REQUEST_OF_FOUR, [(0, i) for i in range(4)])
+    futures = [
+        queue.encode(shot, np.full((8, 8, 3), i, np.uint8), SCORES, lambda: None)
+        for i, shot in enumerate(shots)
+    ]
+    queue.commit(UnitResult(0, "plan", Counts(4, 0, 4, 0, 0), Timings(0.0, 0.0, 1.0, 1.0)), futures)
+    (shard,) = queue.drain(lambda: None)
+    queue.close()
+    plain = CommitQueue(LocalStore(tmp_path / "plain"), WHO, Encoding("png", 90), 1 << 30)
+    again = [
+        plain.encode(shot, np.full((8, 8, 3), i, np.uint8), SCORES, lambda: None)
+        for i, shot in enumerate(shots)
+    ]
+    plain.commit(UnitResult(0, "plan", Counts(4, 0, 4, 0, 0), Timings(0.0, 0.0, 1.0, 1.0)), again)
+    (wanted,) = plain.drain(lambda: None)
+    plain.close()
+    assert shard.files == wanted.files
