@@ -22,13 +22,13 @@ class NoiseSchedule:
         betas = (1 - level[1:] / level[:-1]).clamp(max=0.999)
         self.alpha_bar_T = torch.cumprod(1 - betas, 0)
         self._copies: dict[torch.device, torch.Tensor] = {}
+        self._alpha_bar: list[float] = self.alpha_bar_T.tolist()
 
     def alpha_bar_on(self, device: torch.device) -> torch.Tensor:
         """a_t [T] on a device, copied there once: a copy at every step would wait for a GPU."""
         if device not in self._copies:
             self._copies[device] = self.alpha_bar_T.to(device)
         return self._copies[device]
-        self._alpha_bar: list[float] = self.alpha_bar_T.tolist()
 
     def scales(self, t_B: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sqrt(a_t), sqrt(1-a_t)) shaped to multiply `like` [B, ...]."""

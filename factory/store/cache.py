@@ -71,7 +71,7 @@ def shared_rows(
         whole = torch.from_file(str(path), shared=False, size=shape[0] * shape[1], dtype=kind)
         return whole.view(shape)
 
-    with of_file(path, PLACE), _locked(path.parent):
+    with of_file(path, PLACE), locked(path.parent):
         size = shape[0] * shape[1] * kind.itemsize
         if path.exists() and path.stat().st_size == size:
             rows = mapped()
