@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from factory.errors import StoreError
 from factory.identities.gallery import exact_cosines
-from factory.identities.search import LENGTH, Bf16Search, pick_search
+from factory.identities.search import LENGTH, Bf16Search, DeviceFacts, pick_search
 from factory.store.cache import SHARED_FROM_BYTES, shared_rows
 
 LANES = 64
@@ -45,9 +46,8 @@ class People:
     ) -> None:
         self._unit_ND, self._device = unit_ND, device or torch.device("cpu")
         self._block_rows = block_rows
-        search = pick_search("auto", unit_ND.shape[1])
-        if self._device.type == "cuda":
-            search = Bf16Search(unit_ND.shape[1], self._device)
+        facts = replace(DeviceFacts.here(), torch_gpu=self._device.type == "cuda")
+        search = pick_search(unit_ND.shape[1], facts)
         self._band = search.band(LENGTH**2)
         """Bound on the error of a cosine of the first pass."""
         self._dtype = torch.bfloat16 if isinstance(search, Bf16Search) else torch.float32

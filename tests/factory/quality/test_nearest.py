@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from factory.identities.search import FaissSearch
 from factory.quality import nearest as nearest_module
 from factory.quality.nearest import LANES, People
 from factory.store import cache
@@ -61,8 +62,7 @@ def test_whom_bfloat16_cannot_tell_apart_are_compared_exactly(dtype, monkeypatch
     rounded = torch.from_numpy(unit_ND).bfloat16() @ torch.from_numpy(face).bfloat16().T
     assert int(rounded[:, 0].argmax()) != wanted[0]  # so the winner of the first pass is another
     if dtype is torch.float32:
-        faiss = nearest_module.pick_search("faiss", 64)
-        monkeypatch.setattr(nearest_module, "pick_search", lambda kind, dim: faiss)
+        monkeypatch.setattr(nearest_module, "pick_search", lambda dim, facts: FaissSearch(dim))
     people = People(unit_ND, CPU, block_rows=128)
     assert people._rows_ND.dtype in (dtype, torch.float32)
     assert people.nearest(face, nobody)[1].tolist() == wanted.tolist()
