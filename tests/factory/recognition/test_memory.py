@@ -60,6 +60,22 @@ def test_a_step_over_10_000_classes_at_112_px_needs_what_the_formula_says(
     assert live_bytes(recipe, compute, 112, 10_000) == pytest.approx(need.peak, rel=TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    ("compute", "recipe"),
+    [({}, {"batch_size": 192}), ({"accumulate": 4}, {"batch_size": 16, "sample_rate": 0.8})],
+)
+def test_a_classifier_larger_than_its_network_needs_what_the_formula_says(
+    monkeypatch, compute, recipe
+):
+    """The softmax decides the first, the sampled rows of micro-batches the second."""
+    use_fake_gpu(monkeypatch)
+    recipe = RecognizerConfig(backbone="iresnet_mini", embedding_dim=64, **recipe)
+    compute = ComputeConfig(precision="fp32", **compute)
+    need = rank_memory(recipe, compute, image_px=32, num_real=60_000, world=1)
+    assert max(need.backward, need.update) > 0.5 * need.peak
+    assert live_bytes(recipe, compute, 32, 60_000) == pytest.approx(need.peak, rel=TOLERANCE)
+
+
 def test_500_000_classes_on_eight_ranks_need_what_the_formula_says(monkeypatch):
     """Rank 0's rows, with the images of all ranks, as far as one process can be one of eight."""
     use_fake_gpu(monkeypatch)
@@ -87,11 +103,11 @@ def resident_of_two_steps() -> dict[str, float]:
 
 @pytest.mark.slow
 def test_a_process_takes_as_much_as_the_formula_says():
-    """IResNet-100 at 112 px over 10,000 classes, 1/50 of 500,000, on the CPU: within 20 %."""
+    """IResNet-100 at 112 px over 10,000 classes, 1/50 of 500,000, on the CPU: within 25 %."""
     given_back = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # so that what is freed is not counted
     (found,) = run_ranks(f"{__name__}:resident_of_two_steps", 1, joined=False, **given_back)
     print(json.dumps(found | {"ratio": round(found["resident"] / found["formula"], 3)}))
-    assert found["resident"] == pytest.approx(found["formula"], rel=0.2)
+    assert found["resident"] == pytest.approx(found["formula"], rel=0.25)
 
 
 @pytest.mark.parametrize("backbone", sorted(SHAPES))
@@ -146,13 +162,16 @@ def test_zero_cuts_states_then_gradients_then_weights():
 
 
 def test_a_training_that_does_not_fit_is_refused_in_one_line():
-    need = RankMemory(backbone=10**9, rows=2 * 10**9, activations=3 * 10**9, backward=10**9)
-    assert fitted(need, 8 * 10**9) == (
-        "needs about 7.00 GB a rank (backbone 1.00, rows 2.00, activations 3.00, backward 1.00)"
+    giga = 10**9
+    need = RankMemory(giga, rows=2 * giga, activations=3 * giga, backward=giga, update=2 * giga)
+    assert fitted(need, 8 * giga) == (
+        "needs about 7.00 GB a rank (backbone 1.00, rows 2.00, activations 3.00, backward 1.00, "
+        "update 2.00)"
     )
+    assert dataclasses.replace(need, update=5 * giga).peak == 8 * giga
     assert "nearly all of 7.50 GB; if it fails, want more ranks" in fitted(need, 7_500_000_000)
     with pytest.raises(ConfigError, match=r"needs about 7.00 GB a rank .* has 6.00 GB; want more"):
-        fitted(need, 6 * 10**9)
+        fitted(need, 6 * giga)
 
 
 def test_a_log_tells_what_is_needed_and_a_gpu_is_asked_for_its_size(monkeypatch):
