@@ -298,8 +298,9 @@ class Prototypes(nn.Module):
 def merged(chosen_P: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The different ones of chosen rows, and where each of the chosen is among them, [P].
 
-    There are `num_rows` rows to choose from. They are sorted and fill the first of min(P, num_rows) places; the rest repeat the first,
-    because a shape that depended on their number would wait for the GPU.
+    They are sorted and fill the first of min(P, num_rows) places, of `num_rows` that there are to
+    choose from; the rest repeat the first, because a shape that depended on their number would wait
+    for the GPU.
     """
     sorted_P, order_P = chosen_P.sort(stable=True)
     is_new_P = F.pad(sorted_P[1:] != sorted_P[:-1], (1, 0))
