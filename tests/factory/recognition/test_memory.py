@@ -13,8 +13,10 @@ from factory.errors import ConfigError
 from factory.recognition import memory
 from factory.recognition.backbone import SHAPES, IResNet
 from factory.recognition.memory import (
+    ClassifierBytes,
     RankMemory,
     activation_values,
+    classifier_bytes,
     fitted,
     num_parameters,
     rank_memory,
@@ -45,9 +47,8 @@ def live_bytes(recipe, compute, px, num_real, world=1) -> int:
         ({}, {"backbone": "iresnet100", "batch_size": 8}),
         ({}, {"backbone": "iresnet18", "batch_size": 32, "sample_rate": 0.1}),
         ({}, {"backbone": "iresnet18", "num_virtual": 30_000, "sample_rate": 0.3, "ema": 0.9}),
-        ({"activation_checkpointing": True}, {"backbone": "iresnet50", "batch_size": 32}),
+        ({"activation_checkpointing": True}, {"backbone": "iresnet34", "batch_size": 32}),
         ({"accumulate": 4}, {"backbone": "iresnet18", "batch_size": 64, "sample_rate": 0.1}),
-        ({"accumulate": 2}, {"backbone": "iresnet18", "batch_size": 16}),
     ],
 )
 def test_a_step_over_10_000_classes_at_112_px_needs_what_the_formula_says(
@@ -74,6 +75,19 @@ def test_a_classifier_larger_than_its_network_needs_what_the_formula_says(
     need = rank_memory(recipe, compute, image_px=32, num_real=60_000, world=1)
     assert max(need.backward, need.update) > 0.5 * need.peak
     assert live_bytes(recipe, compute, 32, 60_000) == pytest.approx(need.peak, rel=TOLERANCE)
+
+
+def test_a_classifiers_parts_in_closed_form():
+    """100 rows of 8 values, half of them sampled in each of 3 micro-batches of 10 features."""
+    assert classifier_bytes(100, 8, 10, 0.5, averaged=True, parts=3) == ClassifierBytes(
+        rows=4 * 3 * 100 * 8,
+        sampled=4 * 3 * 2 * 50 * 8,
+        softmax=4 * 4 * 10 * 50,
+        update=4 * (3 * 3 * 50 + 2 * 100) * 8,
+    )
+    whole = classifier_bytes(100, 8, 10, 1.0, parts=3)
+    assert whole.sampled == whole.update == 4 * 100 * 8  # one gradient of all
+    assert whole.peak == 4 * (2 * 100 * 8 + 100 * 8 + 4 * 10 * 100)
 
 
 def test_500_000_classes_on_eight_ranks_need_what_the_formula_says(monkeypatch):
