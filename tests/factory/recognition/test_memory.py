@@ -172,6 +172,9 @@ def test_zero_cuts_states_then_gradients_then_weights():
         backbone.append(need.backbone / weights)
         backward.append((need.backward - 4 * 2 * 512) / weights)
     assert backbone == pytest.approx([2, 1.5, 1.5, 0.75], rel=1e-5)
+    averaged = dataclasses.replace(recipe, ema=0.9)  # each rank keeps a part of the average
+    need = rank_memory(averaged, ComputeConfig(zero_stage=0), image_px=32, num_real=8, world=4)
+    assert need.backbone / weights == pytest.approx(2.25, rel=1e-5)
     assert backward == pytest.approx([1, 2, 1.25, 1.25], rel=1e-5)
 
 
