@@ -2,8 +2,8 @@
 
 Backbone: weights, gradients and momentum, cut by DeepSpeed's ZeRO (Rajbhandari et al. 2020, section
 5). Activations: what autograd keeps of a forward pass, counted layer by layer. Classifier: rows and
-momentum, and in a step the sampled rows with gradient and momentum, and N x S cosines, their
-exponentials and gradients.
+momentum; in the backward pass the sampled rows with their gradients, and N x S cosines, their
+exponentials and gradients; then what its update takes.
 
 Shapes: B images and N features of a step, R rows of a rank, S of them sampled, D embedding.
 """
@@ -38,13 +38,15 @@ class RankMemory:
     activations: int
     """What the backward pass needs of the forward pass, and the images themselves."""
     backward: int
-    """The larger of the backbone's gradients and what the softmax needs, which come in turns, and
-    what is sampled of the rows."""
+    """Sampled rows with their gradients, and the larger of the backbone's gradients and what the
+    softmax needs, which come in turns."""
+    update: int
+    """What the update of the rows needs, when activations and the backbone's gradients are gone."""
 
     @property
     def peak(self) -> int:
         """Bytes at most, without what CUDA and cuDNN take for themselves."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return self.backbone + self.rows + max(self.activations + self.backward, self.update)
 
     def describe(self) -> str:
         """The line for a log."""
@@ -80,7 +82,7 @@ def rank_memory(
     cast = weights // 2 if compute.precision == "bf16" else 0  # autocast keeps them till backward
     gradients = weights if stage < 2 else weights // world
     bucket = weights if stage else 0  # in which ZeRO sends gradients
-    states, sampled, softmax = classifier_bytes(
+    classifier = classifier_bytes(
         num_rows,
         recipe.embedding_dim,
         num_features,
@@ -90,10 +92,25 @@ def rank_memory(
     )
     return RankMemory(
         backbone=whole + momentum + copies + average,
-        rows=states,
+        rows=classifier.rows,
         activations=num_images * (kept * itemsize + images) + cast,
-        backward=sampled + max(gradients + bucket, softmax),
+        backward=classifier.sampled + max(gradients + bucket, classifier.softmax),
+        update=classifier.update,
     )
+
+
+@dataclass(frozen=True)
+class ClassifierBytes:
+    """Bytes of a classifier: all of it is `rows`, and `sampled + softmax` or `update` in turns."""
+
+    rows: int
+    sampled: int
+    softmax: int
+    update: int
+
+    @property
+    def peak(self) -> int:
+        return self.rows + max(self.sampled + self.softmax, self.update)
 
 
 def classifier_bytes(
@@ -104,15 +121,24 @@ def classifier_bytes(
     *,
     averaged: bool = False,
     parts: int = 1,
-) -> tuple[int, int, int]:
-    """(states of the rows, sampled rows kept until the step, what the softmax needs), in bytes.
+) -> ClassifierBytes:
+    """Memory of a classifier with so many rows, in a step of `parts` micro-batches of N features.
 
-    At sample_rate 1 rows are not copied, and have one gradient for all `parts` (micro-batches).
+    At sample_rate 1 rows are not copied, and have one gradient for all parts. Otherwise each part
+    keeps its S rows and their gradient; the update takes their momentum, or, of several parts, all
+    gradients in one and what is merged of them.
     """
-    states = (2 + averaged) * num_rows * dim
     size = round(sample_rate * num_rows)
-    sampled = size * dim if sample_rate == 1 else (2 * parts + 1) * size * dim
-    return FLOAT * states, FLOAT * sampled, FLOAT * 4 * num_features * size
+    copies = 1 if sample_rate == 1 else 2 * parts
+    update = size if sample_rate == 1 else 3 * parts * size
+    if sample_rate < 1 and parts > 1:
+        update += 2 * min(parts * size, num_rows)
+    return ClassifierBytes(
+        rows=FLOAT * (2 + averaged) * num_rows * dim,
+        sampled=FLOAT * copies * size * dim,
+        softmax=FLOAT * 4 * num_features * size,
+        update=FLOAT * update * dim,
+    )
 
 
 def num_parameters(recipe: RecognizerConfig, image_px: int) -> int:

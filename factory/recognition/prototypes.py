@@ -250,12 +250,13 @@ class Prototypes(nn.Module):
         if len(parts) < 2:
             return parts
         chosen = torch.cat([rows for rows, _, _ in parts if rows is not None])
-        together_S, position = merged(chosen)
+        together_S, position = merged(chosen, len(self.rows))
         weight_SD = self.weight_RD[together_S]
         grad_SD = torch.zeros_like(weight_SD)
         grad_SD.index_add_(0, position, torch.cat([grad for _, _, grad in parts]))
-        is_first_S = together_S == together_S[0]
-        return [(together_S, weight_SD, torch.where(is_first_S[:, None], grad_SD[0], grad_SD))]
+        is_first_S1 = (together_S == together_S[0]).unsqueeze(1)  # it and its repetitions
+        torch.where(is_first_S1, grad_SD[0].clone(), grad_SD, out=grad_SD)
+        return [(together_S, weight_SD, grad_SD)]
 
     def _of_this_rank(self, virtual_V: torch.Tensor) -> torch.Tensor:
         """Positions [M] of the virtual classes of this rank; on the CPU, where they are drawn."""
@@ -294,17 +295,18 @@ class Prototypes(nn.Module):
         self.sigma_D.copy_(torch.where(self.sigma_D.any(), moving_D, sigma_D))
 
 
-def merged(rows_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The different ones of some row numbers, and where each of them is among those: [P], [P].
+def merged(chosen_P: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The different ones of chosen rows, and where each of the chosen is among them, [P].
 
-    They are sorted and fill the first places; the rest repeat the first, because a shape that
-    depended on their number would wait for the GPU.
+    They are sorted and fill the first of min(P, num_rows) places, of `num_rows` that there are to
+    choose from; the rest repeat the first, because a shape that depended on their number would wait
+    for the GPU.
     """
-    sorted_P, order_P = rows_P.sort(stable=True)
+    sorted_P, order_P = chosen_P.sort(stable=True)
     is_new_P = F.pad(sorted_P[1:] != sorted_P[:-1], (1, 0))
     place_P = is_new_P.cumsum(0)
-    different_P = sorted_P[:1].repeat(len(rows_P)).scatter_(0, place_P, sorted_P)
-    return different_P, torch.empty_like(place_P).scatter_(0, order_P, place_P)
+    different_S = sorted_P[:1].repeat(min(len(chosen_P), num_rows)).scatter_(0, place_P, sorted_P)
+    return different_S, torch.empty_like(place_P).scatter_(0, order_P, place_P)
 
 
 def whole_rows(folder: Path, kind: str, count: int, dim: int, *, average: bool) -> torch.Tensor:

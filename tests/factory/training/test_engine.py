@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ import torch
 from factory.config import ComputeConfig
 from factory.diffusion.uvit import Shape, UViT
 from factory.training import distributed
+from factory.training import engine as engine_module
 from factory.training.distributed import mean_over_ranks
-from factory.training.engine import STATE, PlainEngine, start_engine
+from factory.training.engine import STATE, DeepSpeedEngine, PlainEngine, start_engine
 from tests.ranks import run_ranks
 
 BATCH = 8
@@ -171,6 +173,29 @@ def test_without_clipping_no_norm_is_known():
     engine.backward(engine(torch.tensor([0.0])))
     assert engine.step(lr=0.25) is None
     assert float(engine.module.w.detach()) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(("largest", "bucket"), [(None, "all"), (10, 10)])
+def test_deepspeed_sends_gradients_in_a_bucket_no_larger_than_they_are(
+    monkeypatch, largest, bucket
+):
+    """It allocates the bucket whole at every step, 2 GB by its default."""
+    import deepspeed
+
+    settings = {}
+
+    def initialize(model, optimizer, config):
+        settings.update(config["zero_optimization"])
+        return SimpleNamespace(module=model), optimizer, None, None
+
+    monkeypatch.setattr(deepspeed, "initialize", initialize)
+    if largest:
+        monkeypatch.setattr(engine_module, "LARGEST_BUCKET", largest)
+    module = Loss()
+    DeepSpeedEngine(module, adamw, ComputeConfig(device="cpu", zero_stage=2))
+    num_trained = sum(p.numel() for p in module.parameters())
+    wanted = num_trained if bucket == "all" else bucket
+    assert settings == {"stage": 2, "reduce_bucket_size": wanted}
 
 
 def test_resume_goes_on_exactly(tmp_path):
