@@ -12,13 +12,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from factory.seeds import stream_seed
 
 PIECES = 4096
-"""A release of fewer shards is cut into about so many pieces, so that many lanes have many each."""
+"""A release of fewer shards is cut into up to so many pieces, so that many lanes have many each."""
+SMALLEST = 2
+"""Images that such a piece has at least, because each is a request."""
 BLOCK = 16
 """Images that are fetched by one read."""
 
@@ -33,15 +36,17 @@ class Pieces:
     def of(cls, shard_starts: np.ndarray) -> Pieces:
         """Each shard cut into equal runs of images; `shard_starts` are those of the index."""
         num_shards = len(shard_starts) - 1
-        parts = -(-PIECES // max(num_shards, 1))
-        first, size = shard_starts[:-1, None], np.diff(shard_starts)[:, None]
-        cuts = first + size * np.arange(parts) // parts
-        return cls(np.unique(np.append(cuts.ravel(), shard_starts[-1])))
+        most = -(-PIECES // max(num_shards, 1))
+        cuts = [shard_starts[-1:]]
+        for first, size in zip(shard_starts[:-1], np.diff(shard_starts), strict=True):
+            parts = int(min(most, max(size // SMALLEST, 1)))
+            cuts.append(first + size * np.arange(parts) // parts)
+        return cls(np.unique(np.concatenate(cuts)))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
         """Images of each piece."""
         return np.diff(self.starts)
@@ -74,6 +79,15 @@ def blocks_of(size: int, seed: tuple[int | str, ...] | None) -> list[np.ndarray]
     return [rng.permutation(blocks[place]) for place in rng.permutation(len(blocks))]
 
 
+def even_window(num_pieces: int, window: int) -> int:
+    """Pieces that are open at once, at most `window`, so that the last ones are not few.
+
+    Pieces of one size that begin together end together.
+    """
+    waves = -(-num_pieces // window)
+    return -(-num_pieces // waves) if waves else 0
+
+
 def turns(remaining: list[int], window: int, rng: np.random.Generator) -> Iterator[int]:
     """Which of a lane's pieces gives the next image, until none has any left.
 
@@ -81,6 +95,7 @@ def turns(remaining: list[int], window: int, rng: np.random.Generator) -> Iterat
     While others wait each open one gives an image a round; the last ones are drawn by how many
     images they have left, so that they end together.
     """
+    window = even_window(len(remaining), window)
     left = dict(enumerate(remaining[:window]))
     waiting = iter(range(window, len(remaining)))
     opened = len(left)

@@ -20,7 +20,7 @@ from factory.errors import SourceError
 from factory.sources.base import decode_image
 from factory.sources.bookmark import Bookmark, Position
 from factory.sources.face_index import FaceIndex, open_index
-from factory.sources.pieces import Pieces, blocks_of, lanes_of, random_stream, turns
+from factory.sources.pieces import Pieces, blocks_of, even_window, lanes_of, random_stream, turns
 from factory.sources.tar_set import tars_in
 from factory.store import Store
 
@@ -125,7 +125,7 @@ class ReleaseStream(IterableDataset[Sample]):
             first, used = int(self.pieces.starts[piece]), size - left[place]
             opened[place] = _OpenPiece(self, first, blocks, used, pool)
 
-        begun = min(self._window, len(pieces))
+        begun = even_window(len(pieces), self._window)
         try:
             for place in range(begun):
                 begin(place)
@@ -141,14 +141,15 @@ class ReleaseStream(IterableDataset[Sample]):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _sample(self, image: int, data: bytes, position: Position) -> Sample:
-        if self._verify:
-            self.index.check(image, data)
         key = self.index.keys[image]
         label = int(self.index.numbers[self.index.labels[image]])
         return Sample(decode_image(data, key, self._max_pixels), label, key, position)
 
     def fetch(self, images: np.ndarray) -> list[bytes]:
-        """The bytes of neighbors in a tar, by one ranged read, in the order of `images`."""
+        """The bytes of neighbors in a tar, by one ranged read, in the order of `images`.
+
+        Raises IntegrityError for others than the release has, where the stream verifies.
+        """
         first, last = int(images.min()), int(images.max())
         start, stop = self.index.offset(first), self.index.end(last)
         name = self.index.place(first).name
@@ -160,7 +161,11 @@ class ReleaseStream(IterableDataset[Sample]):
             ) from None
         offsets = [self.index.offset(int(image)) - start for image in images]
         ends = [self.index.end(int(image)) - start for image in images]
-        return [data[offset:end] for offset, end in zip(offsets, ends, strict=True)]
+        encoded = [data[offset:end] for offset, end in zip(offsets, ends, strict=True)]
+        if self._verify:
+            for image, content in zip(images.tolist(), encoded, strict=True):
+                self.index.check(image, content)
+        return encoded
 
 
 def _least(counts: list[int]) -> int:
