@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,20 +31,17 @@ class DrawnSource:
         self._px, self._unreadable = px, unreadable
         self.labels = np.arange(num_faces) // 2
         self.names = [f"person_{label:06d}" for label in range(int(self.labels[-1]) + 1)]
+        self.keys = _DrawnKeys(num_faces)
         self.fingerprint = f"{num_faces} drawn faces without {unreadable}"
         self.remarks = ("drawn",)
         self.num_read = 0
-
-    @property
-    def keys(self) -> list[str]:
-        return [f"bild-ä/{index:08d}" for index in range(len(self))]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> SourceFace:
         self.num_read += 1
-        key = f"bild-ä/{index:08d}"
+        key = self.keys[index]
         if index in self._unreadable:
             raise CorruptImageError(f"{key}: not a readable image")
         image = np.random.default_rng(index).integers(0, 256, (self._px, self._px, 3), np.uint8)
@@ -50,6 +49,17 @@ class DrawnSource:
 
     def encoded(self, index: int) -> bytes:
         return self[index].image_HWC.tobytes()
+
+
+class _DrawnKeys(Sequence[str]):
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return f"bild-ä/{range(self._count)[index]:08d}"
 
 
 def anonymous_bytes() -> int:

@@ -26,7 +26,6 @@ from factory.sources.alignment import scaled
 from factory.training.distributed import autocast, pick_device, rank
 from factory.training.engine import channels_last
 from factory.training.faces import Faces
-from factory.training.rows import touch_all
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, cosine_decay, warmup
 
@@ -164,7 +163,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     model = AutoencoderLoss(recipe, recognizer)
     channels_last(model)
     run.start(model, adamw(recipe.lr, weight_decay=0.0), part="network")
-    run.read_ahead(touch_all(run.faces.images_NHWC))
+    run.read_ahead(run.faces.images_NHWC)
 
     # Steps
     side = config.source.image_px // (recipe.block * 2 ** (len(recipe.widths) - 1))

@@ -21,7 +21,7 @@ from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.training.distributed import pick_device
 from factory.training.faces import FaceRows, Faces, open_faces
-from factory.training.rows import Rows, touch_all
+from factory.training.rows import Rows
 
 Encode = Callable[[np.ndarray], np.ndarray]
 """Rows of RGB uint8 images [B, H, W, 3]."""
@@ -58,10 +58,11 @@ class TrainingCache:
         chosen = np.linspace(0, len(self._faces) - 1, count).astype(int)
         return self._conditions(np.zeros_like(chosen), chosen)
 
-    def touch(self, chosen: np.ndarray) -> None:
-        """Bring what `rows` reads of faces into this machine's memory."""
+    @property
+    def arrays(self) -> list[np.ndarray | Rows]:
+        """What `rows` reads, by face."""
         x = self._faces.images_NHWC if self._latents is None else self._latents
-        touch_all(x, *([] if self._unit is None else [self._unit]))(chosen)
+        return [x] if self._unit is None else [x, self._unit]
 
     def _x(self, mirrored: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
         if self._latents is not None:

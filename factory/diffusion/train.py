@@ -127,7 +127,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         lineage["autoencoder"] = autoencoder.sha256
     run.resume(**lineage, init_from=_init_sha256(recipe))
     cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition)
-    run.read_ahead(cache.touch)
+    run.read_ahead(*cache.arrays)
     poses = FacePoses(run.faces, config) if recipe.pose else None
 
     # Network, engine

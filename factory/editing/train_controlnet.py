@@ -29,7 +29,6 @@ from factory.text_to_image.base_model import PromptEmbedding, TextToImage, image
 from factory.text_to_image.captions import Captioner, Captions
 from factory.training.distributed import pick_device
 from factory.training.faces import FaceRows, Faces, open_faces
-from factory.training.rows import touch_all
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
 
@@ -89,7 +88,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     segmenter = open_segmenter(recipe, base.device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
     moments_N2 = moments_of(run.faces, base).rows()
-    run.read_ahead(touch_all(run.faces.images_NHWC, moments_N2))
+    run.read_ahead(moments_N2, *maker.arrays)
     encode_prompt = lru_cache(MAX_CACHED_PROMPTS)(lambda text: base.encode_prompts([text]))
 
     # ControlNet, engine

@@ -62,6 +62,11 @@ class ExampleMaker:
             self._masks = _masks(faces, recipe, source, segmenter, self._points_of).rows()
         self._kinds = list(dict.fromkeys(recipe.kinds))
 
+    @property
+    def arrays(self) -> list[np.ndarray | Rows]:
+        """What `batch` reads, by face."""
+        return [self._images] if self._masks is None else [self._images, self._masks]
+
     def batch(
         self, chosen: np.ndarray, mirrored_B: np.ndarray, rng: np.random.Generator, progress: float
     ) -> Examples:

@@ -101,9 +101,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     detector = detector_sha256(recipe.points, config.source)
     run.resume(detector=detector, segmenter=segmenter_sha256(recipe), **lineage)
     cache = TrainingCache(run.faces, recognizer, autoencoder, "image")
-    run.read_ahead(cache.touch)
     segmenter = open_segmenter(recipe, device)
     maker = ExampleMaker(run.faces, recipe, config.source, segmenter)
+    run.read_ahead(*cache.arrays, *maker.arrays)
 
     # Network, engine
     run.seed()

@@ -4,6 +4,7 @@
 
 Everything that does not change while a LoRA learns is computed once: latents, prompts, embeddings.
 A result depends on the base, the recipe, the priors and the person's photographs, on nobody else.
+These are few, a person at a time, and so they are in memory.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     captions = Captions(recipe, list(faces.keys), names)
     run.resume(autoencoder=autoencoder.sha256, captions=captions.digest)
     z_N2 = latents_of(faces, autoencoder).rows()
-    run.read_ahead(z_N2.touch)
+    run.read_ahead(z_N2)
     latent = (z_N2.shape[2], z_N2.shape[3], z_N2.shape[4])
     tokenizer = learn_tokenizer(captions.everything(), recipe)
 

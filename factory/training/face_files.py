@@ -72,11 +72,8 @@ class PixelMaker:
         readable = np.setdiff1d(np.arange(len(source), dtype=np.int32), list(left_out))
         labels = np.asarray(source.labels)[readable]
         check_all_readable(source, labels)
-        all_keys = source.keys  # once: some sources make the list anew
-        keys = [all_keys[index].encode() for index in readable.tolist()]
-        ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
-        blob = np.frombuffer(b"".join(keys), np.uint8)
-        arrays = (readable.astype(np.int32), labels.astype(np.int32), blob, ends)
+        keys = _joined(source.keys, readable)
+        arrays = (readable.astype(np.int32), labels.astype(np.int32), *keys)
         pixels = [(record["sha256"], sorted(record["left_out"])) for record in records]
         stored = {
             "names": list(source.names),
@@ -141,6 +138,15 @@ class Keys(Sequence[str]):
         row = row if self._rows is None else int(self._rows[row])
         start = int(self._ends[row - 1]) if row else 0
         return self._keys[start : int(self._ends[row])].tobytes().decode()
+
+
+def _joined(keys: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(keys of rows in UTF-8, one after the other; where each ends), one key at a time."""
+    blob, ends = bytearray(), np.empty(len(rows), np.int64)
+    for number, row in enumerate(rows):
+        blob += keys[int(row)].encode()
+        ends[number] = len(blob)
+    return np.frombuffer(blob, np.uint8), ends
 
 
 def _put(files: RowFiles, stored: dict[str, Any], arrays: dict[str, bytes]) -> None:

@@ -20,8 +20,6 @@ SHARD_ROWS = 1024
 
 Some = int | slice | Sequence[int] | np.ndarray
 """Rows that are asked for."""
-Touch = Callable[[np.ndarray], None]
-"""Brings rows into this machine's memory."""
 
 
 class Rows:
@@ -32,12 +30,15 @@ class Rows:
         open_shard: Callable[[int], np.ndarray],
         num_stored: int,
         chosen_N: np.ndarray | None = None,
+        *,
+        in_files: bool = True,
     ) -> None:
         """`open_shard` gives the array [SHARD_ROWS, ...] of a number; it is called once for each.
 
         Row i is stored as row chosen_N[i], or i where there is no choice.
         """
         self._open, self._num_stored, self._chosen_N = open_shard, num_stored, chosen_N
+        self.in_files = in_files
         self._shards: dict[int, np.ndarray] = {}
 
     @property
@@ -68,7 +69,7 @@ class Rows:
 
     def subset(self, rows: np.ndarray) -> Rows:
         """Some of the rows, in the order given, as rows of the same shards."""
-        return Rows(self._open, self._num_stored, self._stored(rows))
+        return Rows(self._open, self._num_stored, self._stored(rows), in_files=self.in_files)
 
     def touch(self, rows_B: np.ndarray) -> None:
         """Bring rows into this machine's memory, where the next `pick` finds them."""
@@ -91,7 +92,7 @@ class Rows:
 
 def in_memory(shards: Sequence[np.ndarray]) -> Rows:
     """Rows of arrays that this process holds."""
-    return Rows(shards.__getitem__, sum(len(shard) for shard in shards))
+    return Rows(shards.__getitem__, sum(len(shard) for shard in shards), in_files=False)
 
 
 def mapped(path: Path) -> np.ndarray:
@@ -121,22 +122,12 @@ def mapped(path: Path) -> np.ndarray:
     return array
 
 
-def touch_all(*arrays: np.ndarray | Rows) -> Touch:
-    """Touches the same rows of several arrays; those in memory need it not."""
-    rows = [array for array in arrays if isinstance(array, Rows)]
-
-    def touch(rows_B: np.ndarray) -> None:
-        for each in rows:
-            each.touch(rows_B)
-
-    return touch
-
-
 class ReadAhead:
     """A thread that brings the rows of the next step into memory while this step is computed."""
 
-    def __init__(self, touch: Touch) -> None:
-        self._touch, self._pool = touch, ThreadPoolExecutor(1, "read_ahead")
+    def __init__(self, arrays: Sequence[Rows]) -> None:
+        """The same rows are read of each array."""
+        self._arrays, self._pool = arrays, ThreadPoolExecutor(1, "read_ahead")
         self._last: Future[None] | None = None
 
     def begin(self, rows_B: np.ndarray) -> None:
@@ -145,3 +136,7 @@ class ReadAhead:
             if self._last is not None:
                 self._last.result()  # raises what the thread met
             self._last = self._pool.submit(self._touch, rows_B)
+
+    def _touch(self, rows_B: np.ndarray) -> None:
+        for rows in self._arrays:
+            rows.touch(rows_B)

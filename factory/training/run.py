@@ -34,7 +34,7 @@ from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
 from factory.training.faces import describe, open_faces
 from factory.training.identity import faces_facts, to_text, without_paths
-from factory.training.rows import ReadAhead, Touch
+from factory.training.rows import ReadAhead, Rows
 from factory.training.run_state import Recipe, RunState, section_of
 from factory.training.schedules import MakeOptimizer
 from factory.training.shared_out import check_shared
@@ -139,9 +139,13 @@ class TrainingRun:
         """Folder of this machine for results, training.out itself unless that is in a bucket."""
         return self.state.out
 
-    def read_ahead(self, touch: Touch) -> None:
-        """Have a thread call `touch` with the rows of the next step while one is computed."""
-        self._read_ahead = ReadAhead(touch)
+    def read_ahead(self, *arrays: np.ndarray | Rows) -> None:
+        """Have a thread read the rows of the next step of these while one is computed.
+
+        Of arrays in memory there is nothing to read.
+        """
+        mapped = [array for array in arrays if isinstance(array, Rows) and array.in_files]
+        self._read_ahead = ReadAhead(mapped) if mapped else None
 
     def steps(self) -> Iterator[Step]:
         """The steps that are left; losses are logged and states saved between them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from factory import checkpoint
 from factory.diffusion import autoencoder as autoencoding
-from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.autoencoder import Autoencoder, encode_some
 from factory.errors import CheckpointError
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
@@ -46,3 +48,25 @@ def test_another_augmentation_is_another_training(recipe):
     other = recipe("training.max_steps=2", "recognizer.augment.crop=0.8")
     with pytest.raises(CheckpointError, match=r"faces \(augment\.crop: 1\.0 there, 0\.8 asked"):
         autoencoding.train(other, quiet)
+
+
+def test_faces_in_files_train_the_same_network(recipe, tmp_path):
+    digests = set()
+    for most in ("1000000", "0"):
+        out = tmp_path / most
+        settings = [f"training.out={out}", f"training.faces_in_memory_bytes={most}"]
+        settings += ["source.holdout_identities=2", "training.max_steps=3"]
+        autoencoding.train(recipe(*settings), quiet)
+        digests.add(checkpoint.read_metadata(str(out), "autoencoder", "x")["sha256"])
+    assert len(digests) == 1
+    assert (tmp_path / "0" / "faces").exists()
+
+
+def test_latents_of_evenly_spaced_faces_where_there_are_too_many(recipe):
+    config = recipe()
+    faces = faces_of(config)
+    loaded = Autoencoder.load(config.autoencoder.checkpoint, CPU, "fp32")
+    whole = loaded.encode(faces.images_NHWC)
+    assert torch.equal(encode_some(loaded, faces, len(faces)), whole)
+    some = loaded.encode(faces.images_NHWC[[0, 5, 11]])
+    assert torch.equal(encode_some(loaded, faces, 3), some)

@@ -83,3 +83,17 @@ def test_points_are_found_once_for_all_trainings(recipe, detector, tmp_path, mon
 def test_without_a_detector_it_is_refused(recipe):
     with pytest.raises(ConfigError, match=r"source\.detector: nothing given while generator\.pose"):
         train(recipe("generator.pose=true"), quiet)
+
+
+def test_of_many_faces_evenly_spaced_ones_are_learned_from(recipe, detector, monkeypatch):
+    config, learned = recipe(f"source.detector={detector}"), []
+    plain = PoseModel.learn
+    noting = classmethod(lambda cls, points, px: learned.append(points) or plain(points, px))
+    monkeypatch.setattr(PoseModel, "learn", noting)
+    monkeypatch.setattr(head_poses, "MAX_LEARNED", 12)
+    FacePoses(faces_of(config), config)
+    monkeypatch.setattr(head_poses, "MAX_LEARNED", 11)
+    FacePoses(faces_of(config), config)
+    whole, some = learned
+    assert (whole.shape[1], some.shape[1]) == (12, 11)
+    assert (some[:, [0, -1]] == whole[:, [0, -1]]).all()

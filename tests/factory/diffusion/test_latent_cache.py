@@ -19,7 +19,7 @@ from factory.images import to_uint8
 from factory.recognition.embed import Recognizer
 from factory.training.batch_order import BatchOrder
 from factory.training.faces import open_faces
-from factory.training.rows import ReadAhead
+from factory.training.rows import ReadAhead, Rows
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 from tests.mapped import small_shards
@@ -142,23 +142,23 @@ def test_another_network_makes_other_files_and_leaves_the_rest(recipe, tmp_path,
     assert sorted(names) == ["embeddings", "latents", "latents", "pixels"]
 
 
-def test_a_step_reads_what_the_thread_has_touched(recipe, tmp_path, monkeypatch):
-    """Rows of every step but the first are touched, and by another thread."""
+def test_a_step_reads_what_the_thread_has_touched(recipe, monkeypatch):
+    """Rows of every step but the first are touched, in latents and embeddings, by a thread."""
     touched, threads = [], set()
-    plain = TrainingCache.touch
 
     def touch(self, chosen):
         touched.append(chosen.tolist())
         threads.add(threading.current_thread().name)
-        plain(self, chosen)
 
-    monkeypatch.setattr(TrainingCache, "touch", touch)
+    monkeypatch.setattr(Rows, "touch", touch)
     monkeypatch.setattr(ReadAhead, "begin", Waiting.begin)
-    made = recipe("training.faces_in_memory_bytes=0", "training.max_steps=4")
-    train(made, quiet)
+    train(recipe("training.faces_in_memory_bytes=0", "training.max_steps=4"), quiet)
     order = BatchOrder(0, 12, 6)
-    assert touched == [order.batch(step).tolist() for step in range(1, 4)]
+    assert touched == [order.batch(step).tolist() for step in (1, 1, 2, 2, 3, 3)]
     assert threads == {"read_ahead_0"}
+    touched.clear()
+    train(recipe("training.max_steps=2", "training.out=runs/none"), quiet)
+    assert touched == []  # in memory
 
 
 class Waiting(ReadAhead):

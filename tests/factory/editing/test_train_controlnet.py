@@ -132,3 +132,14 @@ def test_the_weight_of_a_region_reaches_the_loss(training, tmp_path):
     plain = first_loss("plain")
     assert first_loss("again") == plain
     assert first_loss("other", "inpainting_training.region_weight=0") != plain
+
+
+def test_faces_in_files_train_the_same_network(training, tmp_path):
+    digests = set()
+    for most in ("1000000", "0"):
+        out = tmp_path / most
+        made = training(f"training.out={out}", f"training.faces_in_memory_bytes={most}")
+        train(made, log=lambda line: None)
+        digests.add(checkpoint.read_metadata(str(out), "controlnet", "x")["sha256"])
+    assert len(digests) == 1
+    assert len(list((tmp_path / "0/faces").glob("moments-*/*.npy"))) == 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.config import InpaintingTrainingConfig, SourceConfig
+from factory.config import InpaintingTrainingConfig, SourceConfig, load
+from factory.editing import training_examples
 from factory.editing.training_examples import AS_IS, ExampleMaker
 from factory.sources import open_source
 from factory.sources.alignment import TEMPLATE_52, mirrored_points, points_of
 from factory.sources.base import read_faces
+from factory.training.faces import open_faces
 from tests.conftest import PX
 
 
@@ -69,3 +71,41 @@ def test_points_of_a_mirror_are_those_of_a_face():
     assert flipped[0, 0] < flipped[1, 0]
     np.testing.assert_allclose(flipped[2, 0], 111 - TEMPLATE_52[2, 0])
     assert (mirrored_points(mirrored_points(points, 112), 112) == points).all()
+
+
+def test_examples_of_faces_in_files_are_those_in_memory(faces, people, tmp_path, monkeypatch):
+    """With points that are found again and a segmenter, each called once a face."""
+    (tmp_path / "points.onnx").write_bytes(b"weights")
+    (tmp_path / "c.yaml").write_text("{}\n")
+    source = ["source.kind=folder", f"source.path={people}", f"source.image_px={PX}"]
+    source += [f"training.cache={tmp_path / 'cache'}"]
+    mapped, _ = open_faces(load(tmp_path / "c.yaml", source))
+    seen = []
+
+    def shifted(images, detector):
+        if detector is not None:
+            seen.append(len(images))
+        return plain(images, None) + images[:, :1, 0, :1].astype(float) / 255
+
+    class Bright:
+        def faces(self, images, points):
+            assert points.shape == (len(images), 5, 2)
+            seen.append(len(images))
+            return (images[..., 0] > points[:, 0, 0][:, None, None]).astype(np.float32)
+
+    plain = training_examples.points_of
+    monkeypatch.setattr(training_examples, "points_of", shifted)
+    monkeypatch.setattr(training_examples, "YuNet", lambda *args, **kwargs: "detector")
+    recipe = InpaintingTrainingConfig(points="detector")
+    section = SourceConfig(image_px=PX, detector=str(tmp_path / "points.onnx"))
+    chosen, flipped = np.array([7, 0, 11]), np.array([True, False, False])
+    made = [
+        ExampleMaker(each, recipe, section, Bright()).batch(
+            chosen, flipped, np.random.default_rng(0), 1.0
+        )
+        for each in (faces, mapped, mapped)
+    ]
+    for other in made[1:]:
+        assert (other.images_BHWC == made[0].images_BHWC).all()
+        assert (other.alpha_BHW == made[0].alpha_BHW).all()
+    assert seen == [12, 12, 12, 12]  # and the third time of the files

@@ -165,3 +165,16 @@ def test_settings_of_the_recipe_reach_the_loss(training, tmp_path, setting):
         return json.loads(line)["loss"]
 
     assert first_loss("plain") == first_loss("again") != first_loss("other", setting)
+
+
+def test_faces_in_files_train_the_same_network(training, tmp_path):
+    digests = set()
+    for most in ("1000000", "0"):
+        out = tmp_path / most
+        train(
+            training(f"training.out={out}", f"training.faces_in_memory_bytes={most}"),
+            log=lambda line: None,
+        )
+        digests.add(checkpoint.read_metadata(str(out), "editor", "x")["sha256"])
+    assert len(digests) == 1
+    assert (tmp_path / "0/faces").exists()

@@ -173,3 +173,16 @@ def test_another_caption_table_is_another_training(config, tmp_path):
     moved = table.rename(tmp_path / "moved.csv")
     recipe = replace(recipe, tables=(str(moved),))
     train(replace(config, base_training=recipe), log=lambda line: None)
+
+
+@pytest.mark.slow
+def test_faces_in_files_train_the_same_network(config, tmp_path):
+    written = set()
+    for most in (10**6, 0):
+        out, further = tmp_path / str(most), {"faces_in_memory_bytes": most, "max_steps": 2}
+        training = replace(config.training, out=str(out), **further)
+        train(replace(config, training=training), log=lambda line: None)
+        (weights,) = (out / "pipeline/unet").glob("*.safetensors")
+        written.add(weights.read_bytes())
+    assert len(written) == 1
+    assert len(list((tmp_path / "0/faces").glob("latents-*/*.npy"))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tracemalloc
 from dataclasses import replace
@@ -75,6 +76,8 @@ def test_files_hold_what_memory_holds(config, num_holdout):
     if num_holdout:
         assert_same(heldout, memory_heldout)
     assert faces_facts(made.source, faces) == faces_facts(made.source, memory)
+    digest = hashlib.sha256("\n".join(memory.keys).encode()).hexdigest()
+    assert faces_facts(made.source, faces)["keys"] == digest
     assert describe(faces, heldout) == memory.describe(memory_heldout) == describe_faces(made)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from factory.errors import StoreError
-from factory.training.rows import ReadAhead, in_memory, mapped, touch_all
+from factory.training.rows import ReadAhead, in_memory, mapped
 from tests.mapped import small_shards
 
 WHOLE = np.random.default_rng(0).normal(size=(12, 2, 3)).astype(np.float32)
@@ -67,16 +67,35 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, size):
         mapped(tmp_path / "x.npy")
 
 
-def test_only_rows_that_are_not_in_memory_are_touched(rows):
-    asked = []
-    rows.touch = asked.append
-    touch_all(WHOLE, rows)(np.array([3, 4]))
-    assert [part.tolist() for part in asked] == [[3, 4]]
+def test_the_thread_reads_the_same_rows_of_each_array(rows, monkeypatch):
+    copied = []
+    monkeypatch.setattr(rows, "_shard", lambda number: Noted(copied, number))
+    ahead = ReadAhead([rows, rows.subset(np.array([11, 10]))])
+    ahead._touch(np.array([0, 1]))
+    assert copied == [(0, 0), (0, 1)]
 
 
-def test_what_the_thread_meets_is_raised():
-    ahead = ReadAhead(lambda rows: 1 // len(rows))
-    ahead.begin(np.array([], int))
-    assert isinstance(ahead._last.exception(), ZeroDivisionError)
-    with pytest.raises(ZeroDivisionError):
+class Noted:
+    """A shard that notes which of its rows are copied."""
+
+    def __init__(self, copied, number):
+        self._copied, self._number = copied, number
+
+    def __getitem__(self, offset):
+        return Row(self._copied, (self._number, offset))
+
+
+class Row:
+    def __init__(self, copied, place):
+        self._copied, self._place = copied, place
+
+    def copy(self):
+        self._copied.append(self._place)
+
+
+def test_what_the_thread_meets_is_raised(rows):
+    ahead = ReadAhead([rows])
+    ahead.begin(np.array([12]))
+    assert isinstance(ahead._last.exception(), IndexError)
+    with pytest.raises(IndexError):
         ahead.begin(np.array([1]))
