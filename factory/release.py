@@ -114,8 +114,7 @@ def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> Non
     from factory.evaluation.leakage import refuse_leaks
 
     refuse_leaks(metrics.leakage)
-    dataset = open_store(config.store).below(config.release.dataset)
-    if newer := point_latest(dataset, release.plan):
+    if newer := point_latest(open_store(config.store).below(config.release.dataset), release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")
     manifest.drop_vectors(release.store)

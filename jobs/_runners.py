@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from factory.config import Config
+from jobs._arguments import flag
 
 if TYPE_CHECKING:
     from factory.execution.inline import RunUnits
@@ -31,3 +33,20 @@ def on_device_of(config: Config) -> OnDevice:
     from cluster.planning import on_device_of as on_a_worker
 
     return on_a_worker(config)
+
+
+FLEET = flag("--fleet", "read and write units on the actors of a Ray cluster (RAY_ADDRESS)")
+"""Option of jobs that do something with every unit of a sealed release."""
+
+
+def on_fleet(release: str, store: list[str], fleet: bool) -> dict[str, Any]:
+    """What such a job hands on with --fleet: who does units, and the release's address."""
+    if not fleet:
+        return {}
+    from cluster.fleet import run_units
+    from factory.config.addresses import in_bucket
+    from factory.config.loading import store_settings
+    from factory.execution.unit_jobs import units_on
+
+    url = release if in_bucket(release) else str(Path(release).absolute())
+    return {"do_units": units_on(run_units), "address": store_settings(url, store)}

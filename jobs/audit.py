@@ -4,14 +4,13 @@
 
 Recomputes every identity's nearest real and nearest other cosine exactly, from the release's
 vectors, the recognizer and the source, and compares them with roster.parquet and with the gate.
-Then embeds the kept faces again, where fleet.runner says, and looks for real people in them, in the
-judge's space; judge.checkpoint=dlib gives a second opinion.
+Then embeds the kept faces again, where fleet.runner says, and looks for real people among them by
+the judge; judge.checkpoint=dlib gives a second opinion.
 """
 
 from __future__ import annotations
 
 from factory.config import Config
-from factory.errors import PlanError
 from jobs._job import Job
 from jobs._sections import SEALED
 
@@ -30,9 +29,8 @@ def audit_release(config: Config, dry_run: bool) -> None:
     check_weights(config)
     dataset = open_store(config.store).below(config.release.dataset)
     store = layout.release_store(config)
-    if not store.exists(layout.SUMS):
-        raise PlanError(f"release.version: {store.url} is not sealed; run jobs.release first")
-    (plan, roster), source = open_plan(store), open_source(config.source)
+    plan, roster = manifest.sealed_plan(store), open_plan(store)[1]
+    source = open_source(config.source)
     if dry_run:
         print("checked; nothing is written")
         return
@@ -44,8 +42,8 @@ def audit_release(config: Config, dry_run: bool) -> None:
         print("certified")
     else:
         print(f"{len(roster.identities)} identities of the source; nobody passed a gate")
-    sealed = manifest.collect(store, plan)
-    faces = audit_faces(config, source, store, sealed, roster, runner_of(config))
+    sealed, run_units = manifest.collect(store, plan), runner_of(config)
+    faces = audit_faces(config, source, store, sealed, roster, run_units)
     if not faces:
         print(NO_JUDGE)
         return

@@ -4,7 +4,8 @@
     python -m jobs.export s3://bucket/prefix/demo/releases/0.1.0 rec out/demo_rec
     python -m jobs.export runs/releases/demo/releases/0.1.0 parquet out/demo_parquet
 
-Parquet is written as the hub reads it.
+Parquet is written as the hub reads it. With --fleet the units of a folder or of parquet are written
+on the actors of a Ray cluster, to a folder that all machines see.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from jobs._arguments import RELEASE_ADDRESS, Argument
 from jobs._job import Job
+from jobs._runners import FLEET, on_fleet
 
 
-def export(release: str, store: list[str], format: str, out: str) -> None:
+def export(release: str, store: list[str], format: str, out: str, fleet: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -30,13 +32,15 @@ def export(release: str, store: list[str], format: str, out: str) -> None:
             format,
             Path(out),
             lambda done, total: bar.update(task, completed=done, total=total),
+            **on_fleet(release, store, fleet),
         )
     print(f"{out}: {count} images, read back with the release's labels and digests")
 
 
 FORMAT = Argument("format", "what to write", choices=("imagefolder", "rec", "parquet"))
 OUT = Argument("out", "folder to write to; the same command goes on where it stopped")
-JOB = Job(__doc__, export, subjects=(RELEASE_ADDRESS, FORMAT, OUT), load=None, at_address=True)
+SUBJECTS = (RELEASE_ADDRESS, FORMAT, OUT)
+JOB = Job(__doc__, export, subjects=SUBJECTS, load=None, at_address=True, options=(FLEET,))
 
 if __name__ == "__main__":
     JOB.main()

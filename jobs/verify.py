@@ -2,6 +2,7 @@
 
     python -m jobs.verify runs/releases/demo/releases/0.1.0
     python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0 store.endpoint_url=http://...
+    python -m jobs.verify s3://bucket/prefix/demo/releases/0.1.0 --fleet
 
 It exits with 1 and names the files that are wrong.
 """
@@ -12,9 +13,10 @@ import sys
 
 from jobs._arguments import RELEASE_ADDRESS
 from jobs._job import Job
+from jobs._runners import FLEET, on_fleet
 
 
-def verify(release: str, store: list[str]) -> None:
+def verify(release: str, store: list[str], fleet: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -24,22 +26,21 @@ def verify(release: str, store: list[str]) -> None:
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
-        count = 0
-
-        def on_file(done: int, total: int) -> None:
-            nonlocal count
-            count = done
-            bar.update(task, completed=done, total=total)
-
-        problems = verify_release(open_url(release, store), on_file)
+        problems = verify_release(
+            open_url(release, store),
+            lambda done, total: bar.update(task, completed=done, total=total),
+            **on_fleet(release, store, fleet),
+        )
     for problem in problems:
         print("wrong:", problem)
     if problems:
         sys.exit(f"error: {release} is not what was published ({len(problems)} problems)")
-    print(f"{release}: {count} files have their sha256, the release is whole")
+    print(f"{release}: all files have their sha256, the release is whole")
 
 
-JOB = Job(__doc__, verify, subjects=(RELEASE_ADDRESS,), load=None, at_address=True)
+JOB = Job(
+    __doc__, verify, subjects=(RELEASE_ADDRESS,), load=None, at_address=True, options=(FLEET,)
+)
 
 if __name__ == "__main__":
     JOB.main()

@@ -144,25 +144,40 @@ def _constant(kind: pa.DataType, count: int) -> pa.Array:
     return pa.array([""] * count, kind) if kind == pa.string() else pa.nulls(count, kind)
 
 
-def paint(store: LocalStore, painting: Painting) -> Release:
-    """Write and seal such a release."""
-    people = virtual_people(*[painting.images] * painting.people * painting.num_units)
-    plan = Plan(REQUEST, {}, painting.units())
-    store.put(layout.PLAN, plan.to_json())
+def plan_of(painting: Painting) -> Plan:
+    return Plan(REQUEST, {}, painting.units())
+
+
+def paint_unit(store: LocalStore, painting: Painting, unit: int, plan_hash: str) -> None:
+    """Write and commit a unit."""
     buffer = io.BytesIO()
     pq.write_table(layout.REJECTS_SCHEMA.empty_table(), buffer)
+    contents = {
+        layout.tar_name(unit): b"no images",
+        layout.metadata_name(unit): metadata_of(painting, unit),
+        layout.rejects_name(unit): buffer.getvalue(),
+        layout.vectors_name(unit): save(vectors_of(painting, unit)),
+    }
+    counts = Counts(painting.each, 0, painting.each, 0, 0)
+    result = UnitResult(unit, plan_hash, counts, Timings(0.0, 1.0, 0.5, 1.0))
+    writer.commit_files(store, result, contents)
+
+
+def paint(store: LocalStore, painting: Painting) -> Release:
+    """Write and seal such a release."""
+    plan = plan_of(painting)
+    store.put(layout.PLAN, plan.to_json())
     for unit in plan.units:
-        contents = {
-            layout.tar_name(unit.index): b"no images",
-            layout.metadata_name(unit.index): metadata_of(painting, unit.index),
-            layout.rejects_name(unit.index): buffer.getvalue(),
-            layout.vectors_name(unit.index): save(vectors_of(painting, unit.index)),
-        }
-        counts = Counts(painting.each, 0, painting.each, 0, 0)
-        result = UnitResult(unit.index, plan.hash, counts, Timings(0.0, 1.0, 0.5, 1.0))
-        writer.commit_files(store, result, contents)
-    sealed = manifest.seal(store, plan, 0.0)
-    return Release(store, Roster(people, np.zeros((len(people), 1), np.float32)), sealed, {})
+        paint_unit(store, painting, unit.index, plan.hash)
+    manifest.seal(store, plan, 0.0)
+    return painted(store, painting)
+
+
+def painted(store: LocalStore, painting: Painting) -> Release:
+    """A release that is painted and sealed."""
+    people = virtual_people(*[painting.images] * painting.people * painting.num_units)
+    roster = Roster(people, np.zeros((len(people), 1), np.float32))
+    return Release(store, roster, manifest.collect(store, plan_of(painting)), {})
 
 
 def open_measurer(task: MeasureTask) -> UnitMeasurer:

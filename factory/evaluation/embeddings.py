@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -30,10 +29,11 @@ from factory.sources import FaceSource
 from factory.sources.alignment_facts import pixel_facts
 from factory.sources.base import iterate_faces
 from factory.sources.contents import contents_sha256
-from factory.store.atomic import dispensable, writing
+from factory.store.atomic import check_place, dispensable, of_file, writing
 
 MAX_PIXELS = 1 << 24
 """Largest image that is decoded from a shard."""
+KEY = "audit.embeddings_dir"
 BATCH = 256
 CHECKED_AT_ONCE = 1 << 16
 MAPPED_BYTES = 1 << 28
@@ -127,10 +127,10 @@ def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 def _folder_for_files(folder: str) -> str | None:
     """The folder itself where it can be written, else None: that for temporary files."""
-    with dispensable("audit.embeddings_dir"):
+    with dispensable(KEY):
+        check_place(KEY, Path(folder))
         Path(folder).mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
+        return folder
     return None
 
 
@@ -154,7 +154,7 @@ def _open(path: Path) -> np.ndarray:
 
 def _keep(part: Path, folder: Path, number: int, stem: str, faces: RealFaces) -> None:
     """Move what was just embedded to where it is found the next time."""
-    with dispensable("audit.embeddings_dir"):
+    with dispensable(KEY), of_file(folder):
         with writing(folder / f"{stem}.npz") as file:
             np.savez(file, labels=faces.labels, places=faces.indices)
         shutil.move(part / f"{number}.npy", folder / f"{stem}.npy")

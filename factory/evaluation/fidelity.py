@@ -15,7 +15,7 @@ from factory.evaluation.metrics.similarity import Fidelity
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.tallies import Moments
 
-BLOCK = 1024
+BLOCK = 256
 SIGMA = 10.0
 """Width of CMMD's kernel (Jayasumana et al. 2024)."""
 NEIGHBORS = 3
@@ -79,7 +79,7 @@ def precision_recall(made_ND: np.ndarray, real_MD: np.ndarray) -> tuple[float, f
 
 def _inside(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     radius_M = np.concatenate(
-        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBORS, axis=1)[:, NEIGHBORS]))
+        list(_blocks(b_MD, b_MD, lambda d: np.partition(d, NEIGHBORS, axis=1)[:, NEIGHBORS].copy()))
     )
     inside = _blocks(a_ND, b_MD, lambda d: np.any(d <= radius_M, axis=1))
     return float(np.concatenate(list(inside)).mean())

@@ -20,7 +20,7 @@ from factory.errors import Conflict, IntegrityError
 from factory.evaluation.consistency import class_figures
 from factory.evaluation.duplicates import has_twin, max_distance, packed
 from factory.evaluation.edit_metrics import edits_of_unit
-from factory.evaluation.embeddings import MAX_PIXELS, Space, check_vectors
+from factory.evaluation.embeddings import MAX_PIXELS, Space, check_vectors, one_ahead
 from factory.evaluation.features import open_networks, open_quality
 from factory.evaluation.leakage import UnitAudit, compare_unit
 from factory.evaluation.perceptual_hash import MIN_DUPLICATE_COSINE, PerceptualHash
@@ -119,17 +119,17 @@ def embed_unit(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Vectors [count, D] in each of `spaces` but those `known`, and [S, F] in those `sampled`.
 
-    Raises IntegrityError for vectors that are none.
+    The next batch is decoded while one is embedded. Raises IntegrityError for vectors that are
+    none.
     """
     missing = {name: space for name, space in spaces.items() if name not in known}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in [*missing, *sampled]}
-    for start in range(0, count, BATCH):
+    wanted_N = np.arange(count) if missing else sample_S if sampled else np.zeros(0, int)
+    batches = (wanted_N[start : start + BATCH] for start in range(0, len(wanted_N), BATCH))
+    decoded = one_ahead((rows_B, images.decode(rows_B.tolist())) for rows_B in batches)
+    for wanted, images_BHWC in decoded:
         heartbeat(())
-        chosen = sample_S[(sample_S >= start) & (sample_S < start + BATCH)] if sampled else []
-        wanted = np.arange(start, min(start + BATCH, count)) if missing else np.asarray(chosen)
-        if not len(wanted):
-            continue
-        images_BHWC = images.decode(wanted.tolist())
+        chosen = sample_S[np.isin(sample_S, wanted)] if sampled else []
         for name, space in missing.items():
             parts[name].append(space.embed(images_BHWC).astype(np.float32))
         if len(chosen):

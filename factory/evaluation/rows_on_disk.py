@@ -8,6 +8,8 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
+from factory.store.atomic import of_file
+
 
 class RowsOnDisk:
     """A .npy file [N, D] whose rows are appended; `finish` makes it whole."""
@@ -21,15 +23,17 @@ class RowsOnDisk:
     def append(self, rows_ND: np.ndarray) -> None:
         """Add rows [N, D] of the file's type."""
         assert rows_ND.shape[1:] == (self._dim,), "rows are as long as the file says"
-        self._file.write(np.ascontiguousarray(rows_ND, self._dtype).tobytes())
+        with of_file(self.path):
+            self._file.write(np.ascontiguousarray(rows_ND, self._dtype).tobytes())
         self.count += len(rows_ND)
 
     def finish(self) -> Path:
         """Write how many rows there are, and close; where the file is."""
-        self._file.seek(0)
-        size = self._write_header(self.count)
+        with of_file(self.path):
+            self._file.seek(0)
+            size = self._write_header(self.count)
+            self._file.close()
         assert size == self._header_bytes, "numpy leaves room for longer counts"
-        self._file.close()
         return self.path
 
     def _write_header(self, count: int) -> int:

@@ -58,10 +58,20 @@ def roc(genuine: np.ndarray, impostor: np.ndarray) -> list[tuple[float, float]]:
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
     """Error rate where false matches and false non-matches are equally frequent."""
     thresholds = np.unique(np.concatenate([genuine, impostor]))
-    fnmr = np.searchsorted(np.sort(genuine), thresholds, side="left") / len(genuine)
-    fmr = 1 - np.searchsorted(np.sort(impostor), thresholds, side="left") / len(impostor)
-    best = int(np.argmin(np.abs(fnmr - fmr)))
-    return float((fnmr[best] + fmr[best]) / 2)
+    genuine, impostor = np.sort(genuine), np.sort(impostor)
+
+    def rates(index: int) -> tuple[float, float]:
+        fnmr = np.searchsorted(genuine, thresholds[index], side="left") / len(genuine)
+        fmr = 1 - np.searchsorted(impostor, thresholds[index], side="left") / len(impostor)
+        return float(fnmr), float(fmr)
+
+    low, high = 0, len(thresholds) - 1  # FNMR rises and FMR falls: bisect where they cross
+    while low < high:
+        middle = (low + high) // 2
+        fnmr, fmr = rates(middle)
+        low, high = (middle + 1, high) if fnmr < fmr else (low, middle)
+    near = [rates(index) for index in (max(low - 1, 0), low)]
+    return sum(min(near, key=lambda both: abs(both[0] - both[1]))) / 2
 
 
 def fisher_ratio(genuine: np.ndarray, impostor: np.ndarray) -> float:

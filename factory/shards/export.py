@@ -1,7 +1,8 @@
 """A sealed release in the formats of other trainers: image folder, MXNet .rec, parquet of the hub.
 
 Files appear whole, so an export that was cut off goes on by the same call (a .rec begins again).
-Then all is read back and compared with the release: count, label and digest of every image.
+Each unit is read back and compared with the release, label and digest of every image, then all
+images are counted.
 """
 
 from __future__ import annotations
@@ -10,24 +11,30 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.config import StoreConfig
 from factory.errors import IntegrityError, StoreError
 from factory.shards import layout
 from factory.shards.manifest import collect, read_plan
 from factory.shards.reader import metadata_rows
+from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
 from factory.shards.writer import SUFFIXES, suffix_of
 from factory.shots.plan import Plan
-from factory.store import Store
+from factory.store import Store, open_store
 from factory.store.atomic import check_place, write_atomically
 
 Image = tuple[str, int, bytes]
 """(key, identity, JPEG or PNG bytes)."""
-OnUnit = Callable[[int, int], None]
+Row = dict[str, Any]
+"""A row of metadata."""
 FEATURES = {
     "image": {"_type": "Image"},
     "label": {"_type": "Value", "dtype": "int64"},
@@ -45,12 +52,21 @@ SCHEMA = pa.schema(
 )
 
 
-def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, all: None) -> int:
+def export(
+    store: Store,
+    kind: str,
+    out: Path,
+    on_unit: OnUnit = unheard,
+    do_units: DoUnits = one_by_one,
+    address: StoreConfig | None = None,
+) -> int:
     """Write the kept faces of a sealed release below `out` and return how many there are.
 
     `kind` is imagefolder, rec or parquet; what was written is read back and compared.
 
-    `on_unit` hears (units read, units in all). Raises StoreError for a release that is not sealed,
+    Units are written where `do_units` does them: elsewhere from the store at `address`, to a folder
+    that all machines see. A .rec is one file, in order, written by this process.
+    `on_unit` hears (units done, units in all). Raises StoreError for a release that is not sealed,
     IntegrityError when what is read back is not what the release holds.
     """
     if not store.exists(layout.SUCCESS):
@@ -58,29 +74,65 @@ def export(store: Store, kind: str, out: Path, on_unit: OnUnit = lambda done, al
     plan = read_plan(store)
     assert plan is not None, "a sealed release has a plan"
     check_place("out", out)
-    write, read = FORMATS[kind]
-    write(store, plan, out, on_unit)
-    expected = {row["key"]: (row["identity"], row["sha256"]) for row in _rows(store, plan)}
-    num_read = 0
-    for key, label, encoded in read(out):
+    if kind == REC:
+        _write_records(store, plan, out, on_unit)
+        found = _compare(out, _read_records(out), list(_rows(store, plan)))
+    else:
+        opened = partial(open_exporter, address) if address else partial(UnitExporter, store)
+        units = [unit.index for unit in plan.units]
+        do_units(partial(opened, kind, out.absolute()), units, on_unit)
+        found = FORMATS[kind].count(out)
+    num_kept = collect(store, plan).counts.kept
+    if found != num_kept:
+        raise IntegrityError(
+            f"{out}: holds {found} images, the release {num_kept}; remove it and export again"
+            + (", to a folder that all machines see" if address else "")
+        )
+    return found
+
+
+class UnitExporter:
+    """Writes units in one format and reads them back."""
+
+    def __init__(self, store: Store, kind: str, out: Path) -> None:
+        self._store, self._format, self._out = store, FORMATS[kind], out
+
+    def __call__(self, unit: int) -> list[str]:
+        """Write a unit; raises IntegrityError where it is read back otherwise."""
+        rows = metadata_rows(self._store, unit)
+        self._format.write(self._store, unit, rows, self._out)
+        _compare(self._out, self._format.read(self._out, unit, rows), rows)
+        return []
+
+
+def open_exporter(address: StoreConfig, kind: str, out: Path) -> UnitExporter:
+    """An exporter of the release at an address."""
+    return UnitExporter(open_store(address), kind, out)
+
+
+def _compare(out: Path, images: Iterator[Image], rows: list[Row]) -> int:
+    """How many images there are; raises IntegrityError unless they are those of the rows."""
+    expected = {row["key"]: (row["identity"], row["sha256"]) for row in rows}
+    count = 0
+    for key, label, encoded in images:
         if expected.get(key) != (label, hashlib.sha256(encoded).hexdigest()):
             raise IntegrityError(f"{out}: {key} is not the release's; remove it and export again")
-        num_read += 1
-    if num_read != len(expected) or num_read != collect(store, plan).counts.kept:
+        count += 1
+    if count != len(expected):
         raise IntegrityError(
-            f"{out}: holds {num_read} images, the release {len(expected)}; remove it, export again"
+            f"{out}: holds {count} images, the release {len(expected)}; remove it, export again"
         )
-    return num_read
+    return count
 
 
-def _rows(store: Store, plan: Plan) -> Iterator[dict[str, object]]:
+def _rows(store: Store, plan: Plan) -> Iterator[Row]:
     for unit in plan.units:
         yield from metadata_rows(store, unit.index)
 
 
-def _unit(store: Store, unit: int) -> Iterator[Image]:
+def _images(store: Store, unit: int, rows: list[Row]) -> Iterator[Image]:
     data = store.get(layout.tar_name(unit))
-    for row in metadata_rows(store, unit):
+    for row in rows:
         yield row["key"], row["identity"], data[row["offset"] : row["offset"] + row["size"]]
 
 
@@ -89,46 +141,51 @@ def folder_of(key: str) -> str:
     return key.partition("_")[0]
 
 
-def _write_folder(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
+def _write_folder(store: Store, unit: int, rows: list[Row], out: Path) -> None:
     """Write <identity>/<key>.jpg (or .png) for every face."""
-    for done, unit in enumerate(plan.units, start=1):
-        for key, _, encoded in _unit(store, unit.index):
-            file = out / folder_of(key) / f"{key}{suffix_of(encoded)}"
-            if file.is_file() and file.stat().st_size == len(encoded):
-                continue
-            write_atomically(file, encoded, durable=False)  # all of them are read back
-        on_unit(done, len(plan.units))
+    for key, _, encoded in _images(store, unit, rows):
+        file = out / folder_of(key) / f"{key}{suffix_of(encoded)}"
+        if file.is_file() and file.stat().st_size == len(encoded):
+            continue
+        write_atomically(file, encoded, durable=False)  # all of them are read back
 
 
-def _read_folder(out: Path) -> Iterator[Image]:
-    for file in sorted(file for end in SUFFIXES.values() for file in out.glob(f"*/*{end}")):
-        yield file.stem, int(file.parent.name), file.read_bytes()
+def _read_folder(out: Path, unit: int, rows: list[Row]) -> Iterator[Image]:
+    """All images of the folders of a unit's people, those that nobody has written included."""
+    for folder in sorted({out / folder_of(row["key"]) for row in rows}):
+        for file in sorted(file for end in SUFFIXES.values() for file in folder.glob(f"*{end}")):
+            yield file.stem, int(folder.name), file.read_bytes()
 
 
-def _write_parquet(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
-    """train-NNNNNN.parquet a unit, with the column types `datasets` reads as images."""
-    for done, unit in enumerate(plan.units, start=1):
-        file = out / f"train-{unit.index:06d}.parquet"
-        if not file.is_file():
-            rows = [
-                {
-                    "image": {"bytes": encoded, "path": key + suffix_of(encoded)},
-                    "label": label,
-                    "key": key,
-                }
-                for key, label, encoded in _unit(store, unit.index)
-            ]
-            table = pa.Table.from_pylist(rows, schema=SCHEMA)
-            buffer = io.BytesIO()
-            pq.write_table(table, buffer, compression="none")  # because images do not shrink
-            write_atomically(file, buffer.getvalue())
-        on_unit(done, len(plan.units))
+def _count_folder(out: Path) -> int:
+    return sum(1 for end in SUFFIXES.values() for _ in out.glob(f"*/*{end}"))
 
 
-def _read_parquet(out: Path) -> Iterator[Image]:
-    for file in sorted(out.glob("train-*.parquet")):
-        for row in pq.read_table(file).to_pylist():
-            yield row["key"], row["label"], row["image"]["bytes"]
+def _parquet_file(out: Path, unit: int) -> Path:
+    return out / f"train-{unit:06d}.parquet"
+
+
+def _write_parquet(store: Store, unit: int, rows: list[Row], out: Path) -> None:
+    """train-NNNNNN.parquet, with the column types `datasets` reads as images."""
+    if _parquet_file(out, unit).is_file():
+        return
+    images = [
+        {"image": {"bytes": encoded, "path": key + suffix_of(encoded)}, "label": label, "key": key}
+        for key, label, encoded in _images(store, unit, rows)
+    ]
+    buffer = io.BytesIO()
+    table = pa.Table.from_pylist(images, schema=SCHEMA)
+    pq.write_table(table, buffer, compression="none")  # because images do not shrink
+    write_atomically(_parquet_file(out, unit), buffer.getvalue())
+
+
+def _read_parquet(out: Path, unit: int, rows: list[Row]) -> Iterator[Image]:
+    for row in pq.read_table(_parquet_file(out, unit)).to_pylist():
+        yield row["key"], row["label"], row["image"]["bytes"]
+
+
+def _count_parquet(out: Path) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in out.glob("train-*.parquet"))
 
 
 def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None:
@@ -146,8 +203,8 @@ def _write_records(store: Store, plan: Plan, out: Path, on_unit: OnUnit) -> None
 
     def images() -> Iterator[bytes]:
         for done, unit in enumerate(plan.units, start=1):
-            for _, _, encoded in _unit(store, unit.index):
-                yield encoded
+            rows_of_unit = metadata_rows(store, unit.index)
+            yield from (encoded for *_, encoded in _images(store, unit.index, rows_of_unit))
             on_unit(done, len(plan.units))
 
     write_records(out / "train.rec", classes, images())
@@ -175,8 +232,19 @@ def _read_records(out: Path) -> Iterator[Image]:
         yield key, int(identity), bytes(record.image)
 
 
+@dataclass(frozen=True)
+class Format:
+    """How the images of a unit are written and read, and all below a folder counted."""
+
+    write: Callable[[Store, int, list[Row], Path], None]
+    read: Callable[[Path, int, list[Row]], Iterator[Image]]
+    count: Callable[[Path], int]
+
+
 FORMATS = {
-    "imagefolder": (_write_folder, _read_folder),
-    "parquet": (_write_parquet, _read_parquet),
-    "rec": (_write_records, _read_records),
+    "imagefolder": Format(_write_folder, _read_folder, _count_folder),
+    "parquet": Format(_write_parquet, _read_parquet, _count_parquet),
 }
+"""Formats whose units are written apart from each other."""
+REC = "rec"
+KINDS = (*sorted(FORMATS), REC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,16 @@ def files_of(unit: int) -> tuple[str, ...]:
         lora_name(unit),
         lora_metadata_name(unit),
     )
+
+
+def unit_of(name: str) -> int | None:
+    """The unit whose file has this name, its commit record and quarantine included, or None."""
+    number = re.search(r"(\d{6,})", name)
+    if number is None:
+        return None
+    unit = int(number[1])
+    names = (*files_of(unit), commit_name(unit), quarantine_name(unit))
+    return unit if name in names else None
 
 
 def tar_name(unit: int) -> str:

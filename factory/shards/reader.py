@@ -31,7 +31,8 @@ def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     has.
     """
     name = layout.metadata_name(unit)
-    rows = [column_names(row) for row in pq.read_table(io.BytesIO(store.get(name))).to_pylist()]
+    table = pq.read_table(io.BytesIO(store.get(name)))
+    rows = table.rename_columns(list(column_names(dict.fromkeys(table.column_names)))).to_pylist()
     for row in rows:
         check_key(f"{store.url}/{name}", row["key"], row["identity"])
     return rows

@@ -3,39 +3,86 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from factory.config import StoreConfig
 from factory.errors import StoreError
 from factory.shards import layout
+from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
 from factory.shots.plan import Plan
-from factory.store import Store
+from factory.store import Store, open_store
 
+LISTS = (layout.SUMS, layout.EXTRA_SUMS)
 READERS = 8
 """Files read at once: a bucket's latency is hidden, hashing releases the interpreter."""
 
 
-def verify(store: Store, on_file: Callable[[int, int], None] = lambda done, all: None) -> list[str]:
+def verify(
+    store: Store,
+    on_unit: OnUnit = unheard,
+    do_units: DoUnits = one_by_one,
+    address: StoreConfig | None = None,
+) -> list[str]:
     """Re-read every byte; the list of what is wrong, empty when all is well.
 
-    `on_file` hears (files read, files in all) after each.
+    The files of a unit are read where `do_units` does it; a process elsewhere opens the store by
+    its `address`. `on_unit` hears (units read, units in all) after each.
     """
     problems = []
     if not store.exists(layout.SUCCESS):
         problems.append(f"{layout.SUCCESS} is missing: the release is not sealed")
-    sealed = _read_sums(store, layout.SUMS, problems)
-    extras = _read_sums(store, layout.EXTRA_SUMS, problems)
+    sealed, extras = (_read_sums(store, name, problems) for name in LISTS)
     problems += [f"{name} is in both lists of digests" for name in sorted({*sealed} & {*extras})]
-    promised = [*sealed.items(), *extras.items()]
-    with ThreadPoolExecutor(READERS) as pool:
-        checked = pool.map(lambda item: _wrong(store, *item), promised)
-        for done, wrong in enumerate(checked, start=1):
-            problems += wrong
-            on_file(done, len(promised))
+    promised = {**extras, **sealed}
+    by_unit = _by_unit(promised)
+    of_units = {name for names in by_unit.values() for name in names}
+    others = {name: digest for name, digest in promised.items() if name not in of_units}
+    problems += check_files(store, others)
+    opened = partial(open_verifier, address) if address else partial(UnitVerifier, store)
+    problems += do_units(opened, sorted(by_unit), on_unit)
     for folder in ("data/", "metadata/", "rejects/", "index/"):
         strays = set(store.list(folder)) - set(sealed)
         problems += [f"{name} is not in {layout.SUMS}" for name in sorted(strays)]
     return problems or _contradictions(store, sealed)
+
+
+class UnitVerifier:
+    """Reads the files of units and compares them with both lists of digests."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        lists = (_read_sums(store, name, []) for name in LISTS)
+        extras, sealed = reversed(list(lists))
+        self._promised = {**extras, **sealed}
+        self._by_unit = _by_unit(self._promised)
+
+    def __call__(self, unit: int) -> list[str]:
+        """What is wrong with a unit's files."""
+        return check_files(self._store, {n: self._promised[n] for n in self._by_unit[unit]})
+
+
+def open_verifier(address: StoreConfig) -> UnitVerifier:
+    """A verifier of the release at an address."""
+    return UnitVerifier(open_store(address))
+
+
+def check_files(store: Store, digests: Mapping[str, str]) -> list[str]:
+    """What is wrong with files, whose names and digests are given."""
+    with ThreadPoolExecutor(READERS) as pool:
+        checked = pool.map(lambda item: _wrong(store, *item), digests.items())
+        return [problem for wrong in checked for problem in wrong]
+
+
+def _by_unit(promised: Mapping[str, str]) -> dict[int, list[str]]:
+    """Names of files by the unit that they belong to; without those that belong to none."""
+    by_unit: dict[int, list[str]] = {}
+    for name in promised:
+        unit = layout.unit_of(name)
+        if unit is not None:
+            by_unit.setdefault(unit, []).append(name)
+    return by_unit
 
 
 def _wrong(store: Store, name: str, digest: str) -> list[str]:

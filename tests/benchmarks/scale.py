@@ -22,12 +22,14 @@ import numpy as np
 
 from factory.config import FleetConfig
 from factory.evaluation.consistency import consistency
-from factory.evaluation.embeddings import RecognizerSpace, made_faces
+from factory.evaluation.embeddings import RecognizerSpace
+from factory.evaluation.measure_unit import UnitImages, embed_unit
 from factory.identities.gate import Gate
 from factory.identities.roster import Roster
 from factory.quality.scores import Scorer
 from factory.records import DrawnBatch, Identity
 from factory.shards import layout, manifest
+from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.shards.writer import Encoding
 from factory.shots.plan import Plan, cut_units
@@ -163,10 +165,13 @@ def main() -> None:
         read += 1
         wrong += int(numbers_in(sample.image_HWC[None])[0]) != sample.label
     phase("read_back")
-    space, units, labels = RecognizerSpace(Reader(roster.unit_ND)), [], []
-    for unit in made_faces(store, sealed, [space], None):
-        units.append(unit.unit_by_space[0])
-        labels += [row["identity"] for row in unit.rows]
+    spaces, units, labels = {"reader": RecognizerSpace(Reader(roster.unit_ND))}, [], []
+    for shard in sealed.shards:
+        rows = metadata_rows(store, shard.unit)
+        images = UnitImages(store, shard, rows)
+        vectors, _ = embed_unit(images, len(rows), spaces, {}, {}, np.zeros(0, int))
+        units.append(vectors["reader"])
+        labels += [row["identity"] for row in rows]
     figures = consistency(np.concatenate(units), np.array(labels))
     phase("evaluate")
     faces = sealed.counts.kept

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from factory.config import SourceConfig
-from factory.evaluation.embeddings import RecognizerSpace, made_faces
+from factory.evaluation.embeddings import RecognizerSpace
+from factory.evaluation.measure_unit import UnitImages, embed_unit
 from factory.recognition.embed import Recognizer
 from factory.records import Face, Manifest, Scores, Unit
 from factory.shards import layout, manifest, writer
 from factory.shards.export import export
+from factory.shards.reader import metadata_rows
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
@@ -60,11 +62,15 @@ def test_measuring_a_release_against_bare_embedding(tmp_path, pack):
     store = LocalStore(tmp_path)
     sealed = sealed_release(store, pack)
     recognizer = Recognizer.load("starter:recognizer", torch.device("cpu"))
-    spaces = [RecognizerSpace(recognizer)]
+    spaces, nobody = {"recognizer": RecognizerSpace(recognizer)}, np.zeros(0, int)
     images = np.stack([pack[n % len(pack)] for n in range(EACH * IMAGES)])
 
     def ours() -> None:
-        assert sum(len(unit.rows) for unit in made_faces(store, sealed, spaces, None)) == 1000
+        for shard in sealed.shards:
+            rows = metadata_rows(store, shard.unit)
+            made = UnitImages(store, shard, rows)
+            vectors, _ = embed_unit(made, len(rows), spaces, {}, {}, nobody)
+            assert len(vectors["recognizer"]) == EACH * IMAGES
 
     def bare() -> None:
         for _ in range(UNITS):

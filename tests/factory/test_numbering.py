@@ -25,7 +25,7 @@ from factory.planning.preflight import preflight
 from factory.records import Shot
 from factory.release import build
 from factory.shards import garbage, layout, plan_files
-from factory.shards.export import FORMATS, export
+from factory.shards.export import KINDS, export
 from factory.shards.manifest import collect, committed_units
 from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
@@ -237,7 +237,7 @@ def test_the_second_verifies_reproduces_and_exports(versions, tmp_path):
         assert reproduce(config, store, row["key"]).equal
     with pytest.raises(PlanError, match=f"has no kept face '000000_0000'.*{FIRST:06d}_0000"):
         reproduce(config, store, "000000_0000")
-    for kind in FORMATS:
+    for kind in KINDS:
         assert export(store, kind, tmp_path / kind) == len(samples_of(store))
     folders = sorted(folder.name for folder in (tmp_path / "imagefolder").iterdir())
     assert folders == [f"{FIRST + i:06d}" for i in range(6 + PEOPLE)]
@@ -375,7 +375,7 @@ def test_keys_past_six_digits_widen_as_one(versions, config_of, monkeypatch, tmp
     }
     assert keys == sorted(keys)  # as text they sort like the identities
     assert reproduce(config, store, keys[-1]).equal
-    for kind in FORMATS:
+    for kind in KINDS:
         assert export(store, kind, tmp_path / kind) == len(keys)
     folders = sorted(folder.name for folder in (tmp_path / "imagefolder").iterdir())
     assert [int(name) for name in folders] == sorted(int(name) for name in folders)

@@ -14,6 +14,7 @@ import pytest
 
 from factory.config import load
 from factory.errors import PlanError
+from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
 from factory.release import Release, evaluate_and_report
 from factory.shards import layout, manifest
@@ -135,7 +136,8 @@ def test_an_older_release_is_measured_again(older, dataset):
     plan, _ = open_plan(store)
     shards = manifest.collect(store, plan)
     before = set(store.list("metrics/"))
-    metrics = evaluate_and_report(config, open_source(config.source), Release(store, plan, shards))
+    source, release = open_source(config.source), Release(store, plan, shards)
+    metrics = evaluate_and_report(config, source, release, run_units, lambda line: None)
     assert verify(store) == []
     after = {layout.metrics_name(stem) for stem in metrics.files()}
     assert before - after == {"metrics/learned_from.json"}

@@ -16,7 +16,7 @@ from jobs._help import summary, usage
         ("evaluate", "python -m jobs.evaluate RELEASE CONFIG [section.key=value ...] [options]"),
         ("reproduce", "python -m jobs.reproduce KEY CONFIG [section.key=value ...] [options]"),
         ("claim", "python -m jobs.claim CONFIG ... [section.key=value ...] [options]"),
-        ("export", "python -m jobs.export RELEASE FORMAT OUT [store.key=value ...]"),
+        ("export", "python -m jobs.export RELEASE FORMAT OUT [store.key=value ...] [options]"),
         ("submit", "python -m jobs.submit ARGUMENT ... [options]"),
         ("config", "python -m jobs.config [SECTION[.KEY] ...] [options]"),
     ],

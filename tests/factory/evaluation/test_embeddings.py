@@ -12,14 +12,11 @@ import pytest
 import torch
 
 from factory.config import SourceConfig
-from factory.errors import IntegrityError
-from factory.evaluation.embeddings import RecognizerSpace, made_faces, one_ahead, real_faces
+from factory.evaluation.embeddings import RecognizerSpace, one_ahead, real_faces
 from factory.execution.inline import run_units
 from factory.recognition.embed import Recognizer
 from factory.recognition.external import open_embedder
 from factory.release import build
-from factory.shards import layout
-from factory.shards.manifest import collect, read_plan
 from factory.sources import open_source, readers
 from tests.conftest import PX, draw_face
 from tests.unaligned import ShiftDetector, draw_unaligned, write_table
@@ -39,28 +36,23 @@ class Never:
 
 @pytest.fixture
 def released(release_config):
-    """(config, store, manifest, the judge's space without the judge) of a published release."""
+    """(config, the judge's space without the judge) of a published release."""
     config = release_config()
     build(config, run_units, log=lambda line: None)
-    store = layout.release_store(config)
     judge = open_embedder(config.judge.checkpoint, torch.device("cpu"), "judge.checkpoint")
-    return config, store, collect(store, read_plan(store)), Never(judge.sha256)
+    return config, Never(judge.sha256)
 
 
 def test_vectors_are_embedded_once(released):
-    config, store, manifest, never = released
+    config, never = released
     source = open_source(config.source)
     (real,) = real_faces(source, config.source, [never], config.audit.embeddings_dir)
     assert real.labels.tolist() == [face.label for face in map(source.__getitem__, range(12))]
     assert real.indices.tolist() == list(range(12))
-    made = made_faces(store, manifest, [never], config.audit.embeddings_dir)
-    assert sum(len(unit.rows) for unit in made) == 12
-    with pytest.raises(AssertionError, match="embedded again"):
-        list(made_faces(store, manifest, [never], None))
 
 
 def test_changed_settings_and_broken_files_are_embedded_again(released):
-    config, store, manifest, never = released
+    config, never = released
     source = open_source(config.source)
     other = replace(config.source, max_pixels=10**6)
     with pytest.raises(AssertionError, match="embedded again"):
@@ -69,69 +61,6 @@ def test_changed_settings_and_broken_files_are_embedded_again(released):
         file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(AssertionError, match="embedded again"):
         real_faces(source, config.source, [never], config.audit.embeddings_dir)
-    with pytest.raises(AssertionError, match="embedded again"):
-        list(made_faces(store, manifest, [never], config.audit.embeddings_dir))
-
-
-def test_a_judge_that_gives_no_numbers_is_refused(released):
-    _, store, manifest, _ = released
-
-    class Broken:
-        sha256 = "broken"
-        has_unit_length = True
-
-        def embed(self, images):
-            unit = np.full((len(images), 4), 0.5, np.float32)
-            unit[1] = np.nan
-            return unit
-
-    with pytest.raises(
-        IntegrityError, match=r"looks at faces gives .* 1 of them not of unit length"
-    ):
-        list(made_faces(store, manifest, [Broken()], None))
-
-
-def test_a_shard_that_was_changed_is_not_audited(released):
-    _, store, manifest, never = released
-    tar = store.root / layout.tar_name(0)
-    tar.chmod(0o644)
-    tar.write_bytes(tar.read_bytes() + b"x")
-    with pytest.raises(IntegrityError, match="does not have its sha256"):
-        list(made_faces(store, manifest, [never], None))
-
-
-def test_vectors_that_are_not_of_unit_length_are_refused_where_they_should_be(released):
-    _, store, manifest, _ = released
-
-    class Short:
-        sha256 = "short"
-        has_unit_length = True
-
-        def embed(self, images):
-            return np.full((len(images), 4), 0.49, np.float32)
-
-    with pytest.raises(IntegrityError, match="4 of them not of unit length"):
-        list(made_faces(store, manifest, [Short()], None))
-
-
-def test_a_space_of_any_length_may_hold_any_finite_vector(released):
-    _, store, manifest, _ = released
-
-    class Long:
-        sha256 = "long"
-        has_unit_length = False
-        last = 7.0
-
-        def embed(self, images):
-            vectors = np.full((len(images), 4), 7.0, np.float32)
-            vectors[-1] = self.last
-            return vectors
-
-    long = Long()
-    assert sum(len(unit.rows) for unit in made_faces(store, manifest, [long], None)) == 12
-    long.last = np.inf
-    with pytest.raises(IntegrityError, match="1 of them not finite"):
-        list(made_faces(store, manifest, [long], None))
 
 
 def test_a_recognizer_is_a_space_of_unit_vectors(weights):
@@ -180,8 +109,26 @@ def unaligned(tmp_path, monkeypatch):
     )
 
 
+def test_many_vectors_stay_in_their_file(unaligned, tmp_path, monkeypatch):
+    few = vectors_of(unaligned, Counting(), tmp_path / "few")
+    monkeypatch.setattr("factory.evaluation.embeddings.MAPPED_BYTES", 0)
+    (first,) = real_faces(open_source(unaligned), unaligned, [Counting()], str(tmp_path / "many"))
+    again = vectors_of(unaligned, Never("counting"), tmp_path / "many")
+    for many in (first.unit_ND, again):
+        assert isinstance(many.base, np.memmap) or isinstance(many, np.memmap)
+        assert (many == few).all()
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(unaligned, tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "below")
+    (real,) = real_faces(open_source(unaligned), unaligned, [Counting()], folder)
+    assert len(real.unit_ND) == len(real.labels) == len(open_source(unaligned))
+
+
 def vectors_of(config, space, tmp_path) -> np.ndarray:
-    (real,) = real_faces(open_source(config), config, [space], str(tmp_path / "kept"))
+    folder = tmp_path if tmp_path.name == "many" else tmp_path / "kept"
+    (real,) = real_faces(open_source(config), config, [space], str(folder))
     return real.unit_ND
 
 

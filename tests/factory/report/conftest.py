@@ -42,5 +42,6 @@ def release(plots, people, weights, tmp_path_factory):
     sealed = manifest.collect(store, plan)
     assert 0 < sealed.counts.kept < sealed.counts.shots, "wants some of both"
     manifest.put_metrics(store, {layout.UTILITY: to_json(utility())})
-    evaluate_and_report(config, open_source(config.source), Release(store, plan, sealed))
+    made = Release(store, plan, sealed)
+    evaluate_and_report(config, open_source(config.source), made, run_units, lambda line: None)
     return store
