@@ -53,7 +53,7 @@ def build(widths: tuple[int, ...], latent_channels: int, block: int) -> Any:
 
 def factor_of(config: dict[str, Any]) -> int:
     """Pixels along a side for one latent, by the config of a checkpoint."""
-    return int(config.get("block", 2)) * 2 ** (len(config["widths"]) - 1)
+    return int(config.get("block", 2)) << (len(config["widths"]) - 1)
 
 
 class Autoencoder:
