@@ -55,6 +55,11 @@ def build(widths: tuple[int, ...], latent_channels: int, block: int) -> Any:
     )
 
 
+def factor_of(config: dict[str, Any]) -> int:
+    """Pixels along a side for one latent, by the config of a checkpoint."""
+    return int(config.get("block", 2)) << (len(config["widths"]) - 1)
+
+
 class Autoencoder:
     """A trained autoencoder with latents normalized to zero mean and unit spread per channel."""
 
@@ -63,7 +68,7 @@ class Autoencoder:
         self.channels = int(loaded.config["latent_channels"])
         self.widths = tuple(loaded.config["widths"])
         self.block = int(loaded.config.get("block", 2))
-        self.factor = self.block * 2 ** (len(self.widths) - 1)
+        self.factor = factor_of(loaded.config)
         self._device, self._precision = device, precision
         self.network = build(self.widths, self.channels, self.block)
         tensors = dict(loaded.tensors)

@@ -73,6 +73,8 @@ class UViT(nn.Module):
     projected embedding may be multiplied by `dropout_BW` (IDiff-Face).
     """
 
+    rate_H: torch.Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         if shape.side % shape.patch:
@@ -215,7 +217,8 @@ class Block(nn.Module):
         tokens_BNW = _modulate(x_BNW, shift1, scale1).to(dtype)
         x_BNW = x_BNW + gate1[:, None] * self._attend(tokens_BNW, extra_BKW)
         tokens_BNW = _modulate(x_BNW, shift2, scale2).to(dtype)
-        return x_BNW + gate2[:, None] * self.mlp(tokens_BNW)
+        out_BNW: torch.Tensor = x_BNW + gate2[:, None] * self.mlp(tokens_BNW)
+        return out_BNW
 
     def _attend(self, x_BNW: torch.Tensor, extra_BKW: torch.Tensor | None) -> torch.Tensor:
         qkv_BN3Hd = self.qkv(x_BNW).unflatten(2, (3, self.num_heads, -1))

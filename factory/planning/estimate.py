@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from factory.config import Config
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.release import Throughput
+from factory.planning.batches import describe_batches
 from factory.planning.cluster_simulation import Forecast, Work, simulate
 from factory.planning.preflight import Inputs
 from factory.records import Counts
@@ -130,7 +131,17 @@ def describe_estimate(result: Estimate, config: Config) -> list[str]:
         rates,
         f"hours        {hours}",
         f"cost         {cost}",
+        *_batches(result, config),
     ]
+
+
+def _batches(result: Estimate, config: Config) -> list[str]:
+    """How full batches are, where the fraction that is kept is known."""
+    kept = result.rates.kept_fraction
+    if not kept or not result.units or config.plan.micro_batch is None:
+        return []
+    on_gpu = config.compute.device != "cpu"
+    return describe_batches(result.shots // result.units, config.plan, kept, on_gpu=on_gpu)
 
 
 def _size(config: Config, inputs: Inputs, plan: Plan | None) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.planning.places import check_release_places
 from factory.planning.room import Limit, settle_limit
+from factory.recognition.embed import RESIZE
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
@@ -92,6 +93,7 @@ def preflight(config: Config) -> Inputs:
         prompts=added.prompts,
         pose=added.pose,
         edits=added.edits,
+        resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
     )
     return Inputs(request, source, limit.room)
 
@@ -193,9 +195,10 @@ def check_weights(config: Config) -> Networks:
 
 def _check_side(key: str, config: Config, metadata: dict[str, Any]) -> None:
     trained_px, wanted_px = metadata["config"]["image_px"], config.source.image_px
-    if trained_px != wanted_px:
+    if trained_px > wanted_px:
         raise CheckpointError(
-            f"{key}.checkpoint: sees images of {trained_px} px; source.image_px is {wanted_px}"
+            f"{key}.checkpoint: sees images of {trained_px} px; source.image_px is {wanted_px}, "
+            "want at least as much (larger images are resized for it)"
         )
 
 

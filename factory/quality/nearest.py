@@ -102,9 +102,9 @@ class People:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         cosine_P, face_P, person_P = torch.cat(cosines), torch.cat(faces), torch.cat(people)
         near_P = cosine_P >= best_B[face_P] - 2 * self._band  # the best of all blocks
-        face_P, person_P = face_P[near_P].cpu().numpy(), person_P[near_P].cpu().numpy()
-        left_P = person_P != without_B[face_P]
-        return face_P[left_P], person_P[left_P]
+        at_P, row_P = face_P[near_P].cpu().numpy(), person_P[near_P].cpu().numpy()
+        left_P = row_P != without_B[at_P]
+        return at_P[left_P], row_P[left_P]
 
     def _block_step(self, faces: int) -> int:
         if self._block_rows:

@@ -18,6 +18,9 @@ from factory.recognition.backbone import IResNet
 from factory.recognition.quality import QualityHead, ser_fiq
 from factory.store.cache import SHARED_FROM_BYTES, shared_rows
 
+RESIZE = "bilinear, antialiased"
+"""How images of another size become those that a recognizer was trained with; no pixel is rounded
+in between."""
 PASSES = 100
 """Dropout passes of SER-FIQ, as in its paper."""
 
@@ -124,10 +127,13 @@ class Recognizer:
         return self.unit_features(self._seen(images_BHWC))
 
     def _seen(self, images_BHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """RGB uint8 images as the backbone sees them."""
+        """RGB uint8 images as the backbone sees them: resized (RESIZE) where they are larger."""
         if isinstance(images_BHWC, np.ndarray):
             images_BHWC = torch.from_numpy(np.ascontiguousarray(images_BHWC))
-        return to_network(images_BHWC.to(self.device))
+        x_BCHW, size = to_network(images_BHWC.to(self.device)), (self.image_px, self.image_px)
+        if x_BCHW.shape[2:] != size:
+            x_BCHW = F.interpolate(x_BCHW, size, mode="bilinear", antialias=True)
+        return x_BCHW
 
 
 def providers(device: torch.device) -> list[Any]:

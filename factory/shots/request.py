@@ -165,6 +165,8 @@ class PlanRequest:
     """Of a generator that is shown five points."""
     edits: EditRequest | None = None
     """With release.method=edit."""
+    resize: str | None = None
+    """How images become those that recognizer or judge see, where these see smaller ones."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -202,7 +204,7 @@ class PlanRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        for name in ("prompts", "pose", "edits"):
+        for name in ("prompts", "pose", "edits", "resize"):
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body["compute"])
@@ -224,6 +226,7 @@ class PlanRequest:
             "release": section(ReleaseFacts, _part(body, "release")),
             "environment": section(Environment, _part(body, "environment")),
             "extends_plan_hash": body.get("extends_plan_hash"),
+            "resize": body.get("resize"),
         }
         for name, kind in optional.items():
             if name in body:

@@ -8,7 +8,7 @@ import torch
 
 from factory import checkpoint
 from factory.config import Config
-from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.autoencoder import Autoencoder, factor_of
 from factory.errors import CheckpointError, ConfigError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
@@ -26,8 +26,17 @@ def check(config: Config, networks: Networks) -> None:
     cannot draw with them.
     """
     generator = networks.read("generator", config.generator.checkpoint, "generator.checkpoint")
+    drawn_px = int(generator["config"]["shape"]["side"])
     if generator["config"]["space"] == "latents":
-        networks.read("autoencoder", config.autoencoder.checkpoint, "autoencoder.checkpoint")
+        name = config.autoencoder.checkpoint
+        drawn_px *= factor_of(
+            networks.read("autoencoder", name, "autoencoder.checkpoint")["config"]
+        )
+    if drawn_px != config.source.image_px:
+        raise CheckpointError(
+            f"generator.checkpoint: draws images of {drawn_px} px; source.image_px is "
+            f"{config.source.image_px}, want the same"
+        )
     networks.check_lineage("generator", generator["lineage"], ("recognizer", "autoencoder"))
     wanted = generator["config"]["shape"]["embedding_dim"]
     if networks.embedding_dim != wanted:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from factory import checkpoint
 from factory.config import SourceConfig
 from factory.errors import (
     CheckpointError,
@@ -23,6 +26,7 @@ from factory.shards import layout, writer
 from factory.shards.verify import verify
 from factory.sources import open_source, read_faces
 from factory.store import LocalStore
+from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 
 
 def make(config) -> tuple[LocalStore, list[str]]:
@@ -203,9 +207,44 @@ def test_altered_weights_are_refused(release_config, weights, tmp_path):
         make(release_config(f"judge.checkpoint={tmp_path / 'judge'}"))
 
 
-def test_images_of_another_size_than_the_networks_see_are_refused(release_config):
-    with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: sees images of 32 px"):
+def test_images_smaller_than_a_recognizer_sees_are_refused(release_config):
+    with pytest.raises(CheckpointError, match=r"recognizer\.checkpoint: sees .* 32 px.*at least"):
+        make(release_config("source.image_px=24"))
+
+
+def test_images_of_another_size_than_the_generator_draws_are_refused(release_config):
+    with pytest.raises(
+        CheckpointError, match=r"generator\.checkpoint: draws images of 32 px;.* 48"
+    ):
         make(release_config("source.image_px=48"))
+
+
+def test_larger_images_than_recognizer_and_judge_see_are_resized_for_them(
+    release_config, weights, tmp_path
+):
+    """The plan says how, and the release passes its own checks."""
+    px, folder = 2 * PX, tmp_path / "generator"
+    loaded = checkpoint.load(str(weights / "generator"), "generator", "generator.checkpoint")
+    shape = loaded.config["shape"] | {"side": px // 4}
+    tensors = dict(loaded.tensors)
+    tensors["position_1NW"] = tensors["position_1NW"].repeat(1, 4, 1)
+    larger = replace(loaded, config=loaded.config | {"shape": shape}, tensors=tensors)
+    checkpoint.save(folder, larger)
+    for person in range(PEOPLE):
+        (tmp_path / f"large/{person}").mkdir(parents=True)
+        for image in range(IMAGES):
+            face = Image.fromarray(draw_face(person, image, px))
+            face.save(tmp_path / f"large/{person}/{image}.png")
+    source = (f"source.path={tmp_path / 'large'}", f"source.image_px={px}")
+    config = release_config(*source, f"generator.checkpoint={folder}", "features.quality=null")
+    store, _ = make(config)
+    assert verify(store) == []
+    plan = json.loads(store.get(layout.PLAN))
+    assert plan["request"]["resize"] == "bilinear, antialiased"
+    made = SourceConfig(kind="webdataset", path=str(store.root), image_px=px)
+    assert read_faces(open_source(made), 0.0).images_NHWC.shape[1:] == (px, px, 3)
+    usual, _ = make(release_config("release.version=0.2.0"))
+    assert "resize" not in json.loads(usual.get(layout.PLAN))["request"]
 
 
 def test_a_dead_driver_before_the_last_mark_is_mended(release_config):

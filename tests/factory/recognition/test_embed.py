@@ -104,3 +104,21 @@ def test_processes_map_one_copy_of_many_prototypes(tmp_path, monkeypatch):
     assert np.array_equal(np.fromfile(file, np.float32), plain.unit_real.ravel())
     assert np.array_equal(shared.unit_real, plain.unit_real)
     assert str(file) in open("/proc/self/maps").read()
+
+
+def test_larger_images_are_resized_where_they_are(tmp_path):
+    """By triangles as wide as a pixel of the smaller image: each weighs the rows that it covers."""
+    save_recognizer(tmp_path, seed=1)
+    recognizer = Recognizer.load(str(tmp_path), CPU)
+    ramp = np.broadcast_to(np.arange(2 * PX)[:, None, None], (1, 2 * PX, 2 * PX, 3))
+    large = (ramp * 255 // (2 * PX)).astype(np.uint8)
+    x_BCHW = recognizer._seen(large)
+    levels = large[0, :, 0, 0] / 127.5 - 1
+    weights = np.array([1, 3, 3, 1]) / 8
+    inside = [float(weights @ levels[2 * i - 1 : 2 * i + 3]) for i in range(1, PX - 1)]
+    assert x_BCHW.shape == (1, 3, PX, PX)
+    np.testing.assert_allclose(x_BCHW[0, 0, 1:-1, 5], inside, atol=1e-6)
+    unit = recognizer.embed(large)
+    assert np.array_equal(recognizer.embed(torch.from_numpy(large)), unit)
+    smaller = np.round((x_BCHW.permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
+    assert (unit @ recognizer.embed(smaller).T).item() > 0.999

@@ -91,3 +91,34 @@ def test_a_checkpoint_of_version_0_1_draws_the_same_bytes(posed):
     shots = [shot(slot, yaw=-20.0, pitch=5.0) for slot in range(2)]
     new, again = (generator_of(loaded).generate(shots, 2) for loaded in (posed, old))
     assert np.array_equal(new.images_BHWC, again.images_BHWC)
+
+
+def test_a_batch_that_is_not_finite_names_its_shot_and_padding_is_none():
+    generator = generator_of(checkpoint_of(replace(SHAPE, channels=3)))
+    shots = [shot(0), replace(shot(2), key="second")]  # nobody is in slots 1 and 3
+    x0 = torch.zeros(4, 3, 8, 8)
+    x0[1] = float("nan")
+    assert generator.pixels(x0, shots).shape == (4, 8, 8, 3)
+    x0[2, 0, 7, 7] = float("inf")
+    with pytest.raises(FloatingPointError, match="second: sampling gave NaN or infinity"):
+        generator.pixels(x0, shots)
+
+
+def test_noise_is_the_stream_of_each_shot_whoever_is_beside_it():
+    generator = generator_of(checkpoint_of(SHAPE))
+    shots = [replace(shot(slot), seed=7 + slot) for slot in (3, 0)]
+    noise, _ = generator.inputs(shots, 5)
+    for one in shots:
+        stream = np.random.Generator(np.random.Philox(one.seed))
+        assert np.array_equal(noise[one.slot], stream.standard_normal((2, 8, 8), np.float32))
+    assert not noise[[1, 2, 4]].any()
+    alone, _ = generator.inputs(shots[1:], 5)
+    assert torch.equal(alone[0], noise[0])
+
+
+def test_pixels_stay_where_they_were_drawn():
+    generator = generator_of(checkpoint_of(replace(SHAPE, channels=3)))
+    batch = generator.generate([shot(0), shot(1)], 3)
+    assert batch.for_networks is batch.device_BHWC
+    assert np.array_equal(batch.device_BHWC.numpy(), batch.images_BHWC)
+    assert batch.images_BHWC.dtype == np.uint8

@@ -75,7 +75,7 @@ class Heard(Scorer):
 
     def score(self, shots, batch, unit_BD):
         if self.wait and shots[0].identity == 0:
-            assert self.wait.wait(WAIT_S), "the next batch is not drawn meanwhile"
+            self.wait(shots)
         self.events.append(("scored", shots[0].identity))
         if len(shots) > 1 and shots[0].identity in self.raises:
             raise ValueError("cannot score these together")
@@ -116,17 +116,28 @@ def outcome(result: UnitResult):
     )
 
 
+class Announcing(Painter):
+    """Sets `drawn` when the second batch is drawn."""
+
+    def __init__(self, events):
+        super().__init__(events)
+        self.drawn = threading.Event()
+
+    def generate(self, shots, batch_size):
+        batch = super().generate(shots, batch_size)
+        if shots[0].identity == 2:
+            self.drawn.set()
+        return batch
+
+
 def test_the_next_batch_is_drawn_while_one_is_scored(make):
-    events, drawn = [], threading.Event()
+    events = []
+    painter = Announcing(events)
 
-    class Announcing(Painter):
-        def generate(self, shots, batch_size):
-            batch = super().generate(shots, batch_size)
-            if shots[0].identity == 2:
-                drawn.set()
-            return batch
+    def wait(shots):
+        assert painter.drawn.wait(WAIT_S), "the next batch is not drawn meanwhile"
 
-    result = make(Announcing(events), lambda roster: Heard(roster, events, wait=drawn))
+    result = make(painter, lambda roster: Heard(roster, events, wait))
     assert events.index(("drawn", 2)) < events.index(("scored", 0))
     assert outcome(result) == ([0, 2, 4], [1, 3, 5], [], {"reader": [0, 2, 4]})
 
@@ -168,15 +179,13 @@ def test_failures_of_earlier_batches_come_first(make):
 def test_a_unit_that_has_killed_is_made_one_batch_after_the_other(make):
     """So that the shots in hand are those to blame."""
     events = []
-    make(Painter(events), lambda roster: Heard(roster, events), RetryState(deaths=1))
-    assert events == [
-        ("drawn", 0),
-        ("scored", 0),
-        ("drawn", 2),
-        ("scored", 2),
-        ("drawn", 4),
-        ("scored", 4),
-    ]
+    painter = Announcing(events)
+
+    def wait(shots):
+        painter.drawn.wait(0.5)  # time in which the next batch would be drawn
+
+    make(painter, lambda roster: Heard(roster, events, wait), RetryState(deaths=1))
+    assert events == [(what, who) for who in (0, 2, 4) for what in ("drawn", "scored")]
 
 
 def test_the_scoring_thread_has_the_torch_threads_of_its_maker():
