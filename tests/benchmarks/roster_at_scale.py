@@ -116,7 +116,7 @@ def hold(folder: str, plan: Plan, as_objects: bool) -> None:
     print("open", flush=True)
     input()
     print(private_mb() - before, total, len(people), flush=True)
-    input()
+    sys.stdin.read()  # until the first process closes it
 
 
 def peak_mb() -> float:
@@ -142,7 +142,6 @@ def second_process_mb(folder: str, count: int, as_objects: bool) -> float:
     say(holders[1])
     answer = float(holders[1].stdout.readline().split()[0])
     for holder in holders:
-        holder.stdin.close()
         holder.terminate()
         holder.wait()
     return answer

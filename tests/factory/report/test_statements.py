@@ -49,15 +49,16 @@ def test_privacy_of_edits_is_that_of_the_release_they_edit(holds_real):
 
 def test_limits_say_for_how_many_others_a_person_could_be_taken():
     plain = bare_metrics()
-    assert "Among as many real people" not in statements(Plan(REQUEST, {}, []), plain).limits
+    assert "real strangers whom nobody" not in statements(Plan(REQUEST, {}, []), plain).limits
     matches = FalseMatches(rate=2.5e-5, rate_error=0.2, num_others=499_999, per_person=12.5)
     crowded = replace(plain, separability=replace(plain.separability, false_matches=matches))
     text = statements(Plan(REQUEST, {}, []), crowded).limits
-    assert "would take each for 12 of the 499999 others at the cosine that separates these" in text
-    assert "identities (0.500)" in text
+    assert "Were its 500000 people real strangers whom nobody kept apart" in text
+    assert "would mistake each of them for 12 of the others at the limit" in text
+    assert "(cosine 0.500)" in text
     many = replace(matches, per_person=12_345.6)
     metrics = replace(plain, separability=replace(plain.separability, false_matches=many))
-    assert "would take each for 12346 of" in statements(Plan(REQUEST, {}, []), metrics).limits
+    assert "mistake each of them for 12346 of" in statements(Plan(REQUEST, {}, []), metrics).limits
     alone = replace(matches, num_others=0, per_person=0.0)
     metrics = replace(plain, separability=replace(plain.separability, false_matches=alone))
     assert statements(Plan(REQUEST, {}, []), metrics).limits == limits(plain.separability)

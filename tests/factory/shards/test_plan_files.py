@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from factory.identities.roster import Roster
 from factory.shards import layout, plan_files
 from factory.shards.plan_files import open_roster
 from factory.shots.plan import Plan, cut_units
-from factory.store import LocalStore, cache
+from factory.store import LocalStore, cache, open_store
 from tests.planned import REQUEST, virtual_people
 from tests.vectors import unit_rows
 
@@ -85,6 +86,17 @@ def test_a_mapped_roster_is_the_one_written(folder, plan, where):
     assert roster.identities == virtual_people(*[2] * COUNT)
     same = folder.path(layout.EMBEDDINGS).samefile(roster.unit_ND.filename)
     assert same == (where == "folder")
+
+
+@pytest.mark.s3
+def test_a_roster_in_a_bucket_is_mapped_from_this_machine(folder, plan, s3_config):
+    store = open_store(s3_config())
+    for name in (layout.ROSTER, layout.EMBEDDINGS):
+        store.put(name, folder.get(name))
+    for _ in range(2):
+        roster = open_roster(store, plan)
+        assert cache.cache_root() in Path(roster.unit_ND.filename).parents
+        assert np.array_equal(roster.unit_ND, unit_rows(0, COUNT, DIM))
 
 
 def test_a_small_roster_is_in_memory_and_leaves_nothing_on_the_machine(folder, plan, monkeypatch):
