@@ -22,6 +22,7 @@ from factory.evaluation.metrics.release import (
 )
 from factory.evaluation.metrics.separability import (
     AuditedSource,
+    FalseMatches,
     FractionAbove,
     Leakage,
     LeakCounts,
@@ -130,6 +131,7 @@ def full_metrics() -> Metrics:
             proposal=ProposalMetrics("pca", 15, LOW, -0.5),
             nearest_real=NEAREST,
             nearest_other=NEAREST,
+            false_matches=FalseMatches(2e-3, 0.15, 2, 4e-3),
         ),
         leakage=LEAKAGE,
         diversity=Diversity(

@@ -38,7 +38,8 @@ class IdentitiesConfig:
     versions can be laid side by side. None: a release of its own."""
     max_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Gate: largest cosine to any real or accepted identity. None (auto): the recognizer's own
-    cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint."""
+    cosine at FMR 1e-3 on held-out impostor pairs, stored in its checkpoint; with pca, raised as far
+    as so many people need room, real ones and those of extended versions included."""
     max_attempts: int = knob(1000, low=1)
     """Proposals allowed for one identity before planning fails."""
     pca_dims: int = knob(64, low=1)

@@ -6,14 +6,11 @@ people sees them alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from factory.evaluation.metrics.release import Balance, GroupBalance
 from factory.evaluation.metrics.values import NotMeasured
 from factory.identities.roster import Roster
-from factory.records import Identity
 from factory.shots.plan import Plan
 
 
@@ -23,28 +20,29 @@ def balance(plan: Plan, roster: Roster, accuracy: float | None) -> Balance | Not
     `accuracy` is the fraction of real people left out whose group was read correctly.
     """
     quotas = plan.request.identities.quotas
-    virtual = [person for person in roster.identities if person.kind == "virtual" and person.group]
-    if not virtual:
+    is_virtual_N, people = roster.virtual_N, roster.people
+    count = int((is_virtual_N & ~people.where("group", "")).sum())
+    if not count:
         return NotMeasured("n/a: identities.attributes names no groups")
     groups = {}
-    for name in sorted({person.group for person in virtual}):
-        members = [person for person in virtual if person.group == name]
-        unit_ND = roster.unit_ND[[roster.row(person.index) for person in members]]
-        groups[name] = _group(members, unit_ND, len(members) / len(virtual), quotas.get(name))
+    for name in sorted(filter(None, people.texts("group").unique().to_pylist())):
+        rows_M = np.flatnonzero(is_virtual_N & people.where("group", name))
+        if len(rows_M):
+            groups[name] = _group(roster, rows_M, len(rows_M) / count, quotas.get(name))
     return Balance(accuracy, groups)
 
 
 def _group(
-    members: Sequence[Identity], unit_ND: np.ndarray, fraction: float, quota: float | None
+    roster: Roster, rows_M: np.ndarray, fraction: float, quota: float | None
 ) -> GroupBalance:
     return GroupBalance(
-        count=len(members),
+        count=len(rows_M),
         fraction=fraction,
         quota=quota,
-        mean_attempts=float(np.mean([person.attempt for person in members])),
-        mean_cosine_within=_mean_cosine(unit_ND),
-        nearest_other_mean=float(np.mean([person.nearest_other_cosine for person in members])),
-        nearest_real_mean=float(np.mean([person.nearest_real_cosine for person in members])),
+        mean_attempts=float(roster.column("attempt")[rows_M].mean()),
+        mean_cosine_within=_mean_cosine(roster.unit_ND[rows_M]),
+        nearest_other_mean=float(roster.column("nearest_other_cosine")[rows_M].mean()),
+        nearest_real_mean=float(roster.column("nearest_real_cosine")[rows_M].mean()),
     )
 
 

@@ -5,8 +5,8 @@ The gate's certificate in metrics, and the same computed anew from the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,7 +30,6 @@ from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
 from factory.identities.roster import Roster, class_centers, open_recognizer
-from factory.records import Identity
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
@@ -55,19 +54,19 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separabili
     `impostor` are cosines of images of different real people by the conditioning recognizer. Each
     identity's own cosines are columns of roster.parquet.
     """
-    virtual = [person for person in roster.identities if person.kind == "virtual"]
-    limit = plan.request.max_cosine
+    is_virtual_N, limit = roster.virtual_N, plan.request.max_cosine
+    num_virtual = int(is_virtual_N.sum())
     return Separability(
-        num_virtual=len(virtual),
-        num_redrawn=sum(person.attempt > 0 for person in virtual),
+        num_virtual=num_virtual,
+        num_redrawn=int((roster.column("attempt")[is_virtual_N] > 0).sum()),
         max_cosine=limit,
         real_strangers=RealStrangers(
             num_pairs=len(impostor),
             false_match_rate=float((impostor >= limit).mean()) if len(impostor) else None,
         ),
-        proposal=_proposal(plan, len(virtual), roster.unit_ND.shape[1]),
-        nearest_real=_nearest(np.array([person.nearest_real_cosine for person in virtual])),
-        nearest_other=_nearest(np.array([person.nearest_other_cosine for person in virtual])),
+        proposal=_proposal(plan, num_virtual, roster.unit_ND.shape[1]),
+        nearest_real=_nearest(roster.column("nearest_real_cosine")[is_virtual_N]),
+        nearest_other=_nearest(roster.column("nearest_other_cosine")[is_virtual_N]),
         false_matches=false_matches(impostor, limit, len(roster.identities)),
     )
 
@@ -104,8 +103,9 @@ def audit(
     unit_earlier_ED = earlier_vectors(dataset, planned.extends)
     elsewhere = plan.canary is not None or difference_from(plan, recognizer.device) is not None
     centers_ND, _ = class_centers(recognizer, source, config.source.max_corrupt_fraction)
-    virtual = [person for person in roster.identities if person.kind == "virtual"]
-    unit_ND = np.ascontiguousarray(roster.unit_ND[: len(virtual)], np.float32)
+    num_virtual = int(roster.virtual_N.sum())  # they come first
+    unit_ND = np.ascontiguousarray(roster.unit_ND[:num_virtual], np.float32)
+    agreement = LOOSE_AGREEMENT if elsewhere else AGREEMENT
     gallery = Gallery(recognizer.dim)
     for part in (recognizer.unit_real, centers_ND):
         gallery.add(part)
@@ -116,15 +116,13 @@ def audit(
     gallery.add(unit_ND)
     largest = LargestCosines()
     for start in range(0, len(unit_ND), BLOCK):
-        part, people = unit_ND[start : start + BLOCK], virtual[start : start + BLOCK]
+        part = unit_ND[start : start + BLOCK]
+        rows = slice(start, start + len(part))
         real = nearest_of(part, gallery, num_real, further)
         own = itself(num_before + start, len(part))
         other = gallery.nearest(part, first=num_real, without=own)
-        roster_real = [person.nearest_real_cosine for person in people]
-        roster_other = [person.nearest_other_cosine for person in people]
-        agreement = LOOSE_AGREEMENT if elsewhere else AGREEMENT
-        _compare("real", people, real, roster_real, agreement, limit)
-        _compare("other", people, other, roster_other, AGREEMENT, limit)
+        _compare("real", roster, rows, real, agreement, limit)
+        _compare("other", roster, rows, other, AGREEMENT, limit)
         largest = LargestCosines(
             max(largest.real, float(real.max())), max(largest.other, float(other.max()))
         )
@@ -132,20 +130,23 @@ def audit(
 
 
 def _compare(
-    kind: str,
-    people: Sequence[Identity],
-    cosines: np.ndarray,
-    in_roster: Sequence[float],
+    kind: Literal["real", "other"],
+    roster: Roster,
+    rows: slice,
+    cosine_B: np.ndarray,
     agreement: float,
     limit: float,
 ) -> None:
     """Raise IntegrityError for a cosine that is not the roster's, or not below the gate's limit."""
-    for person, cosine, listed in zip(people, cosines, in_roster, strict=True):
-        if abs(cosine - listed) > agreement or cosine >= limit:
-            raise IntegrityError(
-                f"identity {person.index}: cosine to the nearest {kind} identity is "
-                f"{cosine:.6f}; the roster says {listed:.6f}, the gate {limit:.6f}"
-            )
+    listed_B = roster.column(f"nearest_{kind}_cosine")[rows]
+    wrong_B = (np.abs(cosine_B - listed_B) > agreement) | (cosine_B >= limit)
+    if wrong_B.any():
+        first = int(wrong_B.argmax())
+        raise IntegrityError(
+            f"identity {roster.first_identity + rows.start + first}: cosine to the nearest {kind} "
+            f"identity is {cosine_B[first]:.6f}; the roster says {listed_B[first]:.6f}, the gate "
+            f"{limit:.6f}"
+        )
 
 
 def _proposal(plan: Plan, num_virtual: int, dim: int) -> ProposalMetrics:

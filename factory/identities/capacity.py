@@ -91,11 +91,11 @@ class CosineLaw:
     def rate(self, cosine: float) -> float:
         if cosine >= self.tail.fit.threshold:
             return self.tail.rate(cosine)
-        return float(np.interp(-cosine, -self.cosines, self.rates))
+        return float(np.interp(-cosine, -self.cosines, self.rates, left=self.tail.fit.rate))
 
     def error(self, cosine: float) -> float:
         """Standard error of the logarithm of the rate."""
-        return self.tail.error(max(cosine, self.tail.fit.threshold))
+        return min(self.tail.error(max(cosine, self.tail.fit.threshold)), LARGEST_ERROR)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ class Crowding:
             before = self.num_earlier * scaled + near
             return _held(scaled, before, spread + more_spread, max_attempts)
 
-        shifts = np.diag([self._rate_error(max_cosine), self.spread.error(rate), near_error])
+        rate_error = float(np.hypot(self.between.error(max_cosine), self.sampling_error))
+        shifts = np.diag([rate_error, self.spread.error(rate), near_error])
         effects = [np.log1p(people(*shift)) - np.log1p(people(*-shift)) for shift in shifts]
         error = np.sqrt(MODEL_ERROR**2 + (np.array(effects) ** 2).sum() / 4)
         return Room(people(0.0, 0.0, 0.0), float(error))
@@ -163,9 +164,6 @@ class Crowding:
     def allowed_cosine(self, num_people: int, max_attempts: int) -> float:
         """The least limit, up to .001, at which so many people surely fit; 1 where none does."""
         return least_cosine(lambda c: self.holds(c, max_attempts).surely >= num_people)
-
-    def _rate_error(self, cosine: float) -> float:
-        return min(float(np.hypot(self.between.error(cosine), self.sampling_error)), LARGEST_ERROR)
 
 
 def least_cosine(fits: Callable[[float], bool]) -> float:

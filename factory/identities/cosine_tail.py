@@ -83,10 +83,14 @@ def fit_tail(
 ) -> CosineTail:
     """Fit the tail to the cosines of the pairs that are above all others, of `num_pairs`.
 
-    The threshold is the lowest of them, and must be above 0. `group_P` says in which of GROUPS
-    groups the first person of each pair is, `other_group_P` the second, where that one is left out
-    too; pairs that are not given are spread over the groups evenly.
+    The threshold is the lowest of them above 0. `group_P` says in which of GROUPS groups the first
+    person of each pair is, `other_group_P` the second, where that one is left out too; pairs that
+    are not given are spread over the groups evenly.
     """
+    above_P = cosine_P > 0
+    cosine_P, group_P = cosine_P[above_P], group_P[above_P]
+    if other_group_P is not None:
+        other_group_P = other_group_P[above_P]
     threshold = float(cosine_P.min(initial=1.0))
     parts = []
     for group in range(GROUPS):

@@ -6,9 +6,11 @@ import io
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
@@ -18,13 +20,14 @@ from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
+from factory.identities.people import People
 from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.recognition.embed import Recognizer
-from factory.records import Identity, person_of, row_of
+from factory.records import Identity, row_of
 from factory.sources import FaceSource, open_source
 from factory.sources.base import SourceFace, check_all_readable, iterate_faces
 from factory.sources.tar_set import release_of
-from factory.store.parquet import to_parquet
+from factory.store.parquet import table_to_parquet
 from factory.training.distributed import device_here
 
 BATCH = 64
@@ -36,16 +39,32 @@ DIGITS = 6
 class Roster:
     """Who exists: identities in order of their class label, and their unit vectors [N, D].
 
-    Indices follow each other from `first_identity` on; `row` and `person` look them up.
+    Indices follow each other from `first_identity` on; `row` and `person` look them up. Identities
+    are held in columns, whatever sequence of them is given.
     """
 
-    identities: list[Identity]
+    identities: Sequence[Identity]
     unit_ND: np.ndarray
+    """float32; of a large roster that was opened, mapped from its file."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identities", People.of(self.identities))
+
+    @property
+    def people(self) -> People:
+        """The identities as columns."""
+        assert isinstance(self.identities, People)
+        return self.identities
+
+    @property
+    def virtual_N(self) -> np.ndarray:
+        """Who is virtual: bool [N]."""
+        return self.people.where("kind", "virtual")
 
     @property
     def first_identity(self) -> int:
         """Index of the first row: 0, or one past the last identity of what is extended."""
-        return self.identities[0].index if self.identities else 0
+        return int(self.column("index")[0]) if len(self.identities) else 0
 
     @property
     def key_digits(self) -> int:
@@ -53,33 +72,42 @@ class Roster:
         last = self.first_identity + len(self.identities) - 1
         return max(DIGITS, len(str(last)))
 
+    def column(self, name: str) -> np.ndarray:
+        """A number of everybody by the name of Identity's field: [N]."""
+        return self.people.column(name)
+
     def row(self, index: int) -> int:
         """Row in `unit_ND` of an identity; raises IntegrityError for one who is not in it."""
         return row_of(index, self.first_identity, len(self.unit_ND))
 
     def person(self, index: int) -> Identity:
         """An identity by its index; raises IntegrityError for one who is not in it."""
-        return person_of(self.identities, index)
+        return self.identities[row_of(index, self.first_identity, len(self.identities))]
 
     def parquet(self) -> bytes:
-        rows = [asdict(identity) for identity in self.identities]
-        for row in rows:
-            if not row["originals"]:  # a column of empty lists has no type
-                del row["originals"]
-        return to_parquet(rows)
+        return table_to_parquet(self.people.table())
 
     def embeddings(self) -> bytes:
-        buffer = io.BytesIO()
-        np.save(buffer, self.unit_ND.astype(np.float32), allow_pickle=False)
-        return buffer.getvalue()
+        """The vectors as a .npy, with no copy of them but this one."""
+        unit_ND = np.ascontiguousarray(self.unit_ND, np.float32)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, np.lib.format.header_data_from_array_1_0(unit_ND)
+        )
+        return b"".join([header.getvalue(), unit_ND.data])
 
     @classmethod
-    def read(cls, parquet: bytes, embeddings: bytes) -> Roster:
-        rows = pq.read_table(io.BytesIO(parquet)).to_pylist()
-        unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
-        for row in rows:
-            row["originals"] = tuple(row.get("originals") or ())
-        return cls([Identity(**row) for row in rows], unit_ND)
+    def read(cls, parquet: bytes, embeddings: bytes | Path) -> Roster:
+        """A roster from the bytes of its table and of its vectors, or a file of these.
+
+        A file is mapped: its pages are read when they are needed, and shared by all processes of
+        this machine. What is written to them stays in this process.
+        """
+        if isinstance(embeddings, Path):
+            unit_ND = np.load(embeddings, mmap_mode="c", allow_pickle=False)
+        else:
+            unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
+        return cls(People.from_table(pq.read_table(io.BytesIO(parquet))), unit_ND)
 
 
 def build_roster(
@@ -117,22 +145,21 @@ def build_roster(
         unit_earlier_ED=unit_earlier_ED,
         groups=groups if config.identities.quotas else None,
     )
-    group_names = [groups.names[g] for g in groups.predict(admitted.unit_ND)] if groups else None
-    identities = [
-        Identity(
-            index=first_identity + row,
+    virtual = Roster(
+        People.filled(
+            config.identities.num_virtual,
+            index=first_identity + np.arange(config.identities.num_virtual),
             kind="virtual",
             proposal=config.identities.proposal,
-            attempt=admitted.attempts[row],
-            nearest_real_cosine=float(admitted.nearest_real[row]),
-            nearest_other_cosine=float(admitted.nearest_other[row]),
-            nearest_other=_index_of(admitted.nearest_index[row], first_identity),
+            attempt=admitted.attempts,
+            nearest_real_cosine=admitted.nearest_real,
+            nearest_other_cosine=admitted.nearest_other,
+            nearest_other=_indices_of(admitted.nearest_index, first_identity),
             num_shots=config.plan.images_per_identity,
-            group=group_names[row] if group_names else "",
-        )
-        for row in range(config.identities.num_virtual)
-    ]
-    virtual = Roster(identities, admitted.unit_ND)
+            group=_group_names(groups, admitted.unit_ND),
+        ),
+        admitted.unit_ND,
+    )
     if not config.plan.fill_to:
         return virtual
     unit_SD = centers_ND
@@ -296,25 +323,30 @@ def _with_source(
     row = {name: index for index, name in enumerate(recognizer.real_names)}
     own = np.array([row.get(source.names[label], len(real)) for label in labels])
     nearest_real = real.nearest(unit_SD[labels], without=(own, own + 1)).round(6)
-    identities, num_virtual = list(virtual.identities), len(virtual.identities)
-    for position, person in enumerate(wanted):
-        identities.append(
-            Identity(
-                index=first_identity + len(identities),
-                kind=person.kind,
-                proposal="source",
-                attempt=0,
-                nearest_real_cosine=float(nearest_real[position]),
-                nearest_other_cosine=round(float(nearest_cosine[num_virtual + position]), 6),
-                nearest_other=_index_of(nearest_index[num_virtual + position], first_identity),
-                num_shots=person.num_shots,
-                name=source.names[person.label],
-                originals=person.originals,
-            )
-        )
-    return Roster(identities, unit_ND)
+    num_virtual = len(virtual.identities)
+    added = People.filled(
+        len(wanted),
+        index=first_identity + num_virtual + np.arange(len(wanted)),
+        kind=[person.kind for person in wanted],
+        proposal="source",
+        attempt=0,
+        nearest_real_cosine=nearest_real,
+        nearest_other_cosine=[round(one, 6) for one in nearest_cosine[num_virtual:].tolist()],
+        nearest_other=_indices_of(nearest_index[num_virtual:], first_identity),
+        num_shots=[person.num_shots for person in wanted],
+        name=[source.names[person.label] for person in wanted],
+        originals=[person.originals for person in wanted],
+    )
+    return Roster(People.joined([virtual.people, added]), unit_ND)
 
 
-def _index_of(row: int, first_identity: int) -> int:
-    """Index of a row; -1 stays nobody."""
-    return first_identity + int(row) if row >= 0 else -1
+def _group_names(groups: Groups | None, unit_ND: np.ndarray) -> pa.Array | str:
+    """The group of each vector, "" for all of them without groups."""
+    if not groups:
+        return ""
+    return pa.array(groups.names, pa.string()).take(pa.array(groups.predict(unit_ND)))
+
+
+def _indices_of(row_N: np.ndarray, first_identity: int) -> np.ndarray:
+    """Indices of rows; -1 stays nobody."""
+    return np.where(row_N >= 0, first_identity + row_N, -1)

@@ -3,7 +3,8 @@
 What the gate will compare is drawn here in small, proposals with each other and with real people
 (identities/capacity.py). What preflight can know depends on where candidates come from:
 
-- pca: they are drawn from the class centers of the source, here of at most MAX_IMAGES images.
+- pca: they are drawn from the class centers of the source, here of at most MAX_IMAGES images. A
+  person of the source counts twice among the real ones, as prototype and center, as in the gate.
 - prototypes, inquiry and packing: a pool is not drawn, so no attempts are counted, and planning
   says within its gate how many a pool gave. Preflight refuses a pool with too few candidates, and a
   limit that no packing at all can keep (identities/packing.py).
@@ -94,7 +95,7 @@ def settle_limit(
 
 def describe_room(room: Room | None) -> str:
     """The room under a limit in words; empty where nothing is said of it."""
-    return f", room for about {_of(room)}" if room else ""
+    return f", room for {_of(room)}" if room else ""
 
 
 def _with_room(config: Config, crowding: Crowding, limit: float, too_alike: float | None) -> Limit:
@@ -116,16 +117,19 @@ def _with_room(config: Config, crowding: Crowding, limit: float, too_alike: floa
         )
     if auto:
         return Limit(allowed, crowding.holds(allowed, attempts))
+    surely = _rounded(room.surely)
+    fewer = f"at most {surely}, or " if surely else ""
     raise PlanError(
         f"identities.num_virtual: got {wanted}; identities.max_cosine={limit:.3f} has room for "
-        f"about {_of(room)}, until one is refused identities.max_attempts={attempts} times in a "
-        f"row; want at most {_rounded(room.surely)}, or identities.max_cosine={allowed:.3f} "
-        "(null finds it)"
+        f"{_of(room)}, until one is refused identities.max_attempts={attempts} times in a row; "
+        f"want {fewer}identities.max_cosine={allowed:.3f}, which auto (null) takes"
     )
 
 
 def _of(room: Room) -> str:
-    return f"{_rounded(room.people)} people (standard error {room.error:.0%})"
+    if room.people < 1:
+        return "nobody beside the real people"
+    return f"about {_rounded(room.people)} people (standard error {room.error:.0%})"
 
 
 def _rounded(number: float) -> int:

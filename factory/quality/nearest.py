@@ -20,7 +20,7 @@ import torch
 from factory.errors import StoreError
 from factory.identities.gallery import exact_cosines
 from factory.identities.search import LENGTH, Bf16Search, DeviceFacts, pick_search
-from factory.store.cache import SHARED_FROM_BYTES, shared_rows
+from factory.store.shared_rows import SHARED_FROM_BYTES, shared_rows
 
 LANES = 64
 """Rows whose cosines are compared side by side."""
@@ -30,7 +30,7 @@ BLOCK_COSINES = {"cpu": 1 << 20, "cuda": 1 << 27}
 """Cosines of a block at most, which bounds its memory."""
 
 
-class People:
+class FixedPeople:
     """Unit vectors [N, D] of people who do not change, in float32, in memory or mapped.
 
     On a CPU processes of a machine share one bfloat16 copy, kept in its cache as `shared_as`; a GPU

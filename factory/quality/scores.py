@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from factory.quality.nearest import People
+from factory.quality.nearest import FixedPeople
 from factory.quality.pixels import sharpness_and_brightness
 from factory.records import DrawnBatch, Scores, Shot, row_of
 
@@ -27,15 +27,15 @@ class Scorer:
 
     def __init__(
         self,
-        roster: np.ndarray | People,
-        real: np.ndarray | People,
+        roster: np.ndarray | FixedPeople,
+        real: np.ndarray | FixedPeople,
         own_real: dict[int, int],
         measures: dict[str, Measure] | None = None,
         first_identity: int = 0,
     ) -> None:
         self._measures = measures or {}
-        self._roster = roster if isinstance(roster, People) else People(roster)
-        self._real = real if isinstance(real, People) else People(real)
+        self._roster = roster if isinstance(roster, FixedPeople) else FixedPeople(roster)
+        self._real = real if isinstance(real, FixedPeople) else FixedPeople(real)
         self._own_real, self._first = own_real, first_identity
 
     def score(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:

@@ -16,7 +16,7 @@ from factory.errors import StoreError
 from factory.images import to_network
 from factory.recognition.backbone import IResNet
 from factory.recognition.quality import QualityHead, ser_fiq
-from factory.store.cache import SHARED_FROM_BYTES, shared_rows
+from factory.store.shared_rows import SHARED_FROM_BYTES, shared_rows
 
 RESIZE = "bilinear, antialiased"
 """How images of another size become those that a recognizer was trained with; no pixel is rounded

@@ -8,6 +8,7 @@ from factory.config import FiltersConfig, as_dict
 from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
 from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.values import NotMeasured
+from factory.report.tables import about
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
@@ -65,10 +66,10 @@ def limits(measured: Separability) -> str:
     if matches is None or not matches.num_others:
         return text
     return (
-        f"{text} Among as many real people whom nobody kept apart, the recognizer would take each "
-        f"for {matches.per_person:.2g} of the {matches.num_others} others at the cosine that "
-        f"separates these identities ({measured.max_cosine:.3f}): the more, the harder it is to "
-        "tell neighbors in this release from each other."
+        f"{text} Were its {matches.num_others + 1} people real strangers whom nobody kept apart, "
+        f"the recognizer would mistake each of them for {about(matches.per_person)} of the others "
+        f"at the limit between identities (cosine {measured.max_cosine:.3f}): the larger that "
+        "number, the harder neighbors in this release are to tell apart."
     )
 
 

@@ -165,13 +165,18 @@ def _false_matches(measured: FalseMatches | None) -> list[tuple[str, str]]:
     """What the gate's limit would cost among as many strangers whom nobody keeps apart."""
     if measured is None:
         return []
-    error = "" if measured.rate_error is None else f" +- {measured.rate_error:.0%}"
+    error = "" if measured.rate_error is None else f" ± {measured.rate_error:.0%}"
     return [
         (
             "others that a person would be mistaken for at that limit, if nobody kept them apart",
-            f"{measured.per_person:.2g}{error} of {measured.num_others}",
+            f"{about(measured.per_person)}{error} of {measured.num_others}",
         )
     ]
+
+
+def about(number: float) -> str:
+    """A number to two digits, and whole where it is large."""
+    return f"{number:.2g}" if number < 100 else f"{number:.0f}"
 
 
 def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, str, str, str]]:

@@ -18,6 +18,10 @@ from factory.shots.plan import Plan, UnitPlan, first_difference
 from factory.shots.source_facts import refuse_other_source
 from factory.sources import FaceSource
 from factory.store import Store
+from factory.store.cache import file_here
+
+MAPPED_BYTES = 64 << 20
+"""Size from which the vectors of a roster are mapped from a file, instead of read into memory."""
 
 
 def open_plan(store: Store) -> tuple[Plan, Roster]:
@@ -27,18 +31,29 @@ def open_plan(store: Store) -> tuple[Plan, Roster]:
 
 
 def open_roster(store: Store, plan: Plan) -> Roster:
-    """The roster of a plan; raises IntegrityError for one that was not planned."""
-    contents = {name: store.get(name) for name in (layout.ROSTER, layout.EMBEDDINGS)}
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
-            raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
-    roster = Roster.read(contents[layout.ROSTER], contents[layout.EMBEDDINGS])
+    """The roster of a plan; raises IntegrityError for one that was not planned.
+
+    Its vectors are mapped where they are many: all processes of a machine share one copy.
+    """
+    table = _planned(store, plan, layout.ROSTER)
+    if (store.size(layout.EMBEDDINGS) or 0) < MAPPED_BYTES:
+        roster = Roster.read(table, _planned(store, plan, layout.EMBEDDINGS))
+    else:
+        sha256 = plan.roster_sha256[layout.EMBEDDINGS]
+        roster = Roster.read(table, file_here(store, layout.EMBEDDINGS, sha256))
     if roster.first_identity != plan.first_identity:
         raise IntegrityError(
             f"{layout.ROSTER}: begins with identity {roster.first_identity}, the plan with "
             f"{plan.first_identity}; restore both"
         )
     return roster
+
+
+def _planned(store: Store, plan: Plan, name: str) -> bytes:
+    content = store.get(name)
+    if hashlib.sha256(content).hexdigest() != plan.roster_sha256[name]:
+        raise IntegrityError(f"{name}: is not the one the plan was made with; restore it")
+    return content
 
 
 def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:

@@ -12,7 +12,7 @@ import json
 import tarfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -112,7 +112,7 @@ def suffix_of(encoded: bytes) -> str:
     return SUFFIXES["jpeg" if encoded[:1] == b"\xff" else "png"]
 
 
-def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
+def pack(faces: list[Face], identities: Sequence[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
     Every sample has the members .jpg (or .png), .cls and .json; a row holds offset and size of the
@@ -139,7 +139,7 @@ def pack(faces: list[Face], identities: list[Identity]) -> tuple[bytes, list[dic
 
 
 def commit(
-    store: Store, result: UnitResult, identities: list[Identity], *, same_bytes: bool = True
+    store: Store, result: UnitResult, identities: Sequence[Identity], *, same_bytes: bool = True
 ) -> Shard:
     """Write a unit's faces, then its commit record; returns the record that is in the store.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from factory.config import SamplerConfig
 from factory.errors import PlanError
+from factory.identities.people import People
 from factory.records import Identity, Shot, Unit
 from factory.seeds import stream_seed
 from factory.shots.canary import Canary
@@ -184,19 +186,20 @@ def asked_otherwise(
 
 
 def cut_units(
-    identities: list[Identity], identities_per_unit: int, first_unit: int = 0
+    identities: Sequence[Identity], identities_per_unit: int, first_unit: int = 0
 ) -> list[Unit]:
     """Consecutive ranges of identities; the last may be shorter.
 
     Their indices follow each other from `first_unit` on. Raises PlanError as `check_unit_numbers`.
     """
     check_unit_numbers(first_unit, len(identities), identities_per_unit)
+    people = People.of(identities)
+    index_N, num_shots_N = people.column("index"), people.column("num_shots")
     units = []
-    starts = range(0, len(identities), identities_per_unit)
+    starts = range(0, len(people), identities_per_unit)
     for index, start in enumerate(starts, start=first_unit):
-        members = identities[start : start + identities_per_unit]
-        shots = sum(member.num_shots for member in members)
-        units.append(Unit(index, members[0].index, len(members), shots))
+        shots_M = num_shots_N[start : start + identities_per_unit]
+        units.append(Unit(index, int(index_N[start]), len(shots_M), int(shots_M.sum())))
     return units
 
 

@@ -1,12 +1,12 @@
-"""Files in a bucket that many processes of a machine read: fetched once to each machine.
+"""Files that many processes of a machine read: fetched once to each machine, and checked once.
 
-They lie below $XDG_CACHE_HOME/face-factory (~/.cache else, and the folder for temporary files where
-nobody has a home that can be written), in a folder named by their digests, so
-no copy is ever stale. The first process to ask fetches, the others wait for it; a copy that was
-damaged since is fetched again.
+Copies of files in a bucket lie below $XDG_CACHE_HOME/face-factory (~/.cache else, and the folder
+for temporary files where nobody has a home that can be written), in a folder named by their
+digests, so no copy is ever stale. The first process to ask fetches, the others wait for it.
 
-Matrices that are made here, such as a roster in bfloat16, are kept likewise: all processes map one
-file, whose pages the machine holds once.
+That a file has its digest is written down beside the copy, or below checked/ for a file of a local
+store, with the size, times and inode it had then: whoever comes later reads only these, and reads
+the file again where one of them is another. A copy that was damaged is fetched again.
 """
 
 from __future__ import annotations
@@ -15,24 +15,20 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from factory.errors import IntegrityError, StoreError
-from factory.store.atomic import check_place, of_file, writing
+from factory.store.atomic import check_place, of_file, write_atomically, writing
 from factory.store.base import Store, check_name
+from factory.store.local import LocalStore
 
-if TYPE_CHECKING:
-    import torch
-
-MADE_AT_ONCE = 8192
-"""Rows of a matrix that are made and compared at once."""
-SHARED_FROM_BYTES = 1 << 25
-"""Smaller matrices are kept by each process."""
 PLACE = "XDG_CACHE_HOME"
 """What names the folder of all these copies."""
+YOUNG_S = 2.0
+"""Age of a file up to which its times may be those of a later change too."""
 
 
 def fetched(store: Store, digests: Mapping[str, str]) -> Path:
@@ -46,41 +42,25 @@ def fetched(store: Store, digests: Mapping[str, str]) -> Path:
     with of_file(folder, PLACE), locked(folder):
         for name, sha256 in digests.items():
             path = folder / check_name(name)
-            if not path.exists() or _sha256(path) != sha256:
+            proof = path.with_name(f".{path.name}.checked")
+            if not path.exists() or not _is_whole(path, sha256, proof):
                 _fetch(store, name, sha256, path)
+                _write_proof(proof, path, sha256)
     return folder
 
 
-def shared_rows(
-    name: str, make: Callable[[int, int], torch.Tensor], shape: tuple[int, int]
-) -> torch.Tensor:
-    """A matrix [N, D] that the processes of this machine map from one file, `name`.
+def file_here(store: Store, name: str, sha256: str) -> Path:
+    """A file on this machine with the bytes of a name: that of a local store itself, else a copy.
 
-    `make(start, stop)` gives its rows on the CPU, the same in every process. The first one writes
-    the file; each compares what it finds with what it would make, so a damaged file is made anew.
-    Raises StoreError where nothing can be kept.
+    It is read to the end by the first process alone, and never into memory. Raises IntegrityError
+    for other bytes than `sha256`, FileNotFoundError and StoreError as `fetched` does.
     """
-    import torch
-
-    path, kind = cache_root() / "rows" / check_name(name), make(0, 0).dtype
-    parts = [
-        (start, min(start + MADE_AT_ONCE, shape[0])) for start in range(0, shape[0], MADE_AT_ONCE)
-    ]
-
-    def mapped() -> torch.Tensor:
-        whole = torch.from_file(str(path), shared=False, size=shape[0] * shape[1], dtype=kind)
-        return whole.view(shape)
-
-    with of_file(path, PLACE), locked(path.parent):
-        size = shape[0] * shape[1] * kind.itemsize
-        if path.exists() and path.stat().st_size == size:
-            rows = mapped()
-            if all(torch.equal(rows[start:stop], make(start, stop)) for start, stop in parts):
-                return rows
-        with writing(path, PLACE, durable=False) as file:
-            for start, stop in parts:
-                file.write(make(start, stop).contiguous().view(torch.uint8).numpy().data)
-        return mapped()
+    if not isinstance(store, LocalStore):
+        return fetched(store, {name: sha256}) / name
+    path = store.path(name)
+    if not _was_checked(path, sha256):
+        raise IntegrityError(f"{path}: has another sha256, want {sha256[:12]}; restore the file")
+    return path
 
 
 def cache_root() -> Path:
@@ -94,6 +74,41 @@ def cache_root() -> Path:
             check_place(PLACE, home / ".cache" / "face-factory")
             return home / ".cache" / "face-factory"
     return Path(tempfile.gettempdir()) / f"face-factory-{os.getuid()}"
+
+
+def _was_checked(path: Path, sha256: str) -> bool:
+    """Whether a file of a local store has this digest, by one process's reading for all."""
+    key = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+    folder = cache_root() / "checked" / key
+    try:
+        with of_file(folder, PLACE), locked(folder):
+            return _is_whole(path, sha256, folder / "proof")
+    except StoreError:  # because nothing can be kept, everybody reads
+        return _sha256(path) == sha256
+
+
+def _is_whole(path: Path, sha256: str, proof: Path) -> bool:
+    """Whether a file has this digest; `proof` spares reading a file that is still the same."""
+    facts = _facts(path, sha256)
+    if proof.exists() and proof.read_text() == facts:
+        return True
+    if _sha256(path) != sha256:
+        return False
+    age_s = time.time() - path.stat().st_ctime
+    if _facts(path, sha256) == facts and age_s > YOUNG_S:
+        _write_proof(proof, path, sha256)
+    return True
+
+
+def _write_proof(proof: Path, path: Path, sha256: str) -> None:
+    write_atomically(proof, _facts(path, sha256).encode(), PLACE, durable=False)
+
+
+def _facts(path: Path, sha256: str) -> str:
+    """What tells that a file is the one that had this digest."""
+    found = path.stat()
+    times = f"{found.st_mtime_ns} {found.st_ctime_ns}"
+    return f"{sha256} {found.st_size} {times} {found.st_dev} {found.st_ino}\n"
 
 
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:

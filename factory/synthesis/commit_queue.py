@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ class CommitQueue:
     def __init__(
         self,
         store: Store,
-        identities: list[Identity],
+        identities: Sequence[Identity],
         encoding: writer.Encoding,
         max_bytes: int,
         *,

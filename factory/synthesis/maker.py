@@ -23,7 +23,7 @@ from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.images import to_uint8
 from factory.quality.filters import apply_filters, build_filters
-from factory.quality.nearest import People
+from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import (
@@ -150,8 +150,8 @@ class ShardMaker:
         if plan.request.edits:
             measures |= edit_measures(recognizer)
         device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
-        people = People(roster.unit_ND, device, digest)
-        real = People(recognizer.unit_real, device, f"{recognizer.sha256}.real")
+        people = FixedPeople(roster.unit_ND, device, digest)
+        real = FixedPeople(recognizer.unit_real, device, f"{recognizer.sha256}.real")
         scorer = Scorer(people, real, own_real, measures, roster.first_identity)
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(

@@ -9,7 +9,7 @@ import torch
 from factory.diffusion.compiled import CompiledNetwork
 from factory.diffusion.uvit import Shape, UViT
 from factory.images import on_host, to_network, to_pixels
-from factory.quality.nearest import People
+from factory.quality.nearest import FixedPeople
 from factory.quality.pixels import sharpness_and_brightness
 from tests.vectors import unit_rows
 
@@ -23,7 +23,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 def test_the_nearest_are_those_of_the_cpu():
     unit_ND, unit_BD = unit_rows(0, 200_000, 512), unit_rows(1, 300, 512)
     own = np.arange(300) * 600
-    here, there = People(unit_ND, CPU), People(unit_ND, GPU)
+    here, there = FixedPeople(unit_ND, CPU), FixedPeople(unit_ND, GPU)
     for got, wanted in zip(there.nearest(unit_BD, own), here.nearest(unit_BD, own), strict=True):
         assert np.array_equal(got, wanted)
 

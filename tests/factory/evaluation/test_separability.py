@@ -10,7 +10,7 @@ import pytest
 from factory.errors import IntegrityError
 from factory.evaluation.metrics.separability import RealStrangers
 from factory.evaluation.metrics.values import NotMeasured
-from factory.evaluation.separability import audit, separability
+from factory.evaluation.separability import audit, false_matches, separability
 from factory.identities.roster import Roster, build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.records import Identity
@@ -18,7 +18,9 @@ from factory.shots.canary import Canary, this_machine
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.store import LocalStore
+from tests.factory.identities.test_cosine_tail import sphere_rate
 from tests.planned import request_with
+from tests.vectors import unit_rows
 
 LIMIT = 0.99999
 
@@ -50,6 +52,46 @@ def test_a_proposal_from_few_axes_is_compared_in_their_dimensions():
     plan = Plan(request_with(identities={"proposal": "pca", "pca_dims": 4}), {}, [])
     measured = separability(plan, Roster(people, np.eye(3, 16)), np.empty(0))
     assert measured.proposal.num_dims == 5  # a mean and four axes
+
+
+def strangers(seed: int, dim: int = 24, people: int = 700) -> np.ndarray:
+    """Cosines of all pairs of random directions."""
+    unit_ND = unit_rows(seed, people, dim)
+    return (unit_ND @ unit_ND.T)[np.triu_indices(people, 1)].astype(np.float64)
+
+
+def test_false_matches_are_those_of_a_sphere_far_below_one_pair():
+    """At cosine .8 of 24 dimensions 4.4e-7 of pairs match, of which 245,000 show none."""
+    cosines, limit = strangers(0), 0.8
+    assert (cosines >= limit).sum() == 0
+    measured = false_matches(cosines, limit, 500_001)
+    true = sphere_rate(limit, 24)
+    assert abs(np.log(measured.rate / true)) < 2 * measured.rate_error
+    assert measured.rate_error < 0.6
+    assert measured.num_others == 500_000
+    assert measured.per_person == measured.rate * 500_000
+
+
+def test_false_matches_that_are_many_are_counted():
+    cosines = strangers(1)
+    measured = false_matches(cosines, 0.3, 11)
+    assert measured.rate == (cosines >= 0.3).mean()
+    assert measured.per_person == pytest.approx(10 * measured.rate)
+
+
+def test_false_matches_need_pairs_and_people():
+    assert false_matches(strangers(0)[:999], 0.8, 10) is None
+    assert false_matches(strangers(0), 0.8, 0) is None
+    at_one = false_matches(strangers(0), 1.0, 10)
+    assert (at_one.rate, at_one.rate_error, at_one.per_person) == (0.0, None, 0.0)
+
+
+def test_a_release_is_told_with_all_of_its_people():
+    people = [person(0, 0.1, 0.2), dataclasses.replace(person(1, 0.1, 0.2), kind="real")]
+    plan = Plan(request_with(identities={"max_cosine": 0.8}), {}, [])
+    measured = separability(plan, Roster(people, np.eye(2)), strangers(0))
+    assert measured.num_virtual == 1
+    assert measured.false_matches.num_others == 1
 
 
 @pytest.fixture

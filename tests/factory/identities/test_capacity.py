@@ -129,6 +129,17 @@ def test_real_people_take_room_that_is_measured():
     assert abs(np.log(found / room.people)) < capacity.MARGIN * room.error
 
 
+def test_a_real_person_whom_no_proposal_comes_near_takes_no_room(sphere):
+    """Neither does the unknown error of a rate that is 0."""
+    corner = np.zeros((1, 8), np.float32)
+    corner[0, 0] = 1
+    opposite = np.abs(SPHERE.sample(400)) * np.float32(-1)
+    beside = measure_crowding(opposite, [RealPeople(10**6, corner)])
+    room = beside.holds(0.95, 100)
+    assert room.people > 10
+    assert np.isfinite(room.error)
+
+
 def test_earlier_releases_take_their_room(sphere):
     after = Crowding(sphere.between, (), sphere.spread, num_earlier=100)
     rest = sphere.holds(0.75, 100).people - after.holds(0.75, 100).people

@@ -73,6 +73,14 @@ def test_without_a_pair_nothing_is_claimed():
     assert tail.error(0.5) == np.inf
 
 
+def test_cosines_below_zero_are_no_tail():
+    some = np.array([-0.5, -0.1, 0.2, 0.3, 0.4])
+    tail = fit_tail(some, 100, np.arange(5), np.arange(5))
+    assert tail.fit == fit_tail(some[2:], 100, np.arange(3)).fit
+    assert (tail.fit.threshold, tail.fit.rate) == (0.2, 0.03)
+    assert fit_tail(some[:2], 100, np.arange(2)).rate(0.5) == 0
+
+
 def test_pairs_that_share_a_person_are_no_independent_evidence():
     """Every top pair holds one of 20 people of a single group: without it nothing is left."""
     cosine_P = np.linspace(0.5, 0.9, 100)

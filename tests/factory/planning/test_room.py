@@ -26,7 +26,7 @@ RECOGNIZER = {
 LINE = (
     r"identities\.num_virtual: got (\d+); identities\.max_cosine=(\S+) has room for about (\d+) "
     r"people \(standard error (\d+)%\), until one is refused identities\.max_attempts=(\d+) times "
-    r"in a row; want at most (\d+), or identities\.max_cosine=(\S+) \(null finds it\)"
+    r"in a row; want at most (\d+), or identities\.max_cosine=(\S+), which auto \(null\) takes"
 )
 
 
@@ -109,7 +109,9 @@ def test_no_limit_makes_different_people_as_alike_as_two_images_of_one(crowded):
 
 
 def test_a_space_that_is_full_of_real_people_has_room_for_nobody(crowded):
-    with pytest.raises(PlanError, match=r"max_cosine=-0\.500 has room for about 0 people"):
+    with pytest.raises(
+        PlanError, match=r"=-0\.500 has room for nobody beside .* want identities\."
+    ):
         crowded("identities.num_virtual=100", "identities.max_cosine=-.5")
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from factory.quality import nearest as nearest_module
-from factory.quality.nearest import LANES, People
-from factory.store import cache
+from factory.quality.nearest import LANES, FixedPeople
+from factory.store import shared_rows
 from tests.vectors import SEARCHES, unit_rows
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def brute(unit_BD, unit_ND, without_B):
 def test_nearest_is_that_of_a_double_loop(block_rows, count):
     unit_ND = unit_rows(1, 500, 16)
     unit_ND[7] = unit_ND[3]  # a tie: the first of them
-    people = People(unit_ND, CPU, block_rows=block_rows)
+    people = FixedPeople(unit_ND, CPU, block_rows=block_rows)
     for seed in range(20):
         unit_BD = unit_rows(100 + seed, count, 16)
         unit_BD[0] = unit_ND[[3, 99, 100, 499, 0][seed % 5]]  # on both sides of a boundary
@@ -62,7 +62,7 @@ def test_whom_bfloat16_cannot_tell_apart_are_compared_exactly(kind, monkeypatch)
             :, 0
         ]
         missed += bool(rounded_N[wanted[0]] < rounded_N.max())
-        people = People(unit_ND, CPU, block_rows=128)
+        people = FixedPeople(unit_ND, CPU, block_rows=128)
         assert people._rows_ND.dtype is (torch.bfloat16 if kind == "bf16" else torch.float32)
         assert people.nearest(face, nobody)[1].tolist() == wanted.tolist()
     assert missed > 5  # the winner of a first pass is often another
@@ -70,7 +70,7 @@ def test_whom_bfloat16_cannot_tell_apart_are_compared_exactly(kind, monkeypatch)
 
 def test_answers_do_not_depend_on_who_else_is_asked():
     unit_ND, unit_BD = unit_rows(8, 2000, 32), unit_rows(9, 24, 32)
-    people, own = People(unit_ND, CPU), np.arange(24) * 50
+    people, own = FixedPeople(unit_ND, CPU), np.arange(24) * 50
     cosine_B, row_B = people.nearest(unit_BD, own)
     for size in (1, 5, 12):
         for first in range(0, 24, size):
@@ -84,19 +84,19 @@ def test_answers_do_not_depend_on_who_else_is_asked():
 
 def test_nobody_is_near_where_nobody_is_left():
     one = np.eye(1, 8, dtype=np.float32)
-    assert [x.tolist() for x in People(one, CPU).nearest(one, np.array([0]))] == [[-1.0], [-1]]
-    none = People(np.empty((0, 8), np.float32), CPU)
+    assert [x.tolist() for x in FixedPeople(one, CPU).nearest(one, np.array([0]))] == [[-1.0], [-1]]
+    none = FixedPeople(np.empty((0, 8), np.float32), CPU)
     assert [x.tolist() for x in none.nearest(one, np.array([NOBODY]))] == [[-1.0], [-1]]
 
 
 @pytest.fixture
 def shared(monkeypatch, tmp_path):
-    """People whose bfloat16 copy is a file of the machine, and that file."""
+    """FixedPeople whose bfloat16 copy is a file of the machine, and that file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(nearest_module, "SHARED_FROM_BYTES", 0)
-    monkeypatch.setattr(cache, "MADE_AT_ONCE", 100)
+    monkeypatch.setattr(shared_rows, "MADE_AT_ONCE", 100)
     unit_ND = unit_rows(3, 333, 16)
-    return lambda: People(unit_ND, CPU, "digest"), tmp_path / "face-factory/rows/digest.bf16"
+    return lambda: FixedPeople(unit_ND, CPU, "digest"), tmp_path / "face-factory/rows/digest.bf16"
 
 
 def test_processes_of_a_machine_map_one_copy(shared):
@@ -138,7 +138,7 @@ def test_a_mapped_roster_is_read_where_it_lies(tmp_path):
     unit_ND = unit_rows(4, 50, 8)
     np.save(tmp_path / "roster.npy", unit_ND)
     mapped = np.load(tmp_path / "roster.npy", mmap_mode="r")
-    people = People(mapped, CPU)
+    people = FixedPeople(mapped, CPU)
     assert people._unit_ND is mapped
     assert people.nearest(unit_ND[:1], np.array([NOBODY]))[1].tolist() == [0]
     assert people.vector(3).tolist() == unit_ND[3].tolist()

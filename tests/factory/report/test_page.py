@@ -44,6 +44,7 @@ def test_a_page_shows_all_that_was_measured():
         "inception 12.345 0.500 0.610 0.710 n/a n/a",
         "recognizer, against ffhq 12.345",
         "ffhq 1.900 ± 0.100",
+        "mistaken for at that limit, if nobody kept them apart 0.004 ± 15% of 2",
         "12.3 % of faces duplicate another of their identity",
         "mask 0.2 7 0.210 0.810 0.910",
         "sharpness 10.500 ± 1.500 12.500 3",

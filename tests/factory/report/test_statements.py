@@ -8,8 +8,16 @@ import pytest
 
 from factory.config import EditingConfig
 from factory.evaluation.metrics.release import Balance, GroupBalance, RecognizerTraining
+from factory.evaluation.metrics.separability import FalseMatches
 from factory.evaluation.metrics.values import NotMeasured
-from factory.report.statements import biases, collection, edited_collection, privacy, statements
+from factory.report.statements import (
+    biases,
+    collection,
+    edited_collection,
+    limits,
+    privacy,
+    statements,
+)
 from factory.shots.plan import Plan
 from factory.shots.request import SourceRelease, edit_request
 from tests.measured import MISSING, bare_metrics, full_metrics
@@ -37,6 +45,23 @@ def test_privacy_of_edits_is_that_of_the_release_they_edit(holds_real):
     origin = SourceRelease("people", "0.1.0", "h" * 64, holds_real, "s" * 64)
     text = privacy(edits_of("drawn", origin), full_metrics())
     assert ("which holds nobody real" in text) == (not holds_real)
+
+
+def test_limits_say_for_how_many_others_a_person_could_be_taken():
+    plain = bare_metrics()
+    assert "real strangers whom nobody" not in statements(Plan(REQUEST, {}, []), plain).limits
+    matches = FalseMatches(rate=2.5e-5, rate_error=0.2, num_others=499_999, per_person=12.5)
+    crowded = replace(plain, separability=replace(plain.separability, false_matches=matches))
+    text = statements(Plan(REQUEST, {}, []), crowded).limits
+    assert "Were its 500000 people real strangers whom nobody kept apart" in text
+    assert "would mistake each of them for 12 of the others at the limit" in text
+    assert "(cosine 0.500)" in text
+    many = replace(matches, per_person=12_345.6)
+    metrics = replace(plain, separability=replace(plain.separability, false_matches=many))
+    assert "mistake each of them for 12346 of" in statements(Plan(REQUEST, {}, []), metrics).limits
+    alone = replace(matches, num_others=0, per_person=0.0)
+    metrics = replace(plain, separability=replace(plain.separability, false_matches=alone))
+    assert statements(Plan(REQUEST, {}, []), metrics).limits == limits(plain.separability)
 
 
 def test_groups_are_named_with_their_fractions():
