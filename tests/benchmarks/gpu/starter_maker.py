@@ -40,7 +40,11 @@ class StarterMaker:
         """A batch as a maker makes it: drawn, embedded, scored."""
         batch = self.generator.generate(shots, size)
         unit_BD = self.recognizer.embed(batch.images_BHWC)
-        return batch, unit_BD, self.scorer.score(shots, batch, unit_BD)
+        return batch, unit_BD, self.scores(shots, batch, unit_BD)
+
+    def scores(self, shots: list[Shot], batch: DrawnBatch, unit_BD: np.ndarray) -> list[Scores]:
+        """Scores of a batch that was drawn and embedded."""
+        return self.scorer.score(shots, batch, unit_BD)
 
     def images(self, shots: list[Shot], size: int) -> np.ndarray:
         """RGB uint8 [B, H, W, 3] of the slots of a batch."""
