@@ -69,7 +69,8 @@ class SourceConfig:
         Nothing changes unless the source, or one of `others`, lies in a bucket.
         """
         paths = (self.path, self.heldout, *others)
-        if self.store != StoreConfig() or not any(in_bucket(path or "") for path in paths):
+        own = replace(self.store, url=StoreConfig().url) != StoreConfig()
+        if own or not any(in_bucket(path or "") for path in paths):
             return self
         return replace(self, store=replace(store, url=self.store.url))
 

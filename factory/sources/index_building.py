@@ -125,8 +125,10 @@ def _of_table(tars: TarSet, name: str) -> ShardRows:
         column = {wanted: table[wanted].combine_chunks() for wanted in WANTED}
         heads = pc.binary_slice(pc.cast(column["sha256"], pa.binary()), 0, 16).to_pylist()
         digests = np.frombuffer(bytes.fromhex(b"".join(heads).decode()), np.uint64)
-        numbers = (column[n].to_numpy(zero_copy_only=False).astype(np.int64) for n in WANTED[1:5])
-        rows = ShardRows(column["key"], *numbers, digests)
+        identities, images, offsets, sizes = (
+            column[name].to_numpy(zero_copy_only=False).astype(np.int64) for name in WANTED[1:5]
+        )
+        rows = ShardRows(column["key"], identities, images, offsets, sizes, digests)
         if len(digests) != len(rows.keys) or rows.keys.null_count:
             raise ValueError("a value is missing")
         return rows

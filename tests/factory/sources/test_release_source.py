@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from factory.config import SourceConfig, StoreConfig
-from factory.config.loading import load
+from factory.config.loading import absolute, load
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.shards import layout
 from factory.sources import base, open_source, read_ahead, read_faces, subset, training_faces
@@ -136,6 +136,9 @@ def test_a_bucket_is_reached_as_section_store_says_unless_the_source_says_so(tmp
     assert config.batches.mix[0].source.store == StoreConfig(region="eu-1")
     near = load(tmp_path / "c.yaml", ["store.endpoint_url=http://here"])
     assert near.source == SourceConfig()
+    sent = absolute(near)  # to a process that starts in another folder
+    moved = replace(sent, source=replace(sent.source, kind="webdataset", path="s3://bucket/x"))
+    assert moved.source.store.endpoint_url == "http://here"
     for kind in ("folder", "recordio"):
         with pytest.raises(
             ConfigError, match=rf"source\.path: got .* with kind {kind}; want kind w"

@@ -59,6 +59,10 @@ def keys_of(stream) -> list[str]:
     return [sample.key for sample in stream]
 
 
+def has_its_own_pixels(sample) -> bool:
+    return abs(int(sample.image_HWC[0, 0, 0]) - 10 * sample.label - int(sample.key[-4:])) <= 1
+
+
 EVERY = sorted(f"{p:06d}_{i:04d}" for p in range(sum(PEOPLE)) for i in range(IMAGES))
 
 
@@ -74,10 +78,29 @@ def test_an_epoch_has_every_sample_once_in_an_order_of_its_own(store):
     assert first != keys_of(ReleaseStream(store, seed=2))
     plain = ReleaseStream(store, shuffle=False)
     assert keys_of(plain) == EVERY
-    levels = [10 * s.label + int(s.key[-4:]) for s in plain]
-    assert all(
-        abs(int(s.image_HWC[0, 0, 0]) - level) < 5 for s, level in zip(plain, levels, strict=True)
-    )
+    assert all(has_its_own_pixels(sample) for sample in plain)
+
+
+def test_a_piece_has_an_order_of_its_own_in_each_epoch(local, monkeypatch):
+    """Of the third shard, which is one piece here, whenever its turns come."""
+    monkeypatch.setattr("factory.sources.pieces.PIECES", 1)
+    stream, orders = ReleaseStream(local, seed=1), []
+    for _ in range(2):
+        orders.append([key for key in keys_of(stream) if 8 <= int(key[:6]) < 15])
+        stream.bookmark.next_epoch()
+    assert len(orders[0]) == 21
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]
+
+
+def test_pieces_of_several_blocks_hand_out_their_own_images(local, window, monkeypatch):
+    monkeypatch.setattr("factory.sources.pieces.PIECES", 1)
+    monkeypatch.setattr("factory.sources.pieces.BLOCK", 4)
+    stream = ReleaseStream(local, seed=1, window=window)
+    assert len(stream.pieces) == len(PEOPLE)
+    samples = list(stream)
+    assert all(has_its_own_pixels(sample) for sample in samples)
+    assert sorted(sample.key for sample in samples) == EVERY
 
 
 def test_png_is_read_as_jpeg_is(tmp_path):
@@ -257,13 +280,13 @@ def test_equal_numbers_hold_while_the_consumer_marks(local):
 
 def test_too_few_samples_for_equal_numbers(tmp_path):
     store = LocalStore(tmp_path)
-    write_release(store, [1], 2, px=8)
+    write_release(store, [1], 4, px=8)
     with pytest.raises(
-        SourceError, match=r"2 samples are left for 3 workers of all ranks, too few"
+        SourceError, match=r"4 samples are left for 3 workers of all ranks, too few"
     ):
         next(iter(ReleaseStream(store, world_size=3, equal="drop")))
     padded = [list(ReleaseStream(store, rank=r, world_size=3, equal="pad")) for r in range(3)]
-    assert [len(part) for part in padded] == [1, 1, 1]
+    assert [len(part) for part in padded] == [2, 2, 2]
     assert [bool(part[0].position) for part in padded] == [True, True, False]
     done = ReleaseStream(store, equal="drop")
     done.bookmark.mark([sample.position for sample in done])
@@ -278,7 +301,7 @@ def test_an_altered_image_is_named_and_never_handed_out(store):
     data[place.start + 100] ^= 1  # in its XMP
     store.put(name, bytes(data))
     samples = iter(ReleaseStream(store, shuffle=False))
-    assert [next(samples).key for _ in range(8 * IMAGES + 1)] == EVERY[: 8 * IMAGES + 1]
+    assert [next(samples).key for _ in range(8 * IMAGES)] == EVERY[: 8 * IMAGES]
     with pytest.raises(
         IntegrityError, match=r"000008_0001 in data/train-000002\.tar does not have"
     ):
