@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -35,12 +36,12 @@ def config_of(folder: Path, *settings: str) -> Config:
 def held(num_faces: int, most: int, folder: str) -> dict[str, float]:
     """Bytes that this process holds after an epoch of batches, and seconds of it."""
     source = DrawnSource(num_faces, PX)
-    opening.open_source = lambda config: source
     settings = (f"source.image_px={PX}", f"training.faces_in_memory_bytes={most}")
     config = config_of(Path(folder), *settings)
     BatchOrder(0, 1000, BATCH).batch(0)  # so that what is loaded for it is not counted
     before = anonymous_bytes()
-    faces, _ = open_faces(config)
+    with patch.object(opening, "open_source", lambda config: source):
+        faces, _ = open_faces(config)
     order, began = BatchOrder(0, len(faces), BATCH), time.perf_counter()
     for step in range(num_faces // BATCH):
         faces.images_NHWC[order.batch(step)].sum()
@@ -67,17 +68,13 @@ def epochs(folder: Path) -> dict[str, float]:
     from factory.diffusion import autoencoder
     from factory.diffusion import train as generator
 
-    small = ("compute.device=cpu", "compute.precision=fp32", "source.num_identities=12")
-    small += ("recognizer.checkpoint=starter:recognizer", "training.save_every_s=10000")
-    small += ("autoencoder.checkpoint=starter:autoencoder", "generator.width=32")
-    small += ("generator.depth=3", "generator.num_heads=2", "autoencoder.widths=[16,16]")
-    small += ("autoencoder.perceptual_weight=0.0",)  # so that reading is more of a step
-    small += (
-        "generator.batch_size=16",
-        "autoencoder.batch_size=16",
-        "training.max_steps=40",
-        "training.log_every=10",
-    )
+    small = ["compute.device=cpu", "compute.precision=fp32", "source.num_identities=12"]
+    small += ["recognizer.checkpoint=starter:recognizer", "training.save_every_s=10000"]
+    small += ["autoencoder.checkpoint=starter:autoencoder", "generator.width=32"]
+    small += ["generator.depth=3", "generator.num_heads=2", "autoencoder.widths=[16,16]"]
+    small += ["autoencoder.perceptual_weight=0.0"]  # so that reading is more of a step
+    small += ["generator.batch_size=16", "autoencoder.batch_size=16"]
+    small += ["training.max_steps=40", "training.log_every=10"]
     trainings = {"generator": generator.train, "autoencoder": autoencoder.train}
     ratios = {}
     for name, train in trainings.items():
