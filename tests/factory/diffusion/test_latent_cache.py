@@ -40,6 +40,20 @@ def test_cache_holds_mirrors_and_their_own_embeddings(recipe):
         np.testing.assert_allclose(unit[row].numpy(), own, atol=1e-4)
 
 
+def test_latents_of_mirrors_are_those_of_mirrored_images(recipe):
+    config = recipe()
+    faces = faces_of(config)
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    autoencoder = Autoencoder.load(config.autoencoder.checkpoint, CPU, "fp32")
+    cache = TrainingCache(faces, recognizer, autoencoder, "image")
+    flipped, chosen = np.array([0, 1]), np.array([4, 4])
+    x, unit = cache.rows(flipped, chosen)
+    both = np.stack([faces.images_NHWC[4], faces.images_NHWC[4][:, ::-1]])
+    torch.testing.assert_close(x, autoencoder.encode(both), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(unit.numpy(), recognizer.embed(both), atol=1e-4)
+    assert (x[0] - x[1]).abs().max() > 0.01
+
+
 def test_prototype_condition_needs_known_people(recipe):
     config = recipe()
     faces = faces_of(config)
@@ -142,7 +156,7 @@ def test_another_network_makes_other_files_and_leaves_the_rest(recipe, tmp_path,
     assert sorted(names) == ["embeddings", "latents", "latents", "pixels"]
 
 
-def test_a_step_reads_what_the_thread_has_touched(recipe, monkeypatch):
+def test_a_step_reads_what_the_thread_has_touched(recipe, tmp_path, monkeypatch):
     """Rows of every step but the first are touched, in latents and embeddings, by a thread."""
     touched, threads = [], set()
 
@@ -157,7 +171,7 @@ def test_a_step_reads_what_the_thread_has_touched(recipe, monkeypatch):
     assert touched == [order.batch(step).tolist() for step in (1, 1, 2, 2, 3, 3)]
     assert threads == {"read_ahead_0"}
     touched.clear()
-    train(recipe("training.max_steps=2", "training.out=runs/none"), quiet)
+    train(recipe("training.max_steps=2", f"training.out={tmp_path / 'memory'}"), quiet)
     assert touched == []  # in memory
 
 

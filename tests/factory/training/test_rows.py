@@ -38,8 +38,10 @@ def test_a_subset_of_a_subset_is_of_the_stored_rows(rows):
     assert (part[:] == WHOLE[[7, 9]]).all()
     with pytest.raises(IndexError):
         part[np.array([2])]
-    with pytest.raises(IndexError):
-        rows[np.array([-13])]
+    whole = in_memory([WHOLE[:5], WHOLE[5:10]])  # whose row -11 would be found, as row 9
+    for row in (-11, 10):
+        with pytest.raises(IndexError):
+            whole[np.array([row])]
 
 
 def test_rows_are_copies(rows):

@@ -1,0 +1,55 @@
+"""A training on a gang has its faces made by the fleet first, unless it has begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from factory.config import load
+from jobs import _training
+from jobs._catalog import find
+from tests.conftest import PX
+
+
+@pytest.fixture
+def ran(people, weights, tmp_path, monkeypatch):
+    """Function of a state's name and dotlist items -> what a job of a generator calls, in order."""
+    import cluster.gang
+    from factory.execution import preparation
+
+    (tmp_path / "c.yaml").write_text("{}\n")
+    settings = ["source.kind=folder", f"source.path={people}", f"source.image_px={PX}"]
+    settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
+    calls = []
+
+    def prepare(config, rows, run_units):
+        calls.append([opens.__name__ for opens in rows])
+        calls.append(run_units.__module__)
+
+    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(_training, "train_and_print", lambda train, config: calls.append("train"))
+
+    def make(state, *dotlist, dry_run=False):
+        calls.clear()
+        monkeypatch.setattr(cluster.gang, "latest_state_name", lambda config: state)
+        config = load(tmp_path / "c.yaml", [*settings, *dotlist])
+        find("train_generator").action(config=config, dry_run=dry_run)
+        return list(calls)
+
+    return make
+
+
+def test_a_fleet_makes_what_a_gang_reads(ran):
+    rows = ["open_latents", "open_embeddings"]
+    assert ran(None, "compute.num_ranks=2") == [rows, "cluster.fleet", "train"]
+    inline = ran(None, "compute.num_ranks=2", "fleet.runner=inline", "generator.space=pixels")
+    assert inline == [["open_embeddings"], "factory.execution.inline", "train"]
+
+
+def test_a_gang_that_has_begun_and_a_single_process_go_on_alone(ran):
+    assert ran("step-00000010", "compute.num_ranks=2") == ["train"]
+    assert ran(None) == ["train"]
+
+
+def test_a_dry_run_describes_the_faces(ran, capsys):
+    assert ran(None, "compute.num_ranks=2", "source.holdout_identities=2", dry_run=True) == []
+    assert capsys.readouterr().out == "6 images of 2 people, 6 held out\n"
