@@ -282,7 +282,9 @@ class Whimsical:
 def test_nan_is_an_error_of_its_shot(real_maker):
     maker, plan, roster = real_maker
     shots = first_round_shots(plan.request, plan.units[0], roster)[:2]
-    maker._generator.generator._roster_ND[shots[0].identity] = float("nan")
+    generator = maker._generator.generator
+    generator._roster_ND = np.array(generator._roster_ND)  # the roster itself may be mapped
+    generator._roster_ND[shots[0].identity] = float("nan")
     with pytest.raises(FloatingPointError, match="000000_0000: sampling gave NaN"):
         maker.draw(shots)
 
