@@ -183,7 +183,7 @@ def free_fraction(x_N: np.ndarray, spread: float) -> np.ndarray:
         return np.asarray(np.exp(-x_N[:, None] * density) @ _DENSITY)
     if spread < -1e-9:
         return np.asarray(np.maximum(1 + spread * x_N, 0.0) ** (-1 / spread))
-    return np.exp(-x_N)
+    return np.asarray(np.exp(-x_N))
 
 
 def _held(rate: float, before: float, spread: float, max_attempts: int) -> float:

@@ -129,6 +129,15 @@ def test_an_audit_names_who_is_not_what_the_roster_says(planned):
         audit(config, plan, dataclasses.replace(roster, identities=identities), source, store)
 
 
+def test_an_audit_refuses_who_is_nearer_than_the_gate_allows(planned):
+    config, plan, roster, source = planned
+    limit = float(roster.column("nearest_real_cosine").max()) - 1e-3
+    identities = dataclasses.replace(plan.request.identities, max_cosine=limit)
+    request = dataclasses.replace(plan.request, identities=identities)
+    with pytest.raises(IntegrityError, match=rf"to the nearest real .*, the gate {limit:.6f}"):
+        audit(config, Plan(request, {}, []), roster, source, LocalStore(config.store.url))
+
+
 def test_the_rounding_of_a_headless_driver_is_no_altered_roster(planned):
     """A plan with a canary names its makers' machine, which is not where the roster was embedded.
 

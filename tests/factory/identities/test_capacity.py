@@ -17,6 +17,7 @@ from factory.identities.capacity import (
     measure_crowding,
 )
 from factory.identities.gate import Gate
+from tests.factory.identities.test_cosine_tail import sphere_rate
 from tests.vectors import unit_rows
 
 
@@ -167,6 +168,16 @@ def test_few_people_who_were_learned_from_make_the_number_less_sure(sphere):
     room = some.holds(0.75, 100)
     assert room.error == pytest.approx(np.hypot(sphere.holds(0.75, 100).error, 0.5), rel=0.1)
     assert room.surely < sphere.holds(0.75, 100).surely
+
+
+def test_the_law_of_proposals_is_counted_below_the_threshold_and_fitted_above(sphere):
+    law = sphere.between
+    for cosine in (0.5, 0.75, 0.9, 0.985):  # 1.6e-2 to 1e-6 of pairs
+        away = np.log(law.rate(cosine) / sphere_rate(cosine, 8))
+        assert abs(away) < 3 * law.error(cosine)
+    threshold = law.tail.fit.threshold
+    assert 0.9 < threshold < 0.985
+    assert law.rate(threshold - 1e-6) == pytest.approx(law.rate(threshold), rel=0.01)
 
 
 def test_the_least_cosine_is_rounded_up():

@@ -73,6 +73,20 @@ def test_without_a_pair_nothing_is_claimed():
     assert tail.error(0.5) == np.inf
 
 
+def test_a_group_is_left_out_with_all_of_its_pairs():
+    """The first or the second person may be of it: (15/16)^2 of all pairs stay, else 15/16."""
+    cosine_P, first = np.array([0.5, 0.6, 0.7, 0.8]), np.array([0, 1, 2, 3])
+    second = np.array([1, 1, 2, 0])
+    both = fit_tail(cosine_P, 1000, first, second)
+    without_0 = fit_tail(cosine_P[1:3], 1000, first[1:3]).fit
+    assert both.left_out[0].rate == pytest.approx(2 / (1000 * (15 / 16) ** 2))
+    assert both.left_out[1].rate == pytest.approx(2 / (1000 * (15 / 16) ** 2))
+    assert both.left_out[5].rate == pytest.approx(4 / (1000 * (15 / 16) ** 2))
+    assert both.left_out[0].num_dims != without_0.num_dims  # the threshold stays that of all
+    one = fit_tail(cosine_P, 1000, first)
+    assert one.left_out[1].rate == pytest.approx(3 / (1000 * 15 / 16))
+
+
 def test_cosines_below_zero_are_no_tail():
     some = np.array([-0.5, -0.1, 0.2, 0.3, 0.4])
     tail = fit_tail(some, 100, np.arange(5), np.arange(5))

@@ -67,6 +67,15 @@ def test_a_fixed_limit_that_is_too_low_is_one_line_with_its_remedy(crowded):
     assert crowded("identities.num_virtual=20000").max_cosine == allowed  # auto
 
 
+def test_a_fixed_limit_is_refused_only_where_the_people_surely_do_not_fit(crowded):
+    found = crowded("identities.num_virtual=2", "identities.max_cosine=.6").room
+    likely, unlikely = int(1.2 * found.people), int(1.1 * found.at_most)
+    fits = crowded(f"identities.num_virtual={likely}", "identities.max_cosine=.6")
+    assert fits.room == found
+    with pytest.raises(PlanError, match=f"got {unlikely}; "):
+        crowded(f"identities.num_virtual={unlikely}", "identities.max_cosine=.6")
+
+
 def test_auto_is_the_recognizers_own_limit_for_few_people_and_grows_with_more(crowded):
     limits = [
         crowded(f"identities.num_virtual={people}").max_cosine for people in (2, 10, 10**3, 10**5)
