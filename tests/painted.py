@@ -104,10 +104,10 @@ def vectors_of(painting: Painting, unit: int) -> dict[str, np.ndarray]:
         noisy = centers + 0.6 * unit_rows(painting.each, painting.dim, rng)
         kept[space.sha256] = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
     hash_NB = hashes(painting.each, rng)
-    if unit % 3 == 0:  # face 0 is nearly face 1 of its person, and a face of other such units
+    if unit % 3 == 0:  # face 0 is face 1 and nearly one of other such units; two more are twins
         hash_NB[0] = hashes(1, np.random.default_rng(9))[0]
         hash_NB[0, rng.integers(0, 256, 3)] *= -1
-        hash_NB[painting.images - 1] = hash_NB[painting.images - 2]
+        hash_NB[1], hash_NB[painting.images - 1] = hash_NB[0], hash_NB[painting.images - 2]
     if unit % PLANTED == 1:
         judged, plain, _ = real_faces(painting)
         kept[SPACES["judge"].sha256][2] = judged.unit_ND[unit % len(judged.unit_ND)]

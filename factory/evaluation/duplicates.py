@@ -63,7 +63,7 @@ def has_stranger(
 
     Hashes [N, 32] and labels [N] may be mapped files.
     """
-    found_N = np.lib.format.open_memmap(found_path, "w+", np.bool_, (len(label_N),))
+    found_N: np.ndarray = np.lib.format.open_memmap(found_path, "w+", np.bool_, (len(label_N),))
     for band in _bands(distance + 1):
         for rows in _parts(hash_N32, band, max_rows):
             hashes, labels = np.asarray(hash_N32[rows]), np.asarray(label_N[rows])
@@ -78,7 +78,7 @@ def _bands(count: int) -> list[np.ndarray]:
 
 def _keys(hash_N32: np.ndarray, band: np.ndarray) -> np.ndarray:
     """What each hash holds in a band, as a number."""
-    key_N = np.zeros(len(hash_N32), np.uint64)
+    key_N: np.ndarray = np.zeros(len(hash_N32), np.uint64)
     for bit in band:
         value_N = (hash_N32[:, bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
         # a wide band is folded: equal bits have equal keys, and others are compared anyway
@@ -126,7 +126,8 @@ def _in_buckets(
 def _pair_distances(hash_N32: np.ndarray, first_P: np.ndarray, second_P: np.ndarray) -> np.ndarray:
     """Bits that differ in each pair of rows: [P]."""
     hash_N4 = np.ascontiguousarray(hash_N32).view(np.uint64)
-    return np.bitwise_count(hash_N4[first_P] ^ hash_N4[second_P]).sum(1, dtype=np.uint16)
+    different_P4 = np.bitwise_count(hash_N4[first_P] ^ hash_N4[second_P])
+    return np.asarray(different_P4.sum(1, dtype=np.uint16))
 
 
 def _compare(

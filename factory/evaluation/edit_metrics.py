@@ -99,7 +99,7 @@ def edit_pictures(
 ) -> EditPictures:
     """The faces to be shown; originals are among them where audit.show_real allows."""
     index_of = {key: index for index, key in enumerate(source.keys)} if show_real else {}
-    by_kind = {}
+    by_kind: dict[str, list[tuple[np.ndarray | None, np.ndarray]]] = {}
     for kind, places in sorted(shown.items()):
         by_kind[kind] = []
         for unit, number in places:

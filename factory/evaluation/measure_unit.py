@@ -129,7 +129,7 @@ def embed_unit(
     decoded = one_ahead((rows_B, images.decode(rows_B.tolist())) for rows_B in batches)
     for wanted, images_BHWC in decoded:
         heartbeat(())
-        chosen = sample_S[np.isin(sample_S, wanted)] if sampled else []
+        chosen = sample_S[np.isin(sample_S, wanted)] if sampled else sample_S[:0]
         for name, space in missing.items():
             parts[name].append(space.embed(images_BHWC).astype(np.float32))
         if len(chosen):
@@ -138,10 +138,10 @@ def embed_unit(
                 parts[name].append(space.embed(some_BHWC).astype(np.float32))
     computed = {name: np.concatenate(some) for name, some in parts.items() if some}
     for name, vectors in computed.items():
-        space, wanted_rows = (missing | dict(sampled))[name], len(sample_S)
-        check_vectors(vectors, count if name in missing else wanted_rows, space)
-    vectors = {**known, **{name: computed[name] for name in missing}}
-    return vectors, {name: computed[name] for name in sampled if name in computed}
+        space = missing[name] if name in missing else sampled[name]
+        check_vectors(vectors, count if name in missing else len(sample_S), space)
+    of_all = {**known, **{name: computed[name] for name in missing}}
+    return of_all, {name: computed[name] for name in sampled if name in computed}
 
 
 class UnitMeasurer:

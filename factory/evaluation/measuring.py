@@ -179,7 +179,9 @@ def _run(
             )
 
 
-def people_of(judged: RealFaces, plain: RealFaces, mirrored: RealFaces) -> tuple[RealPeople, ...]:
+def people_of(
+    judged: RealFaces, plain: RealFaces, mirrored: RealFaces
+) -> tuple[RealPeople, RealPeople]:
     """Real people in the judge's space with their centers, and hashes of both orientations."""
     hashes = RealFaces(
         np.concatenate([plain.unit_ND, mirrored.unit_ND]),

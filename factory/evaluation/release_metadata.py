@@ -101,4 +101,5 @@ def first_rejects(store: Store, unit: int, num_each: int) -> list[tuple[str, dic
 
 def _deviations(values_N: np.ndarray, class_N: np.ndarray, count_K: np.ndarray) -> np.ndarray:
     mean_K = np.bincount(class_N, weights=values_N) / count_K
-    return np.sqrt(np.bincount(class_N, weights=np.square(values_N - mean_K[class_N])) / count_K)
+    squared_K = np.bincount(class_N, weights=np.square(values_N - mean_K[class_N]))
+    return np.asarray(np.sqrt(squared_K / count_K))

@@ -70,8 +70,9 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
         middle = (low + high) // 2
         fnmr, fmr = rates(middle)
         low, high = (middle + 1, high) if fnmr < fmr else (low, middle)
-    near = [rates(index) for index in (max(low - 1, 0), low)]
-    return sum(min(near, key=lambda both: abs(both[0] - both[1]))) / 2
+    before, after = rates(max(low - 1, 0)), rates(low)
+    fnmr, fmr = before if abs(before[0] - before[1]) <= abs(after[0] - after[1]) else after
+    return (fnmr + fmr) / 2
 
 
 def fisher_ratio(genuine: np.ndarray, impostor: np.ndarray) -> float:

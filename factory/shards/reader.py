@@ -32,7 +32,8 @@ def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     """
     name = layout.metadata_name(unit)
     table = pq.read_table(io.BytesIO(store.get(name)))
-    rows = table.rename_columns(list(column_names(dict.fromkeys(table.column_names)))).to_pylist()
+    names = list(column_names(dict.fromkeys(table.column_names)))
+    rows: list[dict[str, Any]] = table.rename_columns(names).to_pylist()
     for row in rows:
         check_key(f"{store.url}/{name}", row["key"], row["identity"])
     return rows

@@ -61,6 +61,15 @@ def test_two_hashes_are_found_up_to_the_limit_wherever_they_differ(tmp_path):
         assert not further.any()
 
 
+def test_faces_of_one_class_are_no_strangers(tmp_path):
+    hashes = np.zeros((40, 32), np.uint8)  # more than are compared all buckets at once
+    labels = np.zeros(40, int)
+    assert not has_stranger(hashes[:3], labels[:3], 12, tmp_path / "few.npy").any()
+    assert not has_stranger(hashes, labels, 12, tmp_path / "many.npy").any()
+    labels[7] = 1
+    assert has_stranger(hashes, labels, 12, tmp_path / "other.npy").all()
+
+
 def test_a_release_of_one_picture_takes_no_longer(tmp_path, monkeypatch):
     """Faces that are found already are compared with nobody."""
     compared = []

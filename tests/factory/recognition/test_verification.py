@@ -120,3 +120,28 @@ def test_roc_rises_to_one_and_ends_where_impostors_are_too_few():
     assert tars[-1] == 1.0
     assert list(tars) == sorted(tars)
     assert tars[fars.index(0.1)] == tar_at_far(genuine, impostor, 0.1)
+
+
+def test_the_equal_error_rate_is_that_of_every_threshold():
+    """All thresholds looked at one by one, many of them ties; bisecting finds the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        genuine = rng.integers(0, 9, rng.integers(1, 9)) / 10
+        impostor = rng.integers(-3, 7, rng.integers(1, 12)) / 10
+        both = np.unique(np.concatenate([genuine, impostor]))
+        rates = [((genuine < t).mean(), 1 - (impostor < t).mean()) for t in both]
+        least = min(abs(fnmr - fmr) for fnmr, fmr in rates)
+        nearest = [(a + b) / 2 for a, b in rates if abs(a - b) <= least + 1e-12]
+        found = equal_error_rate(genuine, impostor)
+        assert min(abs(found - rate) for rate in nearest) < 1e-12
+
+
+def test_pairs_in_blocks_are_all_pairs_in_their_order(monkeypatch):
+    unit, labels = np.random.default_rng(1).normal(size=(30, 5)), np.arange(30) // 4
+    row, column = np.triu_indices(30, k=1)
+    cosines, same = (unit @ unit.T)[row, column], labels[row] == labels[column]
+    for rows in (1, 7, 30, 512):
+        monkeypatch.setattr("factory.recognition.verification.ROWS_AT_ONCE", rows)
+        genuine, impostor = pair_cosines(unit, labels)
+        np.testing.assert_allclose(genuine, cosines[same], rtol=1e-12)
+        np.testing.assert_allclose(impostor, cosines[~same], rtol=1e-12)
