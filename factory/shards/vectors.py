@@ -7,6 +7,8 @@ that holds a real or edited person.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from factory.errors import IntegrityError
@@ -16,7 +18,7 @@ from factory.store import Store
 from factory.store.base import digest
 
 
-def vectors_file(result: UnitResult, identities: list[Identity]) -> bytes | None:
+def vectors_file(result: UnitResult, identities: Sequence[Identity]) -> bytes | None:
     """The file of a unit that is made; None where somebody in it is not virtual, or none is known.
 
     `identities` is the whole roster.
@@ -58,5 +60,5 @@ def _faces(result: UnitResult) -> list[Face]:
     return [*result.kept, *(face for face, _ in result.rejected)]
 
 
-def _is_virtual(face: Face, identities: list[Identity]) -> bool:
+def _is_virtual(face: Face, identities: Sequence[Identity]) -> bool:
     return person_of(identities, face.shot.identity).kind == "virtual"
