@@ -274,7 +274,8 @@ class Poisoned:
 
 def poisoned(open_maker):
     maker = open_maker()
-    maker._generator.generator = Poisoned(maker._generator.generator)
+    if isinstance(maker, ShardMaker):  # units are measured by the same runner
+        maker._generator.generator = Poisoned(maker._generator.generator)
     return maker
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -138,7 +139,9 @@ def test_a_headless_driver_measures_on_its_cpu_what_gpus_made(release_config, mo
             patch.setattr(plan_files, "difference_from", lambda plan, device: None)
             patch.setattr("factory.synthesis.loading.difference_from", lambda plan, device: None)
             prefix = layout.release_prefix("tiny", "0.1.0")
-            run_units(fleet, lambda: ShardMaker.open(cpu, prefix), units, on_done, draining)
+            if open_maker.func == ShardMaker.open:  # else one that measures, on any device
+                open_maker = functools.partial(ShardMaker.open, cpu, prefix)
+            run_units(fleet, open_maker, units, on_done, draining)
 
     monkeypatch.setattr(LoadedRelease, "sketch", sketch)
     assert evaluation.device_here(config.compute).type == "cpu"
