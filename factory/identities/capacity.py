@@ -61,7 +61,7 @@ _COUNTS = np.concatenate([[0.0], np.geomspace(0.1, 1e13, 1200)])
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """A number of people and its relative standard error."""
 
     people: float
@@ -139,11 +139,11 @@ class Crowding:
     sampling_error: float = 0.0
     """Standard error of log p from knowing only some of the people that proposals learn from."""
 
-    def holds(self, max_cosine: float, max_attempts: int) -> Room:
+    def holds(self, max_cosine: float, max_attempts: int) -> Capacity:
         """People that fit in before one is refused `max_attempts` times in a row."""
         rate = self.between.rate(max_cosine)
         if rate <= 0:
-            return Room(float(_COUNTS[-1]), MODEL_ERROR)
+            return Capacity(float(_COUNTS[-1]), MODEL_ERROR)
         spread = self.spread.at(rate)
         reals = np.array([count * law.rate(max_cosine) for count, law in self.real])
         real_errors = np.array([law.error(max_cosine) for _, law in self.real])
@@ -159,7 +159,7 @@ class Crowding:
         shifts = np.diag([rate_error, self.spread.error(rate), near_error])
         effects = [np.log1p(people(*shift)) - np.log1p(people(*-shift)) for shift in shifts]
         error = np.sqrt(MODEL_ERROR**2 + (np.array(effects) ** 2).sum() / 4)
-        return Room(people(0.0, 0.0, 0.0), float(error))
+        return Capacity(people(0.0, 0.0, 0.0), float(error))
 
     def allowed_cosine(self, num_people: int, max_attempts: int) -> float:
         """The least limit, up to .001, at which so many people surely fit; 1 where none does."""

@@ -8,8 +8,8 @@ from factory.config import Config, absolute
 from factory.errors import Conflict, PlanError
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
+from factory.planning.gate_limit import describe_capacity
 from factory.planning.preflight import Inputs
-from factory.planning.room import describe_room
 from factory.shards import layout
 from factory.shards.manifest import read_plan
 from factory.shots.plan import Plan, asked_otherwise, cut_units
@@ -26,7 +26,7 @@ def describe(config: Config, inputs: Inputs) -> str:
         )
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
-    limit = f"max cosine {inputs.request.max_cosine:.3f}{describe_room(inputs.room)}"
+    limit = f"max cosine {inputs.request.max_cosine:.3f}{describe_capacity(inputs.capacity)}"
     return f"{virtual} virtual identities x {each} images ({limit}){real}"
 
 

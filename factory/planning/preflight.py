@@ -11,12 +11,12 @@ from typing import Any
 from factory import checkpoint
 from factory.config import Config, IdentitiesConfig
 from factory.errors import CheckpointError, ConfigError, PlanError
-from factory.identities.capacity import Room
+from factory.identities.capacity import Capacity
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
+from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
-from factory.planning.room import Limit, settle_limit
 from factory.recognition.embed import RESIZE
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
@@ -46,7 +46,7 @@ class Inputs:
 
     request: PlanRequest
     source: FaceSource
-    room: Room | None = None
+    capacity: Capacity | None = None
     """How many people the gate can hold, where that was worth asking."""
 
 
@@ -95,7 +95,7 @@ def preflight(config: Config) -> Inputs:
         edits=added.edits,
         resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
     )
-    return Inputs(request, source, limit.room)
+    return Inputs(request, source, limit.capacity)
 
 
 def num_images(config: Config, source: FaceSource) -> int:

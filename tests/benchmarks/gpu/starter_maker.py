@@ -14,6 +14,7 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.images import to_uint8
+from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Scorer
 from factory.recognition.embed import Recognizer
 from factory.records import DrawnBatch, Scores, Shot
@@ -93,7 +94,8 @@ def open_maker(
     autoencoder = Autoencoder.load("starter:autoencoder", device, precision)
     recognizer = Recognizer.load("starter:recognizer", device)
     generator = DiffusionGenerator(loaded, autoencoder, roster, device, precision)
-    scorer = Scorer(roster, recognizer.unit_real if real is None else real, {})
+    real = recognizer.unit_real if real is None else real
+    scorer = Scorer(FixedPeople(roster, device), FixedPeople(real, device), {})
     return StarterMaker(generator, autoencoder, recognizer, scorer)
 
 

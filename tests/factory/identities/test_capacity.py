@@ -102,21 +102,21 @@ def test_real_people_are_there_from_the_start():
 
 @pytest.mark.parametrize(("limit", "attempts"), [(0.75, 100), (0.6, 300), (0.8, 30)])
 def test_a_sphere_fills_up_where_it_was_said_to(sphere, limit, attempts):
-    room = sphere.holds(limit, attempts)
+    held = sphere.holds(limit, attempts)
     found = filled(SPHERE, NOBODY, limit, attempts)
-    assert abs(np.log(found / room.people)) < room.error
-    assert room.error < 0.35
+    assert abs(np.log(found / held.people)) < held.error
+    assert held.error < 0.35
 
 
 def test_an_uneven_space_holds_far_more_than_poisson_people_and_that_is_foreseen(uneven):
     limit, attempts = 0.75, 100
-    room, found = (
+    held, found = (
         uneven.holds(limit, attempts),
         filled(UNEVEN, unit_rows(0, 1, 24)[:0], limit, attempts),
     )
     poisson = capacity._held(uneven.between.rate(limit), 0.0, 0.0, attempts)
     assert found > 1.4 * poisson
-    assert abs(np.log(found / room.people)) < capacity.MARGIN * room.error
+    assert abs(np.log(found / held.people)) < capacity.MARGIN * held.error
 
 
 def test_real_people_take_room_that_is_measured():
@@ -124,10 +124,10 @@ def test_real_people_take_room_that_is_measured():
     alone = measure_crowding(SPHERE.sample(3000))
     beside = measure_crowding(SPHERE.sample(3000), [RealPeople(120, real_RD)])
     limit, attempts = 0.75, 100
-    room = beside.holds(limit, attempts)
-    assert room.people < alone.holds(limit, attempts).people - 60
+    held = beside.holds(limit, attempts)
+    assert held.people < alone.holds(limit, attempts).people - 60
     found = filled(SPHERE, real_RD, limit, attempts)
-    assert abs(np.log(found / room.people)) < capacity.MARGIN * room.error
+    assert abs(np.log(found / held.people)) < capacity.MARGIN * held.error
 
 
 def test_a_real_person_whom_no_proposal_comes_near_takes_no_room(sphere):
@@ -136,9 +136,9 @@ def test_a_real_person_whom_no_proposal_comes_near_takes_no_room(sphere):
     corner[0, 0] = 1
     opposite = np.abs(SPHERE.sample(400)) * np.float32(-1)
     beside = measure_crowding(opposite, [RealPeople(10**6, corner)])
-    room = beside.holds(0.95, 100)
-    assert room.people > 10
-    assert np.isfinite(room.error)
+    held = beside.holds(0.95, 100)
+    assert held.people > 10
+    assert np.isfinite(held.error)
 
 
 def test_earlier_releases_take_their_room(sphere):
@@ -165,9 +165,9 @@ def test_a_larger_limit_or_more_attempts_hold_more(uneven):
 
 def test_few_people_who_were_learned_from_make_the_number_less_sure(sphere):
     some = Crowding(sphere.between, (), sphere.spread, sampling_error=0.5)
-    room = some.holds(0.75, 100)
-    assert room.error == pytest.approx(np.hypot(sphere.holds(0.75, 100).error, 0.5), rel=0.1)
-    assert room.surely < sphere.holds(0.75, 100).surely
+    held = some.holds(0.75, 100)
+    assert held.error == pytest.approx(np.hypot(sphere.holds(0.75, 100).error, 0.5), rel=0.1)
+    assert held.surely < sphere.holds(0.75, 100).surely
 
 
 def test_the_law_of_proposals_is_counted_below_the_threshold_and_fitted_above(sphere):

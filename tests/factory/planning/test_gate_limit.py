@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from factory.errors import PlanError
-from factory.identities.capacity import Room
+from factory.identities.capacity import Capacity
 from factory.identities.packing import smallest_possible_cosine
 from factory.identities.roster import class_centers, open_recognizer
-from factory.planning import room
+from factory.planning import gate_limit
 from factory.planning.plan_writer import describe, write_plan
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
@@ -39,13 +39,13 @@ def spread_people(seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def crowded(release_config, monkeypatch):
     """Function of dotlist items -> the limit of a pca release among 60 spread people."""
-    monkeypatch.setattr(room, "FEW_PEOPLE", 0)
-    monkeypatch.setattr(room, "NUM_PROPOSALS", 1500)
-    monkeypatch.setattr(room, "sampled_centers", lambda recognizer, source: spread_people())
+    monkeypatch.setattr(gate_limit, "FEW_PEOPLE", 0)
+    monkeypatch.setattr(gate_limit, "NUM_PROPOSALS", 1500)
+    monkeypatch.setattr(gate_limit, "sampled_centers", lambda recognizer, source: spread_people())
 
-    def settle(*items: str, num_earlier: int = 0, recognizer=RECOGNIZER) -> room.Limit:
+    def settle(*items: str, num_earlier: int = 0, recognizer=RECOGNIZER) -> gate_limit.Limit:
         config = release_config("identities.proposal=pca", *items)
-        return room.settle_limit(config, recognizer, open_source(config.source), num_earlier)
+        return gate_limit.settle_limit(config, recognizer, open_source(config.source), num_earlier)
 
     return settle
 
@@ -61,17 +61,17 @@ def test_a_fixed_limit_that_is_too_low_is_one_line_with_its_remedy(crowded):
     assert 20 <= percent < 80
     remedy = crowded("identities.num_virtual=20000", f"identities.max_cosine={allowed}")
     assert remedy.max_cosine == allowed
-    assert remedy.room.surely >= 20000
+    assert remedy.capacity.surely >= 20000
     fewer = f"identities.num_virtual={int(surely)}"
     assert crowded(fewer, "identities.max_cosine=.6").max_cosine == 0.6
     assert crowded("identities.num_virtual=20000").max_cosine == allowed  # auto
 
 
 def test_a_fixed_limit_is_refused_only_where_the_people_surely_do_not_fit(crowded):
-    found = crowded("identities.num_virtual=2", "identities.max_cosine=.6").room
+    found = crowded("identities.num_virtual=2", "identities.max_cosine=.6").capacity
     likely, unlikely = int(1.2 * found.people), int(1.1 * found.at_most)
     fits = crowded(f"identities.num_virtual={likely}", "identities.max_cosine=.6")
-    assert fits.room == found
+    assert fits.capacity == found
     with pytest.raises(PlanError, match=f"got {unlikely}; "):
         crowded(f"identities.num_virtual={unlikely}", "identities.max_cosine=.6")
 
@@ -87,21 +87,21 @@ def test_auto_is_the_recognizers_own_limit_for_few_people_and_grows_with_more(cr
 def test_auto_counts_the_people_of_earlier_releases_and_real_ones(crowded, monkeypatch):
     alone = crowded("identities.num_virtual=1000").max_cosine
     assert crowded("identities.num_virtual=1000", num_earlier=3000).max_cosine > alone
-    more = [room.RealPeople(3000, spread_people(1))]
-    monkeypatch.setattr(room, "_gallery_people", lambda config: more)
+    more = [gate_limit.RealPeople(3000, spread_people(1))]
+    monkeypatch.setattr(gate_limit, "_gallery_people", lambda config: more)
     assert crowded("identities.num_virtual=1000").max_cosine > alone
 
 
 def test_proposals_of_another_group_count_as_attempts(crowded, monkeypatch):
     config = {"attributes": "groups.csv", "quotas": {"a": 0.5, "b": 0.5}}
     plain = crowded("identities.num_virtual=1000").max_cosine
-    before = room._with_room
+    before = gate_limit._with_capacity
 
     def with_groups(config_, *rest):
         identities = dataclasses.replace(config_.identities, **config)
         return before(dataclasses.replace(config_, identities=identities), *rest)
 
-    monkeypatch.setattr(room, "_with_room", with_groups)
+    monkeypatch.setattr(gate_limit, "_with_capacity", with_groups)
     assert crowded("identities.num_virtual=1000").max_cosine > plain
 
 
@@ -130,10 +130,10 @@ def test_auto_needs_heldout_people(crowded):
 
 
 def test_few_people_are_left_to_the_gate_itself(crowded, monkeypatch):
-    monkeypatch.setattr(room, "FEW_PEOPLE", 6 + 4 + 4)
-    monkeypatch.setattr(room, "sampled_centers", None)  # nothing is embedded
+    monkeypatch.setattr(gate_limit, "FEW_PEOPLE", 6 + 4 + 4)
+    monkeypatch.setattr(gate_limit, "sampled_centers", None)  # nothing is embedded
     few = crowded("identities.num_virtual=6", "identities.max_cosine=-.5")
-    assert few == room.Limit(-0.5)
+    assert few == gate_limit.Limit(-0.5)
     with pytest.raises(TypeError):
         crowded("identities.num_virtual=7", "identities.max_cosine=-.5")
 
@@ -141,7 +141,7 @@ def test_few_people_are_left_to_the_gate_itself(crowded, monkeypatch):
 @pytest.mark.parametrize("proposal", ["prototypes", "packing"])
 def test_a_pool_is_refused_only_what_no_packing_can_keep(crowded, proposal):
     items = (f"identities.proposal={proposal}", "identities.num_virtual=9")
-    assert crowded(*items) == room.Limit(0.5)
+    assert crowded(*items) == gate_limit.Limit(0.5)
     with pytest.raises(PlanError, match=r"9 people cannot all stay below .*=-0\.150"):
         crowded(*items, "identities.max_cosine=-.15")
 
@@ -167,7 +167,7 @@ def test_preflight_tells_what_it_found_and_a_begun_version_keeps_its_limit(
 
     def settled(*arguments):
         asked.append(arguments)
-        return room.Limit(0.987, Room(1234.0, 0.25))
+        return gate_limit.Limit(0.987, Capacity(1234.0, 0.25))
 
     monkeypatch.setattr("factory.planning.preflight.settle_limit", settled)
     inputs = preflight(config)
@@ -185,12 +185,12 @@ def test_centers_of_a_small_source_are_those_of_the_plan(release_config):
     config = release_config()
     recognizer, source = open_recognizer(config), open_source(config.source)
     expected, _ = class_centers(recognizer, source, 0.0)
-    np.testing.assert_allclose(room.sampled_centers(recognizer, source), expected, atol=1e-6)
+    np.testing.assert_allclose(gate_limit.sampled_centers(recognizer, source), expected, atol=1e-6)
 
 
 def test_of_a_large_source_the_first_images_of_some_people_are_embedded(monkeypatch):
-    monkeypatch.setattr(room, "MAX_IMAGES", 10)
-    monkeypatch.setattr(room, "MAX_IMAGES_EACH", 2)
+    monkeypatch.setattr(gate_limit, "MAX_IMAGES", 10)
+    monkeypatch.setattr(gate_limit, "MAX_IMAGES_EACH", 2)
 
     class Source:
         labels = np.repeat(np.arange(8), 3)[::-1]
@@ -198,17 +198,17 @@ def test_of_a_large_source_the_first_images_of_some_people_are_embedded(monkeypa
         def __len__(self) -> int:
             return len(self.labels)
 
-    chosen = room._chosen(Source())
+    chosen = gate_limit._chosen(Source())
     assert Source.labels[chosen].tolist() == [6, 6, 4, 4, 2, 2, 0, 0]
     assert chosen.tolist() == [3, 4, 9, 10, 15, 16, 21, 22]
 
 
 def test_halves_that_differ_make_an_error(monkeypatch):
     people = spread_people()
-    one, other = (room._drawn(people[first::2], 64, 0, 1000) for first in (0, 1))
-    assert room._sampling_error(one, one) == 0
-    narrow = room._drawn(people, 3, 0, 1000)
-    assert room._sampling_error(one, narrow) > 2 * room._sampling_error(one, other)
+    one, other = (gate_limit._drawn(people[first::2], 64, 0, 1000) for first in (0, 1))
+    assert gate_limit._sampling_error(one, one) == 0
+    narrow = gate_limit._drawn(people, 3, 0, 1000)
+    assert gate_limit._sampling_error(one, narrow) > 2 * gate_limit._sampling_error(one, other)
 
 
 def test_an_unreadable_image_is_left_to_planning(release_config, monkeypatch):
@@ -218,10 +218,10 @@ def test_an_unreadable_image_is_left_to_planning(release_config, monkeypatch):
     class Torn(type(source)):
         def __getitem__(self, index):
             if index == 0:
-                raise room.CorruptImageError("torn")
+                raise gate_limit.CorruptImageError("torn")
             return super().__getitem__(index)
 
     torn = open_source(config.source)
     torn.__class__ = Torn
     recognizer: Recognizer = open_recognizer(config)
-    assert room.sampled_centers(recognizer, torn).shape == (4, 16)
+    assert gate_limit.sampled_centers(recognizer, torn).shape == (4, 16)

@@ -23,9 +23,9 @@ from factory.config import Config
 from factory.errors import PlanError
 from factory.identities.capacity import (
     NUM_PROPOSALS,
+    Capacity,
     Crowding,
     RealPeople,
-    Room,
     measure_crowding,
 )
 from factory.identities.gallery_files import gallery_files
@@ -51,10 +51,13 @@ SEED_OFFSET = 1 << 32
 
 @dataclass(frozen=True)
 class Limit:
-    """The gate's limit, and the room under it; None where nothing can be said, or need be."""
+    """The gate's limit, and how many people it has room for.
+
+    None where nothing can be said of them, or need be.
+    """
 
     max_cosine: float
-    room: Room | None = None
+    capacity: Capacity | None = None
 
 
 def settle_limit(
@@ -90,21 +93,23 @@ def settle_limit(
         return Limit(limit)
     with kept_threads():
         crowding = _crowding(config, open_recognizer(config), source, num_earlier)
-    return _with_room(config, crowding, limit, heldout.get("genuine_mean"))
+    return _with_capacity(config, crowding, limit, heldout.get("genuine_mean"))
 
 
-def describe_room(room: Room | None) -> str:
+def describe_capacity(capacity: Capacity | None) -> str:
     """The room under a limit in words; empty where nothing is said of it."""
-    return f", room for {_of(room)}" if room else ""
+    return f", room for {_of(capacity)}" if capacity else ""
 
 
-def _with_room(config: Config, crowding: Crowding, limit: float, too_alike: float | None) -> Limit:
+def _with_capacity(
+    config: Config, crowding: Crowding, limit: float, too_alike: float | None
+) -> Limit:
     """The limit, raised where it is auto; raises PlanError where it cannot hold the people."""
     identities = config.identities
     wanted, attempts = identities.num_virtual, identities.max_attempts
-    auto, room = identities.max_cosine is None, crowding.holds(limit, attempts)
-    if room.at_most >= wanted and (room.surely >= wanted or not auto):
-        return Limit(limit, room)
+    auto, capacity = identities.max_cosine is None, crowding.holds(limit, attempts)
+    if capacity.at_most >= wanted and (capacity.surely >= wanted or not auto):
+        return Limit(limit, capacity)
     by_group = max(1, attempts // max(1, len(identities.quotas)))  # others count as attempts too
     allowed = max(limit, crowding.allowed_cosine(wanted, by_group))
     if too_alike is not None and allowed > too_alike:
@@ -117,19 +122,19 @@ def _with_room(config: Config, crowding: Crowding, limit: float, too_alike: floa
         )
     if auto:
         return Limit(allowed, crowding.holds(allowed, attempts))
-    surely = _rounded(room.surely)
+    surely = _rounded(capacity.surely)
     fewer = f"at most {surely}, or " if surely else ""
     raise PlanError(
         f"identities.num_virtual: got {wanted}; identities.max_cosine={limit:.3f} has room for "
-        f"{_of(room)}, until one is refused identities.max_attempts={attempts} times in a row; "
+        f"{_of(capacity)}, until one is refused identities.max_attempts={attempts} times in a row; "
         f"want {fewer}identities.max_cosine={allowed:.3f}, which auto (null) takes"
     )
 
 
-def _of(room: Room) -> str:
-    if room.people < 1:
+def _of(capacity: Capacity) -> str:
+    if capacity.people < 1:
         return "nobody beside the real people"
-    return f"about {_rounded(room.people)} people (standard error {room.error:.0%})"
+    return f"about {_rounded(capacity.people)} people (standard error {capacity.error:.0%})"
 
 
 def _rounded(number: float) -> int:
