@@ -39,7 +39,7 @@ from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore
 from factory.synthesis.loading import LoadedRelease
 from factory.synthesis.maker import ShardMaker
-from tests.benchmarks.gpu import DEMO, generator_on
+from tests.benchmarks.gpu.starter_maker import DEMO, open_maker, random_people
 from tests.planned import request_with
 
 CPU, DIM, PX, FEW = torch.device("cpu"), 512, 112, 100
@@ -104,7 +104,7 @@ def maker_of(folder: Path) -> ShardMaker:
     roster = Roster(people, np.load(folder / "roster.npy", mmap_mode="r"))
     torch.set_num_threads(1)
     recognizer = Recognizer.load(str(folder / "recognizer"), CPU)
-    generator = generator_on(CPU, demo.compute.precision, FEW)
+    generator = open_maker(CPU, demo.compute.precision, random_people(FEW)).generator
     release = LoadedRelease(plan, roster, generator, recognizer, None)
     store = LocalStore(folder / f"made-{os.getpid()}")
     return ShardMaker.at(release, store, demo.fleet.max_queued_bytes)

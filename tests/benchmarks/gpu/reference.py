@@ -12,8 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from factory.config import RecognizerConfig
-from factory.quality.scores import GRAY
 from factory.recognition.margin import arcface
+
+GRAY = np.array([0.299, 0.587, 0.114])
+"""Rec. 601 luma of RGB."""
 
 
 def relative_error(actual: torch.Tensor, reference: torch.Tensor) -> float:
