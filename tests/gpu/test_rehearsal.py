@@ -184,9 +184,9 @@ def test_a_classifier_that_computes_otherwise_shows(monkeypatch, module, name, c
 
 
 def test_scores_that_are_computed_otherwise_show(monkeypatch):
-    from factory.quality import scores
+    from factory.quality import pixels
 
-    monkeypatch.setattr(scores, "GRAY", scores.GRAY * 1.0001)
+    monkeypatch.setattr(pixels, "LUMA", (299, 587, 115))
     errors = correctness.scores(CPU, 2, 50)
     assert errors["brightness"] > 5e-5
     assert errors["own_cosine"] < 1e-5
