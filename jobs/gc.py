@@ -3,8 +3,9 @@
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 [--older-than-hours 24] [--delete]
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 --uncommit 17
 
-Unfinished uploads, temporary files, and files of units that were never committed: a unit that is
-being made is made whole again. --uncommit gives up a unit whose files are lost, to be made anew.
+Unfinished uploads, temporary files, files of units that were never committed (a unit that is being
+made is made whole again), and what a measurement that was cut off has left beside the release.
+--uncommit gives up a unit whose files are lost, to be made anew.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def collect(
     release: str, store: list[str], older_than_hours: float, delete: bool, uncommit: int | None
 ) -> None:
     from factory.shards import garbage as room
+    from factory.shards.layout import measurements_url
     from factory.store import open_url
 
     opened = open_url(release, store)
@@ -26,14 +28,19 @@ def collect(
         lost = room.uncommit(opened, uncommit)
         print(f"{release}: unit {uncommit} is no longer committed, because of {', '.join(lost)}")
         return
-    garbage = room.find(opened, older_than_hours * 3600, time.time())
-    for item in garbage:
-        hours = (time.time() - item.entry.modified_at) / 3600
-        print(f"{item.entry.name}  {item.reason}, {item.entry.size} bytes, {hours:.1f} h old")
-    if delete:
-        garbage = room.remove(opened, garbage)
+    scratch, now = open_url(measurements_url(release), store), time.time()
+    found = [
+        (opened, room.find(opened, older_than_hours * 3600, now)),
+        (scratch, room.find_measurements(scratch, older_than_hours * 3600, now)),
+    ]
+    count = 0
+    for place, garbage in found:
+        for item in garbage:
+            age = f"{(now - item.entry.modified_at) / 3600:.1f} h old"
+            print(f"{place.url}/{item.entry.name}  {item.reason}, {item.entry.size} bytes, {age}")
+        count += len(room.remove(place, garbage) if delete else garbage)
     outcome = "removed" if delete else "found; --delete removes them"
-    print(f"{release}: {len(garbage)} leftovers older than {older_than_hours:g} h {outcome}")
+    print(f"{release}: {count} leftovers older than {older_than_hours:g} h {outcome}")
 
 
 OLDER = option("--older-than-hours", "leave younger ones alone", "HOURS", float, 24)

@@ -153,9 +153,7 @@ def fingerprint(
 
 def _scratch(task: MeasureTask, name: str) -> StoreConfig:
     """evaluation/<version>/<name> beside releases/, of a release anywhere."""
-    folder, _, version = task.release.url.rstrip("/").rpartition("/")
-    dataset = folder.removesuffix("/releases")
-    return replace(task.release, url=f"{dataset}/evaluation/{version}/{name}")
+    return replace(task.release, url=f"{layout.measurements_url(task.release.url)}/{name}")
 
 
 def _run(

@@ -52,6 +52,18 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
     return [item for item in garbage if now - item.entry.modified_at >= older_than_s]
 
 
+def find_measurements(scratch: Store, older_than_s: float, now: float) -> list[Garbage]:
+    """What a measurement that was cut off has left, in the store at `layout.measurements_url`.
+
+    It may hold templates of real people. All of it is kept while any of it is younger than
+    `older_than_s` seconds: it may be measured now.
+    """
+    entries = scratch.entries("")
+    if any(now - entry.modified_at < older_than_s for entry in entries):
+        return []
+    return [Garbage(entry, "measurement that was cut off") for entry in entries]
+
+
 def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:
     """Remove what `find` found and return it, less what a driver has come back for meanwhile.
 

@@ -81,6 +81,12 @@ def release_path(version: str) -> str:
     return f"releases/{version}"
 
 
+def measurements_url(release_url: str) -> str:
+    """Where records of a release at this address lie while it is measured: beside releases/."""
+    folder, _, version = release_url.rstrip("/").rpartition("/")
+    return f"{folder.removesuffix('/releases')}/evaluation/{version}"
+
+
 def release_store(config: Config) -> Store:
     """The store of the release that a config names."""
     prefix = release_prefix(config.release.dataset, config.release.version)

@@ -151,3 +151,20 @@ def test_a_roster_without_a_plan_may_go(tmp_path):
     store.put(layout.ROSTER, b"r")
     (rubbish,) = garbage.find(store, 0, time.time() + 1)
     assert rubbish.reason == "roster without a plan"
+
+
+def test_a_measurement_that_was_cut_off_is_garbage_once_nobody_writes_there(tmp_path):
+    release = tmp_path / "made/releases/0.1.0"
+    scratch = LocalStore(layout.measurements_url(f"{release}/"))
+    assert scratch.root == tmp_path / "made/evaluation/0.1.0"
+    assert garbage.find_measurements(scratch, 60.0, time.time()) == []
+    for name in ("f00d/000000.safetensors", "f00d/reference/people.npz"):
+        scratch.put(name, b"1")
+    later = time.time() + 100
+    assert garbage.find_measurements(scratch, 1000.0, later) == []  # it may be measured now
+    os.utime(scratch.path("f00d/000000.safetensors"), (later - 2000, later - 2000))
+    assert garbage.find_measurements(scratch, 1000.0, later) == []
+    old = garbage.find_measurements(scratch, 60.0, later)
+    assert {item.entry.name for item in old} == set(scratch.list(""))
+    garbage.remove(scratch, old)
+    assert scratch.list("") == []
