@@ -16,7 +16,8 @@ class RowsOnDisk:
 
     def __init__(self, path: Path, dim: int, dtype: type[np.generic]) -> None:
         self.path, self._dim, self._dtype = path, dim, np.dtype(dtype)
-        self._file: IO[bytes] = path.open("w+b")
+        with of_file(path):
+            self._file: IO[bytes] = path.open("w+b")
         self._header_bytes = self._write_header(0)
         self.count = 0
 

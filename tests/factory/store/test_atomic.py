@@ -15,6 +15,8 @@ from factory.config import StoreConfig, load
 from factory.diffusion.train import save_png
 from factory.errors import StoreError
 from factory.evaluation import embeddings
+from factory.evaluation.embeddings import RealFaces
+from factory.evaluation.rows_on_disk import RowsOnDisk
 from factory.execution.event_log import EventLog
 from factory.execution.inline import run_units
 from factory.identities.gallery_files import write_gallery
@@ -120,8 +122,8 @@ FATAL = {
     ).put(0, np.ones((4, 500), np.float32), {}),
 }
 DISPENSABLE = {
-    "kept vectors": lambda folder: embeddings._write(
-        folder / "v.npz", {"unit_ND": np.ones((100, 16), np.float32)}
+    "kept vectors": lambda folder: embeddings._keep(
+        folder.parent, folder, 0, "v", RealFaces(np.ones((100, 16)), NOISE[0], NOISE[1])
     ),
     "a sheet of samples": lambda folder: save_png(folder / "s.png", NOISE),
     "a grid of decodings": lambda folder: base_quality._save_grid(
@@ -291,3 +293,9 @@ def test_two_writers_of_a_file_are_each_whole(tmp_path):
         other.write(b"other")
     assert (tmp_path / "x").read_bytes() == b"one"  # named last
     assert files_below(tmp_path) == ["x"]
+
+
+def test_rows_of_an_evaluation_that_find_no_room_are_one_line(folder):
+    rows = RowsOnDisk(folder / "x.npy", 100, np.float32)
+    with pytest.raises(StoreError, match=r"x\.npy: File too large"), files_end_at(LIMIT):
+        rows.append(np.ones((200, 100), np.float32))
