@@ -42,7 +42,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
         print("certified")
     else:
         print(f"{len(roster.identities)} identities of the source; nobody passed a gate")
-    sealed, run_units = manifest.collect(store, plan), runner_of(config)
+    sealed, run_units = manifest.sealed_manifest(store, plan), runner_of(config)
     faces = audit_faces(config, source, store, sealed, roster, run_units)
     if not faces:
         print(NO_JUDGE)

@@ -34,7 +34,7 @@ def evaluate(release: str, config: Config, dry_run: bool) -> None:
     if dry_run:
         print("checked; nothing is written")
         return
-    sealed = Release(store, plan, manifest.collect(store, plan))
+    sealed = Release(store, plan, manifest.sealed_manifest(store, plan))
     evaluate_and_report(config, source, sealed, runner_of(config), print)
     print(f"wrote {store.url}/{layout.REPORT}")
 

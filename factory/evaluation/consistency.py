@@ -8,7 +8,6 @@ are those of at most MAX_NEIGHBORS faces and centers, against all centers.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,9 +55,9 @@ def class_figures(unit_ND: np.ndarray, class_N: np.ndarray) -> ClassFigures:
 class ConsistencyTally:
     """Consistency of classes that come bit by bit, each of them whole."""
 
-    def __init__(self, folder: Path, dim: int) -> None:
-        """Centers are written to a file in `folder`: 4*D bytes a class."""
-        self._centers = RowsOnDisk(folder / "centers.npy", dim, np.float32)
+    def __init__(self, folder: Path | None, dim: int) -> None:
+        """Centers are written to a nameless file in `folder`: 4*D bytes a class."""
+        self._centers = RowsOnDisk(folder, dim, np.float32)
         self._ccs, self._within = CosineTally(), CosineTally()
 
     @property
@@ -75,17 +74,17 @@ class ConsistencyTally:
 
         Classes are numbered in the order in which they were added.
         """
-        path, num_classes = self._centers.finish(), self.num_classes
+        center_KD, num_classes = self._centers.finish(), self.num_classes
         measured = Consistency(num_classes, self._ccs.distribution())
         if self._within.count:
             measured = replace(measured, within_class=self._within.distribution())
         if num_classes < 2:
             return measured
         if num_classes > MAPPED_CENTERS:
-            gallery: Gallery = MappedGallery(str(path))
+            gallery: Gallery = MappedGallery(center_KD)
         else:
             gallery = Gallery(unit_SD.shape[1])
-            gallery.add(np.load(path))
+            gallery.add(np.array(center_KD))
         nnccs_S = gallery.nearest(unit_SD, without=(class_S, class_S + 1))
         own_SD = gallery.unit_GD[class_S].astype(np.float64)
         ccs_S = (unit_SD.astype(np.float64) * own_SD).sum(1)
@@ -102,14 +101,13 @@ class ConsistencyTally:
 
 def consistency(unit_ND: np.ndarray, labels: np.ndarray) -> Consistency:
     """C_k, CCS and NNCCS of one recognizer's unit vectors, which may lie in a mapped file."""
-    with tempfile.TemporaryDirectory() as folder:
-        tally = ConsistencyTally(Path(folder), unit_ND.shape[1])
-        _, class_N = np.unique(labels, return_inverse=True)
-        for rows in _whole_classes(class_N):
-            _, within = np.unique(class_N[rows], return_inverse=True)
-            tally.add(class_figures(np.asarray(unit_ND[rows]), within))
-        some = evenly_spaced(np.arange(len(labels)), MAX_NEIGHBORS)
-        return tally.finish(np.asarray(unit_ND[some]), class_N[some])
+    tally = ConsistencyTally(None, unit_ND.shape[1])
+    _, class_N = np.unique(labels, return_inverse=True)
+    for rows in _whole_classes(class_N):
+        _, within = np.unique(class_N[rows], return_inverse=True)
+        tally.add(class_figures(np.asarray(unit_ND[rows]), within))
+    some = evenly_spaced(np.arange(len(labels)), MAX_NEIGHBORS)
+    return tally.finish(np.asarray(unit_ND[some]), class_N[some])
 
 
 def _whole_classes(class_N: np.ndarray) -> Iterator[np.ndarray]:

@@ -46,9 +46,11 @@ def has_twin(hash_N32: np.ndarray, class_N: np.ndarray, distance: int) -> np.nda
     twin_N = np.zeros(len(hash_N32), bool)
     for label in np.unique(class_N):
         rows = np.flatnonzero(class_N == label)
-        near = distances(hash_N32[rows], hash_N32[rows]) <= distance
-        np.fill_diagonal(near, False)
-        twin_N[rows] = near.any(1)
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            near = distances(hash_N32[part], hash_N32[rows]) <= distance
+            near[np.arange(len(part)), start + np.arange(len(part))] = False
+            twin_N[part] = near.any(1)
     return twin_N
 
 

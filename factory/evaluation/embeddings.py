@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
+from numpy.lib import format as npy
 
 from factory.config import SourceConfig
 from factory.errors import IntegrityError
@@ -103,12 +102,12 @@ def real_faces(
     missing = [index for index, faces in enumerate(found) if faces is None]
     if missing:
         some = [spaces[index] for index in missing]
-        with tempfile.TemporaryDirectory(dir=_folder_for_files(folder)) as part:
-            fresh = _embed_source(source, some, config.max_corrupt_fraction, Path(part))
-            for index, faces in zip(missing, fresh, strict=True):
-                check_vectors(faces.unit_ND, len(faces.labels), spaces[index])
-                _keep(Path(part), Path(folder), missing.index(index), stems[index], faces)
-                found[index] = faces
+        where = _folder_for_files(folder)
+        fresh = _embed_source(source, some, config.max_corrupt_fraction, where)
+        for index, faces in zip(missing, fresh, strict=True):
+            check_vectors(faces.unit_ND, len(faces.labels), spaces[index])
+            _keep(Path(folder), stems[index], faces)
+            found[index] = faces
     return [faces for faces in found if faces is not None]
 
 
@@ -152,12 +151,15 @@ def _open(path: Path) -> np.ndarray:
     return np.asarray(np.load(path, "r" if mapped else None, allow_pickle=False))
 
 
-def _keep(part: Path, folder: Path, number: int, stem: str, faces: RealFaces) -> None:
-    """Move what was just embedded to where it is found the next time."""
+def _keep(folder: Path, stem: str, faces: RealFaces) -> None:
+    """Write what was just embedded where it is found the next time."""
     with dispensable(KEY), of_file(folder):
         with writing(folder / f"{stem}.npz") as file:
             np.savez(file, labels=faces.labels, places=faces.indices)
-        shutil.move(part / f"{number}.npy", folder / f"{stem}.npy")
+        with writing(folder / f"{stem}.npy") as file:
+            npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(faces.unit_ND))
+            for start in range(0, len(faces.unit_ND), CHECKED_AT_ONCE):
+                file.write(faces.unit_ND[start : start + CHECKED_AT_ONCE].tobytes())
 
 
 def check_vectors(vectors_ND: np.ndarray, count: int, space: Space) -> None:
@@ -180,9 +182,9 @@ def check_vectors(vectors_ND: np.ndarray, count: int, space: Space) -> None:
 
 
 def _embed_source(
-    source: FaceSource, spaces: Sequence[Space], max_corrupt_fraction: float, folder: Path
+    source: FaceSource, spaces: Sequence[Space], max_corrupt_fraction: float, folder: str | None
 ) -> list[RealFaces]:
-    """All readable faces in each space, whose vectors go to files 0.npy, 1.npy... in `folder`."""
+    """All readable faces in each space; many vectors stay in nameless files in `folder`."""
     index_of = {key: index for index, key in enumerate(source.keys)}
     faces = iterate_faces(source, max_corrupt_fraction, [])
     batches = iter(lambda: list(itertools.islice(faces, BATCH)), [])
@@ -191,14 +193,15 @@ def _embed_source(
     for batch in one_ahead(batches):
         images_NHWC = np.stack([face.image_HWC for face in batch])
         parts = [space.embed(images_NHWC).astype(np.float32) for space in spaces]
-        for number, part_ND in enumerate(parts[len(files) :]):
-            files.append(RowsOnDisk(folder / f"{number}.npy", part_ND.shape[1], np.float32))
+        files = files or [RowsOnDisk(folder, part.shape[1], np.float32) for part in parts]
         for file, part_ND in zip(files, parts, strict=True):
             file.append(part_ND)
         labels += [face.label for face in batch]
         indices += [index_of[face.key] for face in batch]
     shared = np.array(labels), np.array(indices)
-    return [RealFaces(_open(file.finish()), *shared) for file in files]
+    vectors = [file.finish() for file in files]
+    in_memory = [v if v.nbytes > MAPPED_BYTES else np.array(v) for v in vectors]
+    return [RealFaces(unit_ND, *shared) for unit_ND in in_memory]
 
 
 def evenly_spaced(rows: np.ndarray, max_rows: int) -> np.ndarray:

@@ -29,7 +29,7 @@ QUALITY = "quality"
 def check_networks(config: FeaturesConfig, image_px: int) -> None:
     """Raise CheckpointError or SourceError unless the files that a config names can be used.
 
-    The quality head must see images of `image_px`.
+    The quality head sees a resized copy of images that are larger than its own.
     """
     for source in config.reference_sets:
         open_source(source)
@@ -40,10 +40,10 @@ def check_networks(config: FeaturesConfig, image_px: int) -> None:
                 f"features.quality: {config.quality} has no quality head; train it with "
                 "recognizer.quality_weight=10"
             )
-        if shape["image_px"] != image_px:
+        if shape["image_px"] > image_px:
             raise CheckpointError(
                 f"features.quality: sees images of {shape['image_px']} px; "
-                f"source.image_px is {image_px}"
+                f"source.image_px is {image_px}; want at least as many"
             )
     _check_files(config)
 

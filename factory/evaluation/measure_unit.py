@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ from factory.evaluation.release_metadata import first_rejects, unit_scores
 from factory.evaluation.tallies import Moments, hash_of
 from factory.evaluation.unit_record import UnitFaces, UnitRecord, UnitSpace
 from factory.execution.retries import Heartbeat, RetryState, unwatched
+from factory.execution.unit_jobs import done
 from factory.records import Shard
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
@@ -178,11 +179,10 @@ class UnitMeasurer:
         self, unit_index: int, retry: RetryState | None = None, heartbeat: Heartbeat = unwatched
     ) -> list[Shard]:
         """Measure a unit and write its record; the shard, as a runner's sign that it is done."""
-        shard = read_commit(self._release, unit_index)
-        record = self.measure(shard, heartbeat)
+        record = self.measure(read_commit(self._release, unit_index), heartbeat)
         with suppress(Conflict):  # another process was first, and a GPU need not round alike
             self._scratch.put_once(record_name(unit_index), record.to_bytes())
-        return [replace(shard, files=[], attempt=retry.attempt if retry else 0)]
+        return [done(unit_index, retry)]
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Nothing is on its way."""

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from factory.config import Config, StoreConfig, absolute
-from factory.errors import Interrupted
+from factory.errors import Interrupted, Unavailable
 from factory.evaluation.embeddings import RealFaces, Space, one_ahead
 from factory.evaluation.fidelity import MAX_FEATURES
 from factory.evaluation.measure_unit import (
@@ -78,16 +78,28 @@ class Measurement:
     keep: bool
 
     def records(self) -> Iterator[UnitRecord]:
-        """All of them in the order of units; the next is read while one is used."""
-        return one_ahead(
-            UnitRecord.from_bytes(self.scratch.get(record_name(unit))) for unit in self.units
-        )
+        """All of them in the order of units; the next is read while one is used.
+
+        Raises Unavailable where another process that measured the same has deleted one.
+        """
+        return one_ahead(map(self._record, self.units))
 
     def clear(self) -> None:
         """Delete them, and the real people beside them, unless they are to be kept."""
         names = [PEOPLE, ORIGINALS] if self.keep else self.scratch.list("")
+        if self.keep:
+            self.scratch.put(layout.KEPT_RECORDS, b"")
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(self.scratch.delete, names))
+
+    def _record(self, unit: int) -> UnitRecord:
+        try:
+            return UnitRecord.from_bytes(self.scratch.get(record_name(unit)))
+        except FileNotFoundError:
+            raise Unavailable(
+                f"{self.scratch.url}: the record of unit {unit} is gone; another process measured "
+                "this release too and cleared its records; run again alone"
+            ) from None
 
 
 def measure_units(

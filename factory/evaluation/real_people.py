@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 import numpy as np
 
+from factory.errors import Conflict
 from factory.evaluation.embeddings import RealFaces, evenly_spaced
 from factory.identities.gallery import Gallery
 from factory.store import Store
@@ -56,7 +58,8 @@ class RealPeople:
             indices=self.indices,
             is_center=self._is_center,
         )
-        store.put(name, buffer.getvalue())
+        with suppress(Conflict):  # of the same people, spelled by another numpy
+            store.put_once(name, buffer.getvalue())  # which sends what is large in parts
 
     @classmethod
     def load(cls, store: Store, name: str) -> RealPeople:

@@ -32,7 +32,6 @@ class SpaceTally:
     """All units in the space of one recognizer; the folder is for the centers' file."""
 
     def __init__(self, folder: Path, dim: int) -> None:
-        folder.mkdir()
         self._classes = ConsistencyTally(folder, dim)
         self.moments = Moments.none(dim)
         self._pairs: list[np.ndarray] = []
@@ -68,9 +67,9 @@ class Reduction:
         self._sample = Sample(MAX_FEATURES)
         self._pair_labels: list[np.ndarray] = []
         self._photo_labels: list[np.ndarray] = []
-        self._hashes = RowsOnDisk(folder / "hashes.npy", 32, np.uint8)
-        self._labels = RowsOnDisk(folder / "labels.npy", 1, np.int64)
-        self._num_twins = RowsOnDisk(folder / "twins.npy", 1, np.bool_)
+        self._hashes = RowsOnDisk(folder, 32, np.uint8)
+        self._labels = RowsOnDisk(folder, 1, np.int64)
+        self._num_twins = RowsOnDisk(folder, 1, np.bool_)
         self._num_classes = 0
 
     def add_all(self, records: Iterable[UnitRecord]) -> Reduction:
@@ -94,7 +93,7 @@ class Reduction:
         for name, space in record.spaces.items():
             if name not in self.spaces:
                 dim = space.figures.center_KD.shape[1]
-                self.spaces[name] = SpaceTally(self._folder / name, dim)
+                self.spaces[name] = SpaceTally(self._folder, dim)
             self.spaces[name].add(space)
         self._add_samples(record, faces)
         self._hashes.append(faces.hash_N32)
@@ -117,7 +116,7 @@ class Reduction:
     def duplicates(self) -> Duplicates:
         """Fractions of faces whose pixel hash is that of another face, in an identity or across."""
         files = (self._hashes, self._labels, self._num_twins)
-        hash_N32, labels, twins = (np.load(file.finish(), mmap_mode="r") for file in files)
+        hash_N32, labels, twins = (file.finish() for file in files)
         across_N = has_stranger(
             hash_N32,
             labels[:, 0],

@@ -15,6 +15,12 @@ FLEET = FleetConfig(gpus_per_actor=0.0)
 """Actors that read and write: one for each CPU."""
 
 
+def done(unit: int, retry: RetryState | None, lines: Sequence[str] = ()) -> Shard:
+    """A runner's sign that work on a unit is done; it counts no shots and no time of makers."""
+    nothing, no_time = Counts(0, 0, 0, 0, 0), Timings(0.0, 0.0, 0.0, 0.0)
+    return Shard(unit, "", [], nothing, no_time, retry.attempt if retry else 0, list(lines))
+
+
 class UnitJob:
     """A function of units in the place of a maker."""
 
@@ -26,9 +32,7 @@ class UnitJob:
     ) -> list[Shard]:
         """Do a unit; the shard is a sign that it is done, its remarks are the lines."""
         heartbeat(())
-        nothing, no_time = Counts(0, 0, 0, 0, 0), Timings(0.0, 0.0, 0.0, 0.0)
-        attempt = retry.attempt if retry else 0
-        return [Shard(unit_index, "", [], nothing, no_time, attempt, self._one_unit(unit_index))]
+        return [done(unit_index, retry, self._one_unit(unit_index))]
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Nothing is on its way."""

@@ -10,7 +10,7 @@ Shapes: M queries, G gallery vectors, T of them in a tile, P pairs, D embedding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -213,16 +213,23 @@ class Gallery:
 
 
 class MappedGallery(Gallery):
-    """Rows first..stop-1 of a .npy file of unit vectors [R, D], float32 or float16.
+    """Rows first..stop-1 of unit vectors [R, D], float32 or float16, in a .npy file or mapped.
 
     It is read tile by tile, so it takes no memory but the pages that the system caches. Cosines are
     exact for the stored values.
     """
 
     def __init__(
-        self, path: str, first: int = 0, stop: int | None = None, search: Search | None = None
+        self,
+        rows: str | np.ndarray,
+        first: int = 0,
+        stop: int | None = None,
+        search: Search | None = None,
     ) -> None:
-        self._rows_GD = np.load(path, mmap_mode="r", allow_pickle=False)[first:stop]
+        opened: Any = rows
+        if isinstance(rows, str):
+            opened = np.load(rows, mmap_mode="r", allow_pickle=False)
+        self._rows_GD: np.ndarray = opened[first:stop]
         super().__init__(self._rows_GD.shape[1], search)
 
     def __len__(self) -> int:

@@ -123,9 +123,13 @@ class People(Sequence[Identity]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
-                rows = pa.array(range(start, stop, step), pa.int64())
-                taken = {n: c[start:stop:step] for n, c in self._columns.items() if n in NUMBERS}
-                others = {n: c.take(rows) for n, c in self._columns.items() if n not in NUMBERS}
+                rows = np.arange(start, stop, step)  # because c[4:-1:-1] is nobody
+                taken = {n: c[rows] for n, c in self._columns.items() if n in NUMBERS}
+                others = {
+                    n: c.take(pa.array(rows, pa.int64()))
+                    for n, c in self._columns.items()
+                    if n not in NUMBERS
+                }
                 return People(taken | others)
             return People({n: c[start : max(start, stop)] for n, c in self._columns.items()})
         row = range(len(self))[index]  # IndexError where there is none

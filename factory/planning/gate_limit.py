@@ -43,6 +43,8 @@ MAX_IMAGES = 4096
 """Images of the source that are embedded to know its space."""
 MAX_IMAGES_EACH = 10
 """Of one person, where the source has more than MAX_IMAGES."""
+LEAST_PEOPLE = 3
+"""That PCA proposals can be learned from."""
 MAX_REAL = 4096
 """Vectors of real people, of one kind, that proposals are compared with."""
 SEED_OFFSET = 1 << 32
@@ -155,7 +157,7 @@ def _crowding(
         *_gallery_people(config),
     ]
     error = 0.0
-    if len(source) > MAX_IMAGES:
+    if len(source) > MAX_IMAGES and len(centers_SD) >= 2 * LEAST_PEOPLE:
         halves = [_drawn(centers_SD[first::2], dims, seed, 2048) for first in (0, 1)]
         error = _sampling_error(*halves)
     unit_PD = _drawn(centers_SD, dims, seed, NUM_PROPOSALS)

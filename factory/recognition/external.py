@@ -143,15 +143,19 @@ class DlibEmbedder:
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         """Unit vectors of aligned RGB uint8 faces, in which dlib finds its own five points.
 
-        Many are divided among one process a core, because dlib holds the interpreter's lock while
-        it computes.
+        Many are divided among as many processes as torch may have threads here (one in an actor
+        of a CPU), because dlib holds the interpreter's lock while it computes.
         """
-        if len(images_NHWC) < POOL_FROM:
+        num_processes = torch.get_num_threads()
+        if len(images_NHWC) < POOL_FROM or num_processes == 1:
             features = self.features(images_NHWC)
         else:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
-                    mp_context=get_context("spawn"), initializer=_start_dlib, initargs=(self._key,)
+                    num_processes,
+                    mp_context=get_context("spawn"),
+                    initializer=_start_dlib,
+                    initargs=(self._key,),
                 )
             parts = np.array_split(images_NHWC, -(-len(images_NHWC) // POOL_PART))
             features = np.concatenate(list(self._pool.map(_dlib_features, parts)))

@@ -56,9 +56,13 @@ def find_measurements(scratch: Store, older_than_s: float, now: float) -> list[G
     """What a measurement that was cut off has left, in the store at `layout.measurements_url`.
 
     It may hold templates of real people. All of it is kept while any of it is younger than
-    `older_than_s` seconds: it may be measured now.
+    `older_than_s` seconds: it may be measured now. Records that audit.keep_records asked for are
+    no garbage.
     """
     entries = scratch.entries("")
+    folders = {entry.name.partition("/")[0] for entry in entries}
+    kept = {folder for folder in folders if scratch.exists(f"{folder}/{layout.KEPT_RECORDS}")}
+    entries = [entry for entry in entries if entry.name.partition("/")[0] not in kept]
     if any(now - entry.modified_at < older_than_s for entry in entries):
         return []
     return [Garbage(entry, "measurement that was cut off") for entry in entries]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -81,8 +82,14 @@ def release_path(version: str) -> str:
     return f"releases/{version}"
 
 
+KEPT_RECORDS = "kept"
+"""Marks records of a measurement that audit.keep_records asked to keep."""
+
+
 def measurements_url(release_url: str) -> str:
     """Where records of a release at this address lie while it is measured: beside releases/."""
+    if "://" not in release_url:
+        release_url = os.path.abspath(release_url)
     folder, _, version = release_url.rstrip("/").rpartition("/")
     return f"{folder.removesuffix('/releases')}/evaluation/{version}"
 

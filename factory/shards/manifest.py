@@ -69,6 +69,13 @@ def seal(
     return sealed
 
 
+def sealed_manifest(store: Store, plan: Plan) -> Manifest:
+    """The shards of a sealed release, with the files that belong to it."""
+    keeps_vectors = f"  {layout.VECTORS}".encode() in store.get(layout.SUMS)
+    manifest = collect(store, plan)
+    return manifest if keeps_vectors else without_vectors(manifest)
+
+
 def without_vectors(manifest: Manifest) -> Manifest:
     """A manifest of the same shards that does not list vectors/."""
     shards = [

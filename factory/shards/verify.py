@@ -59,7 +59,12 @@ class UnitVerifier:
         self._by_unit = _by_unit(self._promised)
 
     def __call__(self, unit: int) -> list[str]:
-        """What is wrong with a unit's files."""
+        """What is wrong with a unit's files; raises StoreError where its list is not seen."""
+        if unit not in self._by_unit:
+            raise StoreError(
+                f"{self._store.url}: {layout.SUMS} with unit {unit} is not seen from here; want a "
+                "release that all machines see"
+            )
         return check_files(self._store, {n: self._promised[n] for n in self._by_unit[unit]})
 
 

@@ -83,7 +83,8 @@ def test_a_release_of_one_picture_takes_no_longer(tmp_path, monkeypatch):
     assert sum(compared) <= 2 * duplicates.BLOCK * 4000
 
 
-def test_twins_are_of_one_class():
+def test_twins_are_of_one_class(monkeypatch):
+    monkeypatch.setattr(duplicates, "BLOCK", 3)
     hash_N32 = families(40, 10, 8, seed=2)
     labels = np.random.default_rng(3).integers(0, 8, 40)
     bits = np.unpackbits(hash_N32, axis=1).astype(int)
@@ -103,3 +104,17 @@ def test_a_cosine_is_a_number_of_bits():
         assert distances(packed(hashes[:1]), packed(hashes[1:])) == num_bits
     assert max_distance(0.9) == 12
     assert max_distance(1 - 2 * 5 / 256) == 5
+
+
+def test_twins_of_many_faces_take_no_matrix_of_all_of_them(monkeypatch):
+    sizes, plain = [], duplicates.distances
+
+    def counted(a_M, b_N):
+        sizes.append(len(a_M) * len(b_N))
+        return plain(a_M, b_N)
+
+    monkeypatch.setattr(duplicates, "BLOCK", 16)
+    monkeypatch.setattr(duplicates, "distances", counted)
+    hash_N32 = families(200, 10, 8, seed=4)
+    assert has_twin(hash_N32, np.zeros(200, int), 12).any()
+    assert max(sizes) == 16 * 200

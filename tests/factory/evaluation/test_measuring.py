@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from factory.errors import Interrupted
+from factory.errors import Interrupted, Unavailable
 from factory.evaluation import fidelity, similarity
 from factory.evaluation.leakage import TOP, LeakageTally
-from factory.evaluation.measure_unit import UnitMeasurer
+from factory.evaluation.measure_unit import UnitMeasurer, record_name
 from factory.evaluation.measuring import measure_units
 from factory.evaluation.reduction import CLASS, Reduction
 from factory.evaluation.tallies import Moments
@@ -275,3 +275,11 @@ def test_sampled_faces_do_not_depend_on_the_order_of_units(painted, tmp_path, mo
         samples.append(made.sample()["judge"])
     assert len(samples[0]) == 40
     assert all((other == samples[0]).all() for other in samples)
+
+
+def test_records_that_another_process_has_cleared_are_one_line(painted):
+    measurement = measured(painted, runner())
+    measurement.scratch.delete(record_name(3))
+    with pytest.raises(Unavailable, match="the record of unit 3 is gone; another process"):
+        list(measurement.records())
+    measurement.clear()

@@ -8,14 +8,15 @@ from functools import partial
 import pytest
 
 from factory.config import StoreConfig
-from factory.errors import IntegrityError
+from factory.errors import IntegrityError, StoreError
 from factory.execution.inline import run_units
-from factory.execution.unit_jobs import FLEET, units_on
+from factory.execution.unit_jobs import FLEET, done, units_on
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
 from factory.shards.units import one_by_one
-from factory.shards.verify import verify
+from factory.shards.verify import UnitVerifier, verify
+from factory.store import LocalStore
 
 
 def words_of(unit: int) -> list[str]:
@@ -86,3 +87,15 @@ def damaged() -> list[str]:
 def contents(folder) -> dict[str, bytes]:
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_a_release_that_is_not_seen_from_there_is_one_line(tmp_path):
+    with pytest.raises(StoreError, match=r"SHA256SUMS with unit 17 is not seen from here; want"):
+        UnitVerifier(LocalStore(tmp_path))(17)
+
+
+def test_work_on_a_unit_counts_no_shots_and_no_time():
+    shard = done(3, None, ["a"])
+    assert (shard.unit, shard.remarks) == (3, ["a"])
+    assert shard.counts.shots == shard.counts.kept == 0
+    assert shard.timings.total_s == shard.timings.sampling_s == 0

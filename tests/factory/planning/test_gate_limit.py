@@ -225,3 +225,9 @@ def test_an_unreadable_image_is_left_to_planning(release_config, monkeypatch):
     torn.__class__ = Torn
     recognizer: Recognizer = open_recognizer(config)
     assert gate_limit.sampled_centers(recognizer, torn).shape == (4, 16)
+
+
+def test_few_people_of_many_images_are_not_halved(crowded, monkeypatch):
+    monkeypatch.setattr(gate_limit, "MAX_IMAGES", 1)
+    monkeypatch.setattr(gate_limit, "sampled_centers", lambda *_: spread_people()[:5])
+    assert crowded("identities.num_virtual=2").capacity.people > 0

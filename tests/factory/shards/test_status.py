@@ -164,7 +164,19 @@ def test_a_measurement_that_was_cut_off_is_garbage_once_nobody_writes_there(tmp_
     assert garbage.find_measurements(scratch, 1000.0, later) == []  # it may be measured now
     os.utime(scratch.path("f00d/000000.safetensors"), (later - 2000, later - 2000))
     assert garbage.find_measurements(scratch, 1000.0, later) == []
+    scratch.put("beef/000000.safetensors", b"1")
+    scratch.put(f"beef/{layout.KEPT_RECORDS}", b"")  # because audit.keep_records asked for it
     old = garbage.find_measurements(scratch, 60.0, later)
-    assert {item.entry.name for item in old} == set(scratch.list(""))
+    assert {item.entry.name for item in old} == set(scratch.list("f00d/"))
     garbage.remove(scratch, old)
-    assert scratch.list("") == []
+    assert scratch.list("") == ["beef/000000.safetensors", "beef/kept"]
+
+
+def test_a_measurement_lies_beside_releases_however_they_are_addressed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made/releases").mkdir(parents=True)
+    wanted = f"{tmp_path}/made/evaluation/1"
+    assert layout.measurements_url("made/releases/1/") == wanted
+    monkeypatch.chdir(tmp_path / "made/releases")
+    assert layout.measurements_url("1") == wanted
+    assert layout.measurements_url("s3://b/made/releases/1") == "s3://b/made/evaluation/1"

@@ -123,7 +123,7 @@ FATAL = {
 }
 DISPENSABLE = {
     "kept vectors": lambda folder: embeddings._keep(
-        folder.parent, folder, 0, "v", RealFaces(np.ones((100, 16)), NOISE[0], NOISE[1])
+        folder, "v", RealFaces(np.ones((100, 16)), NOISE[0], NOISE[1])
     ),
     "a sheet of samples": lambda folder: save_png(folder / "s.png", NOISE),
     "a grid of decodings": lambda folder: base_quality._save_grid(
@@ -296,6 +296,6 @@ def test_two_writers_of_a_file_are_each_whole(tmp_path):
 
 
 def test_rows_of_an_evaluation_that_find_no_room_are_one_line(folder):
-    rows = RowsOnDisk(folder / "x.npy", 100, np.float32)
-    with pytest.raises(StoreError, match=r"x\.npy: File too large"), files_end_at(LIMIT):
+    rows = RowsOnDisk(folder, 100, np.float32)
+    with pytest.raises(StoreError, match="out: File too large"), files_end_at(LIMIT):
         rows.append(np.ones((200, 100), np.float32))
