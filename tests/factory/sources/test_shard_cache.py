@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,25 @@ def test_shards_of_releases_that_are_used_no_more_make_room(release):
     assert ShardCache(new, sum(old.sizes())).read(new.names[0], 0, 9)
     assert [file.name for file in folder.iterdir()] == ["used"]
     assert len(kept()) == 3
+
+
+def test_a_release_that_is_open_keeps_its_shards(release):
+    """Two releases in turns, with room for one: what is kept stays, and is fetched once."""
+    one, two = release("one"), release("other")
+    room = sum(one.sizes())
+    caches = pickle.loads(pickle.dumps([ShardCache(one, room), ShardCache(two, room)]))
+    stores = [cache._tars.store for cache in caches]
+    for store in stores:
+        store.fetched.clear()
+    for _ in range(3):
+        found = [cache.read(name, 0, 9) is not None for name in one.names for cache in caches]
+        assert found == [True, True, True, False, False, False]
+    assert [store.fetched for store in stores] == [list(one.names[:2]), list(two.names[:1])]
+    copied = pickle.loads(pickle.dumps(caches[0]))  # as a DataLoader's worker gets it
+    caches.clear()
+    assert ShardCache(two, room).read(two.names[1], 0, 9) is None
+    del copied
+    assert ShardCache(two, room).read(two.names[1], 0, 9)
 
 
 def test_a_shard_that_sha256sums_does_not_vouch_for_is_not_kept(release):
