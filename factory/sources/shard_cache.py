@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from factory.errors import StoreError
+from factory.errors import StoreError, Unavailable
 from factory.sources.tar_set import TarSet
 from factory.store.atomic import dispensable, writing
 from factory.store.cache import PLACE, cache_root
@@ -54,7 +54,11 @@ class ShardCache:
         found = self._pread(name, start, stop)
         if found is None and not self._full:
             with dispensable(str(self._folder)):
-                self._fetch(name)
+                try:
+                    self._fetch(name)
+                except StoreError as error:  # of the disk, unless the bucket does not answer now
+                    self._full = not isinstance(error, Unavailable)
+                    raise
             found = self._pread(name, start, stop)
         return found
 
