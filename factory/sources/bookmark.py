@@ -16,8 +16,15 @@ Position = tuple[int, int, int]
 class Bookmark:
     """What was used of an epoch; the consumer marks, saves and merges it."""
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: Pieces, release: str, *, seed: int, shuffle: bool) -> None:
+        """`release` is the fingerprint of its index; the rest is what its stream was given."""
         self._sizes = pieces.sizes
+        self._order = {
+            "pieces": len(pieces),
+            "release": release,
+            "seed": seed,
+            "shuffle": shuffle,
+        }
         self.epoch = 0
         self._used: dict[int, int] = {}
 
@@ -55,7 +62,11 @@ class Bookmark:
         self.epoch, self._used = self.epoch + 1, {}
 
     def merge(self, other: Bookmark) -> None:
-        """Add what another rank used of the same epoch; raises ValueError for another epoch."""
+        """Add what another rank used of the same epoch.
+
+        Raises ValueError for another epoch, and for one of another release, seed or shuffle.
+        """
+        self._check(other._order)
         if other.epoch != self.epoch:
             raise ValueError(f"bookmark: epochs {self.epoch} and {other.epoch} cannot be merged")
         for piece, used in other._used.items():
@@ -63,14 +74,19 @@ class Bookmark:
 
     def state_dict(self) -> dict[str, Any]:
         used = {str(piece): used for piece, used in sorted(self._used.items())}
-        return {"epoch": self.epoch, "pieces": len(self._sizes), "used": used}
+        return {"epoch": self.epoch, **self._order, "used": used}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError for a bookmark of another release, or of an older factory."""
-        if state.get("pieces") != len(self._sizes):
-            raise ValueError(
-                f"bookmark: is one of {state.get('pieces')} pieces; want {len(self._sizes)}, those "
-                "of this release; begin the epoch again"
-            )
+        """Raises ValueError for another release, seed or shuffle, or for an older factory's."""
+        self._check(state)
         self.epoch = int(state["epoch"])
         self._used = {int(piece): int(used) for piece, used in state["used"].items()}
+
+    def _check(self, state: dict[str, Any]) -> None:
+        """Raise ValueError unless a piece has the same samples there, in the same order."""
+        for key, wanted in self._order.items():
+            if state.get(key) != wanted:
+                raise ValueError(
+                    f"bookmark: has {key} {state.get(key)!r}; want {wanted!r}, that of this "
+                    "stream; begin the epoch again"
+                )

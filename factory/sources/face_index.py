@@ -36,7 +36,6 @@ the tables that they come from are checked whole."""
 class Place:
     """The bytes start..stop-1 of a tar."""
 
-    shard: int
     name: str
     start: int
     stop: int
@@ -74,8 +73,8 @@ class FaceIndex:
 
     def place(self, index: int) -> Place:
         """Where an image lies."""
-        shard, start = self.shard_of(index), self.offset(index)
-        return Place(shard, self.shards[shard], start, start + int(self.columns["size"][index]))
+        name = self.shards[self.shard_of(index)]
+        return Place(name, self.offset(index), self.end(index))
 
     def offset(self, index: int) -> int:
         """First byte of an image in its tar."""

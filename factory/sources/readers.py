@@ -97,7 +97,7 @@ class IndexedSource:
         if not entries:
             raise SourceError(
                 f"source.path: no images in {location}; want .jpg, .png or .webp, one folder an "
-                "identity (kind folder) or shards with .jpg and .cls (kind webdataset)"
+                "identity"
             )
         doubled = [key for key, count in Counter(e.key for e in entries).items() if count > 1]
         if doubled:

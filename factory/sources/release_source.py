@@ -16,6 +16,9 @@ from factory.sources.tar_set import open_tars
 if TYPE_CHECKING:
     from factory.sources.readers import FaceDecoder
 
+SUFFIXES = [form for s in IMAGE_SUFFIXES for form in (s, s.upper(), s.title())]
+"""Those of members, which the index leaves out, as people write them: .jpg, .JPG, .Jpg."""
+
 
 class ReleaseSource:
     """A FaceSource over a `FaceIndex`, which all processes of a machine share.
@@ -42,7 +45,7 @@ class ReleaseSource:
 
     def __getitem__(self, index: int) -> SourceFace:
         key = self.keys[index]
-        names = [key + suffix for suffix in IMAGE_SUFFIXES]
+        names = [key + suffix for suffix in SUFFIXES]
         return self._decoder.face(self.encoded(index), key, names, int(self.labels[index]))
 
     def encoded(self, index: int) -> bytes:

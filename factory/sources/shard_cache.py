@@ -3,7 +3,8 @@
 A shard is fetched when one of its images is first wanted, compared with SHA256SUMS, and stays:
 images are wanted in an order without end or habit, where replacing would fetch everything again and
 again. One shard is fetched at a time on a machine; whoever comes meanwhile, or finds no room, reads
-its image by range. Shards of other releases make room, those first that were used least lately.
+its image by range. Shards of releases that no process has open make room, those first that were
+used least lately: two that are in use would fetch what the other one removed, for ever.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import weakref
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from factory.errors import StoreError
+from factory.errors import StoreError, Unavailable
 from factory.sources.tar_set import TarSet
 from factory.store.atomic import dispensable, writing
 from factory.store.cache import PLACE, cache_root
 
 USED = "used"
-"""File in a release's folder whose time says when it was last opened."""
+"""File in a release's folder: its time says when it was last opened; who has it open, locks it."""
 
 
 class ShardCache:
@@ -31,8 +34,17 @@ class ShardCache:
         self._root = cache_root() / "shards"
         self._folder = self._root / tars.digest[:32]
         self._full = False
+        self._lock: int | None = None
         with suppress(OSError):
             os.utime(self._folder / USED)
+        self._keep_open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._keep_open()
 
     def read(self, name: str, start: int, stop: int) -> bytes | None:
         """Bytes start..stop-1 of a shard that is kept, fetched now if may be; None: it is not.
@@ -42,7 +54,11 @@ class ShardCache:
         found = self._pread(name, start, stop)
         if found is None and not self._full:
             with dispensable(str(self._folder)):
-                self._fetch(name)
+                try:
+                    self._fetch(name)
+                except StoreError as error:  # of the disk, unless the bucket does not answer now
+                    self._full = not isinstance(error, Unavailable)
+                    raise
             found = self._pread(name, start, stop)
         return found
 
@@ -50,6 +66,15 @@ class ShardCache:
         """Remove a copy that was damaged since."""
         with suppress(OSError):
             self._path(name).unlink(missing_ok=True)
+
+    def _keep_open(self) -> None:
+        """Let no other release take the room of this one's shards, once it has a folder."""
+        if self._lock is not None:
+            return
+        with suppress(OSError):  # there is none yet, or its filesystem has no locks
+            self._lock = os.open(self._folder / USED, os.O_RDWR)
+            weakref.finalize(self, os.close, self._lock)
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def _path(self, name: str) -> Path:
         return self._folder / name.replace("/", "-")
@@ -69,6 +94,7 @@ class ShardCache:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / USED).touch()
+            self._keep_open()
             with (self._root / ".lock").open("w") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,10 +125,24 @@ class ShardCache:
             path.unlink(missing_ok=True)  # by a process that died, for the lock is ours
         kept = {path: path.stat() for path in self._root.glob("*/*.tar")}
         excess = sum(status.st_size for status in kept.values()) + size - self._max_bytes
-        others = [path for path in kept if path.parent != self._folder]
-        for path in sorted(others, key=lambda path: (path.parent / USED).stat().st_mtime):
-            if excess <= 0:
-                break
-            excess -= kept[path].st_size
-            path.unlink(missing_ok=True)
+        others = {path.parent for path in kept if path.parent != self._folder}
+        for folder in sorted(others, key=lambda folder: (folder / USED).stat().st_mtime):
+            if excess > 0:
+                shards = [path for path in kept if path.parent == folder]
+                excess -= _removed(folder, {path: kept[path].st_size for path in shards}, excess)
         return excess <= 0
+
+
+def _removed(folder: Path, sizes: dict[Path, int], excess: int) -> int:
+    """Bytes of a release's shards that were removed, `excess` or more if it has them; 0 if open."""
+    removed = 0
+    with (folder / USED).open("r+b") as used:
+        try:
+            fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # it is open, or nobody can know on this filesystem
+            return 0
+        for path, size in sizes.items():
+            if removed < excess:
+                path.unlink(missing_ok=True)
+                removed += size
+    return removed

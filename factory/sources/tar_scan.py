@@ -53,7 +53,8 @@ class _Chunks:
 def scan(blocks: Iterator[bytes], name: str) -> tuple[list[ScannedImage], str]:
     """The images of a plain tar in its order, and the sha256 of the whole file.
 
-    `name` is for messages. Raises SourceError for damage, and for an image without a class number.
+    `name` is for messages. Raises SourceError for damage, for an image without a class number, and
+    for two images, or two class numbers, of one name.
     """
     chunks = _Chunks(blocks)
     images: dict[str, tuple[str, int, int, bytes]] = {}
@@ -66,6 +67,12 @@ def scan(blocks: Iterator[bytes], name: str) -> tuple[list[ScannedImage], str]:
                 if content is None:
                     continue
                 stem = stem_of(member.name)
+                kept = labels if suffix == ".cls" else images
+                if stem in kept and (suffix == ".cls" or suffix in IMAGE_SUFFIXES):
+                    raise SourceError(
+                        f"source.path: {member.name} in {name} comes a second time, or is a second "
+                        "image of that name; remove or rename it"
+                    )
                 if suffix == ".cls":
                     labels[stem] = _label(content, member, name)
                 elif suffix in IMAGE_SUFFIXES:

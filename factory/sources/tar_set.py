@@ -38,13 +38,15 @@ class TarSet:
     """sha256 by name of what a sealed release consists of; empty for other tars."""
     digest: str
     """Of SHA256SUMS, else of the tars' names, sizes and times."""
+    is_single: bool = False
+    """Whether a tar was named by itself, so that no file beside it belongs to it."""
 
     @property
     def roster(self) -> str | None:
         """The name of the roster, where there is one."""
         if self.sums:
             return ROSTER if ROSTER in self.sums else None
-        return ROSTER if self.store.exists(ROSTER) else None
+        return ROSTER if not self.is_single and self.store.exists(ROSTER) else None
 
     def metadata_of(self, name: str) -> str | None:
         """The table of metadata of a shard, where the release has one."""
@@ -70,8 +72,8 @@ class TarSet:
 
     def sizes(self) -> list[int]:
         """Bytes of each tar; raises SourceError for one that is gone."""
-        if in_bucket(self.store.url):
-            folder = "data/" if self.sums else ""
+        if in_bucket(self.store.url) and len(self.names) > 1:
+            folder = "data/" if self.names[0].startswith("data/") else ""
             listed = {entry.name: entry.size for entry in self.store.entries(folder)}
             found = [listed.get(name) for name in self.names]
         else:
@@ -104,7 +106,7 @@ def address_of(config: SourceConfig) -> Store:
 def open_tars(config: SourceConfig) -> TarSet:
     """The tars of a source; raises SourceError where there are none, or a release is not sealed."""
     path, store = config.path or "", address_of(config)
-    return _loose(store, path.rpartition("/")[2]) if _is_tar(path) else tars_in(store)
+    return _single(store, path.rpartition("/")[2]) if _is_tar(path) else tars_in(store)
 
 
 def tars_in(store: Store) -> TarSet:
@@ -113,7 +115,7 @@ def tars_in(store: Store) -> TarSet:
     if not is_sealed and store.exists(PLAN):
         raise SourceError(f"source.path: release {store.url!r} is not sealed; finish it first")
     if not is_sealed or not store.exists(SUMS):
-        return _loose(store, None)
+        return _loose(store)
     content = store.get(SUMS)
     lines = content.decode().splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -121,17 +123,24 @@ def tars_in(store: Store) -> TarSet:
     return TarSet(store, names, sums, hashlib.sha256(content).hexdigest())
 
 
-def _loose(store: Store, tar: str | None) -> TarSet:
-    """Tars without a seal: the one given, or all in the folder data, or else in the folder itself.
+def _single(store: Store, name: str) -> TarSet:
+    """One tar, whatever its name ends in."""
+    tars = [entry for entry in _top(store, name) if entry.name == name]
+    return TarSet(store, tuple(e.name for e in tars), {}, _digest(store, tars), is_single=True)
 
-    They are known by their names, sizes and times.
-    """
-    entries = _top(store, tar) if tar else store.entries("data/") or _top(store, "")
+
+def _loose(store: Store) -> TarSet:
+    """Tars without a seal: all in the folder data, or else in the folder itself."""
+    entries = store.entries("data/") or _top(store, "")
     tars = sorted((e for e in entries if e.name.endswith(".tar")), key=lambda entry: entry.name)
-    known = [e for e in _top(store, ROSTER) if e.name == ROSTER and not tar]
-    lines = [f"{entry.name} {entry.size} {entry.modified_at!r}" for entry in [*tars, *known]]
-    digest = hashlib.sha256("\n".join([store.url, *lines]).encode()).hexdigest()
-    return TarSet(store, tuple(entry.name for entry in tars), {}, digest)
+    known = [e for e in _top(store, ROSTER) if e.name == ROSTER]
+    return TarSet(store, tuple(e.name for e in tars), {}, _digest(store, [*tars, *known]))
+
+
+def _digest(store: Store, entries: list[Entry]) -> str:
+    """Files without a seal are known by their names, sizes and times."""
+    lines = [f"{entry.name} {entry.size} {entry.modified_at!r}" for entry in entries]
+    return hashlib.sha256("\n".join([store.url, *lines]).encode()).hexdigest()
 
 
 def _top(store: Store, prefix: str) -> list[Entry]:

@@ -79,7 +79,8 @@ class ReleaseStream(IterableDataset[Sample]):
         self._rank, self._world_size, self._max_pixels = rank, world_size, max_pixels
         self.index: FaceIndex = open_index(tars)
         self.pieces = Pieces.of(self.index.starts)
-        self.bookmark = Bookmark(self.pieces)
+        release = self.index.fingerprint
+        self.bookmark = Bookmark(self.pieces, release, seed=seed, shuffle=shuffle)
 
     def __len__(self) -> int:
         """Samples of an epoch, all ranks together."""

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factory.errors import IntegrityError, StoreError
-from factory.store.atomic import check_place, of_file, write_atomically, writing
+from factory.store.atomic import check_place, disk_error, of_file, write_atomically, writing
 from factory.store.base import Store, check_name
 from factory.store.local import LocalStore
 
@@ -129,10 +129,17 @@ def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, made with it; the system releases it when a process dies."""
+    """Hold the folder's lock, made with it; the system releases it when a process dies.
+
+    Raises StoreError where the filesystem has no locks.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            remedy = "choose a folder on a filesystem that can lock files"
+            raise disk_error(folder, error.errno, PLACE, remedy) from None
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pickle
@@ -188,6 +189,16 @@ def test_where_nothing_can_be_kept_the_index_is_made_in_memory(store, in_the_way
     index = open_index(tars_in(store))
     assert index.columns.path is None
     assert read(store, index) == members(store)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_on_a_filesystem_without_locks_the_index_is_made(store, monkeypatch, capsys, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert read(store, open_index(tars_in(store))) == members(store)
+    assert "on a filesystem that can lock files" in capsys.readouterr().err
 
 
 def test_a_face_takes_25_bytes_and_no_python_object(tmp_path):

@@ -126,6 +126,18 @@ def test_other_sizes_need_landmarks(tmp_path):
         open_source(folder_config(tmp_path / "a.tar"))[0]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".JPG", ".Jpeg"])
+def test_points_of_an_image_are_found_by_its_name_in_a_tar(tmp_path, suffix):
+    image = png(np.full((50, 40, 3), 90, np.uint8))
+    write_tar(tmp_path / "a.tar", {f"p/a{suffix}": image, "p/a.cls": b"3"})
+    points = tmp_path / "points.csv"
+    points.write_text(f"file,x1\np/a{suffix},10,10,30,10,20,20,12,30,28,30\n")
+    config = folder_config(tmp_path / "a.tar", landmarks=str(points))
+    for kind in ("folder", "webdataset"):
+        face = open_source(replace(config, kind=kind))[0]
+        assert face.image_HWC.shape == (PX, PX, 3)
+
+
 def test_tar_members_outside_the_folder_are_only_names(tmp_path):
     write_tar(tmp_path / "a.tar", {"../evil/0.png": png(np.zeros((PX, PX, 3), np.uint8))})
     open_source(folder_config(tmp_path / "a.tar"))[0]

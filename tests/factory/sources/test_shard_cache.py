@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
-from factory.errors import IntegrityError
+from factory.errors import IntegrityError, Unavailable
 from factory.sources.shard_cache import ShardCache
 from factory.sources.tar_set import TarSet, tars_in
 from factory.store import LocalStore
 from factory.store.cache import cache_root
+from tests.disks import files_end_at
 from tests.releases import write_release
 
 
@@ -83,6 +85,25 @@ def test_shards_of_releases_that_are_used_no_more_make_room(release):
     assert len(kept()) == 3
 
 
+def test_a_release_that_is_open_keeps_its_shards(release):
+    """Two releases in turns, with room for one: what is kept stays, and is fetched once."""
+    one, two = release("one"), release("other")
+    room = sum(one.sizes())
+    caches = pickle.loads(pickle.dumps([ShardCache(one, room), ShardCache(two, room)]))
+    stores = [cache._tars.store for cache in caches]
+    for store in stores:
+        store.fetched.clear()
+    for _ in range(3):
+        found = [cache.read(name, 0, 9) is not None for name in one.names for cache in caches]
+        assert found == [True, True, True, False, False, False]
+    assert [store.fetched for store in stores] == [list(one.names[:2]), list(two.names[:1])]
+    copied = pickle.loads(pickle.dumps(caches[0]))  # as a DataLoader's worker gets it
+    caches.clear()
+    assert ShardCache(two, room).read(two.names[1], 0, 9) is None
+    del copied
+    assert ShardCache(two, room).read(two.names[1], 0, 9)
+
+
 def test_a_shard_that_sha256sums_does_not_vouch_for_is_not_kept(release):
     tars = release("one")
     path = tars.store.path(tars.names[0])
@@ -90,6 +111,33 @@ def test_a_shard_that_sha256sums_does_not_vouch_for_is_not_kept(release):
     with pytest.raises(IntegrityError, match=r"train-000000\.tar: does not have its sha256"):
         ShardCache(tars, 1 << 30).read(tars.names[0], 0, 9)
     assert kept() == []
+
+
+def test_a_disk_that_refuses_is_asked_once(release):
+    """Else each image that is not kept would cost a whole shard."""
+    tars = release("one")
+    cache = ShardCache(tars, 1 << 30)
+    assert cache.read(tars.names[0], 0, 9)
+    tars.store.fetched.clear()
+    with files_end_at(512):
+        assert [cache.read(tars.names[1], 0, 9) for _ in range(3)] == [None] * 3
+    assert cache.read(tars.names[2], 0, 9) is None
+    assert cache.read(tars.names[0], 0, 9)
+    assert tars.store.fetched == [tars.names[1]]
+    assert ShardCache(tars, 1 << 30).read(tars.names[2], 0, 9)
+
+
+def test_a_bucket_that_does_not_answer_is_asked_again(release, monkeypatch):
+    tars = release("one")
+    cache = ShardCache(tars, 1 << 30)
+
+    def silent(*_):
+        raise Unavailable("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tars.store, "stream", silent)
+        assert cache.read(tars.names[0], 0, 9) is None
+    assert cache.read(tars.names[0], 0, 9)
 
 
 def test_while_another_process_fetches_an_image_is_read_by_range(release):

@@ -65,6 +65,14 @@ def test_damage_and_missing_classes_are_named(data, wanted):
         scan(blocks(data), "a.tar")
 
 
+@pytest.mark.parametrize("second", ["p1.png", "p1.jpg", "p1.cls"])
+def test_two_members_for_one_are_refused(second):
+    data = tar_of({"p1.cls": b"1", "p1.jpg": b"one"})[:2048] + tar_of({second: b"2"})
+    wanted = rf"{second} in a\.tar comes a second time, or is a second image of that name; remove"
+    with pytest.raises(SourceError, match=wanted):
+        scan(blocks(data), "a.tar")
+
+
 def test_a_tar_without_members_has_no_images():
     found, _ = scan(blocks(tar_of({})), "a.tar")
     assert found == []

@@ -10,6 +10,7 @@ import pytest
 from factory.config import SourceConfig
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.shards import layout
+from factory.sources import open_source
 from factory.sources.tar_set import open_tars, release_of, tars_in
 from factory.store import LocalStore, open_store
 from tests.releases import seal_again, write_release
@@ -62,6 +63,31 @@ def test_one_tar_is_a_source_too(config):
     assert tars.names == ("train-000001.tar",)
     assert len(tars.store.get(tars.names[0])) == tars.sizes()[0]
     assert release_of(config) is None
+
+
+def test_a_tar_is_named_by_itself_and_nothing_beside_it_counts(config, monkeypatch):
+    store = open_tars(config).store
+    tar = store.get("data/train-000001.tar")
+    for name, data in {"x.tar": tar, "x.tar.old.tar": b"older", layout.ROSTER: b"others'"}.items():
+        store.put(f"tars/{name}", data)
+    tars = open_tars(replace(config, path=f"{config.path}/tars/x.tar"))
+    assert tars.names == ("x.tar",)
+    assert tars.roster is None
+    assert open_tars(replace(config, path=f"{config.path}/tars")).roster == layout.ROSTER
+    listed = []
+    monkeypatch.setattr(type(store), "entries", lambda _, prefix: listed.append(prefix))
+    assert tars.sizes() == [len(tar)]
+    assert listed == []
+
+
+def test_a_named_file_is_taken_as_a_tar_whatever_its_name_ends_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = LocalStore(tmp_path / "r")
+    write_release(store, [2], 3)
+    (tmp_path / "faces.bin").write_bytes(store.get("data/train-000000.tar"))
+    config = SourceConfig(kind="webdataset", path=str(tmp_path / "faces.bin"))
+    assert open_tars(config).names == ("faces.bin",)
+    assert len(open_source(config)) == 6
 
 
 def test_which_release_it_is(config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from torch.utils.data import DataLoader
 from factory.errors import IntegrityError, SourceError
 from factory.shards import layout
 from factory.sources import webdataset as streaming
-from factory.sources.bookmark import Bookmark
 from factory.sources.webdataset import ReleaseStream, collate
 from factory.store import LocalStore, open_store
 from tests.releases import seal_again, write_release
@@ -151,7 +151,7 @@ def test_a_resume_anywhere_repeats_and_loses_nothing(
             return ReleaseStream(local, seed=seed, rank=rank, world_size=world_size, window=window)
 
         streams = [stream(rank, before) for rank in range(before)]
-        merged = Bookmark(streams[0].pieces)
+        merged = deepcopy(streams[0].bookmark)
         sources, used = [iter(one) for one in streams], []
         for step in range(stop):
             sample = next(sources[step % before], None)
@@ -171,12 +171,33 @@ def test_a_resume_anywhere_repeats_and_loses_nothing(
         assert merged.finished
 
 
+def test_a_bookmark_of_another_release_seed_or_order_is_refused(local, tmp_path):
+    """The other release has as many people and images in as many shards, so as many pieces."""
+    stream = ReleaseStream(local, seed=1)
+    stream.bookmark.mark([next(iter(stream)).position])
+    state = stream.bookmark.state_dict()
+    ReleaseStream(local, seed=1, rank=1, world_size=2).bookmark.load_state_dict(state)
+    write_release(LocalStore(tmp_path), PEOPLE, IMAGES, px=8, first=1)
+    others = {
+        "release": ReleaseStream(LocalStore(tmp_path), seed=1),
+        "seed": ReleaseStream(local, seed=2),
+        "shuffle": ReleaseStream(local, seed=1, shuffle=False),
+    }
+    for key, other in others.items():
+        assert len(other.pieces) == len(stream.pieces)
+        with pytest.raises(ValueError, match=f"bookmark: has {key} .*begin the epoch again"):
+            other.bookmark.load_state_dict(state)
+        with pytest.raises(ValueError, match=f"bookmark: has {key} "):
+            other.bookmark.merge(stream.bookmark)
+        assert other.bookmark.remaining().sum() == COUNT
+
+
 def test_workers_of_a_loader_resume_in_the_middle_of_an_epoch(store):
     def loader(stream):
         return DataLoader(stream, batch_size=2, num_workers=2, collate_fn=collate)
 
     stream, used = ReleaseStream(store, seed=3), []
-    bookmark = Bookmark(stream.pieces)
+    bookmark = deepcopy(stream.bookmark)
     for count, (images, labels, positions) in enumerate(loader(stream)):
         assert images.shape[1:] == (8, 8, 3)
         used += labels.tolist()
@@ -267,7 +288,7 @@ def test_equal_numbers_hold_while_the_consumer_marks(local):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("factory.sources.pieces.PIECES", 8)
         streams = [ReleaseStream(local, rank=r, world_size=3, equal="pad") for r in range(3)]
-    counts, merged = [], Bookmark(streams[0].pieces)
+    counts, merged = [], deepcopy(streams[0].bookmark)
     for stream in streams:
         counts.append(0)
         for sample in stream:
