@@ -133,6 +133,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises StoreError where the filesystem has no locks.
     """
+    cache_root().mkdir(0o700, parents=True, exist_ok=True)  # because prototypes are templates
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -67,6 +67,11 @@ def test_many_readers_fetch_once(bucket, monkeypatch):
     assert (folders[0] / "weights.safetensors").read_bytes() == b"w" * 1000
 
 
+def test_nobody_else_may_look_into_the_cache(bucket):
+    fetched(bucket, digests(b"w" * 1000))
+    assert cache_root().stat().st_mode & 0o077 == 0
+
+
 def test_other_bytes_are_refused_and_leave_nothing(bucket):
     with pytest.raises(IntegrityError, match=r"weights\.safetensors: has sha256"):
         fetched(bucket, digests(b"other"))
