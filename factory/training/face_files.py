@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.errors import SourceError
+from factory.errors import SourceError, Unavailable
 from factory.sources import CorruptImageError, FaceSource
 from factory.sources.alignment_facts import pixel_facts
 from factory.sources.base import check_all_readable
+from factory.sources.entries import UnreadImageError
 from factory.training.identity import to_text
 from factory.training.row_files import Made, RowFiles, named_by, npy
 from factory.training.rows import SHARD_ROWS
@@ -38,14 +39,15 @@ class PixelMaker:
     """Decodes and aligns the faces of a source, shard by shard."""
 
     def __init__(self, source: FaceSource, image_px: int, max_corrupt_fraction: float) -> None:
-        self._source, self._px = source, image_px
-        self._allowed = int(max_corrupt_fraction * len(source))
+        self._source, self._px, self._fraction = source, image_px, max_corrupt_fraction
         self._corrupt: list[str] = []
 
     def make(self, number: int) -> Made:
         """The pixels of a shard [S, px, px, 3], uint8, and what its record says of them.
 
-        Raises SourceError once more images cannot be read than source.max_corrupt_fraction allows.
+        Raises SourceError once more images cannot be used than source.max_corrupt_fraction allows,
+        and Unavailable for one that the system does not give: what has passed by the next run must
+        not stay in a record.
         """
         start = number * SHARD_ROWS
         stop = min(start + SHARD_ROWS, len(self._source))
@@ -54,6 +56,11 @@ class PixelMaker:
         for index in range(start, stop):
             try:
                 pixels[index - start] = self._source[index].image_HWC
+            except UnreadImageError as error:
+                raise Unavailable(
+                    f"source.path: {error}; the same command goes on once it can be read; remove "
+                    "it if it never can"
+                ) from None
             except CorruptImageError as error:
                 left_out[str(index)] = str(error)
                 self._corrupt.append(str(error))
@@ -85,11 +92,17 @@ class PixelMaker:
         _put(files, stored, dict(zip(ARRAYS, map(npy, arrays), strict=True)))
 
     def _refuse(self, corrupt: Sequence[str]) -> None:
-        if len(corrupt) > self._allowed:
-            raise SourceError(
-                f"source.max_corrupt_fraction: more than {self._allowed} of {len(self._source)} "
-                f"images cannot be used, first {corrupt[0]}; mend the source or raise the limit"
-            )
+        check_few_corrupt(corrupt, len(self._source), self._fraction)
+
+
+def check_few_corrupt(corrupt: Sequence[str], num_images: int, max_corrupt_fraction: float) -> None:
+    """Raise SourceError when more images cannot be used than source.max_corrupt_fraction allows."""
+    allowed = int(max_corrupt_fraction * num_images)
+    if len(corrupt) > allowed:
+        raise SourceError(
+            f"source.max_corrupt_fraction: more than {allowed} of {num_images} images cannot be "
+            f"used, first {corrupt[0]}; mend the source or raise the limit"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,14 @@ from factory.sources.base import (
     subset_fingerprint,
 )
 from factory.training.distributed import first_rank_gives, rank
-from factory.training.face_files import FORMAT, FaceIndex, Keys, PixelMaker, pixels_name
+from factory.training.face_files import (
+    FORMAT,
+    FaceIndex,
+    Keys,
+    PixelMaker,
+    check_few_corrupt,
+    pixels_name,
+)
 from factory.training.local_space import check_space
 from factory.training.row_files import KEY, Place, RowFiles, RowTask, named_by
 from factory.training.rows import SHARD_ROWS, Rows, in_memory
@@ -181,6 +188,7 @@ def _opened(config: Config, source: SourceConfig) -> Faces:
         maker.put_index(files)
         index = FaceIndex.open(files)
         assert index is not None, "it was written just now"
+    check_few_corrupt(index.corrupt, num_images, source.max_corrupt_fraction)  # whoever made it
     pixels = files.rows()
     if len(index.readable) < num_images:
         pixels = pixels.subset(index.readable)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from factory.config import Config, load
-from factory.errors import SourceError, StoreError
+from factory.errors import SourceError, StoreError, Unavailable
 from factory.sources import FaceSet, training_faces
 from factory.training import faces as opening
 from factory.training import local_space
@@ -128,12 +130,30 @@ def test_too_many_unreadable_images_are_refused_whoever_made_them(config, drawn)
         open_faces(strict)
     lenient = config("source.max_corrupt_fraction=0.25")
     open_faces(lenient)
+    source.num_read = 0
+    with pytest.raises(SourceError, match=limit):  # of pixels that are all made, and their index
+        open_faces(strict)
     (index,) = folders(lenient)[0].glob("index.json")
     index.unlink()
-    source.num_read = 0
     with pytest.raises(SourceError, match=limit):
         open_faces(strict)
     assert source.num_read == 0
+
+
+def test_an_image_that_the_system_does_not_give_stays_in_no_record(config, monkeypatch):
+    """An error of a network disk passes; a file of pixels would leave the image out for good."""
+    made, plain = config("source.max_corrupt_fraction=0.5"), os.pread
+
+    def fails(handle, size, offset):
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("0.png"):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return plain(handle, size, offset)
+
+    monkeypatch.setattr(os, "pread", fails)
+    with pytest.raises(Unavailable, match=r"source\.path: .*: cannot be read \(Stale.*goes on"):
+        open_faces(made)
+    monkeypatch.setattr(os, "pread", plain)
+    assert_same(open_faces(made)[0], training_faces(made.source)[0])
 
 
 def test_a_person_without_a_readable_image_is_refused(config, drawn):
