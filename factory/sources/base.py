@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -181,7 +181,7 @@ def is_remote(source: object) -> bool:
 
 def read_ahead(
     source: FaceSource, indices: Iterable[int], num_threads: int = THREADS
-) -> Iterator[SourceFace | CorruptImageError]:
+) -> Generator[SourceFace | CorruptImageError]:
     """Faces of a source in the given order, or why one is none; a remote source's overlap.
 
     At most twice `num_threads` faces are held.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 
 from factory.config import SourceConfig
 from factory.errors import SourceError, Unavailable
-from factory.sources import CorruptImageError, FaceSource
+from factory.sources import FaceSource, SourceFace
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.base import check_all_readable
+from factory.sources.base import check_all_readable, read_ahead
 from factory.sources.entries import UnreadImageError
 from factory.training.identity import to_text
 from factory.training.row_files import Made, RowFiles, named_by, npy
@@ -53,17 +54,18 @@ class PixelMaker:
         stop = min(start + SHARD_ROWS, len(self._source))
         pixels = np.zeros((stop - start, self._px, self._px, 3), np.uint8)
         left_out: dict[str, str] = {}
-        for index in range(start, stop):
-            try:
-                pixels[index - start] = self._source[index].image_HWC
-            except UnreadImageError as error:
-                raise Unavailable(
-                    f"source.path: {error}; the same command goes on once it can be read; remove "
-                    "it if it never can"
-                ) from None
-            except CorruptImageError as error:
-                left_out[str(index)] = str(error)
-                self._corrupt.append(str(error))
+        with closing(read_ahead(self._source, range(start, stop))) as faces:
+            for index, face in enumerate(faces, start):
+                if isinstance(face, SourceFace):
+                    pixels[index - start] = face.image_HWC
+                    continue
+                if isinstance(face, UnreadImageError):
+                    raise Unavailable(
+                        f"source.path: {face}; the same command goes on once it can be read; "
+                        "remove it if it never can"
+                    )
+                left_out[str(index)] = str(face)
+                self._corrupt.append(str(face))
                 self._refuse(self._corrupt)
         return pixels, {"left_out": left_out}
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,23 @@ def test_unreadable_images_are_left_out_and_listed(config, drawn):
     assert lines == describe_faces(made).splitlines()
     assert lines[:2] == ["drawn", "6 images of 4 people, 3 held out"]
     assert lines[2:] == [f"left out: {whole.keys[i]}: not a readable image" for i in (0, 7, 11)]
+
+
+def test_images_of_a_bucket_are_fetched_at_once(config, drawn, monkeypatch):
+    source, made = drawn(10, PX, (7,)), config("source.max_corrupt_fraction=0.1")
+    source.is_remote = True
+    together, plain = threading.Barrier(5, timeout=30), DrawnSource.__getitem__
+
+    def fetched(self, index):
+        together.wait()  # for the others of the shard, or breaks
+        return plain(self, index)
+
+    monkeypatch.setattr(DrawnSource, "__getitem__", fetched)
+    faces, _ = open_faces(made)
+    kept = [index for index in range(10) if index != 7]
+    whole = [plain(source, index).image_HWC for index in kept]
+    assert (faces.images_NHWC[:] == whole).all()
+    assert list(faces.corrupt) == [f"{source.keys[7]}: not a readable image"]
 
 
 def test_too_many_unreadable_images_are_refused_whoever_made_them(config, drawn):
