@@ -23,17 +23,21 @@ from factory.sources.base import check_all_readable, read_ahead
 from factory.sources.entries import UnreadImageError
 from factory.training.identity import to_text
 from factory.training.row_files import Made, RowFiles, named_by, npy
-from factory.training.rows import SHARD_ROWS
+from factory.training.rows import rows_a_shard
 
-FORMAT = f"1, {SHARD_ROWS} rows"
-"""Of the files of faces; those of another format are made anew."""
 ARRAYS = ("readable", "labels", "keys", "key_ends")
 """Arrays of an index."""
 
 
+def format_of(shard_rows: int) -> str:
+    """The format of files of faces; those of another one are made anew, in another folder."""
+    return f"1, {shard_rows} rows"
+
+
 def pixels_name(source: SourceConfig, fingerprint: str) -> str:
     """The folder of the pixels of a source with this fingerprint."""
-    return f"pixels-{named_by(FORMAT, to_text(pixel_facts(source, fingerprint)))}"
+    shards = format_of(rows_a_shard(source.image_px))
+    return f"pixels-{named_by(shards, to_text(pixel_facts(source, fingerprint)))}"
 
 
 class PixelMaker:
@@ -50,8 +54,9 @@ class PixelMaker:
         and Unavailable for one that the system does not give: what has passed by the next run must
         not stay in a record.
         """
-        start = number * SHARD_ROWS
-        stop = min(start + SHARD_ROWS, len(self._source))
+        shard_rows = rows_a_shard(self._px)
+        start = number * shard_rows
+        stop = min(start + shard_rows, len(self._source))
         pixels = np.zeros((stop - start, self._px, self._px, 3), np.uint8)
         left_out: dict[str, str] = {}
         with closing(read_ahead(self._source, range(start, stop))) as faces:

@@ -23,16 +23,16 @@ from factory.sources.base import (
 )
 from factory.training.distributed import first_rank_gives, rank
 from factory.training.face_files import (
-    FORMAT,
     FaceIndex,
     Keys,
     PixelMaker,
     check_few_corrupt,
+    format_of,
     pixels_name,
 )
 from factory.training.local_space import check_space
 from factory.training.row_files import KEY, Place, RowFiles, RowTask, named_by
-from factory.training.rows import SHARD_ROWS, Rows, in_memory
+from factory.training.rows import Rows, in_memory, rows_a_shard
 
 FOLDER = "faces"
 """Below training.out, where no training.cache is given."""
@@ -104,7 +104,8 @@ def pixel_task(config: Config, source: SourceConfig) -> RowTask | None:
     place = place_of(config, len(opened))
     if place is None:
         return None
-    files = RowFiles(place, pixels_name(source, opened.fingerprint), len(opened))
+    name, shard_rows = pixels_name(source, opened.fingerprint), rows_a_shard(source.image_px)
+    files = RowFiles(place, name, len(opened), shard_rows)
     return RowTask(files, _maker(source, opened).make)
 
 
@@ -136,8 +137,9 @@ class FaceRows:
         """All rows; what is missing is made first, by all ranks that come here."""
         task = self.task()
         if task is None:
-            starts = range(0, len(self.faces), SHARD_ROWS)
-            return in_memory([self.make(slice(start, start + SHARD_ROWS)) for start in starts])
+            size = rows_a_shard(self.faces.images_NHWC.shape[1])
+            starts = range(0, len(self.faces), size)
+            return in_memory([self.make(slice(start, start + size)) for start in starts])
         task.make_missing()
         return task.files.rows()
 
@@ -146,8 +148,9 @@ class FaceRows:
         faces = self.faces
         if isinstance(faces, FaceSet):
             return None
-        facts = [FORMAT, faces.fingerprint, faces.pixels_sha256(), *self.made_by]
-        files = RowFiles(faces.place, f"{self.name}-{named_by(*facts)}", len(faces))
+        size = faces.images_NHWC.shard_rows
+        facts = [format_of(size), faces.fingerprint, faces.pixels_sha256(), *self.made_by]
+        files = RowFiles(faces.place, f"{self.name}-{named_by(*facts)}", len(faces), size)
         return RowTask(files, lambda number: (self.make(files.rows_of(number)), {}))
 
 
@@ -179,10 +182,10 @@ def _opened(config: Config, source: SourceConfig) -> Faces:
     place = place_of(config, num_images)
     if place is None:
         return read_faces(opened or open_source(source), source.max_corrupt_fraction)
-    files = RowFiles(place, name, num_images)
+    files = RowFiles(place, name, num_images, rows_a_shard(source.image_px))
     index, missing = FaceIndex.open(files), files.missing()
     if index is None or missing:
-        check_space(place.local, len(missing) * SHARD_ROWS * 3 * source.image_px**2, KEY)
+        check_space(place.local, len(missing) * files.shard_rows * 3 * source.image_px**2, KEY)
         maker = _maker(source, opened or open_source(source))
         RowTask(files, maker.make).make_missing()
         maker.put_index(files)

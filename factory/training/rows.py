@@ -15,11 +15,22 @@ import torch
 
 from factory.errors import StoreError
 
-SHARD_ROWS = 1024
-"""Rows of a shard; the last one may have fewer."""
+MOST_ROWS = 1024
+"""Rows of a shard, unless they are large."""
+SHARD_BYTES = 64 << 20
+"""Most bytes of the faces of a shard: whoever makes one holds a few copies of them."""
 
 Some = int | slice | Sequence[int] | np.ndarray
 """Rows that are asked for."""
+
+
+def rows_a_shard(image_px: int) -> int:
+    """Rows of a shard of faces of a size: MOST_ROWS, or the power of two that SHARD_BYTES hold.
+
+    A power of two, so that a shard holds whole batches of the networks.
+    """
+    fitting = max(1, SHARD_BYTES // (3 * image_px**2))
+    return min(MOST_ROWS, 1 << (fitting.bit_length() - 1))
 
 
 class Rows:
@@ -29,16 +40,18 @@ class Rows:
         self,
         open_shard: Callable[[int], np.ndarray],
         num_stored: int,
+        shard_rows: int,
         chosen_N: np.ndarray | None = None,
         *,
         in_files: bool = True,
     ) -> None:
-        """`open_shard` gives the array [SHARD_ROWS, ...] of a number; it is called once for each.
+        """`open_shard` gives the array of a number; it is called once for each.
 
-        Row i is stored as row chosen_N[i], or i where there is no choice.
+        All but the last have `shard_rows`. Row i is stored as row chosen_N[i], or i where there is
+        no choice.
         """
         self._open, self._num_stored, self._chosen_N = open_shard, num_stored, chosen_N
-        self.in_files = in_files
+        self.shard_rows, self.in_files = shard_rows, in_files
         self._shards: dict[int, np.ndarray] = {}
 
     @property
@@ -62,19 +75,20 @@ class Rows:
         shape = first.shape[1 if which_B is None else 2 :]
         copies = np.empty((len(rows_B), *shape), first.dtype)
         for i, row in enumerate(self._stored(rows_B).tolist()):
-            number, offset = divmod(row, SHARD_ROWS)
+            number, offset = divmod(row, self.shard_rows)
             stored = self._shard(number)[offset]
             copies[i] = stored if which_B is None else stored[which_B[i]]
         return copies
 
     def subset(self, rows: np.ndarray) -> Rows:
         """Some of the rows, in the order given, as rows of the same shards."""
-        return Rows(self._open, self._num_stored, self._stored(rows), in_files=self.in_files)
+        stored = self._stored(rows)
+        return Rows(self._open, self._num_stored, self.shard_rows, stored, in_files=self.in_files)
 
     def touch(self, rows_B: np.ndarray) -> None:
         """Bring rows into this machine's memory, where the next `pick` finds them."""
         for row in self._stored(rows_B).tolist():
-            number, offset = divmod(row, SHARD_ROWS)
+            number, offset = divmod(row, self.shard_rows)
             self._shard(number)[offset].copy()  # without the interpreter's lock, as numpy copies
 
     def _stored(self, rows: np.ndarray) -> np.ndarray:
@@ -91,8 +105,9 @@ class Rows:
 
 
 def in_memory(shards: Sequence[np.ndarray]) -> Rows:
-    """Rows of arrays that this process holds."""
-    return Rows(shards.__getitem__, sum(len(shard) for shard in shards), in_files=False)
+    """Rows of arrays that this process holds, all but the last of one length."""
+    num_rows = sum(len(shard) for shard in shards)
+    return Rows(shards.__getitem__, num_rows, len(shards[0]), in_files=False)
 
 
 def mapped(path: Path) -> np.ndarray:

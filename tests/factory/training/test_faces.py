@@ -180,6 +180,17 @@ def test_a_person_without_a_readable_image_is_refused(config, drawn):
         open_faces(config("source.max_corrupt_fraction=0.5"))
 
 
+def test_shards_of_another_size_are_another_folder(config, drawn, monkeypatch):
+    drawn(12, PX)
+    wanted = open_faces(config())[0].images_NHWC[:]
+    small_shards(monkeypatch, 4)
+    faces, _ = open_faces(config())
+    assert (faces.images_NHWC[:] == wanted).all()
+    assert len(folders(config())) == 2
+    rows = FaceRows(faces, lambda part: wanted[part, 0], "x", []).rows()
+    assert (rows[:] == wanted[:, 0]).all()
+
+
 def test_faces_are_made_once_and_torn_files_again(config, drawn):
     source, made = drawn(12, PX), config()
     faces, _ = open_faces(made)

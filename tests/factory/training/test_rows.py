@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 
 from factory.errors import StoreError
-from factory.training.rows import ReadAhead, in_memory, mapped
-from tests.mapped import small_shards
+from factory.training.rows import ReadAhead, in_memory, mapped, rows_a_shard
 
 WHOLE = np.random.default_rng(0).normal(size=(12, 2, 3)).astype(np.float32)
 
 
 @pytest.fixture
-def rows(monkeypatch):
-    small_shards(monkeypatch, 5)
+def rows():
     return in_memory([WHOLE[:5], WHOLE[5:10], WHOLE[10:]])
 
 
@@ -31,6 +29,14 @@ def test_rows_are_those_of_the_whole_array(rows):
     assert (rows[7] == WHOLE[7]).all()
     which = np.array([0, 1, 1, 0, 1])
     assert (rows.pick(chosen, which) == WHOLE[chosen, which]).all()
+
+
+@pytest.mark.parametrize(
+    ("image_px", "num_rows"), [(64, 1024), (112, 1024), (128, 1024), (256, 256), (512, 64)]
+)
+def test_a_shard_holds_a_bounded_number_of_bytes(image_px, num_rows):
+    assert rows_a_shard(image_px) == num_rows
+    assert rows_a_shard(image_px) * 3 * image_px**2 <= 64 << 20
 
 
 def test_a_subset_of_a_subset_is_of_the_stored_rows(rows):
