@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ MOST_ROWS = 1024
 """Rows of a shard, unless they are large."""
 SHARD_BYTES = 64 << 20
 """Most bytes of the faces of a shard: whoever makes one holds a few copies of them."""
+
+MOST_OPEN = 4096
+"""Shards of an array that are kept open: Linux allows a process 65,530 mappings, of all arrays."""
 
 Some = int | slice | Sequence[int] | np.ndarray
 """Rows that are asked for."""
@@ -41,18 +46,18 @@ class Rows:
         open_shard: Callable[[int], np.ndarray],
         num_stored: int,
         shard_rows: int,
-        chosen_N: np.ndarray | None = None,
         *,
         in_files: bool = True,
     ) -> None:
-        """`open_shard` gives the array of a number; it is called once for each.
+        """`open_shard` gives the array of a number; the MOST_OPEN that were read last are kept.
 
-        All but the last have `shard_rows`. Row i is stored as row chosen_N[i], or i where there is
-        no choice.
+        All but the last have `shard_rows`.
         """
-        self._open, self._num_stored, self._chosen_N = open_shard, num_stored, chosen_N
+        self._open = lru_cache(MOST_OPEN)(open_shard)  # any thread may call it
+        self._num_stored = num_stored
+        self._chosen_N: np.ndarray | None = None
+        """Where row i is stored, if it is not row i."""
         self.shard_rows, self.in_files = shard_rows, in_files
-        self._shards: dict[int, np.ndarray] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,8 +87,9 @@ class Rows:
 
     def subset(self, rows: np.ndarray) -> Rows:
         """Some of the rows, in the order given, as rows of the same shards."""
-        stored = self._stored(rows)
-        return Rows(self._open, self._num_stored, self.shard_rows, stored, in_files=self.in_files)
+        part = copy(self)
+        part._chosen_N = self._stored(rows)
+        return part
 
     def touch(self, rows_B: np.ndarray) -> None:
         """Bring rows into this machine's memory, where the next `pick` finds them."""
@@ -98,10 +104,7 @@ class Rows:
         return rows if self._chosen_N is None else self._chosen_N[rows]
 
     def _shard(self, number: int) -> np.ndarray:
-        shard = self._shards.get(number)
-        if shard is None:
-            shard = self._shards[number] = self._open(number)
-        return shard
+        return self._open(number)
 
 
 def in_memory(shards: Sequence[np.ndarray]) -> Rows:
@@ -111,8 +114,9 @@ def in_memory(shards: Sequence[np.ndarray]) -> Rows:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The array of a .npy file, read-only; raises StoreError for a file that is cut off.
+    """The array of a .npy file, read-only.
 
+    Raises StoreError for a file that is cut off, or one more than a process may map.
     Its pages are those of the file, which all processes share. No descriptor stays open, as
     numpy.memmap would keep one: a source has thousands of shards.
     """
@@ -131,7 +135,13 @@ def mapped(path: Path) -> np.ndarray:
     if not num_bytes:
         return np.empty(shape, dtype)
     size = start + num_bytes
-    raw = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    try:
+        raw = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    except RuntimeError as error:
+        raise StoreError(
+            f"{path}: cannot be mapped ({str(error).splitlines()[0]}); a process may map only so "
+            "many files: raise vm.max_map_count (sysctl), or free memory"
+        ) from None
     array: np.ndarray = raw[start:].view(dtype).reshape(shape)
     array.flags.writeable = False
     return array
