@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.errors import SourceError, Unavailable
+from factory.errors import Unavailable
 from factory.sources import FaceSource, SourceFace
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.base import check_all_readable, read_ahead
+from factory.sources.base import check_all_readable, check_few_corrupt, read_ahead
 from factory.sources.entries import UnreadImageError
+from factory.sources.texts import LazyTexts
 from factory.training.identity import to_text
 from factory.training.row_files import Made, RowFiles, named_by, npy
 from factory.training.rows import rows_a_shard
@@ -102,18 +103,8 @@ class PixelMaker:
         check_few_corrupt(corrupt, len(self._source), self._fraction)
 
 
-def check_few_corrupt(corrupt: Sequence[str], num_images: int, max_corrupt_fraction: float) -> None:
-    """Raise SourceError when more images cannot be used than source.max_corrupt_fraction allows."""
-    allowed = int(max_corrupt_fraction * num_images)
-    if len(corrupt) > allowed:
-        raise SourceError(
-            f"source.max_corrupt_fraction: more than {allowed} of {num_images} images cannot be "
-            f"used, first {corrupt[0]}; mend the source or raise the limit"
-        )
-
-
 @dataclass(frozen=True)
-class FaceIndex:
+class PixelIndex:
     """What is known of a source's faces besides their pixels; its arrays are mapped."""
 
     names: list[str]
@@ -131,7 +122,7 @@ class FaceIndex:
     """Where each key ends."""
 
     @classmethod
-    def open(cls, files: RowFiles) -> FaceIndex | None:
+    def open(cls, files: RowFiles) -> PixelIndex | None:
         """The index of pixels; None where they were never all made."""
         try:
             stored = json.loads(files.place.store.get(f"{files.name}/index.json"))
@@ -142,22 +133,18 @@ class FaceIndex:
         return cls(*texts, stored["fingerprint"], stored["pixels_sha256"], *arrays)
 
 
-class Keys(Sequence[str]):
-    """Keys of an index, or of some of its faces, read on demand."""
+class Keys(LazyTexts):
+    """Keys of an index, read on demand."""
 
-    def __init__(self, index: FaceIndex, rows: np.ndarray | None = None) -> None:
-        self._keys, self._ends, self._rows = index.keys, index.key_ends, rows
+    def __init__(self, index: PixelIndex) -> None:
+        self._keys, self._ends = index.keys, index.key_ends
 
     def __len__(self) -> int:
-        return len(self._ends if self._rows is None else self._rows)
+        return len(self._ends)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = range(len(self))[index]
-        row = row if self._rows is None else int(self._rows[row])
-        start = int(self._ends[row - 1]) if row else 0
-        return self._keys[start : int(self._ends[row])].tobytes().decode()
+    def _text(self, position: int) -> str:
+        start = int(self._ends[position - 1]) if position else 0
+        return bytes(self._keys[start : int(self._ends[position])]).decode()
 
 
 def _joined(keys: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

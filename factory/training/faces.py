@@ -17,16 +17,18 @@ from factory.config.addresses import in_bucket
 from factory.sources import FaceSet, FaceSource, open_source, read_faces
 from factory.sources.base import (
     check_all_readable,
+    check_few_corrupt,
+    description,
     first_heldout,
     iterate_faces,
     subset_fingerprint,
 )
+from factory.sources.texts import Taken
 from factory.training.distributed import first_rank_gives, rank
 from factory.training.face_files import (
-    FaceIndex,
     Keys,
+    PixelIndex,
     PixelMaker,
-    check_few_corrupt,
     format_of,
     pixels_name,
 )
@@ -42,7 +44,11 @@ class MappedFaces:
     """Faces of a source whose pixels are read on demand, from files that are mapped."""
 
     def __init__(
-        self, place: Place, index: FaceIndex, pixels: Rows, labels_in: tuple[int, int] | None = None
+        self,
+        place: Place,
+        index: PixelIndex,
+        pixels: Rows,
+        labels_in: tuple[int, int] | None = None,
     ) -> None:
         """Those with labels from the first of `labels_in` up to its second; None: all.
 
@@ -61,7 +67,8 @@ class MappedFaces:
 
     @property
     def keys(self) -> Sequence[str]:
-        return Keys(self._index, self._rows)
+        keys = Keys(self._index)
+        return keys if self._rows is None else Taken(keys, self._rows)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -156,7 +163,7 @@ class FaceRows:
 
 def describe(faces: Faces, heldout: Faces) -> str:
     """What a training will use, and every image it leaves out, a line each."""
-    return _described(faces.remarks, faces.labels, len(heldout), faces.corrupt)
+    return description(faces.remarks, faces.labels, len(heldout), faces.corrupt)
 
 
 def describe_faces(config: Config) -> str:
@@ -170,7 +177,7 @@ def describe_faces(config: Config) -> str:
     else:
         other = source.other
         num_heldout = len(_labels_of(open_source(other), other.max_corrupt_fraction, []))
-    return _described(opened.remarks, labels, num_heldout, corrupt)
+    return description(opened.remarks, labels, num_heldout, corrupt)
 
 
 def _opened(config: Config, source: SourceConfig) -> Faces:
@@ -183,13 +190,13 @@ def _opened(config: Config, source: SourceConfig) -> Faces:
     if place is None:
         return read_faces(opened or open_source(source), source.max_corrupt_fraction)
     files = RowFiles(place, name, num_images, rows_a_shard(source.image_px))
-    index, missing = FaceIndex.open(files), files.missing()
+    index, missing = PixelIndex.open(files), files.missing()
     if index is None or missing:
         check_space(place.local, len(missing) * files.shard_rows * 3 * source.image_px**2, KEY)
         maker = _maker(source, opened or open_source(source))
         RowTask(files, maker.make).make_missing()
         maker.put_index(files)
-        index = FaceIndex.open(files)
+        index = PixelIndex.open(files)
         assert index is not None, "it was written just now"
     check_few_corrupt(index.corrupt, num_images, source.max_corrupt_fraction)  # whoever made it
     pixels = files.rows()
@@ -208,11 +215,3 @@ def _labels_of(source: FaceSource, max_corrupt_fraction: float, corrupt: list[st
     labels = np.fromiter((face.label for face in faces), np.int64)
     check_all_readable(source, labels)
     return labels
-
-
-def _described(
-    remarks: Sequence[str], labels: np.ndarray, num_heldout: int, corrupt: Sequence[str]
-) -> str:
-    people = len(np.unique(labels))
-    counts = f"{len(labels)} images of {people} people, {num_heldout} held out"
-    return "\n".join([*remarks, counts, *(f"left out: {line}" for line in corrupt)])
