@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 
 from factory.sources import CorruptImageError, SourceFace
+from factory.training import face_files, faces, rows
 
 
 def small_shards(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
-    """Give shards of rows another size, which their folders are not named by."""
-    from factory.execution import preparation
-    from factory.training import face_files, faces, row_files, rows
-
-    for module in (rows, row_files, face_files, faces, preparation):
-        monkeypatch.setattr(module, "SHARD_ROWS", num_rows)
+    """Give shards of rows another size."""
+    for module in (rows, face_files, faces):
+        monkeypatch.setattr(module, "rows_a_shard", lambda image_px: num_rows)
 
 
 class DrawnSource:

@@ -23,6 +23,8 @@ from factory.training.distributed import pick_device
 from factory.training.faces import FaceRows, Faces, open_faces
 from factory.training.rows import Rows
 
+ENCODED_AT_ONCE = 64
+"""Faces that are read, mirrored and encoded together: a batch of the networks."""
 Encode = Callable[[np.ndarray], np.ndarray]
 """Rows of RGB uint8 images [B, H, W, 3]."""
 
@@ -105,10 +107,15 @@ def open_embeddings(config: Config) -> FaceRows:
 def of_both(faces: Faces, encode: Encode) -> Callable[[slice], np.ndarray]:
     """A function of a slice: `encode` of its faces and of their mirrors, [S, 2, ...]."""
 
-    def make(part: slice) -> np.ndarray:
-        images = faces.images_NHWC[part]
+    def encoded(images: np.ndarray) -> np.ndarray:
         both = (images, np.ascontiguousarray(images[:, :, ::-1]))
         return np.stack([encode(each) for each in both], 1)
+
+    def make(part: slice) -> np.ndarray:
+        rows = np.arange(len(faces))[part]
+        starts = range(0, len(rows), ENCODED_AT_ONCE)
+        batches = (rows[start : start + ENCODED_AT_ONCE] for start in starts)
+        return np.concatenate([encoded(faces.images_NHWC[batch]) for batch in batches])
 
     return make
 

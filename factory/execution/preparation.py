@@ -20,7 +20,6 @@ from factory.execution.shutdown import shutdown_on_sigterm
 from factory.records import Counts, Log, Progress, Shard, Timings
 from factory.training.faces import FaceRows, open_faces, pixel_task
 from factory.training.row_files import KEY, RowTask
-from factory.training.rows import SHARD_ROWS
 
 OpenRows = Callable[[Config], FaceRows]
 """Opens the networks that compute rows of a config's faces; must be picklable for the fleet."""
@@ -86,7 +85,7 @@ def prepare(
             _make_pixels(config, source.other, heldout, run_units, log)
     num_faces = len(open_faces(config)[0])  # of those that can be read, which is known only now
     for open_rows in rows:
-        units = range(-(-num_faces // SHARD_ROWS))
+        units = range(-(-num_faces // pixels.files.shard_rows))
         log(f"{len(units)} shards by {open_rows.__name__}, in {pixels.files.place.store.url}")
         open_maker = functools.partial(RowMaker.of_rows, config, open_rows)
         _run(config, open_maker, units, run_units, log)

@@ -250,6 +250,8 @@ class Prototypes(nn.Module):
         if len(parts) < 2:
             return parts
         chosen = torch.cat([rows for rows, _, _ in parts if rows is not None])
+        if not len(chosen):  # a rank of few classes may sample none
+            return []
         together_S, position = merged(chosen, len(self.rows))
         weight_SD = self.weight_RD[together_S]
         grad_SD = torch.zeros_like(weight_SD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -119,10 +119,7 @@ class FaceSet:
 
     def describe(self, heldout: FaceSet) -> str:
         """What a training will use, and every image it leaves out, a line each."""
-        people = len(set(self.labels.tolist()))
-        counts = f"{len(self)} images of {people} people, {len(heldout)} held out"
-        left_out = [f"left out: {line}" for line in self.corrupt]
-        return "\n".join([*self.remarks, counts, *left_out])
+        return description(self.remarks, self.labels, len(heldout), self.corrupt)
 
     def split(self, num_holdout: int) -> tuple[FaceSet, FaceSet]:
         """(training, held-out) faces by identity; the last `num_holdout` names are held out."""
@@ -137,6 +134,15 @@ class FaceSet:
         keys = [self.keys[i] for i in indices]
         images, labels = self.images_NHWC[indices], self.labels[indices]
         return FaceSet(images, labels, keys, names, self.corrupt, self.remarks, fingerprint)
+
+
+def description(
+    remarks: Sequence[str], labels: np.ndarray, num_heldout: int, corrupt: Sequence[str]
+) -> str:
+    """What a training will use, and every image it leaves out, a line each."""
+    people = len(np.unique(labels))
+    counts = f"{len(labels)} images of {people} people, {num_heldout} held out"
+    return "\n".join([*remarks, counts, *(f"left out: {line}" for line in corrupt)])
 
 
 class Subset:
@@ -181,7 +187,7 @@ def is_remote(source: object) -> bool:
 
 def read_ahead(
     source: FaceSource, indices: Iterable[int], num_threads: int = THREADS
-) -> Iterator[SourceFace | CorruptImageError]:
+) -> Generator[SourceFace | CorruptImageError]:
     """Faces of a source in the given order, or why one is none; a remote source's overlap.
 
     At most twice `num_threads` faces are held.
@@ -252,17 +258,22 @@ def iterate_faces(
 
     Raises SourceError once they are more than `max_corrupt_fraction` of the source.
     """
-    allowed = int(max_corrupt_fraction * len(source))
     for face in read_ahead(source, range(len(source))):
         if isinstance(face, SourceFace):
             yield face
             continue
         corrupt.append(str(face))
-        if len(corrupt) > allowed:
-            raise SourceError(
-                f"source.max_corrupt_fraction: more than {allowed} of {len(source)} images "
-                f"cannot be used, first {corrupt[0]}; mend the source or raise the limit"
-            )
+        check_few_corrupt(corrupt, len(source), max_corrupt_fraction)
+
+
+def check_few_corrupt(corrupt: Sequence[str], num_images: int, max_corrupt_fraction: float) -> None:
+    """Raise SourceError when more images cannot be used than source.max_corrupt_fraction allows."""
+    allowed = int(max_corrupt_fraction * num_images)
+    if len(corrupt) > allowed:
+        raise SourceError(
+            f"source.max_corrupt_fraction: more than {allowed} of {num_images} images cannot be "
+            f"used, first {corrupt[0]}; mend the source or raise the limit"
+        )
 
 
 def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:

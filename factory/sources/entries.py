@@ -17,6 +17,10 @@ from factory.sources.base import CorruptImageError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
+class UnreadImageError(CorruptImageError):
+    """The system did not give the bytes of one image; it may later."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """Where one encoded image lies: a file, or a byte range of a tar."""
@@ -45,7 +49,7 @@ def tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarIn
 
 
 def read_entry(entry: Entry) -> bytes:
-    """The encoded bytes of an entry; raises CorruptImageError."""
+    """The encoded bytes of an entry; raises UnreadImageError."""
     try:
         handle = os.open(entry.path, os.O_RDONLY)
         try:
@@ -53,7 +57,7 @@ def read_entry(entry: Entry) -> bytes:
         finally:
             os.close(handle)
     except OSError as error:
-        raise CorruptImageError(f"{entry.key}: cannot be read ({error.strerror})") from None
+        raise UnreadImageError(f"{entry.key}: cannot be read ({error.strerror})") from None
 
 
 def stem_of(name: str) -> str:

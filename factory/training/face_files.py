@@ -9,54 +9,69 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.errors import SourceError
-from factory.sources import CorruptImageError, FaceSource
+from factory.errors import Unavailable
+from factory.sources import FaceSource, SourceFace
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.base import check_all_readable
+from factory.sources.base import check_all_readable, check_few_corrupt, read_ahead
+from factory.sources.entries import UnreadImageError
+from factory.sources.texts import LazyTexts
 from factory.training.identity import to_text
 from factory.training.row_files import Made, RowFiles, named_by, npy
-from factory.training.rows import SHARD_ROWS
+from factory.training.rows import rows_a_shard
 
-FORMAT = f"1, {SHARD_ROWS} rows"
-"""Of the files of faces; those of another format are made anew."""
 ARRAYS = ("readable", "labels", "keys", "key_ends")
 """Arrays of an index."""
 
 
+def format_of(shard_rows: int) -> str:
+    """The format of files of faces; those of another one are made anew, in another folder."""
+    return f"1, {shard_rows} rows"
+
+
 def pixels_name(source: SourceConfig, fingerprint: str) -> str:
     """The folder of the pixels of a source with this fingerprint."""
-    return f"pixels-{named_by(FORMAT, to_text(pixel_facts(source, fingerprint)))}"
+    shards = format_of(rows_a_shard(source.image_px))
+    return f"pixels-{named_by(shards, to_text(pixel_facts(source, fingerprint)))}"
 
 
 class PixelMaker:
     """Decodes and aligns the faces of a source, shard by shard."""
 
     def __init__(self, source: FaceSource, image_px: int, max_corrupt_fraction: float) -> None:
-        self._source, self._px = source, image_px
-        self._allowed = int(max_corrupt_fraction * len(source))
+        self._source, self._px, self._fraction = source, image_px, max_corrupt_fraction
         self._corrupt: list[str] = []
 
     def make(self, number: int) -> Made:
         """The pixels of a shard [S, px, px, 3], uint8, and what its record says of them.
 
-        Raises SourceError once more images cannot be read than source.max_corrupt_fraction allows.
+        Raises SourceError once more images cannot be used than source.max_corrupt_fraction allows,
+        and Unavailable for one that the system does not give: what has passed by the next run must
+        not stay in a record.
         """
-        start = number * SHARD_ROWS
-        stop = min(start + SHARD_ROWS, len(self._source))
+        shard_rows = rows_a_shard(self._px)
+        start = number * shard_rows
+        stop = min(start + shard_rows, len(self._source))
         pixels = np.zeros((stop - start, self._px, self._px, 3), np.uint8)
         left_out: dict[str, str] = {}
-        for index in range(start, stop):
-            try:
-                pixels[index - start] = self._source[index].image_HWC
-            except CorruptImageError as error:
-                left_out[str(index)] = str(error)
-                self._corrupt.append(str(error))
+        with closing(read_ahead(self._source, range(start, stop))) as faces:
+            for index, face in enumerate(faces, start):
+                if isinstance(face, SourceFace):
+                    pixels[index - start] = face.image_HWC
+                    continue
+                if isinstance(face, UnreadImageError):
+                    raise Unavailable(
+                        f"source.path: {face}; the same command goes on once it can be read; "
+                        "remove it if it never can"
+                    )
+                left_out[str(index)] = str(face)
+                self._corrupt.append(str(face))
                 self._refuse(self._corrupt)
         return pixels, {"left_out": left_out}
 
@@ -85,15 +100,11 @@ class PixelMaker:
         _put(files, stored, dict(zip(ARRAYS, map(npy, arrays), strict=True)))
 
     def _refuse(self, corrupt: Sequence[str]) -> None:
-        if len(corrupt) > self._allowed:
-            raise SourceError(
-                f"source.max_corrupt_fraction: more than {self._allowed} of {len(self._source)} "
-                f"images cannot be used, first {corrupt[0]}; mend the source or raise the limit"
-            )
+        check_few_corrupt(corrupt, len(self._source), self._fraction)
 
 
 @dataclass(frozen=True)
-class FaceIndex:
+class PixelIndex:
     """What is known of a source's faces besides their pixels; its arrays are mapped."""
 
     names: list[str]
@@ -111,7 +122,7 @@ class FaceIndex:
     """Where each key ends."""
 
     @classmethod
-    def open(cls, files: RowFiles) -> FaceIndex | None:
+    def open(cls, files: RowFiles) -> PixelIndex | None:
         """The index of pixels; None where they were never all made."""
         try:
             stored = json.loads(files.place.store.get(f"{files.name}/index.json"))
@@ -122,22 +133,18 @@ class FaceIndex:
         return cls(*texts, stored["fingerprint"], stored["pixels_sha256"], *arrays)
 
 
-class Keys(Sequence[str]):
-    """Keys of an index, or of some of its faces, read on demand."""
+class Keys(LazyTexts):
+    """Keys of an index, read on demand."""
 
-    def __init__(self, index: FaceIndex, rows: np.ndarray | None = None) -> None:
-        self._keys, self._ends, self._rows = index.keys, index.key_ends, rows
+    def __init__(self, index: PixelIndex) -> None:
+        self._keys, self._ends = index.keys, index.key_ends
 
     def __len__(self) -> int:
-        return len(self._ends if self._rows is None else self._rows)
+        return len(self._ends)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = range(len(self))[index]
-        row = row if self._rows is None else int(self._rows[row])
-        start = int(self._ends[row - 1]) if row else 0
-        return self._keys[start : int(self._ends[row])].tobytes().decode()
+    def _text(self, position: int) -> str:
+        start = int(self._ends[position - 1]) if position else 0
+        return bytes(self._keys[start : int(self._ends[position])]).decode()
 
 
 def _joined(keys: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,15 +17,24 @@ from factory.config.addresses import in_bucket
 from factory.sources import FaceSet, FaceSource, open_source, read_faces
 from factory.sources.base import (
     check_all_readable,
+    check_few_corrupt,
+    description,
     first_heldout,
     iterate_faces,
     subset_fingerprint,
 )
+from factory.sources.texts import Taken
 from factory.training.distributed import first_rank_gives, rank
-from factory.training.face_files import FORMAT, FaceIndex, Keys, PixelMaker, pixels_name
+from factory.training.face_files import (
+    Keys,
+    PixelIndex,
+    PixelMaker,
+    format_of,
+    pixels_name,
+)
 from factory.training.local_space import check_space
 from factory.training.row_files import KEY, Place, RowFiles, RowTask, named_by
-from factory.training.rows import SHARD_ROWS, Rows, in_memory
+from factory.training.rows import Rows, in_memory, rows_a_shard
 
 FOLDER = "faces"
 """Below training.out, where no training.cache is given."""
@@ -35,7 +44,11 @@ class MappedFaces:
     """Faces of a source whose pixels are read on demand, from files that are mapped."""
 
     def __init__(
-        self, place: Place, index: FaceIndex, pixels: Rows, labels_in: tuple[int, int] | None = None
+        self,
+        place: Place,
+        index: PixelIndex,
+        pixels: Rows,
+        labels_in: tuple[int, int] | None = None,
     ) -> None:
         """Those with labels from the first of `labels_in` up to its second; None: all.
 
@@ -54,7 +67,8 @@ class MappedFaces:
 
     @property
     def keys(self) -> Sequence[str]:
-        return Keys(self._index, self._rows)
+        keys = Keys(self._index)
+        return keys if self._rows is None else Taken(keys, self._rows)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,7 +111,8 @@ def pixel_task(config: Config, source: SourceConfig) -> RowTask | None:
     place = place_of(config, len(opened))
     if place is None:
         return None
-    files = RowFiles(place, pixels_name(source, opened.fingerprint), len(opened))
+    name, shard_rows = pixels_name(source, opened.fingerprint), rows_a_shard(source.image_px)
+    files = RowFiles(place, name, len(opened), shard_rows)
     return RowTask(files, _maker(source, opened).make)
 
 
@@ -129,8 +144,9 @@ class FaceRows:
         """All rows; what is missing is made first, by all ranks that come here."""
         task = self.task()
         if task is None:
-            starts = range(0, len(self.faces), SHARD_ROWS)
-            return in_memory([self.make(slice(start, start + SHARD_ROWS)) for start in starts])
+            size = rows_a_shard(self.faces.images_NHWC.shape[1])
+            starts = range(0, len(self.faces), size)
+            return in_memory([self.make(slice(start, start + size)) for start in starts])
         task.make_missing()
         return task.files.rows()
 
@@ -139,14 +155,15 @@ class FaceRows:
         faces = self.faces
         if isinstance(faces, FaceSet):
             return None
-        facts = [FORMAT, faces.fingerprint, faces.pixels_sha256(), *self.made_by]
-        files = RowFiles(faces.place, f"{self.name}-{named_by(*facts)}", len(faces))
+        size = faces.images_NHWC.shard_rows
+        facts = [format_of(size), faces.fingerprint, faces.pixels_sha256(), *self.made_by]
+        files = RowFiles(faces.place, f"{self.name}-{named_by(*facts)}", len(faces), size)
         return RowTask(files, lambda number: (self.make(files.rows_of(number)), {}))
 
 
 def describe(faces: Faces, heldout: Faces) -> str:
     """What a training will use, and every image it leaves out, a line each."""
-    return _described(faces.remarks, faces.labels, len(heldout), faces.corrupt)
+    return description(faces.remarks, faces.labels, len(heldout), faces.corrupt)
 
 
 def describe_faces(config: Config) -> str:
@@ -160,7 +177,7 @@ def describe_faces(config: Config) -> str:
     else:
         other = source.other
         num_heldout = len(_labels_of(open_source(other), other.max_corrupt_fraction, []))
-    return _described(opened.remarks, labels, num_heldout, corrupt)
+    return description(opened.remarks, labels, num_heldout, corrupt)
 
 
 def _opened(config: Config, source: SourceConfig) -> Faces:
@@ -172,15 +189,16 @@ def _opened(config: Config, source: SourceConfig) -> Faces:
     place = place_of(config, num_images)
     if place is None:
         return read_faces(opened or open_source(source), source.max_corrupt_fraction)
-    files = RowFiles(place, name, num_images)
-    index, missing = FaceIndex.open(files), files.missing()
+    files = RowFiles(place, name, num_images, rows_a_shard(source.image_px))
+    index, missing = PixelIndex.open(files), files.missing()
     if index is None or missing:
-        check_space(place.local, len(missing) * SHARD_ROWS * 3 * source.image_px**2, KEY)
+        check_space(place.local, len(missing) * files.shard_rows * 3 * source.image_px**2, KEY)
         maker = _maker(source, opened or open_source(source))
         RowTask(files, maker.make).make_missing()
         maker.put_index(files)
-        index = FaceIndex.open(files)
+        index = PixelIndex.open(files)
         assert index is not None, "it was written just now"
+    check_few_corrupt(index.corrupt, num_images, source.max_corrupt_fraction)  # whoever made it
     pixels = files.rows()
     if len(index.readable) < num_images:
         pixels = pixels.subset(index.readable)
@@ -197,11 +215,3 @@ def _labels_of(source: FaceSource, max_corrupt_fraction: float, corrupt: list[st
     labels = np.fromiter((face.label for face in faces), np.int64)
     check_all_readable(source, labels)
     return labels
-
-
-def _described(
-    remarks: Sequence[str], labels: np.ndarray, num_heldout: int, corrupt: Sequence[str]
-) -> str:
-    people = len(np.unique(labels))
-    counts = f"{len(labels)} images of {people} people, {num_heldout} held out"
-    return "\n".join([*remarks, counts, *(f"left out: {line}" for line in corrupt)])

@@ -30,7 +30,7 @@ from factory.store.atomic import of_file, writing
 from factory.store.cache import cache_root
 from factory.training.distributed import rank, world_size
 from factory.training.local_space import check_space
-from factory.training.rows import SHARD_ROWS, Rows, mapped
+from factory.training.rows import Rows, mapped
 
 KEY = "training.cache"
 """What names the place of these files."""
@@ -62,15 +62,18 @@ class RowFiles:
     name: str
     """Digest of all that decides the rows."""
     num_rows: int
+    shard_rows: int
+    """Rows of each shard but the last, which may have fewer; `name` must say them too."""
 
     @property
     def count(self) -> int:
         """Shards."""
-        return -(-self.num_rows // SHARD_ROWS)
+        return -(-self.num_rows // self.shard_rows)
 
     def rows_of(self, number: int) -> slice:
         """The rows of a shard."""
-        return slice(number * SHARD_ROWS, min((number + 1) * SHARD_ROWS, self.num_rows))
+        start = number * self.shard_rows
+        return slice(start, min(start + self.shard_rows, self.num_rows))
 
     def missing(self) -> list[int]:
         """Shards that are not made, or whose files are cut off."""
@@ -121,7 +124,7 @@ class RowFiles:
 
     def rows(self) -> Rows:
         """The rows, mapped; every shard must be made."""
-        return Rows(lambda number: self.mapped(self.file(number)), self.num_rows)
+        return Rows(lambda number: self.mapped(self.file(number)), self.num_rows, self.shard_rows)
 
     def mapped(self, name: str) -> np.ndarray:
         """A .npy file below the place, fetched from a bucket first where this machine lacks it."""

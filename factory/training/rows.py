@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,25 @@ import torch
 
 from factory.errors import StoreError
 
-SHARD_ROWS = 1024
-"""Rows of a shard; the last one may have fewer."""
+MOST_ROWS = 1024
+"""Rows of a shard, unless they are large."""
+SHARD_BYTES = 64 << 20
+"""Most bytes of the faces of a shard: whoever makes one holds a few copies of them."""
+
+MOST_OPEN = 4096
+"""Shards of an array that are kept open: Linux allows a process 65,530 mappings, of all arrays."""
 
 Some = int | slice | Sequence[int] | np.ndarray
 """Rows that are asked for."""
+
+
+def rows_a_shard(image_px: int) -> int:
+    """Rows of a shard of faces of a size: MOST_ROWS, or the power of two that SHARD_BYTES hold.
+
+    A power of two, so that a shard holds whole batches of the networks.
+    """
+    fitting = max(1, SHARD_BYTES // (3 * image_px**2))
+    return min(MOST_ROWS, 1 << (fitting.bit_length() - 1))
 
 
 class Rows:
@@ -29,17 +45,19 @@ class Rows:
         self,
         open_shard: Callable[[int], np.ndarray],
         num_stored: int,
-        chosen_N: np.ndarray | None = None,
+        shard_rows: int,
         *,
         in_files: bool = True,
     ) -> None:
-        """`open_shard` gives the array [SHARD_ROWS, ...] of a number; it is called once for each.
+        """`open_shard` gives the array of a number; the MOST_OPEN that were read last are kept.
 
-        Row i is stored as row chosen_N[i], or i where there is no choice.
+        All but the last have `shard_rows`.
         """
-        self._open, self._num_stored, self._chosen_N = open_shard, num_stored, chosen_N
-        self.in_files = in_files
-        self._shards: dict[int, np.ndarray] = {}
+        self._open = lru_cache(MOST_OPEN)(open_shard)  # any thread may call it
+        self._num_stored = num_stored
+        self._chosen_N: np.ndarray | None = None
+        """Where row i is stored, if it is not row i."""
+        self.shard_rows, self.in_files = shard_rows, in_files
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,19 +80,21 @@ class Rows:
         shape = first.shape[1 if which_B is None else 2 :]
         copies = np.empty((len(rows_B), *shape), first.dtype)
         for i, row in enumerate(self._stored(rows_B).tolist()):
-            number, offset = divmod(row, SHARD_ROWS)
+            number, offset = divmod(row, self.shard_rows)
             stored = self._shard(number)[offset]
             copies[i] = stored if which_B is None else stored[which_B[i]]
         return copies
 
     def subset(self, rows: np.ndarray) -> Rows:
         """Some of the rows, in the order given, as rows of the same shards."""
-        return Rows(self._open, self._num_stored, self._stored(rows), in_files=self.in_files)
+        part = copy(self)
+        part._chosen_N = self._stored(rows)
+        return part
 
     def touch(self, rows_B: np.ndarray) -> None:
         """Bring rows into this machine's memory, where the next `pick` finds them."""
         for row in self._stored(rows_B).tolist():
-            number, offset = divmod(row, SHARD_ROWS)
+            number, offset = divmod(row, self.shard_rows)
             self._shard(number)[offset].copy()  # without the interpreter's lock, as numpy copies
 
     def _stored(self, rows: np.ndarray) -> np.ndarray:
@@ -84,20 +104,19 @@ class Rows:
         return rows if self._chosen_N is None else self._chosen_N[rows]
 
     def _shard(self, number: int) -> np.ndarray:
-        shard = self._shards.get(number)
-        if shard is None:
-            shard = self._shards[number] = self._open(number)
-        return shard
+        return self._open(number)
 
 
 def in_memory(shards: Sequence[np.ndarray]) -> Rows:
-    """Rows of arrays that this process holds."""
-    return Rows(shards.__getitem__, sum(len(shard) for shard in shards), in_files=False)
+    """Rows of arrays that this process holds, all but the last of one length."""
+    num_rows = sum(len(shard) for shard in shards)
+    return Rows(shards.__getitem__, num_rows, len(shards[0]), in_files=False)
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The array of a .npy file, read-only; raises StoreError for a file that is cut off.
+    """The array of a .npy file, read-only.
 
+    Raises StoreError for a file that is cut off, or one more than a process may map.
     Its pages are those of the file, which all processes share. No descriptor stays open, as
     numpy.memmap would keep one: a source has thousands of shards.
     """
@@ -116,7 +135,13 @@ def mapped(path: Path) -> np.ndarray:
     if not num_bytes:
         return np.empty(shape, dtype)
     size = start + num_bytes
-    raw = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    try:
+        raw = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    except RuntimeError as error:
+        raise StoreError(
+            f"{path}: cannot be mapped ({str(error).splitlines()[0]}); a process may map only so "
+            "many files: raise vm.max_map_count (sysctl), or free memory"
+        ) from None
     array: np.ndarray = raw[start:].view(dtype).reshape(shape)
     array.flags.writeable = False
     return array

@@ -12,11 +12,12 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.latent_cache import TrainingCache
+from factory.diffusion.latent_cache import TrainingCache, of_both
 from factory.diffusion.train import train
 from factory.errors import CheckpointError
 from factory.images import to_uint8
 from factory.recognition.embed import Recognizer
+from factory.sources import FaceSet
 from factory.training.batch_order import BatchOrder
 from factory.training.faces import open_faces
 from factory.training.rows import ReadAhead, Rows
@@ -64,6 +65,20 @@ def test_prototype_condition_needs_known_people(recipe):
     recognizer.real_names = ["somebody else"]
     with pytest.raises(CheckpointError, match=r"generator\.condition"):
         TrainingCache(faces, recognizer, None, "prototype")
+
+
+def test_a_shard_is_encoded_a_batch_at_a_time():
+    images = np.random.default_rng(0).integers(0, 256, (150, 4, 4, 3), np.uint8)
+    keys, labels = [str(i) for i in range(150)], np.zeros(150, int)
+    sizes = []
+
+    def encode(batch):
+        sizes.append(len(batch))
+        return batch[:, 0].astype(np.float32)
+
+    rows = of_both(FaceSet(images, labels, keys, ["somebody"], []), encode)(slice(10, 200))
+    assert sizes == [64, 64, 64, 64, 12, 12]
+    assert (rows == np.stack([images[10:, 0], images[10:, 0, ::-1]], 1)).all()
 
 
 def in_files(recipe, folder, monkeypatch):

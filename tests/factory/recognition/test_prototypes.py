@@ -296,6 +296,27 @@ def test_two_micro_batches_that_share_rows_make_one_step_of_each_row():
     assert torch.equal(first.weight_RD[~took_part], before[~took_part])
 
 
+def step_of_one_class() -> tuple[list[int], bool, bool]:
+    """(rows sampled of each micro-batch, whether this rank's rows stayed, whether finite)."""
+    prototypes = Prototypes(config(sample_rate=0.01, num_virtual=0), REAL)
+    before = prototypes.weight_RD.detach().clone()
+    for step in range(2):
+        features = torch.randn(3, DIM, generator=torch.Generator().manual_seed(step))
+        features.requires_grad_()
+        labels = torch.zeros(3, dtype=torch.long)  # of rank 0
+        prototypes.loss(features, labels, *NOBODY, margin=MARGIN, step=step).backward()
+    sizes = [len(sampled.weight_SD) for sampled in prototypes._sampled]
+    prototypes.step(0.1)
+    after = prototypes.weight_RD
+    return sizes, torch.equal(after, before), bool(after.isfinite().all())
+
+
+def test_a_rank_that_samples_no_rows_keeps_its_own():
+    sampling, idle = run_ranks(f"{__name__}:step_of_one_class", 2, {})
+    assert sampling == [[1, 1], False, True]
+    assert idle == [[0, 0], True, True]
+
+
 def peak_of_ten_steps(num_real: int, num_virtual: int, dim: int, rate: float) -> dict[str, float]:
     """Peak memory of ten steps above that before them, and what the formula says."""
     small = config(embedding_dim=dim, num_virtual=300, sample_rate=rate)

@@ -118,7 +118,7 @@ FATAL = {
     "a log": lambda folder, _: append_line(folder / "history.jsonl", "x" * 400),
     "weights of a bucket": fetch,
     "rows of a training": lambda folder, _: RowFiles(
-        Place.at(str(folder / "rows"), StoreConfig()), "latents", 4
+        Place.at(str(folder / "rows"), StoreConfig()), "latents", 4, 4
     ).put(0, np.ones((4, 500), np.float32), {}),
 }
 DISPENSABLE = {

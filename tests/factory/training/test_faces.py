@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import threading
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from factory.config import Config, load
-from factory.errors import SourceError, StoreError
+from factory.errors import SourceError, StoreError, Unavailable
 from factory.sources import FaceSet, training_faces
 from factory.training import faces as opening
 from factory.training import local_space
@@ -120,6 +123,23 @@ def test_unreadable_images_are_left_out_and_listed(config, drawn):
     assert lines[2:] == [f"left out: {whole.keys[i]}: not a readable image" for i in (0, 7, 11)]
 
 
+def test_images_of_a_bucket_are_fetched_at_once(config, drawn, monkeypatch):
+    source, made = drawn(10, PX, (7,)), config("source.max_corrupt_fraction=0.1")
+    source.is_remote = True
+    together, plain = threading.Barrier(5, timeout=30), DrawnSource.__getitem__
+
+    def fetched(self, index):
+        together.wait()  # for the others of the shard, or breaks
+        return plain(self, index)
+
+    monkeypatch.setattr(DrawnSource, "__getitem__", fetched)
+    faces, _ = open_faces(made)
+    kept = [index for index in range(10) if index != 7]
+    whole = [plain(source, index).image_HWC for index in kept]
+    assert (faces.images_NHWC[:] == whole).all()
+    assert list(faces.corrupt) == [f"{source.keys[7]}: not a readable image"]
+
+
 def test_too_many_unreadable_images_are_refused_whoever_made_them(config, drawn):
     source = drawn(12, PX, (0, 7, 11))
     limit = r"source\.max_corrupt_fraction: more than 2 of 12 images cannot be used, first bild"
@@ -128,18 +148,47 @@ def test_too_many_unreadable_images_are_refused_whoever_made_them(config, drawn)
         open_faces(strict)
     lenient = config("source.max_corrupt_fraction=0.25")
     open_faces(lenient)
+    source.num_read = 0
+    with pytest.raises(SourceError, match=limit):  # of pixels that are all made, and their index
+        open_faces(strict)
     (index,) = folders(lenient)[0].glob("index.json")
     index.unlink()
-    source.num_read = 0
     with pytest.raises(SourceError, match=limit):
         open_faces(strict)
     assert source.num_read == 0
+
+
+def test_an_image_that_the_system_does_not_give_stays_in_no_record(config, monkeypatch):
+    """An error of a network disk passes; a file of pixels would leave the image out for good."""
+    made, plain = config("source.max_corrupt_fraction=0.5"), os.pread
+
+    def fails(handle, size, offset):
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("0.png"):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return plain(handle, size, offset)
+
+    monkeypatch.setattr(os, "pread", fails)
+    with pytest.raises(Unavailable, match=r"source\.path: .*: cannot be read \(Stale.*goes on"):
+        open_faces(made)
+    monkeypatch.setattr(os, "pread", plain)
+    assert_same(open_faces(made)[0], training_faces(made.source)[0])
 
 
 def test_a_person_without_a_readable_image_is_refused(config, drawn):
     drawn(12, PX, (2, 3))
     with pytest.raises(SourceError, match=r"1 identities have no readable image.*person_000001"):
         open_faces(config("source.max_corrupt_fraction=0.5"))
+
+
+def test_shards_of_another_size_are_another_folder(config, drawn, monkeypatch):
+    drawn(12, PX)
+    wanted = open_faces(config())[0].images_NHWC[:]
+    small_shards(monkeypatch, 4)
+    faces, _ = open_faces(config())
+    assert (faces.images_NHWC[:] == wanted).all()
+    assert len(folders(config())) == 2
+    rows = FaceRows(faces, lambda part: wanted[part, 0], "x", []).rows()
+    assert (rows[:] == wanted[:, 0]).all()
 
 
 def test_faces_are_made_once_and_torn_files_again(config, drawn):

@@ -13,7 +13,6 @@ from factory.config import StoreConfig
 from factory.errors import StoreError
 from factory.training import local_space
 from factory.training.row_files import Place, RowFiles, RowTask, named_by
-from tests.mapped import small_shards
 
 WHOLE = np.arange(12 * 3, dtype=np.float32).reshape(12, 3)
 
@@ -33,9 +32,8 @@ class Maker:
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    small_shards(monkeypatch, 5)
-    return RowFiles(Place.at(str(tmp_path / "rows"), StoreConfig()), "latents-0", 12)
+def files(tmp_path):
+    return RowFiles(Place.at(str(tmp_path / "rows"), StoreConfig()), "latents-0", 12, 5)
 
 
 def make(files, dies_at=-1):
@@ -114,7 +112,7 @@ def test_a_shard_that_another_process_is_at_is_left_to_it(files):
             return super().__call__(number)
 
     slow = Slow(files)
-    task = RowTask(Impatient(files.place, files.name, files.num_rows), slow)
+    task = RowTask(Impatient(files.place, files.name, files.num_rows, files.shard_rows), slow)
     with files.claimed(2, wait=False), pytest.raises(Waited):
         task.make_missing()
     assert (slow.made, other.made) == ([0], [1])
@@ -136,11 +134,10 @@ def test_other_facts_are_another_folder():
 
 @pytest.mark.s3
 def test_a_bucket_is_fetched_once_to_each_machine(s3_config, tmp_path, monkeypatch):
-    small_shards(monkeypatch, 5)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
     config = s3_config()
     place = Place.at(f"{config.url}/rows", config)
-    files = RowFiles(place, "latents-0", 12)
+    files = RowFiles(place, "latents-0", 12, 5)
     assert make(files) == [0, 1, 2]
     assert not list(place.local.rglob("*.npy"))
     rows = files.rows()

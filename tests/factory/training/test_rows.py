@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from factory.errors import StoreError
-from factory.training.rows import ReadAhead, in_memory, mapped
-from tests.mapped import small_shards
+from factory.training import rows as shards
+from factory.training.rows import ReadAhead, Rows, in_memory, mapped, rows_a_shard
 
 WHOLE = np.random.default_rng(0).normal(size=(12, 2, 3)).astype(np.float32)
 
 
 @pytest.fixture
-def rows(monkeypatch):
-    small_shards(monkeypatch, 5)
+def rows():
     return in_memory([WHOLE[:5], WHOLE[5:10], WHOLE[10:]])
 
 
@@ -31,6 +30,14 @@ def test_rows_are_those_of_the_whole_array(rows):
     assert (rows[7] == WHOLE[7]).all()
     which = np.array([0, 1, 1, 0, 1])
     assert (rows.pick(chosen, which) == WHOLE[chosen, which]).all()
+
+
+@pytest.mark.parametrize(
+    ("image_px", "num_rows"), [(64, 1024), (112, 1024), (128, 1024), (256, 256), (512, 64)]
+)
+def test_a_shard_holds_a_bounded_number_of_bytes(image_px, num_rows):
+    assert rows_a_shard(image_px) == num_rows
+    assert rows_a_shard(image_px) * 3 * image_px**2 <= 64 << 20
 
 
 def test_a_subset_of_a_subset_is_of_the_stored_rows(rows):
@@ -60,6 +67,42 @@ def test_a_mapped_file_keeps_no_descriptor_and_cannot_be_written_to(tmp_path):
         array[0] = 0
 
 
+def test_few_files_are_mapped_at_a_time_by_an_array_and_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MOST_OPEN", 3)
+    for number in range(12):
+        np.save(tmp_path / f"{number}.npy", WHOLE[number : number + 1])
+    opened = []
+
+    def open_shard(number):
+        opened.append(number)
+        return mapped(tmp_path / f"{number}.npy")
+
+    def num_mapped():
+        return Path("/proc/self/maps").read_text().count(str(tmp_path))
+
+    rows = Rows(open_shard, 12, 1)
+    part = rows.subset(np.arange(11, 5, -1))
+    assert (rows[:] == WHOLE).all()
+    assert (part[:] == WHOLE[11:5:-1]).all()
+    assert num_mapped() == 3
+    opened.clear()
+    assert (rows[np.array([7, 6, 7])] == WHOLE[[7, 6, 7]]).all()  # read last, by the other
+    assert opened == [0]  # for the shape
+    del rows, part
+    assert num_mapped() == 0
+
+
+def test_one_mapping_too_many_names_the_limit(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise RuntimeError("unable to mmap 328 bytes: Cannot allocate memory (12)\ntrace")
+
+    np.save(tmp_path / "x.npy", WHOLE)
+    monkeypatch.setattr(shards.torch, "from_file", refused)
+    with pytest.raises(StoreError, match=r"x\.npy: cannot be .*\(12\)\).*vm\.max_map_count") as it:
+        mapped(tmp_path / "x.npy")
+    assert "\n" not in str(it.value)
+
+
 @pytest.mark.parametrize("size", [0, 40, 130, -1])
 def test_a_file_that_is_cut_off_is_refused(tmp_path, size):
     np.save(tmp_path / "x.npy", WHOLE)
@@ -74,7 +117,7 @@ def test_the_thread_reads_the_same_rows_of_each_array(rows, monkeypatch):
     monkeypatch.setattr(rows, "_shard", lambda number: Noted(copied, number))
     ahead = ReadAhead([rows, rows.subset(np.array([11, 10]))])
     ahead._touch(np.array([0, 1]))
-    assert copied == [(0, 0), (0, 1)]
+    assert copied == [(0, 0), (0, 1), (2, 1), (2, 0)]
 
 
 class Noted:
