@@ -91,6 +91,7 @@ class Measurement:
             self.scratch.put(layout.KEPT_RECORDS, b"")
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(self.scratch.delete, names))
+        self.scratch.prune()
 
     def _record(self, unit: int) -> UnitRecord:
         try:

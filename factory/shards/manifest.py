@@ -90,6 +90,7 @@ def drop_vectors(store: Store) -> None:
     if f"  {layout.VECTORS}".encode() not in store.get(layout.SUMS):
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(store.delete, store.list(layout.VECTORS)))
+        store.below(layout.VECTORS.rstrip("/")).prune()
 
 
 def collect(store: Store, plan: UnitPlan) -> Manifest:

@@ -117,6 +117,13 @@ class Store(Protocol):
         """Remove one of `leftovers`."""
         ...
 
+    def prune(self) -> None:
+        """Remove folders that are left without a file, that of the store and above it too.
+
+        Only for places where nobody writes any more. A bucket has no folders.
+        """
+        ...
+
 
 def digest(blocks: Iterable[bytes]) -> str:
     """sha256 over blocks, hex."""

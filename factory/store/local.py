@@ -147,6 +147,14 @@ class LocalStore:
     def discard(self, leftover: Entry) -> None:
         self.delete(leftover.name)
 
+    def prune(self) -> None:
+        folders = [folder for folder in self.root.rglob("*") if folder.is_dir()]
+        for folder in sorted(folders, reverse=True):  # the inner ones first
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        with suppress(OSError):
+            os.removedirs(self.root)
+
     def path(self, name: str) -> Path:
         """The file of a name; raises ValueError for a name that leaves the store."""
         return self.root / check_name(name)

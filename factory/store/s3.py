@@ -274,6 +274,9 @@ class S3Store:
             at = self._at(leftover.name)
             self._patient.abort_multipart_upload(**at, UploadId=leftover.upload)
 
+    def prune(self) -> None:
+        """Nothing to do: a bucket has no folders."""
+
     def _write(self, name: str, data: bytes, checksum: str, **condition: str) -> bool:
         """One request; False when its condition does not hold."""
         with self._explained(name), _condition() as held:

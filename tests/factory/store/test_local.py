@@ -88,3 +88,19 @@ def test_an_atomic_write_replaces_all_or_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(file, b"newest")
     assert file.read_bytes() == b"new and longer"
+
+
+def test_pruning_removes_folders_without_a_file_and_no_other(tmp_path):
+    store = LocalStore(tmp_path / "made/evaluation/1/f00d")
+    for name in ("a", "reference/b", "kept/c"):
+        store.put(name, b"1")
+    (tmp_path / "made/releases").mkdir()
+    for name in ("a", "reference/b"):
+        store.delete(name)
+    store.prune()
+    assert store.list("") == ["kept/c"]
+    assert not (store.root / "reference").exists()
+    store.delete("kept/c")
+    store.prune()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["releases"]
+    store.prune()  # where nothing is, nothing happens
