@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from cluster import unit_queue
+from cluster.runtime import draining_nodes
 from factory.config import FleetConfig
 from factory.errors import (
     MAY_GO_AGAIN,
@@ -327,10 +328,11 @@ def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
                     text=True,
                 )
             )
+            until(lambda: joined.node_id in draining_nodes())  # however long it takes to begin
 
     open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False)
     config = FleetConfig(num_workers=4, units_in_flight=2)
-    many = 400
+    many = 100
     fleet.run_units(config, open_maker, range(many), drain)
     said, _ = drains[0].communicate(timeout=90)
     assert "no maker is left on this node" in said
