@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.parse
 
 import pytest
@@ -121,13 +122,16 @@ def test_orphan_race_with_a_maker_that_replaces_the_files_of_a_live_one(config):
 
 def test_gc_race_over_and_over_with_makers_of_a_live_release(config):
     """gc runs with --older-than-hours 0 again and again until all units are committed."""
+    store = open_store(config)
+    store.put(layout.tar_name(0), b"orphan")
     with processes_on(config) as processes:
         collector = processes.start("gc until all are committed")
+        while store.exists(layout.tar_name(0)):  # so that it is at work before makers are
+            time.sleep(0.05)
         makers = [processes.start("maker", unit=unit) for unit in range(UNITS)]
         for maker in makers:
             maker.end()
         assert collector.end() >= 1
-    store = open_store(config)
     assert manifest.committed_units(store) == set(range(UNITS))
     for unit in range(UNITS):
         assert {name: store.get(name) for name in contents(unit)} == contents(unit)
