@@ -30,6 +30,21 @@ from tests import s3_server
 from tests.workers import OneWorkerEach
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
+SMALL_RECOGNIZER = [
+    f"source.image_px={PX}",
+    "compute.device=cpu",
+    "compute.precision=fp32",
+    "training.log_every=1",
+    "training.save_every_s=0",
+    "recognizer.backbone=iresnet_mini",
+    "recognizer.batch_norm=frozen",
+    "recognizer.embedding_dim=16",
+    "recognizer.num_virtual=8",
+    "recognizer.margin_m=0.2",
+    "recognizer.scale=16",
+    "recognizer.lr=0.01",
+]
+"""A recipe whose trainings take seconds, and are the same for any number of ranks."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

@@ -16,25 +16,14 @@ import pytest
 from factory.config import absolute, load
 from factory.errors import MAY_GO_AGAIN, FactoryError, Unavailable
 from factory.recognition.train import train
-from tests.conftest import PX
+from tests.conftest import SMALL_RECOGNIZER
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = [
+    *SMALL_RECOGNIZER,
     "source.kind=folder",
-    f"source.image_px={PX}",
-    "compute.device=cpu",
-    "compute.precision=fp32",
-    "training.log_every=1",
-    "training.save_every_s=0",
-    "recognizer.backbone=iresnet_mini",
-    "recognizer.batch_norm=frozen",
-    "recognizer.embedding_dim=16",
-    "recognizer.num_virtual=8",
     "recognizer.batch_size=6",
     "recognizer.epochs=30",
-    "recognizer.margin_m=0.2",
-    "recognizer.scale=16",
-    "recognizer.lr=0.01",
     "fleet.cpus_per_actor=1",
 ]
 

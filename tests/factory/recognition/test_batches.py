@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from factory.training.batch_order import BatchOrder
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
 from tests.factory.sources.test_recordio import JPEGS
 from tests.releases import write_release
+from tests.remote import FetchedTogether
 
 
 @pytest.fixture
@@ -207,22 +207,7 @@ def test_images_of_a_batch_are_fetched_at_once_and_batches_stay_the_same(
     plain = batches(open_training_set(config(*release))[0])
     there, _ = open_training_set(config(*release, "batches.num_workers=1"))
     source = there.parts[0].faces
-    together = threading.Barrier(2)
-
-    class Bucket:
-        is_remote = True
-
-        def __getattr__(self, name):
-            return getattr(source, name)
-
-        def __len__(self):
-            return len(source)
-
-        def __getitem__(self, index):
-            together.wait(timeout=30)
-            return source[index]
-
-    remote = TrainingSet([WeightedSource(Bucket(), "real", 1.0, True)], 1)
+    remote = TrainingSet([WeightedSource(FetchedTogether(source, 2), "real", 1.0, True)], 1)
     order = BatchOrder(1, len(remote), 4)
     loader = BatchLoader(remote, order, workers, 1)
     monkeypatch.setattr(loader, "_batch_bytes", lambda step: 0)  # which reads one image alone

@@ -15,7 +15,7 @@ from factory.config import Config, load
 from factory.recognition import batches
 from factory.recognition.train import train
 from factory.store import LocalStore, open_store
-from tests.conftest import PX
+from tests.conftest import PX, SMALL_RECOGNIZER
 from tests.ranks import run_ranks
 from tests.releases import write_release
 
@@ -24,21 +24,10 @@ PER_EPOCH = PEOPLE * IMAGES // BATCH
 STEPS = PER_EPOCH * EPOCHS
 DIES_AT = PER_EPOCH + 3
 RECIPE = [
+    *SMALL_RECOGNIZER,
     "source.kind=webdataset",
-    f"source.image_px={PX}",
-    "compute.device=cpu",
-    "compute.precision=fp32",
-    "training.log_every=1",
-    "training.save_every_s=0",
-    "recognizer.backbone=iresnet_mini",
-    "recognizer.batch_norm=frozen",
-    "recognizer.embedding_dim=16",
-    "recognizer.num_virtual=8",
     f"recognizer.batch_size={BATCH}",
     f"recognizer.epochs={EPOCHS}",
-    "recognizer.margin_m=0.2",
-    "recognizer.scale=16",
-    "recognizer.lr=0.01",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.timeout(400)]

@@ -18,6 +18,7 @@ from factory.sources import base, open_source, read_ahead, read_faces, subset, t
 from factory.sources.contents import contents_sha256
 from factory.store import LocalStore, open_store
 from tests.releases import write_release
+from tests.remote import FetchedTogether
 
 PX = 16
 
@@ -90,26 +91,17 @@ def test_an_altered_image_is_never_handed_out(local, request, cached):
 def test_remote_images_are_fetched_at_once_and_come_in_their_order(local):
     """A source of which each image waits for another one to be under way."""
     source = open_source(local)
-    together = threading.Barrier(3)
 
-    class Slow:
-        is_remote = True
-
-        def __getattr__(self, name):
-            return getattr(source, name)
-
-        def __len__(self):
-            return len(source)
-
+    class Slow(FetchedTogether):
         def __getitem__(self, index):
-            together.wait(timeout=30)
+            face = super().__getitem__(index)
             time.sleep(0.001 * (index % 3))
             if index == 4:
                 raise base.CorruptImageError("four")
-            return source[index]
+            return face
 
     order = [*range(17, -1, -1)]
-    found = list(read_ahead(Slow(), order, num_threads=3))
+    found = list(read_ahead(Slow(source, 3), order, num_threads=3))
     assert [str(face) for face in found if isinstance(face, Exception)] == ["four"]
     keys = [face.key for face in found if not isinstance(face, Exception)]
     assert keys == [source.keys[i] for i in order if i != 4]
