@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Checkpoint:
     metrics: dict[str, Any]
     lineage: dict[str, str]
     sha256: str
+    provenance: list[dict[str, Any]] = field(default_factory=list)
+    """What it and its ancestors learned from, itself first, see provenance/lineage.py; empty where
+    that was not kept."""
 
 
 def folder(name: str) -> Path:
@@ -102,6 +105,7 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "config": checkpoint.config,
         "metrics": checkpoint.metrics,
         "lineage": checkpoint.lineage,
+        "provenance": _with_own_digest(checkpoint.provenance, sha256),
     }
     write_atomically(path / WEIGHTS, data)
     write_atomically(path / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
@@ -132,7 +136,20 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
         metrics=metadata["metrics"],
         lineage=metadata["lineage"],
         sha256=sha256,
+        provenance=metadata.get("provenance", []),
     )
+
+
+def any_metadata(name: str) -> dict[str, Any] | None:
+    """checkpoint.json of a folder whatever kind of network it holds; None where it is none."""
+    path = folder(name)
+    if not (path / METADATA).is_file():
+        return None
+    try:
+        metadata = json.loads((path / METADATA).read_text())
+        return dict(metadata) if {"kind", "sha256", "lineage"} <= set(metadata) else None
+    except (ValueError, TypeError):
+        return None
 
 
 def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
@@ -176,6 +193,11 @@ def pack(names: dict[str, str], out: Path) -> dict[str, int]:
         )
         sizes[role] = (target / WEIGHTS).stat().st_size
     return sizes
+
+
+def _with_own_digest(records: list[dict[str, Any]], sha256: str) -> list[dict[str, Any]]:
+    """Provenance whose first record is of the weights with this digest."""
+    return [records[0] | {"sha256": sha256}, *records[1:]] if records else []
 
 
 def file_sha256(path: Path) -> str:

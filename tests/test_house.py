@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "records", "config"},
     {"seeds", "images", "checkpoint", "store"},
-    {"sources", "training"},
+    {"sources", "provenance", "training"},
     {"recognition"},
     {"identities", "diffusion", "quality"},
     {"shots"},

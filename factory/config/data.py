@@ -48,6 +48,18 @@ class SourceConfig:
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)
     """The last so many identities are never trained on; accuracy is measured on them."""
+    license: str | None = None
+    """License of the images: an SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike,
+    non-commercial, research-only or unknown. It is kept in the lineage of all that is learned from
+    them; the starter pack and releases bring their own."""
+    attribution: str | None = None
+    """Who is to be credited for the images, in the words that their license asks for."""
+    real_people: bool | None = None
+    """Whether people who exist are in the images. None: yes, but for the starter pack and for
+    releases that hold nobody real."""
+    consent: str | None = file_path()
+    """CSV with columns person,basis,until: on which basis each person's images may be used, and
+    until which day (YYYY-MM-DD, empty: no end). None: no ledger is kept."""
     pairs: str | None = file_path()
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""

@@ -21,6 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from factory.config import BatchesConfig, Config, SourceConfig
 from factory.errors import ConfigError, FactoryError, SourceError
+from factory.provenance.faces import source_record
+from factory.provenance.lineage import SourceRecord
 from factory.sources import (
     CorruptImageError,
     FaceSet,
@@ -115,6 +117,15 @@ class TrainingSet:
         apart = f" ({', '.join(domains)})" if len(self.parts) > 1 else ""
         people = f"{len(self)} images of {len(self.names)} people{apart}"
         return f"{people}, {len(heldout)} held out"
+
+    def source_records(self, config: Config) -> list[SourceRecord]:
+        """The records of all sources for the lineage of what is trained on them."""
+        main, *further = self.parts
+        mixed = zip(config.batches.mix, further, strict=True)
+        return [
+            source_record(config.source, main.faces),
+            *(source_record(one.source, part.faces, "mix") for one, part in mixed),
+        ]
 
     def facts(self, config: Config, weights_N: np.ndarray | None) -> dict[str, Any]:
         """All that decides the faces of a training, by contents and under the names of its keys."""

@@ -13,6 +13,7 @@ from factory import checkpoint
 from factory.config import Config, RecognizerConfig
 from factory.errors import ConfigError
 from factory.images import to_network
+from factory.provenance.networks import provenance
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
@@ -285,4 +286,5 @@ def checkpoint_of(
         metrics={},
         lineage={},
         sha256="",
+        provenance=provenance(config, "recognizer", training_set.source_records(config), {}),
     )

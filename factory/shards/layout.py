@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PLAN = "plan.json"
 ROSTER = "roster.parquet"
 EMBEDDINGS = "embeddings.npy"
+LINEAGE = "lineage.json"
+"""All faces and networks that a release descends from, with their licenses."""
 MANIFEST = "index/manifest.json"
 WIDS = "index/wids.json"
 SUMS = "SHA256SUMS"

@@ -26,6 +26,8 @@ import torch
 
 from factory import checkpoint
 from factory.config import Config
+from factory.provenance.faces import source_record
+from factory.provenance.networks import provenance
 from factory.records import Log
 from factory.seeds import torch_generator
 from factory.training.batch_order import BatchOrder, num_steps
@@ -205,7 +207,17 @@ class TrainingRun:
         if rank() != 0:
             return {}
         metrics = (measured or {}) | self.metrics
-        made = checkpoint.Checkpoint(kind, tensors, config, self.total, metrics, lineage, "")
+        told = [source_record(self._config.source, self.faces)]
+        made = checkpoint.Checkpoint(
+            kind,
+            tensors,
+            config,
+            self.total,
+            metrics,
+            lineage,
+            "",
+            provenance(self._config, kind, told, lineage),
+        )
         checkpoint.save(self.out, made)
         self.state.finish()
         return metrics

@@ -1,0 +1,1 @@
+"""Where a release and its networks come from: which faces, whose, under which licenses."""

@@ -1,0 +1,93 @@
+"""What a network or a release descends from: sets of faces and networks, each with its license.
+
+A checkpoint.json holds the network's own record and those of all networks it was trained with, so
+that nothing has to be at hand again to tell where a network comes from. A release holds the same as
+lineage.json, part of what is sealed. Faces are named by what they are, never by a path or a person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+UNKNOWN = "unknown"
+"""License of something whose license nobody told."""
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """Faces that a network learned from, or that a release was planned with."""
+
+    kind: str
+    """source.kind."""
+    fingerprint: str
+    """Of the contents, as sources give it."""
+    num_images: int
+    num_people: int
+    real_people: bool
+    """Whether photographs of people who exist are among them."""
+    license: str = UNKNOWN
+    """source.license: an SPDX id, or one of the plain classes."""
+    attribution: str = ""
+    """source.attribution: who is to be credited, and how."""
+    release: str = ""
+    """`dataset version` where the set is a release of this factory."""
+    role: str = "source"
+    """What it was used for: source, mix, inquiry."""
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """A network, what it learned from, and which networks it was trained with."""
+
+    role: str
+    """What it is: recognizer, generator, autoencoder, editor, controlnet, base, judge."""
+    sha256: str
+    learned_from: tuple[SourceRecord, ...] = ()
+    """Empty where that is not known (`is_told`) or where it learned from no faces."""
+    trained_with: dict[str, str] = field(default_factory=dict)
+    """sha256 of the weights of networks it was trained with, by what they were for."""
+    license: str = ""
+    """License of the weights where somebody stated one; else what it learned from decides."""
+    is_told: bool = True
+    """Whether it is known what it learned from; not so of checkpoints of older factories."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """All that a release descends from."""
+
+    sources: tuple[SourceRecord, ...]
+    """Faces that it was planned with; the first is config.source."""
+    networks: tuple[NetworkRecord, ...]
+    """Every network that made it and every ancestor of these, each once."""
+
+    def to_json(self) -> bytes:
+        body = {
+            "sources": [asdict(one) for one in self.sources],
+            "networks": networks_to_list(self.networks),
+        }
+        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Lineage:
+        body = json.loads(data)
+        sources = tuple(SourceRecord(**one) for one in body["sources"])
+        return cls(sources, networks_from_list(body["networks"]))
+
+
+def networks_to_list(networks: Iterable[NetworkRecord]) -> list[dict[str, Any]]:
+    """Plain nested values, ready for JSON."""
+    return [asdict(network) for network in networks]
+
+
+def networks_from_list(body: Sequence[dict[str, Any]]) -> tuple[NetworkRecord, ...]:
+    """The networks that `networks_to_list` spelled."""
+    return tuple(
+        NetworkRecord(
+            **(one | {"learned_from": tuple(SourceRecord(**s) for s in one["learned_from"])})
+        )
+        for one in body
+    )
