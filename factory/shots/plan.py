@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factory.config import SamplerConfig
+from factory.config import SamplerConfig, as_dict
 from factory.errors import PlanError
 from factory.identities.people import People
 from factory.records import Identity, Shot, Unit
@@ -47,6 +47,30 @@ Stream = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A sealed version that another one was derived from."""
+
+    version: str
+    plan_hash: str
+    sums_sha256: str
+    """Of its SHA256SUMS."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """How a release came to be that was not drawn but made of sealed ones, and of which."""
+
+    kind: str
+    """withdrawal: without people who withdrew; union: several versions as one; compact: the same
+    faces in other shards."""
+    of: tuple[Ancestor, ...]
+
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> Derived:
+        return cls(body["kind"], tuple(Ancestor(**one) for one in body["of"]))
+
+
+@dataclass(frozen=True)
 class UnitPlan:
     """plan.json: what was asked for, digests of what was decided, and the units."""
 
@@ -55,6 +79,8 @@ class UnitPlan:
     units: list[Unit]
     canary: Canary | None = None
     """What the machine that planned made of the first batch; None in plans of older factories."""
+    derived: Derived | None = None
+    """None of a release whose faces were drawn for it."""
     recorded_hash: str = field(default="", compare=False)
     """That of a plan.json which was read: its bytes were spelled by the factory that wrote it."""
 
@@ -101,6 +127,7 @@ class UnitPlan:
             "roster": self.roster_sha256,
             "units": table,
             **from_where,
+            **({"derived": as_dict(self.derived)} if self.derived else {}),
             "canary": self.canary.to_dict() if self.canary else None,
         }
 
@@ -114,8 +141,8 @@ class Plan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, canary, recorded = _checked(data)
-        return cls(PlanRequest.from_dict(request), roster, units, canary, recorded)
+        request, *others = _checked(data)
+        return cls(PlanRequest.from_dict(request), *others)
 
 
 @dataclass(frozen=True)
@@ -127,14 +154,14 @@ class LoraPlan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, canary, recorded = _checked(data)
-        return cls(LoraRequest.from_dict(request), roster, units, canary, recorded)
+        request, *others = _checked(data)
+        return cls(LoraRequest.from_dict(request), *others)
 
 
 def _checked(
     data: bytes,
-) -> tuple[dict[str, Any], dict[str, str], list[Unit], Canary | None, str]:
-    """(request, roster digests, units, canary, hash) of a plan.json, under present names."""
+) -> tuple[dict[str, Any], dict[str, str], list[Unit], Canary | None, Derived | None, str]:
+    """(request, roster digests, units, canary, derived, hash) of a plan.json, under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
@@ -146,13 +173,14 @@ def _checked(
             f"plan.json: first_identity is {first}, its units begin at {begins}; restore it"
         )
     canary = Canary.from_dict(body["canary"]) if body.get("canary") else None
+    derived = Derived.from_dict(body["derived"]) if body.get("derived") else None
     if body.get("format") in (WITHOUT_CANARY, FORMAT):
-        return body["request"], body["roster"], units, canary, claimed
+        return body["request"], body["roster"], units, canary, derived, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
         )
-    return with_present_names(body["request"]), body["roster"], units, None, claimed
+    return with_present_names(body["request"]), body["roster"], units, None, None, claimed
 
 
 def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:
