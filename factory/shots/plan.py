@@ -141,8 +141,8 @@ class Plan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, *others = _checked(data)
-        return cls(PlanRequest.from_dict(request), *others)
+        request, roster, units, canary, derived, recorded = _checked(data)
+        return cls(PlanRequest.from_dict(request), roster, units, canary, derived, recorded)
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,14 @@ class LoraPlan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, *others = _checked(data)
-        return cls(LoraRequest.from_dict(request), *others)
+        request, roster, units, canary, derived, recorded = _checked(data)
+        return cls(LoraRequest.from_dict(request), roster, units, canary, derived, recorded)
 
 
 def _checked(
     data: bytes,
 ) -> tuple[dict[str, Any], dict[str, str], list[Unit], Canary | None, Derived | None, str]:
-    """(request, roster digests, units, canary, derived, hash) of a plan.json, under present names."""
+    """The parts of a plan.json and its hash, its request under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
     if hashlib.sha256(canonical(body)).hexdigest() != claimed:
