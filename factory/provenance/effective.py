@@ -29,6 +29,8 @@ from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 
 ONLY_LOOK = ("judge", "detector", "segmenter")
 """Roles of networks of which nothing is in what is made."""
+AVOIDED = "gallery"
+"""Role of faces that are stayed away from, of which nothing is in what is made either."""
 SHORT = 6
 """Digits of a digest that tell networks of one chain apart."""
 
@@ -60,7 +62,7 @@ def effective(lineage: Lineage) -> EffectiveLicense:
     """The narrowest license of all sources and networks of a lineage, and what makes it so."""
     stated = [license for license, _ in _stated(lineage)]
     terms = frozenset[str]().union(*map(terms_of, stated))
-    credits = (one.attribution for one in sources_of(lineage))
+    credits = (one.attribution for one in [*sources_of(lineage), *lineage.networks])
     return EffectiveLicense(
         join(stated),
         terms,
@@ -116,7 +118,7 @@ def _stated(lineage: Lineage) -> list[tuple[str, SourceRecord | NetworkRecord]]:
         if network.role not in ONLY_LOOK:
             found += [(license, network) for license in own_licenses(network)]
             found += [(one.license, one) for one in network.learned_from]
-    return found + [(one.license, one) for one in lineage.sources]
+    return found + [(one.license, one) for one in lineage.sources if one.role != AVOIDED]
 
 
 def own_licenses(network: NetworkRecord) -> list[str]:
