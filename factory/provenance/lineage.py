@@ -12,6 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from factory.store import Store
+
+FILE = "lineage.json"
+"""Below the prefix of a release, and of a set of LoRAs."""
 UNKNOWN = "unknown"
 """License of something whose license nobody told."""
 
@@ -84,6 +88,11 @@ class Lineage:
         body = json.loads(data)
         sources = tuple(SourceRecord(**one) for one in body["sources"])
         return cls(sources, networks_from_list(body["networks"]), body.get("license", ""))
+
+
+def read_lineage(store: Store) -> Lineage | None:
+    """The lineage of a release or set of LoRAs in a store; None of what an older factory made."""
+    return Lineage.from_json(store.get(FILE)) if store.exists(FILE) else None
 
 
 def networks_to_list(networks: Iterable[NetworkRecord]) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from factory.provenance.lineage import (
     networks_to_list,
 )
 
-
 NAMED_AT = {
     "recognizer": ("recognizer", "checkpoint"),
     "autoencoder": ("autoencoder", "checkpoint"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from factory.config import Config
+from factory.provenance import lineage
 from factory.records import Scores, Shot
 from factory.store import Store, open_store
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PLAN = "plan.json"
 ROSTER = "roster.parquet"
 EMBEDDINGS = "embeddings.npy"
-LINEAGE = "lineage.json"
+LINEAGE = lineage.FILE
 """All faces and networks that a release descends from, with their licenses."""
 MANIFEST = "index/manifest.json"
 WIDS = "index/wids.json"

@@ -201,7 +201,8 @@ def seal_extras(store: Store) -> None:
 
 
 def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
-    small = (layout.PLAN, layout.WIDS, layout.MANIFEST)
+    small = [layout.PLAN, layout.WIDS, layout.MANIFEST]
+    small += [layout.LINEAGE] if store.exists(layout.LINEAGE) else []
     lines = [(store.sha256(name), name) for name in small]
     lines += [(digest, name) for name, digest in plan.roster_sha256.items()]
     lines += [(file.sha256, file.name) for shard in manifest.shards for file in shard.files]

@@ -17,7 +17,12 @@ def ran(people, weights, tmp_path, monkeypatch):
     from factory.execution import preparation
 
     (tmp_path / "c.yaml").write_text("{}\n")
-    settings = ["source.kind=folder", f"source.path={people}", f"source.image_px={PX}"]
+    settings = [
+        "source.kind=folder",
+        "source.license=unknown",
+        f"source.path={people}",
+        f"source.image_px={PX}",
+    ]
     settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
     calls = []
 
