@@ -197,3 +197,9 @@ NOT_ON_HUB = {
     "CC-BY-NC-ND-2.5",
 }
 """SPDX ids that cards of the hub do not know."""
+
+
+def is_spdx(name: str) -> bool:
+    """Whether SPDX has a license of this id, in any case."""
+    one = find(name)[0]
+    return one.id not in _PLAIN and "rail" not in one.id

@@ -62,7 +62,8 @@ def export(
 ) -> int:
     """Write the kept faces of a sealed release below `out` and return how many there are.
 
-    `kind` is imagefolder, rec or parquet; what was written is read back and compared.
+    `kind` is imagefolder, rec or parquet; what was written is read back and compared. The card,
+    LICENSE and NOTICE go along.
 
     Units are written where `do_units` does them: elsewhere from the store at `address`, to a folder
     that all machines see. A .rec is one file, in order, written by this process.
@@ -88,7 +89,15 @@ def export(
             f"{out}: holds {found} images, the release {num_kept}; remove it and export again"
             + (", to a folder that all machines see" if address else "")
         )
+    _write_about(store, out)
     return found
+
+
+def _write_about(store: Store, out: Path) -> None:
+    """Card, LICENSE and NOTICE of the release, and its lineage, beside its images."""
+    for name in (layout.CARD, layout.LICENSE, layout.NOTICE, layout.LINEAGE):
+        if store.exists(name):
+            write_atomically(out / name, store.get(name))
 
 
 class UnitExporter:

@@ -34,6 +34,11 @@ PAUSE = "_paused.json"
 REPORT = "report/index.html"
 CARD = "README.md"
 CROISSANT = "croissant.json"
+SPDX = "spdx.json"
+LICENSE = "LICENSE"
+NOTICE = "NOTICE"
+ABOUT = (CARD, CROISSANT, SPDX, LICENSE, NOTICE)
+"""What is written for readers beside the data, again whenever a release is measured."""
 UTILITY = "utility"
 """Stem of the metrics that jobs.utility adds."""
 OLDER_METRICS = {"recognizer_training": "learned_from"}
