@@ -96,8 +96,9 @@ def export(
 def _write_about(store: Store, out: Path) -> None:
     """Card, LICENSE and NOTICE of the release, and its lineage, beside its images."""
     for name in (layout.CARD, layout.LICENSE, layout.NOTICE, layout.LINEAGE):
-        if store.exists(name):
-            write_atomically(out / name, store.get(name))
+        content = store.get(name) if store.exists(name) else None
+        if content and not ((out / name).is_file() and (out / name).read_bytes() == content):
+            write_atomically(out / name, content)
 
 
 class UnitExporter:
