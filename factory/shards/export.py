@@ -89,16 +89,28 @@ def export(
             f"{out}: holds {found} images, the release {num_kept}; remove it and export again"
             + (", to a folder that all machines see" if address else "")
         )
-    _write_about(store, out)
+    _write_about(store, kind, out)
     return found
 
 
-def _write_about(store: Store, out: Path) -> None:
+def _write_about(store: Store, kind: str, out: Path) -> None:
     """Card, LICENSE and NOTICE of the release, and its lineage, beside its images."""
     for name in (layout.CARD, layout.LICENSE, layout.NOTICE, layout.LINEAGE):
-        content = store.get(name) if store.exists(name) else None
-        if content and not ((out / name).is_file() and (out / name).read_bytes() == content):
+        if not store.exists(name):
+            continue  # an older factory wrote it not
+        content = store.get(name)
+        if name == layout.CARD:
+            content = _card(content.decode(), kind).encode()
+        if not (out / name).is_file() or (out / name).read_bytes() != content:
             write_atomically(out / name, content)
+
+
+def _card(card: str, kind: str) -> str:
+    """The card of a release for its export, whose header names none of the release's files."""
+    header, end, text = card.removeprefix("---\n").partition("\n---\n")
+    kept = header.partition("\nconfigs:\n")[0]
+    told = f"Exported from this release as {kind}; paths in this card are those of the release.\n\n"
+    return f"---\n{kept}{end}{told}{text}" if end else card
 
 
 class UnitExporter:

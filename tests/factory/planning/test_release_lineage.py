@@ -68,7 +68,11 @@ def test_all_that_made_a_release_is_told_and_sealed(release_config, weights, tmp
         assert credit in store.get(layout.NOTICE)
     for kind in KINDS:
         export(store, kind, tmp_path / kind)
-        for name in (layout.CARD, layout.LICENSE, layout.NOTICE, layout.LINEAGE):
+        exported = (tmp_path / kind / layout.CARD).read_text()
+        assert exported.startswith("---\nlicense: cc-by-4.0\n")
+        assert f"\n---\nExported from this release as {kind};" in exported
+        assert "configs:" not in exported  # which names tars that are not there
+        for name in (layout.LICENSE, layout.NOTICE, layout.LINEAGE):
             assert (tmp_path / kind / name).read_bytes() == store.get(name)
     again = "source.attribution=Bob"
     with pytest.raises(PlanError, match=r"another lineage \(sources.*attribution: 'Ada' there"):
