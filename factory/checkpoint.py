@@ -141,14 +141,17 @@ def load(name: str, kind: str, key: str) -> Checkpoint:
 
 
 def any_metadata(name: str) -> dict[str, Any] | None:
-    """checkpoint.json of a folder whatever kind of network it holds; None where it is none."""
-    path = folder(name)
-    if not (path / METADATA).is_file():
-        return None
+    """checkpoint.json of a folder whatever kind of network it holds; None where it is none.
+
+    Of a bucket nothing else is fetched.
+    """
     try:
-        metadata = json.loads((path / METADATA).read_text())
+        text = (
+            _metadata_in_bucket(name) if in_bucket(name) else (folder(name) / METADATA).read_text()
+        )
+        metadata = json.loads(text)
         return dict(metadata) if {"kind", "sha256", "lineage"} <= set(metadata) else None
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError, CheckpointError):
         return None
 
 
@@ -178,8 +181,8 @@ def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
 def pack(names: dict[str, str], out: Path) -> dict[str, int]:
     """Copy the checkpoints `names` (role -> folder) to out/role in bf16; returns bytes by role.
 
-    Rounding changes every sha256, so lineages are rewritten to the packed weights. A judge is a
-    checkpoint of kind recognizer; roles must come after those they were trained with.
+    Rounding changes every sha256, so lineages and provenance are rewritten to the packed weights. A
+    judge is a checkpoint of kind recognizer; roles must come after those they were trained with.
     """
     packed: dict[str, str] = {}
     sizes = {}
@@ -187,9 +190,10 @@ def pack(names: dict[str, str], out: Path) -> dict[str, int]:
         kind = "recognizer" if role == "judge" else role
         loaded = load(name, kind, f"{role}.checkpoint")
         lineage = {parent: packed.get(digest, digest) for parent, digest in loaded.lineage.items()}
+        told = [_with_digests(record, packed) for record in loaded.provenance]
         target = out / role
         packed[loaded.sha256] = save(
-            target, dataclasses.replace(loaded, lineage=lineage), bf16=True
+            target, dataclasses.replace(loaded, lineage=lineage, provenance=told), bf16=True
         )
         sizes[role] = (target / WEIGHTS).stat().st_size
     return sizes
@@ -198,6 +202,13 @@ def pack(names: dict[str, str], out: Path) -> dict[str, int]:
 def _with_own_digest(records: list[dict[str, Any]], sha256: str) -> list[dict[str, Any]]:
     """Provenance whose first record is of the weights with this digest."""
     return [records[0] | {"sha256": sha256}, *records[1:]] if records else []
+
+
+def _with_digests(record: dict[str, Any], packed: dict[str, str]) -> dict[str, Any]:
+    """A record of provenance in which packed weights have their new digests."""
+    trained_with = {r: packed.get(digest, digest) for r, digest in record["trained_with"].items()}
+    sha256 = packed.get(record["sha256"], record["sha256"])
+    return record | {"sha256": sha256, "trained_with": trained_with}
 
 
 def file_sha256(path: Path) -> str:

@@ -91,17 +91,14 @@ def synthesize(
 def evaluate_and_report(
     config: Config, source: FaceSource, release: Release, run_units: RunUnits, log: Log
 ) -> Metrics:
-    """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
+    """Measure the sealed release, write metrics/, report/ and all that says what it is."""
     from factory.evaluation.evaluate import evaluate
-    from factory.report.croissant import render_croissant
-    from factory.report.page import render_card, render_page
+    from factory.report.documents import write_documents
 
     store, made = release.store, (release.plan, release.manifest)
     metrics, pictures = evaluate(config, source, store, *made, run_units, log)
     manifest.put_metrics(store, metrics.files())
-    store.put(layout.REPORT, render_page(config.release.title, *made, metrics, pictures))
-    store.put(layout.CARD, render_card(config.release, *made, metrics))
-    store.put(layout.CROISSANT, render_croissant(config.release, *made, metrics))
+    write_documents(config.release, store, *made, metrics, pictures)
     manifest.seal_extras(store)
     return metrics
 

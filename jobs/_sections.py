@@ -13,5 +13,5 @@ MEASURING = ("judge", "audit", "features")
 SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", *MEASURING)
 """Of a finished release that is looked at again: what must be as when it was made, and how it is
 measured."""
-RELEASE = (*SEALED, "filters", "shards", "fleet", "estimate", "compute", "store")
+RELEASE = (*SEALED, "checkpoint", "filters", "shards", "fleet", "estimate", "compute", "store")
 """Of a release from plan to report."""

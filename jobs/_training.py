@@ -24,8 +24,10 @@ def train_on_faces(
     the fleet makes it. A dry run describes the faces instead of training on them.
     """
     from factory.checkpoint import read_metadata
+    from factory.provenance.faces import require_license
     from factory.training.faces import describe_faces
 
+    require_license(config.source)
     for section in needs:
         read_metadata(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
     if dry_run:

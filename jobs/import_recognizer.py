@@ -1,7 +1,7 @@
 """Import an insightface model as a recognizer of the factory.
 
     python -m jobs.import_recognizer configs/recognizer/mini.yaml \\
-        recognizer.checkpoint=buffalo_l training.out=runs/imported
+        recognizer.checkpoint=buffalo_l checkpoint.license=research-only training.out=runs/imported
 
 It can then condition a generator. The checkpoint it writes has no virtual prototypes and no
 gradients: propose by pca, and train the generator with generator.identity_weight=0.
@@ -16,11 +16,15 @@ from jobs._job import Job
 
 
 def import_recognizer(config: Config, dry_run: bool) -> None:
+    from factory.provenance.faces import require_license
+    from factory.provenance.networks import require_weights_license
     from factory.recognition.external import describe_embedder
     from factory.recognition.import_onnx import KEY
     from factory.recognition.import_onnx import import_recognizer as import_onnx
 
     describe_embedder(config.recognizer.checkpoint, KEY)
+    require_license(config.source)
+    require_weights_license(config.checkpoint, f"{KEY}={config.recognizer.checkpoint}")
     if dry_run:
         print("checked; nothing is written")
         return
@@ -28,7 +32,9 @@ def import_recognizer(config: Config, dry_run: bool) -> None:
     print("wrote", config.training.out)
 
 
-JOB = Job(__doc__, import_recognizer, reads=("source", "compute", "training", "recognizer"))
+JOB = Job(
+    __doc__, import_recognizer, reads=("source", "compute", "training", "recognizer", "checkpoint")
+)
 
 if __name__ == "__main__":
     JOB.main()

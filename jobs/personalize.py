@@ -17,8 +17,12 @@ from jobs._runners import on_device_of, runner_of
 
 
 def personalize(config: Config, dry_run: bool) -> None:
+    from factory.provenance.faces import require_license
     from factory.synthesis.lora_finetuning import finetune
+    from factory.text_to_image.base_provenance import require_base_license
 
+    require_license(config.source)
+    require_base_license(config.base_model, config.checkpoint)
     means = finetune(config, runner_of(config), on_device=on_device_of(config), dry_run=dry_run)
     if means:
         print(json.dumps(means, indent=2))
@@ -31,6 +35,7 @@ JOB = Job(
         "source",
         "compute",
         "base_model",
+        "checkpoint",
         "personalization",
         "recognizer",
         "plan",

@@ -16,16 +16,16 @@ from jobs._training import train_on_faces
 
 def train_controlnet(config: Config, dry_run: bool) -> None:
     from factory.editing.train_controlnet import open_moments, train
-    from factory.text_to_image.base_model import locate
+    from factory.text_to_image.base_provenance import require_base_license
 
-    locate(config.base_model)
+    require_base_license(config.base_model, config.checkpoint)
     train_on_faces(train, config, dry_run, rows=[open_moments])
 
 
 JOB = Job(
     __doc__,
     train_controlnet,
-    reads=(*ON_FACES, "base_model", "base_training", "inpainting_training"),
+    reads=(*ON_FACES, "base_model", "base_training", "inpainting_training", "checkpoint"),
 )
 
 if __name__ == "__main__":

@@ -17,11 +17,15 @@ from jobs._training import train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
+    from factory.provenance.faces import require_license
     from factory.recognition.batches import open_training_set
     from factory.recognition.memory import memory_line
     from factory.recognition.train import check, train
 
     check(config)
+    require_license(config.source)
+    for index, mixed in enumerate(config.batches.mix):
+        require_license(mixed.source, f"batches.mix[{index}].source")
     if dry_run:
         training_set, heldout = open_training_set(config)
         need = memory_line(config, len(training_set.names))

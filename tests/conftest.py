@@ -222,6 +222,7 @@ def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
         *named,
         "source.kind=folder",
         f"source.path={people}",
+        "source.license=CC0-1.0",
         f"source.image_px={PX}",
         "identities.num_virtual=6",
         "plan.images_per_identity=2",

@@ -11,7 +11,13 @@ from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, Sourc
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
-from factory.config.models import AutoencoderConfig, GeneratorConfig, JudgeConfig, RecognizerConfig
+from factory.config.models import (
+    AutoencoderConfig,
+    CheckpointConfig,
+    GeneratorConfig,
+    JudgeConfig,
+    RecognizerConfig,
+)
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.release import (
     FiltersConfig,
@@ -34,6 +40,7 @@ __all__ = [
     "BaseModelConfig",
     "BaseTrainingConfig",
     "BatchesConfig",
+    "CheckpointConfig",
     "ClaimConfig",
     "ComparisonConfig",
     "ComputeConfig",

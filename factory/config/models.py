@@ -67,6 +67,21 @@ class RecognizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """What is to be told of weights that somebody else has trained.
+
+    They are those of base_model.path, and of the recognizer.checkpoint that jobs.import_recognizer
+    takes. Networks of ours carry what they learned from, and a judge only measures.
+    """
+
+    license: str | None = None
+    """License of such weights: an SPDX id, a name of the hub such as creativeml-openrail-m, or
+    permissive, attribution, share-alike, non-commercial, research-only or unknown."""
+    attribution: str | None = None
+    """Who is to be credited for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """A second recognizer, which only measures and never conditions."""
 

@@ -223,6 +223,8 @@ class ReleaseConfig:
     title: str = "Synthetic faces"
     """Headline of report and card."""
     license: str = "other"
-    """License in card and croissant.json, by its name on the Hugging Face Hub."""
+    """License that it is released under, as an SPDX id or a name of the Hugging Face Hub. Refused
+    where it is wider than those of all it descends from; other and unknown grant nothing, private:
+    it is not passed on."""
     homepage: str = "./"
     """Address of the dataset's page, in croissant.json."""

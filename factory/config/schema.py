@@ -8,7 +8,13 @@ from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
-from factory.config.models import AutoencoderConfig, GeneratorConfig, JudgeConfig, RecognizerConfig
+from factory.config.models import (
+    AutoencoderConfig,
+    CheckpointConfig,
+    GeneratorConfig,
+    JudgeConfig,
+    RecognizerConfig,
+)
 from factory.config.release import (
     FiltersConfig,
     IdentitiesConfig,
@@ -32,6 +38,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     batches: BatchesConfig = field(default_factory=BatchesConfig)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)

@@ -26,6 +26,7 @@ from factory.errors import ConfigError
 from factory.records import Log
 from factory.shots.edits import WORDS
 from factory.text_to_image.base_model import PromptEmbedding, TextToImage, image_px_of
+from factory.text_to_image.base_provenance import base_records
 from factory.text_to_image.captions import Captioner, Captions
 from factory.training.distributed import pick_device
 from factory.training.faces import FaceRows, Faces, open_faces
@@ -124,7 +125,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
 
     # Write
     stored = {"image_px": base.image_px, "condition": recipe.condition}
-    return run.save("controlnet", run.weights(), config=stored, lineage={"base": base.sha256})
+    known = base_records(config.base_model, config.checkpoint)
+    lineage = {"base": base.sha256}
+    return run.save("controlnet", run.weights(), config=stored, lineage=lineage, known=known)
 
 
 def moments_of(faces: Faces, base: TextToImage) -> FaceRows:

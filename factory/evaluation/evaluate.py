@@ -22,6 +22,7 @@ from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, LeakageTally, Pair, RowOf
 from factory.evaluation.measuring import Release, measure_units, people_of
 from factory.evaluation.metrics.json_form import from_json
+from factory.evaluation.metrics.lineage import lineage_metrics
 from factory.evaluation.metrics.release import Diversity, KeptCounts, Metrics, RecognizerTraining
 from factory.evaluation.metrics.similarity import Properties, RecognizerProperties, Similarity
 from factory.evaluation.metrics.utility import Utility
@@ -43,6 +44,7 @@ from factory.evaluation.tallies import Moments
 from factory.evaluation.throughput import throughput
 from factory.execution.inline import RunUnits
 from factory.identities.roster import Roster, learn_groups
+from factory.provenance.lineage import read_lineage
 from factory.quality.filters import NEAR_REAL, NO_REGION
 from factory.recognition.verification import pair_cosines
 from factory.records import Log, Manifest, Shot
@@ -121,6 +123,7 @@ def evaluate(
         ),
         balance=balance(plan, roster, _group_accuracy(config, source, conditioning)),
         throughput=throughput(manifest),
+        lineage=lineage_metrics(lineage) if (lineage := read_lineage(store)) else None,
         edits=made.edits.metrics() if plan.request.edits else None,
         utility=None if utility is None else from_json(Utility, utility),
     )

@@ -11,6 +11,7 @@ from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.gate_limit import describe_capacity
 from factory.planning.preflight import Inputs
 from factory.shards import layout
+from factory.shards.lineage import put_lineage, refuse_other_lineage
 from factory.shards.manifest import read_plan
 from factory.shots.plan import Plan, asked_otherwise, cut_units
 from factory.store import Store, open_store
@@ -38,6 +39,7 @@ def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
             f"release.version: {store.url} was begun with another plan ({difference}); "
             "choose another version, or the settings it was begun with"
         )
+    refuse_other_lineage(store, inputs.lineage)
 
 
 def write_plan(
@@ -72,6 +74,7 @@ def write_plan(
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     units = cut_units(roster.identities, config.plan.identities_per_unit, first_unit)
+    put_lineage(store, inputs.lineage)
     try:
         for name, content in contents.items():
             store.put_once(name, content)

@@ -17,6 +17,9 @@ from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
+from factory.planning.release_lineage import release_lineage
+from factory.provenance.effective import refuse_wider
+from factory.provenance.lineage import Lineage
 from factory.recognition.embed import RESIZE
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
@@ -46,6 +49,8 @@ class Inputs:
 
     request: PlanRequest
     source: FaceSource
+    lineage: Lineage
+    """All that the release will descend from."""
     capacity: Capacity | None = None
     """How many people the gate can hold, where that was worth asking."""
 
@@ -95,7 +100,9 @@ def preflight(config: Config) -> Inputs:
         edits=added.edits,
         resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
     )
-    return Inputs(request, source, limit.capacity)
+    lineage = release_lineage(config, request, source)
+    refuse_wider(lineage, config.release.license)
+    return Inputs(request, source, lineage, limit.capacity)
 
 
 def num_images(config: Config, source: FaceSource) -> int:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from factory.config import SourceConfig
-from factory.provenance.lineage import UNKNOWN, SourceRecord
-from factory.sources.tar_set import release_of
+from factory.config.addresses import in_bucket
+from factory.errors import ConfigError
+from factory.provenance.effective import effective
+from factory.provenance.licenses import find, join
+from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
+from factory.sources.tar_set import lineage_of, release_of
+
+STARTER_LICENSE = "Apache-2.0"
+"""Of the rendered pack, as of all of the package."""
+STARTER_CREDIT = "head shapes: ICT-FaceKit, USC Institute for Creative Technologies, MIT"
 
 
 def holds_real_people(config: SourceConfig) -> bool:
@@ -23,17 +34,67 @@ def holds_real_people(config: SourceConfig) -> bool:
     return origin is None or bool(origin["holds_real_identities"])
 
 
-def source_record(config: SourceConfig, faces: Any, role: str = "source") -> SourceRecord:
-    """The record of a source that is open: `faces` has fingerprint, names and a length."""
+def source_record(
+    config: SourceConfig, faces: Any, role: str = "source", labels: np.ndarray | None = None
+) -> SourceRecord:
+    """The record of a source that is open: `faces` has fingerprint, labels and a length.
+
+    `labels` are those of the images that are used; None: of all that are in `faces`.
+    """
     origin = release_of(config)
+    used = faces.labels if labels is None else labels
+    license, attribution = _rights(config)
     return SourceRecord(
         kind=config.kind,
         fingerprint=faces.fingerprint,
-        num_images=len(faces),
-        num_people=len(faces.names),
+        num_images=len(used),
+        num_people=len(np.unique(used)),
         real_people=holds_real_people(config),
-        license=config.license or UNKNOWN,
-        attribution=config.attribution or "",
+        license=license,
+        attribution=attribution,
         release=f"{origin['dataset']} {origin['version']}" if origin else "",
         role=role,
     )
+
+
+def require_license(config: SourceConfig, key: str = "source") -> None:
+    """Raise ConfigError where nobody has told the license of images that do not bring their own.
+
+    `key` is the dotted key of the source. What is not there at all is for its reader to say.
+    """
+    if config.license is not None:
+        find(config.license, f"{key}.license")
+    elif config.kind != "starter" and _is_there(config) and release_of(config) is None:
+        raise ConfigError(
+            f"{key}.license: nothing given for {config.path}; want the license of its images, an "
+            "SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike, non-commercial, "
+            "research-only or unknown (which lets nothing be released but as other or unknown)"
+        )
+
+
+def _is_there(config: SourceConfig) -> bool:
+    path = config.path or ""
+    return in_bucket(path) or Path(path).exists()
+
+
+def _rights(config: SourceConfig) -> tuple[str, str]:
+    """License and credits: those that the config tells, and those that the faces bring."""
+    told = ([config.license] if config.license else [], [config.attribution or ""])
+    brought, credits = _brought(config)
+    license = join([*brought, *told[0]]) if brought or told[0] else UNKNOWN
+    return license, "; ".join(dict.fromkeys(text for text in [*credits, *told[1]] if text))
+
+
+def _brought(config: SourceConfig) -> tuple[list[str], list[str]]:
+    """Licenses and credits of faces that were made by this factory or lie in its package."""
+    if config.kind == "starter":
+        return [STARTER_LICENSE], [STARTER_CREDIT]
+    if release_of(config) is None:
+        return [], []
+    sealed = lineage_of(config)
+    if sealed is None:  # of an older factory
+        return [] if config.license else [UNKNOWN], []
+    lineage = Lineage.from_json(sealed)
+    whole = effective(lineage)
+    stated = [lineage.license] if lineage.license not in ("", "other") else []
+    return [whole.license, *stated], list(whole.attributions)

@@ -12,6 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from factory.store import Store
+
+FILE = "lineage.json"
+"""Below the prefix of a release, and of a set of LoRAs."""
 UNKNOWN = "unknown"
 """License of something whose license nobody told."""
 
@@ -35,7 +39,8 @@ class SourceRecord:
     release: str = ""
     """`dataset version` where the set is a release of this factory."""
     role: str = "source"
-    """What it was used for: source, mix, inquiry."""
+    """What it was used for: source, mix, inquiry (whose faces stand for people), or gallery, which
+    is stayed away from."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class NetworkRecord:
     """A network, what it learned from, and which networks it was trained with."""
 
     role: str
-    """What it is: recognizer, generator, autoencoder, editor, controlnet, base, judge."""
+    """What it is: recognizer, generator, autoencoder, editor, controlnet, base, lora, onnx (weights
+    of somebody else inside a recognizer), or one that only looks: judge, detector, segmenter."""
     sha256: str
     learned_from: tuple[SourceRecord, ...] = ()
     """Empty where that is not known (`is_told`) or where it learned from no faces."""
@@ -52,7 +58,10 @@ class NetworkRecord:
     license: str = ""
     """License of the weights where somebody stated one; else what it learned from decides."""
     is_told: bool = True
-    """Whether it is known what it learned from; not so of checkpoints of older factories."""
+    """Whether it is known what it learned from; not so of weights of somebody else, nor of
+    checkpoints of older factories."""
+    attribution: str = ""
+    """Who is to be credited for the weights."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,12 @@ class Lineage:
     """Faces that it was planned with; the first is config.source."""
     networks: tuple[NetworkRecord, ...]
     """Every network that made it and every ancestor of these, each once."""
+    license: str = ""
+    """release.license; empty of a set of LoRAs."""
 
     def to_json(self) -> bytes:
         body = {
+            "license": self.license,
             "sources": [asdict(one) for one in self.sources],
             "networks": networks_to_list(self.networks),
         }
@@ -75,7 +87,12 @@ class Lineage:
     def from_json(cls, data: bytes) -> Lineage:
         body = json.loads(data)
         sources = tuple(SourceRecord(**one) for one in body["sources"])
-        return cls(sources, networks_from_list(body["networks"]))
+        return cls(sources, networks_from_list(body["networks"]), body.get("license", ""))
+
+
+def read_lineage(store: Store) -> Lineage | None:
+    """The lineage of a release or set of LoRAs in a store; None of what an older factory made."""
+    return Lineage.from_json(store.get(FILE)) if store.exists(FILE) else None
 
 
 def networks_to_list(networks: Iterable[NetworkRecord]) -> list[dict[str, Any]]:

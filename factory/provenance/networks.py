@@ -2,68 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from factory import checkpoint
-from factory.config import Config
-from factory.errors import FactoryError
+from factory.config import CheckpointConfig, Config
+from factory.errors import ConfigError, FactoryError
+from factory.provenance.licenses import find
 from factory.provenance.lineage import (
+    UNKNOWN,
     NetworkRecord,
     SourceRecord,
     networks_from_list,
     networks_to_list,
 )
 
+NAMED_AT = {
+    "recognizer": ("recognizer", "checkpoint"),
+    "autoencoder": ("autoencoder", "checkpoint"),
+    "generator": ("generator", "checkpoint"),
+    "start": ("generator", "init_from"),
+    "editor": ("editing", "checkpoint"),
+}
+"""Section and field of a config that name the checkpoint of a role."""
+
 
 def provenance(
-    config: Config, role: str, learned_from: Sequence[SourceRecord], trained_with: dict[str, str]
+    config: Config,
+    role: str,
+    learned_from: Sequence[SourceRecord],
+    trained_with: dict[str, str],
+    known: Sequence[NetworkRecord] = (),
 ) -> list[dict[str, Any]]:
     """The records of checkpoint.json: of the network itself first, then of all its ancestors.
 
-    Its own sha256 is filled in where it is saved. Ancestors are found among the checkpoints that
-    the config names; of one that is not there, nothing but its digest is told.
+    Its own sha256 is filled in where it is saved. Ancestors are found among `known` and the
+    checkpoints that the config names; of one that is not there, only its digest is told.
     """
     own = NetworkRecord(role, "", tuple(learned_from), dict(trained_with))
-    return networks_to_list([own, *ancestors(config, trained_with)])
+    return networks_to_list([own, *ancestors(config, trained_with, known)])
 
 
-def ancestors(config: Config, trained_with: dict[str, str]) -> list[NetworkRecord]:
-    """Records of the networks with these digests and of theirs, each once."""
-    named = {sha256: records for sha256, records in _named(config)}
+def ancestors(
+    config: Config, trained_with: Mapping[str, str], known: Sequence[NetworkRecord] = ()
+) -> list[NetworkRecord]:
+    """Records of the networks with these digests, by role, and of theirs, each once.
+
+    Of several records of one network that counts which tells what it learned from.
+    """
     found: dict[str, NetworkRecord] = {}
-    for role, sha256 in trained_with.items():
-        for network in named.get(sha256) or [NetworkRecord(role, sha256, is_told=False)]:
-            found.setdefault(network.sha256, network)
+    records = [
+        record for role, digest in trained_with.items() for record in _at(config, role, digest)
+    ]
+    for record in [*known, *records]:
+        if record.is_told or record.sha256 not in found:
+            found[record.sha256] = record
+    for role, digest in trained_with.items():
+        found.setdefault(digest, NetworkRecord(role, digest, is_told=False))
     return list(found.values())
+
+
+def of_somebody_else(role: str, sha256: str, told: CheckpointConfig) -> NetworkRecord:
+    """The record of weights that were not trained here, with what the config tells of them."""
+    license, attribution = told.license or UNKNOWN, told.attribution or ""
+    return NetworkRecord(role, sha256, license=license, is_told=False, attribution=attribution)
+
+
+def require_weights_license(told: CheckpointConfig, what: str) -> None:
+    """Raise ConfigError where nobody has told the license of weights of somebody else.
+
+    `what` is the setting that names them.
+    """
+    if told.license is None:
+        raise ConfigError(
+            f"checkpoint.license: nothing given for {what}; want the license of its weights: an "
+            "SPDX id, a name of the hub such as creativeml-openrail-m, or permissive, attribution, "
+            "share-alike, non-commercial, research-only or unknown"
+        )
+    find(told.license, "checkpoint.license")
 
 
 def records_of(metadata: dict[str, Any]) -> list[NetworkRecord]:
     """The records in a checkpoint.json; of one without them, what can be told: its digests."""
-    if metadata.get("provenance"):
-        return list(networks_from_list(metadata["provenance"]))
+    try:
+        if metadata.get("provenance"):
+            return list(networks_from_list(metadata["provenance"]))
+    except (TypeError, KeyError, AttributeError):
+        pass  # of a newer factory: what it tells more is not understood
     kind, trained_with = metadata["kind"], dict(metadata["lineage"])
     own = NetworkRecord(kind, metadata["sha256"], (), trained_with, is_told=False)
     return [own, *(NetworkRecord(role, s, is_told=False) for role, s in trained_with.items())]
 
 
-def _named(config: Config) -> Iterator[tuple[str, list[NetworkRecord]]]:
-    """Digest and records of every checkpoint of ours that a config names."""
-    for name in _checkpoints(config):
-        try:
-            metadata = checkpoint.any_metadata(name)
-        except (FactoryError, OSError):
-            continue  # whoever needs it says what is wrong with it
-        if metadata:
-            yield metadata["sha256"], records_of(metadata)
-
-
-def _checkpoints(section: Any) -> Iterator[str]:
-    """Every value of a field that names a checkpoint, in all sections of a config."""
-    for item in fields(section):
-        value = getattr(section, item.name)
-        if is_dataclass(value) and not isinstance(value, type):
-            yield from _checkpoints(value)
-        elif item.metadata.get("path") and isinstance(value, str) and value:
-            yield value
+def _at(config: Config, role: str, sha256: str) -> list[NetworkRecord]:
+    """The records in the checkpoint that a config names for a role, if it has this digest."""
+    if role not in NAMED_AT:
+        return []
+    section, name = NAMED_AT[role]
+    address = getattr(getattr(config, section), name)
+    try:
+        metadata = checkpoint.any_metadata(address) if address else None
+    except FactoryError:
+        metadata = None  # whoever needs it says what is wrong with it
+    return records_of(metadata) if metadata and metadata["sha256"] == sha256 else []

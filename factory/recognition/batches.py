@@ -119,13 +119,15 @@ class TrainingSet:
         return f"{people}, {len(heldout)} held out"
 
     def source_records(self, config: Config) -> list[SourceRecord]:
-        """The records of all sources for the lineage of what is trained on them."""
-        main, *further = self.parts
-        mixed = zip(config.batches.mix, further, strict=True)
-        return [
-            source_record(config.source, main.faces),
-            *(source_record(one.source, part.faces, "mix") for one, part in mixed),
-        ]
+        """The records of all sources, of the images and people that are in the batches."""
+        configs = [config.source, *(mixed.source for mixed in config.batches.mix)]
+        records = []
+        for number, (source, part) in enumerate(zip(configs, self.parts, strict=True)):
+            labels = self.labels[self.part_N == number]
+            if len(labels):
+                role = "mix" if number else "source"
+                records.append(source_record(source, part.faces, role, labels))
+        return records
 
     def facts(self, config: Config, weights_N: np.ndarray | None) -> dict[str, Any]:
         """All that decides the faces of a training, by contents and under the names of its keys."""

@@ -16,6 +16,8 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError
+from factory.provenance.faces import source_record
+from factory.provenance.networks import of_somebody_else, provenance
 from factory.recognition.external import OnnxEmbedder, onnx_file
 from factory.recognition.pairs import open_pairs
 from factory.recognition.validation import measure
@@ -29,8 +31,10 @@ KEY = "recognizer.checkpoint"
 def import_recognizer(config: Config, log: Log = print) -> dict[str, Any]:
     """Write a recognizer checkpoint to training.out and return its metrics.
 
-    recognizer.checkpoint names the .onnx or pack. Raises CheckpointError for anything else, and for
-    one whose images are not of source.image_px.
+    Its provenance tells the weights under checkpoint.license, of which it is not known what they
+    learned from, and the faces that its class centers come from. recognizer.checkpoint names the
+    .onnx or pack. Raises CheckpointError for anything else, and for one whose images are not of
+    source.image_px.
     """
     file = onnx_file(config.recognizer.checkpoint, KEY)
     if file is None:
@@ -70,6 +74,13 @@ def import_recognizer(config: Config, log: Log = print) -> dict[str, Any]:
         metrics={},
         lineage={"onnx": embedder.sha256},
         sha256="",
+        provenance=provenance(
+            config,
+            "recognizer",
+            [source_record(config.source, faces)],
+            {"onnx": embedder.sha256},
+            [of_somebody_else("onnx", embedder.sha256, config.checkpoint)],
+        ),
     )
     pairs = open_pairs(config.source) if config.source.pairs else None
     metrics = measure(imported, heldout, pairs, device)

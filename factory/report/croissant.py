@@ -12,8 +12,10 @@ import json
 from typing import Any
 
 from factory.config import ReleaseConfig
+from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.release import Metrics
 from factory.records import Manifest
+from factory.report.rights import addresses, faces, learned, stated_license
 from factory.report.statements import statements
 from factory.shards import layout
 from factory.shards.writer import SUFFIXES
@@ -30,7 +32,7 @@ def render_croissant(
     """croissant.json of a sealed release."""
     import mlcroissant as mlc
 
-    context = mlc.Context(conforms_to=VERSION)
+    context, stated = mlc.Context(conforms_to=VERSION), stated_license(config, metrics.lineage)
     sentences = statements(plan, metrics)
     finished_at = max(shard.timings.finished_at for shard in manifest.shards)
     metadata = mlc.Metadata(
@@ -38,7 +40,7 @@ def render_croissant(
         name=manifest.dataset,
         description=f"{config.title}. {sentences.collection}",
         version=manifest.version,
-        license=[config.license],
+        license=[*addresses(stated)] or [stated],
         url=config.homepage,
         date_published=datetime.datetime.fromtimestamp(finished_at, datetime.UTC),
         cite_as=f"{manifest.dataset} {manifest.version}, plan {manifest.plan_hash}",
@@ -55,7 +57,56 @@ def render_croissant(
         personal_sensitive_information=[sentences.privacy],
         data_release_maintenance_plan=sentences.maintenance,
     )
-    return (json.dumps(metadata.to_json(), indent=1, default=str) + "\n").encode()
+    body = metadata.to_json()
+    if metrics.lineage:
+        body["@context"]["prov"] = "http://www.w3.org/ns/prov#"
+        body |= _rights(metrics.lineage) | _provenance(metrics.lineage)
+    return (json.dumps(body, indent=1, default=str) + "\n").encode()
+
+
+def _rights(lineage: LineageMetrics) -> dict[str, Any]:
+    """What the license is that follows from all that it descends from, and who is credited."""
+    return {
+        "usageInfo": {
+            "@type": "sc:CreativeWork",
+            "name": lineage.effective_license,
+            "description": "; ".join([lineage.effective_class, lineage.chain]).strip("; "),
+            "url": layout.LICENSE,
+        },
+        "creditText": "; ".join(lineage.attributions),
+    }
+
+
+def _provenance(lineage: LineageMetrics) -> dict[str, Any]:
+    """W3C PROV: faces that it was planned with, and the activity in which networks made it."""
+    return {
+        "prov:wasDerivedFrom": [
+            {
+                "@type": "prov:Entity",
+                "prov:type": one.role,
+                "prov:label": faces(one),
+                "sc:identifier": one.fingerprint,
+                "sc:license": one.license,
+            }
+            for one in lineage.sources
+        ],
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "prov:used": [
+                {
+                    "@type": "prov:Entity",
+                    "@id": f"urn:sha256:{one.sha256}",
+                    "prov:type": one.role,
+                    "prov:label": f"{one.role}: {learned(one)}",
+                    "prov:wasDerivedFrom": [
+                        {"@id": f"urn:sha256:{sha256}"} for sha256 in one.trained_with.values()
+                    ],
+                    "sc:license": one.license or "as its sources",
+                }
+                for one in lineage.networks
+            ],
+        },
+    }
 
 
 def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> list[Any]:

@@ -14,8 +14,10 @@ from factory.evaluation.metrics.release import Balance, Metrics
 from factory.evaluation.metrics.separability import Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
+from factory.provenance.licenses import hub_id
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
+from factory.report.rights import faces, stated_license
 from factory.report.statements import statements
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
@@ -36,6 +38,8 @@ def render_page(
         published=utility.PUBLISHED,
         max_faces=MAX_FACES,
         lineage=tables.lineage(plan),
+        ancestors=tables.networks(metrics.lineage),
+        rights=metrics.lineage,
         settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
         throughput_plot=figures.throughput(manifest),
         **_accuracy(metrics),
@@ -51,16 +55,21 @@ def render_page(
 
 def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics) -> bytes:
     """README.md of the release, with the hub's YAML header."""
+    stated = stated_license(config, metrics.lineage)
     return _render(
         "card.md",
         title=config.title,
-        license=config.license,
+        license=hub_id(stated),
+        stated=stated,
         manifest=manifest,
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
         statements=statements(plan, metrics),
         suffix=SUFFIXES[plan.request.shards.image_format],
         weights=plan.request.weights,
+        ancestors=tables.networks(metrics.lineage),
+        sources=[faces(one) for one in metrics.lineage.sources] if metrics.lineage else [],
+        rights=metrics.lineage,
         **_accuracy(metrics),
     )
 

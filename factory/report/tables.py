@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS
+from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
 from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
 from factory.evaluation.metrics.separability import FalseMatches, Leakage, Separability
 from factory.evaluation.metrics.similarity import (
@@ -249,6 +250,27 @@ def lineage(plan: Plan) -> list[tuple[str, str]]:
     rows.append(("factory, sha256 of its code", request.environment.sources_sha256))
     rows += [(name, version) for name, version in request.environment.stack.items()]
     return rows
+
+
+def networks(measured: LineageMetrics | None) -> list[list[str]]:
+    """A row for each network: role, sha256, images, people, whose faces, license."""
+    return [
+        [
+            one.role,
+            one.sha256,
+            str(one.images) if one.learned_from else "n/a",
+            str(one.identities) if one.learned_from else "n/a",
+            _whose(one),
+            one.license or ", ".join(dict.fromkeys(f.license for f in one.learned_from)) or "n/a",
+        ]
+        for one in (measured.networks if measured else [])
+    ]
+
+
+def _whose(network: NetworkTraining) -> str:
+    if not network.learned_from:
+        return "no faces" if network.is_told else "not known"
+    return "people who exist" if network.real_people else "nobody real"
 
 
 def mean(values: HasMean | None) -> str:

@@ -143,7 +143,7 @@ def _is_probe(entry: Entry) -> bool:
 def _orphans(store: Store, entries: Sequence[Entry]) -> list[Garbage]:
     plan = read_plan(store)
     if plan is None:
-        begun = (layout.ROSTER, layout.EMBEDDINGS)
+        begun = (layout.ROSTER, layout.EMBEDDINGS, layout.LINEAGE)
         return [Garbage(e, "roster without a plan") for e in entries if e.name in begun]
     done = committed_units(store)
     open_units = [unit.index for unit in plan.units if unit.index not in done]

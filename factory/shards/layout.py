@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from factory.config import Config
+from factory.provenance import lineage
 from factory.records import Scores, Shot
 from factory.store import Store, open_store
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PLAN = "plan.json"
 ROSTER = "roster.parquet"
 EMBEDDINGS = "embeddings.npy"
-LINEAGE = "lineage.json"
+LINEAGE = lineage.FILE
 """All faces and networks that a release descends from, with their licenses."""
 MANIFEST = "index/manifest.json"
 WIDS = "index/wids.json"
@@ -33,6 +34,11 @@ PAUSE = "_paused.json"
 REPORT = "report/index.html"
 CARD = "README.md"
 CROISSANT = "croissant.json"
+SPDX = "spdx.json"
+LICENSE = "LICENSE"
+NOTICE = "NOTICE"
+ABOUT = (CARD, CROISSANT, SPDX, LICENSE, NOTICE)
+"""What is written for readers beside the data, again whenever a release is measured."""
 UTILITY = "utility"
 """Stem of the metrics that jobs.utility adds."""
 OLDER_METRICS = {"recognizer_training": "learned_from"}

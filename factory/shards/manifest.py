@@ -178,7 +178,7 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
 
 
 def seal_extras(store: Store) -> None:
-    """Write SHA256SUMS.extra over commits, metrics, report, card and croissant.
+    """Write SHA256SUMS.extra over commits, metrics, report, card, croissant, spdx and licenses.
 
     It is rewritten whenever they are.
 
@@ -190,7 +190,7 @@ def seal_extras(store: Store) -> None:
     for _ in range(100):
         current = store.get(layout.EXTRA_SUMS) if store.exists(layout.EXTRA_SUMS) else None
         names = [name for folder in folders for name in store.list(folder)]
-        names += [name for name in (layout.CARD, layout.CROISSANT) if store.exists(name)]
+        names += [name for name in layout.ABOUT if store.exists(name)]
         with ThreadPoolExecutor(READERS) as pool:
             listing = _listing(zip(pool.map(store.sha256, names), names, strict=True))
         if listing == current or store.swap(layout.EXTRA_SUMS, current, listing):
@@ -201,7 +201,8 @@ def seal_extras(store: Store) -> None:
 
 
 def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
-    small = (layout.PLAN, layout.WIDS, layout.MANIFEST)
+    small = [layout.PLAN, layout.WIDS, layout.MANIFEST]
+    small += [layout.LINEAGE] if store.exists(layout.LINEAGE) else []
     lines = [(store.sha256(name), name) for name in small]
     lines += [(digest, name) for name, digest in plan.roster_sha256.items()]
     lines += [(file.sha256, file.name) for shard in manifest.shards for file in shard.files]

@@ -21,7 +21,7 @@ from factory.errors import IntegrityError, SourceError
 from factory.store import Entry, LocalStore, Store, open_store
 
 SUMS, SUCCESS, PLAN, ROSTER = "SHA256SUMS", "_SUCCESS", "plan.json", "roster.parquet"
-MANIFEST = "index/manifest.json"
+MANIFEST, LINEAGE = "index/manifest.json", "lineage.json"
 SHARD = re.compile(r"data/([^/]+)\.tar")
 READERS = 16
 """Files, or images, that one process fetches at once."""
@@ -170,3 +170,14 @@ def release_of(source: SourceConfig) -> dict[str, Any] | None:
     body = json.loads(manifest)
     keys = ("dataset", "version", "plan_hash", "holds_real_identities")
     return {key: body[key] for key in keys} | {"sums_sha256": hashlib.sha256(sums).hexdigest()}
+
+
+def lineage_of(source: SourceConfig) -> bytes | None:
+    """lineage.json of the release that a source is; None where an older factory wrote none.
+
+    Raises IntegrityError for one that SHA256SUMS does not vouch for.
+    """
+    store = address_of(source)
+    if f"  {LINEAGE}" not in store.get(SUMS).decode():
+        return None
+    return tars_in(store).get(LINEAGE)

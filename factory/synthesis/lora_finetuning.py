@@ -21,6 +21,7 @@ from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.shards import layout, manifest
+from factory.shards.lineage import put_lineage
 from factory.shots.environment import environment
 from factory.shots.plan import LoraPlan, asked_otherwise
 from factory.sources import FaceSource, open_source
@@ -30,6 +31,7 @@ from factory.synthesis.lora_canary import train_canary
 from factory.synthesis.lora_maker import LoraMaker, open_trainer
 from factory.synthesis.lora_sets import (
     face_crop,
+    lora_lineage,
     lora_plan,
     photographs,
     prior_name,
@@ -72,6 +74,8 @@ def finetune(
         if existing is None:
             log(f"planning, with {config.personalization.num_prior} prior images")
             existing = on_device(complete, absolute(config), plan)
+            lineage = lora_lineage(config, open_source(photographs(config)))
+            put_lineage(store, lineage, "personalization.loras")
             store.put_once(layout.PLAN, existing.to_json())
         plan = existing
         open_maker = functools.partial(LoraMaker.open, absolute(config), prefix)

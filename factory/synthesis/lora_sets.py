@@ -13,6 +13,9 @@ from typing import Any
 from factory import checkpoint
 from factory.config import Config, PersonalizationConfig, SourceConfig, as_dict
 from factory.errors import CheckpointError, ConfigError, PlanError
+from factory.provenance.faces import source_record
+from factory.provenance.lineage import Lineage, NetworkRecord, read_lineage
+from factory.provenance.networks import ancestors
 from factory.records import Unit
 from factory.shards import layout, manifest
 from factory.shots.environment import environment
@@ -24,6 +27,7 @@ from factory.sources.alignment import YuNet
 from factory.sources.alignment_facts import alignment_facts
 from factory.store import Store, open_store
 from factory.text_to_image.base_model import digest, image_px_of
+from factory.text_to_image.base_provenance import base_records
 from factory.text_to_image.face_crop import FaceCrop
 
 PRIORS = "num_prior prior_steps prior_guidance prior_prompt".split()
@@ -150,3 +154,28 @@ def prior_name(plan: LoraPlan) -> str:
     shaped: list[Any] = [request.weights["base"], recipe, as_dict(request.compute)]
     shaped += [request.seed, request.sampler, request.environment.stack]
     return layout.priors_name(hashlib.sha256(canonical(shaped)).hexdigest())
+
+
+def lora_lineage(config: Config, source: FaceSource) -> Lineage:
+    """What a set of LoRAs descends from: photographs, recognizer, base; it is the first network.
+
+    Its own sha256 is empty, because it is not made yet.
+    """
+    photos = source_record(config.source, source)
+    recognizer = checkpoint.read_metadata(
+        config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
+    )
+    trained_with = {"base": digest(config.base_model), "recognizer": recognizer["sha256"]}
+    known = base_records(config.base_model, config.checkpoint)
+    own = NetworkRecord("lora", "", (photos,), trained_with)
+    return Lineage((photos,), (own, *ancestors(config, trained_with, known)))
+
+
+def lora_records(config: Config) -> list[NetworkRecord]:
+    """The records of the set that personalization.loras names, itself first, and its ancestors."""
+    loras = open_loras(config)
+    told = read_lineage(loras.store)
+    if told is None:  # of an older factory
+        return [NetworkRecord("lora", loras.sha256, is_told=False)]
+    own, *further = told.networks
+    return [replace(own, sha256=loras.sha256), *further]

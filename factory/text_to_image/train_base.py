@@ -22,7 +22,8 @@ from factory.diffusion.latent_cache import latents_of
 from factory.errors import CheckpointError
 from factory.records import Log
 from factory.store.local import write_atomically
-from factory.text_to_image.base_model import locate
+from factory.text_to_image.base_model import digest, locate
+from factory.text_to_image.base_provenance import METADATA
 from factory.text_to_image.base_quality import LEAST_FACES, LEAST_ROUND_TRIP, BaseQualityCheck
 from factory.text_to_image.captions import Captions
 from factory.training.distributed import pick_device, rank
@@ -31,8 +32,6 @@ from factory.training.schedules import adamw, linear_decay, warmup
 
 WARMUP_STEPS, DECAY_FRACTION = 200, 1 / 3
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
-METADATA = "miniature.json"
-"""File in the folder of a pipeline that was trained by this job, with its metrics."""
 
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
@@ -89,6 +88,9 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     measured = quality_check.measure(folder, captions, run.heldout if len(run.heldout) else faces)
     metrics = measured | run.metrics
     metadata = {"step": run.total, "autoencoder": autoencoder.sha256, "metrics": metrics}
+    own, *further = run.provenance("base", {"autoencoder": autoencoder.sha256})
+    sha256 = digest(BaseModelConfig(path=str(folder)))
+    metadata["provenance"] = [own | {"sha256": sha256}, *further]
     write_atomically(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
     run.state.finish()
     return metrics

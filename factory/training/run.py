@@ -16,7 +16,7 @@ The loop itself stays in each training's own file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.provenance.faces import source_record
+from factory.provenance.lineage import NetworkRecord
 from factory.provenance.networks import provenance
 from factory.records import Log
 from factory.seeds import torch_generator
@@ -202,12 +203,15 @@ class TrainingRun:
         config: dict[str, Any],
         lineage: dict[str, str],
         measured: dict[str, Any] | None = None,
+        known: Sequence[NetworkRecord] = (),
     ) -> dict[str, Any]:
-        """Write the checkpoint and return its metrics, `measured` included; on rank 0 alone."""
+        """Write the checkpoint and return its metrics, `measured` included; on rank 0 alone.
+
+        `known` are records of networks of `lineage` that are no checkpoints of ours.
+        """
         if rank() != 0:
             return {}
         metrics = (measured or {}) | self.metrics
-        told = [source_record(self._config.source, self.faces)]
         made = checkpoint.Checkpoint(
             kind,
             tensors,
@@ -216,11 +220,18 @@ class TrainingRun:
             metrics,
             lineage,
             "",
-            provenance(self._config, kind, told, lineage),
+            self.provenance(kind, lineage, known),
         )
         checkpoint.save(self.out, made)
         self.state.finish()
         return metrics
+
+    def provenance(
+        self, kind: str, lineage: dict[str, str], known: Sequence[NetworkRecord] = ()
+    ) -> list[dict[str, Any]]:
+        """Records of what is trained, of the faces it learns from, and of its ancestors."""
+        learned_from = [source_record(self._config.source, self.faces)]
+        return provenance(self._config, kind, learned_from, lineage, known)
 
     def _save_state(self, folder: Path) -> None:
         self._engine.save(folder)

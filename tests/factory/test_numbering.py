@@ -239,7 +239,7 @@ def test_the_second_verifies_reproduces_and_exports(versions, tmp_path):
         reproduce(config, store, "000000_0000")
     for kind in KINDS:
         assert export(store, kind, tmp_path / kind) == len(samples_of(store))
-    folders = sorted(folder.name for folder in (tmp_path / "imagefolder").iterdir())
+    folders = sorted(f.name for f in (tmp_path / "imagefolder").iterdir() if f.is_dir())
     assert folders == [f"{FIRST + i:06d}" for i in range(6 + PEOPLE)]
     classes = {
         line.split("\t")[1] for line in (tmp_path / "rec/train.lst").read_text().split("\n")[:-1]
@@ -377,7 +377,7 @@ def test_keys_past_six_digits_widen_as_one(versions, config_of, monkeypatch, tmp
     assert reproduce(config, store, keys[-1]).equal
     for kind in KINDS:
         assert export(store, kind, tmp_path / kind) == len(keys)
-    folders = sorted(folder.name for folder in (tmp_path / "imagefolder").iterdir())
+    folders = sorted(f.name for f in (tmp_path / "imagefolder").iterdir() if f.is_dir())
     assert [int(name) for name in folders] == sorted(int(name) for name in folders)
     assert [label for _, label in samples_of(store)] == [int(key[:7]) for key in keys]
     assert store.list("data/")[-1] == "data/train-999999.tar"

@@ -55,6 +55,7 @@ def config_of(older: Path, dataset: str, *dotlist: str):
     settings = [
         "source.kind=folder",
         f"source.path={older / 'people'}",
+        "source.license=unknown",
         f"store.url={older / 'store'}",
         "store.min_free_bytes=0",
         f"release.dataset={dataset}",

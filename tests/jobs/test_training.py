@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from factory.config import load
+from factory.errors import ConfigError
 from jobs import _training
 from jobs._catalog import find
+from tests.base_model import save_base
 from tests.conftest import PX
 
 
@@ -17,7 +19,12 @@ def ran(people, weights, tmp_path, monkeypatch):
     from factory.execution import preparation
 
     (tmp_path / "c.yaml").write_text("{}\n")
-    settings = ["source.kind=folder", f"source.path={people}", f"source.image_px={PX}"]
+    settings = [
+        "source.kind=folder",
+        "source.license=unknown",
+        f"source.path={people}",
+        f"source.image_px={PX}",
+    ]
     settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
     calls = []
 
@@ -53,3 +60,25 @@ def test_a_gang_that_has_begun_and_a_single_process_go_on_alone(ran):
 def test_a_dry_run_describes_the_faces(ran, capsys):
     assert ran(None, "compute.num_ranks=2", "source.holdout_identities=2", dry_run=True) == []
     assert capsys.readouterr().out == "6 images of 2 people, 6 held out\n"
+
+
+def test_a_training_asks_for_the_licence_of_every_source(ran, people, tmp_path):
+    with pytest.raises(ConfigError, match=r"^source\.license: nothing given"):
+        ran(None, "source.license=null")
+    mixed = f"{{source: {{kind: folder, path: {people}}}}}"
+    settings = ["source.kind=folder", f"source.path={people}", "source.license=MIT"]
+    config = load(tmp_path / "c.yaml", [*settings, f"batches.mix=[{mixed}]"])
+    with pytest.raises(ConfigError, match=r"^batches\.mix\[0\]\.source\.license: nothing given"):
+        find("train_recognizer").action(config=config, dry_run=True)
+
+
+def test_a_job_asks_for_the_licence_of_weights_of_somebody_else(people, tmp_path):
+    settings = ["source.kind=folder", f"source.path={people}", "source.license=MIT"]
+    base = save_base(tmp_path / "base")
+    (tmp_path / "c.yaml").write_text("{}\n")
+    config = load(tmp_path / "c.yaml", [*settings, f"base_model.path={base}"])
+    for job in ("train_controlnet", "personalize"):
+        with pytest.raises(
+            ConfigError, match=r"^checkpoint\.license: nothing given for base_model"
+        ):
+            find(job).action(config=config, dry_run=True)

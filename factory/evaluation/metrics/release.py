@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from factory.evaluation.metrics.json_form import to_json
+from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.separability import Leakage, Separability
 from factory.evaluation.metrics.similarity import Properties, Similarity
 from factory.evaluation.metrics.utility import Utility
@@ -126,6 +127,8 @@ class Metrics:
     diversity: Diversity
     balance: Balance | NotMeasured
     throughput: Throughput
+    lineage: LineageMetrics | None = None
+    """None of a release that was planned by a factory that kept none."""
     edits: dict[str, EditMetrics] | None = None
     """By kind and occluded fraction; None where nothing was edited."""
     utility: Utility | None = None

@@ -14,6 +14,7 @@ from factory.editing import train_controlnet
 from factory.editing.controlnet import MaskControlNet, condition
 from factory.editing.train_controlnet import ControlLoss, train
 from factory.errors import CheckpointError, ConfigError
+from factory.provenance.networks import records_of
 from tests.conftest import draw_face
 from tests.recorded import record_batches
 
@@ -67,10 +68,14 @@ def training(base_folder, people, tmp_path):
 
 
 def test_it_trains_resumes_and_is_loaded_on_its_base_alone(training, base, tmp_path):
-    metrics = train(training(), log=lambda line: None)
+    metrics = train(training("checkpoint.license=openrail"), log=lambda line: None)
     assert metrics["final_loss"] > 0
     made, sha256 = MaskControlNet.load(str(tmp_path / "out"), base)
     assert sha256 == checkpoint.read_metadata(str(tmp_path / "out"), "controlnet", "x")["sha256"]
+    own, told = records_of(checkpoint.any_metadata(str(tmp_path / "out")))
+    assert [(one.num_images, one.num_people) for one in own.learned_from] == [(12, 4)]
+    assert own.trained_with == {"base": told.sha256} == {"base": base.sha256}
+    assert (told.role, told.license, told.is_told) == ("base", "openrail", False)
     zero = [block.weight.abs().max() for block in made.controlnet.controlnet_down_blocks]
     assert max(zero) > 0
     again: list[str] = []

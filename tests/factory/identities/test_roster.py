@@ -60,7 +60,9 @@ def test_inquiry_takes_the_embeddings_of_given_faces_in_order(roster, release_co
 
 def test_inquiry_names_its_faces_in_the_plan_and_wants_enough_of_them(release_config, people):
     items = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
-    request = preflight(release_config(*items)).request
+    inputs = preflight(release_config(*items))
+    request = inputs.request
+    assert [one.role for one in inputs.lineage.sources] == ["source", "inquiry"]
     assert request.identities.inquiry == open_source(release_config().source).fingerprint
     with pytest.raises(SourceError, match=r"identities\.inquiry: .* has 12 images for 40"):
         preflight(release_config(*items, "identities.num_virtual=40"))

@@ -116,6 +116,11 @@ def test_classes_with_few_images_are_counted_and_the_others_have_no_gaps(config,
         "left out: 1 of 6 identities with fewer than 2 images (batches.min_images)"
     ]
     assert "14 images of 5 people (12 real, 2 made)" in training_set.describe(heldout)
+    used = training_set.source_records(config(mixed(other, domain="made")))
+    assert [(one.role, one.num_images, one.num_people) for one in used] == [
+        ("source", 12, 4),
+        ("mix", 2, 1),
+    ]
     with pytest.raises(SourceError, match=r"batches\.min_images: nobody has 9 images"):
         open_training_set(config("batches.min_images=9"))
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from factory.checkpoint import any_metadata
 from factory.config import load
 from factory.errors import CheckpointError
+from factory.provenance.networks import records_of
 from factory.recognition.embed import Recognizer
 from factory.recognition.export_onnx import export_pack
 from factory.recognition.import_onnx import import_recognizer
@@ -29,6 +31,7 @@ def test_an_imported_model_is_a_recognizer_without_gradients(pack, tmp_path):
     (tmp_path / "c.yaml").write_text("judge: {checkpoint: null}\n")
     out = [f"recognizer.checkpoint={pack}", f"training.out={tmp_path / 'imported'}"]
     out += ["source.kind=folder", f"source.path={tmp_path / 'people'}"]
+    out += ["source.license=CC-BY-4.0", "checkpoint.license=research-only"]
     config = load(tmp_path / "c.yaml", [*out, "source.holdout_identities=2"])
     metrics = import_recognizer(config, lambda line: None)
     imported = Recognizer.load(str(tmp_path / "imported"), CPU)
@@ -42,6 +45,12 @@ def test_an_imported_model_is_a_recognizer_without_gradients(pack, tmp_path):
     cosine = imported.unit_real[3] @ own / np.linalg.norm(own)
     assert cosine == pytest.approx(1, abs=1e-3)
     assert imported.real_names == faces.names
+    own, weights = records_of(any_metadata(str(tmp_path / "imported")))
+    assert own.trained_with == {"onnx": weights.sha256}
+    assert [(one.num_images, one.num_people, one.license) for one in own.learned_from] == [
+        (12, 4, "CC-BY-4.0")
+    ]
+    assert (weights.role, weights.license, weights.is_told) == ("onnx", "research-only", False)
     assert not imported.has_gradients
     with pytest.raises(CheckpointError, match="is a checkpoint already"):
         import_recognizer(load(tmp_path / "c.yaml", ["recognizer.checkpoint=starter:judge"]))

@@ -63,3 +63,14 @@ print([(row["key"], row["label"], row["image"].size) for row in table])
     shards, table = done.stdout.splitlines()
     for line in (shards, table):
         assert sorted(eval(line)) == sorted(expected)
+
+
+def test_it_carries_licence_and_provenance(release):
+    written = json.loads(release.get(layout.CROISSANT))
+    assert written["usageInfo"]["url"] == layout.LICENSE
+    used = written["prov:wasGeneratedBy"]["prov:used"]
+    assert [one["prov:type"] for one in used] == ["recognizer", "generator", "autoencoder"]
+    recognizer, generator, _ = used
+    assert recognizer["@id"] in [one["@id"] for one in generator["prov:wasDerivedFrom"]]
+    (source,) = written["prov:wasDerivedFrom"]
+    assert source["sc:license"] == "CC0-1.0"

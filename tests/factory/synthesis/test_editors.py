@@ -16,6 +16,7 @@ from factory.config import EditingConfig, FiltersConfig, load
 from factory.errors import CheckpointError, ConfigError, IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
+from factory.provenance.lineage import read_lineage
 from factory.quality.filters import apply_filters, build_filters
 from factory.records import DrawnBatch, Identity, Scores, Shot, Verdict
 from factory.release import build
@@ -104,6 +105,9 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     config = editing(*settings)
     store, rows = released(config)
     assert len(rows) == PEOPLE * IMAGES
+    told = {"drawn": ["recognizer"], "uvit": ["recognizer", "editor", "autoencoder", "generator"]}
+    roles = {one.role for one in read_lineage(store).networks}
+    assert roles == set(told.get(editor, ["recognizer", "controlnet", "base"]))
     source = open_source(config.source)
     index_of = {key: i for i, key in enumerate(source.keys)}
     release = load_release(config, store)

@@ -24,9 +24,10 @@ from factory.errors import (
     SourceError,
 )
 from factory.execution import inline
+from factory.provenance.lineage import read_lineage
 from factory.release import build
 from factory.shards import layout
-from factory.shards.manifest import committed_units
+from factory.shards.manifest import committed_units, sealed_plan
 from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
@@ -295,6 +296,12 @@ def test_a_release_is_drawn_by_them(lora_config):
     build(config, inline.run_units, log=quiet)
     release = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(release) == []
+    told = read_lineage(release)
+    lora, base, recognizer = told.networks
+    assert lora.sha256 == sealed_plan(release).request.weights["loras"]
+    assert lora.trained_with == {"base": base.sha256, "recognizer": recognizer.sha256}
+    assert [(one.num_images, one.num_people) for one in lora.learned_from] == [(12, 4)]
+    assert (base.role, base.license) == ("base", "unknown")
     units = committed_units(release)
     rows = [row for unit in units for row in metadata_rows(release, unit)]
     assert len(rows) == 2 * PEOPLE

@@ -15,7 +15,8 @@ from factory.diffusion.autoencoder import build
 from factory.errors import CheckpointError
 from factory.store import open_store
 from factory.text_to_image import train_base
-from factory.text_to_image.base_model import locate
+from factory.text_to_image.base_model import digest, locate
+from factory.text_to_image.base_provenance import base_records, require_base_license
 from factory.text_to_image.train_base import (
     METADATA,
     START,
@@ -87,6 +88,12 @@ def test_it_trains_resumes_and_is_an_ordinary_folder(config, tmp_path):
     assert metadata["step"] == 6
     assert metadata["metrics"] == metrics
     assert (tmp_path / "out" / "sheet.png").is_file()
+    written = replace(config.base_model, path=str(folder))
+    own, autoencoder = base_records(written, config.checkpoint)
+    assert (own.role, own.sha256) == ("base", digest(written))
+    assert [(one.num_images, one.num_people) for one in own.learned_from] == [(12, 4)]
+    assert own.trained_with == {"autoencoder": autoencoder.sha256}
+    require_base_license(written, config.checkpoint)  # one of ours is not asked for it
 
 
 @pytest.mark.s3
