@@ -93,15 +93,12 @@ def evaluate_and_report(
 ) -> Metrics:
     """Measure the sealed release, write metrics/, report/, the card and croissant.json."""
     from factory.evaluation.evaluate import evaluate
-    from factory.report.croissant import render_croissant
-    from factory.report.page import render_card, render_page
+    from factory.report.files import write_pages
 
     store, made = release.store, (release.plan, release.manifest)
     metrics, pictures = evaluate(config, source, store, *made, run_units, log)
     manifest.put_metrics(store, metrics.files())
-    store.put(layout.REPORT, render_page(config.release.title, *made, metrics, pictures))
-    store.put(layout.CARD, render_card(config.release, *made, metrics))
-    store.put(layout.CROISSANT, render_croissant(config.release, *made, metrics))
+    write_pages(store, config.release, *made, metrics, pictures)
     manifest.seal_extras(store)
     return metrics
 
@@ -109,11 +106,12 @@ def evaluate_and_report(
 def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> None:
     """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
 
-    Raises LeakError, and leaves the release sealed, when too many real people show in it.
+    Raises LeakError, and leaves the release sealed, where too many real people show in it or
+    nothing establishes that none do.
     """
-    from factory.evaluation.leakage import refuse_leaks
+    from factory.evaluation.verdict import refuse_to_publish
 
-    refuse_leaks(metrics.leakage)
+    refuse_to_publish(metrics)
     if newer := point_latest(open_store(config.store).below(config.release.dataset), release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")

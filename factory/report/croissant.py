@@ -13,6 +13,7 @@ from typing import Any
 
 from factory.config import ReleaseConfig
 from factory.evaluation.metrics.release import Metrics
+from factory.provenance.lineage import Lineage
 from factory.records import Manifest
 from factory.report.statements import statements
 from factory.shards import layout
@@ -25,13 +26,17 @@ KEY = r"^([^.]+)"
 
 
 def render_croissant(
-    config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics
+    config: ReleaseConfig,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
+    lineage: Lineage | None = None,
 ) -> bytes:
     """croissant.json of a sealed release."""
     import mlcroissant as mlc
 
     context = mlc.Context(conforms_to=VERSION)
-    sentences = statements(plan, metrics)
+    sentences = statements(plan, metrics, lineage)
     finished_at = max(shard.timings.finished_at for shard in manifest.shards)
     metadata = mlc.Metadata(
         ctx=context,
@@ -52,7 +57,7 @@ def render_croissant(
         data_biases=[sentences.biases],
         data_use_cases=[sentences.uses],
         data_limitations=[sentences.limits],
-        personal_sensitive_information=[sentences.privacy],
+        personal_sensitive_information=[sentences.first, sentences.privacy],
         data_release_maintenance_plan=sentences.maintenance,
     )
     return (json.dumps(metadata.to_json(), indent=1, default=str) + "\n").encode()

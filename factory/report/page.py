@@ -11,11 +11,13 @@ import numpy as np
 from factory.config import ReleaseConfig
 from factory.evaluation.evaluate import Pictures
 from factory.evaluation.metrics.release import Balance, Metrics
-from factory.evaluation.metrics.separability import Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
+from factory.provenance.lineage import Lineage
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
+from factory.report.evidence import evidence
+from factory.report.privacy import banner
 from factory.report.statements import statements
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
@@ -25,13 +27,20 @@ SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4
 
 
 def render_page(
-    title: str, plan: Plan, manifest: Manifest, metrics: Metrics, pictures: Pictures
+    title: str,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
+    pictures: Pictures,
+    lineage: Lineage | None = None,
 ) -> bytes:
     """The HTML of report/index.html."""
     return _render(
         "template.html",
         title=title,
         manifest=manifest,
+        banner=banner(plan, metrics, lineage),
+        evidence=evidence(plan, manifest, metrics, lineage),
         headline=tables.headline(plan, manifest),
         published=utility.PUBLISHED,
         max_faces=MAX_FACES,
@@ -42,14 +51,20 @@ def render_page(
         **_shots(manifest),
         **_faces(pictures),
         **_likeness(metrics),
-        **_leaks(metrics.leakage, pictures),
+        **_leaks(metrics, pictures),
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
     )
 
 
-def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics) -> bytes:
+def render_card(
+    config: ReleaseConfig,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
+    lineage: Lineage | None = None,
+) -> bytes:
     """README.md of the release, with the hub's YAML header."""
     return _render(
         "card.md",
@@ -58,7 +73,8 @@ def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
         manifest=manifest,
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
-        statements=statements(plan, metrics),
+        statements=statements(plan, metrics, lineage),
+        evidence=evidence(plan, manifest, metrics, lineage),
         suffix=SUFFIXES[plan.request.shards.image_format],
         weights=plan.request.weights,
         **_accuracy(metrics),
@@ -125,13 +141,17 @@ def _likeness(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _leaks(leakage: Leakage | NotMeasured, pictures: Pictures) -> dict[str, Any]:
-    """Whether real people show, or why nobody looked."""
+def _leaks(metrics: Metrics, pictures: Pictures) -> dict[str, Any]:
+    """Whether real people show, or why nobody looked, and what that establishes."""
+    leakage = metrics.leakage
     measured = None if isinstance(leakage, NotMeasured) else leakage
     return {
         "leakage": tables.leakage(leakage),
         "leakage_note": leakage.note if isinstance(leakage, NotMeasured) else "",
         "leak_fpir": measured.leak_fpir if measured else None,
+        "power": tables.power_line(measured) if measured else "",
+        "audit": metrics.audit,
+        "double_labels": measured.double_labels.count if measured and measured.double_labels else 0,
         "pairwise": tables.pairwise_line(measured) if measured else "",
         "pairs": [
             (sheets.jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)

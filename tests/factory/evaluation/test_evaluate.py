@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from factory.errors import IntegrityError
-from factory.evaluation.evaluate import NO_JUDGE, evaluate
+from factory.evaluation.evaluate import evaluate
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.metrics.release import Metrics
 from factory.evaluation.metrics.similarity import PairMetrics
