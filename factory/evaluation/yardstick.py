@@ -24,9 +24,9 @@ MAX_PAIRED = 4000
 """Real images whose pairs are compared."""
 Z = 1.959964
 """Of a two-sided 95 % interval."""
-DOUBLE_QUANTILE = 0.99
-"""Images of two labels nearer than this fraction of one person's pairs are one person's. Leaving
-them out makes no judge strong: it can see at least 1 % of pairs by it, and never more."""
+DOUBLE_QUANTILE = 0.95
+"""Images of two labels nearer than this fraction of one person's pairs are one person's. It makes
+no judge strong: the limit falls to this quantile at the lowest, above which are 5 % of pairs."""
 MAX_DOUBLE_FRACTION = 0.05
 """Of images that may be so near; where more are, the judge takes strangers for one person, and only
 equal pictures are told."""

@@ -111,9 +111,8 @@ def _audited(metrics: Metrics) -> str:
 def _beside(counts: LeakCounts) -> str:
     if counts.num_strangers_above is None:
         return ""
-    return (
-        f" (of real strangers' own images {counts.num_strangers_above} of {counts.num_strangers})"
-    )
+    above, count = counts.num_strangers_above, counts.num_strangers
+    return f" (of real strangers' own images {above} of {count})"
 
 
 def _power(leaks: Leakage) -> str:
