@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from factory.config import AuditConfig, Config
 from factory.errors import LeakError
@@ -106,31 +105,27 @@ def test_the_owner_is_told_the_names_of_double_labels_and_nobody_else_is():
 
 
 def test_weak_judge_power_seals_a_release_and_acceptance_publishes_it_with_the_words(
-    release_config, people
+    release_config, people, tmp_path
 ):
     """The whole way; a photograph under two names is counted, and nobody is named."""
-    twin = people / "person_9"
-    twin.mkdir()
-    try:
-        Image.open(people / "person_0/0.png").save(twin / "0.png")
-        refused = release_config("audit.accept_weak_judge=false")
-        with pytest.raises(LeakError, match=r"audit: not established .*: 12 images of real"):
-            build(refused, run_units, log=lambda line: None)
-        store = layout.release_store(refused)
-        assert store.exists(layout.SUMS)
-        assert not store.exists(layout.SUCCESS)
-        assert not LocalStore(refused.store.url).exists("tiny/latest.json")
-        assert "not established: 12 images" in store.get(layout.CARD).decode()
-        leakage = json.loads(store.get("metrics/leakage.json"))
-        assert leakage["double_labels"] == {"count": 1, "cosines": pytest.approx([1.0])}
-        assert not json.loads(store.get("metrics/audit.json"))["established"]
-        build(release_config(), run_units, log=lambda line: None)
-    finally:
-        (twin / "0.png").unlink()
-        twin.rmdir()
+    named = shutil.copytree(people, tmp_path / "named")
+    (named / "person_9").mkdir()
+    shutil.copy(named / "person_0/0.png", named / "person_9/0.png")
+    refused = release_config(f"source.path={named}", "audit.accept_weak_judge=false")
+    with pytest.raises(LeakError, match=r"audit: not established .*: 12 images of real"):
+        build(refused, run_units, log=lambda line: None)
+    store = layout.release_store(refused)
+    assert store.exists(layout.SUMS)
+    assert not store.exists(layout.SUCCESS)
+    assert not LocalStore(refused.store.url).exists("tiny/latest.json")
+    assert "not established: 12 images" in store.get(layout.CARD).decode()
+    leakage = json.loads(store.get("metrics/leakage.json"))
+    assert leakage["double_labels"] == {"count": 1, "cosines": pytest.approx([1.0])}
+    assert leakage["faces"]["num_strangers"] == 12
+    assert not json.loads(store.get("metrics/audit.json"))["established"]
+    build(release_config(f"source.path={named}"), run_units, log=lambda line: None)
     assert store.exists(layout.SUCCESS)
     for name in (layout.CARD, layout.REPORT, layout.CROISSANT, "metrics/audit.json"):
         text = store.get(name).decode()
         assert "accept" in text, name
         assert "person_" not in text, name
-    assert np.isclose(leakage["faces"]["num_strangers"], 12)
