@@ -85,9 +85,9 @@ def refuse_to_publish(metrics: Metrics) -> None:
     audit = metrics.audit
     if audit.real_people and not audit.established and not audit.accepted:
         raise LeakError(
-            f"audit: not established that no real person shows: {audit.reason}; the release is "
-            "sealed and not published, use another judge.checkpoint or source, or publish it with "
-            "these words by audit.accept_weak_judge=true"
+            f"audit: not established: {audit.reason}; the release is sealed and not published, use "
+            "another judge.checkpoint or source, or audit.accept_weak_judge=true to publish it "
+            "with these words"
         )
 
 

@@ -124,7 +124,13 @@ def _gdpr(
             f"images of {real} real people" if real else "0 images of real people",
         ),
         ("GDPR Art. 7(3), 17", "What became of people who withdrew?", withdrawn),
-        ("GDPR recital 26", "What supports that nobody can be identified?", _audit(metrics)),
+        (
+            "GDPR recital 26",
+            "What supports that nobody can be identified?",
+            f"nothing for its {real} real people; of others: {_audit(metrics)}"
+            if real
+            else _audit(metrics),
+        ),
         ("GDPR recital 26", "Can the generator be made to give people away?", attack),
         ("GDPR Art. 30", "From what do its networks descend?", learned(lineage)),
     ]

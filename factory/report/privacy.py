@@ -59,10 +59,16 @@ def privacy(request: PlanRequest, metrics: Metrics, lineage: Lineage | None = No
             "release for how this was made sure."
         )
     if request.holds_real_people:
+        others = "Others than the person of an image were looked for."
+        if metrics.audit.real_people and not metrics.audit.established:
+            others = (
+                "Whether others than the person of an image show in it is not established: "
+                f"{metrics.audit.reason}.{_accepted(metrics)}"
+            )
         return (
             "This release holds images of real people (identities of kind real in roster.parquet), "
-            "made under the maker's right to augment their photographs. Whether others than the "
-            f"person of an image show in it: {_audited(metrics)}"
+            "made under the maker's right to augment their photographs. "
+            f"{others} {_audited(metrics)}"
         )
     gate = (
         "very identity passed a gate that keeps its cosine to every person the gate compares it "

@@ -85,6 +85,7 @@ def test_personal_data_follow_the_plan_and_the_source():
     assert "0 real people" in answer_of("Are personal data in it")
     filled = Plan(REAL, {}, [Unit(0, 0, 3, 42)])
     assert answer_of("Are personal data in it", plan=filled) == "images of 2 real people"
+    assert answer_of("can be identified", plan=filled).startswith("nothing for its 2 real people")
     assert answer_of("consent recorded") == "not recorded"
     rendered = replace(FULL, audit=replace(FULL.audit, real_people=False))
     assert answer_of("consent recorded", rendered) == "no personal data in the source"

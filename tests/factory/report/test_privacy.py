@@ -105,7 +105,10 @@ def test_real_people_are_told_in_the_first_line_of_report_and_card_and_by_its_co
     plan = Plan(REAL, {}, [Unit(0, 0, 3, 42)])
     text = privacy(REAL, CLEAN, OWN)
     assert text.startswith("This release holds images of real people")
-    assert "0 of 40 are nearer" in text
+    assert "were looked for. An independent recognizer looked at every face: 0 of 40" in text
+    weak = replace(CLEAN.audit, established=False, reason="a weak judge", accepted=True)
+    text = privacy(REAL, replace(CLEAN, audit=weak), OWN)
+    assert "not established: a weak judge. It is published all the same" in text
     first = "This release holds images of real people: 2 of them."
     page = render_page("Tiny", plan, manifest(), CLEAN, pictures(everything=False), OWN).decode()
     body = page[page.index("</style>") :]
