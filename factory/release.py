@@ -106,11 +106,12 @@ def evaluate_and_report(
 def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> None:
     """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
 
-    Raises LeakError, and leaves the release sealed, when too many real people show in it.
+    Raises LeakError, and leaves the release sealed, where too many real people show in it or
+    nothing establishes that none do.
     """
-    from factory.evaluation.leakage import refuse_leaks
+    from factory.evaluation.verdict import refuse_to_publish
 
-    refuse_leaks(metrics.leakage)
+    refuse_to_publish(metrics)
     if newer := point_latest(open_store(config.store).below(config.release.dataset), release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")

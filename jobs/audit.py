@@ -5,7 +5,8 @@
 Recomputes every identity's nearest real and nearest other cosine exactly, from the release's
 vectors, the recognizer and the source, and compares them with roster.parquet and with the gate.
 Then embeds the kept faces again, where fleet.runner says, and looks for real people among them by
-the judge; judge.checkpoint=dlib gives a second opinion.
+the judge; judge.checkpoint=dlib gives a second opinion. Labels of the source that name one person
+twice are listed by their images, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from jobs._sections import SEALED
 
 
 def audit_release(config: Config, dry_run: bool) -> None:
-    from factory.evaluation.evaluate import NO_JUDGE, audit_faces
-    from factory.evaluation.leakage import refuse_leaks, summary_lines
-    from factory.evaluation.separability import audit
+    from factory.evaluation.evaluate import audit_faces
+    from factory.evaluation.leakage import refuse_leaks
+    from factory.evaluation.separability import audit, gate_lines
+    from factory.evaluation.verdict import audit_lines
     from factory.planning.preflight import check_weights
     from factory.shards import layout, manifest
     from factory.shards.plan_files import open_plan
@@ -35,23 +37,13 @@ def audit_release(config: Config, dry_run: bool) -> None:
         print("checked; nothing is written")
         return
     largest = audit(config, plan, roster, source, dataset)
-    if any(identity.kind == "virtual" for identity in roster.identities):
-        print(f"{len(roster.identities)} identities, gate {plan.request.max_cosine}")
-        print(f"largest cosine to a real person {largest.real:.6f}")
-        print(f"largest cosine to another       {largest.other:.6f}")
-        print("certified")
-    else:
-        print(f"{len(roster.identities)} identities of the source; nobody passed a gate")
+    print(*gate_lines(plan, roster, largest), sep="\n")
     sealed, run_units = manifest.sealed_manifest(store, plan), runner_of(config)
     faces = audit_faces(config, source, store, sealed, roster, run_units)
-    if not faces:
-        print(NO_JUDGE)
-        return
-    print(*summary_lines(faces.metrics), sep="\n")
-    for i, j, cosine in faces.lookalikes[:3]:
-        print(f"nearest in the source: {source.keys[i]} and {source.keys[j]}, {cosine:.3f}")
-    refuse_leaks(faces.metrics)
-    print("no more leaks than audit.max_leak_fraction allows")
+    print(*audit_lines(config, source, faces), sep="\n")
+    if faces:
+        refuse_leaks(faces.metrics)
+        print("no more leaks than audit.max_leak_fraction allows")
 
 
 JOB = Job(__doc__, audit_release, reads=(*SEALED, "fleet", "compute", "store"))

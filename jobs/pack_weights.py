@@ -15,13 +15,14 @@ from jobs._job import Job
 
 def pack_weights(config: Config, dry_run: bool) -> None:
     from factory import checkpoint
+    from factory.recognition.judge import AUTO
 
     names = {
         "recognizer": config.recognizer.checkpoint,
         "autoencoder": config.autoencoder.checkpoint,
         "generator": config.generator.checkpoint,
     }
-    if config.judge.checkpoint:
+    if config.judge.checkpoint not in (None, AUTO):
         names["judge"] = config.judge.checkpoint
     for role, name in names.items():
         kind = "recognizer" if role == "judge" else role

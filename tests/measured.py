@@ -8,6 +8,7 @@ from factory.evaluation.edit_metrics import EditPictures
 from factory.evaluation.evaluate import Pictures
 from factory.evaluation.leakage import Pair
 from factory.evaluation.metrics.release import (
+    AuditVerdict,
     Balance,
     Diversity,
     EditMetrics,
@@ -22,8 +23,10 @@ from factory.evaluation.metrics.release import (
 )
 from factory.evaluation.metrics.separability import (
     AuditedSource,
+    DoubleLabels,
     FalseMatches,
     FractionAbove,
+    JudgePower,
     Leakage,
     LeakCounts,
     NearestPair,
@@ -68,7 +71,7 @@ MISSING = NotMeasured("n/a: nobody looked")
 
 def leaks(num_leaks: int, count: int, names: list[str | int]) -> LeakCounts:
     """Leaks of one kind."""
-    return LeakCounts(count, 500, 0.612, num_leaks, num_leaks / count, names, LOW)
+    return LeakCounts(count, 500, 0.612, num_leaks, num_leaks / count, names, LOW, 0)
 
 
 def utility() -> Utility:
@@ -92,14 +95,16 @@ LEAKAGE = Leakage(
     max_leak_fraction=0.01,
     source=AuditedSource(500, 20),
     strangers=LOW,
-    same_person_above=0.75,
     faces=leaks(3, 40, ["000001_0000", "000001_0001", "000002_0000"]),
     classes=leaks(1, 3, [1]),
     near_copies=leaks(0, 40, []),
     faces_or_near_copies=0.075,
     pairwise=PairwiseRates(900, {"0.001": FractionAbove(0.45, 0.2)}),
     nearest_pairs=[NearestPair("faces", "000001_0000", 0.7)],
+    power=JudgePower(20, 60, 0.75, 0.53, 0.89),
+    double_labels=DoubleLabels(1, [0.99]),
 )
+ESTABLISHED = AuditVerdict(True, True, "", 0.5, False)
 
 
 def full_metrics() -> Metrics:
@@ -134,6 +139,7 @@ def full_metrics() -> Metrics:
             false_matches=FalseMatches(2e-3, 0.15, 2, 4e-3),
         ),
         leakage=LEAKAGE,
+        audit=ESTABLISHED,
         diversity=Diversity(
             pose=Pose(YawDeviation(40, 38, 21.0, 14.5), YawDeviation(50, 50, 22.0, 15.5)),
             within_identity={"sharpness": ScoreDeviation(3, 10.5, 1.5, 12.5)},
@@ -172,6 +178,7 @@ def bare_metrics() -> Metrics:
             nearest_other=MISSING,
         ),
         leakage=MISSING,
+        audit=AuditVerdict(True, False, "nobody looked", 0.5, False),
         diversity=Diversity(pose=MISSING, within_identity={"sharpness": MISSING}),
         balance=MISSING,
         throughput=Throughput(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),

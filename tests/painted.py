@@ -19,9 +19,10 @@ from safetensors.numpy import save
 from factory.config import Config, FleetConfig
 from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.measure_unit import ORIGINALS, PEOPLE, MeasureTask, UnitMeasurer
-from factory.evaluation.measuring import Release, people_of
+from factory.evaluation.measuring import Release
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.evaluation.real_people import RealPeople
+from factory.evaluation.yardstick import Yardstick, people_of
 from factory.execution.fleet_state import unheard
 from factory.execution.inline import RunUnits, never, run_units
 from factory.identities.roster import Roster
@@ -208,5 +209,5 @@ def config_of(store: LocalStore) -> Config:
     )
 
 
-def real_people(painting: Painting) -> tuple[RealPeople, ...]:
+def yardstick_of(painting: Painting) -> Yardstick:
     return people_of(*real_faces(painting))

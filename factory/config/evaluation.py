@@ -21,6 +21,14 @@ class AuditConfig:
     max_leak_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Fraction of leaks among kept faces or class centers, or of near-copies, above which a release
     is not published."""
+    min_power: float = knob(0.5, low=0.0, high=1.0)
+    """How often the judge must see a known person at the limit of leaks: fraction of the pairs of
+    one real person's images that are above it, at the lower end of its 95 % interval over people. A
+    weaker judge establishes nothing, and a release with photographs in its source is not published.
+    At .5 at most twice as many faces show somebody as were found."""
+    accept_weak_judge: bool = False
+    """Publish though it is not established that no real person shows: without a judge, by a weak
+    one, or by too few images. Card, report and croissant.json say so."""
     show_real: bool = False
     """Show the nearest pairs in the report, real faces of the source next to made ones: only where
     these may be published."""

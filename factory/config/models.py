@@ -85,8 +85,10 @@ class CheckpointConfig:
 class JudgeConfig:
     """A second recognizer, which only measures and never conditions."""
 
-    checkpoint: str | None = file_path("starter:judge", or_name="checkpoint")
-    """Checkpoint folder; None: no judge, and the report has no independent figures."""
+    checkpoint: str | None = file_path("auto", or_name="checkpoint")
+    """Checkpoint folder, or dlib. auto: starter:judge where nobody real is in the source, dlib (of
+    the extra `eval`) for photographs, which the starter's judge does not know. None: no judge, and
+    the report has no independent figures."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from factory.evaluation.embeddings import MAX_PIXELS, RealFaces, Space, real_fac
 from factory.evaluation.features import QUALITY, open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, LeakageTally, Pair, RowOf
-from factory.evaluation.measuring import Release, measure_units, people_of
+from factory.evaluation.measuring import Release, measure_units
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.lineage import lineage_metrics
 from factory.evaluation.metrics.release import Diversity, KeptCounts, Metrics, RecognizerTraining
@@ -42,6 +42,8 @@ from factory.evaluation.similarity import (
 )
 from factory.evaluation.tallies import Moments
 from factory.evaluation.throughput import throughput
+from factory.evaluation.verdict import NO_JUDGE, verdict
+from factory.evaluation.yardstick import people_of
 from factory.execution.inline import RunUnits
 from factory.identities.roster import Roster, learn_groups
 from factory.provenance.lineage import read_lineage
@@ -58,8 +60,6 @@ from factory.sources.base import decode_image
 from factory.store import Store
 from factory.synthesis.loading import load_release
 from factory.training.distributed import device_here, kept_threads
-
-NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,18 @@ def evaluate(
     networks = open_networks(config.features, device) | open_quality(config.features, device)
     spaces, hashes = recognizers | networks, _hashes(config)
     real = _real(config, source, spaces | hashes)
-    people = people_of(*(real[name] for name in (JUDGE, *hashes))) if hashes else None
+    yardstick = people_of(*(real[name] for name in (JUDGE, *hashes))) if hashes else None
+    people = yardstick.galleries if yardstick else None
     release = Release(store, roster, manifest, _own_labels(source, roster))
     anew = config.audit.from_images
     measured = measure_units(config, release, spaces, people, run_units, log, anew=anew)
     with tempfile.TemporaryDirectory() as folder:
-        leakage = LeakageTally(config.audit, real[JUDGE], *people) if people else None
+        leakage = LeakageTally(config.audit, yardstick) if yardstick else None
         made = Reduction(Path(folder), config.audit.num_rejects, leakage)
         made.add_all(measured.records())
         properties = _properties(config, made, real, recognizers, networks)
     audit = leakage.finish(row_reader(store)) if leakage else None
+    leaks = audit.metrics if audit else NotMeasured(NO_JUDGE)
     pictures = _pictures(config, source, store, plan, made, audit)
     conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
@@ -116,7 +118,8 @@ def evaluate(
         similarity={name: _similarity(made, real, release, name) for name in recognizers},
         properties=properties,
         separability=separability(plan, roster, strangers),
-        leakage=audit.metrics if audit else NotMeasured(NO_JUDGE),
+        leakage=leaks,
+        audit=verdict(config, leaks),
         diversity=Diversity(
             pose=pose(pictures.faces, source, config.source),
             within_identity=made.scores.within_identity(),
@@ -144,16 +147,16 @@ def audit_faces(
 
     The release's faces are embedded anew, whatever makers have kept of them.
     """
-    if not config.judge.checkpoint:
+    if config.judge.checkpoint is None:
         return None
     judge = open_recognizers(config, device_here(config.compute), judge_alone=True)
     real = _real(config, source, judge | _hashes(config))
-    people = people_of(*real.values())
+    yardstick = people_of(*real.values())
     release = Release(store, roster, manifest, _own_labels(source, roster))
     measured = measure_units(
-        config, release, judge, people, run_units, log, audit_alone=True, anew=True
+        config, release, judge, yardstick.galleries, run_units, log, audit_alone=True, anew=True
     )
-    leakage = LeakageTally(config.audit, real[JUDGE], *people)
+    leakage = LeakageTally(config.audit, yardstick)
     with tempfile.TemporaryDirectory() as folder:
         Reduction(Path(folder), 0, leakage).add_all(measured.records())
     audit = leakage.finish(row_reader(store))
@@ -169,7 +172,7 @@ def row_reader(store: Store) -> RowOf:
 
 def _hashes(config: Config) -> dict[str, Space]:
     """Hashes that the audit wants of the source; none without a judge."""
-    if not config.judge.checkpoint:
+    if config.judge.checkpoint is None:
         return {}
     return {"plain": PerceptualHash(), "mirrored": PerceptualHash(True)}
 

@@ -21,10 +21,11 @@ import numpy as np
 
 from factory.config import AuditConfig
 from factory.errors import LeakError
-from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.metrics.separability import (
     AuditedSource,
+    DoubleLabels,
     FractionAbove,
+    JudgePower,
     Leakage,
     LeakCounts,
     NearestPair,
@@ -33,16 +34,20 @@ from factory.evaluation.metrics.separability import (
 from factory.evaluation.metrics.values import NotMeasured, distribution
 from factory.evaluation.real_people import RealPeople
 from factory.evaluation.tallies import CosineTally, Near, nearest_first
+from factory.evaluation.yardstick import (
+    EQUAL,
+    MAX_PAIRED,
+    DoubleLabel,
+    Yardstick,
+    judge_power,
+    own_pairs,
+)
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 
-MAX_PAIRED = 4000
-"""Real images whose pairs give the pairwise rates."""
 FMRS = (1e-3, 1e-4)
 """Fractions of stranger pairs that give the pairwise rates."""
 TOP = 20
 """Nearest pairs that are listed and shown."""
-EQUAL = 1 - 1e-6
-"""Cosine from which two hashes are the same."""
 LEAKS = {
     "faces": "faces are nearer to a real person than strangers are",
     "classes": "identities are nearer to a real person than strangers are",
@@ -73,8 +78,9 @@ class Audit:
     metrics: Leakage
     pairs: list[Pair]
     lookalikes: list[tuple[int, int, float]]
-    """Indices in the source of images of two people, and their cosine: the nearest first. One
-    person under two names is among them, and loosens the limit."""
+    """Indices in the source of images of two people, and their cosine: the nearest first."""
+    doubles: tuple[DoubleLabel, ...]
+    """Labels of the source that name one person twice, which were taken for one."""
 
 
 class LeakTest:
@@ -85,32 +91,32 @@ class LeakTest:
     """
 
     def __init__(self, strangers: np.ndarray, leak_fpir: float) -> None:
-        self._num_strangers = len(strangers)
-        self._limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
+        self._strangers = strangers
+        self.limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
         self._tally = CosineTally()
         self._leaks: list[str | int] = []
 
     def add(self, names: Sequence[str] | Sequence[int], cosines: np.ndarray) -> np.ndarray:
         """Look at some more of them; which are leaks, bool [N]."""
-        is_leak = (cosines > self._limit) | (cosines >= EQUAL)
+        is_leak = self._is_leak(cosines)
         self._tally.add(cosines)
         self._leaks += [names[i] for i in np.flatnonzero(is_leak).tolist()]
-        return np.asarray(is_leak)
-
-    def fraction_above(self, cosines: np.ndarray) -> float:
-        """Fraction of other cosines that are above the limit too."""
-        return float((cosines > self._limit).mean())
+        return is_leak
 
     def counts(self) -> LeakCounts:
         return LeakCounts(
             count=self._tally.count,
-            num_strangers=self._num_strangers,
-            limit_cosine=self._limit,
+            num_strangers=len(self._strangers),
+            limit_cosine=self.limit,
             num_leaks=len(self._leaks),
             fraction=len(self._leaks) / self._tally.count,
             leaks=self._leaks,
             nearest=self._tally.distribution(),
+            num_strangers_above=int(self._is_leak(self._strangers).sum()),
         )
+
+    def _is_leak(self, cosines: np.ndarray) -> np.ndarray:
+        return np.asarray((cosines > self.limit) | (cosines >= EQUAL))
 
 
 @dataclass(frozen=True)
@@ -154,29 +160,19 @@ RowOf = Callable[[int, int], dict[str, Any]]
 class LeakageTally:
     """The audit of units that come bit by bit."""
 
-    def __init__(
-        self, config: AuditConfig, real: RealFaces, people: RealPeople, originals: RealPeople
-    ) -> None:
-        """`real` in the judge's space, as `people` has it with centers; `originals` are hashes.
-
-        Raises LeakError for a source of one person.
-        """
+    def __init__(self, config: AuditConfig, yardstick: Yardstick) -> None:
+        """Raises LeakError for a source of one person."""
+        people, originals = yardstick.galleries
         if len(people.centers) < 2:
             raise LeakError(
                 "source: the audit needs at least two people to tell how near strangers are"
             )
-        self._config, self._people = config, people
-        self._num_images = len(real.labels)
-        self._stranger_N = people.between_strangers(people.images)
-        self._faces = LeakTest(self._stranger_N, config.leak_fpir)
-        centers = people.between_strangers(people.centers)
-        self._classes = LeakTest(centers, config.leak_fpir)
-        copies = originals.between_strangers(originals.images)
-        self._copies = LeakTest(copies, config.leak_fpir)
-        chosen = real.labels % -(-len(real.labels) // MAX_PAIRED) == 0
-        self._genuine, impostor = pair_cosines(
-            np.asarray(real.unit_ND[chosen]), real.labels[chosen]
-        )
+        self._config, self._yardstick = config, yardstick
+        self._faces = LeakTest(people.strangers.cosine_M, config.leak_fpir)
+        self._classes = LeakTest(people.between_centers(), config.leak_fpir)
+        self._copies = LeakTest(originals.strangers.cosine_M, config.leak_fpir)
+        unit_ND, label_N = people.some_images(MAX_PAIRED)
+        impostor = pair_cosines(unit_ND, label_N)[1]
         self._num_impostors = len(impostor)
         self._limits = {f"{f:g}": cosine_at_fmr(impostor, f) for f in FMRS} if len(impostor) else {}
         self._above = dict.fromkeys(self._limits, 0)
@@ -200,23 +196,25 @@ class LeakageTally:
             for kind, some in self._nearest.items()
             for near in some
         ]
+        judged, people = self._yardstick.judged, self._yardstick.people
+        doubles = self._yardstick.doubles
         metrics = Leakage(
             leak_fpir=self._config.leak_fpir,
             max_leak_fraction=self._config.max_leak_fraction,
-            source=AuditedSource(self._num_images, len(self._people.centers)),
-            strangers=distribution(self._stranger_N),
-            same_person_above=(
-                self._faces.fraction_above(self._genuine) if len(self._genuine) else None
-            ),
+            source=AuditedSource(len(judged.labels), len(people.centers)),
+            strangers=distribution(people.strangers.cosine_M),
             faces=self._faces.counts(),
             classes=self._classes.counts(),
             near_copies=self._copies.counts(),
             faces_or_near_copies=self._either / self._count,
             pairwise=self._pairwise(),
             nearest_pairs=[NearestPair(pair.kind, pair.row["key"], pair.cosine) for pair in pairs],
+            power=judge_power(own_pairs(judged), self._faces.limit),
+            double_labels=DoubleLabels(
+                len(doubles), sorted((double.cosine for double in doubles), reverse=True)
+            ),
         )
-        lookalikes = self._people.lookalikes(self._people.images, self._stranger_N)
-        return Audit(metrics, pairs, lookalikes)
+        return Audit(metrics, pairs, people.lookalikes(), doubles)
 
     def _keep_nearest(
         self, kind: str, unit: int, cosine_N: np.ndarray, index_N: np.ndarray
@@ -240,17 +238,29 @@ class LeakageTally:
 
 
 def summary_lines(metrics: Leakage) -> list[str]:
-    """A line for each kind of leak, and one for how sharp the judge is."""
+    """A line for each kind of leak beside real strangers, and some on what the judge can see."""
     lines = []
     for kind, leaks in metrics.counts().items():
-        fraction = f"{leaks.num_leaks} of {leaks.count}"
-        lines.append(f"{fraction} {LEAKS[kind]} (limit {leaks.limit_cosine:.3f})")
-    if metrics.same_person_above is not None:
+        line = f"{leaks.num_leaks} of {leaks.count} {LEAKS[kind]} (limit {leaks.limit_cosine:.3f})"
+        if leaks.num_strangers_above is not None:
+            line += f"; of real strangers {leaks.num_strangers_above} of {leaks.num_strangers}"
+        lines.append(line)
+    if isinstance(metrics.power, JudgePower):
+        lines.append(f"this judge would see a known person in {power_in_words(metrics.power)}")
+    if metrics.double_labels and metrics.double_labels.count:
         lines.append(
-            f"of pairs of one real person's images {metrics.same_person_above:.0%} are above the "
-            "faces' limit: so often this judge would see that person in a face"
+            f"{metrics.double_labels.count} pairs of labels of the source name one person twice; "
+            "they count as one person"
         )
     return lines
+
+
+def power_in_words(power: JudgePower) -> str:
+    """How often a known person is seen, with the interval and what it rests on."""
+    return (
+        f"{power.fraction:.1%} of images (95 % interval {power.low:.1%} to {power.high:.1%}, by "
+        f"{power.num_pairs} pairs of {power.num_people} people's own images)"
+    )
 
 
 def refuse_leaks(metrics: Leakage | NotMeasured) -> None:

@@ -15,11 +15,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
 from factory.config import Config, StoreConfig, absolute
 from factory.errors import Interrupted, Unavailable
-from factory.evaluation.embeddings import RealFaces, Space, one_ahead
+from factory.evaluation.embeddings import Space, one_ahead
 from factory.evaluation.fidelity import MAX_FEATURES
 from factory.evaluation.measure_unit import (
     ORIGINALS,
@@ -37,6 +35,7 @@ from factory.execution.fleet_state import unheard
 from factory.execution.inline import RunUnits
 from factory.execution.shutdown import shutdown_on_sigterm
 from factory.identities.roster import Roster
+from factory.recognition.judge import judge_of
 from factory.records import Log, Manifest, Shard
 from factory.shards import layout
 from factory.shots.environment import sources_sha256
@@ -119,7 +118,9 @@ def measure_units(
     `spaces` are all networks that see made faces, `real` the people in the judge's space and their
     hashes. Raises Interrupted after SIGTERM; the same command goes on.
     """
-    config = absolute(replace(config, store=replace(config.store, url=release.store.url)))
+    judge = replace(config.judge, checkpoint=judge_of(config))  # where the source is at hand
+    store = replace(config.store, url=release.store.url)
+    config = absolute(replace(config, judge=judge, store=store))
     task = MeasureTask(
         config=config,
         release=config.store,
@@ -188,15 +189,3 @@ def _run(
                 f"SIGTERM: {len(missing) - len(done)} units are not measured; the same command "
                 "goes on"
             )
-
-
-def people_of(
-    judged: RealFaces, plain: RealFaces, mirrored: RealFaces
-) -> tuple[RealPeople, RealPeople]:
-    """Real people in the judge's space with their centers, and hashes of both orientations."""
-    hashes = RealFaces(
-        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
-        np.concatenate([plain.labels, mirrored.labels]),
-        np.concatenate([plain.indices, mirrored.indices]),
-    )
-    return RealPeople.of(judged, centers=True), RealPeople.of(hashes, centers=False)

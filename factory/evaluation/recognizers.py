@@ -7,6 +7,7 @@ import torch
 from factory.config import Config
 from factory.evaluation.embeddings import RecognizerSpace, Space
 from factory.recognition.external import open_embedder
+from factory.recognition.judge import judge_of
 
 CONDITIONING, JUDGE = "recognizer", "judge"
 
@@ -15,7 +16,7 @@ def open_recognizers(
     config: Config, device: torch.device, *, judge_alone: bool = False
 ) -> dict[str, Space]:
     """The conditioning recognizer, and the judge where there is one."""
-    named = {CONDITIONING: config.recognizer.checkpoint, JUDGE: config.judge.checkpoint}
+    named = {CONDITIONING: config.recognizer.checkpoint, JUDGE: judge_of(config)}
     if judge_alone:
         del named[CONDITIONING]
     return {

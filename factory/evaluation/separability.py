@@ -79,6 +79,18 @@ class LargestCosines:
     other: float = -1.0
 
 
+def gate_lines(plan: Plan, roster: Roster, largest: LargestCosines) -> list[str]:
+    """What `audit` has found, line by line."""
+    if not roster.virtual_N.any():
+        return [f"{len(roster.identities)} identities of the source; nobody passed a gate"]
+    return [
+        f"{len(roster.identities)} identities, gate {plan.request.max_cosine}",
+        f"largest cosine to a real person {largest.real:.6f}",
+        f"largest cosine to another       {largest.other:.6f}",
+        "gate       holds, computed anew",
+    ]
+
+
 def audit(
     config: Config,
     plan: Plan,

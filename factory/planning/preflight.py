@@ -21,7 +21,7 @@ from factory.planning.release_lineage import release_lineage
 from factory.provenance.effective import refuse_wider
 from factory.provenance.lineage import Lineage
 from factory.recognition.embed import RESIZE
-from factory.recognition.external import describe_embedder
+from factory.recognition.judge import describe_judge, judge_of
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
 from factory.shards.plan_files import earlier_plans, numbers_after
@@ -187,10 +187,9 @@ def check_weights(config: Config) -> Networks:
     _check_side("recognizer", config, recognizer)
     METHODS[config.release.method].check(config, networks)
     check_networks(config.features, config.source.image_px)
-    if config.judge.checkpoint:
-        judge = describe_embedder(config.judge.checkpoint, "judge.checkpoint")
+    if judge := describe_judge(config):
         if "config" in judge:
-            refuse_altered(config.judge.checkpoint, judge["sha256"], "judge.checkpoint")
+            refuse_altered(str(judge_of(config)), judge["sha256"], "judge.checkpoint")
             _check_side("judge", config, judge)
         if judge["sha256"] == recognizer["sha256"]:
             raise CheckpointError(

@@ -30,6 +30,8 @@ class Embedder(Protocol):
 
     sha256: str
     dim: int
+    image_px: int
+    """Side of the aligned faces that it was made for."""
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         """RGB uint8 [N, H, W, 3] -> float32 unit vectors [N, dim]."""

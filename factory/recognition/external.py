@@ -130,6 +130,7 @@ class DlibEmbedder:
     """
 
     dim = 128
+    image_px = 112
 
     def __init__(self, key: str) -> None:
         dlib = _import("dlib", "dlib-bin")

@@ -15,7 +15,8 @@ from factory.config import ReleaseConfig
 from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.release import Metrics
 from factory.records import Manifest
-from factory.report.rights import addresses, faces, learned, stated_license
+from factory.report.learned import by_network, faces
+from factory.report.rights import addresses, stated_license
 from factory.report.statements import statements
 from factory.shards import layout
 from factory.shards.writer import SUFFIXES
@@ -27,7 +28,10 @@ KEY = r"^([^.]+)"
 
 
 def render_croissant(
-    config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics
+    config: ReleaseConfig,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
 ) -> bytes:
     """croissant.json of a sealed release."""
     import mlcroissant as mlc
@@ -54,7 +58,7 @@ def render_croissant(
         data_biases=[sentences.biases],
         data_use_cases=[sentences.uses],
         data_limitations=[sentences.limits],
-        personal_sensitive_information=[sentences.privacy],
+        personal_sensitive_information=[sentences.first, sentences.privacy],
         data_release_maintenance_plan=sentences.maintenance,
     )
     body = metadata.to_json()
@@ -97,7 +101,7 @@ def _provenance(lineage: LineageMetrics) -> dict[str, Any]:
                     "@type": "prov:Entity",
                     "@id": f"urn:sha256:{one.sha256}",
                     "prov:type": one.role,
-                    "prov:label": f"{one.role}: {learned(one)}",
+                    "prov:label": f"{one.role}: {by_network(one)}",
                     "prov:wasDerivedFrom": [
                         {"@id": f"urn:sha256:{sha256}"} for sha256 in one.trained_with.values()
                     ],

@@ -11,13 +11,15 @@ import numpy as np
 from factory.config import ReleaseConfig
 from factory.evaluation.evaluate import Pictures
 from factory.evaluation.metrics.release import Balance, Metrics
-from factory.evaluation.metrics.separability import Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
 from factory.provenance.licenses import hub_id
 from factory.records import Manifest
 from factory.report import figures, sheets, tables, utility
-from factory.report.rights import faces, stated_license
+from factory.report.evidence import evidence
+from factory.report.learned import faces
+from factory.report.privacy import banner
+from factory.report.rights import stated_license
 from factory.report.statements import statements
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
@@ -27,13 +29,19 @@ SHEET_ROWS, SHEET_COLUMNS, RANKED_ROWS = 20, 8, 4
 
 
 def render_page(
-    title: str, plan: Plan, manifest: Manifest, metrics: Metrics, pictures: Pictures
+    title: str,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
+    pictures: Pictures,
 ) -> bytes:
     """The HTML of report/index.html."""
     return _render(
         "template.html",
         title=title,
         manifest=manifest,
+        banner=banner(plan, metrics),
+        evidence=evidence(plan, manifest, metrics),
         headline=tables.headline(plan, manifest),
         published=utility.PUBLISHED,
         max_faces=MAX_FACES,
@@ -46,14 +54,19 @@ def render_page(
         **_shots(manifest),
         **_faces(pictures),
         **_likeness(metrics),
-        **_leaks(metrics.leakage, pictures),
+        **_leaks(metrics, pictures),
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
     )
 
 
-def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: Metrics) -> bytes:
+def render_card(
+    config: ReleaseConfig,
+    plan: Plan,
+    manifest: Manifest,
+    metrics: Metrics,
+) -> bytes:
     """README.md of the release, with the hub's YAML header."""
     stated = stated_license(config, metrics.lineage)
     return _render(
@@ -65,6 +78,7 @@ def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
         statements=statements(plan, metrics),
+        evidence=evidence(plan, manifest, metrics),
         suffix=SUFFIXES[plan.request.shards.image_format],
         weights=plan.request.weights,
         ancestors=tables.networks(metrics.lineage),
@@ -134,13 +148,17 @@ def _likeness(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _leaks(leakage: Leakage | NotMeasured, pictures: Pictures) -> dict[str, Any]:
-    """Whether real people show, or why nobody looked."""
+def _leaks(metrics: Metrics, pictures: Pictures) -> dict[str, Any]:
+    """Whether real people show, or why nobody looked, and what that establishes."""
+    leakage = metrics.leakage
     measured = None if isinstance(leakage, NotMeasured) else leakage
     return {
         "leakage": tables.leakage(leakage),
         "leakage_note": leakage.note if isinstance(leakage, NotMeasured) else "",
         "leak_fpir": measured.leak_fpir if measured else None,
+        "power": tables.power_line(measured) if measured else "",
+        "audit": metrics.audit,
+        "double_labels": measured.double_labels.count if measured and measured.double_labels else 0,
         "pairwise": tables.pairwise_line(measured) if measured else "",
         "pairs": [
             (sheets.jpeg_uri(np.concatenate([made, real], axis=1)), pair.row["key"], pair.cosine)

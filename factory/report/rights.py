@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from factory.config import ReleaseConfig
-from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
+from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
 from factory.provenance.licenses import CLAIMS_NOTHING, find, terms_of
+from factory.report.learned import by_network, faces
 from factory.shots.plan import Plan
 
 NOT_KEPT = (
@@ -70,7 +71,8 @@ def notice_file(plan: Plan, lineage: LineageMetrics | None) -> bytes:
     ]
     lines += ["", "Networks that it descends from:"]
     lines += [
-        f"- {one.role} {one.sha256}: {learned(one)}; {rights(one)}" for one in lineage.networks
+        f"- {one.role} {one.sha256}: learned from {by_network(one)}; {rights(one)}"
+        for one in lineage.networks
     ]
     return _text(lines)
 
@@ -84,24 +86,6 @@ def obligations(license: str) -> list[str]:
     """What a license asks for, a line each."""
     terms = terms_of(license)
     return [f"- {meaning}" for term, meaning in MEANINGS.items() if term in terms]
-
-
-def faces(used: FacesUsed) -> str:
-    """A set of faces in words."""
-    if used.role == "gallery":
-        return f"vectors of people who are stayed away from (gallery {used.fingerprint[:12]})"
-    whose = "people who exist" if used.real_people else "people who do not exist"
-    origin = f" (release {used.release})" if used.release else ""
-    return f"{used.images} images of {used.identities} {whose}{origin}; license {used.license}"
-
-
-def learned(network: NetworkTraining) -> str:
-    """What a network learned from, in words."""
-    if not network.is_told and not network.learned_from:
-        return "what it learned from is not known"
-    if not network.learned_from:
-        return "it learned from no faces"
-    return f"learned from {' and '.join(faces(one) for one in network.learned_from)}"
 
 
 def rights(network: NetworkTraining) -> str:

@@ -16,7 +16,8 @@ from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.release import Metrics
 from factory.provenance.licenses import AND, is_spdx
 from factory.records import Manifest
-from factory.report.rights import faces, learned, stated_license
+from factory.report.learned import by_network, faces
+from factory.report.rights import stated_license
 from factory.report.statements import Statements, statements
 from factory.shards import layout
 from factory.shots.plan import Plan
@@ -130,7 +131,7 @@ def _ancestors(base: str, lineage: LineageMetrics | None) -> tuple[list[Element]
             "software_Package",
             f"{one.role}-{one.sha256[:12]}",
             name=one.role,
-            comment=learned(one),
+            comment=by_network(one),
             software_primaryPurpose="model",
             verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": one.sha256}],
         )

@@ -8,6 +8,8 @@ from factory.config import FiltersConfig, as_dict
 from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
 from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.values import NotMeasured
+from factory.report.learned import learned
+from factory.report.privacy import banner, privacy
 from factory.report.tables import about
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
@@ -17,6 +19,8 @@ from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 class Statements:
     """Sentences about a release, without markup."""
 
+    first: str
+    """What a reader must know first: whether real people are in it."""
     collection: str
     privacy: str
     uses: str
@@ -28,14 +32,16 @@ class Statements:
 
 
 def statements(plan: Plan, metrics: Metrics) -> Statements:
-    """All sentences of a release."""
+    """All sentences of a release; without a lineage they say that it is not recorded."""
     request = plan.request
+    origin = (
+        edited_collection(request.source, request.edits)
+        if request.edits
+        else collection(request, metrics.recognizer_training)
+    )
     return Statements(
-        collection=(
-            edited_collection(request.source, request.edits)
-            if request.edits
-            else collection(request, metrics.recognizer_training)
-        ),
+        first=banner(plan, metrics).text,
+        collection=f"{origin} {learned(metrics.lineage)}",
         privacy=privacy(request, metrics),
         uses=(
             "Training and testing face recognition, and research on synthetic data. Not for "
@@ -121,34 +127,6 @@ def edited_collection(source: SourceFacts, edits: EditRequest) -> str:
     return (
         f"Every image is an edit of one of {originals}, {how}; "
         f"metadata/ names the original{region}."
-    )
-
-
-def privacy(request: PlanRequest, metrics: Metrics) -> str:
-    """Who is in it, and what was done to find out."""
-    if request.edits and not request.holds_real_people:
-        return (
-            "Its people are those of the release that it edits, which holds nobody real: see that "
-            "release for how this was made sure."
-        )
-    if request.release.allow_real:
-        return (
-            "This release holds images of real people (identities of kind real in roster.parquet), "
-            "made under the maker's right to augment their photographs."
-        )
-    leaks = metrics.leakage
-    gate = (
-        "Nobody in it exists: every identity passed a gate that keeps its cosine to every person "
-        "the networks learned from, and to every other identity, below "
-        f"{metrics.separability.max_cosine:.3f}."
-    )
-    if isinstance(leaks, NotMeasured):
-        return f"{gate} No independent recognizer has looked at its faces ({leaks.note})."
-    return (
-        f"{gate} An independent recognizer looked at every face: {leaks.faces.num_leaks} of "
-        f"{leaks.faces.count} are nearer to somebody real than all but "
-        f"{leaks.leak_fpir:.2%} of real strangers are to each other, "
-        f"{leaks.near_copies.num_leaks} are near-copies of an image of the source."
     )
 
 

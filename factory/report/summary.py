@@ -13,6 +13,8 @@ def summary(url: str, counts: Counts, metrics: Metrics) -> list[str]:
     """Lines on where a release is, what was kept, whether real people show, and its speed."""
     leaks = metrics.leakage
     audited = [leaks.note] if isinstance(leaks, NotMeasured) else summary_lines(leaks)
+    if metrics.audit.real_people and not metrics.audit.established:
+        audited.append(f"not established: {metrics.audit.reason}")
     return [
         f"release      {url}",
         f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_fraction:.1%}); "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from factory.evaluation.leakage import LEAKS
+from factory.evaluation.leakage import LEAKS, power_in_words
 from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
 from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
-from factory.evaluation.metrics.separability import FalseMatches, Leakage, Separability
+from factory.evaluation.metrics.separability import FalseMatches, JudgePower, Leakage, Separability
 from factory.evaluation.metrics.similarity import (
     Consistency,
     Fidelity,
@@ -180,19 +180,28 @@ def about(number: float) -> str:
     return f"{number:.2g}" if number < 100 else f"{number:.0f}"
 
 
-def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, str, str, str]]:
-    """A row for each way in which a real face can show."""
+def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, ...]]:
+    """A row for each way in which a real face can show, beside the same count of strangers."""
     if isinstance(measured, NotMeasured):
         return []
     return [
         (
             LEAKS[kind],
             f"{leaks.num_leaks} of {leaks.count} ({leaks.fraction:.2%})",
+            f"{na(leaks.num_strangers_above)} of {leaks.num_strangers}",
             f"{leaks.limit_cosine:.3f}, by {leaks.num_strangers} of the source",
             f"{leaks.nearest.p99:.3f}",
         )
         for kind, leaks in measured.counts().items()
     ]
+
+
+def power_line(measured: Leakage) -> str:
+    """How often the judge would see a known person, in one sentence."""
+    if not isinstance(measured.power, JudgePower):
+        note = measured.power.note if measured.power else "n/a"
+        return f"How often the judge would see a known person: {note}."
+    return f"The judge would see a known person in {power_in_words(measured.power)}."
 
 
 def pairwise_line(measured: Leakage) -> str:
@@ -281,6 +290,11 @@ def mean(values: HasMean | None) -> str:
 def number(value: float | None) -> str:
     """A number with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
+
+
+def na(count: int | None) -> str:
+    """A count as text."""
+    return "n/a" if count is None else str(count)
 
 
 def _pair_cells(pairs: PairMetrics | NotMeasured) -> list[str]:

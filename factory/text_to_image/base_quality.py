@@ -11,7 +11,9 @@ import torch
 from factory.config import BaseModelConfig, Config
 from factory.errors import ConfigError
 from factory.images import to_network, to_uint8
-from factory.recognition.embed import Recognizer
+from factory.recognition.embed import Embedder
+from factory.recognition.external import open_embedder
+from factory.recognition.judge import judge_of
 from factory.seeds import stream_seed
 from factory.sources.alignment import scaled
 from factory.store.atomic import dispensable, writing
@@ -33,12 +35,13 @@ class BaseQualityCheck:
     def __init__(self, config: Config) -> None:
         self._compute, self._recipe = config.compute, config.base_training
         self._guidance = config.personalization.prior_guidance
-        if not config.judge.checkpoint:
+        name = judge_of(config)
+        if name is None:
             raise ConfigError(
                 "judge.checkpoint: nothing given; want a recognizer that judges faces"
             )
         device, detector = pick_device(config.compute), config.source.detector
-        self._judge = Recognizer.load(config.judge.checkpoint, device, "judge.checkpoint")
+        self._judge = open_embedder(name, device, "judge.checkpoint")
         px = self._judge.image_px
         self._crop = FaceCrop("landmarks", open_detector(detector), px) if detector else None
 
@@ -71,7 +74,7 @@ class BaseQualityCheck:
         return np.concatenate(images)
 
 
-def _round_trip(base: TextToImage, judge: Recognizer, faces: Faces) -> float:
+def _round_trip(base: TextToImage, judge: Embedder, faces: Faces) -> float:
     images = faces.images_NHWC[:256]
     z = base.encode(images)[:, 0].to(base.device)
     with torch.no_grad():

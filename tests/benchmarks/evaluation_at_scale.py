@@ -39,8 +39,8 @@ from tests.painted import (
     painted,
     plan_of,
     real_faces,
-    real_people,
     runner,
+    yardstick_of,
 )
 
 PEOPLE, IMAGES, DIM = 40, 20, 64
@@ -74,7 +74,8 @@ def measure(out: Path, painting: Painting) -> None:
     began, store = time.perf_counter(), store_at(out)
     release, config, measured_here = painted(store, painting), config_of(store), []
     judged, *_ = real_faces(painting)
-    people = real_people(painting)
+    yardstick = yardstick_of(painting)
+    people = yardstick.galleries
 
     def on_two_actors(fleet, open_maker, units, *rest) -> None:
         measured_here.extend(units)
@@ -83,7 +84,7 @@ def measure(out: Path, painting: Painting) -> None:
     log = partial(print, flush=True)
     measurement = measure_units(config, release, SPACES, people, runner(on_two_actors), log)
     mapped_s = time.perf_counter() - began
-    tally = LeakageTally(config.audit, judged, *people)
+    tally = LeakageTally(config.audit, yardstick)
     folder = out / "reduction"
     folder.mkdir(exist_ok=True)
     made = Reduction(folder, 4, tally).add_all(measurement.records())

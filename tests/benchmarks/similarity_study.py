@@ -20,6 +20,7 @@ from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.identities.roster import open_recognizer
 from factory.recognition.external import open_embedder
+from factory.recognition.judge import judge_of
 from factory.sources import open_source
 from factory.synthesis.generators import DiffusionGenerator
 from factory.training.distributed import pick_device
@@ -51,8 +52,8 @@ def main() -> None:
     given_m = np.repeat(VALUES, len(chosen))
     result = {"num_inquiries": len(chosen), "num_images": len(given_m)}
     judges = {"recognizer": recognizer}
-    if config.judge.checkpoint:
-        judges["judge"] = open_embedder(config.judge.checkpoint, device, "judge.checkpoint")
+    if name := judge_of(config):
+        judges["judge"] = open_embedder(name, device, "judge.checkpoint")
     for name, embedder in judges.items():
         own_ND = embedder.embed(inquiries)
         cosine_MN = np.stack([(embedder.embed(images) * own_ND).sum(1) for images in by_m])

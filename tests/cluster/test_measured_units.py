@@ -13,7 +13,7 @@ from factory.execution.unit_jobs import units_on
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import LocalStore
-from tests.painted import SPACES, Painting, config_of, paint, real_faces, real_people, runner
+from tests.painted import SPACES, Painting, config_of, paint, runner, yardstick_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 PAINTING = Painting(num_units=9, people=4, images=3)
@@ -27,10 +27,11 @@ def fleet(three_cpus):
 
 
 def figures(release, config, run_units, folder) -> tuple:
-    people, judged = real_people(PAINTING), real_faces(PAINTING)[0]
+    yardstick = yardstick_of(PAINTING)
+    people = yardstick.galleries
     measured = measure_units(config, release, SPACES, people, runner(run_units), lambda line: None)
     folder.mkdir()
-    tally = LeakageTally(config.audit, judged, *people)
+    tally = LeakageTally(config.audit, yardstick)
     made = Reduction(folder, 4, tally).add_all(measured.records())
     measured.clear()
     sample = made.sample()

@@ -65,7 +65,7 @@ def test_the_report_is_one_page_that_needs_no_network(release_config):
         assert link.startswith(("data:", "#"))
     card = store.get(layout.CARD).decode()
     assert card.startswith("---\nlicense:")
-    assert "Nobody in it exists" in card
+    assert "whether its faces show somebody real is not established: 12 images" in card
 
 
 def test_running_again_does_nothing(release_config):

@@ -34,6 +34,21 @@ class RecognizerTraining:
 
 
 @dataclass(frozen=True)
+class AuditVerdict:
+    """Whether it is established that nobody real shows in a release."""
+
+    real_people: bool
+    """Whether photographs of people who exist are in its source; of others the audit informs."""
+    established: bool
+    reason: str
+    """Why it is not established; empty where it is."""
+    min_power: float
+    """audit.min_power."""
+    accepted: bool
+    """audit.accept_weak_judge: published though it is not established."""
+
+
+@dataclass(frozen=True)
 class YawDeviation:
     """Standard deviation of yaw in degrees, over all images and within identities."""
 
@@ -124,6 +139,7 @@ class Metrics:
     properties: Properties
     separability: Separability
     leakage: Leakage | NotMeasured
+    audit: AuditVerdict
     diversity: Diversity
     balance: Balance | NotMeasured
     throughput: Throughput

@@ -72,6 +72,34 @@ class LeakCounts:
     leaks: list[str | int]
     """Keys of faces, or identities."""
     nearest: Distribution
+    num_strangers_above: int | None = None
+    """Of real strangers, those above the limit too; None in metrics of older factories."""
+
+
+@dataclass(frozen=True)
+class JudgePower:
+    """How often the judge would see a known person at the faces' limit.
+
+    The fraction of pairs of one real person's images above it, mean over people.
+    """
+
+    num_people: int
+    """With two images or more."""
+    num_pairs: int
+    fraction: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+
+
+@dataclass(frozen=True)
+class DoubleLabels:
+    """Labels of the source that name one person twice; which ones stays unsaid."""
+
+    count: int
+    """Pairs of labels."""
+    cosines: list[float]
+    """Of their nearest images, the largest first."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +145,16 @@ class Leakage:
     source: AuditedSource
     strangers: Distribution
     """Largest cosine of each real image to another person's."""
-    same_person_above: float | None
-    """Fraction of genuine pairs above the faces' limit; None without such pairs."""
     faces: LeakCounts
     classes: LeakCounts
     near_copies: LeakCounts
     faces_or_near_copies: float
     pairwise: PairwiseRates | NotMeasured
     nearest_pairs: list[NearestPair]
+    power: JudgePower | NotMeasured | None = None
+    """None in metrics of older factories."""
+    double_labels: DoubleLabels | None = None
+    """Left out of the yardstick; None in metrics of older factories."""
 
     def counts(self) -> dict[str, LeakCounts]:
         """Leaks by kind."""

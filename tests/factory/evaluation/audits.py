@@ -12,7 +12,8 @@ from factory.config import AuditConfig
 from factory.evaluation.consistency import class_figures
 from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.leakage import Audit, LeakageTally, compare_unit
-from factory.evaluation.real_people import NOBODY, RealPeople
+from factory.evaluation.real_people import NOBODY
+from factory.evaluation.yardstick import Yardstick, people_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class MadeFaces:
     hash_NB: np.ndarray
 
 
+def yardstick_of(real: RealFaces, hashes: RealFaces) -> Yardstick:
+    """The yardstick by some faces and hashes of one orientation."""
+    none = RealFaces(hashes.unit_ND[:0], hashes.labels[:0], hashes.indices[:0])
+    return people_of(real, hashes, none)
+
+
 def leakage(
     config: AuditConfig,
     made: Sequence[MadeFaces],
@@ -32,8 +39,8 @@ def leakage(
     own_label: dict[int, int],
 ) -> Audit:
     """Audit units, which are numbered from 0 on."""
-    people, originals = RealPeople.of(real, centers=True), RealPeople.of(hashes, centers=False)
-    tally = LeakageTally(config, real, people, originals)
+    yardstick = yardstick_of(real, hashes)
+    tally = LeakageTally(config, yardstick)
     for unit, faces in enumerate(made):
         keys = [row["key"] for row in faces.rows]
         identities = [row["identity"] for row in faces.rows]
@@ -42,7 +49,7 @@ def leakage(
         own_K = np.array([own_label.get(identity, NOBODY) for identity in identity_K.tolist()])
         centers = class_figures(faces.judge_ND, class_N).center_KD
         compared = compare_unit(
-            people, originals, faces.judge_ND, faces.hash_NB, centers, own_K[class_N], own_K
+            *yardstick.galleries, faces.judge_ND, faces.hash_NB, centers, own_K[class_N], own_K
         )
         tally.add(unit, keys, identity_K, compared)
     return tally.finish(lambda unit, row: made[unit].rows[row])

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from factory.errors import IntegrityError
-from factory.evaluation.evaluate import NO_JUDGE, evaluate
+from factory.evaluation.evaluate import evaluate
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.metrics.release import Metrics
 from factory.evaluation.metrics.similarity import PairMetrics
 from factory.evaluation.metrics.values import NotMeasured
+from factory.evaluation.verdict import NO_JUDGE
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
 from factory.release import build

@@ -61,7 +61,7 @@ def test_nearest_leaves_out_the_own_person():
     assert sorted(people.images.tolist() + people.centers.tolist()) == list(range(6))
     cosine = people.nearest(unit(10, 10, 104), np.array([NOBODY, 0, NOBODY]))
     np.testing.assert_allclose(cosine, np.cos(np.radians([0, 90, 1])), atol=1e-6)
-    strangers = people.between_strangers(people.images)
+    strangers = people.strangers.cosine_M
     np.testing.assert_allclose(strangers, np.cos(np.radians([100, 90, 90, 100])), atol=1e-6)
     _, nearest = people.nearest_with_index(unit(9, 9), np.array([NOBODY, 0]))
     assert nearest.tolist() == [1, 2]
@@ -168,14 +168,15 @@ def test_pictures_of_real_faces_are_shown_where_asked_for(release_config):
 
 
 def test_a_limit_that_sees_nothing_is_pointed_out():
-    """One photograph under two names: no face but a copy can be nearer."""
-    twice = real([0, 10, 10, 110], [0, 0, 1, 1])
-    blind = leakage(STRICT, [made([30], [0])], twice, HASHES, {}).metrics
-    assert blind.faces.limit_cosine == pytest.approx(1)
-    assert blind.same_person_above == 0
-    assert "0% are above the faces' limit" in summary_lines(blind)[-1]
+    """Two people who look more alike than each of them does: no face but a copy can be nearer."""
+    alike = real([0, 40, 1, 110], [0, 0, 1, 1])
+    blind = leakage(STRICT, [made([30], [0])], alike, HASHES, {}).metrics
+    assert blind.faces.limit_cosine == pytest.approx(np.cos(np.radians(1)), abs=1e-6)
+    assert blind.power.fraction == 0
+    assert "a known person in 0.0% of images" in summary_lines(blind)[-1]
     plain = leakage(STRICT, [made([30], [0])], TWO, HASHES, {}).metrics
-    assert plain.same_person_above == 1
+    assert plain.power.fraction == 1
+    assert "; of real strangers 0 of 4" in summary_lines(plain)[0]
 
 
 def jpeg(image: Image.Image, quality: int) -> np.ndarray:
@@ -264,6 +265,7 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
         [
             "source.kind=folder",
             f"source.path={folder}",
+            "judge.checkpoint=starter:judge",
             "identities.num_virtual=10",
             "identities.max_cosine=.999",
             "plan.images_per_identity=4",

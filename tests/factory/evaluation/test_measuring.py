@@ -26,8 +26,8 @@ from tests.painted import (
     config_of,
     paint,
     real_faces,
-    real_people,
     runner,
+    yardstick_of,
 )
 
 PAINTING = Painting(num_units=8, people=5, images=4)
@@ -42,7 +42,7 @@ def painted(tmp_path_factory):
 
 def measured(painted, run, **changes):
     release, config = painted
-    people = real_people(PAINTING)
+    people = yardstick_of(PAINTING).galleries
     return measure_units(config, release, SPACES, people, run, lambda line: None, **changes)
 
 
@@ -50,7 +50,7 @@ def figures(painted, measurement, folder: Path) -> dict:
     """All figures of a measurement, by name."""
     _, config = painted
     judged, *_ = real_faces(PAINTING)
-    tally = LeakageTally(config.audit, judged, *real_people(PAINTING))
+    tally = LeakageTally(config.audit, yardstick_of(PAINTING))
     folder.mkdir()
     made = Reduction(folder, 4, tally).add_all(measurement.records())
     sample = made.sample()

@@ -53,7 +53,9 @@ def test_a_page_shows_all_that_was_measured():
         "2.00e-03 of 900 pairs",
         "no packing of so many in 15 dimensions has a smaller largest cosine than -0.500",
         "nearest real person 0.355 ± 0.055, at most 0.4100",
-        "3 of 40 (7.50%) 0.612, by 500 of the source 0.199",
+        "3 of 40 (7.50%) 0 of 500 0.612, by 500 of the source 0.199",
+        "see a known person in 75.0% of images (95 % interval 53.0% to 89.0%",
+        "1 pairs of labels of the source name one person twice",
         "all but 0.1 % of the source's own images",
         "20.00% above cosine 0.450, as 0.001 of stranger pairs are",
         "000001_0000 0.700",
@@ -79,7 +81,7 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         "Yaw: n/a: nobody looked.",
         "real strangers above it, by the same recognizer n/a",
         "cosine of an identity to the nearest real person n/a: nobody looked",
-        "Leakage: do real people show? n/a: nobody looked",
+        "Leakage: do real people show? Not established: nobody looked. n/a: nobody looked",
         "Not measured: python -m jobs.utility RELEASE CONFIG trains on it.",
     ):
         assert shown in page, shown
@@ -176,7 +178,8 @@ def test_the_card_has_the_hubs_header_and_the_audit(release):
     header = yaml.safe_load(card.split("---\n")[1])
     assert header["size_categories"] == ["n<1K"]
     assert header["configs"][0]["data_files"][0]["path"] == "data/train-*.tar"
-    assert "Nobody in it exists" in card
+    assert "> **Whether somebody real shows in it is not established: 12 images of" in card
+    assert "Nobody in it exists" not in card
     assert "near-copies" in card
     assert "| this release alone | 12 | 4 | 87.00 ± 0.10 |" in card
 

@@ -10,12 +10,12 @@ from factory.config import EditingConfig
 from factory.evaluation.metrics.release import Balance, GroupBalance, RecognizerTraining
 from factory.evaluation.metrics.separability import FalseMatches
 from factory.evaluation.metrics.values import NotMeasured
+from factory.report.learned import learned
 from factory.report.statements import (
     biases,
     collection,
     edited_collection,
     limits,
-    privacy,
     statements,
 )
 from factory.shots.plan import Plan
@@ -28,23 +28,6 @@ def edits_of(method: str, release: SourceRelease | None = None):
     """The request of a release of edits."""
     edits = edit_request(EditingConfig(method=method), None, None)
     return replace(REQUEST, edits=edits, source=replace(REQUEST.source, release=release))
-
-
-def test_privacy_says_what_is_known_and_no_more():
-    real = privacy(request_with(release={"allow_real": True}), full_metrics())
-    assert real.startswith("This release holds images of real people")
-    unseen = privacy(REQUEST, bare_metrics())
-    assert "below 0.500. No independent recognizer has looked" in unseen
-    audited = privacy(REQUEST, full_metrics())
-    assert "below 0.432. An independent recognizer looked at every face: 3 of 40" in audited
-    assert "0 are near-copies" in audited
-
-
-@pytest.mark.parametrize("holds_real", [False, True])
-def test_privacy_of_edits_is_that_of_the_release_they_edit(holds_real):
-    origin = SourceRelease("people", "0.1.0", "h" * 64, holds_real, "s" * 64)
-    text = privacy(edits_of("drawn", origin), full_metrics())
-    assert ("which holds nobody real" in text) == (not holds_real)
 
 
 def test_limits_say_for_how_many_others_a_person_could_be_taken():
@@ -107,7 +90,7 @@ def test_edits_say_how_they_were_made(method, words):
     assert words in text
     assert "(release people 0.1.0)" in text
     whole = statements(Plan(request, {}, []), full_metrics())
-    assert whole.collection == text
+    assert whole.collection == f"{text} {learned(None)}"
     assert whole.labels == "The label is that of the image that was edited."
 
 

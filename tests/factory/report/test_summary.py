@@ -12,10 +12,12 @@ def test_a_summary_tells_where_how_many_and_whether_anybody_real_shows():
     assert "34 of 42 shots (81.0%); 8 of 42 planned faces are missing" in text
     assert "audit        3 of 40 faces are nearer to a real person than strangers are" in text
     assert "audit        0 of 40 faces are near-copies of source images" in text
-    assert "75% are above the faces' limit" in text
+    assert "a known person in 75.0% of images (95 % interval 53.0% to 89.0%" in text
+    assert "not established" not in text
     assert "0.42 faces/s" in text
 
 
 def test_without_an_audit_a_summary_says_why():
     lines = summary("runs", manifest().counts, bare_metrics())
     assert "audit        n/a: nobody looked" in lines
+    assert "audit        not established: nobody looked" in lines

@@ -1,0 +1,97 @@
+"""What an audit establishes: only what its judge could have seen (METHODS 6).
+
+An audit that finds nobody says something only where it would find somebody. It is told what it
+needs to be believed: a judge, real images enough to tell the limit, and a judge that sees known
+people at that limit (audit.min_power).
+"""
+
+from __future__ import annotations
+
+import math
+
+from factory.config import AuditConfig, Config
+from factory.errors import LeakError
+from factory.evaluation.leakage import Audit, power_in_words, refuse_leaks, summary_lines
+from factory.evaluation.metrics.release import AuditVerdict, Metrics
+from factory.evaluation.metrics.separability import JudgePower, Leakage
+from factory.evaluation.metrics.values import NotMeasured
+from factory.provenance.faces import holds_real_people
+from factory.sources import FaceSource
+
+NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
+
+
+def verdict(config: Config, leakage: Leakage | NotMeasured) -> AuditVerdict:
+    """Whether it is established that nobody real shows, and if not, why."""
+    reason = not_established(config.audit, leakage)
+    return AuditVerdict(
+        real_people=holds_real_people(config.source),
+        established=not reason,
+        reason=reason,
+        min_power=config.audit.min_power,
+        accepted=config.audit.accept_weak_judge,
+    )
+
+
+def not_established(config: AuditConfig, leakage: Leakage | NotMeasured) -> str:
+    """Why an audit establishes nothing; empty where it does."""
+    if isinstance(leakage, NotMeasured):
+        return leakage.note.removeprefix("n/a: ")
+    images, wanted = leakage.faces.num_strangers, math.ceil(1 / leakage.leak_fpir - 1e-9)
+    if images < wanted:
+        return (
+            f"{images} images of real people cannot tell the cosine that "
+            f"{leakage.leak_fpir:.2%} of them exceed; {wanted} can, or "
+            f"audit.leak_fpir={_rounded_up(1 / images):g}"
+        )
+    power = leakage.power
+    if not isinstance(power, JudgePower):
+        return power.note.removeprefix("n/a: ") if power else "how often it sees is not measured"
+    if power.low < config.min_power:
+        return (
+            f"the judge would see a known person in {power_in_words(power)}; "
+            f"audit.min_power wants {config.min_power:.0%} at the lower end"
+        )
+    return ""
+
+
+def audit_lines(config: Config, source: FaceSource, audit: Audit | None) -> list[str]:
+    """What jobs.audit tells the owner of the source: findings, doubtful labels, the verdict.
+
+    Images of the source are named here, so these lines go to a terminal and nowhere else.
+    """
+    found = verdict(config, audit.metrics if audit else NotMeasured(NO_JUDGE))
+    lines = summary_lines(audit.metrics) if audit else []
+    for double in audit.doubles if audit else ():
+        one, two = source.keys[double.first], source.keys[double.second]
+        lines.append(f"one person by two labels: {one} and {two}, {double.cosine:.3f}")
+    for i, j, cosine in audit.lookalikes[:3] if audit else ():
+        lines.append(f"nearest of two people: {source.keys[i]} and {source.keys[j]}, {cosine:.3f}")
+    if not found.established:
+        lines.append(f"not established: {found.reason}")
+    else:
+        lines.append("established: the judge sees known people at this limit")
+    if not found.real_people:
+        lines.append("nobody real is in the source, so the audit informs and decides nothing")
+    return lines
+
+
+def refuse_to_publish(metrics: Metrics) -> None:
+    """Raise LeakError where too many real people show, or where it is not established.
+
+    Of a source without real people nothing need be established: nobody real can leak from it.
+    """
+    refuse_leaks(metrics.leakage)
+    audit = metrics.audit
+    if audit.real_people and not audit.established and not audit.accepted:
+        raise LeakError(
+            f"audit: not established: {audit.reason}; the release is sealed and not published, use "
+            "another judge.checkpoint or source, or audit.accept_weak_judge=true to publish it "
+            "with these words"
+        )
+
+
+def _rounded_up(fraction: float) -> float:
+    """To one digit, and no less."""
+    digit = 10.0 ** math.floor(math.log10(fraction))
+    return min(1.0, round(math.ceil(fraction / digit - 1e-9) * digit, 12))

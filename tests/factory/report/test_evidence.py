@@ -1,0 +1,107 @@
+"""Every question has a figure of the release or "not measured", and follows what was measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from factory.evaluation.metrics.release import Balance, GroupBalance
+from factory.evaluation.metrics.values import NotMeasured
+from factory.records import Unit
+from factory.report.evidence import evidence
+from factory.report.page import render_card
+from factory.shots.plan import Plan
+from tests.factory.report.test_page import CONFIG
+from tests.factory.report.test_privacy import OWN, REAL, known
+from tests.measured import bare_metrics, full_metrics, manifest
+from tests.planned import REQUEST
+
+PLAN = Plan(REQUEST, {}, [Unit(0, 0, 3, 42)])
+FULL = full_metrics()
+ARTICLES = [f"AI Act Art. 10(2)({letter})" for letter in "abcdefgh"]
+ARTICLES += ["AI Act Art. 10(3)", "AI Act Art. 10(4)", "GDPR Art. 4(1)", "GDPR Art. 6"]
+ARTICLES += ["GDPR Art. 5(1)(c)", "GDPR Art. 9", "GDPR Art. 7(3), 17", "GDPR recital 26"]
+
+
+@pytest.mark.parametrize("metrics", [FULL, bare_metrics()], ids=["full", "bare"])
+@pytest.mark.parametrize("descent", [OWN, None], ids=["told", "untold"])
+def test_every_question_is_answered_by_a_figure_or_not_measured(metrics, descent):
+    answers = evidence(PLAN, manifest(), known(metrics, descent))
+    assert {article for article, _, _ in answers} >= set(ARTICLES)
+    for article, question, answer in answers:
+        assert question.endswith("?"), article
+        figure = re.search(r"\d|not measured|not recorded|no quotas|no personal data", answer)
+        assert figure, (article, answer)
+
+
+def answer_of(question: str, metrics=FULL, plan=PLAN, **sentences) -> str:
+    (found,) = (
+        a
+        for _, q, a in evidence(plan, manifest(), known(metrics, OWN), **sentences)
+        if question in q
+    )
+    return found
+
+
+def with_groups(fraction: float):
+    group = GroupBalance(2, fraction, None, 1.0, None, 0.3, 0.2)
+    return replace(FULL, balance=Balance(None, {"women": group}))
+
+
+def with_power(fraction: float):
+    power = replace(FULL.leakage.power, fraction=fraction)
+    return replace(FULL, leakage=replace(FULL.leakage, power=power))
+
+
+@pytest.mark.parametrize(
+    ("question", "changed", "shown"),
+    [
+        ("examined for biases", with_groups(0.25), "women 25.0%"),
+        ("examined for biases", replace(FULL, balance=NotMeasured("n/a")), "not measured"),
+        ("nobody can be identified", with_power(0.123), "12.3% of images"),
+        (
+            "nobody can be identified",
+            replace(FULL, audit=replace(FULL.audit, established=False)),
+            "audit not established",
+        ),
+        ("nobody can be identified", replace(FULL, leakage=NotMeasured("n/a")), "not measured"),
+        ("suitable", replace(FULL, utility=None), "what they teach is not measured"),
+        (
+            "free of errors",
+            replace(FULL, separability=bare_metrics().separability),
+            "nearest two identities not measured",
+        ),
+        ("representative", replace(FULL, properties=bare_metrics().properties), "not measured"),
+        ("setting of use", replace(FULL, diversity=bare_metrics().diversity), "yaw not measured"),
+        ("assumed to measure", replace(FULL, similarity=bare_metrics().similarity), "not measured"),
+    ],
+)
+def test_an_answer_changes_with_what_was_measured(question, changed, shown):
+    assert shown in answer_of(question, changed)
+    assert shown not in answer_of(question)
+
+
+def test_personal_data_follow_the_plan_and_the_source():
+    assert "0 real people" in answer_of("Are personal data in it")
+    filled = Plan(REAL, {}, [Unit(0, 0, 3, 42)])
+    assert answer_of("Are personal data in it", plan=filled) == "images of 2 real people"
+    assert answer_of("can be identified", plan=filled).startswith("nothing for its 2 real people")
+    assert answer_of("consent recorded") == "not recorded"
+    rendered = replace(FULL, audit=replace(FULL.audit, real_people=False))
+    assert answer_of("consent recorded", rendered) == "no personal data in the source"
+    assert "12 photographs" in answer_of("no more than needed")
+    assert "0 photographs" in answer_of("no more than needed", rendered)
+
+
+def test_what_others_have_found_takes_the_place_of_not_measured():
+    assert answer_of("give people away") == "not measured"
+    assert answer_of("give people away", attack="AUC 0.51") == "AUC 0.51"
+    assert answer_of("withdrew", withdrawn="1 person left") == "1 person left"
+
+
+def test_the_card_has_them_as_one_table():
+    card = render_card(CONFIG, PLAN, manifest(), known(FULL, OWN)).decode()
+    for article, question, answer in evidence(PLAN, manifest(), known(FULL, OWN)):
+        assert f"| {article} | {question} | {answer} |" in card
