@@ -17,11 +17,12 @@ from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
+from factory.provenance.naming import Naming, release_naming
 from factory.recognition.embed import RESIZE
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
-from factory.shards.plan_files import earlier_plans, numbers_after
+from factory.shards.plan_files import earlier_plans, numbers_after, open_public_roster
 from factory.shots.environment import environment
 from factory.shots.plan import Plan, canonical, check_unit_numbers
 from factory.shots.request import (
@@ -58,12 +59,14 @@ def preflight(config: Config) -> Inputs:
     if config.fleet.runner == "inline":
         pick_device(config.compute)
     check_release_places(config)
+    naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
     recognizer = networks.metadata["recognizer"]
+    existing = read_plan(release_store(config))
+    _refuse_other_key(config, existing, source, naming)
     added = METHODS[config.release.method].request(config, source, networks)
     _check_pool(config, recognizer)
     check_quality(config, recognizer["config"])
-    existing = read_plan(release_store(config))
     _check_space(config, existing, num_images(config, source))
     extended, num_earlier = _extended(config, networks.weights)
     limit = _limit(config, recognizer, source, existing, num_earlier)
@@ -94,8 +97,23 @@ def preflight(config: Config) -> Inputs:
         pose=added.pose,
         edits=added.edits,
         resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
+        pseudonyms=naming.mode,
     )
     return Inputs(request, source, limit.capacity)
+
+
+def _refuse_other_key(
+    config: Config, existing: Plan | None, source: FaceSource, naming: Naming
+) -> None:
+    """Raise PlanError where a release was begun with other pseudonyms of the same people."""
+    if existing is None or existing.request.pseudonyms != "keyed" or naming.key is None:
+        return
+    if source.fingerprint != existing.request.source.fingerprint:
+        return  # which `refuse_other_plan` says
+    called = {naming.of(name) for name in source.names}
+    people = open_public_roster(release_store(config), existing).real_people
+    if not called.issuperset(people.texts("name").to_pylist()):
+        raise PlanError(f"release.pseudonyms: {naming.remedy}")
 
 
 def num_images(config: Config, source: FaceSource) -> int:
