@@ -4,9 +4,8 @@
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 --uncommit 17
 
 Unfinished uploads, temporary files, files of units that were never committed (a unit that is being
-made is made whole again), and what is left beside the release: by a measurement that was cut off, or
-of real people, of a release that is published or gone.
---uncommit gives up a unit whose files are lost, to be made anew.
+made is made whole again), and what lies beside a release: of a measurement that was cut off, or of
+the real people of one that is done. --uncommit gives up a unit whose files are lost.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def read_private(release: Store, plan: UnitPlan) -> PrivatePeople | None:
     found = PrivateDigests(private.people_sha256, private.vectors_sha256)
     if plan.private is not None and found != plan.private:
         raise IntegrityError(
-            f"{layout.private_store(release).url}/{layout.PRIVATE_PEOPLE}: is not the one the plan was "
-            "made with; delete it, and it is made anew"
+            f"{layout.private_url(release.url)}/{layout.PRIVATE_PEOPLE}: is not the one the plan "
+            "was made with; delete it, and it is made anew"
         )
     return private
 

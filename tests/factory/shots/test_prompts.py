@@ -6,6 +6,7 @@ import pytest
 
 from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
+from factory.provenance.naming import Naming
 from factory.records import Identity
 from factory.shots.prompts import prompt_of, prompt_request
 
@@ -14,7 +15,7 @@ LISTS = {"views": ("face ", "side "), "backgrounds": (", beach", ""), "lights": 
 
 
 def prompts_for(personalization, names):
-    return prompt_request(personalization, names, "", None)
+    return prompt_request(personalization, names, "", None, Naming())
 
 
 def prompts(request, count=400):
