@@ -29,7 +29,7 @@ from PIL import Image
 
 KINDS = ("<f2", "<f4", "<f8")
 LARGEST = 1e9
-"""No template has a larger value; most bytes that are none have one among D."""
+"""No template has a larger value, nor zeros in half of its places; most other bytes have."""
 BLOCK = 1 << 14
 """Windows that are compared at once."""
 NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -105,8 +105,7 @@ class ByteScan:
         dim = len(self._centers_DM)
         with np.errstate(invalid="ignore"):
             bad_N = ~(np.abs(values_N) <= LARGEST)
-        bad_before = np.concatenate([[0], np.cumsum(bad_N)])
-        start_W = np.flatnonzero(bad_before[dim:] == bad_before[:-dim])
+        start_W = np.flatnonzero((_sums(bad_N, dim) == 0) & (_sums(values_N != 0, dim) * 2 > dim))
         windows = np.lib.stride_tricks.sliding_window_view(values_N, dim)
         found: list[Finding] = []
         for begin in range(0, len(start_W), BLOCK):
@@ -119,6 +118,12 @@ class ByteScan:
                 for row, person in near.tolist()
             ]
         return found
+
+
+def _sums(is_N: np.ndarray, dim: int) -> np.ndarray:
+    """How many of each window of `dim` consecutive values are so."""
+    before = np.concatenate([[0], np.cumsum(is_N)])
+    return np.asarray(before[dim:] - before[:-dim])
 
 
 def _spellings(name: str) -> set[bytes]:
