@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,18 @@ def key_of_pseudonyms(key: str | None = KEY) -> Iterator[None]:
             os.environ[KEY_VARIABLE] = before
 
 
+def run_without_key(*arguments: Any) -> None:
+    """A runner whose makers have no key in their environment, as those on other machines."""
+    with key_of_pseudonyms(None):
+        run_units(*arguments)
+
+
+def on_device_without_key(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a device computes of a plan, without a key."""
+    with key_of_pseudonyms(None):
+        return function(*arguments)
+
+
 @dataclass(frozen=True)
 class Named:
     """A folder with photographs of NAMES, networks that know them, and a store."""
@@ -88,14 +101,19 @@ class Named:
         ]
         return load(self.root / "any.yaml", [*tiny, *settings, *METHODS[method], *dotlist])
 
-    def release(self, method: str, *dotlist: str) -> tuple[Config, LocalStore, list[str]]:
-        """A release that is made: its config, its store, and all that was logged."""
+    def release(
+        self, method: str, *dotlist: str, lora_set: bool = True
+    ) -> tuple[Config, LocalStore, list[str]]:
+        """A release that is made: its config, its store, and all that was logged.
+
+        With `lora_set` the LoRAs that it is drawn by are made before.
+        """
         config, lines = self.config(method, *dotlist), list[str]()
         (self.root / "events").mkdir(exist_ok=True)
         with key_of_pseudonyms():
-            if method == "lora":
-                finetune(config, run_units, log=lines.append)
-            build(config, run_units, log=lines.append)
+            if method == "lora" and lora_set:
+                finetune(config, run_without_key, log=lines.append)
+            build(config, run_without_key, on_device=on_device_without_key, log=lines.append)
         store = release_store(config)
         assert isinstance(store, LocalStore)
         return config, store, lines

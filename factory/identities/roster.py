@@ -34,6 +34,10 @@ from factory.training.distributed import device_here
 
 BATCH = 64
 BY_NAMES = Naming()
+NOT_OPENED = (
+    "roster.parquet: what is private of its real people was not opened; open it with the config of "
+    "the release"
+)
 DIGITS = 6
 """Digits of an index in a key, at least."""
 
@@ -96,7 +100,10 @@ class Roster:
 
     def row(self, index: int) -> int:
         """Row in `unit_ND` of an identity; raises IntegrityError for one who is not in it."""
-        return row_of(index, self.first_identity, len(self.unit_ND))
+        row = row_of(index, self.first_identity, len(self.identities))
+        if row >= len(self.unit_ND):
+            raise IntegrityError(NOT_OPENED)
+        return row
 
     def person(self, index: int) -> Identity:
         """An identity by its index; raises IntegrityError for one who is not in it."""
@@ -146,10 +153,7 @@ class Roster:
     def _whole_private(self) -> PrivatePeople | None:
         """`private`; raises IntegrityError where it exists and was not opened."""
         if self.private is None and len(self.unit_ND) < len(self.identities):
-            raise IntegrityError(
-                "roster.parquet: what is private of its real people was not opened; open it with "
-                "the config of the release"
-            )
+            raise IntegrityError(NOT_OPENED)
         return self.private
 
     def embeddings(self) -> bytes:

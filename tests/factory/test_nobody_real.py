@@ -19,6 +19,9 @@ from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
 from factory.shards.verify import verify
 from factory.sources import open_source
+from factory.synthesis import editors
+from factory.synthesis.lora_finetuning import finetune
+from factory.synthesis.lora_loading import lora_units
 from factory.synthesis.reproduce import reproduce
 from tests.conftest import IMAGES
 from tests.real_people import KEY, METHODS, NAMES, Named, key_of_pseudonyms, other_source
@@ -144,6 +147,51 @@ def test_a_release_goes_on_under_its_own_pseudonym_key_alone(released):
     with key_of_pseudonyms():
         build(config, run_units, log=lines.append)
     assert lines[-1].endswith("is sealed already; nothing to do")
+
+
+def test_a_quarantined_shot_names_a_pseudonym(named, monkeypatch):
+    """What is raised of somebody's photograph goes to quarantine/, to events and to the log."""
+    plain = editors.draws_of
+
+    def raising(shot, *arguments):
+        if shot.key.endswith("_0001") and arguments[0] == "region":
+            name = NAMES[shot.identity]
+            raise ValueError(f"/faces/{name}/1.png of {name} is odd") from OSError(2, "", name)
+        return plain(shot, *arguments)
+
+    monkeypatch.setattr(editors, "draws_of", raising)
+    settings = ["release.version=0.2.0", "release.max_failed_fraction=1", "judge.checkpoint=null"]
+    config, store, lines = named.release("edit", *settings)
+    texts = [store.get(name).decode() for name in store.list(layout.QUARANTINE)]
+    failures = [json.loads(line) for text in texts for line in text.splitlines()]
+    assert {failure["shot"]["identity"] for failure in failures} == set(range(len(NAMES)))
+    for failure in failures:
+        called = CALLED[failure["shot"]["identity"]]
+        assert failure["shot"]["original"] == f"{called}/0001"
+        assert failure["error"].endswith(f"of {called} is odd')")
+    scan = named.scan(config)
+    assert scan.folder(store.root) == []
+    assert scan.folder(named.root / "events") == []
+    assert scan.data("log", "\n".join(lines).encode()) == []
+
+
+@pytest.mark.slow
+def test_a_set_of_loras_calls_people_otherwise_than_a_release(released, named):
+    """A release under pseudonyms of a set that an older factory made by names, and the reverse."""
+    method, config, _, _ = released
+    if method != "lora":
+        pytest.skip("a set of LoRAs draws releases of one method")
+    by_names = ["personalization.loras=named", "release.pseudonyms=names"]
+    finetune(named.config("lora", *by_names), run_units, log=lambda line: None)
+    mixed = ("personalization.loras=named", "release.version=0.2.0")
+    _, store, _ = named.release("lora", *mixed, lora_set=False)
+    assert named.scan(config).folder(store.root) == []
+    drawn = open_plan(store)[1].identities
+    assert [person.name for person in drawn] == CALLED
+    with key_of_pseudonyms():
+        assert lora_units(config, open_source(config.source)) == {
+            name: unit for unit, name in enumerate(NAMES)
+        }
 
 
 def _npy(values):
