@@ -176,11 +176,10 @@ def test_a_quarantined_shot_names_a_pseudonym(named, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("released", ["lora"], indirect=True)
 def test_a_set_of_loras_calls_people_otherwise_than_a_release(released, named):
     """A release under pseudonyms of a set that an older factory made by names, and the reverse."""
-    method, config, _, _ = released
-    if method != "lora":
-        pytest.skip("a set of LoRAs draws releases of one method")
+    _, config, _, _ = released
     by_names = ["personalization.loras=named", "release.pseudonyms=names"]
     finetune(named.config("lora", *by_names), run_units, log=lambda line: None)
     mixed = ("personalization.loras=named", "release.version=0.2.0")
