@@ -44,12 +44,8 @@ def test_nothing_is_replaced_where_names_are_published():
 
 
 def test_an_error_and_all_that_it_was_raised_from_lose_the_name():
-    with pytest.raises(ValueError, match="bad Anna Berg") as raised:
-        try:
-            raise FileNotFoundError(2, "no such file", "/faces/Anna Berg/7.png")
-        except FileNotFoundError as cause:
-            raise ValueError("bad Anna Berg", 3) from cause
-    error = raised.value
+    error = ValueError("bad Anna Berg", 3)
+    error.__cause__ = FileNotFoundError(2, "no such file", "/faces/Anna Berg/7.png")
     REDACT.hide(error)
     assert error.args == ("bad p01", 3)
     assert str(error.__cause__) == "[Errno 2] no such file: '/faces/p01'"
