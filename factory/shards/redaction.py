@@ -47,7 +47,9 @@ class Redaction:
             seen.add(id(one))
             one.args = tuple(self._hidden(value) for value in one.args)
             if isinstance(one, OSError):
-                one.filename, one.filename2 = map(self._hidden, (one.filename, one.filename2))
+                one.filename = self._hidden(one.filename)
+                if one.filename2 is not None:  # because one that is set to None is shown
+                    one.filename2 = self._hidden(one.filename2)
             chain += [one.__cause__, one.__context__]
 
     def _hidden(self, value: Any) -> Any:
