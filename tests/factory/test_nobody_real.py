@@ -137,12 +137,15 @@ def test_a_published_release_is_measured_and_reproduced_without_a_file_of_templa
 
 
 def test_a_release_goes_on_under_its_own_pseudonym_key_alone(released):
-    _, config, _, _ = released
+    method, config, _, _ = released
     with key_of_pseudonyms(None), pytest.raises(ConfigError, match=r"release\.pseudonyms: FACE_"):
         build(config, run_units, log=lambda line: None)
     other = r"release\.pseudonyms: FACE_FACTORY_PSEUDONYM_KEY is another key than the release"
     with key_of_pseudonyms(KEY + "!"), pytest.raises(PlanError, match=other):
         build(config, run_units, log=lambda line: None)
+    if method == "lora":
+        with key_of_pseudonyms(KEY + "!"), pytest.raises(PlanError, match=other):
+            finetune(config, run_units, log=lambda line: None)
     lines = []
     with key_of_pseudonyms():
         build(config, run_units, log=lines.append)
