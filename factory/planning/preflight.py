@@ -68,7 +68,7 @@ def preflight(config: Config) -> Inputs:
     _check_pool(config, recognizer)
     check_quality(config, recognizer["config"])
     _check_space(config, existing, num_images(config, source))
-    extended, num_earlier = _extended(config, networks.weights)
+    extended, num_earlier = _extended(config, source, networks.weights)
     limit = _limit(config, recognizer, source, existing, num_earlier)
     facts = source_facts(config.source, source)
     request = PlanRequest(
@@ -154,7 +154,9 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
     return hashlib.sha256(canonical(labels)).hexdigest()
 
 
-def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int]:
+def _extended(
+    config: Config, source: FaceSource, weights: dict[str, str]
+) -> tuple[Plan | None, int]:
     """The plan of the version that this one extends, in the same space, and how many people it has.
 
     Those of all that it extends itself count too.
@@ -163,6 +165,7 @@ def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int
     """
     dataset = open_store(config.store).below(config.release.dataset)
     earlier = earlier_plans(dataset, config.identities.extends)
+    refuse_unseen_people(earlier, source.fingerprint, config.identities.gallery)
     num_earlier, first_unit = numbers_after(earlier)
     people = config.identities.num_virtual
     check_unit_numbers(first_unit, people, config.plan.identities_per_unit)
@@ -174,6 +177,23 @@ def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int
             "so its people cannot be compared; use that recognizer.checkpoint"
         )
     return earlier[0], num_earlier
+
+
+def refuse_unseen_people(earlier: list[Plan], fingerprint: str, gallery: str | None) -> None:
+    """Raise PlanError where the gate would not see real people of an earlier version.
+
+    Their vectors are not published: they are in the recognizer where it drew them, else in the
+    source of this `fingerprint`, or in a gallery that somebody gives.
+    """
+    for plan in earlier:
+        drawn_from_prototypes = plan.request.release.method == "diffusion"
+        elsewhere = plan.request.source.fingerprint != fingerprint
+        if plan.private and elsewhere and not drawn_from_prototypes and not gallery:
+            raise PlanError(
+                f"identities.extends: version {plan.request.release.version} holds real people of "
+                "another source, whom the gate would not see; use that source, or give their "
+                "embeddings (jobs.embed) as identities.gallery"
+            )
 
 
 def _check_space(config: Config, existing: Plan | None, num_images: int) -> None:
