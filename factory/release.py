@@ -52,7 +52,7 @@ def build(
         refuse_other_plan(existing, inputs, store)
     if existing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
-        manifest.drop_vectors(store)
+        manifest.drop_what_makers_needed(store)
         log(f"{store.url} is sealed already; nothing to do")
         return
     if dry_run:
@@ -115,4 +115,4 @@ def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> Non
     if newer := point_latest(open_store(config.store).below(config.release.dataset), release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")
-    manifest.drop_vectors(release.store)
+    manifest.drop_what_makers_needed(release.store)

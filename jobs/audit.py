@@ -31,7 +31,7 @@ def audit_release(config: Config, dry_run: bool) -> None:
     check_weights(config)
     dataset = open_store(config.store).below(config.release.dataset)
     store = layout.release_store(config)
-    plan, roster = manifest.sealed_plan(store), open_plan(store)[1]
+    plan, roster = manifest.sealed_plan(store), open_plan(store, config)[1]
     source = open_source(config.source)
     if dry_run:
         print("checked; nothing is written")

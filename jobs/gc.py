@@ -4,8 +4,8 @@
     python -m jobs.gc s3://bucket/prefix/demo/releases/0.1.0 --uncommit 17
 
 Unfinished uploads, temporary files, files of units that were never committed (a unit that is being
-made is made whole again), and what a measurement that was cut off has left beside the release.
---uncommit gives up a unit whose files are lost, to be made anew.
+made is made whole again), and what lies beside a release: of a measurement that was cut off, or of
+the real people of one that is done. --uncommit gives up a unit whose files are lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def collect(
     release: str, store: list[str], older_than_hours: float, delete: bool, uncommit: int | None
 ) -> None:
     from factory.shards import garbage as room
-    from factory.shards.layout import measurements_url
+    from factory.shards.layout import measurements_url, private_store
     from factory.store import open_url
 
     opened = open_url(release, store)
@@ -32,6 +32,7 @@ def collect(
     found = [
         (opened, room.find(opened, older_than_hours * 3600, now)),
         (scratch, room.find_measurements(scratch, older_than_hours * 3600, now)),
+        (private_store(opened), room.find_private(opened, older_than_hours * 3600, now)),
     ]
     count = 0
     for place, garbage in found:

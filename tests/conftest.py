@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -30,6 +30,7 @@ from tests import s3_server
 from tests.workers import OneWorkerEach
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
+NAMES = tuple(f"person_{person}" for person in range(PEOPLE))
 SMALL_RECOGNIZER = [
     f"source.image_px={PX}",
     "compute.device=cpu",
@@ -119,10 +120,10 @@ def people(tmp_path_factory) -> Path:
     return draw_people(tmp_path_factory.mktemp("people"))
 
 
-def draw_people(root: Path) -> Path:
-    """Fill a folder with PEOPLE x IMAGES drawn faces."""
-    for person in range(PEOPLE):
-        folder = root / f"person_{person}"
+def draw_people(root: Path, names: Sequence[str] = NAMES) -> Path:
+    """Fill a folder with IMAGES drawn faces of everybody."""
+    for person, name in enumerate(names):
+        folder = root / name
         folder.mkdir()
         for image in range(IMAGES):
             Image.fromarray(draw_face(person, image)).save(folder / f"{image}.png")
@@ -135,10 +136,13 @@ def weights(tmp_path_factory) -> Path:
     return save_networks(tmp_path_factory.mktemp("weights"))
 
 
-def save_networks(root: Path, num_virtual: int = 40) -> Path:
-    """Fill a folder with checkpoints of untrained tiny networks."""
-    recognizer = save_recognizer(root / "recognizer", seed=1, num_virtual=num_virtual)
-    save_recognizer(root / "judge", seed=2)
+def save_networks(
+    root: Path, num_virtual: int = 40, dim: int = DIM, names: Sequence[str] = NAMES
+) -> Path:
+    """Fill a folder with checkpoints of untrained tiny networks that know people by `names`."""
+    shape = {"dim": dim, "names": names}
+    recognizer = save_recognizer(root / "recognizer", seed=1, num_virtual=num_virtual, **shape)
+    save_recognizer(root / "judge", seed=2, **shape)
     torch.manual_seed(3)
     unit = {"latent_mean": torch.zeros(4), "latent_std": torch.ones(4)}
     network = build((16, 16), 4, 2)
@@ -149,15 +153,15 @@ def save_networks(root: Path, num_virtual: int = 40) -> Path:
         {"widths": [16, 16], "latent_channels": 4},
         {"recognizer": recognizer},
     )
-    shape = Shape(4, PX // 4, 2, None, 32, 3, 2, DIM)
-    denoiser = UViT(shape)
+    uvit = Shape(4, PX // 4, 2, None, 32, 3, 2, dim)
+    denoiser = UViT(uvit)
     torch.nn.init.normal_(denoiser.final.weight, std=0.2)  # an untrained one predicts zero
     save(
         root / "generator",
         "generator",
         denoiser.state_dict(),
         {
-            "shape": vars(shape),
+            "shape": vars(uvit),
             "space": "latents",
             "prediction": "v",
             "num_timesteps": 100,
@@ -170,27 +174,32 @@ def save_networks(root: Path, num_virtual: int = 40) -> Path:
 
 
 def save_recognizer(
-    folder: Path, seed: int, quality_head: bool = False, num_virtual: int = 40
+    folder: Path,
+    seed: int,
+    quality_head: bool = False,
+    num_virtual: int = 40,
+    dim: int = DIM,
+    names: Sequence[str] = NAMES,
 ) -> str:
     torch.manual_seed(seed)
     backbone = {
-        f"backbone.{n}": t for n, t in IResNet("iresnet_mini", DIM, PX).state_dict().items()
+        f"backbone.{n}": t for n, t in IResNet("iresnet_mini", dim, PX).state_dict().items()
     }
     prototypes = {
-        "prototypes.real": torch.randn(PEOPLE, DIM),
-        "prototypes.virtual": torch.randn(num_virtual, DIM),
+        "prototypes.real": torch.randn(len(names), dim),
+        "prototypes.virtual": torch.randn(num_virtual, dim),
     }
     config = {
         "backbone": "iresnet_mini",
-        "embedding_dim": DIM,
+        "embedding_dim": dim,
         "image_px": PX,
         "dropout": 0.0,
         "num_virtual": num_virtual,
-        "real_names": [f"person_{i}" for i in range(PEOPLE)],
+        "real_names": list(names),
     }
     if quality_head:
         config["quality_head"] = True
-        head = QualityHead(DIM).state_dict()
+        head = QualityHead(dim).state_dict()
         prototypes |= {f"quality.{n}": t for n, t in head.items()}
     metrics = {"heldout": {"cosine_at_fmr_1e-3": 0.9}}
     return save(folder, "recognizer", backbone | prototypes, config, {}, metrics)
@@ -241,4 +250,5 @@ def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
         "store.min_free_bytes=0",
         f"store.url={store}",
         "release.dataset=tiny",
+        "release.pseudonyms=names",  # whose key only those tests have that want it
     ]

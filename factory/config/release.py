@@ -215,6 +215,11 @@ class ReleaseConfig:
     """Base seed of every random number of the release."""
     allow_real: bool = False
     """Images of real people may be made (plan.fill_to, release.method=lora or edit)."""
+    pseudonyms: Literal["keyed", "names"] = "keyed"
+    """What real people of the source are called in a release or a set of LoRAs. keyed: by
+    pseudonyms under the key in the environment's FACE_FACTORY_PSEUDONYM_KEY, which is kept nowhere;
+    names: as the source calls them, keys of their images included. Needed only where real people
+    are drawn or edited."""
     max_failed_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Fraction of quarantined shots above which the release fails."""
     keep_vectors: bool = False

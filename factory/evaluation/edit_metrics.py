@@ -11,6 +11,7 @@ import numpy as np
 
 from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.metrics.release import EditMetrics
+from factory.identities.roster import Roster
 from factory.shards.reader import metadata_rows, read_face
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
@@ -95,16 +96,21 @@ class EditTally:
 
 
 def edit_pictures(
-    shown: dict[str, list[tuple[int, int]]], store: Store, source: FaceSource, show_real: bool
+    shown: dict[str, list[tuple[int, int]]],
+    store: Store,
+    roster: Roster,
+    source: FaceSource,
+    show_real: bool,
 ) -> EditPictures:
     """The faces to be shown; originals are among them where audit.show_real allows."""
     index_of = {key: index for index, key in enumerate(source.keys)} if show_real else {}
+    key_of = roster.source_keys() if show_real else {}
     by_kind: dict[str, list[tuple[np.ndarray | None, np.ndarray]]] = {}
     for kind, places in sorted(shown.items()):
         by_kind[kind] = []
         for unit, number in places:
             row = metadata_rows(store, unit)[number]
-            original = source[index_of[row["original"]]].image_HWC if show_real else None
+            original = source[index_of[key_of[row["original"]]]].image_HWC if show_real else None
             edited = decode_image(read_face(store, unit, row), row["key"], MAX_PIXELS)
             by_kind[kind].append((original, edited))
     return EditPictures(by_kind)

@@ -58,7 +58,7 @@ from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
 from factory.store import Store
-from factory.synthesis.loading import load_release
+from factory.synthesis.loading import load_planned
 from factory.training.distributed import device_here, kept_threads
 
 
@@ -91,14 +91,14 @@ def evaluate(
     Raises IntegrityError when the source or the recognizer is not the one that was planned with.
     """
     refuse_other_inputs(config, plan, source)
-    roster, device = open_plan(store)[1], device_here(config.compute)
+    roster, device = open_plan(store, config)[1], device_here(config.compute)
     recognizers = open_recognizers(config, device)
     networks = open_networks(config.features, device) | open_quality(config.features, device)
     spaces, hashes = recognizers | networks, _hashes(config)
     real = _real(config, source, spaces | hashes)
     yardstick = people_of(*(real[name] for name in (JUDGE, *hashes))) if hashes else None
     people = yardstick.galleries if yardstick else None
-    release = Release(store, roster, manifest, _own_labels(source, roster))
+    release = Release(store, roster, manifest, roster.label_of(source.names))
     anew = config.audit.from_images
     measured = measure_units(config, release, spaces, people, run_units, log, anew=anew)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def evaluate(
         properties = _properties(config, made, real, recognizers, networks)
     audit = leakage.finish(row_reader(store)) if leakage else None
     leaks = audit.metrics if audit else NotMeasured(NO_JUDGE)
-    pictures = _pictures(config, source, store, plan, made, audit)
+    pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
     utility = read_metrics(store, layout.UTILITY)
@@ -152,7 +152,7 @@ def audit_faces(
     judge = open_recognizers(config, device_here(config.compute), judge_alone=True)
     real = _real(config, source, judge | _hashes(config))
     yardstick = people_of(*real.values())
-    release = Release(store, roster, manifest, _own_labels(source, roster))
+    release = Release(store, roster, manifest, roster.label_of(source.names))
     measured = measure_units(
         config, release, judge, yardstick.galleries, run_units, log, audit_alone=True, anew=True
     )
@@ -223,12 +223,6 @@ def _properties(
     )
 
 
-def _own_labels(source: FaceSource, roster: Roster) -> dict[int, int]:
-    """Labels in the source of those of the roster who come from there, by identity."""
-    label_of = {name: label for label, name in enumerate(source.names)}
-    return {person.index: label_of[person.name] for person in roster.identities if person.name}
-
-
 def _recognizer_training(config: Config) -> RecognizerTraining | NotMeasured:
     """How many images of how many people the recognizer learned from, by its own checkpoint."""
     name = config.recognizer.checkpoint
@@ -254,6 +248,7 @@ def _pictures(
     source: FaceSource,
     store: Store,
     plan: Plan,
+    roster: Roster,
     made: Reduction,
     audit: Audit | None,
 ) -> Pictures:
@@ -264,14 +259,14 @@ def _pictures(
     return Pictures(
         sample_release(store, plan),
         made.scores.ranking(),
-        _rejects(config, store, plan, made.rejects),
+        _rejects(config, plan, roster, made.rejects),
         _nearest(pairs, source, store),
-        edit_pictures(made.edits.shown, store, source, show_real) if edited else None,
+        edit_pictures(made.edits.shown, store, roster, source, show_real) if edited else None,
     )
 
 
 def _rejects(
-    config: Config, store: Store, plan: Plan, shots: dict[str, list[Shot]]
+    config: Config, plan: Plan, roster: Roster, shots: dict[str, list[Shot]]
 ) -> dict[str, list[np.ndarray]]:
     """A few rejected faces of each reason, drawn again, because their pixels are kept nowhere.
 
@@ -285,7 +280,7 @@ def _rejects(
         return {}
     with kept_threads():
         device = device_here(config.compute)
-        loaded = load_release(config, store, device)
+        loaded = load_planned(config, plan, roster, device)
         draw = loaded.draw if device.type == plan.request.compute.device else loaded.sketch
         return {reason: [draw(shot) for shot in some] for reason, some in shots.items()}
 

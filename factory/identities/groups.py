@@ -97,6 +97,12 @@ def read_labels(config: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
             "the source a group, and fewer than two groups; want the source's identity names in "
             f"its first column, such as {source.names[0]!r}"
         )
+    named_after = {name for name in source.names if not name.isdigit()} & set(labels.values())
+    if named_after:
+        raise PlanError(
+            f"identities.attribute: {config.attribute!r} of {path} has people's names in it "
+            f"({len(named_after)} groups); want a column of groups, which a release tells of"
+        )
     return labels
 
 

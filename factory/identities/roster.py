@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from factory.config import Config
-from factory.errors import PlanError, SourceError
+from factory.errors import IntegrityError, PlanError, SourceError
 from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
+from factory.identities.private_people import NOBODY, PrivatePeople
 from factory.identities.proposals import PcaProposal, Pool, Proposal
+from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
 from factory.records import Identity, row_of
 from factory.sources import FaceSource, open_source
@@ -31,6 +33,11 @@ from factory.store.parquet import table_to_parquet
 from factory.training.distributed import device_here
 
 BATCH = 64
+BY_NAMES = Naming()
+NOT_OPENED = (
+    "roster.parquet: what is private of its real people was not opened; open it with the config of "
+    "the release"
+)
 DIGITS = 6
 """Digits of an index in a key, at least."""
 
@@ -45,7 +52,11 @@ class Roster:
 
     identities: Sequence[Identity]
     unit_ND: np.ndarray
-    """float32; of a large roster that was opened, mapped from its file."""
+    """float32; of a large roster that was opened, mapped from its file. Real people come last, and
+    are missing where what is private of them was not opened."""
+    private: PrivatePeople | None = None
+    """What may not be published of the real people; None where there are none, and of rosters that
+    an older factory published whole."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identities", People.of(self.identities))
@@ -72,13 +83,27 @@ class Roster:
         last = self.first_identity + len(self.identities) - 1
         return max(DIGITS, len(str(last)))
 
+    @property
+    def num_public(self) -> int:
+        """People whose vectors may be published: all but the real ones, who come last."""
+        return len(self.identities) - int(self.people.where("kind", "real").sum())
+
+    @property
+    def real_people(self) -> People:
+        """Those whom `private` tells of, in its order."""
+        real: People = self.people[self.num_public :]
+        return real
+
     def column(self, name: str) -> np.ndarray:
         """A number of everybody by the name of Identity's field: [N]."""
         return self.people.column(name)
 
     def row(self, index: int) -> int:
         """Row in `unit_ND` of an identity; raises IntegrityError for one who is not in it."""
-        return row_of(index, self.first_identity, len(self.unit_ND))
+        row = row_of(index, self.first_identity, len(self.identities))
+        if row >= len(self.unit_ND):
+            raise IntegrityError(NOT_OPENED)
+        return row
 
     def person(self, index: int) -> Identity:
         """An identity by its index; raises IntegrityError for one who is not in it."""
@@ -87,9 +112,53 @@ class Roster:
     def parquet(self) -> bytes:
         return table_to_parquet(self.people.table())
 
+    def label_of(self, names: Sequence[str]) -> dict[int, int]:
+        """Labels in a source with these `names` of all who come from there, by identity."""
+        if self._whole_private is not None:
+            return self._of_real_people(self._whole_private.labels)
+        label_of = {name: label for label, name in enumerate(names)}
+        return {person.index: label_of[person.name] for person in self.identities if person.name}
+
+    def prototype_of(self, real_names: Sequence[str]) -> dict[int, int]:
+        """Rows among a recognizer's real prototypes of all who have one, by identity."""
+        if self._whole_private is not None:
+            rows = self._of_real_people(self._whole_private.prototypes)
+            return {index: row for index, row in rows.items() if row != NOBODY}
+        row = {name: i for i, name in enumerate(real_names)}
+        return {one.index: row[one.name] for one in self.identities if one.name in row}
+
+    @property
+    def units_of_loras(self) -> dict[int, int]:
+        """Units of the real people's LoRAs, by identity."""
+        private = self._whole_private
+        return self._of_real_people(private.loras) if private else {}
+
+    def source_keys(self) -> dict[str, str]:
+        """Keys in the source of edited images, by what the roster calls these."""
+        return {called: key for one in self.identities for called, key in self.keys_of(one).items()}
+
+    def keys_of(self, person: Identity) -> dict[str, str]:
+        """Those of one person."""
+        private = self._whole_private if person.originals else None
+        if private is None:
+            return {key: key for key in person.originals}
+        row = person.index - self.first_identity - self.num_public
+        return dict(zip(person.originals, private.originals[row], strict=True))
+
+    def _of_real_people(self, values: Sequence[int]) -> dict[int, int]:
+        indices = self.real_people.column("index").tolist()
+        return dict(zip(indices, values, strict=True))
+
+    @property
+    def _whole_private(self) -> PrivatePeople | None:
+        """`private`; raises IntegrityError where it exists and was not opened."""
+        if self.private is None and len(self.unit_ND) < len(self.identities):
+            raise IntegrityError(NOT_OPENED)
+        return self.private
+
     def embeddings(self) -> bytes:
-        """The vectors as a .npy, with no copy of them but this one."""
-        unit_ND = np.ascontiguousarray(self.unit_ND, np.float32)
+        """Vectors that may be published as a .npy, with no copy of them but this one."""
+        unit_ND = np.ascontiguousarray(self.unit_ND[: self.num_public], np.float32)
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(
             header, np.lib.format.header_data_from_array_1_0(unit_ND)
@@ -101,13 +170,19 @@ class Roster:
         """A roster from the bytes of its table and of its vectors, or a file of these.
 
         A file is mapped: its pages are read when they are needed, and shared by all processes of
-        this machine. What is written to them stays in this process.
+        this machine. What is written to them stays in this process. `with_private` adds the real
+        people's vectors.
         """
         if isinstance(embeddings, Path):
             unit_ND = np.load(embeddings, mmap_mode="c", allow_pickle=False)
         else:
             unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
         return cls(People.from_table(pq.read_table(io.BytesIO(parquet))), unit_ND)
+
+    def with_private(self, private: PrivatePeople) -> Roster:
+        """The whole roster, in memory; this one holds vectors of the others alone."""
+        assert len(self.unit_ND) == self.num_public == len(self.identities) - len(private)
+        return Roster(self.identities, np.concatenate([self.unit_ND, private.unit_RD]), private)
 
 
 def build_roster(
@@ -119,19 +194,22 @@ def build_roster(
     further: Sequence[FixedGallery] = (),
     unit_earlier_ED: np.ndarray | None = None,
     first_identity: int = 0,
+    naming: Naming = BY_NAMES,
+    loras: Mapping[str, int] | None = None,
 ) -> Roster:
     """The roster of a config; labels are row numbers, counted from `first_identity`.
 
     Virtual identities come first, then real ones with plan.fill_to; with release.method=edit it
     holds the people of the source who are edited. The gate's gallery holds the recognizer's real
     prototypes, the source's class centers and the `further` real people; identities of earlier
-    releases count as others, as those of this one do.
+    releases count as others, as those of this one do. Real people are called as `naming` says;
+    `loras` are the units of their LoRAs by names in the source, where these draw them.
     """
     centers_ND, keys = class_centers(recognizer, source, config.source.max_corrupt_fraction)
     if config.release.method == "edit":
         empty = Roster([], np.empty((0, recognizer.dim), np.float32))
         edited = _edited(config, keys)
-        return _with_source(empty, edited, recognizer, source, centers_ND)
+        return _with_source(empty, edited, recognizer, source, centers_ND, naming)
     real_ND = np.concatenate([recognizer.unit_real, centers_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
@@ -164,14 +242,46 @@ def build_roster(
         return virtual
     unit_SD = centers_ND
     if config.release.method != "lora":
-        unit_SD = recognizer.unit_real[_prototypes(recognizer, source)]
+        unit_SD = recognizer.unit_real[_prototypes(recognizer, source, naming)]
     to_fill_up = _to_fill_up(config.plan.fill_to, keys)
     if not to_fill_up and not virtual.identities:
         raise PlanError(
             f"plan.fill_to: everybody in the source has {config.plan.fill_to} images already, so "
             "there is nothing to make; want a larger plan.fill_to or identities.num_virtual"
         )
-    return _with_source(virtual, to_fill_up, recognizer, source, unit_SD, first_identity)
+    return _with_source(
+        virtual, to_fill_up, recognizer, source, unit_SD, naming, first_identity, loras
+    )
+
+
+def real_people_again(
+    method: str,
+    people: People,
+    recognizer: Recognizer,
+    source: FaceSource,
+    naming: Naming,
+    max_corrupt_fraction: float,
+) -> PrivatePeople:
+    """What is private of the real `people` of a roster, from the source that they come from.
+
+    LoRAs are left out. Raises IntegrityError for people whom the source does not have under this
+    naming.
+    """
+    label_of = {naming.of(name): label for label, name in enumerate(source.names)}
+    named = people.texts("name").to_pylist()
+    missing = [name for name in named if name not in label_of]
+    if missing:
+        raise IntegrityError(
+            f"source.path: has nobody who is called {missing[0]!r} ({len(missing)} of {len(named)} "
+            f"people of the release); {naming.remedy}"
+        )
+    labels = [label_of[name] for name in named]
+    if method == "diffusion":
+        unit_SD = recognizer.unit_real[_prototypes(recognizer, source, naming)]
+        return _private(labels, recognizer, source, unit_SD, [])
+    unit_SD, keys = class_centers(recognizer, source, max_corrupt_fraction)
+    edited = [tuple(keys[label]) for label in labels] if method == "edit" else []
+    return _private(labels, recognizer, source, unit_SD, edited)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -259,13 +369,14 @@ def _proposal(
         return Pool("packing", pack(start_ND, real_ND, max_cosine, settings))
 
 
-def _prototypes(recognizer: Recognizer, source: FaceSource) -> list[int]:
+def _prototypes(recognizer: Recognizer, source: FaceSource, naming: Naming) -> list[int]:
     """Rows of the source's people among the recognizer's prototypes; raises PlanError."""
     rows = {name: row for row, name in enumerate(recognizer.real_names)}
     unknown = [name for name in source.names if name not in rows]
     if unknown:
         raise PlanError(
-            f"plan.fill_to: the recognizer has no prototype of {unknown[0]!r} ({len(unknown)} "
+            f"plan.fill_to: the recognizer has no prototype of {naming.of(unknown[0])!r} "
+            f"({len(unknown)} "
             "people of the source); train it on this source"
         )
     return [rows[name] for name in source.names]
@@ -306,7 +417,9 @@ def _with_source(
     recognizer: Recognizer,
     source: FaceSource,
     unit_SD: np.ndarray,
+    naming: Naming,
     first_identity: int = 0,
+    loras: Mapping[str, int] | None = None,
 ) -> Roster:
     """Append people of the source with their vectors in `unit_SD`.
 
@@ -320,8 +433,7 @@ def _with_source(
     nearest_cosine, nearest_index = everybody.nearest_with_index(
         unit_ND, without=itself(0, len(unit_ND))
     )
-    row = {name: index for index, name in enumerate(recognizer.real_names)}
-    own = np.array([row.get(source.names[label], len(real)) for label in labels])
+    own = np.array(_rows_of(labels, recognizer, source, len(real)))
     nearest_real = real.nearest(unit_SD[labels], without=(own, own + 1)).round(6)
     num_virtual = len(virtual.identities)
     added = People.filled(
@@ -334,10 +446,36 @@ def _with_source(
         nearest_other_cosine=[round(one, 6) for one in nearest_cosine[num_virtual:].tolist()],
         nearest_other=_indices_of(nearest_index[num_virtual:], first_identity),
         num_shots=[person.num_shots for person in wanted],
-        name=[source.names[person.label] for person in wanted],
-        originals=[person.originals for person in wanted],
+        name=[naming.of(source.names[person.label]) for person in wanted],
+        originals=[naming.keys(source.names[one.label], one.originals) for one in wanted],
     )
-    return Roster(People.joined([virtual.people, added]), unit_ND)
+    people, edited = People.joined([virtual.people, added]), [one.originals for one in wanted]
+    if not wanted or any(person.kind != "real" for person in wanted):
+        return Roster(people, unit_ND)
+    units = [loras[source.names[label]] for label in labels] if loras is not None else []
+    private = _private(labels, recognizer, source, unit_SD, edited if any(edited) else [])
+    return Roster(people, unit_ND, replace(private, loras=tuple(units)))
+
+
+def _private(
+    labels: list[int],
+    recognizer: Recognizer,
+    source: FaceSource,
+    unit_SD: np.ndarray,
+    edited: list[tuple[str, ...]],
+) -> PrivatePeople:
+    """What is private of the people of a source with these labels; `edited` are their images."""
+    rows = _rows_of(labels, recognizer, source, NOBODY)
+    unit_RD = np.ascontiguousarray(unit_SD[labels], np.float32)
+    return PrivatePeople(unit_RD, tuple(labels), tuple(rows), tuple(edited))
+
+
+def _rows_of(
+    labels: list[int], recognizer: Recognizer, source: FaceSource, missing: int
+) -> list[int]:
+    """Rows of a source's people among the recognizer's real prototypes; `missing` where none is."""
+    row = {name: index for index, name in enumerate(recognizer.real_names)}
+    return [row.get(source.names[label], missing) for label in labels]
 
 
 def _group_names(groups: Groups | None, unit_ND: np.ndarray) -> pa.Array | str:

@@ -10,6 +10,7 @@ from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.planning.gate_limit import describe_capacity
 from factory.planning.preflight import Inputs
+from factory.provenance.naming import release_naming
 from factory.shards import layout
 from factory.shards.lineage import put_lineage, refuse_other_lineage
 from factory.shards.manifest import read_plan
@@ -58,6 +59,8 @@ def write_plan(
     from factory.identities.roster import build_roster, open_recognizer
     from factory.planning.device_part import complete
     from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
+    from factory.shards.private_files import write_private
+    from factory.synthesis.lora_loading import lora_units
 
     dataset = open_store(config.store).below(config.release.dataset)
     first_identity, first_unit = numbers_after(earlier_plans(dataset, config.identities.extends))
@@ -70,6 +73,8 @@ def write_plan(
             further=open_galleries(config),
             unit_earlier_ED=earlier_vectors(dataset, config.identities.extends),
             first_identity=first_identity,
+            naming=release_naming(config),
+            loras=lora_units(config, inputs.source) if config.release.method == "lora" else None,
         )
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
@@ -78,8 +83,10 @@ def write_plan(
     try:
         for name, content in contents.items():
             store.put_once(name, content)
+        private = write_private(store, roster)
         prefix = layout.release_prefix(config.release.dataset, config.release.version)
-        plan = on_device(complete, absolute(config), prefix, Plan(inputs.request, digests, units))
+        plan = Plan(inputs.request, digests, units, private=private)
+        plan = on_device(complete, absolute(config), prefix, plan)
         store.put_once(layout.PLAN, plan.to_json())
     except Conflict as error:
         return _of_another_driver(inputs, store, error)
@@ -96,5 +103,5 @@ def _of_another_driver(inputs: Inputs, store: Store, error: Conflict) -> Plan:
         return existing
     raise PlanError(
         f"release.version: {error}; it was begun with other settings, choose another version or "
-        "remove its folder"
+        "remove its folder, and that in private/"
     ) from None

@@ -20,11 +20,12 @@ from factory.planning.places import check_release_places
 from factory.planning.release_lineage import release_lineage
 from factory.provenance.effective import refuse_wider
 from factory.provenance.lineage import Lineage
+from factory.provenance.naming import Naming, release_naming
 from factory.recognition.embed import RESIZE
 from factory.recognition.judge import describe_judge, judge_of
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
-from factory.shards.plan_files import earlier_plans, numbers_after
+from factory.shards.plan_files import earlier_plans, numbers_after, open_public_roster
 from factory.shots.environment import environment
 from factory.shots.plan import Plan, canonical, check_unit_numbers
 from factory.shots.request import (
@@ -63,14 +64,16 @@ def preflight(config: Config) -> Inputs:
     if config.fleet.runner == "inline":
         pick_device(config.compute)
     check_release_places(config)
+    naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
     recognizer = networks.metadata["recognizer"]
+    existing = read_plan(release_store(config))
+    _refuse_other_key(config, existing, source, naming)
     added = METHODS[config.release.method].request(config, source, networks)
     _check_pool(config, recognizer)
     check_quality(config, recognizer["config"])
-    existing = read_plan(release_store(config))
     _check_space(config, existing, num_images(config, source))
-    extended, num_earlier = _extended(config, networks.weights)
+    extended, num_earlier = _extended(config, source, networks.weights)
     limit = _limit(config, recognizer, source, existing, num_earlier)
     facts = source_facts(config.source, source)
     request = PlanRequest(
@@ -99,10 +102,25 @@ def preflight(config: Config) -> Inputs:
         pose=added.pose,
         edits=added.edits,
         resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
+        pseudonyms=naming.mode,
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
     return Inputs(request, source, lineage, limit.capacity)
+
+
+def _refuse_other_key(
+    config: Config, existing: Plan | None, source: FaceSource, naming: Naming
+) -> None:
+    """Raise PlanError where a release was begun with other pseudonyms of the same people."""
+    if existing is None or existing.request.pseudonyms != "keyed" or naming.key is None:
+        return
+    if source.fingerprint != existing.request.source.fingerprint:
+        return  # which `refuse_other_plan` says
+    called = {naming.of(name) for name in source.names}
+    people = open_public_roster(release_store(config), existing).real_people
+    if not called.issuperset(people.texts("name").to_pylist()):
+        raise PlanError(f"release.pseudonyms: {naming.remedy}")
 
 
 def num_images(config: Config, source: FaceSource) -> int:
@@ -143,7 +161,9 @@ def _attributes(config: Config, source: FaceSource) -> str | None:
     return hashlib.sha256(canonical(labels)).hexdigest()
 
 
-def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int]:
+def _extended(
+    config: Config, source: FaceSource, weights: dict[str, str]
+) -> tuple[Plan | None, int]:
     """The plan of the version that this one extends, in the same space, and how many people it has.
 
     Those of all that it extends itself count too.
@@ -152,6 +172,7 @@ def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int
     """
     dataset = open_store(config.store).below(config.release.dataset)
     earlier = earlier_plans(dataset, config.identities.extends)
+    refuse_unseen_people(earlier, source.fingerprint, config.identities.gallery)
     num_earlier, first_unit = numbers_after(earlier)
     people = config.identities.num_virtual
     check_unit_numbers(first_unit, people, config.plan.identities_per_unit)
@@ -163,6 +184,23 @@ def _extended(config: Config, weights: dict[str, str]) -> tuple[Plan | None, int
             "so its people cannot be compared; use that recognizer.checkpoint"
         )
     return earlier[0], num_earlier
+
+
+def refuse_unseen_people(earlier: list[Plan], fingerprint: str, gallery: str | None) -> None:
+    """Raise PlanError where the gate would not see real people of an earlier version.
+
+    Their vectors are not published: they are in the recognizer where it drew them, else in the
+    source of this `fingerprint`, or in a gallery that somebody gives.
+    """
+    for plan in earlier:
+        drawn_from_prototypes = plan.request.release.method == "diffusion"
+        elsewhere = plan.request.source.fingerprint != fingerprint
+        if plan.private and elsewhere and not drawn_from_prototypes and not gallery:
+            raise PlanError(
+                f"identities.extends: version {plan.request.release.version} holds real people of "
+                "another source, whom the gate would not see; use that source, or give their "
+                "embeddings (jobs.embed) as identities.gallery"
+            )
 
 
 def _check_space(config: Config, existing: Plan | None, num_images: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 
 from factory.errors import ConfigError
 
@@ -18,9 +19,17 @@ DIGITS = 20
 """Hexadecimal digits of a pseudonym: 80 bits, so that no two of a billion people share one."""
 
 
+FORM = re.compile(rf"p[0-9a-f]{{{DIGITS}}}")
+
+
 def pseudonym(key: bytes, name: str) -> str:
     """What a person of this name is called where the name may not stand: p and 20 digits."""
     return "p" + hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:DIGITS]
+
+
+def is_pseudonym(name: str) -> bool:
+    """Whether a name is one that `pseudonym` gives, as those in a release of pseudonyms are."""
+    return FORM.fullmatch(name) is not None
 
 
 def key_from_environment() -> bytes:

@@ -68,6 +68,21 @@ def find_measurements(scratch: Store, older_than_s: float, now: float) -> list[G
     return [Garbage(entry, "measurement that was cut off") for entry in entries]
 
 
+def find_private(release: Store, older_than_s: float, now: float) -> list[Garbage]:
+    """What is private of the release in a store, which is published or was never planned.
+
+    It holds templates of real people; it lies at `layout.private_url`.
+    """
+    if release.exists(layout.SUCCESS):
+        reason = "private of a release that is published"
+    elif not release.exists(layout.PLAN):
+        reason = "private of a release that is not there"
+    else:
+        return []
+    entries = layout.private_store(release).entries("")
+    return [Garbage(e, reason) for e in entries if now - e.modified_at >= older_than_s]
+
+
 def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:
     """Remove what `find` found and return it, less what a driver has come back for meanwhile.
 

@@ -96,10 +96,29 @@ KEPT_RECORDS = "kept"
 
 def measurements_url(release_url: str) -> str:
     """Where records of a release at this address lie while it is measured: beside releases/."""
+    return _beside(release_url, "evaluation")
+
+
+PRIVATE_PEOPLE = "people.npz"
+"""What makers need of real people, while a release is made: below `private_url`."""
+
+
+def private_url(release_url: str) -> str:
+    """Where what must not be published of a release lies while it is made: beside releases/."""
+    return _beside(release_url, "private")
+
+
+def private_store(release: Store) -> Store:
+    """The store at `private_url`, of the release in a store."""
+    return release.at(private_url(release.url))
+
+
+def _beside(release_url: str, folder: str) -> str:
+    """The address of a folder for the version of a release, beside releases/."""
     if "://" not in release_url:
         release_url = os.path.abspath(release_url)
-    folder, _, version = release_url.rstrip("/").rpartition("/")
-    return f"{folder.removesuffix('/releases')}/evaluation/{version}"
+    parent, _, version = release_url.rstrip("/").rpartition("/")
+    return f"{parent.removesuffix('/releases')}/{folder}/{version}"
 
 
 def release_store(config: Config) -> Store:

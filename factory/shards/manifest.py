@@ -85,8 +85,11 @@ def without_vectors(manifest: Manifest) -> Manifest:
     return replace(manifest, shards=shards)
 
 
-def drop_vectors(store: Store) -> None:
-    """Delete vectors/ of a published release, unless it is part of it."""
+def drop_what_makers_needed(store: Store) -> None:
+    """Delete what is private of a published release, and vectors/ unless it is part of it."""
+    private = layout.private_store(store)
+    private.delete(layout.PRIVATE_PEOPLE)
+    private.prune()
     if f"  {layout.VECTORS}".encode() not in store.get(layout.SUMS):
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(store.delete, store.list(layout.VECTORS)))

@@ -13,10 +13,11 @@ from factory.config import Config, as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.identities.roster import Roster
 from factory.shards import layout
+from factory.shards.private_files import make_again, read_private
 from factory.shots.environment import CPU_FACTS, environment
 from factory.shots.plan import Plan, UnitPlan, first_difference
 from factory.shots.source_facts import refuse_other_source
-from factory.sources import FaceSource
+from factory.sources import FaceSource, open_source
 from factory.store import Store
 from factory.store.cache import file_here
 
@@ -24,16 +25,34 @@ MAPPED_BYTES = 64 << 20
 """Size from which the vectors of a roster are mapped from a file, instead of read into memory."""
 
 
-def open_plan(store: Store) -> tuple[Plan, Roster]:
+def open_plan(store: Store, config: Config | None = None) -> tuple[Plan, Roster]:
     """Plan and roster of a release; raises IntegrityError for a roster that was not planned."""
     plan = Plan.from_json(store.get(layout.PLAN))
-    return plan, open_roster(store, plan)
+    return plan, open_roster(store, plan, config)
 
 
-def open_roster(store: Store, plan: Plan) -> Roster:
+def open_roster(store: Store, plan: Plan, config: Config | None = None) -> Roster:
     """The roster of a plan; raises IntegrityError for one that was not planned.
 
-    Its vectors are mapped where they are many: all processes of a machine share one copy.
+    Once a release is published its real people's vectors are gone: they are made anew of the source
+    and the recognizer of its `config`, and are missing without one. Raises as `make_again` does.
+    """
+    roster = open_public_roster(store, plan)
+    if len(roster.unit_ND) == len(roster.identities):  # nobody is real, or an older factory's
+        return roster
+    private = read_private(store, plan)
+    if private is None and config is not None:
+        source = open_source(config.source)
+        refuse_other_inputs(config, plan, source)
+        private = make_again(config, plan, roster, source)
+    return roster if private is None else roster.with_private(private)
+
+
+def open_public_roster(store: Store, plan: Plan) -> Roster:
+    """The roster of a plan with the vectors that are published, none of a real person.
+
+    These are mapped where they are many: all processes of a machine share one copy. Raises
+    IntegrityError for one that was not planned.
     """
     table = _planned(store, plan, layout.ROSTER)
     if (store.size(layout.EMBEDDINGS) or 0) < MAPPED_BYTES:
@@ -110,14 +129,15 @@ def numbers_after(plans: list[Plan]) -> tuple[int, int]:
 
 
 def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
-    """Unit vectors [E, D] of everybody in a version and in those it extends, the oldest first.
+    """Unit vectors [E, D] of the virtual people in a version and in those it extends, oldest first.
 
-    None for no version. Raises PlanError as `earlier_plans` does.
+    Real people of theirs are among the recognizer's prototypes, and versions that an older factory
+    made have them here too. None for no version. Raises PlanError as `earlier_plans` does.
     """
     earlier: list[np.ndarray] = []
     for plan in earlier_plans(dataset, version):
         store = dataset.below(f"releases/{plan.request.release.version}")
-        earlier.insert(0, open_plan(store)[1].unit_ND)
+        earlier.insert(0, open_public_roster(store, plan).unit_ND)
     return np.concatenate(earlier) if earlier else None
 
 

@@ -71,6 +71,16 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class PrivateDigests:
+    """sha256 of what makers need of a release's real people, which is no part of the release."""
+
+    people: str
+    """Of their labels, prototypes and the keys of their images."""
+    vectors: str
+    """Of their vectors, which are rounded otherwise on other machines."""
+
+
+@dataclass(frozen=True)
 class UnitPlan:
     """plan.json: what was asked for, digests of what was decided, and the units."""
 
@@ -81,6 +91,8 @@ class UnitPlan:
     """What the machine that planned made of the first batch; None in plans of older factories."""
     derived: Derived | None = None
     """None of a release whose faces were drawn for it."""
+    private: PrivateDigests | None = None
+    """None where nobody real is drawn, and in plans of factories that published their vectors."""
     recorded_hash: str = field(default="", compare=False)
     """That of a plan.json which was read: its bytes were spelled by the factory that wrote it."""
 
@@ -128,6 +140,7 @@ class UnitPlan:
             "units": table,
             **from_where,
             **({"derived": as_dict(self.derived)} if self.derived else {}),
+            **({"private": as_dict(self.private)} if self.private else {}),
             "canary": self.canary.to_dict() if self.canary else None,
         }
 
@@ -141,8 +154,10 @@ class Plan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, canary, derived, recorded = _checked(data)
-        return cls(PlanRequest.from_dict(request), roster, units, canary, derived, recorded)
+        request, roster, units, canary, derived, private, recorded = _checked(data)
+        return cls(
+            PlanRequest.from_dict(request), roster, units, canary, derived, private, recorded
+        )
 
 
 @dataclass(frozen=True)
@@ -154,13 +169,23 @@ class LoraPlan(UnitPlan):
     @classmethod
     def from_json(cls, data: bytes) -> LoraPlan:
         """The plan that a plan.json holds; raises PlanError for another hash than it claims."""
-        request, roster, units, canary, derived, recorded = _checked(data)
-        return cls(LoraRequest.from_dict(request), roster, units, canary, derived, recorded)
+        request, roster, units, canary, derived, private, recorded = _checked(data)
+        return cls(
+            LoraRequest.from_dict(request), roster, units, canary, derived, private, recorded
+        )
 
 
 def _checked(
     data: bytes,
-) -> tuple[dict[str, Any], dict[str, str], list[Unit], Canary | None, Derived | None, str]:
+) -> tuple[
+    dict[str, Any],
+    dict[str, str],
+    list[Unit],
+    Canary | None,
+    Derived | None,
+    PrivateDigests | None,
+    str,
+]:
     """The parts of a plan.json and its hash, its request under present names."""
     body = json.loads(data)
     claimed = body.pop("plan_hash")
@@ -174,13 +199,14 @@ def _checked(
         )
     canary = Canary.from_dict(body["canary"]) if body.get("canary") else None
     derived = Derived.from_dict(body["derived"]) if body.get("derived") else None
+    private = PrivateDigests(**body["private"]) if body.get("private") else None
     if body.get("format") in (WITHOUT_CANARY, FORMAT):
-        return body["request"], body["roster"], units, canary, derived, claimed
+        return body["request"], body["roster"], units, canary, derived, private, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
         )
-    return with_present_names(body["request"]), body["roster"], units, None, None, claimed
+    return with_present_names(body["request"]), body["roster"], units, None, None, None, claimed
 
 
 def first_difference(wanted: Any, actual: Any, key: str = "") -> str | None:

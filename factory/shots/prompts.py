@@ -11,6 +11,7 @@ from pathlib import Path
 
 from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
+from factory.provenance.naming import Naming
 from factory.records import Identity
 from factory.seeds import stream_seed
 from factory.shots.request import PromptRequest
@@ -30,8 +31,12 @@ def prompt_request(
     names: list[str],
     negative_prompt: str,
     detector: str | None,
+    naming: Naming,
 ) -> PromptRequest:
-    """What a plan keeps of the prompts; raises ConfigError or SourceError for what cannot be."""
+    """What a plan keeps of the prompts, people called as `naming` says.
+
+    Raises ConfigError or SourceError for what cannot be.
+    """
     try:
         parsed = list(string.Formatter().parse(personalization.template))
     except ValueError:
@@ -57,13 +62,13 @@ def prompt_request(
     missing = [name for name in names if personalization.genders and name not in genders]
     if missing:
         raise SourceError(
-            f"personalization.genders: {personalization.genders} has no row for {missing[0]!r} "
-            f"({len(missing)} of {len(names)} people); add it"
+            f"personalization.genders: {personalization.genders} has no row for "
+            f"{naming.of(missing[0])!r} ({len(missing)} of {len(names)} people); add it"
         )
     return PromptRequest(
         template=personalization.template,
         lists={blank: list(getattr(personalization, LISTS[blank])) for blank in LISTS},
-        genders={name: genders[name] for name in names if name in genders},
+        genders={naming.of(name): genders[name] for name in names if name in genders},
         negative_prompt=negative_prompt,
         crop=personalization.crop,
         detector=detector,

@@ -167,6 +167,8 @@ class PlanRequest:
     """With release.method=edit."""
     resize: str | None = None
     """How images become those that recognizer or judge see, where these see smaller ones."""
+    pseudonyms: str = "names"
+    """keyed: its real people are called by pseudonyms under a key; names: as the source does."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -207,7 +209,7 @@ class PlanRequest:
         for name in ("prompts", "pose", "edits", "resize"):
             if body[name] is None:
                 del body[name]
-        _leave_out_what_is_new(body["compute"])
+        _leave_out_what_is_new(body)
         return dict(json.loads(json.dumps(body)))
 
     @classmethod
@@ -227,6 +229,7 @@ class PlanRequest:
             "environment": section(Environment, _part(body, "environment")),
             "extends_plan_hash": body.get("extends_plan_hash"),
             "resize": body.get("resize"),
+            "pseudonyms": body.get("pseudonyms", "names"),
         }
         for name, kind in optional.items():
             if name in body:
@@ -266,6 +269,8 @@ class LoraRequest:
     """Kind of the sampler that draws the prior images."""
     compute: ComputeFacts
     environment: Environment
+    pseudonyms: str = "names"
+    """As that of a PlanRequest, of source.people."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -276,7 +281,7 @@ class LoraRequest:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
         body["recipe"] = {name: body["recipe"][name] for name in LEARNED}
-        _leave_out_what_is_new(body["compute"])
+        _leave_out_what_is_new(body)
         return dict(json.loads(json.dumps(body)))
 
     @classmethod
@@ -293,6 +298,7 @@ class LoraRequest:
             sampler=str(_part(body, "sampler")),
             compute=section(ComputeFacts, _part(body, "compute")),
             environment=section(Environment, _part(body, "environment")),
+            pseudonyms=body.get("pseudonyms", "names"),
         )
 
 
@@ -313,10 +319,12 @@ def edit_request(
     return EditRequest(without, detector, negative_prompt)
 
 
-def _leave_out_what_is_new(compute: dict[str, Any]) -> None:
+def _leave_out_what_is_new(request: dict[str, Any]) -> None:
     """Remove what older plans do not have from one that does not use it: it is the same plan."""
-    if not compute["compile"]:
-        del compute["compile"]
+    if not request["compute"]["compile"]:
+        del request["compute"]["compile"]
+    if request["pseudonyms"] == "names":
+        del request["pseudonyms"]
 
 
 def section(kind: type[Section], body: dict[str, Any]) -> Section:

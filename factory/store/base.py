@@ -94,6 +94,10 @@ class Store(Protocol):
         """The same store with all names under `prefix`."""
         ...
 
+    def at(self, url: str) -> Store:
+        """The same storage at another address in it, with the same settings."""
+        ...
+
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
         """Check that the store can be reached and the planned bytes fit; writes nothing.
 

@@ -103,6 +103,9 @@ class LocalStore:
     def below(self, prefix: str) -> LocalStore:
         return LocalStore(self.path(prefix))
 
+    def at(self, url: str) -> LocalStore:
+        return LocalStore(url)
+
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
         if not planned_bytes:
             return  # nothing will be written

@@ -62,6 +62,9 @@ class S3Store:
         url = f"{self.url}/{check_name(prefix).rstrip('/')}"
         return S3Store(self._clients, self._config, url)
 
+    def at(self, url: str) -> S3Store:
+        return S3Store(self._clients, self._config, url)
+
     def get(self, name: str) -> bytes:
         return b"".join(self.stream(name))
 

@@ -68,7 +68,8 @@ def load(
         raise IntegrityError(
             "source.detector: is not what the release was planned with; use that one"
         )
-    originals = Originals(source, detector_of(editing.points, config.source))
+    detect = detector_of(editing.points, config.source)
+    originals = Originals(source, detect, roster.source_keys())
     inpainter = load_inpainter(config, planned, device, weights)
     if sha256 := segmenter_sha256(editing):
         weights["segmenter"] = sha256

@@ -7,6 +7,7 @@ Shapes: B the slots of a batch, px the side of a face; images RGB uint8 [B, px, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -20,7 +21,7 @@ from factory.quality.scores import Measure
 from factory.recognition.embed import Embedder
 from factory.records import DrawnBatch, Shot
 from factory.seeds import stream_seed
-from factory.sources import FaceSource
+from factory.sources import CorruptImageError, FaceSource
 from factory.sources.alignment import YuNet, points_of
 
 LARGEST_MISS = 0.03
@@ -58,16 +59,23 @@ class Inpainter(Protocol):
 
 
 class Originals:
-    """The source's faces by key, and where their five points lie."""
+    """The source's faces by what the roster calls them, and where their five points lie."""
 
-    def __init__(self, source: FaceSource, detector: YuNet | None) -> None:
-        self._index = {key: index for index, key in enumerate(source.keys)}
+    def __init__(
+        self, source: FaceSource, detector: YuNet | None, source_keys: Mapping[str, str]
+    ) -> None:
+        """`source_keys` are the keys in the source of all that are edited."""
+        index = {key: index for index, key in enumerate(source.keys)}
+        self._index = {called: index[key] for called, key in source_keys.items()}
         self._source, self._detector = source, detector
         self.face_of = lru_cache(CACHED_ORIGINALS)(self._read)
 
     def _read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """(RGB uint8 [px, px, 3], points [5, 2], NaN where none are found)."""
-        image = self._source[self._index[key]].image_HWC
+        try:
+            image = self._source[self._index[key]].image_HWC
+        except CorruptImageError:  # whose message has the key in the source
+            raise CorruptImageError(f"{key}: cannot be read any more; mend the source") from None
         return image, points_of(image[None], self._detector)[0]
 
 

@@ -47,7 +47,7 @@ def load_release(config: Config, store: Store, device: torch.device | None = Non
 
     Raises IntegrityError when the weights are not the planned ones.
     """
-    return load_planned(config, *open_plan(store), device)
+    return load_planned(config, *open_plan(store, config), device)
 
 
 def load_planned(

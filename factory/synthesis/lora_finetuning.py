@@ -18,6 +18,7 @@ from factory.execution.driver_lease import driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.images import to_network
+from factory.provenance.naming import Naming, people_naming
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.shards import layout, manifest
@@ -108,8 +109,8 @@ def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
             f"source.detector: nothing given with personalization.crop={personalization.crop}; "
             "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
-    source = open_source(photographs(config))
-    plan = lora_plan(config, source, planned)
+    naming, source = people_naming(config), open_source(photographs(config))
+    plan = lora_plan(config, source, planned, naming)
     refuse_poor_base(config.base_model)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
     if not recognizer.has_gradients and personalization.objective != "dreambooth":
@@ -117,7 +118,7 @@ def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
             f"personalization.objective: got {personalization.objective!r} with an imported "
             "recognizer, which has no gradients; want one of ours, or dreambooth"
         )
-    _refuse_faceless(config, source, face_crop(config, recognizer.image_px))
+    _refuse_faceless(config, source, face_crop(config, recognizer.image_px), naming)
     return plan
 
 
@@ -152,7 +153,7 @@ def put_prior(config: Config, plan: LoraPlan, dataset: Store) -> None:
     dataset.put_once(name, buffer.getvalue())
 
 
-def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None:
+def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop, naming: Naming) -> None:
     """Read every photograph once; raise SourceError for a person none of whose show a face."""
     labels_with_face: set[int] = set()
     for face in iterate_faces(source, config.source.max_corrupt_fraction, []):
@@ -162,7 +163,7 @@ def _refuse_faceless(config: Config, source: FaceSource, crop: FaceCrop) -> None
         if crop(x_CHW) is not None:
             labels_with_face.add(face.label)
     missing = [
-        str(name) for label, name in enumerate(source.names) if label not in labels_with_face
+        naming.of(name) for label, name in enumerate(source.names) if label not in labels_with_face
     ]
     if missing:
         raise SourceError(

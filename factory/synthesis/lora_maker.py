@@ -27,6 +27,7 @@ from factory.records import Counts, Failure, Shard, Shot, Timings, UnitResult
 from factory.seeds import stream_seed
 from factory.shards import layout, writer
 from factory.shards.plan_files import difference_from
+from factory.shards.redaction import Redaction
 from factory.shots.plan import LoraPlan, asked_otherwise
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
@@ -86,9 +87,11 @@ class LoraMaker:
         if retry.groups([shot]):
             try:
                 contents = self._trained(unit, shot, heartbeat)
-            except (FactoryError, MemoryError, OSError):
+            except (FactoryError, MemoryError, OSError) as error:
+                self._redaction(unit).hide(error)
                 raise
             except Exception as error:  # because any exception of one person is not the others'
+                self._redaction(unit).hide(error)
                 if is_of_the_device(error):
                     raise DeviceError(f"device: {error!r} at {shot.key}") from error
                 failures = [Failure(shot, repr(error), traceback.format_exc())]
@@ -115,7 +118,7 @@ class LoraMaker:
 
     def _trained(self, unit: int, shot: Shot, heartbeat: Heartbeat) -> dict[str, bytes]:
         """Files of a person: the LoRA, and its metadata without times, so that bytes are equal."""
-        name = str(self._source.names[unit])
+        name = self._plan.request.source.people[unit]
         rows = np.flatnonzero(self._source.labels == unit)
         images = np.stack(list(self._readable(rows)))
         heartbeat(((shot.key, 0),))
@@ -136,6 +139,12 @@ class LoraMaker:
         ).encode()
         return {layout.lora_name(unit): data, layout.lora_metadata_name(unit): data_of_metadata}
 
+    def _redaction(self, unit: int) -> Redaction:
+        """What a person and their photographs are called in texts."""
+        called, source = self._plan.request.source.people[unit], self._source
+        keys = [source.keys[int(row)] for row in np.flatnonzero(source.labels == unit)]
+        return Redaction.of_person(called, str(source.names[unit]), keys)
+
     def _readable(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """A person's photographs; those that cannot be read were counted by the driver."""
         for row in rows:
@@ -144,8 +153,8 @@ class LoraMaker:
 
     def _shot(self, unit: int) -> Shot:
         """A person's training in the form in which makers report what they have in hand."""
-        recipe, name = self._plan.request.recipe, self._source.names[unit]
-        seed = stream_seed(self._plan.request.seed, "lora", str(name))
+        recipe, name = self._plan.request.recipe, self._plan.request.source.people[unit]
+        seed = stream_seed(self._plan.request.seed, "lora", name)
         prompt = recipe.instance_prompt
         return Shot(f"{unit:06d}", unit, 0, 0, seed, "", recipe.steps, 0.0, 0, 0, prompt=prompt)
 

@@ -15,6 +15,7 @@ from factory.config import Config, PersonalizationConfig, SourceConfig, as_dict
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.provenance.faces import source_record
 from factory.provenance.lineage import Lineage, NetworkRecord, read_lineage
+from factory.provenance.naming import Naming, naming_of
 from factory.provenance.networks import ancestors
 from factory.records import Unit
 from factory.shards import layout, manifest
@@ -53,7 +54,13 @@ class LoraSet:
     plan: LoraPlan
     sha256: str
     unit_of: dict[str, int]
-    """Which unit is a person's; those who were quarantined have none."""
+    """Which unit is a person's, by what the set calls people; those who were quarantined have
+    none."""
+
+    @property
+    def naming(self) -> Naming:
+        """How the set calls people of a source; raises ConfigError without the key of that."""
+        return naming_of(self.plan.request.pseudonyms)
 
     def fitting(self, personalization: PersonalizationConfig) -> PersonalizationConfig:
         """The config with the shape of this set's matrices."""
@@ -89,12 +96,18 @@ def open_loras(config: Config) -> LoraSet:
     return LoraSet(store, plan, hashlib.sha256(canonical(files)).hexdigest(), units)
 
 
-def lora_plan(config: Config, source: FaceSource, planned: LoraPlan | None = None) -> LoraPlan:
+def lora_plan(
+    config: Config,
+    source: FaceSource,
+    planned: LoraPlan | None = None,
+    naming: Naming | None = None,
+) -> LoraPlan:
     """All that is asked for that decides a byte of a LoRA: weights, people, recipe.
 
-    It is put in the form of the plan it will be compared with, where there is one. Its device is
-    compute.device, its environment this process's; `lora_finetuning.complete` puts those of a maker
-    in their place.
+    It is put in the form of the plan it will be compared with, where there is one; without a naming
+    people are called as in that plan, since a maker has no key. Its device is compute.device, its
+    environment this process's; `lora_finetuning.complete` puts those of a maker in their place.
+    Raises PlanError for a naming under another key than the plan's.
     """
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
@@ -109,22 +122,42 @@ def lora_plan(config: Config, source: FaceSource, planned: LoraPlan | None = Non
         dataset=config.release.dataset,
         name=str(config.personalization.loras),
         seed=config.release.seed,
-        source=_people(config, source, planned),
+        source=_people(config, source, planned, naming),
         weights=weights,
         recipe=config.personalization,
         base_model=replace(config.base_model, path=None),
         sampler=config.sampler.kind,
         compute=ComputeFacts(device, precision, config.plan.num_threads),
         environment=environment(),
+        pseudonyms=_mode(planned, naming),
     )
     units = [Unit(index, index, 1, 1) for index in range(len(source.names))]
     return LoraPlan(request, {}, units)
 
 
-def _people(config: Config, source: FaceSource, planned: LoraPlan | None) -> PeopleFacts:
+def _mode(planned: LoraPlan | None, naming: Naming | None) -> str:
+    if naming is None and planned is not None:
+        return planned.request.pseudonyms
+    return (naming or Naming()).mode
+
+
+def _people(
+    config: Config, source: FaceSource, planned: LoraPlan | None, naming: Naming | None
+) -> PeopleFacts:
+    """Who they are and how their photographs are aligned; raises PlanError for another key."""
     names = tuple(str(name) for name in source.names)
+    if naming is not None:
+        names = tuple(naming.of(name) for name in names)
+    elif planned is not None and planned.request.pseudonyms == "keyed":
+        names = planned.request.source.people  # the fingerprint tells whether they are
     facts = PeopleFacts(source.fingerprint, names, alignment_facts(photographs(config)))
-    return as_planned(facts, planned.request.source) if planned else facts
+    if planned is None:
+        return facts
+    there = planned.request.source
+    both_keyed = planned.request.pseudonyms == "keyed" == _mode(planned, naming)
+    if both_keyed and facts.fingerprint == there.fingerprint and names != there.people:
+        raise PlanError(f"release.pseudonyms: {(naming or Naming()).remedy}")
+    return as_planned(facts, there)
 
 
 def read_lora_plan(store: Store) -> LoraPlan | None:

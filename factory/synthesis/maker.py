@@ -38,6 +38,7 @@ from factory.records import (
     UnitResult,
 )
 from factory.shards import layout, writer
+from factory.shards.redaction import redaction_of
 from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
 from factory.shots.plan import Plan, first_round_shots, plan_shots
@@ -139,18 +140,14 @@ class ShardMaker:
     ) -> ShardMaker:
         """A maker for a release that is loaded."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
-        row = {name: i for i, name in enumerate(recognizer.real_names)}
-        own_real = {
-            identity.index: row[identity.name]
-            for identity in roster.identities
-            if identity.name in row
-        }
+        own_real = roster.prototype_of(recognizer.real_names)
         available, limits = quality_measures(recognizer), plan.request.filters
         measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
         if plan.request.edits:
             measures |= edit_measures(recognizer)
         device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
-        people = FixedPeople(roster.unit_ND, device, digest)
+        shared_as = None if roster.private else digest  # no machine keeps a release's templates
+        people = FixedPeople(roster.unit_ND, device, shared_as)
         real = FixedPeople(recognizer.unit_real, device, f"{recognizer.sha256}.real")
         scorer = Scorer(people, real, own_real, measures, roster.first_identity)
         encoding = writer.Encoding.of(plan.request)
@@ -291,6 +288,8 @@ class ShardMaker:
         The slots are drawn one by one, with the same bytes (they do not depend on neighbors), and
         only those that raise are quarantined.
         """
+        real_names = getattr(self._embedder, "real_names", ())
+        redaction_of(shots, self._roster, real_names).hide(error)
         if isinstance(error, (FactoryError, MemoryError, OSError)):
             raise error
         if is_of_the_device(error):

@@ -170,7 +170,7 @@ def test_a_plan_that_contradicts_its_units_is_refused(versions):
 
 
 def test_roster_and_plan_look_up_by_index_and_refuse_others(versions):
-    plan, roster = open_plan(store_of(versions[1]))
+    plan, roster = open_plan(store_of(versions[1]), versions[1])
     indices = [person.index for person in roster.identities]
     assert indices == list(range(FIRST, FIRST + 6 + PEOPLE))
     assert [roster.row(index) for index in indices] == list(range(6 + PEOPLE))
@@ -197,7 +197,7 @@ def test_faces_are_drawn_and_scored_for_whom_their_label_names(versions, number)
     """Every column of the metadata that names somebody, computed again from the pixels."""
     config = versions[number]
     store = store_of(config)
-    plan, roster = open_plan(store)
+    plan, roster = open_plan(store, config)
     loaded = load_release(config, store)
     recognizer = loaded.recognizer
     real_row = {name: row for row, name in enumerate(recognizer.real_names)}

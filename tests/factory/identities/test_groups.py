@@ -89,6 +89,17 @@ def test_labels_of_the_source_are_read(release_config, people, tmp_path):
         read_labels(IdentitiesConfig(attributes=one, attribute="skin"), source)
 
 
+def test_a_column_of_names_is_no_column_of_groups_as_pseudonyms_would_be_in_vain(
+    release_config, people, tmp_path
+):
+    file = labeled(tmp_path, people, nick=["a", "b", "person_0", "b"])
+    with pytest.raises(PlanError, match=r"identities\.attribute: 'nick' of .* has people's names"):
+        read_labels(
+            IdentitiesConfig(attributes=file, attribute="nick"),
+            open_source(release_config().source),
+        )
+
+
 def test_an_onnx_classifier_tells_groups(release_config, tmp_path):
     """A network that answers with the mean of each color: people's groups are their colors."""
     onnx = pytest.importorskip("onnx")

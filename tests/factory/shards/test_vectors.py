@@ -82,6 +82,6 @@ def test_a_release_keeps_its_vectors_or_is_published_without(store, keep):
     assert (layout.VECTORS.encode() in store.get(layout.SUMS)) == keep
     assert (layout.VECTORS.encode() in store.get(layout.MANIFEST)) == keep
     assert store.exists(layout.vectors_name(0)), "beside the release until it is published"
-    manifest.drop_vectors(store)
+    manifest.drop_what_makers_needed(store)
     assert store.exists(layout.vectors_name(0)) == keep
     assert (store.root / layout.VECTORS).exists() == keep, "no empty folder is left"

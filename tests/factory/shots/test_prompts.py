@@ -1,11 +1,13 @@
 """Prompts: every blank drawn by itself, the same again, and what cannot be filled is named."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
+from factory.provenance.naming import Naming
 from factory.records import Identity
 from factory.shots.prompts import prompt_of, prompt_request
 
@@ -14,7 +16,7 @@ LISTS = {"views": ("face ", "side "), "backgrounds": (", beach", ""), "lights": 
 
 
 def prompts_for(personalization, names):
-    return prompt_request(personalization, names, "", None)
+    return prompt_request(personalization, names, "", None, Naming())
 
 
 def prompts(request, count=400):
@@ -42,6 +44,18 @@ def test_genders_come_from_a_table(tmp_path):
         prompts_for(PersonalizationConfig(genders=str(file)), ["anna", "berta"])
     with pytest.raises(SourceError, match=r"personalization\.genders: no file"):
         prompts_for(PersonalizationConfig(genders="nowhere.csv"), ["anna"])
+
+
+def test_genders_are_those_of_pseudonyms_in_a_plan(tmp_path):
+    file, naming = tmp_path / "genders.csv", Naming(b"a key of sixteen letters")
+    file.write_text("name,gender\nanna,female\n")
+    recipe = PersonalizationConfig(genders=str(file), **LISTS)
+    request = prompt_request(recipe, ["anna"], "", None, naming)
+    assert request.genders == {naming.of("anna"): "female"}
+    called = replace(ANNA, name=naming.of("anna"))
+    assert "photo of female sks person" in prompt_of(request, called, (0, 0, 0), 0)
+    with pytest.raises(SourceError, match=rf"has no row for '{naming.of('berta')}'"):
+        prompt_request(recipe, ["anna", "berta"], "", None, naming)
 
 
 def test_blanks_that_cannot_be_filled_are_named():

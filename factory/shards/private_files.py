@@ -1,0 +1,80 @@
+"""What is private of a release's real people: beside the release while it is made, then gone.
+
+It lies below private/ of the dataset, in the store of the release and encrypted as that is, and no
+machine keeps a copy on its disk. Later it is made anew, in memory, of the source, the recognizer
+and the key of pseudonyms that the release was planned with.
+"""
+
+from __future__ import annotations
+
+from factory.config import Config
+from factory.errors import IntegrityError
+from factory.identities.private_people import PrivatePeople
+from factory.identities.roster import Roster, open_recognizer, real_people_again
+from factory.provenance.naming import naming_of
+from factory.shards import layout
+from factory.shots.plan import PrivateDigests, UnitPlan
+from factory.sources import FaceSource
+from factory.store import Store
+from factory.training.distributed import kept_threads
+
+
+def write_private(release: Store, roster: Roster) -> PrivateDigests | None:
+    """Write what makers will need, and return its digests; None where nobody real is drawn.
+
+    Raises Conflict where another roster's lies there.
+    """
+    private = roster.private
+    if private is None:
+        return None
+    layout.private_store(release).put_once(layout.PRIVATE_PEOPLE, private.to_bytes())
+    return PrivateDigests(private.people_sha256, private.vectors_sha256)
+
+
+def read_private(release: Store, plan: UnitPlan) -> PrivatePeople | None:
+    """What was written for a plan; None where it is gone.
+
+    Raises IntegrityError for another plan's.
+    """
+    try:
+        private = PrivatePeople.from_bytes(layout.private_store(release).get(layout.PRIVATE_PEOPLE))
+    except FileNotFoundError:
+        return None
+    found = PrivateDigests(private.people_sha256, private.vectors_sha256)
+    if plan.private is not None and found != plan.private:
+        raise IntegrityError(
+            f"{layout.private_url(release.url)}/{layout.PRIVATE_PEOPLE}: is not the one the plan "
+            "was made with; delete it, and it is made anew"
+        )
+    return private
+
+
+def make_again(config: Config, plan: UnitPlan, roster: Roster, source: FaceSource) -> PrivatePeople:
+    """What is private of the real people of a roster, whose file is gone.
+
+    `source` and recognizer of the config must be the planned ones. Raises ConfigError where the
+    environment lacks the key of their pseudonyms, IntegrityError where it is another.
+    """
+    naming = naming_of(plan.request.pseudonyms)
+    with kept_threads():
+        again = real_people_again(
+            config.release.method,
+            roster.real_people,
+            open_recognizer(config),
+            source,
+            naming,
+            config.source.max_corrupt_fraction,
+        )
+    planned = plan.private
+    exact = config.release.method == "diffusion"  # rows of a checkpoint, not computed here
+    if planned and again.people_sha256 != planned.people:
+        raise IntegrityError(
+            "source.path: its people are not those that the release was planned with; use that "
+            "source and that recognizer"
+        )
+    if planned and exact and again.vectors_sha256 != planned.vectors:
+        raise IntegrityError(
+            "recognizer.checkpoint: its prototypes are not those that the release was planned "
+            "with; use that one"
+        )
+    return again
