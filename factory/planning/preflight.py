@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from factory.identities.groups import open_classifier, read_labels
 from factory.identities.roster import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
+from factory.provenance.consent import check_consent
 from factory.recognition.embed import RESIZE
 from factory.recognition.external import describe_embedder
 from factory.shards.layout import release_store
@@ -50,15 +52,17 @@ class Inputs:
     """How many people the gate can hold, where that was worth asking."""
 
 
-def preflight(config: Config) -> Inputs:
+def preflight(config: Config, today: date | None = None) -> Inputs:
     """Check a release's config against the world; raises FactoryError with one clear line.
 
-    The device is looked for where makers are in this process; a fleet has it elsewhere.
+    Consent must hold `today`, by default the day it is. The device is looked for where makers are
+    in this process; a fleet has it elsewhere.
     """
     if config.fleet.runner == "inline":
         pick_device(config.compute)
     check_release_places(config)
     networks, source = check_weights(config), open_source(config.source)
+    check_consent(config.source, source.names, today or date.today())
     recognizer = networks.metadata["recognizer"]
     added = METHODS[config.release.method].request(config, source, networks)
     _check_pool(config, recognizer)

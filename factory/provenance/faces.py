@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from factory.config import SourceConfig
+from factory.provenance.consent import consent_facts
 from factory.provenance.lineage import UNKNOWN, SourceRecord
 from factory.sources.tar_set import release_of
 
@@ -26,6 +27,7 @@ def holds_real_people(config: SourceConfig) -> bool:
 def source_record(config: SourceConfig, faces: Any, role: str = "source") -> SourceRecord:
     """The record of a source that is open: `faces` has fingerprint, names and a length."""
     origin = release_of(config)
+    consent, ledger_sha256 = consent_facts(config, faces.names)
     return SourceRecord(
         kind=config.kind,
         fingerprint=faces.fingerprint,
@@ -36,4 +38,6 @@ def source_record(config: SourceConfig, faces: Any, role: str = "source") -> Sou
         attribution=config.attribution or "",
         release=f"{origin['dataset']} {origin['version']}" if origin else "",
         role=role,
+        consent=consent,
+        consent_sha256=ledger_sha256,
     )

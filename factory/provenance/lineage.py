@@ -36,6 +36,10 @@ class SourceRecord:
     """`dataset version` where the set is a release of this factory."""
     role: str = "source"
     """What it was used for: source, mix, inquiry."""
+    consent: dict[str, int] = field(default_factory=dict)
+    """People by the basis on which they consented (source.consent); empty without a ledger."""
+    consent_sha256: str = ""
+    """Of the ledger."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from factory.execution.driver_lease import driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.images import to_network
+from factory.provenance.consent import check_consent
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.shards import layout, manifest
@@ -105,6 +107,7 @@ def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
             "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
     source = open_source(photographs(config))
+    check_consent(config.source, source.names, date.today())
     plan = lora_plan(config, source, planned)
     refuse_poor_base(config.base_model)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))
