@@ -133,8 +133,8 @@ class Withdrawal:
     def _beside(self) -> list[str]:
         ledger = self.consent or "the table of source.consent"
         return [
-            f"yours to do: remove their row from {ledger} and their images from the source; exports "
-            "and copies elsewhere, and vectors in audit.embeddings_dir, are not found by this"
+            f"yours to do: remove their row from {ledger}, and their images from the source; "
+            "exports, copies elsewhere and vectors in audit.embeddings_dir are not found by this"
         ]
 
 

@@ -86,6 +86,10 @@ def planned_successors(held: Held, versions: Iterable[str]) -> Iterator[Successo
     request, sums = old.plan.request, old.store.get(layout.SUMS)
     ancestor = Ancestor(request.release.version, old.plan.hash, hashlib.sha256(sums).hexdigest())
     units = [replace(unit, num_shots=_num_planned(unit, held)) for unit in old.plan.units]
+    if request.prompts:
+        leave = {person.name for person in held.identities}
+        genders = {n: g for n, g in request.prompts.genders.items() if n not in leave}
+        request = replace(request, prompts=replace(request.prompts, genders=genders))
     for version in versions:
         renamed = replace(request, release=replace(request.release, version=version))
         plan = Plan(renamed, digests, units, derived=Derived("withdrawal", (ancestor,)))
