@@ -7,15 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from factory.config import EditingConfig
+from factory.config import BaseModelConfig, EditingConfig, PersonalizationConfig
 from factory.identities.roster import Roster
-from factory.records import Face, Failure, Identity, Scores
+from factory.records import Counts, Face, Failure, Identity, Scores, Unit
 from factory.shards import layout
 from factory.shards.latest import point_latest
 from factory.shards.manifest import seal, seal_extras
-from factory.shards.writer import Encoding, commit
-from factory.shots.plan import Plan, cut_units, plan_shots
-from factory.shots.request import EditRequest, SourceRelease
+from factory.shards.writer import Encoding, commit, commit_files
+from factory.shots.plan import LoraPlan, Plan, cut_units, plan_shots
+from factory.shots.request import (
+    ComputeFacts,
+    EditRequest,
+    Environment,
+    LoraRequest,
+    PeopleFacts,
+    SourceRelease,
+)
 from factory.store import Store
 from tests.conftest import draw_face
 from tests.planned import request_with, unit_result
@@ -76,6 +83,34 @@ def write_version(
         point_latest(root.below(dataset), plan)
         store.put_once(layout.SUCCESS, b"")
     return plan
+
+
+def write_loras(
+    root: Store, dataset: str, name: str, people: tuple[str, ...]
+) -> tuple[Store, LoraPlan]:
+    """A finished set of LoRAs whose files hold nothing."""
+    store = root.below(layout.loras_prefix(dataset, name))
+    request = LoraRequest(
+        dataset,
+        name,
+        0,
+        PeopleFacts("f" * 64, people),
+        {"base": "b" * 64},
+        PersonalizationConfig(),
+        BaseModelConfig(),
+        "ddim",
+        ComputeFacts("cpu", "fp32"),
+        Environment("0" * 64, {}),
+    )
+    plan = LoraPlan(request, {}, [Unit(index, index, 1, 1) for index in range(len(people))])
+    store.put_once(layout.PLAN, plan.to_json())
+    for unit in plan.units:
+        counts = Counts(1, 0, 1, 0, 0)
+        result = replace(unit_result(unit.index, plan.hash, []), counts=counts)
+        names = (layout.lora_name(unit.index), layout.lora_metadata_name(unit.index))
+        commit_files(store, result, {one: b"weights" for one in names})
+    store.put_once(layout.SUCCESS, b"")
+    return store, plan
 
 
 def _make(store: Store, plan: Plan, roster: Roster, index: int) -> None:

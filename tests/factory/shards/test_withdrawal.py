@@ -1,4 +1,4 @@
-"""A person withdraws: a successor without them, the old version marked, everybody else unchanged."""
+"""A person withdraws: a successor without them, the old version marked, all others unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from factory.shots.request import SourceRelease
 from factory.sources import open_source
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, Store, open_store
-from tests.withdrawals import NAMES, write_version
+from tests.withdrawals import NAMES, write_loras, write_version
 
 TODAY, KEY = "2026-11-26", "k" * 32
 
@@ -455,6 +455,27 @@ def test_a_tar_without_a_sample_that_its_table_has_is_altered(root):
     data = version_of(root, "0.1.0").get(layout.tar_name(2))
     with pytest.raises(RuntimeError, match="has no sample '000009_0000' of its metadata"):
         tar_without(data, {"000009_0000"})
+
+
+def test_the_lora_of_a_person_is_found_and_deleted_and_the_set_goes_on(root, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    names = tuple(pseudonym(KEY.encode(), name) for name in NAMES)
+    store, plan = write_loras(root, "tiny", "set", names)
+    withdrawal = find(f"{root.url}/tiny", "cem")
+    assert "tiny loras/set: their LoRA is unit 2; --delete deletes it" in withdrawal.lines(False)
+    before = everything(root)
+    withdrawal.write(TODAY, lambda line: None)
+    assert everything(root) == before
+    for _ in range(2):
+        withdrawal.delete(TODAY, lambda line: None)
+    after = everything(root)
+    gone = {layout.lora_name(2), layout.lora_metadata_name(2)}
+    assert set(before) - set(after) == {f"tiny/loras/set/{name}" for name in gone}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"tiny/loras/set/{layout.commit_name(2)}"}
+    counts = [shard.counts for shard in collect(store, plan).shards]
+    assert [one.kept for one in counts] == [1, 1, 0, 1]  # as of one who has none (open_loras)
+    assert all(one.adds_up() for one in counts)
 
 
 @pytest.mark.s3
