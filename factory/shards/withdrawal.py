@@ -196,7 +196,7 @@ def _labels(source: SourceConfig, names: Names) -> dict[str, int | None]:
 
 def _num_images(held: Held) -> int:
     """Kept images of the person that are still there."""
-    store = held.version.store
+    store = held.version.readable
     units = [unit for unit in held.units if store.exists(layout.metadata_name(unit))]
     rows = (row for unit in units for row in metadata_rows(store, unit))
     return sum(row["identity"] in held.indices for row in rows)

@@ -47,6 +47,11 @@ class Version:
         return f"{self.dataset} {self.version}"
 
     @property
+    def readable(self) -> Store:
+        """The store in which files of its units are found."""
+        return self.store
+
+    @property
     def is_sealed(self) -> bool:
         return self.store.exists(layout.SUCCESS)
 

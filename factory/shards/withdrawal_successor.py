@@ -186,14 +186,14 @@ def _others(held: Held, manifest: Manifest) -> bool:
         if shard.unit not in affected
         else any(
             row["identity"] not in held.indices
-            for row in metadata_rows(held.version.store, shard.unit)
+            for row in metadata_rows(held.version.readable, shard.unit)
         )
         for shard in manifest.shards
     )
 
 
 def _write_unit(successor: Successor, shard: Shard, store: Store) -> None:
-    held, old = successor.held, successor.held.version.store
+    held, old = successor.held, successor.held.version.readable
     if shard.unit in held.units:
         unit = successor.plan.unit(shard.unit)
         without, plan_hash = held.indices, successor.plan.hash
@@ -243,7 +243,7 @@ This is {old.name} without people who withdrew their consent (plan `{plan.hash}`
 - {counts.kept} images, {counts.shortfall} fewer than were planned of those who are in it.
 - Figures of {old.version} were measured with the people who left, so they are not repeated, and
   nothing is measured of this version yet. `python -m jobs.evaluate RELEASE CONFIG`, with the config
-  of {old.version}, measures it and writes a full card, report and croissant.json.
+  and the source of {old.version}, measures it and writes a full card, report and croissant.json.
 - Networks that learned from people who left are as they were; `lineage.json` lists them all.
 - Scores of other people's images (nearest cosines) may have been measured against those who left.
 """

@@ -29,12 +29,13 @@ BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
 def copy_unit(source: Store, target: Store, shard: Shard, plan_hash: str) -> Shard:
     """Copy the files of a unit nobody withdraws from; returns the new commit record."""
-    for file in shard.files:
+    files = [FileRecord(file.name, file.size, file.sha256) for file in shard.files]
+    for file in files:
         target.put_once(file.name, content_of(source, file), file.sha256)
     name = layout.quarantine_name(shard.unit)
     if shard.counts.quarantined:
         target.put_once(name, source.get(name))
-    return commit(target, replace(shard, plan_hash=plan_hash))
+    return commit(target, replace(shard, plan_hash=plan_hash, files=files))
 
 
 def rewrite_unit(
