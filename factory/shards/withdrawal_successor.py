@@ -85,7 +85,10 @@ def planned_successors(held: Held, versions: Iterable[str]) -> Iterator[Successo
     digests = {name: hashlib.sha256(contents[name]).hexdigest() for name in old.plan.roster_sha256}
     request, sums = old.plan.request, old.store.get(layout.SUMS)
     ancestor = Ancestor(request.release.version, old.plan.hash, hashlib.sha256(sums).hexdigest())
-    units = [replace(unit, num_shots=_num_planned(unit, held)) for unit in old.plan.units]
+    units = [
+        replace(unit, num_shots=unit.num_shots - sum(_leaving(unit, held).values()))
+        for unit in old.plan.units
+    ]
     if request.prompts:
         leave = {person.name for person in held.identities}
         genders = {n: g for n, g in request.prompts.genders.items() if n not in leave}
@@ -107,10 +110,10 @@ def _small_files(held: Held) -> dict[str, bytes]:
     return contents
 
 
-def _num_planned(unit: Unit, held: Held) -> int:
-    """Shots of a unit that were planned of those who stay."""
+def _leaving(unit: Unit, held: Held) -> dict[int, int]:
+    """Shots that were planned of those of a unit who leave, by their index."""
     own = range(unit.first_identity, unit.first_identity + unit.num_identities)
-    return unit.num_shots - sum(p.num_shots for p in held.identities if p.index in own)
+    return {person.index: person.num_shots for person in held.identities if person.index in own}
 
 
 def _without(people: People, rows: list[int]) -> bytes:
@@ -166,7 +169,8 @@ def _write(successor: Successor, manifest: Manifest, store: Store, log: Log) -> 
     left = [shard for shard in manifest.shards if shard.unit not in done]
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda shard: _write_unit(successor, shard, store), left))
-    keeps = f"  {layout.VECTORS}".encode() in old.get(layout.SUMS)
+    names = (file.name for shard in manifest.shards for file in shard.files)
+    keeps = any(name.startswith(layout.VECTORS) for name in names)
     sealed = seal(store, plan, 1.0, keep_vectors=keeps)
     if not store.exists(layout.SUCCESS):
         store.put(layout.CARD, card(held, plan, sealed))
@@ -194,12 +198,11 @@ def _others(held: Held, manifest: Manifest) -> bool:
 
 def _write_unit(successor: Successor, shard: Shard, store: Store) -> None:
     held, old = successor.held, successor.held.version.readable
-    if shard.unit in held.units:
-        unit = successor.plan.unit(shard.unit)
-        without, plan_hash = held.indices, successor.plan.hash
-        rewrite_unit(old, store, shard, plan_hash, without, unit.num_shots)
+    leaving, plan_hash = _leaving(successor.plan.unit(shard.unit), held), successor.plan.hash
+    if leaving:
+        rewrite_unit(old, store, shard, plan_hash, leaving)
     else:
-        copy_unit(old, store, shard, successor.plan.hash)
+        copy_unit(old, store, shard, plan_hash)
 
 
 def _copy_small(old: Store, store: Store) -> None:

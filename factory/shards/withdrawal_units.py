@@ -11,6 +11,7 @@ import io
 import json
 import tarfile
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -39,36 +40,28 @@ def copy_unit(source: Store, target: Store, shard: Shard, plan_hash: str) -> Sha
 
 
 def rewrite_unit(
-    source: Store,
-    target: Store,
-    shard: Shard,
-    plan_hash: str,
-    without: frozenset[int],
-    num_planned: int,
+    source: Store, target: Store, shard: Shard, plan_hash: str, leaving: Mapping[int, int]
 ) -> Shard:
-    """Write a unit without the identities `without`; returns the new commit record.
+    """Write a unit without the identities `leaving`; returns the new commit record.
 
-    `num_planned` are the shots that are planned in it for all others. Vectors of the unit are not
-    carried over: they are none where somebody real has a face.
+    `leaving` holds how many shots were planned of each of them. Vectors of the unit are not carried
+    over: there are none where somebody real has a face.
     """
     given = {file.name: content_of(source, file) for file in shard.files}
     table = _table(given[layout.metadata_name(shard.unit)])
     rejects = _table(given[layout.rejects_name(shard.unit)])
-    leaves = _is_in(table, without)
-    keys = set(table.filter(leaves)["key"].to_pylist())
+    gone = _is_in(table, leaving)
+    keys = set(table.filter(gone)["key"].to_pylist())
     tar, moved = tar_without(given[layout.tar_name(shard.unit)], keys)
-    rejects = rejects.filter(pc.invert(_is_in(rejects, without)))
+    rejects = rejects.filter(pc.invert(_is_in(rejects, leaving)))
+    kept = _moved(table.filter(pc.invert(gone)), moved)
     contents = {
         layout.tar_name(shard.unit): tar,
-        layout.metadata_name(shard.unit): table_to_parquet(
-            _moved(table.filter(pc.invert(leaves)), moved)
-        ),
+        layout.metadata_name(shard.unit): table_to_parquet(kept),
         layout.rejects_name(shard.unit): table_to_parquet(rejects),
     }
-    kept = len(table) - len(keys)
-    counts = _counts(
-        shard.counts, num_planned, kept, rejects, _quarantine(source, target, shard, without)
-    )
+    failed = _quarantine(source, target, shard, leaving)
+    counts = _counts(shard.counts, sum(leaving.values()), len(kept), rejects, failed)
     files = []
     for name, content in contents.items():
         sha256 = hashlib.sha256(content).hexdigest()
@@ -118,7 +111,7 @@ def _table(data: bytes) -> pa.Table:
     return pq.read_table(io.BytesIO(data))
 
 
-def _is_in(table: pa.Table, identities: frozenset[int]) -> pa.ChunkedArray:
+def _is_in(table: pa.Table, identities: Iterable[int]) -> pa.ChunkedArray:
     return pc.is_in(table["identity"], pa.array(sorted(identities), pa.int64()))
 
 
@@ -129,31 +122,29 @@ def _moved(table: pa.Table, moved: dict[int, int]) -> pa.Table:
     return table.set_column(place, table.schema.field(place), offsets)
 
 
-def _quarantine(source: Store, target: Store, shard: Shard, without: frozenset[int]) -> int:
+def _quarantine(source: Store, target: Store, shard: Shard, leaving: Mapping[int, int]) -> int:
     """Write the failures of all others; how many they are."""
     if not shard.counts.quarantined:
         return 0
     name = layout.quarantine_name(shard.unit)
     lines = source.get(name).decode().splitlines()
-    left = [line for line in lines if json.loads(line)["shot"]["identity"] not in without]
+    left = [line for line in lines if json.loads(line)["shot"]["identity"] not in leaving]
     if left:
         target.put_once(name, ("\n".join(left) + "\n").encode())
     return len(left)
 
 
-def _counts(
-    counts: Counts, num_planned: int, kept: int, rejects: pa.Table, quarantined: int
-) -> Counts:
-    """Shots by outcome of all others; what is left over of them was a top-up."""
-    reasons = dict(sorted(Counter(rejects["reason"].to_pylist()).items()))
+def _counts(counts: Counts, fewer: int, kept: int, rejects: pa.Table, quarantined: int) -> Counts:
+    """Shots by outcome, of which `fewer` are planned; what is left over of them was a top-up."""
+    planned = counts.planned - fewer
     return replace(
         counts,
-        planned=num_planned,
-        topups=kept + len(rejects) + quarantined - num_planned,
+        planned=planned,
+        topups=kept + len(rejects) + quarantined - planned,
         kept=kept,
         rejected=len(rejects),
         quarantined=quarantined,
-        reasons=reasons,
+        reasons=dict(sorted(Counter(rejects["reason"].to_pylist()).items())),
     )
 
 

@@ -107,6 +107,16 @@ def test_units_without_the_person_are_copied_and_offsets_of_theirs_fit(root):
         assert row | {"offset": 0} == there[row["key"]] | {"offset": 0}
 
 
+@pytest.mark.parametrize("keep_vectors", [False, True])
+def test_vectors_of_a_version_that_keeps_them_go_on(root, keep_vectors):
+    write_version(root, keep_vectors=keep_vectors)
+    forget(root, "cem")
+    new = version_of(root, "0.1.1")
+    names = [layout.vectors_name(0)] if keep_vectors else []  # units with real people have none
+    assert new.list(layout.VECTORS) == names
+    assert verify(new) == []
+
+
 def test_counts_rejects_and_quarantine_are_those_of_who_stays(root):
     write_version(root)
     forget(root, "dora")  # whose last image failed
