@@ -23,6 +23,7 @@ GROUPS = {
         "pause",
         "resume",
         "gc",
+        "forget",
         "export",
         "export_recognizer",
         "embed",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from factory.config import Config, absolute
+from factory.config import Config, SourceConfig, absolute
 from factory.errors import ConfigError
 from factory.records import Train
 from jobs._runners import runner_of
@@ -28,6 +29,7 @@ def train_on_faces(
     from factory.training.faces import describe_faces
 
     require_license(config.source)
+    check_consents(config.source)
     for section in needs:
         read_metadata(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
     if dry_run:
@@ -36,6 +38,16 @@ def train_on_faces(
     if config.compute.num_ranks:
         _prepare(config, rows)
     train_and_print(train, config)
+
+
+def check_consents(*sources: SourceConfig, today: date | None = None) -> None:
+    """Raise SourceError unless everybody in the sources of a training consented to it."""
+    from factory.provenance.consent import check_consent
+    from factory.sources import open_source
+
+    for source in sources:
+        if source.consent:
+            check_consent(source, open_source(source).names, today or date.today())
 
 
 def _prepare(config: Config, rows: Sequence[OpenRows]) -> None:
@@ -62,6 +74,7 @@ def run_training(train: Train, config: Config) -> dict[str, Any]:
     from factory.planning.places import check_training_places
     from factory.training.distributed import world_size
 
+    check_consents(config.source)
     if config.compute.num_ranks and world_size() > 1:
         raise ConfigError(
             f"compute.num_ranks: got {config.compute.num_ranks} under torchrun; want null there"

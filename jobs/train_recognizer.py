@@ -13,7 +13,7 @@ from __future__ import annotations
 from factory.config import Config
 from jobs._job import Job
 from jobs._sections import TRAINING
-from jobs._training import train_and_print
+from jobs._training import check_consents, train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
@@ -26,6 +26,7 @@ def train_recognizer(config: Config, dry_run: bool) -> None:
     require_license(config.source)
     for index, mixed in enumerate(config.batches.mix):
         require_license(mixed.source, f"batches.mix[{index}].source")
+    check_consents(config.source, *(mixed.source for mixed in config.batches.mix))
     if dry_run:
         training_set, heldout = open_training_set(config)
         need = memory_line(config, len(training_set.names))

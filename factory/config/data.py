@@ -60,6 +60,8 @@ class SourceConfig:
     consent: str | None = file_path()
     """CSV with columns person,basis,until: on which basis each person's images may be used, and
     until which day (YYYY-MM-DD, empty: no end). None: no ledger is kept."""
+    allow_withdrawn: bool = False
+    """Read a release that people have withdrawn from, which is refused otherwise."""
     pairs: str | None = file_path()
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""

@@ -86,7 +86,8 @@ class Roster:
     @property
     def num_public(self) -> int:
         """People whose vectors may be published: all but the real ones, who come last."""
-        return len(self.identities) - int(self.people.where("kind", "real").sum())
+        gone = self.people.where("kind", "withdrawn")  # who keep a place, and were real
+        return len(self.identities) - int((self.people.where("kind", "real") | gone).sum())
 
     @property
     def real_people(self) -> People:
@@ -115,7 +116,8 @@ class Roster:
     def label_of(self, names: Sequence[str]) -> dict[int, int]:
         """Labels in a source with these `names` of all who come from there, by identity."""
         if self._whole_private is not None:
-            return self._of_real_people(self._whole_private.labels)
+            labels = self._of_real_people(self._whole_private.labels)
+            return {index: label for index, label in labels.items() if label != NOBODY}
         label_of = {name: label for label, name in enumerate(names)}
         return {person.index: label_of[person.name] for person in self.identities if person.name}
 
@@ -269,19 +271,19 @@ def real_people_again(
     """
     label_of = {naming.of(name): label for label, name in enumerate(source.names)}
     named = people.texts("name").to_pylist()
-    missing = [name for name in named if name not in label_of]
+    missing = [name for name in named if name and name not in label_of]
     if missing:
         raise IntegrityError(
             f"source.path: has nobody who is called {missing[0]!r} ({len(missing)} of {len(named)} "
             f"people of the release); {naming.remedy}"
         )
-    labels = [label_of[name] for name in named]
+    labels = [label_of.get(name, NOBODY) for name in named]  # who withdrew has no name
     if method == "diffusion":
         unit_SD = recognizer.unit_real[_prototypes(recognizer, source, naming)]
         return _private(labels, recognizer, source, unit_SD, [])
     unit_SD, keys = class_centers(recognizer, source, max_corrupt_fraction)
-    edited = [tuple(keys[label]) for label in labels] if method == "edit" else []
-    return _private(labels, recognizer, source, unit_SD, edited)
+    edited = [tuple(keys[label]) if label != NOBODY else () for label in labels]
+    return _private(labels, recognizer, source, unit_SD, edited if method == "edit" else [])
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -467,6 +469,7 @@ def _private(
     """What is private of the people of a source with these labels; `edited` are their images."""
     rows = _rows_of(labels, recognizer, source, NOBODY)
     unit_RD = np.ascontiguousarray(unit_SD[labels], np.float32)
+    unit_RD[np.array(labels, np.int64) == NOBODY] = 0
     return PrivatePeople(unit_RD, tuple(labels), tuple(rows), tuple(edited))
 
 
@@ -475,7 +478,9 @@ def _rows_of(
 ) -> list[int]:
     """Rows of a source's people among the recognizer's real prototypes; `missing` where none is."""
     row = {name: index for index, name in enumerate(recognizer.real_names)}
-    return [row.get(source.names[label], missing) for label in labels]
+    return [
+        missing if label == NOBODY else row.get(source.names[label], missing) for label in labels
+    ]
 
 
 def _group_names(groups: Groups | None, unit_ND: np.ndarray) -> pa.Array | str:

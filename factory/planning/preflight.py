@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from factory.identities.roster import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
 from factory.planning.release_lineage import release_lineage
+from factory.provenance.consent import check_consent
 from factory.provenance.effective import refuse_wider
 from factory.provenance.lineage import Lineage
 from factory.provenance.naming import Naming, release_naming
@@ -56,16 +58,18 @@ class Inputs:
     """How many people the gate can hold, where that was worth asking."""
 
 
-def preflight(config: Config) -> Inputs:
+def preflight(config: Config, today: date | None = None) -> Inputs:
     """Check a release's config against the world; raises FactoryError with one clear line.
 
-    The device is looked for where makers are in this process; a fleet has it elsewhere.
+    Consent must hold `today`, by default the day it is. The device is looked for where makers are
+    in this process; a fleet has it elsewhere.
     """
     if config.fleet.runner == "inline":
         pick_device(config.compute)
     check_release_places(config)
     naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
+    check_consent(config.source, source.names, today or date.today())
     recognizer = networks.metadata["recognizer"]
     existing = read_plan(release_store(config))
     _refuse_other_key(config, existing, source, naming)

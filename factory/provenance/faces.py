@@ -10,6 +10,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.config.addresses import in_bucket
 from factory.errors import ConfigError
+from factory.provenance.consent import consent_facts
 from factory.provenance.effective import effective
 from factory.provenance.licenses import find, join
 from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
@@ -44,6 +45,7 @@ def source_record(
     origin = release_of(config)
     used = faces.labels if labels is None else labels
     license, attribution = _rights(config)
+    consent, ledger_sha256 = consent_facts(config, faces.names)
     return SourceRecord(
         kind=config.kind,
         fingerprint=faces.fingerprint,
@@ -54,6 +56,8 @@ def source_record(
         attribution=attribution,
         release=f"{origin['dataset']} {origin['version']}" if origin else "",
         role=role,
+        consent=consent,
+        consent_sha256=ledger_sha256,
     )
 
 

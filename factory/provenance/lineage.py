@@ -41,6 +41,10 @@ class SourceRecord:
     role: str = "source"
     """What it was used for: source, mix, inquiry (whose faces stand for people), or gallery, which
     is stayed away from."""
+    consent: dict[str, int] = field(default_factory=dict)
+    """People by the basis on which they consented (source.consent); empty without a ledger."""
+    consent_sha256: str = ""
+    """Of the ledger."""
 
 
 @dataclass(frozen=True)

@@ -43,3 +43,9 @@ def key_from_environment() -> bytes:
             "set release.pseudonyms=names where names may be published"
         )
     return key.encode()
+
+
+def key_in_environment() -> bytes | None:
+    """The key of pseudonyms where there is a usable one, for those who can do without."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    return key.encode() if len(key) >= MIN_KEY_CHARS else None

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from factory.config import StoreConfig
 from factory.errors import IntegrityError, StoreError
+from factory.provenance.withdrawn import refuse_withdrawn
 from factory.shards import layout
 from factory.shards.manifest import collect, read_plan
 from factory.shards.reader import metadata_rows
@@ -72,6 +73,7 @@ def export(
     """
     if not store.exists(layout.SUCCESS):
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
+    refuse_withdrawn(store, "release")
     plan = read_plan(store)
     assert plan is not None, "a sealed release has a plan"
     check_place("out", out)

@@ -11,6 +11,7 @@ import json
 import re
 
 from factory.errors import IntegrityError
+from factory.provenance.withdrawn import WITHDRAWN
 from factory.shards import layout
 from factory.shots.plan import Plan
 from factory.store import Store
@@ -64,12 +65,16 @@ def _version(current: bytes | None) -> str | None:
 
 
 def _is_newer(dataset: Store, other: str, version: str) -> bool:
-    """Whether the other version is newer than this one, and still there."""
+    """Whether the other version is newer than this one, still there, and not withdrawn."""
     other_at, version_at = (_planned_at(dataset, name) for name in (other, version))
-    if other == version or other_at is None:
+    if other == version or other_at is None or _is_withdrawn(dataset, other):
         return False
     order = by_numbers(other, version)
     return order > 0 if order else other_at > (version_at or 0.0)
+
+
+def _is_withdrawn(dataset: Store, version: str) -> bool:
+    return dataset.exists(f"{layout.release_path(version)}/{WITHDRAWN}")
 
 
 def _planned_at(dataset: Store, version: str) -> float | None:

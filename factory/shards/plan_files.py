@@ -12,6 +12,7 @@ from factory import checkpoint
 from factory.config import Config, as_dict
 from factory.errors import IntegrityError, PlanError
 from factory.identities.roster import Roster
+from factory.provenance.withdrawn import withdrawal_of
 from factory.shards import layout
 from factory.shards.private_files import make_again, read_private
 from factory.shots.environment import CPU_FACTS, environment
@@ -132,13 +133,22 @@ def earlier_vectors(dataset: Store, version: str | None) -> np.ndarray | None:
     """Unit vectors [E, D] of the virtual people in a version and in those it extends, oldest first.
 
     Real people of theirs are among the recognizer's prototypes, and versions that an older factory
-    made have them here too. None for no version. Raises PlanError as `earlier_plans` does.
+    made have them here too. None for no version. Of one that people withdrew from, its successor's
+    count, which has the same rows without theirs. Raises PlanError as `earlier_plans` does.
     """
     earlier: list[np.ndarray] = []
     for plan in earlier_plans(dataset, version):
-        store = dataset.below(f"releases/{plan.request.release.version}")
-        earlier.insert(0, open_public_roster(store, plan).unit_ND)
+        store = _in_force(dataset, plan.request.release.version)
+        current = Plan.from_json(store.get(layout.PLAN))
+        earlier.insert(0, open_public_roster(store, current).unit_ND)
     return np.concatenate(earlier) if earlier else None
+
+
+def _in_force(dataset: Store, version: str) -> Store:
+    """The store of a version, or of the last successor of one that people withdrew from."""
+    store = dataset.below(f"releases/{version}")
+    mark = withdrawal_of(store)
+    return _in_force(dataset, mark.successor) if mark and mark.successor else store
 
 
 def difference_from(plan: UnitPlan, device: torch.device) -> str | None:

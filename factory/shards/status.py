@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from factory.errors import PlanError
+from factory.provenance.withdrawn import Withdrawn, withdrawal_of
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
 from factory.shards.driver_record import DriverRecord, read_driver
@@ -41,6 +42,7 @@ class Status:
     pause: Pause | None = None
     num_differences: int = 0
     """Times it was made again with other bytes, which GPUs may do; those committed first count."""
+    withdrawn: Withdrawn | None = None
 
     @property
     def counts(self) -> Counts:
@@ -113,6 +115,8 @@ class Status:
             rows += [("bad node", str(bad)) for bad in self.driver.bad_nodes]
         if self.pause:
             rows.append(("paused", f"since {self.pause.since} {self.pause.reason}".strip()))
+        if self.withdrawn:
+            rows.append(("withdrawn", self.withdrawn.line.removeprefix("was withdrawn ")))
         return rows + [("alarm", alarm) for alarm in self.alarms(now)]
 
 
@@ -138,6 +142,7 @@ class StatusReader:
             driver=read_driver(self.store),
             pause=pause_of(self.store),
             num_differences=len(self.store.list(layout.DIFFERENCES)),
+            withdrawn=withdrawal_of(self.store),
         )
 
     def _read_commits(self, plan: Plan) -> None:

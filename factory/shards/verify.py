@@ -9,6 +9,7 @@ from functools import partial
 
 from factory.config import StoreConfig
 from factory.errors import StoreError
+from factory.provenance.withdrawn import WITHDRAWN, withdrawal_of
 from factory.shards import layout
 from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
 from factory.shots.plan import Plan
@@ -27,10 +28,16 @@ def verify(
 ) -> list[str]:
     """Re-read every byte; the list of what is wrong, empty when all is well.
 
+    That a version is withdrawn stands first; of one whose people are deleted it is all that is
+    said.
+
     The files of a unit are read where `do_units` does it; a process elsewhere opens the store by
     its `address`. `on_unit` hears (units read, units in all) after each.
     """
-    problems = []
+    mark = withdrawal_of(store)
+    problems = [f"{WITHDRAWN}: the release {mark.line}"] if mark else []
+    if mark and mark.deleted:
+        return problems
     if not store.exists(layout.SUCCESS):
         problems.append(f"{layout.SUCCESS} is missing: the release is not sealed")
     sealed, extras = (_read_sums(store, name, problems) for name in LISTS)
@@ -45,7 +52,8 @@ def verify(
     for folder in ("data/", "metadata/", "rejects/", "index/"):
         strays = set(store.list(folder)) - set(sealed)
         problems += [f"{name} is not in {layout.SUMS}" for name in sorted(strays)]
-    return problems or _contradictions(store, sealed)
+    is_whole = len(problems) == bool(mark)
+    return problems + (_contradictions(store, sealed) if is_whole else [])
 
 
 class UnitVerifier:

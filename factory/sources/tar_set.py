@@ -18,6 +18,7 @@ from typing import Any
 from factory.config import SourceConfig
 from factory.config.addresses import check_address, in_bucket
 from factory.errors import IntegrityError, SourceError
+from factory.provenance.withdrawn import refuse_withdrawn
 from factory.store import Entry, LocalStore, Store, open_store
 
 SUMS, SUCCESS, PLAN, ROSTER = "SHA256SUMS", "_SUCCESS", "plan.json", "roster.parquet"
@@ -106,11 +107,15 @@ def address_of(config: SourceConfig) -> Store:
 def open_tars(config: SourceConfig) -> TarSet:
     """The tars of a source; raises SourceError where there are none, or a release is not sealed."""
     path, store = config.path or "", address_of(config)
-    return _single(store, path.rpartition("/")[2]) if _is_tar(path) else tars_in(store)
+    if _is_tar(path):
+        return _single(store, path.rpartition("/")[2])
+    return tars_in(store, allow_withdrawn=config.allow_withdrawn)
 
 
-def tars_in(store: Store) -> TarSet:
-    """The tars of a folder or bucket prefix, as `open_tars`."""
+def tars_in(store: Store, *, allow_withdrawn: bool = False) -> TarSet:
+    """The tars of a folder or bucket prefix, as `open_tars`; raises SourceError for a withdrawn."""
+    if not allow_withdrawn:
+        refuse_withdrawn(store)
     is_sealed = store.exists(SUCCESS)
     if not is_sealed and store.exists(PLAN):
         raise SourceError(f"source.path: release {store.url!r} is not sealed; finish it first")

@@ -69,9 +69,10 @@ class ReleaseStream(IterableDataset[Sample]):
         rank: int = 0,
         world_size: int = 1,
         max_pixels: int = 50_000_000,
+        allow_withdrawn: bool = False,
     ) -> None:
-        """Raises SourceError for anything but a sealed release."""
-        tars = tars_in(store)
+        """Raises SourceError for anything but a sealed release, and for one that is withdrawn."""
+        tars = tars_in(store, allow_withdrawn=allow_withdrawn)
         if not tars.sums:
             raise SourceError(f"source.path: {store.url} is not a sealed release; finish it first")
         self._store, self._seed, self._shuffle, self._verify = store, seed, shuffle, verify

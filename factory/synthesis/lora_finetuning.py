@@ -6,6 +6,7 @@ import functools
 import io
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from factory.execution.driver_lease import driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.images import to_network
+from factory.provenance.consent import check_consent
 from factory.provenance.naming import Naming, people_naming
 from factory.recognition.embed import Recognizer
 from factory.records import Log
@@ -110,6 +112,7 @@ def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
             "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
         )
     naming, source = people_naming(config), open_source(photographs(config))
+    check_consent(config.source, source.names, date.today())
     plan = lora_plan(config, source, planned, naming)
     refuse_poor_base(config.base_model)
     recognizer = Recognizer.load(config.recognizer.checkpoint, torch.device("cpu"))

@@ -37,6 +37,7 @@ a training (by the name that a refusal gives)."""
 DECIDES_NOTHING = {
     "SourceConfig.pairs": "measures a recognizer",
     "SourceConfig.heldout": "measures a recognizer",
+    "SourceConfig.consent": "decides whether anything is made at all; lineages hold its digest",
     "JudgeConfig.checkpoint": "measures a release; kept vectors go by its digest",
     "FeaturesConfig.inception": "measures a release; kept vectors go by its digest",
     "FeaturesConfig.clip": "measures a release; kept vectors go by its digest",

@@ -1,0 +1,150 @@
+"""The ledger of consent: on which basis the images of each person may be used, and until when.
+
+A CSV with the columns person,basis,until that the owner keeps; no name of it leaves the machine.
+Lineages hold its digest and how many people there are by each basis.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from factory.config import SourceConfig
+from factory.errors import ConfigError, SourceError
+from factory.provenance.pseudonyms import key_in_environment, pseudonym
+from factory.sources.tar_set import release_of
+
+COLUMNS = ["person", "basis", "until"]
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A row of the ledger."""
+
+    basis: str
+    until: date | None
+    """The last day on which it holds; None: no end."""
+    line: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Who consented to what."""
+
+    path: str
+    sha256: str
+    people: dict[str, Consent]
+
+    def covers(self, person: str, today: date) -> bool:
+        """Whether somebody's images may be used on a day."""
+        consent = self.people.get(person)
+        return consent is not None and (consent.until is None or today <= consent.until)
+
+
+def read_ledger(path: str) -> Ledger:
+    """The ledger in a file.
+
+    Raises ConfigError, with file and line, for other columns, another encoding than UTF-8, somebody
+    twice, a row without a basis, or a day that is none.
+    """
+    try:
+        data = Path(path).read_bytes()
+        text = data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"source.consent: no file {path!r}; want a CSV of {_columns()}") from None
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8; save the ledger as UTF-8") from None
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    people: dict[str, Consent] = {}
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        if header != COLUMNS:
+            raise ConfigError(f"{path}:1: has the columns {','.join(header)}; want {_columns()}")
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                _add(people, path, rows.line_num, [cell.strip() for cell in row])
+    except csv.Error as error:
+        raise ConfigError(f"{path}:{rows.line_num}: {error}; want a CSV of {_columns()}") from None
+    return Ledger(path, hashlib.sha256(data).hexdigest(), people)
+
+
+def check_consent(config: SourceConfig, names: Sequence[str], today: date) -> None:
+    """Raise SourceError unless everybody in a source has a consent that holds `today`.
+
+    Nothing is checked without source.consent. Nobody is named: an error gives the line of the
+    ledger, or the place among the people of the source in the order of their names.
+    """
+    if not config.consent:
+        return
+    ledger = _with_pseudonyms(read_ledger(config.consent))
+    real = _real_people(config, names)
+    lacking = [place for place in real if not ledger.covers(names[place], today)]
+    if not lacking:
+        return
+    first = ledger.people.get(names[lacking[0]])
+    where = (
+        f"the one of line {first.line}, whose consent ended on {first.until}"
+        if first
+        else f"the person at place {lacking[0] + 1} in the order of names, who is not in it"
+    )
+    raise SourceError(
+        f"source.consent: {len(lacking)} of {len(real)} people of the source have no consent on "
+        f"{today} by {config.consent}, first {where}; leave them out of the source, renew their "
+        "consent, or take them out of what was made with `python -m jobs.forget`"
+    )
+
+
+def consent_facts(config: SourceConfig, names: Sequence[str]) -> tuple[dict[str, int], str]:
+    """(people of a source by the basis of their consent, sha256 of the ledger); empty without."""
+    if not config.consent:
+        return {}, ""
+    ledger = _with_pseudonyms(read_ledger(config.consent))
+    bases = Counter(ledger.people[name].basis for name in names if name in ledger.people)
+    return dict(sorted(bases.items())), ledger.sha256
+
+
+def _add(people: dict[str, Consent], path: str, line: int, row: list[str]) -> None:
+    where = f"{path}:{line}"
+    if len(row) != len(COLUMNS):
+        raise ConfigError(f"{where}: has {len(row)} fields; want {_columns()}")
+    person, basis, until = row
+    if not person or not basis:
+        lacks = "basis" if person else "person"
+        raise ConfigError(f"{where}: {lacks} is empty; want who consented, and on which basis")
+    if person in people:
+        raise ConfigError(
+            f"{where}: is about the person of line {people[person].line}; want a row a person"
+        )
+    try:
+        day = date.fromisoformat(until) if until else None
+    except ValueError:
+        raise ConfigError(f"{where}: until is {until!r}; want a day as 2030-12-31") from None
+    people[person] = Consent(basis, day, line)
+
+
+def _with_pseudonyms(ledger: Ledger) -> Ledger:
+    """The ledger that also knows people by their pseudonyms, as releases call them."""
+    key = key_in_environment()
+    if key is None:
+        return ledger
+    called = {pseudonym(key, person): consent for person, consent in ledger.people.items()}
+    return Ledger(ledger.path, ledger.sha256, called | ledger.people)
+
+
+def _real_people(config: SourceConfig, names: Sequence[str]) -> list[int]:
+    """Places of the people who need consent: of a release not those who are class numbers."""
+    origin = release_of(config)
+    if origin is not None and not origin["holds_real_identities"]:
+        return []
+    return [place for place, name in enumerate(names) if origin is None or not name.isdecimal()]
+
+
+def _columns() -> str:
+    return ",".join(COLUMNS)
