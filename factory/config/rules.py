@@ -35,6 +35,7 @@ def check(config: Config) -> None:
     _check_fleet(config.fleet, config.estimate)
     _check_ranks(config.compute)
     _check_identities(config)
+    _check_shortfall(config)
     _check_sampler(config)
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
@@ -242,6 +243,31 @@ def _refuse_edit_filters(config: Config) -> None:
                 f"filters.{name}: got {getattr(config.filters, name)} with release.method="
                 f"{config.release.method}, where there is no original; want null, or "
                 "release.method=edit"
+            )
+
+
+def _check_shortfall(config: Config) -> None:
+    """What plan.min_images asks for can be kept."""
+    plan, method = config.plan, config.release.method
+    if plan.on_shortfall == "keep" and plan.min_images > 1:
+        raise ConfigError(
+            f"plan.min_images: got {plan.min_images} with plan.on_shortfall=keep, which keeps "
+            "everybody; want plan.on_shortfall=drop, replace or fail"
+        )
+    if plan.on_shortfall == "replace" and (method != "diffusion" or plan.fill_to):
+        of = f"release.method={method}" if method != "diffusion" else f"plan.fill_to={plan.fill_to}"
+        raise ConfigError(
+            f"plan.on_shortfall: got replace with {of}; nobody can replace a person of the source, "
+            "want keep, drop or fail"
+        )
+    limits = {"plan.fill_to": plan.fill_to if method != "edit" else 0}
+    if config.identities.num_virtual and method == "diffusion":
+        limits["plan.images_per_identity"] = plan.images_per_identity
+    for key, limit in limits.items():
+        if limit and plan.min_images > limit:
+            raise ConfigError(
+                f"plan.min_images: got {plan.min_images}, more than {key}={limit}; nobody would "
+                "have enough, want at most as many"
             )
 
 

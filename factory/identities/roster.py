@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from factory.config import Config
+from factory.config import Config, PlanConfig
 from factory.errors import PlanError, SourceError
 from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
@@ -135,10 +135,11 @@ def build_roster(
     real_ND = np.concatenate([recognizer.unit_real, centers_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
+    num_virtual = config.plan.num_admitted(config.identities.num_virtual)
     admitted = admit(
         _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
         real_ND,
-        num_identities=config.identities.num_virtual,
+        num_identities=num_virtual,
         max_cosine=max_cosine,
         max_attempts=config.identities.max_attempts,
         further=further,
@@ -147,15 +148,15 @@ def build_roster(
     )
     virtual = Roster(
         People.filled(
-            config.identities.num_virtual,
-            index=first_identity + np.arange(config.identities.num_virtual),
+            num_virtual,
+            index=first_identity + np.arange(num_virtual),
             kind="virtual",
             proposal=config.identities.proposal,
             attempt=admitted.attempts,
             nearest_real_cosine=admitted.nearest_real,
             nearest_other_cosine=admitted.nearest_other,
             nearest_other=_indices_of(admitted.nearest_index, first_identity),
-            num_shots=config.plan.images_per_identity,
+            num_shots=_num_shots(config.plan, num_virtual),
             group=_group_names(groups, admitted.unit_ND),
         ),
         admitted.unit_ND,
@@ -172,6 +173,13 @@ def build_roster(
             "there is nothing to make; want a larger plan.fill_to or identities.num_virtual"
         )
     return _with_source(virtual, to_fill_up, recognizer, source, unit_SD, first_identity)
+
+
+def _num_shots(plan: PlanConfig, num_virtual: int) -> np.ndarray:
+    """Images planned of each virtual identity: none of the reserves, the last ones of a unit."""
+    row_N = np.arange(num_virtual)
+    end_N = np.minimum((row_N // plan.unit_size + 1) * plan.unit_size, num_virtual)
+    return np.where(row_N < end_N - plan.num_reserves, plan.images_per_identity, 0)
 
 
 def open_recognizer(config: Config) -> Recognizer:
@@ -213,10 +221,11 @@ def embedded(
 def inquiry_source(config: Config) -> FaceSource:
     """The faces that identities.proposal=inquiry takes; raises SourceError when it has too few."""
     source = open_source(replace(config.source, path=config.identities.inquiry))
-    if len(source) < config.identities.num_virtual:
+    wanted = config.plan.num_admitted(config.identities.num_virtual)
+    if len(source) < wanted:
         raise SourceError(
             f"identities.inquiry: {config.identities.inquiry} has {len(source)} images for "
-            f"{config.identities.num_virtual} identities; want more images, or fewer identities"
+            f"{wanted} identities; want more images, or fewer identities"
         )
     return source
 
@@ -251,7 +260,8 @@ def _proposal(
     pca = PcaProposal(centers_ND, identities.pca_dims, config.release.seed)
     if identities.proposal == "pca":
         return pca
-    num_points = math.ceil(identities.num_virtual * identities.packing_surplus)
+    wanted = config.plan.num_admitted(identities.num_virtual)
+    num_points = math.ceil(wanted * identities.packing_surplus)
     everybody = num_earlier + np.arange(num_points)
     settings = Packing(rounds=identities.packing_rounds, pull=identities.packing_pull)
     with threadpool_limits(config.plan.num_threads):  # because threads decide bits

@@ -58,6 +58,7 @@ def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
         manifest=manifest,
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
+        images_of_each=tables.images_of_each(plan, manifest),
         statements=statements(plan, metrics),
         suffix=SUFFIXES[plan.request.shards.image_format],
         weights=plan.request.weights,

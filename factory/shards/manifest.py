@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from factory.config import as_dict
@@ -38,9 +38,12 @@ def seal(
 ) -> Manifest:
     """Check that every unit is there and the counts add up, then freeze names and digests.
 
-    With `keep_vectors` vectors/ is part of the release. Raises PlanError while units are missing or
-    too many shots failed, IntegrityError when a count contradicts the plan.
+    With `keep_vectors` vectors/ is part of the release. Raises PlanError while units are missing,
+    too many shots failed or somebody has too few images, IntegrityError when a count contradicts
+    the plan.
     """
+    from factory.shards.shortfall import refuse_shortfall  # because it reads what is listed here
+
     missing = _missing(store, plan)
     if missing:
         raise PlanError(
@@ -58,6 +61,7 @@ def seal(
     sealed = manifest if keep_vectors else without_vectors(manifest)
     check_files(store, sealed)
     check_failures(manifest, max_failed_fraction)
+    refuse_shortfall(store, plan, manifest)
     if not manifest.counts.kept:
         raise PlanError(
             f"filters: none of {manifest.counts.shots} shots was kept ({manifest.counts.reasons}); "
@@ -164,12 +168,12 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
         "dataset": manifest.dataset,
         "version": manifest.version,
         "plan_hash": manifest.plan_hash,
-        "counts": asdict(manifest.counts),
+        "counts": manifest.counts.to_dict(),
         "shards": [
             {
                 "unit": shard.unit,
-                "files": [asdict(file) for file in shard.files],
-                "counts": asdict(shard.counts),
+                "files": [file.to_dict() for file in shard.files],
+                "counts": shard.counts.to_dict(),
             }
             for shard in manifest.shards
         ],

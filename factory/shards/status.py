@@ -98,6 +98,7 @@ class Status:
             ("shards", f"{len(self.shards)} of {self.num_units}"),
             ("shots", f"{counts.planned} of {self.planned}, and {counts.topups} top-ups"),
             ("kept", f"{counts.kept} ({counts.kept_fraction:.1%}), {counts.shortfall} missing"),
+            *(("identities", line) for line in counts.people_lines()),
             *((f"rejected: {reason}", str(number)) for reason, number in counts.reasons.items()),
             ("quarantined", str(counts.quarantined)),
             ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),

@@ -273,7 +273,7 @@ def shard_from_dict(body: dict[str, Any]) -> Shard:
 
 
 def _to_json(shard: Shard) -> bytes:
-    return (json.dumps(asdict(shard), indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _row(face: Face) -> dict[str, Any]:

@@ -36,6 +36,9 @@ LEARNED = (
     "gradient_checkpointing"
 ).split()
 """Fields of PersonalizationConfig that decide what a LoRA learns; the others are of drawing."""
+NEW_IN_PLANS = ("min_images", "on_shortfall", "reserve_fraction")
+"""Fields of PlanConfig that a request leaves out where they have their defaults: older ones have
+none of them."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,9 @@ class PlanRequest:
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body["compute"])
+        for name in NEW_IN_PLANS:
+            if body["plan"][name] == getattr(PlanConfig, name):
+                del body["plan"][name]
         return dict(json.loads(json.dumps(body)))
 
     @classmethod
