@@ -123,7 +123,12 @@ def begin(store: Store, plan: Plan, roster: Roster) -> None:
 
 
 def make_units(
-    store: Store, plan: Plan, roster: Roster, fails: Fails, units: Sequence[int] | None = None
+    store: Store,
+    plan: Plan,
+    roster: Roster,
+    fails: Fails,
+    units: Sequence[int] | None = None,
+    painter: Painter | None = None,
 ) -> None:
     """Draw some units, or all, in this order, by one maker."""
     scorer = Scorer(
@@ -133,7 +138,7 @@ def make_units(
         first_identity=roster.first_identity,
     )
     queue = CommitQueue(store, roster.identities, Encoding("jpeg", 90), 1 << 20)
-    maker = ShardMaker(plan, roster, Painter(), Reader(fails), scorer, queue)
+    maker = ShardMaker(plan, roster, painter or Painter(), Reader(fails), scorer, queue)
     try:
         for unit in units if units is not None else [unit.index for unit in plan.units]:
             maker.make(unit)

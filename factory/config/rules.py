@@ -63,7 +63,7 @@ def _check_identities(config: Config) -> None:
         )
     _check_quotas(identities)
     if identities.extends is not None:
-        _check_version("identities.extends", identities.extends)
+        check_version("identities.extends", identities.extends)
     if identities.extends == config.release.version:
         raise ConfigError(
             f"identities.extends: got {identities.extends!r}, this release's own version; "
@@ -347,7 +347,8 @@ def _check_name(key: str, name: str) -> None:
         raise ConfigError(f"{key}: got {name!r}; want ASCII letters, digits and - _")
 
 
-def _check_version(key: str, version: str) -> None:
+def check_version(key: str, version: str) -> None:
+    """Raise ConfigError for a version that cannot be a folder's name."""
     plain = version.replace(".", "")
     if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
         raise ConfigError(f"{key}: got {version!r}; want ASCII letters, digits and - _ .")
@@ -452,4 +453,4 @@ def check_ranges(section: Any, prefix: str = "") -> None:
 
 def _check_names(release: ReleaseConfig) -> None:
     _check_name("release.dataset", release.dataset)
-    _check_version("release.version", release.version)
+    check_version("release.version", release.version)

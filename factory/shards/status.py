@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from factory.errors import PlanError
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
+from factory.shards.derived import made_of
 from factory.shards.driver_record import DriverRecord, read_driver
 from factory.shards.manifest import committed_units, read_plan
 from factory.shards.pause import Pause, pause_of
@@ -39,6 +40,8 @@ class Status:
     driver: DriverRecord | None = None
     """Who makes it; None where nobody does."""
     pause: Pause | None = None
+    made_of: str = ""
+    """Of which versions it is made; empty where its faces were drawn for it."""
     num_differences: int = 0
     """Times it was made again with other bytes, which GPUs may do; those committed first count."""
 
@@ -95,6 +98,7 @@ class Status:
         counts, rate, left_s = self.counts, self.shots_per_s, self.left_s
         rows = [
             ("sealed", "yes" if self.sealed else "no"),
+            *([("made of", self.made_of)] if self.made_of else []),
             ("shards", f"{len(self.shards)} of {self.num_units}"),
             ("shots", f"{counts.planned} of {self.planned}, and {counts.topups} top-ups"),
             ("kept", f"{counts.kept} ({counts.kept_fraction:.1%}), {counts.shortfall} missing"),
@@ -138,6 +142,7 @@ class StatusReader:
             num_proofs=len(self.store.list(layout.PROOFS)),
             driver=read_driver(self.store),
             pause=pause_of(self.store),
+            made_of=made_of(plan.derived) if plan.derived else "",
             num_differences=len(self.store.list(layout.DIFFERENCES)),
         )
 
