@@ -9,6 +9,7 @@ from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTrain
 from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.values import NotMeasured
 from factory.report.tables import about
+from factory.shards.derived import made_of
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
@@ -31,7 +32,8 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
     """All sentences of a release."""
     request = plan.request
     return Statements(
-        collection=(
+        collection=made_of_versions(plan)
+        + (
             edited_collection(request.source, request.edits)
             if request.edits
             else collection(request, metrics.recognizer_training)
@@ -51,6 +53,17 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
         ),
         labels=labels(plan),
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def made_of_versions(plan: Plan) -> str:
+    """Of which versions a release is made; empty where its faces were drawn for it."""
+    if plan.derived is None:
+        return ""
+    newest = "" if len(plan.derived.of) == 1 else " What follows is said of the newest of them."
+    return (
+        f"This release is {made_of(plan.derived)}; their plans say how each image was made."
+        f"{newest} "
     )
 
 

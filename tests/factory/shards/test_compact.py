@@ -189,10 +189,11 @@ def test_compact_refuses_what_is_damaged(copied):
             Cut(*wrong)
 
 
-def test_compact_by_the_job(copied, capsys):
+def test_compact_by_the_job(copied):
     address = f"{copied.root}/releases/{UNION}"
     compact_job.main([address, "--as", COMPACT, "--identities-per-unit", "6"])
     assert samples(copied, COMPACT) == samples(copied, UNION)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="--as: nothing given"):
         compact_job.main([address, "--identities-per-unit", "6"])
-    assert "--as: nothing given" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"release: got .*; want DATASET/releases"):
+        compact_job.main([str(copied.root), "--as", "2.0.0", "--identities-per-unit", "6"])
