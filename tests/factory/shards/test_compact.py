@@ -123,11 +123,15 @@ def test_compact_of_a_union_stands_alone_when_its_versions_are_gone(copied):
     assert [one.version for one in derived.of] == [UNION]
 
 
-def test_compact_keeps_vectors_with_their_faces(copied):
-    compact(copied, UNION, COMPACT, CUTS["uneven"])
+@pytest.mark.parametrize("cut", ["uneven", "single"])
+def test_compact_keeps_vectors_with_their_faces(cut, copied):
+    compact(copied, UNION, COMPACT, CUTS[cut])
     store = release(copied, COMPACT)
     for unit in open_plan(store)[0].units:
         rows = metadata_rows(store, unit.index)
+        if not rows:
+            assert not store.exists(layout.vectors_name(unit.index))
+            continue
         (vectors_KD,) = load(store.get(layout.vectors_name(unit.index))).values()
         assert vectors_KD.dtype == np.float16
         assert vectors_KD.argmax(1).tolist() == [row["identity"] for row in rows]

@@ -25,6 +25,8 @@ from jobs.union import JOB as union_job
 from tests.grown import make_release, never, often
 
 FIRST, SECOND, THIRD, UNION = "0.1.0", "0.2.0", "0.3.0", "1.0.0"
+REPLACED, RESERVE = 8, 10
+"""Somebody of the second version, and who was drawn in its place."""
 
 
 def release(dataset, version):
@@ -32,12 +34,15 @@ def release(dataset, version):
 
 
 def make_chain(dataset, *, keep_vectors=False):
-    """Three versions, each extending the one before, of people some of whom fail."""
+    """Three versions, each extending the one before, of people some of whom fail.
+
+    Somebody of the second one is replaced by a reserve.
+    """
     one = make_release(dataset, 7, often, version=FIRST, keep_vectors=keep_vectors)
     two = make_release(
         dataset,
         4,
-        often,
+        lambda identity, image, attempt: identity == REPLACED,
         version=SECOND,
         first=one.next_identity,
         first_unit=one.next_unit,
@@ -99,6 +104,9 @@ def test_union_keeps_labels_and_vectors_of_everybody(chain):
             assert roster.person(person.index) == person
             row, own_row = roster.row(person.index), own.row(person.index)
             assert np.array_equal(roster.unit_ND[row], own.unit_ND[own_row])
+    labels = {label for _, label, _ in samples(chain, UNION)}
+    assert RESERVE in labels
+    assert REPLACED not in labels
     counts = manifest.collect(release(chain, UNION), plan).counts
     parts = [
         manifest.collect(store, open_plan(store)[0]).counts
