@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from factory.errors import IntegrityError
@@ -42,7 +42,7 @@ class Identity:
     """For a real identity: to the nearest other real one."""
     nearest_other_cosine: float
     num_shots: int
-    """Images planned."""
+    """Images planned; 0 of a reserve, who is drawn only in somebody's place (plan.on_shortfall)."""
     nearest_other: int = -1
     """Index of the nearest one in the roster; -1 where there is no other."""
     name: str = ""
@@ -198,6 +198,20 @@ class FileRecord:
     name: str
     size: int
     sha256: str
+    version: str = ""
+    """The version of the same dataset that holds it, of a file that a union refers to."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies, from the folder of the release that lists it."""
+        return f"../{self.version}/{self.name}" if self.version else self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without a version that there is not."""
+        body = asdict(self)
+        if not self.version:
+            del body["version"]
+        return body
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,10 @@ class Counts:
     rejected: int
     quarantined: int
     reasons: dict[str, int] = field(default_factory=dict)
+    identities: int | None = None
+    """Identities that have a kept face; None: counted by a factory that did not tell."""
+    short: int | None = None
+    """Of these, those with fewer kept faces than were planned of them."""
 
     @property
     def shots(self) -> int:
@@ -240,7 +258,23 @@ class Counts:
             self.rejected + other.rejected,
             self.quarantined + other.quarantined,
             reasons,
+            _sum(self.identities, other.identities),
+            _sum(self.short, other.short),
         )
+
+    def people_lines(self) -> list[str]:
+        """How many identities have images, and how many of them too few; none if nobody counted."""
+        if self.identities is None:
+            return []
+        return [f"{self.identities} have images, {self.short} of them fewer than planned"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without what is not known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
 
 
 @dataclass(frozen=True)
@@ -272,6 +306,11 @@ class Shard:
     """Times the unit had been begun before, by makers that died."""
     remarks: list[str] = field(default_factory=list)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a commit record holds them."""
+        files = [file.to_dict() for file in self.files]
+        return asdict(self) | {"files": files, "counts": self.counts.to_dict()}
+
 
 @dataclass(frozen=True)
 class UnitResult:
@@ -296,7 +335,7 @@ class UnitResult:
 
 def total_counts(shards: Iterable[Shard]) -> Counts:
     """Counts of several shards together."""
-    total = Counts(0, 0, 0, 0, 0)
+    total = Counts(0, 0, 0, 0, 0, {}, 0, 0)
     for shard in shards:
         total = total.plus(shard.counts)
     return total

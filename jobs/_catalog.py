@@ -9,7 +9,7 @@ from factory.errors import ConfigError
 from jobs._job import Job
 
 GROUPS = {
-    "make": ("plan", "release", "pipeline", "submit"),
+    "make": ("plan", "release", "pipeline", "submit", "union", "compact"),
     "train": (
         *("train_recognizer", "train_autoencoder", "train_generator"),
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),

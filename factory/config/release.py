@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -75,6 +76,33 @@ class PlanConfig:
     """CPU threads of one actor, and of the inline runner."""
     max_rounds: int = knob(3, low=1)
     """Rounds of a unit: the first, then top-ups for rejected shots with attempt+1."""
+    min_images: int = knob(1, low=1)
+    """Kept images that an identity must have to be part of the release; of a real person the
+    source's images count too, as plan.fill_to counts them. plan.on_shortfall says what becomes of
+    those who have fewer; with images_per_identity everybody has exactly as many."""
+    on_shortfall: Literal["keep", "drop", "replace", "fail"] = "keep"
+    """Identities with fewer than min_images after the last round. keep: they stay as they are;
+    drop: their faces are rejected, so nobody has fewer; replace: dropped, and the unit draws its
+    reserves in their place, as far as it has some; fail: the release is not sealed."""
+    reserve_fraction: float = knob(0.1, low=0.0, high=10.0)
+    """For replace: reserve identities of each unit, as a fraction of identities_per_unit (rounded
+    up). They pass the gate like all others and have labels of their own, drawn or not."""
+
+    @property
+    def num_reserves(self) -> int:
+        """Reserve identities of a unit."""
+        if self.on_shortfall != "replace":
+            return 0
+        return math.ceil(round(self.reserve_fraction * self.identities_per_unit, 9))
+
+    @property
+    def unit_size(self) -> int:
+        """Identities of a unit, its reserves included."""
+        return self.identities_per_unit + self.num_reserves
+
+    def num_admitted(self, num_virtual: int) -> int:
+        """Virtual identities that the gate admits: those wanted, and all units' reserves."""
+        return num_virtual + self.num_reserves * math.ceil(num_virtual / self.identities_per_unit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ def check(config: Config) -> None:
     _check_fleet(config.fleet, config.estimate)
     _check_ranks(config.compute)
     _check_identities(config)
+    _check_shortfall(config)
     _check_sampler(config)
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
@@ -62,7 +63,7 @@ def _check_identities(config: Config) -> None:
         )
     _check_quotas(identities)
     if identities.extends is not None:
-        _check_version("identities.extends", identities.extends)
+        check_version("identities.extends", identities.extends)
     if identities.extends == config.release.version:
         raise ConfigError(
             f"identities.extends: got {identities.extends!r}, this release's own version; "
@@ -245,6 +246,31 @@ def _refuse_edit_filters(config: Config) -> None:
             )
 
 
+def _check_shortfall(config: Config) -> None:
+    """What plan.min_images asks for can be kept."""
+    plan, method = config.plan, config.release.method
+    if plan.on_shortfall == "keep" and plan.min_images > 1:
+        raise ConfigError(
+            f"plan.min_images: got {plan.min_images} with plan.on_shortfall=keep, which keeps "
+            "everybody; want plan.on_shortfall=drop, replace or fail"
+        )
+    if plan.on_shortfall == "replace" and (method != "diffusion" or plan.fill_to):
+        of = f"release.method={method}" if method != "diffusion" else f"plan.fill_to={plan.fill_to}"
+        raise ConfigError(
+            f"plan.on_shortfall: got replace with {of}; nobody can replace a person of the source, "
+            "want keep, drop or fail"
+        )
+    limits = {"plan.fill_to": plan.fill_to if method != "edit" else 0}
+    if config.identities.num_virtual and method == "diffusion":
+        limits["plan.images_per_identity"] = plan.images_per_identity
+    for key, limit in limits.items():
+        if limit and plan.min_images > limit:
+            raise ConfigError(
+                f"plan.min_images: got {plan.min_images}, more than {key}={limit}; nobody would "
+                "have enough, want at most as many"
+            )
+
+
 def _want_micro_batch(config: Config, wanted: str) -> None:
     if config.plan.micro_batch is None:
         raise ConfigError(
@@ -321,7 +347,8 @@ def _check_name(key: str, name: str) -> None:
         raise ConfigError(f"{key}: got {name!r}; want ASCII letters, digits and - _")
 
 
-def _check_version(key: str, version: str) -> None:
+def check_version(key: str, version: str) -> None:
+    """Raise ConfigError for a version that cannot be a folder's name."""
     plain = version.replace(".", "")
     if not plain or any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in plain):
         raise ConfigError(f"{key}: got {version!r}; want ASCII letters, digits and - _ .")
@@ -426,4 +453,4 @@ def check_ranges(section: Any, prefix: str = "") -> None:
 
 def _check_names(release: ReleaseConfig) -> None:
     _check_name("release.dataset", release.dataset)
-    _check_version("release.version", release.version)
+    check_version("release.version", release.version)

@@ -53,7 +53,7 @@ from factory.records import Log, Manifest, Shot
 from factory.shards import layout
 from factory.shards.manifest import read_metrics
 from factory.shards.plan_files import open_plan, refuse_other_inputs
-from factory.shards.reader import metadata_rows, read_face
+from factory.shards.reader import metadata_rows, open_sealed, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.sources.base import decode_image
@@ -91,6 +91,7 @@ def evaluate(
     Raises IntegrityError when the source or the recognizer is not the one that was planned with.
     """
     refuse_other_inputs(config, plan, source)
+    store = open_sealed(store)
     roster, device = open_plan(store, config)[1], device_here(config.compute)
     recognizers = open_recognizers(config, device)
     networks = open_networks(config.features, device) | open_quality(config.features, device)
@@ -149,6 +150,7 @@ def audit_faces(
     """
     if config.judge.checkpoint is None:
         return None
+    store = open_sealed(store)
     judge = open_recognizers(config, device_here(config.compute), judge_alone=True)
     real = _real(config, source, judge | _hashes(config))
     yardstick = people_of(*real.values())

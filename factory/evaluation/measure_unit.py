@@ -33,7 +33,7 @@ from factory.execution.retries import Heartbeat, RetryState, unwatched
 from factory.execution.unit_jobs import done
 from factory.records import Shard
 from factory.shards import layout
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.vectors import read_vectors
 from factory.shards.writer import read_commit
 from factory.sources.base import decode_image
@@ -159,7 +159,8 @@ class UnitMeasurer:
         """`people` in the judge's space and `originals` as hashes: with them units are audited."""
         self._task, self._recognizers, self._networks = task, dict(recognizers), dict(networks)
         self._people, self._originals = people, originals
-        self._release, self._scratch = open_store(task.release), open_store(task.scratch)
+        self._release = open_sealed(open_store(task.release))
+        self._scratch = open_store(task.scratch)
 
     @classmethod
     def open(cls, task: MeasureTask) -> UnitMeasurer:

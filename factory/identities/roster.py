@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from factory.config import Config
+from factory.config import Config, PlanConfig
 from factory.errors import IntegrityError, PlanError, SourceError
 from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
@@ -119,6 +119,12 @@ class Roster:
             labels = self._of_real_people(self._whole_private.labels)
             return {index: label for index, label in labels.items() if label != NOBODY}
         label_of = {name: label for label, name in enumerate(names)}
+        unknown = [one.name for one in self.identities if one.name and one.name not in label_of]
+        if unknown:
+            raise IntegrityError(
+                f"source.path: has nobody who is called {unknown[0]!r} ({len(unknown)} people of "
+                "the release); measure the versions that it is made of, each with its own config"
+            )
         return {person.index: label_of[person.name] for person in self.identities if person.name}
 
     def prototype_of(self, real_names: Sequence[str]) -> dict[int, int]:
@@ -159,13 +165,14 @@ class Roster:
         return self.private
 
     def embeddings(self) -> bytes:
-        """Vectors that may be published as a .npy, with no copy of them but this one."""
-        unit_ND = np.ascontiguousarray(self.unit_ND[: self.num_public], np.float32)
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, np.lib.format.header_data_from_array_1_0(unit_ND)
-        )
-        return b"".join([header.getvalue(), unit_ND.data])
+        """Vectors that may be published, as a .npy."""
+        return npy_bytes(self.unit_ND[: self.num_public])
+
+    def published_rows(self) -> np.ndarray:
+        """A vector of everybody that may be published: zeros in the place of real people."""
+        unit_ND = np.zeros((len(self.identities), self.unit_ND.shape[1]), np.float32)
+        unit_ND[: self.num_public] = self.unit_ND[: self.num_public]
+        return unit_ND
 
     @classmethod
     def read(cls, parquet: bytes, embeddings: bytes | Path) -> Roster:
@@ -185,6 +192,14 @@ class Roster:
         """The whole roster, in memory; this one holds vectors of the others alone."""
         assert len(self.unit_ND) == self.num_public == len(self.identities) - len(private)
         return Roster(self.identities, np.concatenate([self.unit_ND, private.unit_RD]), private)
+
+
+def npy_bytes(unit_ND: np.ndarray) -> bytes:
+    """An array as a float32 .npy, with no copy of it but this one."""
+    rows_ND = np.ascontiguousarray(unit_ND, np.float32)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(rows_ND))
+    return b"".join([header.getvalue(), rows_ND.data])
 
 
 def build_roster(
@@ -215,10 +230,11 @@ def build_roster(
     real_ND = np.concatenate([recognizer.unit_real, centers_ND])
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
+    num_virtual = config.plan.num_admitted(config.identities.num_virtual)
     admitted = admit(
         _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
         real_ND,
-        num_identities=config.identities.num_virtual,
+        num_identities=num_virtual,
         max_cosine=max_cosine,
         max_attempts=config.identities.max_attempts,
         further=further,
@@ -227,15 +243,15 @@ def build_roster(
     )
     virtual = Roster(
         People.filled(
-            config.identities.num_virtual,
-            index=first_identity + np.arange(config.identities.num_virtual),
+            num_virtual,
+            index=first_identity + np.arange(num_virtual),
             kind="virtual",
             proposal=config.identities.proposal,
             attempt=admitted.attempts,
             nearest_real_cosine=admitted.nearest_real,
             nearest_other_cosine=admitted.nearest_other,
             nearest_other=_indices_of(admitted.nearest_index, first_identity),
-            num_shots=config.plan.images_per_identity,
+            num_shots=_num_shots(config.plan, num_virtual),
             group=_group_names(groups, admitted.unit_ND),
         ),
         admitted.unit_ND,
@@ -286,6 +302,13 @@ def real_people_again(
     return _private(labels, recognizer, source, unit_SD, edited if method == "edit" else [])
 
 
+def _num_shots(plan: PlanConfig, num_virtual: int) -> np.ndarray:
+    """Images planned of each virtual identity: none of the reserves, the last ones of a unit."""
+    row_N = np.arange(num_virtual)
+    end_N = np.minimum((row_N // plan.unit_size + 1) * plan.unit_size, num_virtual)
+    return np.where(row_N < end_N - plan.num_reserves, plan.images_per_identity, 0)
+
+
 def open_recognizer(config: Config) -> Recognizer:
     """Load the conditioning recognizer, with the planned number of threads (they decide bits).
 
@@ -325,10 +348,11 @@ def embedded(
 def inquiry_source(config: Config) -> FaceSource:
     """The faces that identities.proposal=inquiry takes; raises SourceError when it has too few."""
     source = open_source(replace(config.source, path=config.identities.inquiry))
-    if len(source) < config.identities.num_virtual:
+    wanted = config.plan.num_admitted(config.identities.num_virtual)
+    if len(source) < wanted:
         raise SourceError(
             f"identities.inquiry: {config.identities.inquiry} has {len(source)} images for "
-            f"{config.identities.num_virtual} identities; want more images, or fewer identities"
+            f"{wanted} identities; want more images, or fewer identities"
         )
     return source
 
@@ -363,7 +387,8 @@ def _proposal(
     pca = PcaProposal(centers_ND, identities.pca_dims, config.release.seed)
     if identities.proposal == "pca":
         return pca
-    num_points = math.ceil(identities.num_virtual * identities.packing_surplus)
+    wanted = config.plan.num_admitted(identities.num_virtual)
+    num_points = math.ceil(wanted * identities.packing_surplus)
     everybody = num_earlier + np.arange(num_points)
     settings = Packing(rounds=identities.packing_rounds, pull=identities.packing_pull)
     with threadpool_limits(config.plan.num_threads):  # because threads decide bits

@@ -80,7 +80,7 @@ def settle_limit(
         )
     limit = config.identities.max_cosine
     limit = round(float(heldout["cosine_at_fmr_1e-3"]), 6) if limit is None else limit
-    wanted = config.identities.num_virtual
+    wanted = config.plan.num_admitted(config.identities.num_virtual)
     if not wanted or config.release.method == "edit":
         return Limit(limit)
     if config.identities.proposal != "pca":
@@ -108,7 +108,8 @@ def _with_capacity(
 ) -> Limit:
     """The limit, raised where it is auto; raises PlanError where it cannot hold the people."""
     identities = config.identities
-    wanted, attempts = identities.num_virtual, identities.max_attempts
+    wanted = config.plan.num_admitted(identities.num_virtual)
+    attempts = identities.max_attempts
     auto, capacity = identities.max_cosine is None, crowding.holds(limit, attempts)
     if capacity.at_most >= wanted and (capacity.surely >= wanted or not auto):
         return Limit(limit, capacity)
@@ -235,7 +236,8 @@ def _within_bound(
     config: Config, source: FaceSource, dim: int, limit: float, too_alike: float, num_earlier: int
 ) -> float:
     """The limit, which some packing of the people can keep; raises PlanError where none can."""
-    identities, people = config.identities, config.identities.num_virtual + num_earlier
+    identities = config.identities
+    people = config.plan.num_admitted(identities.num_virtual) + num_earlier
     if identities.proposal == "packing":
         dim = min(dim, identities.pca_dims + 1, len(source.names))
     bound = smallest_possible_cosine(people, max(dim, 2))

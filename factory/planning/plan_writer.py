@@ -29,7 +29,23 @@ def describe(config: Config, inputs: Inputs) -> str:
     virtual, each = config.identities.num_virtual, config.plan.images_per_identity
     real = f", real people filled up to {config.plan.fill_to}" if config.plan.fill_to else ""
     limit = f"max cosine {inputs.request.max_cosine:.3f}{describe_capacity(inputs.capacity)}"
-    return f"{virtual} virtual identities x {each} images ({limit}){real}"
+    return (
+        f"{virtual} virtual identities x {each} images ({limit}){real}{describe_shortfall(config)}"
+    )
+
+
+def describe_shortfall(config: Config) -> str:
+    """What becomes of identities with too few images; empty where they stay."""
+    plan = config.plan
+    if plan.on_shortfall == "keep":
+        return ""
+    reserves = plan.num_admitted(config.identities.num_virtual) - config.identities.num_virtual
+    what = {
+        "drop": "are dropped",
+        "replace": f"are replaced by {reserves} reserves ({plan.num_reserves} a unit)",
+        "fail": "stop the release",
+    }[plan.on_shortfall]
+    return f"; identities with fewer than {plan.min_images} images {what}"
 
 
 def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
@@ -78,7 +94,7 @@ def write_plan(
         )
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    units = cut_units(roster.identities, config.plan.identities_per_unit, first_unit)
+    units = cut_units(roster.identities, config.plan.unit_size, first_unit)
     put_lineage(store, inputs.lineage)
     try:
         for name, content in contents.items():

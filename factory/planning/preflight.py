@@ -266,7 +266,7 @@ def _limit(
 
 def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
     available = recognizer["config"].get("num_virtual", 0)
-    wanted = config.identities.num_virtual
+    wanted = config.plan.num_admitted(config.identities.num_virtual)
     if config.identities.proposal == "prototypes" and available < wanted:
         raise PlanError(
             f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "

@@ -74,7 +74,11 @@ def effective(lineage: Lineage) -> EffectiveLicense:
 def sources_of(lineage: Lineage) -> list[SourceRecord]:
     """All faces of a lineage: those it was planned with, then those its networks learned from."""
     further = [one for network in lineage.networks for one in network.learned_from]
-    return list(dict.fromkeys([*lineage.sources, *further]))
+    found: list[SourceRecord] = []
+    for record in (*lineage.sources, *further):
+        if record not in found:
+            found.append(record)
+    return found
 
 
 def refuse_wider(lineage: Lineage, license: str) -> None:

@@ -20,6 +20,8 @@ UNSTABLE = "unstable"
 NO_REGION = "no_region"
 UNLIKE_ORIGINAL = "unlike_original"
 UNLIKE_VISIBLE = "unlike_visible"
+TOO_FEW_IMAGES = "too_few_images"
+"""No filter's: a face that passed all, of an identity that plan.on_shortfall drops."""
 
 
 class Filter(Protocol):

@@ -122,7 +122,7 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
                 ctx=context,
                 id=tar.name,
                 name=tar.name,
-                content_url=tar.name,
+                content_url=tar.path,
                 content_size=f"{tar.size} B",
                 encoding_formats=["application/x-tar"],
                 sha256=tar.sha256,

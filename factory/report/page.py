@@ -77,6 +77,8 @@ def render_card(
         manifest=manifest,
         size=size_category(manifest.counts.kept),
         headline=tables.headline(plan, manifest),
+        tars=tar_patterns(manifest),
+        images_of_each=tables.images_of_each(plan, manifest),
         statements=statements(plan, metrics),
         evidence=evidence(plan, manifest, metrics),
         suffix=SUFFIXES[plan.request.shards.image_format],
@@ -174,6 +176,13 @@ def _groups(balance: Balance | NotMeasured) -> dict[str, Any]:
         "balance": tables.balance(balance),
         "group_accuracy": measured.left_out_accuracy if measured else None,
     }
+
+
+def tar_patterns(manifest: Manifest) -> str:
+    """Where the tars lie, for the hub and for `load_dataset`: one pattern, or a list of them."""
+    tars = [file for shard in manifest.shards for file in shard.files if file.name[:5] == "data/"]
+    patterns = sorted({file.path.rpartition("/")[0] + "/train-*.tar" for file in tars})
+    return json.dumps(patterns[0] if len(patterns) == 1 else patterns)
 
 
 def size_category(count: int) -> str:

@@ -11,6 +11,7 @@ from factory.evaluation.metrics.values import NotMeasured
 from factory.report.learned import learned
 from factory.report.privacy import banner, privacy
 from factory.report.tables import about
+from factory.shards.derived import made_of
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
 
@@ -41,7 +42,7 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
     )
     return Statements(
         first=banner(plan, metrics).text,
-        collection=f"{origin} {learned(metrics.lineage)}",
+        collection=f"{made_of_versions(plan)}{origin} {learned(metrics.lineage)}",
         privacy=privacy(request, metrics),
         uses=(
             "Training and testing face recognition, and research on synthetic data. Not for "
@@ -57,6 +58,17 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
         ),
         labels=labels(plan),
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def made_of_versions(plan: Plan) -> str:
+    """Of which versions a release is made; empty where its faces were drawn for it."""
+    if plan.derived is None:
+        return ""
+    newest = "" if len(plan.derived.of) == 1 else " What follows is said of the newest of them."
+    return (
+        f"This release is {made_of(plan.derived)}; their plans say how each image was made."
+        f"{newest} "
     )
 
 

@@ -19,6 +19,7 @@ def summary(url: str, counts: Counts, metrics: Metrics) -> list[str]:
         f"release      {url}",
         f"kept         {counts.kept} of {counts.shots} shots ({counts.kept_fraction:.1%}); "
         f"{counts.shortfall} of {counts.planned} planned faces are missing",
+        *(f"identities   {line}" for line in counts.people_lines()),
         *(f"audit        {line}" for line in audited),
         f"speed        {metrics.throughput.faces_per_s} faces/s",
         f"report       {url}/{layout.REPORT}",

@@ -17,7 +17,7 @@ from factory.evaluation.metrics.similarity import (
     Similarity,
 )
 from factory.evaluation.metrics.values import NearestCosines, NotMeasured
-from factory.records import Manifest
+from factory.records import Counts, Manifest
 from factory.shots.plan import Plan
 
 
@@ -34,12 +34,9 @@ class HasMean(Protocol):
 def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     """Counts of what a release holds."""
     counts = manifest.counts
-    identities = sum(unit.num_identities for unit in plan.units)
-    from_source = identities - plan.request.identities.num_virtual
     size = sum(file.size for shard in manifest.shards for file in shard.files)
     return [
-        ("virtual identities", identities - from_source),
-        ("identities of the source", from_source),
+        *_people(plan, counts),
         ("kept faces", counts.kept),
         ("planned faces", counts.planned),
         ("shots, top-ups included", counts.shots),
@@ -47,6 +44,32 @@ def headline(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
         ("shards", len(manifest.shards)),
         ("size", f"{size / 1e6:.1f} MB"),
     ]
+
+
+def _people(plan: Plan, counts: Counts) -> list[tuple[str, int]]:
+    """How many people were planned, how many have images, and how many of these too few."""
+    everybody = sum(unit.num_identities for unit in plan.units)
+    rows = [("identities in the roster", everybody)]
+    if plan.derived is None:
+        virtual = plan.request.identities.num_virtual
+        admitted = plan.request.plan.num_admitted(virtual)
+        reserves = [("reserve identities", admitted - virtual)] if admitted > virtual else []
+        rows = [("virtual identities planned", virtual), *reserves]
+        rows.append(("identities of the source", everybody - admitted))
+    if counts.identities is not None and counts.short is not None:
+        rows.append(("identities with images", counts.identities))
+        rows.append(("of these, with fewer images than planned", counts.short))
+    return rows
+
+
+def images_of_each(plan: Plan, manifest: Manifest) -> int | None:
+    """How many images every identity with images has, where all have as many; None where not."""
+    each, request = plan.request.plan.images_per_identity, plan.request
+    if request.release.method != "diffusion" or request.plan.fill_to or manifest.counts.short != 0:
+        return None
+    counts = [shard.counts for shard in manifest.shards]
+    exact = all(one.identities is not None and one.kept == one.identities * each for one in counts)
+    return each if exact else None
 
 
 def similarity(by_recognizer: Mapping[str, Similarity]) -> list[list[str]]:

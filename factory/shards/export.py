@@ -25,7 +25,7 @@ from factory.errors import IntegrityError, StoreError
 from factory.provenance.withdrawn import refuse_withdrawn
 from factory.shards import layout
 from factory.shards.manifest import collect, read_plan
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
 from factory.shards.writer import SUFFIXES, suffix_of
 from factory.shots.plan import Plan
@@ -74,6 +74,7 @@ def export(
     if not store.exists(layout.SUCCESS):
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
     refuse_withdrawn(store, "release")
+    store = open_sealed(store)
     plan = read_plan(store)
     assert plan is not None, "a sealed release has a plan"
     check_place("out", out)
@@ -131,7 +132,7 @@ class UnitExporter:
 
 def open_exporter(address: StoreConfig, kind: str, out: Path) -> UnitExporter:
     """An exporter of the release at an address."""
-    return UnitExporter(open_store(address), kind, out)
+    return UnitExporter(open_sealed(open_store(address)), kind, out)
 
 
 def _compare(out: Path, images: Iterator[Image], rows: list[Row]) -> int:

@@ -13,6 +13,7 @@ from factory.config import Config
 from factory.provenance import lineage
 from factory.records import Scores, Shot
 from factory.store import Store, open_store
+from factory.store.references import split
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,6 +28,8 @@ WIDS = "index/wids.json"
 SUMS = "SHA256SUMS"
 EXTRA_SUMS = "SHA256SUMS.extra"
 SUCCESS = "_SUCCESS"
+WITHDRAWN = "_withdrawn.json"
+"""Says why a version should no longer be used."""
 DRIVER = "_driver.json"
 """Who makes the release now; gone once it is made."""
 PAUSE = "_paused.json"
@@ -158,7 +161,11 @@ def files_of(unit: int) -> tuple[str, ...]:
 
 
 def unit_of(name: str) -> int | None:
-    """The unit whose file has this name, its commit record and quarantine included, or None."""
+    """The unit whose file has this name, its commit record and quarantine included, or None.
+
+    The name may be a path of SHA256SUMS that refers to another version.
+    """
+    name = split(name)[1]
     number = re.search(r"(\d{6,})", name)
     if number is None:
         return None

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from factory.config import as_dict
@@ -23,6 +23,7 @@ FOLDERS = ("data/", "metadata/", "rejects/", layout.VECTORS, "loras/")
 """Where files of units lie."""
 MAX_ASKED = 1000
 """Missing commit records that are asked for one by one before a listing is believed."""
+SEALED_VECTORS = re.compile(rb"  (\.\./[^/]+/)?" + layout.VECTORS.encode())
 COMMIT_NAME = re.compile(re.escape(layout.COMMITS) + r"(\d{6})\.json")
 
 
@@ -38,9 +39,12 @@ def seal(
 ) -> Manifest:
     """Check that every unit is there and the counts add up, then freeze names and digests.
 
-    With `keep_vectors` vectors/ is part of the release. Raises PlanError while units are missing or
-    too many shots failed, IntegrityError when a count contradicts the plan.
+    With `keep_vectors` vectors/ is part of the release. Raises PlanError while units are missing,
+    too many shots failed or somebody has too few images, IntegrityError when a count contradicts
+    the plan.
     """
+    from factory.shards.shortfall import refuse_shortfall  # because it reads what is listed here
+
     missing = _missing(store, plan)
     if missing:
         raise PlanError(
@@ -58,6 +62,7 @@ def seal(
     sealed = manifest if keep_vectors else without_vectors(manifest)
     check_files(store, sealed)
     check_failures(manifest, max_failed_fraction)
+    refuse_shortfall(store, plan, manifest)
     if not manifest.counts.kept:
         raise PlanError(
             f"filters: none of {manifest.counts.shots} shots was kept ({manifest.counts.reasons}); "
@@ -71,9 +76,13 @@ def seal(
 
 def sealed_manifest(store: Store, plan: Plan) -> Manifest:
     """The shards of a sealed release, with the files that belong to it."""
-    keeps_vectors = f"  {layout.VECTORS}".encode() in store.get(layout.SUMS)
     manifest = collect(store, plan)
-    return manifest if keeps_vectors else without_vectors(manifest)
+    return manifest if _keeps_vectors(store) else without_vectors(manifest)
+
+
+def _keeps_vectors(store: Store) -> bool:
+    """Whether vectors/, own ones or another version's, are part of a sealed release."""
+    return SEALED_VECTORS.search(store.get(layout.SUMS)) is not None
 
 
 def without_vectors(manifest: Manifest) -> Manifest:
@@ -90,7 +99,7 @@ def drop_what_makers_needed(store: Store) -> None:
     private = layout.private_store(store)
     private.delete(layout.PRIVATE_PEOPLE)
     private.prune()
-    if f"  {layout.VECTORS}".encode() not in store.get(layout.SUMS):
+    if not _keeps_vectors(store):
         with ThreadPoolExecutor(READERS) as pool:
             list(pool.map(store.delete, store.list(layout.VECTORS)))
         store.below(layout.VECTORS.rstrip("/")).prune()
@@ -120,13 +129,21 @@ def check_files(store: Store, manifest: Manifest) -> None:
     Also when the quarantine does not list what the counts say. A listing may be older than the
     objects, so those that it has wrong are asked for themselves.
     """
-    listed = {entry.name: entry.size for folder in FOLDERS for entry in store.entries(folder)}
+    versions = {file.version for shard in manifest.shards for file in shard.files} | {""}
+    stores = {version: store.beside(version) if version else store for version in versions}
+    listed = {
+        (version, entry.name): entry.size
+        for version, owner in stores.items()
+        for folder in FOLDERS
+        for entry in owner.entries(folder)
+    }
     for shard in manifest.shards:
         for file in shard.files:
-            if listed.get(file.name) == file.size or (size := store.size(file.name)) == file.size:
+            found, owner = listed.get((file.version, file.name)), stores[file.version]
+            if found == file.size or (size := owner.size(file.name)) == file.size:
                 continue
             raise IntegrityError(
-                f"seal: {file.name} {'is gone' if size is None else f'has {size} bytes'}, its "
+                f"seal: {file.path} {'is gone' if size is None else f'has {size} bytes'}, its "
                 f"commit record says {file.size} bytes; {_remedy(store, shard.unit)}"
             )
         if shard.counts.quarantined:
@@ -167,12 +184,12 @@ def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
         "dataset": manifest.dataset,
         "version": manifest.version,
         "plan_hash": manifest.plan_hash,
-        "counts": asdict(manifest.counts),
+        "counts": manifest.counts.to_dict(),
         "shards": [
             {
                 "unit": shard.unit,
-                "files": [asdict(file) for file in shard.files],
-                "counts": asdict(shard.counts),
+                "files": [file.to_dict() for file in shard.files],
+                "counts": shard.counts.to_dict(),
             }
             for shard in manifest.shards
         ],
@@ -208,7 +225,7 @@ def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
     small += [layout.LINEAGE] if store.exists(layout.LINEAGE) else []
     lines = [(store.sha256(name), name) for name in small]
     lines += [(digest, name) for name, digest in plan.roster_sha256.items()]
-    lines += [(file.sha256, file.name) for shard in manifest.shards for file in shard.files]
+    lines += [(file.sha256, file.path) for shard in manifest.shards for file in shard.files]
     return _listing(lines)
 
 
@@ -221,7 +238,7 @@ def _wids(manifest: Manifest) -> bytes:
     shardlist = []
     for shard in manifest.shards:
         tar = next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
-        entry = {"url": "../" + tar.name, "nsamples": shard.counts.kept, "filesize": tar.size}
+        entry = {"url": "../" + tar.path, "nsamples": shard.counts.kept, "filesize": tar.size}
         shardlist.append(entry)
     body = {
         "__kind__": "wids-shard-index-v1",

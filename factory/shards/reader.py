@@ -19,9 +19,21 @@ from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
 from factory.store.atomic import write_atomically, writing
 from factory.store.base import digest
+from factory.store.references import following
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """Keys of images, of older releases too."""
+
+
+def open_sealed(store: Store) -> Store:
+    """A release in whose store the files of units are found, wherever they lie.
+
+    A union lists files that other versions hold; any other release is `store` itself.
+    """
+    if not store.exists(layout.SUMS):
+        return store
+    lines = store.get(layout.SUMS).decode(errors="replace").splitlines()
+    return following(store, (line.partition("  ")[2] for line in lines))
 
 
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
@@ -65,6 +77,7 @@ def local_copy(store: Store, plan: Plan, folder: str) -> Path:
     that are not there whole. Raises IntegrityError where one that is fetched does not have its
     digest; what lies there already is for `verify` to check.
     """
+    store = open_sealed(store)
     if isinstance(store, LocalStore):
         return store.root
     root = Path(folder) / plan.hash[:16]

@@ -10,6 +10,7 @@ from factory.errors import PlanError
 from factory.provenance.withdrawn import Withdrawn, withdrawal_of
 from factory.records import Counts, Shard, total_counts
 from factory.shards import layout
+from factory.shards.derived import made_of
 from factory.shards.driver_record import DriverRecord, read_driver
 from factory.shards.manifest import committed_units, read_plan
 from factory.shards.pause import Pause, pause_of
@@ -40,6 +41,8 @@ class Status:
     driver: DriverRecord | None = None
     """Who makes it; None where nobody does."""
     pause: Pause | None = None
+    made_of: str = ""
+    """Of which versions it is made; empty where its faces were drawn for it."""
     num_differences: int = 0
     """Times it was made again with other bytes, which GPUs may do; those committed first count."""
     withdrawn: Withdrawn | None = None
@@ -97,9 +100,11 @@ class Status:
         counts, rate, left_s = self.counts, self.shots_per_s, self.left_s
         rows = [
             ("sealed", "yes" if self.sealed else "no"),
+            *([("made of", self.made_of)] if self.made_of else []),
             ("shards", f"{len(self.shards)} of {self.num_units}"),
             ("shots", f"{counts.planned} of {self.planned}, and {counts.topups} top-ups"),
             ("kept", f"{counts.kept} ({counts.kept_fraction:.1%}), {counts.shortfall} missing"),
+            *(("identities", line) for line in counts.people_lines()),
             *((f"rejected: {reason}", str(number)) for reason, number in counts.reasons.items()),
             ("quarantined", str(counts.quarantined)),
             ("begun again", f"{sum(shard.attempt > 0 for shard in self.shards)} shards"),
@@ -141,6 +146,7 @@ class StatusReader:
             num_proofs=len(self.store.list(layout.PROOFS)),
             driver=read_driver(self.store),
             pause=pause_of(self.store),
+            made_of=made_of(plan.derived) if plan.derived else "",
             num_differences=len(self.store.list(layout.DIFFERENCES)),
             withdrawn=withdrawal_of(self.store),
         )

@@ -10,10 +10,12 @@ from functools import partial
 from factory.config import StoreConfig
 from factory.errors import StoreError
 from factory.provenance.withdrawn import WITHDRAWN, withdrawal_of
+from factory.records import FileRecord
 from factory.shards import layout
 from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
 from factory.shots.plan import Plan
 from factory.store import Store, open_store
+from factory.store.references import owner_of, split
 
 LISTS = (layout.SUMS, layout.EXTRA_SUMS)
 READERS = 8
@@ -42,7 +44,8 @@ def verify(
         problems.append(f"{layout.SUCCESS} is missing: the release is not sealed")
     sealed, extras = (_read_sums(store, name, problems) for name in LISTS)
     problems += [f"{name} is in both lists of digests" for name in sorted({*sealed} & {*extras})]
-    promised = {**extras, **sealed}
+    gone = missing_versions(store, sealed, problems)
+    promised = {n: d for n, d in {**extras, **sealed}.items() if split(n)[0] not in gone}
     by_unit = _by_unit(promised)
     of_units = {name for names in by_unit.values() for name in names}
     others = {name: digest for name, digest in promised.items() if name not in of_units}
@@ -63,7 +66,9 @@ class UnitVerifier:
         self._store = store
         lists = (_read_sums(store, name, []) for name in LISTS)
         extras, sealed = reversed(list(lists))
-        self._promised = {**extras, **sealed}
+        gone = missing_versions(store, sealed, [])
+        promised = {**extras, **sealed}
+        self._promised = {n: d for n, d in promised.items() if split(n)[0] not in gone}
         self._by_unit = _by_unit(self._promised)
 
     def __call__(self, unit: int) -> list[str]:
@@ -98,13 +103,42 @@ def _by_unit(promised: Mapping[str, str]) -> dict[int, list[str]]:
     return by_unit
 
 
-def _wrong(store: Store, name: str, digest: str) -> list[str]:
+def missing_versions(store: Store, sealed: Mapping[str, str], problems: list[str]) -> set[str]:
+    """Other versions that hold files of the release and are gone; each adds one problem.
+
+    So does one that was withdrawn, or is not the one that the plan was made of.
+    """
+    versions = sorted({split(name)[0] for name in sealed} - {""})
+    of = _ancestors(store) if versions else {}
+    gone = set()
+    for version in versions:
+        other = store.beside(version)
+        count = sum(split(name)[0] == version for name in sealed)
+        where = f"version {version}, which holds {count} of its files,"
+        if not other.exists(layout.SUCCESS):
+            problems.append(f"{where} is gone; restore {other.url}")
+            gone.add(version)
+        elif other.exists(layout.WITHDRAWN):
+            problems.append(f"{where} was withdrawn; use a version that came after it")
+        elif version in of and other.sha256(layout.SUMS) != of[version]:
+            problems.append(f"{where} is not the one that the plan names; restore it")
+    return gone
+
+
+def _ancestors(store: Store) -> dict[str, str]:
+    """sha256 of SHA256SUMS of the versions that a release was made of."""
+    derived = Plan.from_json(store.get(layout.PLAN)).derived
+    return {one.version: one.sums_sha256 for one in derived.of} if derived else {}
+
+
+def _wrong(store: Store, path: str, digest: str) -> list[str]:
     try:
-        return [] if store.sha256(name) == digest else [f"{name} does not have its sha256"]
+        owner, name = owner_of(store, path)
+        return [] if owner.sha256(name) == digest else [f"{path} does not have its sha256"]
     except StoreError:
         raise  # the store's fault, not the file's
     except (OSError, ValueError):
-        return [f"{name} is missing or cannot be read"]
+        return [f"{path} is missing or cannot be read"]
 
 
 def _read_sums(store: Store, name: str, problems: list[str]) -> dict[str, str]:
@@ -124,7 +158,7 @@ def _contradictions(store: Store, sealed: dict[str, str]) -> list[str]:
     manifest = json.loads(store.get(layout.MANIFEST))
     promised = dict(plan.roster_sha256)
     for shard in manifest["shards"]:
-        promised |= {file["name"]: file["sha256"] for file in shard["files"]}
+        promised |= {FileRecord(**file).path: file["sha256"] for file in shard["files"]}
     problems = [
         f"{name} is not in {layout.SUMS} with the digest that was committed"
         for name, digest in promised.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from factory.errors import IntegrityError
 from factory.provenance.withdrawn import mark_deleted
@@ -63,7 +63,7 @@ def delete_lora(lora: HeldLora) -> int:
         shard = read_commit(lora.store, lora.unit)
         counts = Counts(1, 0, 0, 1, 0, {"withdrawn": 1})
         emptied = replace(shard, files=[], counts=counts, remarks=["withdrawn"])
-        data = (json.dumps(asdict(emptied), indent=1, sort_keys=True) + "\n").encode()
+        data = (json.dumps(emptied.to_dict(), indent=1, sort_keys=True) + "\n").encode()
         if not lora.store.swap(name, current, data):
             raise IntegrityError(f"{lora.store.url}/{name}: has changed meanwhile; run this again")
     for file in names:

@@ -23,6 +23,7 @@ from factory.provenance.withdrawn import Withdrawn, withdrawal_of
 from factory.records import Identity
 from factory.shards import layout
 from factory.shards.manifest import read_plan
+from factory.shards.reader import open_sealed
 from factory.shots.plan import LoraPlan, Plan
 from factory.store import LocalStore, Store
 
@@ -49,7 +50,7 @@ class Version:
     @property
     def readable(self) -> Store:
         """The store in which files of its units are found."""
-        return self.store
+        return open_sealed(self.store)
 
     @property
     def is_sealed(self) -> bool:

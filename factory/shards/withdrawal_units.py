@@ -12,7 +12,7 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,12 @@ def rewrite_unit(
     }
     failed = _quarantine(source, target, shard, leaving)
     counts = _counts(shard.counts, sum(leaving.values()), len(kept), rejects, failed)
+    if counts.identities is not None and counts.short is not None:
+        had = Counter(table.filter(gone)["identity"].to_pylist())
+        short = sum(0 < had[index] < planned for index, planned in leaving.items())
+        counts = replace(
+            counts, identities=counts.identities - len(had), short=counts.short - short
+        )
     files = []
     for name, content in contents.items():
         sha256 = hashlib.sha256(content).hexdigest()
@@ -102,7 +108,7 @@ def content_of(store: Store, file: FileRecord) -> bytes:
 
 def commit(store: Store, shard: Shard) -> Shard:
     """Create a commit record, the last of its unit."""
-    data = (json.dumps(asdict(shard), indent=1, sort_keys=True) + "\n").encode()
+    data = (json.dumps(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
     store.put_once(layout.commit_name(shard.unit), data)
     return shard
 

@@ -132,9 +132,9 @@ def pack(faces: list[Face], identities: Sequence[Identity]) -> tuple[bytes, list
             sample = {
                 k: row[k] for k in SAMPLE_FIELDS + (EDIT_FIELDS if face.shot.original else ())
             }
-            _add(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
-            _add(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
-            _add(tar, face.shot.key + ".json", json.dumps(sample, sort_keys=True).encode())
+            add_member(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
+            add_member(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
+            add_member(tar, face.shot.key + ".json", json.dumps(sample, sort_keys=True).encode())
     return buffer.getvalue(), rows
 
 
@@ -194,7 +194,7 @@ def commit_files(
         for file, content in zip(files, contents.values(), strict=True):
             store.put_once(file.name, content, file.sha256)
         shard, committed = record(), None
-        store.put_once(layout.commit_name(unit), _to_json(shard))
+        store.put_once(layout.commit_name(unit), record_bytes(shard))
     except Conflict:  # files of other bytes are there, or a lock, or a commit record
         shard, committed = _commit_under_lock(store, unit, contents, record)
     if committed is None:
@@ -203,7 +203,7 @@ def commit_files(
             _write_quarantine(store, unit, result.failures)
         return shard
     if committed.files == files:
-        store.put(layout.proof_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
+        store.put(layout.proof_name(unit, uuid.uuid4().hex[:8]), record_bytes(shard))
         _look_again(store, contents)
     elif same_bytes:
         raise IntegrityError(
@@ -211,7 +211,7 @@ def commit_files(
             "bytes: a machine is not deterministic, or the release was altered; nothing may go on"
         )
     else:
-        store.put(layout.difference_name(unit, uuid.uuid4().hex[:8]), _to_json(shard))
+        store.put(layout.difference_name(unit, uuid.uuid4().hex[:8]), record_bytes(shard))
     return committed
 
 
@@ -227,7 +227,7 @@ def _commit_under_lock(
             for name, content in contents.items():
                 lock.write(name, content)
             shard = record()
-            if lock.commit(_to_json(shard)):
+            if lock.commit(record_bytes(shard)):
                 return shard, None
     return record(), read_commit(store, unit)
 
@@ -272,15 +272,17 @@ def shard_from_dict(body: dict[str, Any]) -> Shard:
     )
 
 
-def _to_json(shard: Shard) -> bytes:
-    return (json.dumps(asdict(shard), indent=1, sort_keys=True) + "\n").encode()
+def record_bytes(shard: Shard) -> bytes:
+    """A commit record as it is stored."""
+    return (json.dumps(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _row(face: Face) -> dict[str, Any]:
     return asdict(face.shot) | asdict(face.scores)
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a file without time or owner, so that the same files are the same tar."""
     member = tarfile.TarInfo(name)  # mtime 0, uid and gid 0, no names
     member.size = len(data)
     member.mode = 0o644

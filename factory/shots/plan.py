@@ -270,10 +270,18 @@ def check_unit_numbers(first_unit: int, num_identities: int, identities_per_unit
 
 def first_round_shots(request: PlanRequest, unit: Unit, roster: Roster) -> list[Shot]:
     """Shots of a unit before any top-up, in (identity, image) order, placed in batches."""
-    stop = unit.first_identity + unit.num_identities
-    members = [roster.person(index) for index in range(unit.first_identity, stop)]
-    wanted = [(member.index, image) for member in members for image in range(member.num_shots)]
+    wanted = [
+        (member.index, image)
+        for member in members(unit, roster)
+        for image in range(member.num_shots)
+    ]
     return plan_shots(request, wanted, roster, attempt=0)
+
+
+def members(unit: Unit, roster: Roster) -> list[Identity]:
+    """The identities of a unit in their order, reserves last."""
+    stop = unit.first_identity + unit.num_identities
+    return [roster.person(index) for index in range(unit.first_identity, stop)]
 
 
 def plan_shots(

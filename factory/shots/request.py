@@ -36,6 +36,9 @@ LEARNED = (
     "gradient_checkpointing"
 ).split()
 """Fields of PersonalizationConfig that decide what a LoRA learns; the others are of drawing."""
+NEW_IN_PLANS = ("min_images", "on_shortfall", "reserve_fraction")
+"""Fields of PlanConfig that a request leaves out where they have their defaults: older ones have
+none of them."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +328,9 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
         del request["compute"]["compile"]
     if request["pseudonyms"] == "names":
         del request["pseudonyms"]
+    for name in NEW_IN_PLANS if "plan" in request else ():
+        if request["plan"][name] == getattr(PlanConfig, name):
+            del request["plan"][name]
 
 
 def section(kind: type[Section], body: dict[str, Any]) -> Section:

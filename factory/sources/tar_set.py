@@ -20,6 +20,7 @@ from factory.config.addresses import check_address, in_bucket
 from factory.errors import IntegrityError, SourceError
 from factory.provenance.withdrawn import refuse_withdrawn
 from factory.store import Entry, LocalStore, Store, open_store
+from factory.store.references import following, split
 
 SUMS, SUCCESS, PLAN, ROSTER = "SHA256SUMS", "_SUCCESS", "plan.json", "roster.parquet"
 MANIFEST, LINEAGE = "index/manifest.json", "lineage.json"
@@ -123,9 +124,10 @@ def tars_in(store: Store, *, allow_withdrawn: bool = False) -> TarSet:
         return _loose(store)
     content = store.get(SUMS)
     lines = content.decode().splitlines()
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    paths = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    sums = {split(path)[1]: digest for path, digest in paths.items()}
     names = tuple(sorted(name for name in sums if SHARD.fullmatch(name)))
-    return TarSet(store, names, sums, hashlib.sha256(content).hexdigest())
+    return TarSet(following(store, paths), names, sums, hashlib.sha256(content).hexdigest())
 
 
 def _single(store: Store, name: str) -> TarSet:

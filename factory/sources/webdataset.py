@@ -75,7 +75,7 @@ class ReleaseStream(IterableDataset[Sample]):
         tars = tars_in(store, allow_withdrawn=allow_withdrawn)
         if not tars.sums:
             raise SourceError(f"source.path: {store.url} is not a sealed release; finish it first")
-        self._store, self._seed, self._shuffle, self._verify = store, seed, shuffle, verify
+        self._store, self._seed, self._shuffle, self._verify = tars.store, seed, shuffle, verify
         self._window, self._equal = window if shuffle else 1, equal
         self._rank, self._world_size, self._max_pixels = rank, world_size, max_pixels
         self.index: FaceIndex = open_index(tars)

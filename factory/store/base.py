@@ -98,6 +98,10 @@ class Store(Protocol):
         """The same storage at another address in it, with the same settings."""
         ...
 
+    def beside(self, name: str) -> Store:
+        """The folder or prefix of that name beside this one; ValueError for no plain name."""
+        ...
+
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
         """Check that the store can be reached and the planned bytes fit; writes nothing.
 
@@ -135,6 +139,13 @@ def digest(blocks: Iterable[bytes]) -> str:
     for block in blocks:
         total.update(block)
     return total.hexdigest()
+
+
+def check_neighbor(name: str) -> str:
+    """The name itself; raises ValueError for one that is not of a folder beside another."""
+    if not name.strip(".") or "/" in name:
+        raise ValueError(f"store: name {name!r} is not that of a folder beside the store")
+    return name
 
 
 def check_name(name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from factory.errors import Conflict, StoreError
 from factory.store.atomic import disk_error, of_file, sync_folder
 from factory.store.atomic import write_atomically as write_atomically
-from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
+from factory.store.base import BLOCK_BYTES, Entry, check_name, check_neighbor, digest
 
 READ = "check the disk, and who may read there"
 """What to do where a file cannot be read."""
@@ -105,6 +105,9 @@ class LocalStore:
 
     def at(self, url: str) -> LocalStore:
         return LocalStore(url)
+
+    def beside(self, name: str) -> LocalStore:
+        return LocalStore(Path(os.path.abspath(self.root)).parent / check_neighbor(name))
 
     def preflight(self, planned_bytes: int, min_free_bytes: int) -> None:
         if not planned_bytes:

@@ -22,7 +22,7 @@ from typing import Any
 from factory.config import StoreConfig
 from factory.config.addresses import bucket_and_prefix
 from factory.errors import Conflict, StoreError, Unavailable
-from factory.store.base import BLOCK_BYTES, Entry, check_name, digest
+from factory.store.base import BLOCK_BYTES, Entry, check_name, check_neighbor, digest
 from factory.store.s3_client import Clients
 from factory.store.s3_errors import ABSENT, Unsettled, code_of, explained, may_pass
 
@@ -63,6 +63,10 @@ class S3Store:
         return S3Store(self._clients, self._config, url)
 
     def at(self, url: str) -> S3Store:
+        return S3Store(self._clients, self._config, url)
+
+    def beside(self, name: str) -> S3Store:
+        url = f"{self.url.rpartition('/')[0]}/{check_neighbor(name)}"
         return S3Store(self._clients, self._config, url)
 
     def get(self, name: str) -> bytes:

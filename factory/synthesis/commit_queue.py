@@ -95,6 +95,12 @@ class CommitQueue:
         self.budget.moving(+1)
         return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
 
+    def withdraw(self, future: Future[Face]) -> Face:
+        """A face that was kept and is not to be committed, without its pixels."""
+        face = future.result()
+        self.budget.give(len(face.encoded))
+        return without_pixels(face.shot, face.scores)
+
     def commit(self, result: UnitResult, futures: list[Future[Face]]) -> None:
         """Begin to pack and commit a unit, whose kept faces are still being encoded."""
         self.budget.moving(+1)

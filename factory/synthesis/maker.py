@@ -22,7 +22,7 @@ from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.images import to_uint8
-from factory.quality.filters import apply_filters, build_filters
+from factory.quality.filters import TOO_FEW_IMAGES, apply_filters, build_filters
 from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Measure, Scorer
 from factory.recognition.embed import Embedder, Recognizer
@@ -31,6 +31,7 @@ from factory.records import (
     DrawnBatch,
     Face,
     Failure,
+    Identity,
     Scores,
     Shard,
     Shot,
@@ -41,7 +42,15 @@ from factory.shards import layout, writer
 from factory.shards.redaction import redaction_of
 from factory.shots.canary import Canary
 from factory.shots.edits import CLASSIC
-from factory.shots.plan import Plan, first_round_shots, plan_shots
+from factory.shots.plan import Plan, members, plan_shots
+from factory.shots.shortfall import (
+    DROPPING,
+    Pair,
+    planned_images,
+    rounds,
+    too_few,
+    with_images,
+)
 from factory.store import Store, open_store
 from factory.synthesis.canary import draw_canary, refuse
 from factory.synthesis.commit_queue import CommitQueue, without_pixels
@@ -58,8 +67,8 @@ class UnitProgress:
     retry: RetryState
     heartbeat: Heartbeat
     clock: writer.Clock = field(default_factory=writer.Clock)
-    kept: dict[tuple[int, int], Future[Face]] = field(default_factory=dict)
-    embeddings: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    kept: dict[Pair, Future[Face]] = field(default_factory=dict)
+    embeddings: dict[Pair, np.ndarray] = field(default_factory=dict)
     """float16 [D] of the kept ones."""
     rejected: list[tuple[Face, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -79,11 +88,12 @@ class UnitProgress:
         """A sign of life while nothing is drawn."""
         self.heartbeat(())
 
-    def vectors(self, pairs: list[tuple[int, int]], sha256: str) -> dict[str, np.ndarray]:
+    def vectors(self, pairs: list[Pair], sha256: str) -> dict[str, np.ndarray]:
         """Vectors of kept faces in the order of `pairs`, for UnitResult."""
         return {sha256: np.stack([self.embeddings[pair] for pair in pairs])} if pairs else {}
 
-    def counts(self, planned: int) -> Counts:
+    def counts(self, planned: int, identities: int, short: int) -> Counts:
+        """Of a unit with so many identities with images, and so many of these with too few."""
         reasons = Counter(reason for _, reason in self.rejected)
         return Counts(
             planned,
@@ -92,6 +102,8 @@ class UnitProgress:
             len(self.rejected),
             len(self.failures),
             dict(sorted(reasons.items())),
+            identities,
+            short,
         )
 
 
@@ -191,16 +203,8 @@ class ShardMaker:
         unit, request = self._plan.unit(unit_index), self._plan.request
         progress = UnitProgress(retry or RetryState(), heartbeat)
         sampled_s = self._generator.seconds
-        shots = first_round_shots(request, unit, self._roster)
-        wanted = [(shot.identity, shot.image) for shot in shots]
-        for attempt in range(request.plan.max_rounds):
-            progress.num_shots += len(shots)
-            size = request.batch_size(attempt)
-            for start in range(0, len(shots), size):
-                self._shoot(shots[start : start + size], progress)
-            self._settle(progress)
-            missing = [pair for pair in wanted if pair not in progress.kept]
-            shots = plan_shots(request, missing, self._roster, attempt + 1)
+        people = members(unit, self._roster)
+        wanted = self._draw_people(people, progress)
         if progress.failures and not progress.kept and not progress.rejected:
             raise PlanError(
                 f"unit {unit.index}: all {progress.num_shots} shots failed, first with "
@@ -211,7 +215,7 @@ class ShardMaker:
         result = UnitResult(
             unit=unit.index,
             plan_hash=self._plan.hash,
-            counts=progress.counts(unit.num_shots),
+            counts=progress.counts(unit.num_shots, *with_images(request, people, kept)),
             timings=Timings(clock.started_at, 0.0, sampling_s, clock.elapsed_s()),
             rejected=progress.rejected,
             failures=progress.failures,
@@ -221,6 +225,51 @@ class ShardMaker:
         )
         self._commits.commit(result, [progress.kept[pair] for pair in kept])
         return self._commits.finished()
+
+    def _draw_people(self, people: list[Identity], progress: UnitProgress) -> list[Pair]:
+        """Draw the people of a unit, and reserves for those who have too few images.
+
+        Returns the pairs of everybody drawn, whose kept ones are the unit's faces in this order.
+        """
+        request = self._plan.request
+        drawn = [one for one in people if one.num_shots]
+        reserves = [one for one in people if not one.num_shots]
+        wanted = self._draw_group(drawn, 0, progress)
+        if request.plan.on_shortfall not in DROPPING:
+            return wanted
+        short = too_few(request, drawn, progress.kept)
+        self._drop(short, progress)
+        num_missing, group = len(short), 0
+        while num_missing and reserves:
+            drawn, reserves, group = reserves[:num_missing], reserves[num_missing:], group + 1
+            wanted += self._draw_group(drawn, group, progress)
+            short = too_few(request, drawn, progress.kept)
+            self._drop(short, progress)
+            num_missing -= len(drawn) - len(short)
+        return wanted
+
+    def _draw_group(self, people: list[Identity], group: int, progress: UnitProgress) -> list[Pair]:
+        """Draw all images planned of some people, with top-ups; their pairs."""
+        request = self._plan.request
+        wanted = [(p.index, image) for p in people for image in range(planned_images(request, p))]
+        missing = wanted
+        for attempt in rounds(request, group):
+            shots = plan_shots(request, missing, self._roster, attempt)
+            progress.num_shots += len(shots)
+            size = request.batch_size(attempt)
+            for start in range(0, len(shots), size):
+                self._shoot(shots[start : start + size], progress)
+            self._settle(progress)
+            missing = [pair for pair in wanted if pair not in progress.kept]
+        return wanted
+
+    def _drop(self, people: list[Identity], progress: UnitProgress) -> None:
+        """Turn the kept faces of some people into rejected ones."""
+        dropped = {person.index for person in people}
+        for pair in [pair for pair in sorted(progress.kept) if pair[0] in dropped]:
+            face = self._commits.withdraw(progress.kept.pop(pair))
+            del progress.embeddings[pair]
+            progress.rejected.append((face, TOO_FEW_IMAGES))
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Wait for the units in the queue; the shards that were committed since the last call."""

@@ -13,9 +13,10 @@ from factory.config import Config
 from factory.errors import PlanError
 from factory.records import Shot
 from factory.shards import layout
+from factory.shards.derived import made_of
 from factory.shards.reader import metadata_rows, read_face
 from factory.shards.writer import Encoding, read_commit
-from factory.shots.plan import Plan
+from factory.shots.plan import Derived, Plan
 from factory.store import Store
 from factory.synthesis.loading import load_release
 from factory.synthesis.maker import ShardMaker
@@ -50,15 +51,18 @@ class Reproduced:
 def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     """Draw the kept face `key` of the release in `store`, in its planned slot of a full batch.
 
-    The canary is drawn first, because it tells another machine from an altered release. Raises
+    The canary is drawn first, because it tells another machine from an altered release. Of a
+    release that was made of others, the one that drew it is looked up by its plan. Raises
     PlanError for a key that was not kept, IntegrityError when the weights are others.
     """
     if not store.exists(layout.PLAN):
         raise PlanError(
             f"release.version: {store.url} has no plan.json; nothing was released there"
         )
+    plan = Plan.from_json(store.get(layout.PLAN))
+    if plan.derived is not None and plan.derived.kind != "withdrawal":  # whose rows are its own
+        return reproduce(config, _drawn_in(store, plan, plan.derived, key), key)
     loaded = load_release(config, store)
-    plan = loaded.plan
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
     maker = ShardMaker.at(loaded, store, max_queued_bytes=0)  # nothing will be committed
@@ -78,15 +82,40 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     )
 
 
-def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, Any]]:
+def _drawn_in(store: Store, plan: Plan, derived: Derived, key: str) -> Store:
+    """The version, of those that a release was made of, whose labels hold the one of a key."""
+    identity = _identity_of(key)
+    for ancestor in derived.of:
+        other = store.beside(ancestor.version)
+        if not other.exists(layout.PLAN):
+            raise PlanError(
+                f"key: {store.url} is {made_of(derived)}, and {other.url} is gone; restore that "
+                "one, for its plan says how its images were drawn"
+            )
+        its = Plan.from_json(other.get(layout.PLAN))
+        if its.first_identity <= identity < its.next_identity:
+            return other
+    raise _no_such(store, plan, key)
+
+
+def _identity_of(key: str) -> int:
+    """Label in a key, -1 where there is none."""
     digits = key.partition("_")[0]
-    identity = int(digits) if digits.isdecimal() else -1
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _row(store: Store, plan: Plan, key: str) -> tuple[int, dict[str, Any]]:
+    identity = _identity_of(key)
     for unit in plan.units:
         if unit.first_identity <= identity < unit.first_identity + unit.num_identities:
             for row in metadata_rows(store, unit.index):
                 if row["key"] == key:
                     return unit.index, row
-    raise PlanError(
+    raise _no_such(store, plan, key)
+
+
+def _no_such(store: Store, plan: Plan, key: str) -> PlanError:
+    return PlanError(
         f"key: {store.url} has no kept face {key!r}; want one of metadata/*.parquet, for instance "
         f"{plan.first_identity:06d}_0000"
     )

@@ -44,7 +44,10 @@ class TestJob:
     def test_its_action_takes_all_that_the_command_line_gives(self, name):
         job = find(name)
         given = {subject.name for subject in job.subjects}
-        given |= {option.name.lstrip("-").replace("-", "_") for option in job.all_options}
+        given |= {
+            option.settings.get("dest") or option.name.lstrip("-").replace("-", "_")
+            for option in job.all_options
+        }
         given |= {"store"} if job.at_address else set()
         given |= ({"config"} if job.load else set()) | ({"words"} if job.words else set())
         assert set(inspect.signature(job.action).parameters) == given - {"print_config"}

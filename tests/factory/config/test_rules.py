@@ -16,6 +16,26 @@ import pytest
         (["source.path=/somewhere"], "source.path: got '/somewhere' with source.kind=starter"),
         (["source.heldout=/x"], "source.heldout: got '/x' with source.kind=starter"),
         (["source.holdout_identities=1"], "source.holdout_identities: got 1; want 0 or at least 2"),
+        (["plan.min_images=2"], "plan.min_images: got 2 with plan.on_shortfall=keep"),
+        (
+            ["plan.min_images=9", "plan.on_shortfall=drop"],
+            "plan.min_images: got 9, more than plan.images_per_identity=8; nobody",
+        ),
+        (
+            [
+                *("plan.min_images=9", "plan.images_per_identity=9", "plan.on_shortfall=fail"),
+                *("plan.fill_to=8", "release.allow_real=true"),
+            ],
+            "plan.min_images: got 9, more than plan.fill_to=8; nobody",
+        ),
+        (
+            ["plan.on_shortfall=replace", "release.method=edit", "identities.num_virtual=0"],
+            "plan.on_shortfall: got replace with release.method=edit; nobody can replace",
+        ),
+        (
+            ["plan.on_shortfall=replace", "plan.fill_to=8", "release.allow_real=true"],
+            "plan.on_shortfall: got replace with plan.fill_to=8; nobody can replace",
+        ),
         (["plan.fill_to=20"], "plan.fill_to: got 20 while release.allow_real is false"),
         (["identities.num_virtual=0"], "identities.num_virtual: got 0 and plan.fill_to is 0"),
         (["judge.checkpoint=starter:recognizer"], "judge.checkpoint: got 'starter:recognizer'"),

@@ -1,0 +1,289 @@
+"""A union refers to the shards of its versions: same samples, same labels, nothing copied."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from factory.errors import IntegrityError, PlanError
+from factory.report.croissant import _distribution
+from factory.shards import garbage, layout, manifest
+from factory.shards.export import export
+from factory.shards.plan_files import earlier_plans, numbers_after, open_plan
+from factory.shards.reader import local_copy, open_sealed
+from factory.shards.status import StatusReader
+from factory.shards.union import chain_of, versions_that_refer, write_union
+from factory.shards.vectors import read_vectors
+from factory.shards.verify import verify
+from factory.sources.webdataset import ReleaseStream
+from factory.store import LocalStore, open_store
+from jobs.union import JOB as union_job
+from tests.grown import make_release, never, often
+
+FIRST, SECOND, THIRD, UNION = "0.1.0", "0.2.0", "0.3.0", "1.0.0"
+REPLACED, RESERVE = 8, 10
+"""Somebody of the second version, and who was drawn in its place."""
+
+
+def release(dataset, version):
+    return dataset.below(layout.release_path(version))
+
+
+def make_chain(dataset, *, keep_vectors=False):
+    """Three versions, each extending the one before, of people some of whom fail.
+
+    Somebody of the second one is replaced by a reserve.
+    """
+    one = make_release(dataset, 7, often, version=FIRST, keep_vectors=keep_vectors)
+    two = make_release(
+        dataset,
+        4,
+        lambda identity, image, attempt: identity == REPLACED,
+        version=SECOND,
+        first=one.next_identity,
+        first_unit=one.next_unit,
+        extends=one,
+        keep_vectors=keep_vectors,
+        on_shortfall="replace",
+        min_images=4,
+        reserve_fraction=0.3,
+    )
+    return make_release(
+        dataset,
+        3,
+        never,
+        version=THIRD,
+        first=two.next_identity,
+        first_unit=two.next_unit,
+        extends=two,
+        keep_vectors=keep_vectors,
+    )
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A dataset of a chain and its union."""
+    dataset = LocalStore(tmp_path_factory.mktemp("chain"))
+    make_chain(dataset)
+    write_union(dataset, chain_of(dataset, THIRD), UNION)
+    return dataset
+
+
+@pytest.fixture
+def copied(chain, tmp_path):
+    """The same, which a test may spoil."""
+    shutil.copytree(chain.root, tmp_path / "chain")
+    return LocalStore(tmp_path / "chain")
+
+
+def samples(dataset, version):
+    """(key, label, bytes of the image) of all, in order, as training would have them."""
+    stream = ReleaseStream(release(dataset, version), shuffle=False)
+    return [(one.key, one.label, one.image_HWC.tobytes()) for one in stream]
+
+
+def test_union_yields_exactly_what_its_versions_yield(chain):
+    assert chain_of(chain, THIRD) == [FIRST, SECOND, THIRD]
+    every = [one for version in (FIRST, SECOND, THIRD) for one in samples(chain, version)]
+    assert samples(chain, UNION) == every
+    assert len({key for key, *_ in every}) == len(every)
+    shuffled = ReleaseStream(release(chain, UNION), seed=3)
+    assert sorted((s.key, s.label, s.image_HWC.tobytes()) for s in shuffled) == sorted(every)
+
+
+def test_union_keeps_labels_and_vectors_of_everybody(chain):
+    plan, roster = open_plan(release(chain, UNION))
+    assert plan.first_identity == 0
+    for version in (FIRST, SECOND, THIRD):
+        _, own = open_plan(release(chain, version))
+        for person in own.identities:
+            assert roster.person(person.index) == person
+            row, own_row = roster.row(person.index), own.row(person.index)
+            assert np.array_equal(roster.unit_ND[row], own.unit_ND[own_row])
+    labels = {label for _, label, _ in samples(chain, UNION)}
+    assert RESERVE in labels
+    assert REPLACED not in labels
+    counts = manifest.collect(release(chain, UNION), plan).counts
+    parts = [
+        manifest.collect(store, open_plan(store)[0]).counts
+        for store in (release(chain, version) for version in (FIRST, SECOND, THIRD))
+    ]
+    assert counts == parts[0].plus(parts[1]).plus(parts[2])
+
+
+def test_union_copies_no_shard_and_lists_where_they_lie(chain):
+    store = release(chain, UNION)
+    for folder in ("data/", "metadata/", "rejects/", layout.VECTORS):
+        assert store.list(folder) == []
+    of_versions = sum(e.size for e in release(chain, FIRST).entries("data/"))
+    own = sum(e.size for e in store.entries(""))
+    assert own < of_versions / 2
+    sums = store.get(layout.SUMS).decode()
+    assert f"  ../{SECOND}/data/train-000003.tar\n" in sums
+    done = subprocess.run(
+        ["sha256sum", "-c", layout.SUMS], cwd=store.root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_union_has_an_index_whose_urls_lead_to_the_shards_of_its_versions(chain):
+    store = release(chain, UNION)
+    shards = json.loads(store.get(layout.WIDS))["shardlist"]
+    assert shards[0]["url"] == f"../../{FIRST}/data/train-000000.tar"
+    for shard in shards:  # wids joins them with the address of the index
+        tar = store.path(layout.WIDS).parent / shard["url"]
+        assert tar.stat().st_size == shard["filesize"]
+
+
+def test_union_is_whole_and_the_latest(chain):
+    assert verify(release(chain, UNION)) == []
+    assert json.loads(chain.get("latest.json"))["version"] == UNION
+    assert manifest.read_plan(release(chain, UNION)).derived.kind == "union"
+    rows = dict(StatusReader(release(chain, UNION)).read().rows(0.0, None))
+    assert rows["made of"] == f"the union of {FIRST}, {SECOND} and {THIRD}"
+    assert rows["sealed"] == "yes"
+
+
+def test_union_can_be_extended_like_any_version(chain):
+    plans = earlier_plans(chain, UNION)
+    assert numbers_after(plans) == numbers_after(earlier_plans(chain, THIRD))
+
+
+def test_union_is_exported_and_copied_with_all_its_images(chain, tmp_path):
+    store = release(chain, UNION)
+    count = manifest.collect(store, open_plan(store)[0]).counts.kept
+    assert export(store, "imagefolder", tmp_path / "out") == count
+    folder = local_copy(store, open_plan(store)[0], str(tmp_path / "copy"))
+    assert len(list(folder.glob("data/*.tar"))) == len(open_plan(store)[0].units)
+
+
+def test_union_in_croissant_points_at_its_versions(chain):
+    import mlcroissant as mlc
+
+    store = release(chain, UNION)
+    plan = open_plan(store)[0]
+    context = mlc.Context(conforms_to="http://mlcommons.org/croissant/1.1")
+    tars = _distribution(mlc, context, plan, manifest.collect(store, plan))
+    assert tars[0].content_url == f"../{FIRST}/data/train-000000.tar"
+
+
+def test_union_of_a_union_refers_to_where_files_lie(copied):
+    last = manifest.read_plan(release(copied, THIRD))
+    fourth = make_release(
+        copied,
+        3,
+        version="2.0.0",
+        first=last.next_identity,
+        first_unit=last.next_unit,
+        extends=manifest.read_plan(release(copied, UNION)),
+    )
+    assert fourth.first_identity == last.next_identity
+    write_union(copied, [UNION, "2.0.0"], "2.1.0")
+    assert samples(copied, "2.1.0") == samples(copied, UNION) + samples(copied, "2.0.0")
+    versions = {
+        file.version
+        for shard in manifest.collect(
+            release(copied, "2.1.0"), manifest.read_plan(release(copied, "2.1.0"))
+        ).shards
+        for file in shard.files
+    }
+    assert versions == {FIRST, SECOND, THIRD, "2.0.0"}
+    assert verify(release(copied, "2.1.0")) == []
+
+
+def test_union_of_kept_vectors_refers_to_them(tmp_path):
+    dataset = LocalStore(tmp_path)
+    make_chain(dataset, keep_vectors=True)
+    sealed = write_union(dataset, chain_of(dataset, THIRD), UNION)
+    store = open_sealed(release(dataset, UNION))
+    manifest.drop_vectors(release(dataset, UNION))
+    for shard in sealed.shards:
+        (vectors_KD,) = read_vectors(store, shard).values()
+        assert len(vectors_KD) == shard.counts.kept
+    assert manifest.sealed_manifest(release(dataset, UNION), open_plan(store)[0]) == sealed
+    assert verify(release(dataset, UNION)) == []
+
+
+def test_union_in_a_flipped_byte_or_a_lost_version_is_seen(copied):
+    tar = release(copied, SECOND).path(layout.tar_name(3))
+    data = bytearray(tar.read_bytes())
+    data[600] ^= 1
+    tar.write_bytes(data)
+    assert verify(release(copied, UNION)) == [
+        f"../{SECOND}/data/train-000003.tar does not have its sha256"
+    ]
+    with pytest.raises(IntegrityError):
+        samples(copied, UNION)
+    shutil.rmtree(release(copied, SECOND).root)
+    (problem,) = verify(release(copied, UNION))
+    assert problem.startswith(f"version {SECOND}, which holds ")
+    assert "is gone; restore" in problem
+
+
+def test_union_of_a_withdrawn_version_is_said_and_refused(copied):
+    release(copied, FIRST).put(layout.WITHDRAWN, b"{}")
+    (problem,) = verify(release(copied, UNION))
+    assert problem.startswith(f"version {FIRST}, which holds ")
+    assert "was withdrawn" in problem
+    with pytest.raises(PlanError, match=r"0\.1\.0: was withdrawn"):
+        write_union(copied, [FIRST, SECOND], "3.0.0")
+
+
+def test_union_over_another_version_than_it_was_made_of_is_seen(copied):
+    shutil.copytree(release(copied, FIRST).root, release(copied, "9.9.9").root)
+    other = release(copied, FIRST)
+    other.put(layout.SUMS, other.get(layout.SUMS) + b"0" * 64 + b"  more\n")
+    (problem,) = verify(release(copied, UNION))
+    assert problem.endswith("is not the one that the plan names; restore it")
+
+
+def test_union_goes_on_where_it_was_cut_off_with_the_same_bytes(copied):
+    before = release(copied, UNION).get(layout.SUMS)
+    shutil.rmtree(release(copied, UNION).root)
+    write_union(copied, chain_of(copied, THIRD), UNION)
+    for lost in (layout.SUCCESS, layout.SUMS, layout.MANIFEST, layout.commit_name(4)):
+        release(copied, UNION).delete(lost)
+    write_union(copied, chain_of(copied, THIRD), UNION)
+    assert release(copied, UNION).get(layout.SUMS) == before
+    with pytest.raises(PlanError, match="another release was begun there"):
+        write_union(copied, [SECOND, THIRD], UNION)
+
+
+def test_union_of_versions_that_do_not_follow_each_other_is_refused(copied):
+    for versions in ([FIRST, THIRD], [FIRST, UNION]):
+        with pytest.raises(PlanError, match=r"union: 0\.1\.0 has labels 0 to 6 in units 0 to 2, "):
+            write_union(copied, versions, "3.0.0")
+    with pytest.raises(PlanError, match="want at least two"):
+        write_union(copied, [FIRST], "3.0.0")
+    with pytest.raises(PlanError, match="is not a sealed release"):
+        write_union(copied, [FIRST, "7.0.0"], "3.0.0")
+
+
+def test_union_holds_its_versions_and_gc_leaves_them(copied):
+    assert versions_that_refer(copied, FIRST) == [UNION]
+    assert versions_that_refer(copied, UNION) == []
+    release(copied, UNION).delete(layout.SUCCESS)
+    found = garbage.find(release(copied, UNION), 0.0, 1e12)
+    garbage.remove(release(copied, UNION), found)
+    release(copied, UNION).put_once(layout.SUCCESS, b"")
+    assert verify(release(copied, UNION)) == []
+
+
+def test_union_by_the_job(copied):
+    address = f"{copied.root}/releases/{THIRD}"
+    union_job.main([address, "--of", f"{SECOND},{THIRD}", "--as", "3.0.0"])
+    assert samples(copied, "3.0.0") == samples(copied, SECOND) + samples(copied, THIRD)
+
+
+@pytest.mark.s3
+def test_union_in_a_bucket(s3_config):
+    dataset = open_store(s3_config())
+    make_chain(dataset)
+    write_union(dataset, chain_of(dataset, THIRD), UNION)
+    assert verify(release(dataset, UNION)) == []
+    every = [one for version in (FIRST, SECOND, THIRD) for one in samples(dataset, version)]
+    assert samples(dataset, UNION) == every
