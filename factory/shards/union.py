@@ -95,9 +95,7 @@ def check(members: Sequence[Member]) -> None:
                 )
 
 
-def _both(
-    one: Plan, other: Plan, fact: Callable[[PlanRequest], object]
-) -> tuple[object, object]:
+def _both(one: Plan, other: Plan, fact: Callable[[PlanRequest], object]) -> tuple[object, object]:
     return fact(one.request), fact(other.request)
 
 
