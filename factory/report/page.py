@@ -15,7 +15,7 @@ from factory.evaluation.metrics.separability import Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
 from factory.records import Manifest
-from factory.report import figures, sheets, tables, utility
+from factory.report import attack, figures, sheets, tables, utility
 from factory.report.statements import statements
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
@@ -43,6 +43,7 @@ def render_page(
         **_faces(pictures),
         **_likeness(metrics),
         **_leaks(metrics.leakage, pictures),
+        **_attack(metrics),
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
@@ -62,6 +63,7 @@ def render_card(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
         suffix=SUFFIXES[plan.request.shards.image_format],
         weights=plan.request.weights,
         **_accuracy(metrics),
+        **_attack(metrics),
     )
 
 
@@ -72,6 +74,17 @@ def _accuracy(metrics: Metrics) -> dict[str, Any]:
         "accuracy": utility.rows(measured) if measured else [],
         "benchmarks": utility.benchmarks(measured) if measured else [],
         "num_seeds": utility.num_seeds(measured) if measured else 0,
+    }
+
+
+def _attack(metrics: Metrics) -> dict[str, Any]:
+    """What an attack on the generator found, where jobs.attack was run."""
+    found = metrics.attack
+    return {
+        "attack": attack.rows(found) if found else [],
+        "attack_heads": attack.HEADS,
+        "attack_verdict": attack.verdict(found) if found else "",
+        "attack_sentences": attack.sentences(found) if found else [],
     }
 
 

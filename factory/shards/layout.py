@@ -35,6 +35,8 @@ CARD = "README.md"
 CROISSANT = "croissant.json"
 UTILITY = "utility"
 """Stem of the metrics that jobs.utility adds."""
+ATTACK = "attack"
+"""Stem of the metrics that jobs.attack adds."""
 OLDER_METRICS = {"recognizer_training": "learned_from"}
 """Stems that an older factory wrote metrics under, by the present ones."""
 COMMITS = "_commits/"
