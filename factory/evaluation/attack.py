@@ -30,6 +30,7 @@ from factory.evaluation.attack_roc import (
     CONFIDENCE,
     Resampling,
     attack_score,
+    chances,
     detectable_auc,
     false_alarms,
     interval,
@@ -125,15 +126,17 @@ def _judged(
     num_members = people.num_members
     resampling = Resampling.of(num_members, people.num_people - num_members, seed)
 
-    def judged(uses: Uses, name: str, values_N: np.ndarray) -> AttackScore:
-        by_person = person_means(values_N, people.person_N)
-        return attack_score(name, uses, by_person, num_members, resampling, len(tables[uses]))
-
-    return [
-        judged(uses, name, values_N)
-        for uses, table in tables.items()
-        for name, values_N in table.items()
-    ]
+    scores = []
+    for uses, table in tables.items():
+        if table:
+            by_person = [person_means(values_N, people.person_N) for values_N in table.values()]
+            scores_KP = np.stack(by_person)
+            chance_K = chances(scores_KP, num_members, seed)
+            scores += [
+                attack_score(name, uses, score_P, num_members, resampling, float(chance))
+                for name, score_P, chance in zip(table, scores_KP, chance_K, strict=True)
+            ]
+    return scores
 
 
 def _recognizer_scores(unit_ND: np.ndarray, people: AttackedPeople) -> dict[str, np.ndarray]:

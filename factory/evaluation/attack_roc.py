@@ -1,11 +1,13 @@
-"""ROC of scores of people, with intervals by resampling people (Efron & Tibshirani 1993, ch 13).
+"""ROC of scores of people: intervals by resampling people, chances by shuffling the two sides.
 
 A person is the unit: images of one person are not independent, so each person has one score, the
-mean over the person's images, and whole people are resampled, each side for itself. Low false
-positive rates are what an attack is judged by (Carlini et al. 2022, "Membership inference attacks
-from first principles").
+mean over the person's images, and whole people are resampled, each side for itself (Efron &
+Tibshirani 1993, chapter 13). Several scores are looked at, so what counts is how often sides that
+are shuffled make any of them as good (Westfall & Young 1993, single-step maxT), which is exact for
+sides that do not differ. Low false positive rates are what an attack is judged by (Carlini et al.
+2022, "Membership inference attacks from first principles").
 
-Shapes: N images, P members, Q held-out people, R resamplings.
+Shapes: N images, P members, Q held-out people, K scores, R resamplings or shuffles.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from factory.evaluation.metrics.attack import (
 )
 from factory.seeds import stream_seed
 
-RESAMPLINGS = 4000
+RESAMPLINGS = SHUFFLES = 4000
 CONFIDENCE = 0.95
 POWER = 0.8
 WANTED_RATE = 0.01
@@ -142,19 +144,40 @@ def interval(values_R: np.ndarray, confidence: float) -> Interval:
     return Interval(float(low), float(high))
 
 
+def chances(
+    scores_KP: np.ndarray, num_members: int, seed: int, count: int = SHUFFLES
+) -> np.ndarray:
+    """How often shuffled sides have some score with an AUC as far from .5 as each of these [K].
+
+    Of all people, members first. What is given counts as one of the shuffles.
+    """
+    num_scores, num_people = scores_KP.shape
+    num_heldout = num_people - num_members
+    rng = np.random.Generator(np.random.Philox(stream_seed("attack sides", seed)))
+    sides_RP = np.tile(np.arange(num_people) < num_members, (count + 1, 1))
+    sides_RP[1:] = rng.permuted(sides_RP[1:], axis=1)
+    ranks_KP = np.stack([_midranks(score_P) for score_P in scores_KP])
+    sums_KR = ranks_KP @ sides_RP.T.astype(np.float64)
+    least = num_members * (num_members + 1) / 2
+    far_KR = np.abs((sums_KR - least) / (num_members * num_heldout) - 0.5)
+    return np.array([(far_KR.max(0) >= far_KR[k, 0] - 1e-9).mean() for k in range(num_scores)])
+
+
+def _midranks(score_P: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal scores share the mean of theirs."""
+    _, which, counts = np.unique(score_P, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[which])
+
+
 def attack_score(
     name: str,
     uses: Uses,
     person_scores: np.ndarray,
     num_members: int,
     resampling: Resampling,
-    num_together: int,
+    chance: float,
 ) -> AttackScore:
-    """All figures of a score: one value a person, members first.
-
-    `num_together` scores of its kind are looked at, so their joint interval is that of a
-    confidence 1 - .05/num_together.
-    """
+    """All figures of a score (one value a person, members first), whose `chance` is known."""
     member_P, heldout_Q = person_scores[:num_members], person_scores[num_members:]
     aucs, allowed = resampling.aucs(member_P, heldout_Q), false_alarms(len(heldout_Q)).allowed
     rates = resampling.tprs(member_P, heldout_Q, allowed)
@@ -163,7 +186,7 @@ def attack_score(
         uses=uses,
         auc=auc(member_P, heldout_Q),
         interval=interval(aucs, CONFIDENCE),
-        joint=interval(aucs, 1 - (1 - CONFIDENCE) / num_together),
+        chance=chance,
         at_few_false_alarms=RateAtFewFalseAlarms(
             tpr_at(member_P, heldout_Q, allowed), interval(rates, CONFIDENCE)
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from factory.evaluation.metrics.attack import Attack, AttackScore, FreeDraws, Interval
 
-HEADS = ["score", "asks", "AUC", "95 % interval", "TPR", "95 % interval"]
+HEADS = ["score", "asks", "AUC", "95 % interval", "chance", "TPR", "95 % interval"]
 MEMBERSHIP = {
     "recorded": "the generator's own records say that it learned from the members",
     "unrecorded": (
@@ -25,6 +25,7 @@ def rows(found: Attack) -> list[list[str]]:
             score.uses,
             f"{score.auc:.3f}",
             _span(score.interval),
+            f"{score.chance:.3f}",
             f"{score.at_few_false_alarms.tpr:.1%}",
             _percents(score.at_few_false_alarms.interval),
         ]
@@ -64,14 +65,16 @@ def _finding(found: Attack) -> str:
         best = _farthest([score for score in own if score.is_beyond_chance])
         return (
             f"Members can be told from held-out people: {best.name} does so with an AUC of "
-            f"{best.auc:.3f} (95 % interval {_span(best.interval)})."
+            f"{best.auc:.3f} (95 % interval {_span(best.interval)}); shuffled sides come as far by "
+            f"any score with a chance of {best.chance:.3f}."
         )
     if found.finding == "undecided":
         beyond = [score for score in own if score.is_beyond_own_interval]
         return (
-            f"Undecided: {len(beyond)} of {len(own)} scores leave .5 out of their own 95 % "
-            f"interval ({_farthest(beyond).name}, AUC {_farthest(beyond).auc:.3f}), none out of "
-            "one that holds for all of them at once; more people would decide it."
+            f"Undecided: {len(beyond)} of {len(own)} scores leave .5 out of their 95 % interval "
+            f"({_farthest(beyond).name}, AUC {_farthest(beyond).auc:.3f}), but shuffled sides come "
+            f"as far by some score with a chance of {_farthest(beyond).chance:.3f}; more people "
+            "would decide it."
         )
     return (
         f"Members cannot be told from held-out people by any of {len(own)} scores: every 95 % "

@@ -13,6 +13,9 @@ Finding = Literal["told_apart", "undecided", "not_told_apart"]
 Membership = Literal["recorded", "unrecorded", "contradicted"]
 """Whether a generator's own records name the members' faces as what it learned from."""
 
+MAX_CHANCE = 0.05
+"""Largest chance of a finding that is not put down to chance."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -45,18 +48,18 @@ class AttackScore:
     """Chance that a member has a larger score than somebody held out."""
     interval: Interval
     """Of the AUC, at 95 %."""
-    joint: Interval
-    """Of the AUC, wide enough to hold for all scores of its kind at once at 95 % (Bonferroni)."""
+    chance: float
+    """How often some score of its kind is as far from .5 when the two sides are shuffled."""
     at_few_false_alarms: RateAtFewFalseAlarms
 
     @property
     def is_beyond_chance(self) -> bool:
-        """Whether the joint interval leaves out .5."""
-        return not self.joint.holds(0.5)
+        """Whether shuffled sides come as far in at most one of twenty trials."""
+        return self.chance <= MAX_CHANCE
 
     @property
     def is_beyond_own_interval(self) -> bool:
-        """Whether its own interval leaves out .5."""
+        """Whether its interval leaves out .5."""
         return not self.interval.holds(0.5)
 
 
