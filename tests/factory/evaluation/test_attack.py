@@ -211,7 +211,7 @@ def test_an_attack_asks_virtual_people_where_a_release_has_some(attacked, caught
     [
         (
             "release.method=lora personalization.loras=x identities.num_virtual=0 "
-                "plan.fill_to=1 release.allow_real=true",
+            "plan.fill_to=1 release.allow_real=true",
             "release.method: got 'lora'",
         ),
         ("source.holdout_identities=0", "source.holdout_identities: got 0"),
