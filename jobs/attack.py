@@ -1,6 +1,7 @@
 """Ask a generator whether it knows the people that it learned from, compared with others.
 
-    python -m jobs.attack configs/demo.yaml source.holdout_identities=60
+    python -m jobs.attack configs/generator/mini.yaml source.path=FACES \\
+        source.holdout_identities=60 generator.checkpoint=runs/mini/generator
     python -m jobs.attack configs/demo.yaml source.kind=folder source.path=train112.tar \\
         source.heldout=heldout112.tar attack.num_people=60
 

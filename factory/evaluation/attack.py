@@ -85,6 +85,8 @@ def attack(
     people = choose_people(*sides, config.attack)
     spaces = open_recognizers(config, pick_device(config.compute))
     judged_by: Literal["judge", "recognizer"] = "judge" if JUDGE in spaces else "recognizer"
+    num_members, num_heldout = people.num_members, people.num_people - people.num_members
+    log(f"attack: {len(people.person_N)} images of {num_members} members, {num_heldout} held out")
     gallery = Gallery(people, spaces[judged_by])
     unit_ND = gallery.unit_ND
     if judged_by == "judge":
@@ -99,7 +101,6 @@ def attack(
         "recognizer": _recognizer_scores(unit_ND, people),
         "nothing": blind_scores(people.images_NHWC, gallery.unit_ND),
     }
-    num_members, num_heldout = people.num_members, people.num_people - people.num_members
     scores = _judged(tables, people, config.attack.seed)
     return Attack(
         generator=metadata["sha256"],
@@ -125,7 +126,6 @@ def _judged(
     """Figures of all scores; those of one kind are looked at together."""
     num_members = people.num_members
     resampling = Resampling.of(num_members, people.num_people - num_members, seed)
-
     scores = []
     for uses, table in tables.items():
         if table:
@@ -160,10 +160,7 @@ def _side(people: AttackedPeople, own: list[OwnDraws], which: slice) -> AttackSi
 
 
 def _free_draws(
-    where: Nobody,
-    drawn: AnybodysDraws,
-    people: AttackedPeople,
-    seed: int,
+    where: Nobody, drawn: AnybodysDraws, people: AttackedPeople, seed: int
 ) -> FreeDraws:
     """How many draws are nearest to a member, and its interval by resampling both sides."""
     nearest_BP, num_members = drawn.nearest_BP, people.num_members
