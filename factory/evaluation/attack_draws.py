@@ -32,7 +32,7 @@ class AttackedGenerator:
         if loaded.config["space"] == "latents":
             autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         self._network = DiffusionGenerator(loaded, autoencoder, condition_ND, device, precision)
-        self._is_nobody_N = ~condition_ND.any(1)
+        self._is_nobody_N = np.asarray(~condition_ND.any(1))
         self._config = config
 
     def draws(

@@ -42,7 +42,8 @@ class Gallery:
     def hash_cosines(self, images_BHWC: np.ndarray) -> np.ndarray:
         """The same of perceptual hashes, of the real image or its mirror image."""
         drawn_BD = PerceptualHash().embed(images_BHWC)
-        return np.maximum(*(drawn_BD @ hashes_ND.T for hashes_ND in self._hashes))
+        plain_BN, mirrored_BN = (drawn_BD @ hashes_ND.T for hashes_ND in self._hashes)
+        return np.asarray(np.maximum(plain_BN, mirrored_BN))
 
     def distances(self, images_BHWC: np.ndarray) -> np.ndarray:
         """Root mean square differences [B, N] of pixels in [0, 1], the nearer mirror image's."""
@@ -52,7 +53,7 @@ class Gallery:
         for start in range(0, len(self._small_NHWC), REAL_AT_ONCE):
             real_NF = _flat(self._small_NHWC[start : start + REAL_AT_ONCE])
             parts.append(np.minimum(*(_squares(drawn_BF, real_NF) for drawn_BF in both)))
-        return np.sqrt(np.concatenate(parts, 1))
+        return np.asarray(np.sqrt(np.concatenate(parts, 1)))
 
 
 class OwnDraws:
@@ -173,7 +174,7 @@ def _squares(drawn_BF: np.ndarray, real_NF: np.ndarray) -> np.ndarray:
         + np.square(real_NF).sum(1)[None]
         - 2 * drawn_BF @ real_NF.T
     )
-    return np.maximum(squares_BN / drawn_BF.shape[1], 0)
+    return np.asarray(np.maximum(squares_BN / drawn_BF.shape[1], 0))
 
 
 def _sharpness(gray_NHW: np.ndarray) -> np.ndarray:
