@@ -16,7 +16,14 @@ GROUPS = {
         *("import_recognizer", "pack_weights"),
     ),
     "check": ("verify", "audit", "reproduce", "verify_recognizer"),
-    "measure": ("evaluate", "utility", "claim", "compare_personalization", "compare_edits"),
+    "measure": (
+        "evaluate",
+        "utility",
+        "attack",
+        "claim",
+        "compare_personalization",
+        "compare_edits",
+    ),
     "operate": (
         "config",
         "status",

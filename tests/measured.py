@@ -7,6 +7,16 @@ import numpy as np
 from factory.evaluation.edit_metrics import EditPictures
 from factory.evaluation.evaluate import Pictures
 from factory.evaluation.leakage import Pair
+from factory.evaluation.metrics.attack import (
+    Attack,
+    AttackScore,
+    AttackSide,
+    FalseAlarms,
+    FreeDraws,
+    Interval,
+    RateAtFewFalseAlarms,
+    Uses,
+)
 from factory.evaluation.metrics.release import (
     AuditVerdict,
     Balance,
@@ -90,6 +100,33 @@ def utility() -> Utility:
     )
 
 
+def attack() -> Attack:
+    """A generator that is told by one of two scores, of 80 people and 22."""
+
+    def score(name: str, uses: Uses, auc: float, half: float, chance: float) -> AttackScore:
+        found = RateAtFewFalseAlarms(0.25, Interval(0.1, 0.4))
+        return AttackScore(name, uses, auc, Interval(auc - half, auc + half), chance, found)
+
+    return Attack(
+        generator="ab" * 32,
+        space="judge",
+        membership="recorded",
+        members=AttackSide(80, 160, 640, 3),
+        heldout=AttackSide(22, 44, 176, 1),
+        false_alarms=FalseAlarms(0.01, 0, 0.0, 3 / 22, False),
+        scores=[
+            score("denoising loss", "generator", 0.9, 0.05, 0.0005),
+            score("nearest cosine", "generator", 0.52, 0.1, 0.9),
+            score("own cosine", "recognizer", 0.7, 0.05, 0.01),
+            score("brightness", "nothing", 0.45, 0.1, 0.6),
+        ],
+        free_draws=[FreeDraws("nobody", 128, 101, 100.4, Interval(90, 110), 2)],
+        detectable_auc=0.695,
+        finding="told_apart",
+        settings={"seed": 0, "noise_levels": [0.1, 0.5]},
+    )
+
+
 LEAKAGE = Leakage(
     leak_fpir=0.001,
     max_leak_fraction=0.01,
@@ -148,6 +185,7 @@ def full_metrics() -> Metrics:
         throughput=Throughput(100.0, 180.0, 150.0, 0.42, 0.8333, 1.8),
         edits={"mask 0.2": EditMetrics(7, 0.21, 0.81, 0.91)},
         utility=utility(),
+        attack=attack(),
     )
 
 

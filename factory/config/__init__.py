@@ -5,6 +5,7 @@ file, then `section.key=value` arguments. Nothing heavy is imported here: a conf
 refused before torch, ray or faiss are touched.
 """
 
+from factory.config.attack import AttackConfig
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
@@ -34,6 +35,7 @@ from factory.config.training import ComputeConfig, TrainingConfig
 
 __all__ = [
     "ArmConfig",
+    "AttackConfig",
     "AuditConfig",
     "AugmentConfig",
     "AutoencoderConfig",

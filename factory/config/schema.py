@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from factory.config.attack import AttackConfig
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
@@ -56,6 +57,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)
+    attack: AttackConfig = field(default_factory=AttackConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)

@@ -21,6 +21,7 @@ from factory.evaluation.features import QUALITY, open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.leakage import Audit, LeakageTally, Pair, RowOf
 from factory.evaluation.measuring import Release, measure_units
+from factory.evaluation.metrics.attack import Attack
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.lineage import lineage_metrics
 from factory.evaluation.metrics.release import Diversity, KeptCounts, Metrics, RecognizerTraining
@@ -112,7 +113,7 @@ def evaluate(
     pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
-    utility = read_metrics(store, layout.UTILITY)
+    utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(
         counts=KeptCounts(manifest.counts.planned, manifest.counts.kept_fraction),
         recognizer_training=_recognizer_training(config),
@@ -130,6 +131,7 @@ def evaluate(
         lineage=lineage_metrics(lineage) if (lineage := read_lineage(store)) else None,
         edits=made.edits.metrics() if plan.request.edits else None,
         utility=None if utility is None else from_json(Utility, utility),
+        attack=None if attack is None else from_json(Attack, attack),
     )
     measured.clear()
     return metrics, pictures

@@ -14,7 +14,9 @@ from factory.evaluation.metrics.separability import JudgePower, Leakage
 from factory.evaluation.metrics.similarity import PairMetrics
 from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
+from factory.report import attack
 from factory.report.learned import NOT_RECORDED, learned
+from factory.report.privacy import num_real
 from factory.shots.plan import Plan
 
 NOT_MEASURED = "not measured"
@@ -26,19 +28,9 @@ def evidence(
     plan: Plan,
     manifest: Manifest,
     metrics: Metrics,
-    *,
-    attack: str = NOT_MEASURED,
-    withdrawn: str = NOT_MEASURED,
 ) -> list[Answer]:
-    """All questions with their answers, those of the AI Act first.
-
-    `attack` is what an attack on the generator found, `withdrawn` what became of people who took
-    their consent back, each in a sentence.
-    """
-    return [
-        *_ai_act(plan, manifest, metrics),
-        *_gdpr(plan, manifest, metrics, attack, withdrawn),
-    ]
+    """All questions with their answers, those of the AI Act first."""
+    return [*_ai_act(plan, manifest, metrics), *_gdpr(plan, metrics)]
 
 
 def _ai_act(plan: Plan, manifest: Manifest, metrics: Metrics) -> list[Answer]:
@@ -87,14 +79,8 @@ def _ai_act(plan: Plan, manifest: Manifest, metrics: Metrics) -> list[Answer]:
     return [(f"AI Act Art. 10{part}", question, answer) for part, question, answer in asked]
 
 
-def _gdpr(
-    plan: Plan,
-    manifest: Manifest,
-    metrics: Metrics,
-    attack: str,
-    withdrawn: str,
-) -> list[Answer]:
-    real = _num_real(plan)
+def _gdpr(plan: Plan, metrics: Metrics) -> list[Answer]:
+    real = num_real(plan)
     in_source = metrics.audit.real_people
     return [
         (
@@ -105,7 +91,7 @@ def _gdpr(
         (
             "GDPR Art. 6",
             "On which basis are personal data processed, and is consent recorded?",
-            _basis(in_source),
+            _basis(metrics),
         ),
         (
             "GDPR Art. 5(1)(c)",
@@ -118,7 +104,7 @@ def _gdpr(
             "Are biometric data of real people in it?",
             f"images of {real} real people" if real else "0 images of real people",
         ),
-        ("GDPR Art. 7(3), 17", "What became of people who withdrew?", withdrawn),
+        ("GDPR Art. 7(3), 17", "What became of people who withdrew?", _withdrawn(plan)),
         (
             "GDPR recital 26",
             "What supports that nobody can be identified?",
@@ -126,7 +112,11 @@ def _gdpr(
             if real
             else _audit(metrics),
         ),
-        ("GDPR recital 26", "Can the generator be made to give people away?", attack),
+        (
+            "GDPR recital 26",
+            "Can the generator be made to give people away?",
+            attack.verdict(metrics.attack) if metrics.attack else f"attack {NOT_MEASURED}",
+        ),
         ("GDPR Art. 30", "From what do its networks descend?", learned(metrics.lineage)),
     ]
 
@@ -207,20 +197,25 @@ def _setting(metrics: Metrics) -> str:
     return f"yaw deviates by {pose.release.yaw_std_deg:.1f} degrees"
 
 
-def _num_real(plan: Plan) -> int:
-    """Real people in a release."""
-    request = plan.request
-    if not request.holds_real_people:
-        return 0
-    return sum(unit.num_identities for unit in plan.units) - request.identities.num_virtual
-
-
 def _num_photographs(plan: Plan, real_people: bool) -> int:
     return plan.request.source.num_images if real_people else 0
 
 
-def _basis(real_people: bool) -> str:
-    return NOT_RECORDED if real_people else "no personal data in the source"
+def _basis(metrics: Metrics) -> str:
+    """On which basis people of the source consented, by the ledger that the plan was made with."""
+    if not metrics.audit.real_people:
+        return "no personal data in the source"
+    source = metrics.lineage.sources[0] if metrics.lineage and metrics.lineage.sources else None
+    if source is None or not source.consent:
+        return f"consent {NOT_RECORDED} (no source.consent)"
+    bases = ", ".join(f"{count} by {basis}" for basis, count in sorted(source.consent.items()))
+    return f"ledger of {sum(source.consent.values())} of {source.identities} people: {bases}"
+
+
+def _withdrawn(plan: Plan) -> str:
+    if plan.derived is None or plan.derived.kind != "withdrawal":
+        return "0 people withdrew from this version when it was made"
+    return f"they are not in it: it is version {plan.derived.of[0].version} without them"
 
 
 def _audit(metrics: Metrics) -> str:

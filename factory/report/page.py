@@ -15,7 +15,7 @@ from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
 from factory.provenance.licenses import hub_id
 from factory.records import Manifest
-from factory.report import figures, sheets, tables, utility
+from factory.report import attack, figures, sheets, tables, utility
 from factory.report.evidence import evidence
 from factory.report.learned import faces
 from factory.report.privacy import banner
@@ -55,6 +55,7 @@ def render_page(
         **_faces(pictures),
         **_likeness(metrics),
         **_leaks(metrics, pictures),
+        **_attack(metrics),
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
@@ -87,6 +88,7 @@ def render_card(
         sources=[faces(one) for one in metrics.lineage.sources] if metrics.lineage else [],
         rights=metrics.lineage,
         **_accuracy(metrics),
+        **_attack(metrics),
     )
 
 
@@ -97,6 +99,17 @@ def _accuracy(metrics: Metrics) -> dict[str, Any]:
         "accuracy": utility.rows(measured) if measured else [],
         "benchmarks": utility.benchmarks(measured) if measured else [],
         "num_seeds": utility.num_seeds(measured) if measured else 0,
+    }
+
+
+def _attack(metrics: Metrics) -> dict[str, Any]:
+    """What an attack on the generator found, where jobs.attack was run."""
+    found = metrics.attack
+    return {
+        "attack": attack.rows(found) if found else [],
+        "attack_heads": attack.HEADS,
+        "attack_verdict": attack.verdict(found) if found else "",
+        "attack_sentences": attack.sentences(found) if found else [],
     }
 
 

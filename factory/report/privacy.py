@@ -27,12 +27,22 @@ def banner(plan: Plan, metrics: Metrics) -> Banner:
     """What a reader must know first."""
     request = plan.request
     if request.holds_real_people:
-        num_people = sum(unit.num_identities for unit in plan.units)
-        num_real = num_people - request.identities.num_virtual
-        return Banner("real", f"This release holds images of real people: {num_real} of them.")
+        text = f"This release holds images of real people: {num_real(plan)} of them."
+        return Banner("real", text)
     if reason := doubt(request, metrics):
         return Banner("open", f"Whether somebody real shows in it is not established: {reason}.")
     return Banner("virtual", "Nobody in it exists.")
+
+
+def num_real(plan: Plan) -> int:
+    """Real people of a release, for whom images were planned."""
+    request = plan.request
+    if not request.holds_real_people:
+        return 0
+    everybody = sum(unit.num_identities for unit in plan.units)
+    if request.release.method == "edit":
+        return everybody
+    return everybody - request.plan.num_admitted(request.identities.num_virtual)
 
 
 def doubt(request: PlanRequest, metrics: Metrics) -> str:

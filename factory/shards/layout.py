@@ -44,6 +44,8 @@ ABOUT = (CARD, CROISSANT, SPDX, LICENSE, NOTICE)
 """What is written for readers beside the data, again whenever a release is measured."""
 UTILITY = "utility"
 """Stem of the metrics that jobs.utility adds."""
+ATTACK = "attack"
+"""Stem of the metrics that jobs.attack adds."""
 OLDER_METRICS = {"recognizer_training": "learned_from"}
 """Stems that an older factory wrote metrics under, by the present ones."""
 COMMITS = "_commits/"

@@ -13,13 +13,14 @@ import torch
 from factory import checkpoint
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.compiled import CompiledNetwork
+from factory.diffusion.denoising_error import denoising_error, timestep_at
 from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
-from factory.images import on_host, to_pixels
+from factory.images import on_host, to_network, to_pixels
 from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
 
@@ -138,6 +139,31 @@ class DiffusionGenerator:
             hint_BSHW = self._landmarks(shots, batch_size).to(self._device)
             conditioning = replace(conditioning, hint_BSHW=hint_BSHW)
         return noise_BCHW, conditioning
+
+    def encode(self, images_NHWC: np.ndarray) -> torch.Tensor:
+        """Images in the denoised space [N, C, h, w], on the CPU."""
+        if self._autoencoder:
+            return self._autoencoder.encode(images_NHWC)
+        return to_network(images_NHWC)
+
+    @torch.inference_mode()
+    def denoising_error(
+        self, x_BCHW: torch.Tensor, shots: list[Shot], level: float, seed: int
+    ) -> np.ndarray:
+        """Mean squared error [B] of the network's prediction for `encode`d images.
+
+        They are at noise level t/T = `level`, with one noise of `seed` for all; each is denoised
+        with the condition of the shot in its slot.
+        """
+        conditioning = self.inputs(shots, len(x_BCHW))[1]
+        rng, shape = np.random.Generator(np.random.Philox(seed)), tuple(x_BCHW.shape[1:])
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(self._device)
+        x = x_BCHW.to(self._device)
+        t, schedule = timestep_at(self._schedule, level), self._schedule
+        error_B = denoising_error(
+            self._call, schedule, self._prediction, x, noise.expand_as(x), t, conditioning
+        )
+        return np.asarray(error_B.cpu().numpy())
 
     def _vector(self, identity: int) -> np.ndarray:
         """Unit vector [D] of an identity."""

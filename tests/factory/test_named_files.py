@@ -46,6 +46,7 @@ DECIDES_NOTHING = {
     "TrainingConfig.cache": "where results are written, by contents",
     "AuditConfig.embeddings_dir": "where results are written, by contents",
     "UtilityConfig.out": "where results are written, by contents",
+    "AttackConfig.out": "where results are written",
     "FleetConfig.events": "where results are written",
     "StoreConfig.url": "where results are written",
     "StoreConfig.ca_bundle": "how the store is reached",

@@ -56,6 +56,7 @@ def test_what_is_made_and_looked_at_again(sections_read, people, weights, yaml, 
         ("release", [yaml, *arguments]),
         ("audit", [yaml, *arguments]),
         ("evaluate", [release, yaml, *arguments]),
+        ("attack", [yaml, *arguments, "source.holdout_identities=2", "attack.num_free_draws=2"]),
         ("reproduce", ["000000_0000", yaml, *arguments]),
         ("embed", [yaml, *arguments, gallery]),
     ):

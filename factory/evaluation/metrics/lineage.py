@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from factory.provenance.effective import effective
 from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
@@ -21,6 +21,8 @@ class FacesUsed:
     license: str
     attribution: str
     release: str
+    consent: dict[str, int] = field(default_factory=dict)
+    """People by the basis on which they consented; empty without a ledger."""
 
 
 @dataclass(frozen=True)
@@ -99,4 +101,5 @@ def _faces(record: SourceRecord) -> FacesUsed:
         license=record.license,
         attribution=record.attribution,
         release=record.release,
+        consent=dict(record.consent),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from factory.evaluation.metrics.attack import Attack
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.separability import Leakage, Separability
@@ -149,9 +150,11 @@ class Metrics:
     """By kind and occluded fraction; None where nothing was edited."""
     utility: Utility | None = None
     """What jobs.utility has measured of the release, if it was run."""
+    attack: Attack | None = None
+    """What jobs.attack has found of its generator, if it was run."""
 
     def files(self) -> dict[str, Any]:
-        """JSON by file stem of metrics/, of all that `evaluate` measures (so without utility)."""
+        """JSON by file stem of metrics/, without those of jobs.utility and jobs.attack."""
         named = {item.name: getattr(self, item.name) for item in fields(self)}
-        del named["utility"]
+        del named["utility"], named["attack"]
         return {stem: to_json(value) for stem, value in named.items() if value is not None}

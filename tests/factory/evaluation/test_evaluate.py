@@ -25,7 +25,7 @@ from factory.shards.reader import iterate_kept
 from factory.sources import open_source
 from factory.sources.base import decode_image
 from tests.conftest import IMAGES, PEOPLE
-from tests.measured import utility
+from tests.measured import attack, utility
 
 
 def measured(config) -> tuple[Metrics, object]:
@@ -53,7 +53,7 @@ def test_the_files_of_a_release_hold_what_is_measured(release_config, change):
     )
     assert metrics.leakage.source.num_images == PEOPLE * IMAGES
     assert metrics.separability.num_virtual == 6
-    assert (metrics.edits, metrics.utility) == (None, None)
+    assert (metrics.edits, metrics.utility, metrics.attack) == (None, None, None)
     assert sorted(pictures.ranking.tolist()) == sorted(np.unique(pictures.faces.labels).tolist())
     assert pictures.nearest == []  # audit.show_real is off
 
@@ -89,9 +89,11 @@ def test_without_a_judge_nobody_looks_for_leaks(release_config):
 def test_what_a_release_teaches_is_read_and_not_written_again(release_config):
     config = release_config()
     build(config, run_units, log=lambda line: None)
-    put_metrics(layout.release_store(config), {layout.UTILITY: to_json(utility())})
+    added = {layout.UTILITY: to_json(utility()), layout.ATTACK: to_json(attack())}
+    put_metrics(layout.release_store(config), added)
     metrics, _ = measured(config)
     assert metrics.utility == utility()
+    assert metrics.attack == attack()
     assert layout.UTILITY not in metrics.files()
 
 

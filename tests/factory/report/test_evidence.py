@@ -10,9 +10,10 @@ import pytest
 from factory.evaluation.metrics.release import Balance, GroupBalance
 from factory.evaluation.metrics.values import NotMeasured
 from factory.records import Unit
+from factory.report.attack import verdict
 from factory.report.evidence import evidence
 from factory.report.page import render_card
-from factory.shots.plan import Plan
+from factory.shots.plan import Ancestor, Derived, Plan
 from tests.factory.report.test_page import CONFIG
 from tests.factory.report.test_privacy import OWN, REAL, known
 from tests.measured import bare_metrics, full_metrics, manifest
@@ -36,12 +37,8 @@ def test_every_question_is_answered_by_a_figure_or_not_measured(metrics, descent
         assert figure, (article, answer)
 
 
-def answer_of(question: str, metrics=FULL, plan=PLAN, **sentences) -> str:
-    (found,) = (
-        a
-        for _, q, a in evidence(plan, manifest(), known(metrics, OWN), **sentences)
-        if question in q
-    )
+def answer_of(question: str, metrics=FULL, plan=PLAN) -> str:
+    (found,) = (a for _, q, a in evidence(plan, manifest(), known(metrics, OWN)) if question in q)
     return found
 
 
@@ -88,17 +85,33 @@ def test_personal_data_follow_the_plan_and_the_source():
     filled = Plan(REAL, {}, [Unit(0, 0, 3, 42)])
     assert answer_of("Are personal data in it", plan=filled) == "images of 2 real people"
     assert answer_of("can be identified", plan=filled).startswith("nothing for its 2 real people")
-    assert answer_of("consent recorded") == "not recorded"
+    assert answer_of("consent recorded").startswith("consent not recorded")
     rendered = replace(FULL, audit=replace(FULL.audit, real_people=False))
     assert answer_of("consent recorded", rendered) == "no personal data in the source"
     assert "12 photographs" in answer_of("no more than needed")
     assert "0 photographs" in answer_of("no more than needed", rendered)
 
 
-def test_what_others_have_found_takes_the_place_of_not_measured():
-    assert answer_of("give people away") == "not measured"
-    assert answer_of("give people away", attack="AUC 0.51") == "AUC 0.51"
-    assert answer_of("withdrew", withdrawn="1 person left") == "1 person left"
+def test_an_attack_is_told_where_one_was_run():
+    assert answer_of("give people away") == verdict(FULL.attack)
+    assert answer_of("give people away", replace(FULL, attack=None)) == "attack not measured"
+
+
+def test_people_who_withdrew_are_told_where_a_version_was_made_without_them():
+    assert answer_of("withdrew") == "0 people withdrew from this version when it was made"
+    without = replace(PLAN, derived=Derived("withdrawal", (Ancestor("0.1.0", "h", "s"),)))
+    told = "they are not in it: it is version 0.1.0 without them"
+    assert answer_of("withdrew", plan=without) == told
+
+
+def test_the_ledger_of_consent_is_told_by_counts():
+    question = "is consent recorded"
+    assert answer_of(question) == "consent not recorded (no source.consent)"
+    signed = replace(OWN.sources[0], consent={"signed": 100, "contract": 2})
+    metrics = known(FULL, replace(OWN, sources=(signed,)))
+    asked = evidence(PLAN, manifest(), metrics)
+    (answer,) = (answer for _, text, answer in asked if question in text)
+    assert answer == "ledger of 102 of 102 people: 2 by contract, 100 by signed"
 
 
 def test_the_card_has_them_as_one_table():

@@ -83,6 +83,7 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         "cosine of an identity to the nearest real person n/a: nobody looked",
         "Leakage: do real people show? Not established: nobody looked. n/a: nobody looked",
         "Not measured: python -m jobs.utility RELEASE CONFIG trains on it.",
+        "Not measured: python -m jobs.attack CONFIG compares people that",
     ):
         assert shown in page, shown
     for missing in ("CR-FIQA", "What was edited", "Balance of groups", "rejected:", "random"):
@@ -106,11 +107,26 @@ def test_a_card_says_what_was_measured():
     assert "| source and release | 12 | 4 | 93.00 ± 0.10 |" in card
 
 
+def test_card_and_page_say_what_an_attack_found():
+    card = render_card(CONFIG, PLAN, manifest(), full_metrics()).decode()
+    page = page_of(full_metrics(), everything=True)
+    verdict = (
+        "Members can be told from held-out people: denoising loss does so with an AUC of 0.900"
+    )
+    bound = "TPR is at 0 false alarms of 22, a rate below 13.6% with 95 % confidence"
+    for text in (card, page):
+        assert verdict in text
+        assert bound in text
+    assert "| denoising loss | generator | 0.900 | 0.850 to 0.950 | 0.001 | 25.0% |" in card
+    assert "denoising loss generator 0.900 0.850 to 0.950 0.001 25.0% 10.0% to 40.0%" in page
+
+
 def test_a_card_of_what_could_not_be_measured_says_so():
     card = render_card(CONFIG, PLAN, manifest(), bare_metrics()).decode()
     assert "learned from images of people" in card
     assert "No independent recognizer has looked at its faces (n/a: nobody looked)" in card
     assert "## Utility" not in card
+    assert "Not measured: `python -m jobs.attack CONFIG` compares people" in card
 
 
 def test_a_release_is_whole_after_it_was_measured_again(release):
