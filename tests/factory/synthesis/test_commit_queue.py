@@ -127,13 +127,13 @@ def test_faces_are_packed_in_order_whichever_thread_is_done_first(tmp_path, thre
     last = threading.Event()
 
     class Reversed(Encoding):
-        def encode(self, image_HWC):
+        def encode(self, image_HWC, prompt=""):
             number = int(image_HWC[0, 0, 0])
             if threads > 1 and number == 0:
                 assert last.wait(30), "the others are not encoded meanwhile"
             if number == 3:
                 last.set()
-            return super().encode(image_HWC)
+            return super().encode(image_HWC, prompt)
 
     queue = CommitQueue(
         LocalStore(tmp_path / "made"), WHO, Reversed("png", 90), 1 << 30, encoder_threads=threads
