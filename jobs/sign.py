@@ -1,4 +1,4 @@
-"""Sign a sealed release by a key of your own: SHA256SUMS.sig over SHA256SUMS.
+"""Sign a sealed release by a key of your own.
 
     python -m jobs.sign runs/releases/demo/releases/0.1.0 --key ~/.ssh/id_ed25519
     python -m jobs.verify runs/releases/demo/releases/0.1.0 --signer ~/.ssh/id_ed25519.pub

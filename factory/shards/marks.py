@@ -99,7 +99,7 @@ class Mark:
         """What it says, for a person."""
         version = f" {self.version}" if self.version else ""
         made_by = f", made by {self.system}{version}" if self.system else ""
-        return f"{self.source_type or 'no source type'}{made_by}"
+        return f"marked {self.source_type or 'without a source type'}{made_by}"
 
 
 def read_mark(encoded: bytes) -> Mark | None:

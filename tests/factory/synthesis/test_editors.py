@@ -180,7 +180,7 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
     again = reproduce(config, store, rows[3]["key"])
     assert again.equal
     assert again.encoded[:4] == b"\x89PNG"
-    assert b"digitalsourcetype/compositeSynthetic" in again.encoded  # no network took part
+    assert b'digitalsourcetype/composite"' in again.encoded  # no network took part
     assert export(store, "imagefolder", tmp_path / "out") == len(rows)
     assert len(list((tmp_path / "out").rglob("*.png"))) == len(rows)
 
