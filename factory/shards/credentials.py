@@ -2,8 +2,8 @@
 
 One manifest for the release and none in its images, where it would be larger than a face (12 KB).
 SHA256SUMS.c2pa says which factory made the release and of which digital source type its images are,
-signed by a key with certificates. `c2pa.Reader("text/plain", SHA256SUMS, SHA256SUMS.c2pa)` reads and
-checks it. It holds a new identifier each time, so two are never equal.
+signed by a key with certificates; `c2pa.Reader("text/plain", SHA256SUMS, SHA256SUMS.c2pa)` checks
+it. It holds a new identifier each time, so two are never equal.
 """
 
 from __future__ import annotations
