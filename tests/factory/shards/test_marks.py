@@ -128,6 +128,11 @@ def test_packets_of_others_are_no_marks(packet):
     assert read_mark(png_with(packet)) is None
 
 
+def test_a_packet_that_grows_by_its_entities_is_not_read():
+    packet = Mark(system="of others").packet().replace("of others", "&a;&a;")
+    assert read_mark(png_with(f'<!DOCTYPE x [<!ENTITY a "lol">]>{packet}')) is None
+
+
 def test_a_long_prompt_and_characters_that_xml_has_not_still_fit():
     encoded = Encoding("jpeg", 90).encode(IMAGE, "a\0\n" + "\U0001f642" * 70_000)
     mark = read_mark(encoded)
