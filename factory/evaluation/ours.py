@@ -104,7 +104,7 @@ def _unit_hashes(store: Store, unit: int) -> tuple[list[dict[str, Any]], np.ndar
     def hashed(row: Mapping[str, Any]) -> np.ndarray:
         start = int(row["offset"])
         image = decode_image(data[start : start + int(row["size"])], row["key"], MAX_PIXELS)
-        return packed(space.embed(image[None]))[0]
+        return np.asarray(packed(space.embed(image[None]))[0])
 
     try:
         with ThreadPoolExecutor(DECODERS) as pool:
