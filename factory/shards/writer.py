@@ -32,6 +32,7 @@ from factory.records import (
     person_of,
 )
 from factory.shards import layout, locks
+from factory.shards.marks import PNG_KEYWORD, Mark
 from factory.shards.tracebacks import portable
 from factory.shards.vectors import vectors_file
 from factory.shots.request import PlanRequest
@@ -43,25 +44,6 @@ SAMPLE_FIELDS = ("identity", "kind", "image", "attempt", "seed", "guidance")
 """Fields of a sample's .json."""
 EDIT_FIELDS = ("original", "edit", "occluded")
 """Further ones of an edited image."""
-
-XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" '
-    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/'
-    '{}"/></rdf:RDF></x:xmpmeta>'
-)
-"""Says where an image comes from (IPTC's digital source types)."""
-EDITED = "compositeWithTrainedAlgorithmicMedia"
-SOURCE_TYPES = {
-    "": "trainedAlgorithmicMedia",
-    "uvit": EDITED,
-    "controlnet": EDITED,
-    "drawn": "compositeSynthetic",
-    "classic": "algorithmicallyEnhanced",
-}
-"""IPTC's word for an image, by editing.method; "" where a person is drawn."""
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 
 
@@ -78,31 +60,33 @@ class Clock:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How images become bytes, and IPTC's word for where they come from."""
+    """How images become bytes, and the mark that says what they are."""
 
     image_format: str
     jpeg_quality: int
-    source_type: str = SOURCE_TYPES[""]
+    mark: Mark = Mark()  # noqa: RUF009
 
     @classmethod
     def of(cls, request: PlanRequest) -> Encoding:
         """The encoding that a plan asks for."""
         shards = request.shards
-        method = request.edits.editing.method if request.edits else ""
-        return cls(shards.image_format, shards.jpeg_quality, SOURCE_TYPES[method])
+        return cls(shards.image_format, shards.jpeg_quality, Mark.of(request))
 
-    def encode(self, image_HWC: np.ndarray) -> bytes:
-        """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is."""
+    def encode(self, image_HWC: np.ndarray, prompt: str = "") -> bytes:
+        """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is.
+
+        `prompt` is that of its shot, if any.
+        """
         from PIL import Image, PngImagePlugin
 
-        xmp, buffer = XMP.format(self.source_type), io.BytesIO()
+        xmp, buffer = self.mark.with_prompt(prompt).packet(), io.BytesIO()
         image = Image.fromarray(image_HWC)
         if self.image_format == "jpeg":
             quality = self.jpeg_quality
             image.save(buffer, "JPEG", quality=quality, subsampling=0, xmp=xmp.encode())
         else:
             info = PngImagePlugin.PngInfo()
-            info.add_itxt("XML:com.adobe.xmp", xmp)
+            info.add_itxt(PNG_KEYWORD, xmp)
             image.save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
 

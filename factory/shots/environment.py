@@ -9,6 +9,7 @@ from pathlib import Path
 from factory.shots.request import Environment
 
 ROOMS_THAT_DECIDE_BYTES = (
+    "__init__.py",
     "diffusion",
     "editing",
     "identities",

@@ -36,7 +36,9 @@ def draw_canary(plan: Plan, roster: Roster, draw: Draw, unrounded: Unrounded) ->
     encoding = Encoding.of(plan.request)
     digests = {
         "images": _digest((shot.key, image_HWC.tobytes()) for shot, image_HWC, _ in drawn),
-        "encoded": _digest((shot.key, encoding.encode(image_HWC)) for shot, image_HWC, _ in drawn),
+        "encoded": _digest(
+            (shot.key, encoding.encode(image_HWC, shot.prompt)) for shot, image_HWC, _ in drawn
+        ),
         "scores": _digest((shot.key, canonical(asdict(scores))) for shot, _, scores in drawn),
     }
     if device == "cpu" and len(drawn) == len(shots) > 0:

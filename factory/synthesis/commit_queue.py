@@ -131,7 +131,7 @@ class CommitQueue:
 
     def _encode(self, shot: Shot, image_HWC: np.ndarray, scores: Scores) -> Face:
         try:
-            encoded = self._encoding.encode(image_HWC)
+            encoded = self._encoding.encode(image_HWC, shot.prompt)
             face = Face(shot, encoded, scores)
             self.budget.give(image_HWC.nbytes - len(encoded))
             return face

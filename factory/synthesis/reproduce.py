@@ -68,7 +68,7 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     maker = ShardMaker.at(loaded, store, max_queued_bytes=0)  # nothing will be committed
     machine_differs = loaded.difference or maker.canary_difference()
     maker.close()
-    encoded = Encoding.of(plan.request).encode(loaded.draw(shot))
+    encoded = Encoding.of(plan.request).encode(loaded.draw(shot), shot.prompt)
     published = read_face(store, unit, row)
     difference = np.abs(_decoded(encoded) - _decoded(published)).max()
     return Reproduced(

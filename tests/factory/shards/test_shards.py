@@ -7,12 +7,10 @@ import hashlib
 import io
 import json
 import tarfile
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import webdataset
-from PIL import Image
 
 from factory.errors import IntegrityError, PlanError
 from factory.records import Counts, Face, Failure, Identity, Scores, Timings, UnitResult
@@ -52,22 +50,6 @@ def commit(store, unit=0, faces=None, rejected=(), failures=(), counts=None, too
     timings = Timings(0.0, 1.0, 0.5, took_s)
     result = UnitResult(unit, PLAN.hash, counts, timings, faces, list(rejected), list(failures))
     return writer.commit(store, result, WHO)
-
-
-def test_every_jpeg_says_that_a_network_made_it():
-    packet = Image.open(io.BytesIO(make_faces()[0].encoded)).info["xmp"]
-    assert b"digitalsourcetype/trainedAlgorithmicMedia" in packet
-    ElementTree.fromstring(packet)  # is well-formed
-
-
-def test_a_png_keeps_every_bit_and_says_that_it_was_edited():
-    image = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    encoded = writer.Encoding("png", 95, writer.EDITED).encode(image)
-    decoded = Image.open(io.BytesIO(encoded))
-    assert (np.asarray(decoded) == image).all()
-    packet = decoded.info["XML:com.adobe.xmp"]
-    assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in packet
-    assert writer.suffix_of(encoded) == ".png"
 
 
 def test_rows_point_at_the_jpeg_in_the_tar(store):

@@ -28,6 +28,7 @@ def changed(file: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "__init__.py",
         "diffusion/sampler.py",
         "editing/regions.py",
         "identities/gate.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ import pytest
 from factory.errors import StoreError
 from factory.records import Counts, Identity, Scores, Timings, UnitResult
 from factory.shards import layout
+from factory.shards.marks import read_mark
 from factory.shards.writer import Encoding
 from factory.store import LocalStore
 from factory.synthesis.commit_queue import CommitQueue
-from tests.planned import request_with, shots_of
+from tests.planned import REQUEST, request_with, shots_of
 
 REQUEST_OF_FOUR = request_with(plan={"micro_batch": 4})
 WHO = [Identity(0, "virtual", "pca", 0, 0.1, 0.2, 4)]
@@ -45,6 +47,14 @@ def send(queue: CommitQueue, unit: int, beats: list[int] | None = None) -> None:
     futures = [queue.encode(shot, IMAGE, SCORES, beat) for shot in shots]
     counts = Counts(4, 0, 4, 0, 0)
     queue.commit(UnitResult(unit, "plan", counts, Timings(0.0, 0.0, 1.0, 1.0)), futures)
+
+
+def test_a_mark_carries_the_prompt_of_its_shot(tmp_path):
+    queue = CommitQueue(LocalStore(tmp_path), WHO, Encoding("png", 90), 1 << 30)
+    shots = [replace(shot, prompt=f"prompt {shot.image}") for shot in shots_of(REQUEST, [(0, 1)])]
+    (face,) = [queue.encode(shot, IMAGE, SCORES, lambda: None).result(30) for shot in shots]
+    queue.close()
+    assert read_mark(face.encoded).prompt == "prompt 1"
 
 
 def test_units_are_committed_in_the_background_and_in_order(tmp_path):
@@ -127,13 +137,13 @@ def test_faces_are_packed_in_order_whichever_thread_is_done_first(tmp_path, thre
     last = threading.Event()
 
     class Reversed(Encoding):
-        def encode(self, image_HWC):
+        def encode(self, image_HWC, prompt=""):
             number = int(image_HWC[0, 0, 0])
             if threads > 1 and number == 0:
                 assert last.wait(30), "the others are not encoded meanwhile"
             if number == 3:
                 last.set()
-            return super().encode(image_HWC)
+            return super().encode(image_HWC, prompt)
 
     queue = CommitQueue(
         LocalStore(tmp_path / "made"), WHO, Reversed("png", 90), 1 << 30, encoder_threads=threads

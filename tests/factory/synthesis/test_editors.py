@@ -22,8 +22,9 @@ from factory.records import DrawnBatch, Identity, Scores, Shot, Verdict
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import export
+from factory.shards.marks import read_mark
 from factory.shards.plan_files import open_plan
-from factory.shards.reader import local_copy, metadata_rows
+from factory.shards.reader import local_copy, metadata_rows, read_face
 from factory.shards.verify import verify
 from factory.shards.writer import read_commit
 from factory.shots.edits import edit_of, kinds_for
@@ -184,7 +185,7 @@ def test_a_face_can_be_made_again_and_exported(editing, tmp_path):
     again = reproduce(config, store, rows[3]["key"])
     assert again.equal
     assert again.encoded[:4] == b"\x89PNG"
-    assert b"digitalsourcetype/compositeSynthetic" in again.encoded  # no network took part
+    assert b'digitalsourcetype/composite"' in again.encoded  # no network took part
     assert export(store, "imagefolder", tmp_path / "out") == len(rows)
     assert len(list((tmp_path / "out").rglob("*.png"))) == len(rows)
 
@@ -193,8 +194,11 @@ def test_long_prompts_are_remarked_upon(editing, controlnet):
     long = "photo of a person " * 20 + "{edit}"
     settings = [f"base_model.path={controlnet[0]}", f"editing.checkpoint={controlnet[1]}"]
     config = editing("editing.method=controlnet", f"editing.template={long}", *settings)
-    store, _ = released(config)
+    store, rows = released(config)
     assert any("were longer than the text" in line for line in read_commit(store, 0).remarks)
+    mark = read_mark(read_face(store, 0, rows[0]))
+    assert mark.prompt == rows[0]["prompt"] != ""
+    assert mark.source_type == "compositeWithTrainedAlgorithmicMedia"
 
 
 def test_classic_augmentation_is_a_release_as_well(editing):
