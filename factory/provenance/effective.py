@@ -16,7 +16,6 @@ from factory.provenance.licenses import (
     ND,
     PRIVATE,
     RESEARCH,
-    UNKNOWN,
     Terms,
     allows,
     families,
@@ -25,7 +24,7 @@ from factory.provenance.licenses import (
     terms_of,
     wanted,
 )
-from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
+from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
 
 ONLY_LOOK = ("judge", "detector", "segmenter")
 """Roles of networks of which nothing is in what is made."""
@@ -62,7 +61,8 @@ def effective(lineage: Lineage) -> EffectiveLicense:
     """The narrowest license of all sources and networks of a lineage, and what makes it so."""
     stated = [license for license, _ in _stated(lineage)]
     terms = frozenset[str]().union(*map(terms_of, stated))
-    credits = (one.attribution for one in [*sources_of(lineage), *lineage.networks])
+    credits = [one.attribution for one in sources_of(lineage)]
+    credits += [one.attribution for one in lineage.networks]
     return EffectiveLicense(
         join(stated),
         terms,
