@@ -23,7 +23,7 @@ from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.image_queries import HASHES, Query
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.shards import layout
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import OnUnit, unheard
 from factory.sources.base import CorruptImageError, decode_image
 from factory.store import Store
@@ -64,6 +64,7 @@ def search(queries: Sequence[Query], store: Store, on_unit: OnUnit = unheard) ->
     """
     if not store.exists(layout.SUCCESS):
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
+    store = open_sealed(store)
     manifest = json.loads(store.get(layout.MANIFEST))
     release = f"{manifest['dataset']} {manifest['version']}"
     units = sorted({u for n in store.list("metadata/") if (u := layout.unit_of(n)) is not None})

@@ -14,6 +14,7 @@ from typing import TypeVar
 from factory.errors import Conflict, PlanError
 from factory.identities.roster import Roster
 from factory.provenance.lineage import Lineage
+from factory.provenance.withdrawn import WITHDRAWN
 from factory.records import Manifest
 from factory.shards import layout, manifest
 from factory.shards.latest import point_latest
@@ -51,9 +52,9 @@ def open_member(dataset: Store, version: str) -> Member:
     own = dataset.below(layout.release_path(version))
     if not own.exists(layout.SUCCESS):
         raise PlanError(f"{own.url}: is not a sealed release; finish it first, or name another")
-    if own.exists(layout.WITHDRAWN):
+    if own.exists(WITHDRAWN):
         raise PlanError(
-            f"{own.url}: was withdrawn ({layout.WITHDRAWN}); use the version that came after it"
+            f"{own.url}: was withdrawn ({WITHDRAWN}); use the version that came after it"
         )
     store = open_sealed(own)
     plan, roster = open_plan(store)

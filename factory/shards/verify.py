@@ -118,7 +118,7 @@ def missing_versions(store: Store, sealed: Mapping[str, str], problems: list[str
         if not other.exists(layout.SUCCESS):
             problems.append(f"{where} is gone; restore {other.url}")
             gone.add(version)
-        elif other.exists(layout.WITHDRAWN):
+        elif other.exists(WITHDRAWN):
             problems.append(f"{where} was withdrawn; use a version that came after it")
         elif version in of and other.sha256(layout.SUMS) != of[version]:
             problems.append(f"{where} is not the one that the plan names; restore it")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from factory.errors import IntegrityError, PlanError
+from factory.provenance.withdrawn import WITHDRAWN
 from factory.report.croissant import _distribution
 from factory.shards import garbage, layout, manifest
 from factory.shards.export import export
@@ -225,7 +226,7 @@ def test_union_in_a_flipped_byte_or_a_lost_version_is_seen(copied):
 
 
 def test_union_of_a_withdrawn_version_is_said_and_refused(copied):
-    release(copied, FIRST).put(layout.WITHDRAWN, b"{}")
+    release(copied, FIRST).put(WITHDRAWN, b"{}")
     (problem,) = verify(release(copied, UNION))
     assert problem.startswith(f"version {FIRST}, which holds ")
     assert "was withdrawn" in problem
