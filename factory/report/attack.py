@@ -25,7 +25,7 @@ def rows(found: Attack) -> list[list[str]]:
             score.uses,
             f"{score.auc:.3f}",
             _span(score.interval),
-            f"{score.chance:.3f}",
+            _chance(score),
             f"{score.at_few_false_alarms.tpr:.1%}",
             _percents(score.at_few_false_alarms.interval),
         ]
@@ -66,14 +66,14 @@ def _finding(found: Attack) -> str:
         return (
             f"Members can be told from held-out people: {best.name} does so with an AUC of "
             f"{best.auc:.3f} (95 % interval {_span(best.interval)}); shuffled sides come as far by "
-            f"any score with a chance of {best.chance:.3f}."
+            f"any score with a chance of {_chance(best)}."
         )
     if found.finding == "undecided":
         beyond = [score for score in own if score.is_beyond_own_interval]
         return (
             f"Undecided: {len(beyond)} of {len(own)} scores leave .5 out of their 95 % interval "
             f"({_farthest(beyond).name}, AUC {_farthest(beyond).auc:.3f}), but shuffled sides come "
-            f"as far by some score with a chance of {_farthest(beyond).chance:.3f}; more people "
+            f"as far by some score with a chance of {_chance(_farthest(beyond))}; more people "
             "would decide it."
         )
     return (
@@ -135,6 +135,11 @@ def _free(drawn: FreeDraws) -> str:
 
 def _farthest(scores: list[AttackScore]) -> AttackScore:
     return max(scores, key=lambda score: abs(score.auc - 0.5))
+
+
+def _chance(score: AttackScore) -> str:
+    """No smaller one than .001 is told, because the shuffles are some thousand."""
+    return f"{max(score.chance, 0.001):.3f}"
 
 
 def _span(bounds: Interval) -> str:
