@@ -18,7 +18,7 @@ from jobs._job import Job
 
 def embed(config: Config, dry_run: bool) -> None:
     from factory.identities.gallery_files import write_gallery
-    from factory.identities.roster import embedded, open_recognizer
+    from factory.identities.roster_building import embedded, open_recognizer
     from factory.sources import open_source
     from factory.store.atomic import check_place
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from factory.config import PlanConfig
 from factory.identities.people import People
-from factory.identities.roster import Roster, _num_shots
+from factory.identities.roster import Roster
+from factory.identities.roster_building import _num_shots
 from factory.quality.scores import Scorer
 from factory.records import DrawnBatch, Manifest, Shot
 from factory.shards import layout, manifest
@@ -154,7 +155,7 @@ def publish(dataset: Store, store: Store, plan: Plan, *, keep_vectors: bool = Fa
     manifest.seal_extras(store)
     point_latest(dataset, plan)
     store.put_once(layout.SUCCESS, b"")
-    manifest.drop_vectors(store)
+    manifest.drop_what_makers_needed(store)
     return sealed
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from factory.config import Config, load
 from factory.execution.inline import run_units
-from factory.identities.roster import class_centers, open_recognizer
+from factory.identities.roster_building import class_centers, open_recognizer
 from factory.provenance.pseudonyms import KEY_VARIABLE
 from factory.release import build
 from factory.shards.layout import release_store

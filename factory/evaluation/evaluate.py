@@ -46,7 +46,8 @@ from factory.evaluation.throughput import throughput
 from factory.evaluation.verdict import NO_JUDGE, verdict
 from factory.evaluation.yardstick import people_of
 from factory.execution.inline import RunUnits
-from factory.identities.roster import Roster, learn_groups
+from factory.identities.roster import Roster
+from factory.identities.roster_building import learn_groups
 from factory.provenance.lineage import read_lineage
 from factory.quality.filters import NEAR_REAL, NO_REGION
 from factory.recognition.verification import pair_cosines

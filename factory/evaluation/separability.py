@@ -29,7 +29,8 @@ from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
-from factory.identities.roster import Roster, class_centers, open_recognizer
+from factory.identities.roster import Roster
+from factory.identities.roster_building import class_centers, open_recognizer
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
 from factory.shots.plan import Plan
 from factory.sources import FaceSource

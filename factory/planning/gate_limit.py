@@ -31,7 +31,7 @@ from factory.identities.capacity import (
 from factory.identities.gallery_files import gallery_files
 from factory.identities.packing import smallest_possible_cosine
 from factory.identities.proposals import PcaProposal
-from factory.identities.roster import BATCH, open_recognizer
+from factory.identities.roster_building import BATCH, open_recognizer
 from factory.recognition.embed import Recognizer
 from factory.sources import FaceSource
 from factory.sources.base import CorruptImageError, SourceFace

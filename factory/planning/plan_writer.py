@@ -72,7 +72,7 @@ def write_plan(
     tell is computed by `on_device`. The plan comes last: a roster without one is what a dead driver
     left, and the same config writes the same roster again.
     """
-    from factory.identities.roster import build_roster, open_recognizer
+    from factory.identities.roster_building import build_roster, open_recognizer
     from factory.planning.device_part import complete
     from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
     from factory.shards.private_files import write_private

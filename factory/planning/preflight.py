@@ -15,7 +15,7 @@ from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities.capacity import Capacity
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
-from factory.identities.roster import inquiry_source
+from factory.identities.roster_building import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
 from factory.planning.release_lineage import release_lineage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from factory.config import Config
-from factory.identities.roster import inquiry_source
+from factory.identities.roster_building import inquiry_source
 from factory.provenance.faces import require_license, source_record
 from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
 from factory.provenance.networks import ancestors

@@ -10,7 +10,8 @@ from __future__ import annotations
 from factory.config import Config
 from factory.errors import IntegrityError
 from factory.identities.private_people import PrivatePeople
-from factory.identities.roster import Roster, open_recognizer, real_people_again
+from factory.identities.roster import Roster
+from factory.identities.roster_building import open_recognizer, real_people_again
 from factory.provenance.naming import naming_of
 from factory.shards import layout
 from factory.shots.plan import PrivateDigests, UnitPlan

@@ -22,7 +22,7 @@ from factory.errors import ConfigError
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.separability import separability
-from factory.identities.roster import build_roster, open_recognizer
+from factory.identities.roster_building import build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.records import Log
 from factory.shots.plan import Plan

@@ -19,7 +19,7 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.identities.roster import open_recognizer
+from factory.identities.roster_building import open_recognizer
 from factory.sources import open_source
 from factory.sources.alignment import DETECT_PX, YuNet
 from factory.sources.pose import yaw_degrees

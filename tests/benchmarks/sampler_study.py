@@ -23,7 +23,8 @@ from factory.config import Config, load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.evaluation.embeddings import real_faces
 from factory.evaluation.similarity import histogram_overlap
-from factory.identities.roster import Roster, build_roster, open_recognizer
+from factory.identities.roster import Roster
+from factory.identities.roster_building import build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.recognition.verification import pair_cosines
 from factory.records import Shot

@@ -18,7 +18,7 @@ import torch
 from factory import checkpoint
 from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.identities.roster import open_recognizer
+from factory.identities.roster_building import open_recognizer
 from factory.recognition.external import open_embedder
 from factory.recognition.judge import judge_of
 from factory.sources import open_source

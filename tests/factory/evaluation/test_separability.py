@@ -11,7 +11,8 @@ from factory.errors import IntegrityError
 from factory.evaluation.metrics.separability import RealStrangers
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.separability import audit, false_matches, separability
-from factory.identities.roster import Roster, build_roster, open_recognizer
+from factory.identities.roster import Roster
+from factory.identities.roster_building import build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.records import Identity
 from factory.shots.canary import Canary, this_machine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.errors import ConfigError, SourceError
-from factory.identities.roster import build_roster, open_recognizer
+from factory.identities.roster_building import build_roster, open_recognizer
 from factory.planning.preflight import preflight
 from factory.sources import open_source, read_faces
 

@@ -11,7 +11,7 @@ import pytest
 from factory.errors import PlanError
 from factory.identities.capacity import Capacity
 from factory.identities.packing import smallest_possible_cosine
-from factory.identities.roster import class_centers, open_recognizer
+from factory.identities.roster_building import class_centers, open_recognizer
 from factory.planning import gate_limit
 from factory.planning.plan_writer import describe, write_plan
 from factory.planning.preflight import preflight

@@ -11,7 +11,7 @@ import torch
 from factory.errors import ConfigError, IntegrityError, PlanError
 from factory.evaluation import evaluate as evaluation
 from factory.execution.inline import run_units
-from factory.identities import roster as rosters
+from factory.identities import roster_building as rosters
 from factory.planning import device_part
 from factory.planning.plan_writer import refuse_other_plan, write_plan
 from factory.planning.preflight import preflight

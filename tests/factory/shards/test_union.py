@@ -201,7 +201,7 @@ def test_union_of_kept_vectors_refers_to_them(tmp_path):
     make_chain(dataset, keep_vectors=True)
     sealed = write_union(dataset, chain_of(dataset, THIRD), UNION)
     store = open_sealed(release(dataset, UNION))
-    manifest.drop_vectors(release(dataset, UNION))
+    manifest.drop_what_makers_needed(release(dataset, UNION))
     for shard in sealed.shards:
         (vectors_KD,) = read_vectors(store, shard).values()
         assert len(vectors_KD) == shard.counts.kept

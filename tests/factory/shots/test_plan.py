@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from factory.errors import PlanError
-from factory.identities.roster import Roster, build_roster, class_centers
+from factory.identities.roster import Roster
+from factory.identities.roster_building import build_roster, class_centers
 from factory.planning.preflight import preflight
 from factory.recognition.embed import Recognizer
 from factory.shots.canary import Canary, this_machine

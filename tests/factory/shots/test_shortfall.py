@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from factory.config import PlanConfig
-from factory.identities.roster import _num_shots
+from factory.identities.roster_building import _num_shots
 from factory.shots.shortfall import least_images, rounds, too_few, with_images
 from tests.planned import request_with, virtual_people
 

@@ -86,8 +86,13 @@ DECIDES_NOTHING = {
     "heldout_kind": lambda source: replace(source, heldout_kind="folder"),
     "store": lambda source: replace(source, store=StoreConfig(endpoint_url="http://elsewhere")),
     "cache_bytes": lambda source: replace(source, cache_bytes=1),
+    "license": lambda source: replace(source, license="CC0-1.0"),
+    "attribution": lambda source: replace(source, attribution="Somebody"),
+    "real_people": lambda source: replace(source, real_people=False),
+    "consent": lambda source: replace(source, consent=source.landmarks),
+    "allow_withdrawn": lambda source: replace(source, allow_withdrawn=True),
 }
-"""Settings that refuse a source, only measure, or say how it is reached."""
+"""Settings that refuse a source, only measure, or say how it is reached or whose it is."""
 
 
 def facts(source: SourceConfig) -> str:
