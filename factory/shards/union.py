@@ -82,18 +82,23 @@ def check(members: Sequence[Member]) -> None:
                 "want versions whose labels and units follow each other, as those of a chain of "
                 "identities.extends do"
             )
-        wanted = {
-            "weights.recognizer": [plan.request.weights["recognizer"] for plan in (one, other)],
-            "release.method": [plan.request.release.method for plan in (one, other)],
-            "source.image_px": [plan.request.source.image_px for plan in (one, other)],
-            "shards.image_format": [plan.request.shards.image_format for plan in (one, other)],
-        }
-        for key, (mine, theirs) in wanted.items():
-            if mine != theirs:
+        mine, theirs = (_alike(plan.request) for plan in (one, other))
+        for key in mine:
+            if mine[key] != theirs[key]:
                 raise PlanError(
-                    f"union: {key} is {mine} in {first.version}, {theirs} in {second.version}; "
-                    "want versions that are alike"
+                    f"union: {key} is {mine[key]} in {first.version}, {theirs[key]} in "
+                    f"{second.version}; want versions that are alike"
                 )
+
+
+def _alike(request: PlanRequest) -> dict[str, str | int]:
+    """What must be the same in all versions, by its key."""
+    return {
+        "weights.recognizer": request.weights["recognizer"],
+        "release.method": request.release.method,
+        "source.image_px": request.source.image_px,
+        "shards.image_format": request.shards.image_format,
+    }
 
 
 def _numbers(plan: Plan) -> str:
