@@ -7,7 +7,7 @@ of identities.extends do. The union holds a roster, commit records and an index 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -81,22 +81,23 @@ def check(members: Sequence[Member]) -> None:
                 "want versions whose labels and units follow each other, as those of a chain of "
                 "identities.extends do"
             )
-        wanted: dict[str, tuple[object, object]] = {
-            "weights.recognizer": _both(one, other, lambda r: r.weights["recognizer"]),
-            "release.method": _both(one, other, lambda r: r.release.method),
-            "source.image_px": _both(one, other, lambda r: r.source.image_px),
-            "shards.image_format": _both(one, other, lambda r: r.shards.image_format),
-        }
-        for key, (mine, theirs) in wanted.items():
-            if mine != theirs:
+        mine, theirs = (_alike(plan.request) for plan in (one, other))
+        for key in mine:
+            if mine[key] != theirs[key]:
                 raise PlanError(
-                    f"union: {key} is {mine} in {first.version}, {theirs} in {second.version}; "
-                    "want versions that are alike"
+                    f"union: {key} is {mine[key]} in {first.version}, {theirs[key]} in "
+                    f"{second.version}; want versions that are alike"
                 )
 
 
-def _both(one: Plan, other: Plan, fact: Callable[[PlanRequest], object]) -> tuple[object, object]:
-    return fact(one.request), fact(other.request)
+def _alike(request: PlanRequest) -> dict[str, str | int]:
+    """What must be the same in all versions, by its key."""
+    return {
+        "weights.recognizer": request.weights["recognizer"],
+        "release.method": request.release.method,
+        "source.image_px": request.source.image_px,
+        "shards.image_format": request.shards.image_format,
+    }
 
 
 def _numbers(plan: Plan) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from factory.config import ShardsConfig
 from factory.errors import IntegrityError, PlanError
 from factory.provenance.withdrawn import WITHDRAWN
 from factory.report.croissant import _distribution
 from factory.shards import garbage, layout, manifest
+from factory.shards.derived import open_member
 from factory.shards.export import export
 from factory.shards.plan_files import earlier_plans, numbers_after, open_plan
 from factory.shards.reader import local_copy, open_sealed
 from factory.shards.status import StatusReader
-from factory.shards.union import chain_of, versions_that_refer, write_union
+from factory.shards.union import chain_of, check, versions_that_refer, write_union
 from factory.shards.vectors import read_vectors
 from factory.shards.verify import verify
 from factory.sources.webdataset import ReleaseStream
@@ -262,6 +265,19 @@ def test_union_of_versions_that_do_not_follow_each_other_is_refused(copied):
         write_union(copied, [FIRST], "3.0.0")
     with pytest.raises(PlanError, match="is not a sealed release"):
         write_union(copied, [FIRST, "7.0.0"], "3.0.0")
+
+
+def test_union_of_versions_in_two_recognizers_spaces_is_refused(chain):
+    first, second = (open_member(chain, version) for version in (FIRST, SECOND))
+    check([first, second])
+    others = [
+        ({"weights": {"recognizer": "9" * 64}}, "union: weights.recognizer is 1111"),
+        ({"shards": ShardsConfig(image_format="png")}, "union: shards.image_format is jpeg in"),
+    ]
+    for changed, message in others:
+        other = replace(second.plan, request=replace(second.plan.request, **changed))
+        with pytest.raises(PlanError, match=message):
+            check([first, replace(second, plan=other)])
 
 
 def test_union_holds_its_versions_and_gc_leaves_them(copied):
