@@ -48,12 +48,12 @@ def defined_in(body: list[ast.stmt], prefix: str) -> dict[str, ast.expr | None]:
         if isinstance(node, ast.AnnAssign):
             names[prefix + ast.unparse(node.target)] = node.value
         if isinstance(node, ast.Assign):
-            (target,) = node.targets
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                pairs = zip(target.elts, node.value.elts, strict=True)
-                names |= {prefix + ast.unparse(name): value for name, value in pairs}
-            else:
-                names[prefix + ast.unparse(target)] = node.value
+            for target in node.targets:
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = zip(target.elts, node.value.elts, strict=True)
+                    names |= {prefix + ast.unparse(name): value for name, value in pairs}
+                else:
+                    names[prefix + ast.unparse(target)] = node.value
     return names
 
 
