@@ -21,6 +21,7 @@ from factory.records import Log, Manifest
 from factory.report.summary import summary
 from factory.shards import layout, manifest
 from factory.shards.latest import point_latest
+from factory.shards.lineage import what_stays
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
 from factory.store import Store, open_store
@@ -53,7 +54,7 @@ def build(
     if existing and store.exists(layout.SUCCESS):
         manifest.seal_extras(store)  # a driver may have died while it measured again
         manifest.drop_what_makers_needed(store)
-        log(f"{store.url} is sealed already; nothing to do")
+        log(f"{store.url} is sealed already; nothing to do{what_stays(store, inputs.lineage)}")
         return
     if dry_run:
         log(f"checked; {describe(config, inputs)} would be made in {store.url}")

@@ -23,8 +23,9 @@ from factory.errors import ConfigError
 from factory.evaluation.attack_people import (
     AttackedPeople,
     choose_people,
-    is_learned_from,
+    membership_of,
     open_sides,
+    refuse_learned,
 )
 from factory.evaluation.attack_roc import (
     CONFIDENCE,
@@ -49,7 +50,6 @@ from factory.evaluation.metrics.attack import (
     AttackScore,
     AttackSide,
     FreeDraws,
-    Membership,
     Nobody,
     Uses,
     finding_of,
@@ -64,7 +64,10 @@ Sides = tuple[FaceSource, FaceSource]
 
 
 def check(config: Config) -> Sides:
-    """Open (members, held-out people); raises FactoryError where there is nothing to attack."""
+    """Open (members, held-out people); raises FactoryError where there is nothing to attack.
+
+    Also where the generator learned from people held out, as far as its records tell.
+    """
     method, levels = config.release.method, config.attack.noise_levels
     if method != "diffusion":
         raise ConfigError(
@@ -75,7 +78,9 @@ def check(config: Config) -> Sides:
         raise ConfigError(
             f"attack.noise_levels: got {list(levels)}; want one or more above 0 and at most 1"
         )
-    return open_sides(config.source)
+    sides = open_sides(config.source)
+    refuse_learned(records_of(_generator(config)), sides[1])
+    return sides
 
 
 def attack(
@@ -91,9 +96,7 @@ def attack(
     unit_ND = gallery.unit_ND
     if judged_by == "judge":
         unit_ND = spaces[CONDITIONING].embed(people.images_NHWC)
-    metadata = checkpoint.read_metadata(
-        config.generator.checkpoint, "generator", "generator.checkpoint"
-    )
+    metadata = _generator(config)
     by_person = metadata["config"]["condition"] == "prototype"
     trial = Trial(config, gallery, unit_ND, virtual_VD, by_person, log)
     tables: dict[Uses, Mapping[str, np.ndarray]] = {
@@ -105,7 +108,7 @@ def attack(
     return Attack(
         generator=metadata["sha256"],
         space=judged_by,
-        membership=_membership(metadata, sides[0]),
+        membership=membership_of(records_of(metadata), sides[0]),
         members=_side(people, trial.own, slice(num_members)),
         heldout=_side(people, trial.own, slice(num_members, None)),
         false_alarms=false_alarms(num_heldout),
@@ -144,9 +147,10 @@ def _recognizer_scores(unit_ND: np.ndarray, people: AttackedPeople) -> dict[str,
     return {} if cosines_N is None else {"cosine to the person's other images": cosines_N}
 
 
-def _membership(metadata: dict[str, Any], members: FaceSource) -> Membership:
-    learned = is_learned_from(list(records_of(metadata)[0].learned_from), members)
-    return "unrecorded" if learned is None else "recorded" if learned else "contradicted"
+def _generator(config: Config) -> dict[str, Any]:
+    """checkpoint.json of the generator."""
+    name = config.generator.checkpoint
+    return checkpoint.read_metadata(name, "generator", "generator.checkpoint")
 
 
 def _side(people: AttackedPeople, own: list[OwnDraws], which: slice) -> AttackSide:

@@ -7,13 +7,17 @@ learned from; what an attack finds is read against scores that never ask the gen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, starmap
 
 import numpy as np
 
 from factory.config import AttackConfig, SourceConfig
 from factory.errors import ConfigError, SourceError
-from factory.provenance.lineage import SourceRecord
+from factory.evaluation.metrics.attack import Membership
+from factory.provenance.carriers import span_of
+from factory.provenance.lineage import NetworkRecord
 from factory.seeds import stream_seed
 from factory.sources import FaceSource, SourceFace, open_source, read_ahead, subset
 from factory.sources.base import first_heldout
@@ -58,11 +62,55 @@ def open_sides(config: SourceConfig) -> tuple[FaceSource, FaceSource]:
     return subset(source, 0, first), subset(source, first, len(source.names))
 
 
-def is_learned_from(records: list[SourceRecord], members: FaceSource) -> bool | None:
-    """Whether a network's own records name the members' faces; None where it has none."""
-    if not records:
-        return None
-    return any(record.fingerprint == members.fingerprint for record in records)
+def refuse_learned(records: Sequence[NetworkRecord], heldout: FaceSource) -> None:
+    """Raise ConfigError where a generator, or one that it began with, learned from held-out people.
+
+    `records` are the generator's own and those of all its ancestors.
+    """
+    apart = range(*_places(heldout))
+    for record in _generators(records):
+        learned = set(apart).intersection(chain(*starmap(range, _learned(record, heldout))))
+        if learned:
+            raise ConfigError(
+                f"generator.checkpoint: generator {record.sha256[:12]} learned from {len(learned)} "
+                f"of {len(apart)} people held out; want source.holdout_identities as it and those "
+                "it began with were trained, or others by source.heldout"
+            )
+
+
+def membership_of(records: Sequence[NetworkRecord], members: FaceSource) -> Membership:
+    """What records of a generator and its ancestors tell of whether it learned from the members.
+
+    They contradict where they do not hold all of them, and tell too little where what one of the
+    generators learned from is not known.
+    """
+    generators = _generators(records)
+    if not all(record.is_told and record.learned_from for record in generators):
+        return "unrecorded"
+    place, stop = _places(members)
+    for first, end in sorted(span for one in generators for span in _learned(one, members)):
+        if first <= place:
+            place = max(place, end)
+    return "recorded" if place >= stop else "contradicted"
+
+
+def _generators(records: Sequence[NetworkRecord]) -> list[NetworkRecord]:
+    """Of a generator and those that it began with (start, where no more is known of one)."""
+    return [record for record in records if record.role in ("generator", "start")]
+
+
+def _places(faces: FaceSource) -> tuple[int, int]:
+    """Which people of a whole set these are: first, stop."""
+    _, first, _ = span_of(faces.fingerprint)
+    return first, first + len(faces.names)
+
+
+def _learned(record: NetworkRecord, faces: FaceSource) -> list[tuple[int, int]]:
+    """Which people of the set of these faces it learned from: first, stop of each part."""
+    whole, _, _ = span_of(faces.fingerprint)
+    spans = [span_of(one.fingerprint) for one in record.learned_from]
+    last = _places(faces)[1]
+    return [(first, last if stop is None else stop) for of, first, stop in spans if of == whole]
 
 
 def choose_people(members: FaceSource, heldout: FaceSource, config: AttackConfig) -> AttackedPeople:

@@ -49,14 +49,18 @@ def describe_shortfall(config: Config) -> str:
 
 
 def refuse_other_plan(existing: Plan, inputs: Inputs, store: Store) -> None:
-    """Raise PlanError when the version was begun with another request."""
+    """Raise PlanError when the version was begun with another request.
+
+    Also for another lineage, unless it is published: then no run can change it any more.
+    """
     difference = asked_otherwise(inputs.request, existing.request)
     if difference:
         raise PlanError(
             f"release.version: {store.url} was begun with another plan ({difference}); "
             "choose another version, or the settings it was begun with"
         )
-    refuse_other_lineage(store, inputs.lineage)
+    if not store.exists(layout.SUCCESS):
+        refuse_other_lineage(store, inputs.lineage)
 
 
 def write_plan(

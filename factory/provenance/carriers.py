@@ -71,6 +71,16 @@ def whole_of(fingerprint: str) -> tuple[str, list[tuple[int, int]]]:
     return fingerprint, parts
 
 
+def span_of(fingerprint: str) -> tuple[str, int, int | None]:
+    """The fingerprint of a whole set, and which of its people a part of it holds: first, stop.
+
+    The stop is None where these are all from the first on.
+    """
+    whole, parts = whole_of(fingerprint)
+    first = sum(start for start, _ in parts)
+    return whole, first, first + parts[-1][1] - parts[-1][0] if parts else None
+
+
 def networks_below(address: str, settings: Iterable[str] = ()) -> list[Network]:
     """Every checkpoint in a folder, or below an address, and the ancestors that these tell of."""
     store, found = open_url(address, list(settings)), []

@@ -1,7 +1,8 @@
 """The ledger of consent: on which basis the images of each person may be used, and until when.
 
 A CSV with the columns person,basis,until that the owner keeps; no name of it leaves the machine.
-Lineages hold its digest and how many people there are by each basis.
+Lineages hold its digest and how many people there are by each basis, so a basis is a few words and
+holds no name.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +23,8 @@ from factory.provenance.pseudonyms import key_in_environment, pseudonym
 from factory.sources.tar_set import release_of
 
 COLUMNS = ["person", "basis", "until"]
+BASIS = re.compile(r"(?:[^\W_]|[ ()-]){1,40}")
+WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def read_ledger(path: str) -> Ledger:
     """The ledger in a file.
 
     Raises ConfigError, with file and line, for other columns, another encoding than UTF-8, somebody
-    twice, a row without a basis, or a day that is none.
+    twice, a row without a basis, a basis that is no short text or holds a name, or a day that is
+    none.
     """
     try:
         data = Path(path).read_bytes()
@@ -72,6 +77,7 @@ def read_ledger(path: str) -> Ledger:
                 _add(people, path, rows.line_num, [cell.strip() for cell in row])
     except csv.Error as error:
         raise ConfigError(f"{path}:{rows.line_num}: {error}; want a CSV of {_columns()}") from None
+    _refuse_names(people, path)
     return Ledger(path, hashlib.sha256(data).hexdigest(), people)
 
 
@@ -122,11 +128,38 @@ def _add(people: dict[str, Consent], path: str, line: int, row: list[str]) -> No
         raise ConfigError(
             f"{where}: is about the person of line {people[person].line}; want a row a person"
         )
+    if not BASIS.fullmatch(basis):  # which is not repeated, for it may hold anything
+        raise ConfigError(
+            f"{where}: basis is no short text; want at most 40 letters, digits, spaces, - and "
+            "parentheses, as signed consent"
+        )
     try:
         day = date.fromisoformat(until) if until else None
     except ValueError:
         raise ConfigError(f"{where}: until is {until!r}; want a day as 2030-12-31") from None
     people[person] = Consent(basis, day, line)
+
+
+def _refuse_names(people: Mapping[str, Consent], path: str) -> None:
+    """Raise ConfigError for a basis that holds all words of somebody's name, in any order."""
+    named = defaultdict[str, list[str]](list)
+    for person in people:
+        words = _words(person)
+        if any(not word.isdecimal() for word in words):  # a number alone is nobody's name
+            named[words[0]].append(person)
+    first_line = {one.basis: one.line for one in reversed(people.values())}
+    for basis, line in reversed(first_line.items()):
+        words = _words(basis)
+        for person in (person for word in words for person in named[word]):
+            if set(words).issuperset(_words(person)):
+                raise ConfigError(
+                    f"{path}:{line}: basis holds the name of the person of line "
+                    f"{people[person].line}; want on which basis alone, as signed consent"
+                )
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text.casefold())
 
 
 def _with_pseudonyms(ledger: Ledger) -> Ledger:

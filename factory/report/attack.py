@@ -6,15 +6,22 @@ from factory.evaluation.metrics.attack import Attack, AttackScore, FreeDraws, In
 
 HEADS = ["score", "asks", "AUC", "95 % interval", "chance", "TPR", "95 % interval"]
 MEMBERSHIP = {
-    "recorded": "the generator's own records say that it learned from the members",
+    "recorded": "the generator's records say that it learned from the members",
+    "unrecorded": "the generator's records do not tell all that it learned from",
+    "contradicted": "the generator's records do not hold all of the members",
+}
+CAVEATS = {
+    "recorded": "",
     "unrecorded": (
-        "the generator has no records, so that it learned from the members is what the config says"
+        "That the generator learned from the members, and from nobody held out, is what the config "
+        "says, not what its records tell."
     ),
     "contradicted": (
-        "the generator's own records name other faces than the members: read this as a control, "
-        "not as a finding about those it learned from"
+        "A control, not a finding about those the generator learned from, because by its records "
+        "these are not all of the members."
     ),
 }
+"""What is said before a finding, by Attack.membership."""
 
 
 def rows(found: Attack) -> list[list[str]]:
@@ -34,8 +41,9 @@ def rows(found: Attack) -> list[list[str]]:
 
 
 def verdict(found: Attack) -> str:
-    """One sentence on whether members can be told from people held out, or two."""
-    return f"{_finding(found)} {_split(found)}".strip()
+    """Whether members can be told from people held out, and what has to be known to read that."""
+    said = (CAVEATS[found.membership], _finding(found), _split(found))
+    return " ".join(sentence for sentence in said if sentence)
 
 
 def sentences(found: Attack) -> list[str]:

@@ -31,7 +31,7 @@ class AttackedRelease:
 def attacked_release(config: Config, generator: str) -> AttackedRelease | None:
     """The release that a config names, where it is sealed; `generator` is the sha256 attacked.
 
-    Raises IntegrityError where another generator drew it.
+    Raises IntegrityError where another generator drew it, or its metrics cannot be read.
     """
     store = layout.release_store(config)
     plan = manifest.read_plan(store)
@@ -43,6 +43,7 @@ def attacked_release(config: Config, generator: str) -> AttackedRelease | None:
             f"generator.checkpoint: has sha256 {generator[:12]}, {store.url} was drawn by "
             f"{drew[:12]}; attack that one, or name another release.version"
         )
+    _metrics(store)
     roster = open_roster(store, plan)
     rows = np.flatnonzero(roster.virtual_N)[: config.attack.num_free_draws]
     return AttackedRelease(store, plan, np.asarray(roster.unit_ND[rows]))
@@ -55,10 +56,19 @@ def add_attack(config: Config, release: AttackedRelease, found: Attack) -> None:
     """
     store, plan = release.store, release.plan
     manifest.put_metrics(store, {layout.ATTACK: to_json(found)})
-    folder = "metrics/"
-    stems = [name.removeprefix(folder).removesuffix(".json") for name in store.list(folder)]
-    if store.exists(layout.CARD):
-        body = {stem: manifest.read_metrics(store, stem) for stem in stems}
-        metrics, sealed = from_json(Metrics, body), manifest.sealed_manifest(store, plan)
+    if metrics := _metrics(store):
+        sealed = manifest.sealed_manifest(store, plan)
         store.put(layout.CARD, render_card(config.release, plan, sealed, metrics))
     manifest.seal_extras(store)
+
+
+def _metrics(store: Store) -> Metrics | None:
+    """All metrics; None where nothing was measured, as of successors of withdrawn versions.
+
+    Raises IntegrityError for metrics that lack something.
+    """
+    if not store.exists(layout.metrics_name("counts")):
+        return None
+    folder = "metrics/"
+    stems = [name.removeprefix(folder).removesuffix(".json") for name in store.list(folder)]
+    return from_json(Metrics, {stem: manifest.read_metrics(store, stem) for stem in stems})

@@ -187,4 +187,4 @@ def lineage_of(source: SourceConfig) -> bytes | None:
     store = address_of(source)
     if f"  {LINEAGE}" not in store.get(SUMS).decode():
         return None
-    return tars_in(store).get(LINEAGE)
+    return tars_in(store, allow_withdrawn=source.allow_withdrawn).get(LINEAGE)

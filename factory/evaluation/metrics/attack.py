@@ -11,7 +11,7 @@ Nobody = Literal["nobody", "virtual people"]
 """Whose embeddings are no real person's: none at all, or those of a release's roster."""
 Finding = Literal["told_apart", "undecided", "not_told_apart"]
 Membership = Literal["recorded", "unrecorded", "contradicted"]
-"""Whether a generator's own records name the members' faces as what it learned from."""
+"""Whether the records of a generator, and of those it began with, hold all of the members."""
 
 MAX_CHANCE = 0.05
 """Largest chance of a finding that is not put down to chance."""
@@ -116,7 +116,7 @@ class Attack:
     space: Literal["judge", "recognizer"]
     """By what cosines between faces are measured."""
     membership: Membership
-    """Whether the generator's own records say that it learned from the members."""
+    """Whether the generator's records say that it learned from the members."""
     members: AttackSide
     heldout: AttackSide
     false_alarms: FalseAlarms

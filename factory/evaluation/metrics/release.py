@@ -49,6 +49,16 @@ class AuditVerdict:
     """audit.accept_weak_judge: published though it is not established."""
 
 
+NO_VERDICT = AuditVerdict(
+    real_people=True,
+    established=False,
+    reason="it was measured by an older factory, which kept no verdict of the audit",
+    min_power=0.0,
+    accepted=False,
+)
+"""Of a release that was measured before there were verdicts."""
+
+
 @dataclass(frozen=True)
 class YawDeviation:
     """Standard deviation of yaw in degrees, over all images and within identities."""
@@ -140,10 +150,10 @@ class Metrics:
     properties: Properties
     separability: Separability
     leakage: Leakage | NotMeasured
-    audit: AuditVerdict
     diversity: Diversity
     balance: Balance | NotMeasured
     throughput: Throughput
+    audit: AuditVerdict = NO_VERDICT
     lineage: LineageMetrics | None = None
     """None of a release that was planned by a factory that kept none."""
     edits: dict[str, EditMetrics] | None = None

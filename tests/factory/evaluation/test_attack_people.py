@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,14 @@ from PIL import Image
 
 from factory.config import AttackConfig, SourceConfig
 from factory.errors import ConfigError, SourceError
-from factory.evaluation.attack_people import choose_people, is_learned_from, open_sides
+from factory.evaluation.attack_people import (
+    choose_people,
+    membership_of,
+    open_sides,
+    refuse_learned,
+)
 from factory.provenance.faces import source_record
+from factory.provenance.lineage import NetworkRecord, SourceRecord
 from factory.sources import FaceSet, training_faces
 
 
@@ -80,10 +86,78 @@ def test_attack_sides_are_those_of_a_training(source):
     members, heldout = open_sides(config)
     assert (list(members.names), list(heldout.names)) == (["a", "b", "c"], ["d"])
     trained = training_faces(config)[0]
-    record = source_record(config, trained)
-    assert is_learned_from([record], members) is True
-    assert is_learned_from([record], heldout) is False
-    assert is_learned_from([], members) is None
+    record = NetworkRecord("generator", "a", (source_record(config, trained),))
+    assert membership_of([record], members) == "recorded"
+    refuse_learned([record], heldout)
+
+
+@dataclass
+class Part:
+    """All that is asked of a source: its fingerprint and how many people it has."""
+
+    fingerprint: str
+    num_people: int
+
+    @property
+    def names(self):
+        return range(self.num_people)
+
+
+def generator(*fingerprints: str, sha256: str = "a", role: str = "generator") -> NetworkRecord:
+    learned = [SourceRecord("folder", one, 9, 9, real_people=True) for one in fingerprints]
+    return NetworkRecord(role, sha256, tuple(learned), is_told=bool(learned))
+
+
+MEMBERS, HELDOUT = Part("f[0:132]", 132), Part("f[132:192]", 60)
+CLEAN = generator("f[0:132]")
+
+
+@pytest.mark.parametrize(
+    ("records", "number"),
+    [
+        ([generator("f")], 60),  # trained with nobody held out
+        ([generator("f[0:150]")], 18),
+        ([generator("f[100:192][20:40]")], 8),  # of a part of a part
+        ([generator("g", "f[0:150]", "f[140:160]")], 28),
+        ([CLEAN, generator("f", sha256="b" * 64)], 60),  # which it began with
+    ],
+)
+def test_an_attack_with_held_out_people_whom_the_generator_learned_from_is_refused(records, number):
+    with pytest.raises(ConfigError) as refused:
+        refuse_learned(records, HELDOUT)
+    told = f"generator.checkpoint: generator {records[-1].sha256[:12]} learned from {number} of 60 "
+    assert str(refused.value).startswith(told)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_attack_on_two_sources_is_refused_where_the_other_was_learned_from():
+    other = Part("h", 5)
+    refuse_learned([generator("f")], other)
+    with pytest.raises(ConfigError, match="learned from 2 of 5 people held out"):
+        refuse_learned([generator("f", "h[3:8]")], other)
+
+
+def test_other_networks_than_generators_may_know_people_that_an_attack_holds_out():
+    refuse_learned([CLEAN, generator("f", role="recognizer")], HELDOUT)
+    assert membership_of([CLEAN, generator("f", role="recognizer")], MEMBERS) == "recorded"
+
+
+@pytest.mark.parametrize(
+    ("records", "membership"),
+    [
+        ([CLEAN], "recorded"),
+        ([generator("f")], "recorded"),
+        ([generator("f[0:140]")], "recorded"),
+        ([generator("f[60:132]"), generator("f[0:60]", sha256="b")], "recorded"),
+        ([generator("f[60:132]"), generator("f[0:59]", sha256="b")], "contradicted"),
+        ([generator("f[0:100]")], "contradicted"),
+        ([generator("g")], "contradicted"),
+        ([generator()], "unrecorded"),
+        ([CLEAN, generator(role="start", sha256="b")], "unrecorded"),
+    ],
+)
+def test_an_attack_tells_what_records_say_of_its_members(records, membership):
+    assert membership_of(records, MEMBERS) == membership
 
 
 def test_attack_sides_may_be_two_sources(source):

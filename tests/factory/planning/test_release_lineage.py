@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -13,11 +14,17 @@ from factory.errors import ConfigError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.plan_writer import refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
-from factory.provenance.lineage import SourceRecord, networks_to_list, read_lineage
+from factory.provenance.lineage import (
+    NetworkRecord,
+    SourceRecord,
+    networks_to_list,
+    read_lineage,
+)
 from factory.provenance.networks import provenance
 from factory.release import build
 from factory.shards import layout
 from factory.shards.export import KINDS, export
+from factory.shards.lineage import refuse_other_lineage
 from factory.shards.manifest import read_plan
 from factory.shards.verify import verify
 
@@ -74,9 +81,15 @@ def test_all_that_made_a_release_is_told_and_sealed(release_config, weights, tmp
         assert "configs:" not in exported  # which names tars that are not there
         for name in (layout.LICENSE, layout.NOTICE, layout.LINEAGE):
             assert (tmp_path / kind / name).read_bytes() == store.get(name)
-    again = "source.attribution=Bob"
+    lines, sums = [], store.get(layout.SUMS)
+    again = ["release.license=CC-BY-4.0", "source.attribution=Bob"]
+    build(release_config(*networks, *again), run_units, log=lines.append)  # nothing can change it
+    assert "nothing to do, and its lineage.json stays (sources" in lines[-1]
+    assert "attribution: 'Ada' there, 'Bob' asked for" in lines[-1]
+    assert (store.get(layout.SUMS), verify(store)) == (sums, [])
+    store.delete(layout.SUCCESS)
     with pytest.raises(PlanError, match=r"another lineage \(sources.*attribution: 'Ada' there"):
-        build(release_config(*networks, "release.license=CC-BY-4.0", again), run_units, log=quiet)
+        build(release_config(*networks, *again), run_units, log=quiet)
 
 
 def test_a_wider_licence_is_refused_before_anything_is_made(release_config, weights, tmp_path):
@@ -121,6 +134,29 @@ def test_a_release_goes_on_with_the_licence_it_was_begun_with(release_config):
         refuse_other_plan(plan, stated, store)
     store.delete(layout.LINEAGE)  # as an older factory left it
     refuse_other_plan(plan, other, store)
+
+
+def test_a_release_goes_on_where_people_renewed_their_consent(release_config, tmp_path):
+    ledger = tmp_path / "consent.csv"
+
+    def asked(until: str, basis: str = "signed consent"):
+        people = "".join(f"person_{i},{basis},{until}\n" for i in range(4))
+        ledger.write_text(f"person,basis,until\n{people}")
+        return config, preflight(config)
+
+    config = release_config(f"source.consent={ledger}")
+    store = layout.release_store(config)
+    first = asked("2999-01-01")[1].lineage
+    store.put(layout.LINEAGE, first.to_json())  # a driver died here
+    plan = write_plan(*asked("2999-06-06"), store)
+    later = asked("2999-12-31", "contract")[1]
+    assert later.lineage != first
+    refuse_other_plan(plan, later, store)
+    assert read_lineage(store) == first
+    told = replace(first, networks=(NetworkRecord("generator", "a", first.sources),))
+    renewed = replace(told, networks=(NetworkRecord("generator", "a", later.lineage.sources),))
+    store.put(layout.LINEAGE, told.to_json())
+    refuse_other_lineage(store, renewed)
 
 
 def test_a_lineage_without_a_plan_is_refused_or_gone_on_from(release_config):

@@ -60,12 +60,33 @@ def test_a_ledger_is_read(ledger):
         ("a,s,31.12.2030\n", HEADER, r"consent\.csv:2: until is '31\.12\.2030'; want a day as"),
         ("a,s,2030-02-30\n", HEADER, r"consent\.csv:2: until is '2030-02-30'"),
         ('a,"s,\n', HEADER, r"consent\.csv:\d: .*want a CSV of"),
+        ("a,a | table,\n", HEADER, r"consent\.csv:2: basis is no short text; want at most 40"),
+        ("a,under_score,\n", HEADER, r"consent\.csv:2: basis is no short text"),
+        (f"a,s,\nb,{'x' * 41},\n", HEADER, r"consent\.csv:3: basis is no short text"),
     ],
 )
 def test_a_ledger_with_faults_is_refused_by_file_and_line(ledger, rows, header, message):
     with pytest.raises(ConfigError, match=message) as raised:
         read_ledger(ledger(rows, header))
     assert "\n" not in str(raised.value)
+
+
+def test_a_basis_of_consent_is_a_short_text(ledger):
+    bases = ["signed consent", "Art 6(1)(a)", "Einwilligung (mündlich) - 2", "x" * 40]
+    rows = "".join(f"{number},{basis},\n" for number, basis in enumerate(bases))
+    assert {one.basis for one in read_ledger(ledger(rows)).people.values()} == set(bases)
+
+
+@pytest.mark.parametrize(
+    "basis", ["signed by Anna Berg", "ANNA BERG", "Berg (Anna) signed", "by Anna-Berg"]
+)
+def test_a_basis_of_consent_with_a_name_is_refused_and_not_repeated(ledger, basis):
+    rows = f"cem,signed,\ndora,{basis},\nAnna_Berg,signed,\n"
+    with pytest.raises(ConfigError, match=r"consent\.csv:3: basis holds the name .* line 4;") as e:
+        read_ledger(ledger(rows))
+    assert "nna" not in str(e.value).replace("/", "").lower()
+    others = "Anna_Berg,signed,\ndora,by Annabel Berger,\nart,Art 6,\n".replace("art,", "6,")
+    assert len(read_ledger(ledger(others)).people) == 3  # whole words, and numbers are no names
 
 
 def test_a_consent_file_that_is_not_there_or_not_text_is_refused(ledger, tmp_path):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from factory.config import SourceConfig
-from factory.errors import ConfigError, IntegrityError
+from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.provenance.faces import STARTER_CREDIT, require_license, source_record
 from factory.provenance.lineage import FILE, Lineage, SourceRecord
+from factory.provenance.withdrawn import Withdrawn, mark_withdrawn
 from factory.sources import open_source
 from factory.store import LocalStore
 from tests.conftest import IMAGES, PEOPLE
@@ -53,6 +54,15 @@ def test_a_release_of_a_release_inherits_its_effective_licence(sealed):
     assert found.release == "drawn 0.1.0"
     both = record(replace(sealed("CC-BY-NC-4.0"), license="CC-BY-SA-4.0"))
     assert both.license == "CC-BY-NC-4.0 AND CC-BY-SA-4.0"
+
+
+def test_a_withdrawn_release_is_recorded_where_it_is_read_all_the_same(sealed):
+    config = sealed("CC-BY-NC-4.0")
+    mark_withdrawn(LocalStore(config.path), Withdrawn("0.1.1", "2026-11-26"))
+    with pytest.raises(SourceError, match=r"source\.path: .* was withdrawn on 2026-11-26"):
+        record(config)
+    anyway = replace(config, allow_withdrawn=True)
+    assert record(anyway).license == "CC-BY-NC-4.0"
 
 
 def test_a_release_hands_on_a_licence_that_is_narrower_than_its_sources(sealed):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from factory.evaluation.metrics.attack import FalseAlarms, Interval
-from factory.report.attack import HEADS, lines, rows, sentences, verdict
+from factory.report.attack import CAVEATS, HEADS, lines, rows, sentences, verdict
 from tests.measured import attack
 
 
@@ -46,10 +46,14 @@ def test_an_attack_on_sides_that_differ_by_themselves_says_so(finding):
     )
 
 
-def test_a_control_is_not_read_as_a_finding():
-    told = sentences(replace(attack(), membership="contradicted"))[0]
-    assert "read this as a control" in told
-    assert "own records say that it learned from the members" in sentences(attack())[0]
+def test_an_attack_that_is_a_control_is_not_read_as_a_finding():
+    """Wherever its verdict stands, which evidence gives alone."""
+    told = verdict(replace(attack(), membership="contradicted"))
+    assert told == f"{CAVEATS['contradicted']} {verdict(attack())}"
+    assert told.startswith("A control, not a finding about those the generator learned from")
+    unknown = verdict(replace(attack(), membership="unrecorded"))
+    assert unknown.startswith("That the generator learned from the members, and from nobody held")
+    assert "records say that it learned from the members" in sentences(attack())[0]
 
 
 def test_an_attack_without_a_judge_says_whose_cosines_they_are():
