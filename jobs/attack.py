@@ -1,4 +1,4 @@
-"""Ask a generator whether it knows the people that it learned from, compared with others.
+"""Ask a generator whether it knows the people that it learned from.
 
     python -m jobs.attack configs/generator/mini.yaml source.path=FACES \\
         source.holdout_identities=60 generator.checkpoint=runs/mini/generator

@@ -1,4 +1,4 @@
-"""Write the images of a sealed version again in fewer and larger shards, or more and smaller ones.
+"""Write the images of a sealed version again, in fewer shards or in more.
 
     python -m jobs.compact runs/releases/demo/releases/0.1.0 --as 0.1.1 --identities-per-unit 1000
     python -m jobs.compact s3://bucket/prefix/demo/releases/1.0.0 --as 1.0.1 --shard-bytes 1e9

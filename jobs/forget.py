@@ -1,4 +1,4 @@
-"""Withdraw a person: find what descends from them, and write versions without them.
+"""Withdraw a person: find all that holds them, write versions without.
 
     python -m jobs.forget runs/releases/demo anna --dry-run
     python -m jobs.forget s3://bucket/prefix/demo anna --source demo.yaml --networks runs --delete

@@ -1,4 +1,4 @@
-"""Write a sealed version, and all that it extends, as one release that refers to their shards.
+"""Write a sealed version and all that it extends as one, without copies.
 
     python -m jobs.union runs/releases/demo/releases/0.3.0 --as 1.0.0
     python -m jobs.union s3://bucket/prefix/demo/releases/0.3.0 --of 0.2.0,0.3.0 --as 1.0.0

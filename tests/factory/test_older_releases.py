@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from factory.config import load
-from factory.errors import PlanError
+from factory.errors import IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
 from factory.release import Release, evaluate_and_report
+from factory.report.attacked_release import attacked_release
 from factory.shards import layout, manifest
 from factory.shards.export import export
 from factory.shards.plan_files import open_plan
@@ -144,6 +145,13 @@ def test_an_older_release_is_measured_again(older, dataset):
     assert before - after == {"metrics/learned_from.json"}
     assert set(store.list("metrics/")) == after  # nothing is left under an older name
     assert b"<html" in store.get(layout.REPORT)
+
+
+def test_an_attack_on_a_release_with_older_metrics_is_refused_before_it_begins(older):
+    config = config_of(older, "drawn")
+    drew = open_plan(store_of(older, "drawn"))[0].request.weights["generator"]
+    with pytest.raises(IntegrityError, match=r"metrics: .*measure the release again"):
+        attacked_release(config, drew)
 
 
 def test_older_loras_are_read(older):

@@ -19,6 +19,12 @@ from jobs._catalog import find
 from tests.conftest import PEOPLE, tiny_dotlist
 
 
+def answer_of(card: str) -> str:
+    """The line of the evidence on attacks."""
+    (line,) = (line for line in card.splitlines() if "made to give people away?" in line)
+    return line
+
+
 @pytest.fixture
 def settings(people, weights, tmp_path):
     """Of a tiny release, with two members and two people held out."""
@@ -58,7 +64,11 @@ def test_an_attack_lands_in_the_release_and_its_card(run, settings, tmp_path, ca
     section = "## What an attack on the generator found\n"
     assert "Not measured: `python -m jobs.attack" in card.decode().split(section)[1]
     assert "| brightness | nothing |" in text.split(section)[1]
-    assert text.split(section)[0] == card.decode().split(section)[0]
+    before, after = card.decode().split(section)[0], text.split(section)[0]
+    (asked,) = (line for line in after.splitlines() if line not in before.splitlines())
+    assert asked.startswith("| GDPR recital 26 | Can the generator be made to give people away? |")
+    assert "is what the config says, not what its records tell. Undecided" in asked
+    assert after.replace(asked, "") == before.replace(answer_of(before), "")
     assert release.get(layout.SUMS) == sums
     assert "  metrics/attack.json\n" in release.get(layout.EXTRA_SUMS).decode()
     assert verify(release) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 RENAMED = {
-    "Metrics": {"learned_from": "recognizer_training"},
     "Similarity": {"with_source": "made_vs_photographs"},
     "Properties": {"beside": "reference_sets", "repeats": "duplicates"},
     "Consistency": {"nearest_centre": "nearest_center"},

@@ -10,6 +10,7 @@ from factory.execution.inline import run_units
 from factory.release import build
 from factory.shards import layout
 from factory.shards.manifest import sealed_plan
+from factory.shards.plan_files import open_plan
 from factory.shards.reader import metadata_rows
 from factory.sources import open_source
 from tests.factory.synthesis.test_editors import EDITED
@@ -63,9 +64,9 @@ def test_means_are_those_of_the_rows_of_a_kind_and_fraction(edited):
 
 def test_originals_are_shown_only_where_they_may_be(edited):
     config, store, plan = edited
-    source = open_source(config.source)
+    source, roster = open_source(config.source), open_plan(store, config)[1]
     for show_real in (False, True):
-        pictures = edit_pictures(tally_of(store, plan).shown, store, source, show_real)
+        pictures = edit_pictures(tally_of(store, plan).shown, store, roster, source, show_real)
         assert pictures.by_kind
         for shown in pictures.by_kind.values():
             assert 0 < len(shown) <= SHOWN
