@@ -147,8 +147,10 @@ def _refuse_names(people: Mapping[str, Consent], path: str) -> None:
         words = _words(person)
         if any(not word.isdecimal() for word in words):  # a number alone is nobody's name
             named[words[0]].append(person)
-    first_line = {one.basis: one.line for one in reversed(people.values())}
-    for basis, line in reversed(first_line.items()):
+    first_line: dict[str, int] = {}
+    for consent in people.values():
+        first_line.setdefault(consent.basis, consent.line)
+    for basis, line in first_line.items():
         words = _words(basis)
         for person in (person for word in words for person in named[word]):
             if set(words).issuperset(_words(person)):

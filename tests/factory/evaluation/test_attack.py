@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from factory.checkpoint import METADATA
 from factory.config import AttackConfig, Config, load
 from factory.diffusion.train import train
 from factory.errors import ConfigError
@@ -21,6 +24,9 @@ from factory.evaluation.attack_trial import Trial
 from factory.evaluation.metrics.attack import MAX_CHANCE, Attack, AttackScore
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.recognizers import open_recognizers
+from factory.provenance.faces import source_record
+from factory.provenance.lineage import NetworkRecord, networks_to_list
+from factory.sources import FaceSource, open_source, training_faces
 from factory.training.distributed import kept_threads, pick_device
 from tests.conftest import PX
 
@@ -204,6 +210,33 @@ def test_an_attack_asks_virtual_people_where_a_release_has_some(attacked, caught
     assert [drawn.condition for drawn in found.free_draws] == ["nobody", "virtual people"]
     assert len(found.scores) == len(caught.scores) + 1
     assert found.free_draws[0] == caught.free_draws[0]
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["itself", "that it began with"])
+def test_an_attack_with_held_out_people_whom_its_generator_knows_is_refused(
+    described, weights, tmp_path, start
+):
+    """Trained with nobody held out, or begun with a generator that was."""
+    shutil.copytree(weights / "generator", tmp_path / "generator")
+    config = described("learned", f"generator.checkpoint={tmp_path / 'generator'}")
+    part, whole = (source_record(config.source, one) for one in members_and_everybody(config))
+    own = NetworkRecord("generator", "a" * 64, (part if start else whole,))
+    file = tmp_path / "generator" / METADATA
+    body = json.loads(file.read_text())
+
+    def tell(*records: NetworkRecord) -> None:
+        file.write_text(json.dumps(body | {"provenance": networks_to_list(records)}))
+
+    tell(own, NetworkRecord("generator", "b" * 64, (whole if start else part,)))
+    with pytest.raises(ConfigError, match=rf"learned from {EACH} of {EACH} people held out; want"):
+        check(config)
+    tell(replace(own, learned_from=(part,)), NetworkRecord("generator", "b" * 64, (part,)))
+    check(config)
+
+
+def members_and_everybody(config: Config) -> tuple[FaceSource, FaceSource]:
+    """(training part, all) of a source."""
+    return training_faces(config.source)[0], open_source(config.source)
 
 
 @pytest.mark.parametrize(
