@@ -7,6 +7,7 @@ with such a one. They are known by the records in checkpoints and in lineages of
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,13 @@ def whole_of(fingerprint: str) -> tuple[str, list[tuple[int, int]]]:
     return fingerprint, parts
 
 
+def is_part_of(fingerprint: str, other: str) -> bool:
+    """Whether everybody in a set or part of one is in another too, by their fingerprints."""
+    (whole, parts), (other_whole, other_parts) = whole_of(fingerprint), whole_of(other)
+    (start, stop), (other_start, other_stop) = _place(parts), _place(other_parts)
+    return whole == other_whole and other_start <= start and stop <= other_stop
+
+
 def networks_below(address: str, settings: Iterable[str] = ()) -> list[Network]:
     """Every checkpoint in a folder, or below an address, and the ancestors that these tell of."""
     store, found = open_url(address, list(settings)), []
@@ -131,6 +139,14 @@ def cost_lines(carrying: list[Network]) -> list[str]:
 def _hours(metadata: dict[str, Any]) -> float | None:
     hours = metadata.get("metrics", {}).get("hours")
     return float(hours) if isinstance(hours, int | float) else None
+
+
+def _place(parts: list[tuple[int, int]]) -> tuple[float, float]:
+    """Where people lie in the whole set of whom parts of parts were taken, from 0 to infinity."""
+    start, end = 0.0, math.inf
+    for first, stop in parts:
+        start, end = start + first, min(end, start + stop)
+    return start, end
 
 
 def _is_in(place: int, parts: list[tuple[int, int]]) -> bool:
