@@ -72,7 +72,7 @@ def made_of_versions(plan: Plan) -> str:
     )
 
 
-def limits(measured: Separability, edits: EditRequest | None) -> str:
+def limits(measured: Separability, edits: EditRequest | None = None) -> str:
     """What its images lack, and how far its identities can be told apart."""
     text = (
         "Pose, light, age and accessories are those of the images that it edits, but for what the "

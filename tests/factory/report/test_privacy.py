@@ -19,7 +19,7 @@ from factory.report.learned import learned, unseen
 from factory.report.page import render_card, render_page
 from factory.report.privacy import Banner, banner, num_real, privacy
 from factory.report.spdx import render_spdx
-from factory.report.statements import limits, statements
+from factory.report.statements import statements
 from factory.shards.manifest import manifest_json
 from factory.shots.plan import Plan
 from factory.shots.request import SourceRelease, edit_request
@@ -269,11 +269,12 @@ def test_the_judge_is_named_and_called_independent_only_where_it_shares_no_sourc
 
 @pytest.mark.parametrize("method", ["classic", "drawn"])
 def test_limits_of_edits_are_those_of_their_images(method):
-    edits = edit_request(EditingConfig(method=method), None, None)
-    text = limits(CLEAN.separability, edits)
+    edited = replace(REQUEST, edits=edit_request(EditingConfig(method=method), None, None))
+    text = statements(Plan(edited, {}, []), known(CLEAN, OWN)).limits
     assert "generator" not in text
     assert "those of the images that it edits" in text
-    assert "where the generator learned them" in limits(CLEAN.separability, None)
+    drawn = statements(Plan(REQUEST, {}, []), known(CLEAN, OWN)).limits
+    assert "where the generator learned them" in drawn
 
 
 def test_collection_tells_what_each_network_learned_from():
