@@ -227,7 +227,8 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     assert {person.kind for person in open_plan(store)[1].identities} == {"edited"}
     card = store.get(layout.CARD).decode()
     assert "(release tiny 0.1.0)" in card
-    assert "holds nobody real" in card
+    assert "holds nobody real" not in card  # it was drawn after photographs
+    assert "whether somebody real shows among them is not established" in card
     allowed = editing(
         "source.kind=webdataset", f"source.path={folder}", "release.dataset=allowed"
     )  # allow_real is true, and yet nobody real is in it
