@@ -20,8 +20,9 @@ def audit_release(config: Config, dry_run: bool) -> None:
     from factory.evaluation.evaluate import audit_faces
     from factory.evaluation.leakage import refuse_leaks
     from factory.evaluation.separability import audit, gate_lines
-    from factory.evaluation.verdict import audit_lines
+    from factory.evaluation.verdict import audit_lines, within_limit
     from factory.planning.preflight import check_weights
+    from factory.provenance.lineage import read_lineage
     from factory.shards import layout, manifest
     from factory.shards.plan_files import open_plan
     from factory.sources import open_source
@@ -40,10 +41,10 @@ def audit_release(config: Config, dry_run: bool) -> None:
     print(*gate_lines(plan, roster, largest), sep="\n")
     sealed, run_units = manifest.sealed_manifest(store, plan), runner_of(config)
     faces = audit_faces(config, source, store, sealed, roster, run_units)
-    print(*audit_lines(config, source, faces), sep="\n")
+    print(*audit_lines(config, source, faces, read_lineage(store)), sep="\n")
     if faces:
         refuse_leaks(faces.metrics)
-        print("no more leaks than audit.max_leak_fraction allows")
+        print(within_limit(config, faces.metrics))
 
 
 JOB = Job(__doc__, audit_release, reads=(*SEALED, "fleet", "compute", "store"))

@@ -101,7 +101,7 @@ def _generators(records: Sequence[NetworkRecord]) -> list[NetworkRecord]:
 
 def _places(faces: FaceSource) -> tuple[int, int]:
     """Which people of a whole set these are: first, stop."""
-    _, first, _ = span_of(faces.fingerprint)
+    first = int(span_of(faces.fingerprint)[1])
     return first, first + len(faces.names)
 
 
@@ -110,7 +110,7 @@ def _learned(record: NetworkRecord, faces: FaceSource) -> list[tuple[int, int]]:
     whole, _, _ = span_of(faces.fingerprint)
     spans = [span_of(one.fingerprint) for one in record.learned_from]
     last = _places(faces)[1]
-    return [(first, last if stop is None else stop) for of, first, stop in spans if of == whole]
+    return [(int(first), int(min(last, stop))) for of, first, stop in spans if of == whole]
 
 
 def choose_people(members: FaceSource, heldout: FaceSource, config: AttackConfig) -> AttackedPeople:

@@ -106,7 +106,7 @@ def evaluate(
     measured = measure_units(config, release, spaces, people, run_units, log, anew=anew)
     with tempfile.TemporaryDirectory() as folder:
         leakage = LeakageTally(config.audit, yardstick) if yardstick else None
-        made = Reduction(Path(folder), config.audit.num_rejects, leakage)
+        made = Reduction(Path(folder), config.audit.num_rejects, leakage, release.own_label)
         made.add_all(measured.records())
         properties = _properties(config, made, real, recognizers, networks)
     audit = leakage.finish(row_reader(store)) if leakage else None
@@ -114,22 +114,25 @@ def evaluate(
     pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
+    lineage = read_lineage(store)
     utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(
-        counts=KeptCounts(manifest.counts.planned, manifest.counts.kept_fraction),
+        counts=KeptCounts(
+            manifest.counts.planned, manifest.counts.kept_fraction, made.num_source_people
+        ),
         recognizer_training=_recognizer_training(config),
         similarity={name: _similarity(made, real, release, name) for name in recognizers},
         properties=properties,
         separability=separability(plan, roster, strangers),
         leakage=leaks,
-        audit=verdict(config, leaks),
+        audit=verdict(config, leaks, lineage),
         diversity=Diversity(
             pose=pose(pictures.faces, source, config.source),
             within_identity=made.scores.within_identity(),
         ),
         balance=balance(plan, roster, _group_accuracy(config, source, conditioning)),
         throughput=throughput(manifest),
-        lineage=lineage_metrics(lineage) if (lineage := read_lineage(store)) else None,
+        lineage=lineage_metrics(lineage) if lineage else None,
         edits=made.edits.metrics() if plan.request.edits else None,
         utility=None if utility is None else from_json(Utility, utility),
         attack=None if attack is None else from_json(Attack, attack),

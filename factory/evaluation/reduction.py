@@ -6,7 +6,7 @@ sampled faces, a few numbers an identity; hashes and centers go to files of a te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +58,18 @@ class SpaceTally:
 class Reduction:
     """Figures of a release from the records of its units."""
 
-    def __init__(self, folder: Path, num_rejects: int, leakage: LeakageTally | None = None) -> None:
-        """`folder` holds files meanwhile: 40 bytes a face, 4*D an identity and recognizer."""
+    def __init__(
+        self,
+        folder: Path,
+        num_rejects: int,
+        leakage: LeakageTally | None = None,
+        own_label: Mapping[int, int] | None = None,
+    ) -> None:
+        """`folder` holds files meanwhile: 40 bytes a face, 4*D an identity and recognizer.
+
+        `own_label` is the label in the source of each identity that comes from there.
+        """
+        self._own_label, self._source_people = own_label or {}, set[int]()
         self._folder, self._num_rejects, self.leakage = folder, num_rejects, leakage
         self.spaces: dict[str, SpaceTally] = {}
         self.scores, self.edits = ScoreTally(), EditTally()
@@ -86,6 +96,8 @@ class Reduction:
         faces = record.faces
         if faces is None:
             return
+        own = (self._own_label.get(identity) for identity in faces.identity_K.tolist())
+        self._source_people.update(label for label in own if label is not None)
         if self.leakage and record.audit:
             self.leakage.add(record.unit, record.keys, faces.identity_K, record.audit)
         if record.scores:
@@ -104,6 +116,11 @@ class Reduction:
     def sample(self) -> dict[str, np.ndarray]:
         """Vectors of the sampled faces by space and network, and their CLASS."""
         return self._sample.stacked()
+
+    @property
+    def num_source_people(self) -> int:
+        """People of the source of whom images were kept."""
+        return len(self._source_people)
 
     def pair_labels(self) -> np.ndarray:
         """Identities of the faces whose pairs are compared, [P]."""

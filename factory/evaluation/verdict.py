@@ -8,6 +8,8 @@ people at that limit (audit.min_power).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from factory.config import AuditConfig, Config
 from factory.errors import LeakError
@@ -15,22 +17,53 @@ from factory.evaluation.leakage import Audit, power_in_words, refuse_leaks, summ
 from factory.evaluation.metrics.release import AuditVerdict, Metrics
 from factory.evaluation.metrics.separability import JudgePower, Leakage
 from factory.evaluation.metrics.values import NotMeasured
+from factory.provenance.carriers import whole_of
+from factory.provenance.effective import ONLY_LOOK
 from factory.provenance.faces import holds_real_people
+from factory.provenance.lineage import Lineage, NetworkRecord, has_real_source
+from factory.provenance.networks import records_of
+from factory.recognition.judge import describe_judge, judge_of, public_name
 from factory.sources import FaceSource
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
 
-def verdict(config: Config, leakage: Leakage | NotMeasured) -> AuditVerdict:
-    """Whether it is established that nobody real shows, and if not, why."""
+def verdict(
+    config: Config, leakage: Leakage | NotMeasured, lineage: Lineage | None
+) -> AuditVerdict:
+    """Whether it is established that nobody real shows, and if not, why; and who judged.
+
+    Whether people of the source exist is for the release's `lineage` to say, else for the config.
+    """
     reason = not_established(config.audit, leakage)
+    told = lineage is not None and lineage.sources
+    judge, described = judge_of(config), describe_judge(config) or {}
     return AuditVerdict(
-        real_people=holds_real_people(config.source),
+        real_people=has_real_source(told) if told else holds_real_people(config.source),
         established=not reason,
         reason=reason,
         min_power=config.audit.min_power,
         accepted=config.audit.accept_weak_judge,
+        judge=public_name(judge) if judge else None,
+        judge_sha256=described.get("sha256"),
+        judge_shares=_shares(described, lineage) if lineage else "",
     )
+
+
+def _shares(judge: dict[str, Any], lineage: Lineage) -> str:
+    """What a judge, as `describe_judge` tells of it, shares with the networks of a release."""
+    made = [one for one in lineage.networks if one.role not in ONLY_LOOK]
+    if judge.get("sha256") in {one.sha256 for one in made}:
+        return "it is one of the networks that the release was made with"
+    records = records_of(judge) if "kind" in judge else []
+    if _learned_from(records) & _learned_from(made):
+        return "it learned from a source that networks of the release learned from too"
+    return ""
+
+
+def _learned_from(networks: Iterable[NetworkRecord]) -> set[str]:
+    """Fingerprints of whole sources."""
+    return {whole_of(faces.fingerprint)[0] for one in networks for faces in one.learned_from}
 
 
 def not_established(config: AuditConfig, leakage: Leakage | NotMeasured) -> str:
@@ -55,13 +88,16 @@ def not_established(config: AuditConfig, leakage: Leakage | NotMeasured) -> str:
     return ""
 
 
-def audit_lines(config: Config, source: FaceSource, audit: Audit | None) -> list[str]:
+def audit_lines(
+    config: Config, source: FaceSource, audit: Audit | None, lineage: Lineage | None
+) -> list[str]:
     """What jobs.audit tells the owner of the source: findings, doubtful labels, the verdict.
 
     Images of the source are named here, so these lines go to a terminal and nowhere else.
     """
-    found = verdict(config, audit.metrics if audit else NotMeasured(NO_JUDGE))
-    lines = summary_lines(audit.metrics) if audit else []
+    found = verdict(config, audit.metrics if audit else NotMeasured(NO_JUDGE), lineage)
+    lines = [f"judge: {found.judge}, sha256 {found.judge_sha256}"] if found.judge else []
+    lines += summary_lines(audit.metrics) if audit else []
     for double in audit.doubles if audit else ():
         one, two = source.keys[double.first], source.keys[double.second]
         lines.append(f"one person by two labels: {one} and {two}, {double.cosine:.3f}")
@@ -74,6 +110,14 @@ def audit_lines(config: Config, source: FaceSource, audit: Audit | None) -> list
     if not found.real_people:
         lines.append("nobody real is in the source, so the audit informs and decides nothing")
     return lines
+
+
+def within_limit(config: Config, leakage: Leakage) -> str:
+    """What jobs.audit says last of leaks that are not too many, and no more than that."""
+    text = "of what the judge sees, leaks are within audit.max_leak_fraction"
+    if not_established(config.audit, leakage):
+        text += "; whether it would see a known person is not established"
+    return text
 
 
 def refuse_to_publish(metrics: Metrics) -> None:

@@ -7,6 +7,7 @@ with such a one. They are known by the records in checkpoints and in lineages of
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -71,14 +72,24 @@ def whole_of(fingerprint: str) -> tuple[str, list[tuple[int, int]]]:
     return fingerprint, parts
 
 
-def span_of(fingerprint: str) -> tuple[str, int, int | None]:
+def span_of(fingerprint: str) -> tuple[str, float, float]:
     """The fingerprint of a whole set, and which of its people a part of it holds: first, stop.
 
-    The stop is None where these are all from the first on.
+    The stop is infinite where these are all from the first on.
     """
     whole, parts = whole_of(fingerprint)
-    first = sum(start for start, _ in parts)
-    return whole, first, first + parts[-1][1] - parts[-1][0] if parts else None
+    start, end = 0.0, math.inf
+    for first, stop in parts:
+        start, end = start + first, min(end, start + stop)
+    return whole, start, end
+
+
+def is_part_of(fingerprint: str, other: str) -> bool:
+    """Whether everybody in a set or part of one is in another too, by their fingerprints."""
+    (whole, start, stop), (other_whole, other_start, other_stop) = map(
+        span_of, (fingerprint, other)
+    )
+    return whole == other_whole and other_start <= start and stop <= other_stop
 
 
 def networks_below(address: str, settings: Iterable[str] = ()) -> list[Network]:

@@ -11,7 +11,7 @@ from factory.config import SourceConfig
 from factory.config.addresses import in_bucket
 from factory.errors import ConfigError
 from factory.provenance.consent import consent_facts
-from factory.provenance.effective import effective
+from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective, sources_of
 from factory.provenance.licenses import find, join
 from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
 from factory.sources.tar_set import lineage_of, release_of
@@ -33,6 +33,26 @@ def holds_real_people(config: SourceConfig) -> bool:
         return False
     origin = release_of(config)
     return origin is None or bool(origin["holds_real_identities"])
+
+
+def descends_from_real(config: SourceConfig) -> bool:
+    """Whether a source is a release that descends from images of people who exist.
+
+    It does where any of its sources or of what its networks learned from holds or descends from
+    them, and is taken to where that is not told of all of these. Only a gallery does not count.
+    """
+    if release_of(config) is None:
+        return False
+    sealed = lineage_of(config)
+    if sealed is None:  # of an older factory
+        return True
+    lineage = Lineage.from_json(sealed)
+    drawing = [one for one in lineage.networks if one.role not in ONLY_LOOK]
+    return not (drawing and all(one.is_told for one in drawing)) or any(
+        one.real_people or one.descends_from_real
+        for one in sources_of(lineage)
+        if one.role != AVOIDED
+    )
 
 
 def source_record(
@@ -58,6 +78,7 @@ def source_record(
         role=role,
         consent=consent,
         consent_sha256=ledger_sha256,
+        descends_from_real=descends_from_real(config),
     )
 
 

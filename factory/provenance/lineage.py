@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from factory.store import Store
 
@@ -45,6 +45,9 @@ class SourceRecord:
     """People by the basis on which they consented (source.consent); empty without a ledger."""
     consent_sha256: str = ""
     """Of the ledger."""
+    descends_from_real: bool = False
+    """Of a release: whether images of people who exist are among all that it descends from, as far
+    as its lineage.json tells; so too where that does not tell all."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,24 @@ class Lineage:
         body = json.loads(data)
         sources = tuple(SourceRecord(**one) for one in body["sources"])
         return cls(sources, networks_from_list(body["networks"]), body.get("license", ""))
+
+
+class Faces(Protocol):
+    """Faces of a lineage, as it is kept or as metrics tell of it."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def real_people(self) -> bool: ...
+
+
+def has_real_source(sources: Iterable[Faces]) -> bool:
+    """Whether people who exist are among the faces that a release was planned with.
+
+    Faces that only stand for people (inquiry) or are stayed away from (gallery) do not count.
+    """
+    return any(one.real_people for one in sources if one.role == "source")
 
 
 def read_lineage(store: Store) -> Lineage | None:

@@ -16,7 +16,7 @@ from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
 from factory.report import attack
 from factory.report.learned import NOT_RECORDED, learned
-from factory.report.privacy import num_real
+from factory.report.privacy import has_real_source, named_judge, num_real
 from factory.shots.plan import Plan
 
 NOT_MEASURED = "not measured"
@@ -46,7 +46,7 @@ def _ai_act(plan: Plan, manifest: Manifest, metrics: Metrics) -> list[Answer]:
         (
             "(2)(b)",
             "For what were the personal data in the source first collected?",
-            NOT_RECORDED if metrics.audit.real_people else "no personal data in the source",
+            NOT_RECORDED if has_real_source(metrics) else _no_personal_data(metrics),
         ),
         (
             "(2)(c)",
@@ -80,8 +80,7 @@ def _ai_act(plan: Plan, manifest: Manifest, metrics: Metrics) -> list[Answer]:
 
 
 def _gdpr(plan: Plan, metrics: Metrics) -> list[Answer]:
-    real = num_real(plan)
-    in_source = metrics.audit.real_people
+    real, in_source = num_real(plan, metrics), has_real_source(metrics)
     return [
         (
             "GDPR Art. 4(1)",
@@ -203,13 +202,24 @@ def _num_photographs(plan: Plan, real_people: bool) -> int:
 
 def _basis(metrics: Metrics) -> str:
     """On which basis people of the source consented, by the ledger that the plan was made with."""
-    if not metrics.audit.real_people:
-        return "no personal data in the source"
+    if not has_real_source(metrics):
+        return _no_personal_data(metrics)
     source = metrics.lineage.sources[0] if metrics.lineage and metrics.lineage.sources else None
     if source is None or not source.consent:
         return f"consent {NOT_RECORDED} (no source.consent)"
     bases = ", ".join(f"{count} by {basis}" for basis, count in sorted(source.consent.items()))
     return f"ledger of {sum(source.consent.values())} of {source.identities} people: {bases}"
+
+
+def _no_personal_data(metrics: Metrics) -> str:
+    """That nobody in the source exists, and what else the release is made of."""
+    text = "no personal data in the source"
+    for one in metrics.lineage.sources if metrics.lineage else ():
+        if one.role == "inquiry" and one.real_people:
+            text += f"; its identities stand for {one.identities} people who exist ({NOT_RECORDED})"
+        elif one.role == "source" and one.descends_from_real:
+            text += f", which descends from images of people who exist ({NOT_RECORDED})"
+    return text
 
 
 def _withdrawn(plan: Plan) -> str:
@@ -225,9 +235,11 @@ def _audit(metrics: Metrics) -> str:
         return f"audit {NOT_MEASURED}"
     power = leaks.power
     seen = power_in_words(power) if isinstance(power, JudgePower) else NOT_MEASURED
+    judge = f" by {named_judge(metrics.audit)}:" if metrics.audit.judge else ""
     state = "established" if metrics.audit.established else "not established"
     return (
-        f"audit {state}: {leaks.faces.num_leaks} of {leaks.faces.count} faces and "
+        f"audit{judge} {state}: {leaks.faces.num_leaks} of {leaks.faces.count} faces, "
+        f"{leaks.classes.num_leaks} of {leaks.classes.count} identities and "
         f"{leaks.near_copies.num_leaks} near-copies above the limit; a known person is seen in "
         f"{seen}"
     )

@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
-from factory.provenance.effective import ONLY_LOOK
+from factory.provenance.carriers import is_part_of
+from factory.provenance.effective import AVOIDED, ONLY_LOOK
+from factory.provenance.lineage import has_real_source
 
 NOT_RECORDED = "not recorded"
 
 
 def learned(lineage: LineageMetrics | None) -> str:
-    """A sentence on what the generator and every other network learned from."""
+    """A sentence each on what the generator and every other network learned from."""
     if lineage is None:
         return f"What the networks that made it learned from is {NOT_RECORDED}."
-    networks = "; ".join(
-        f"{network.role} ({network.sha256[:12]}): {by_network(network)}"
+    networks = [
+        f"{network.role.capitalize()} ({network.sha256[:12]}): {by_network(network)}."
         for network in lineage.networks
-    )
-    return f"What its networks learned from: {networks or NOT_RECORDED}."
+    ]
+    if not networks:
+        return f"What its networks learned from is {NOT_RECORDED}."
+    return " ".join(["What its networks learned from:", *networks])
 
 
-def unseen(lineage: LineageMetrics | None) -> str:
-    """Why an audit against the source cannot tell of all whom networks know; empty if it can."""
+def unseen(lineage: LineageMetrics | None, audited: str) -> str:
+    """Why an audit against a source cannot tell of all whom networks know; empty if it can.
+
+    `audited` is the fingerprint of that source, the one that the release was planned with.
+    """
     if lineage is None:
         return f"what the networks that made it learned from is {NOT_RECORDED}"
     drawing = [network for network in lineage.networks if network.role not in ONLY_LOOK]
     untold = [network.role for network in drawing if not network.is_told]
     if untold or not drawing:
         return f"what its {' and '.join(untold) or 'networks'} learned from is {NOT_RECORDED}"
-    seen = {_whole(source.fingerprint) for source in lineage.sources}
+    stood_for = [one for one in lineage.sources if one.role == "inquiry"]
+    if people := sum(one.identities for one in stood_for if one.real_people):
+        return f"its identities are embeddings of images of {people} people (identities.inquiry)"
+    learned_from = [source for network in drawing for source in network.learned_from]
+    used = {
+        (one.fingerprint, one.role, one.real_people): one
+        for one in (*lineage.sources, *learned_from)
+        if one.role != AVOIDED
+    }.values()
+    if releases := sorted({one.release for one in used if one.descends_from_real}):
+        return (
+            f"it descends from {' and '.join(releases)}, whose own lineage holds images of people "
+            "who exist or does not tell all"
+        )
+    is_audited = has_real_source(lineage.sources)  # of others an audit decides nothing
     others = {
-        source.fingerprint: source
-        for network in drawing
-        for source in network.learned_from
-        if source.real_people and _whole(source.fingerprint) not in seen
+        one.fingerprint: one
+        for one in used
+        if one.real_people and not (is_audited and is_part_of(one.fingerprint, audited))
     }
     if not others:
         return ""
@@ -58,8 +78,3 @@ def faces(used: FacesUsed) -> str:
     whose = "people who exist" if used.real_people else "people who do not exist"
     origin = f" (release {used.release})" if used.release else ""
     return f"{used.images} images of {used.identities} {whose}{origin}; license {used.license}"
-
-
-def _whole(fingerprint: str) -> str:
-    """Fingerprint of the source that some identities are a part of."""
-    return fingerprint.partition("[")[0]

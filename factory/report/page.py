@@ -173,6 +173,7 @@ def _leaks(metrics: Metrics, pictures: Pictures) -> dict[str, Any]:
         "leak_fpir": measured.leak_fpir if measured else None,
         "power": tables.power_line(measured) if measured else "",
         "audit": metrics.audit,
+        "judge": tables.judge_line(metrics.audit),
         "double_labels": measured.double_labels.count if measured and measured.double_labels else 0,
         "pairwise": tables.pairwise_line(measured) if measured else "",
         "pairs": [

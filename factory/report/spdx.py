@@ -17,8 +17,9 @@ from factory.evaluation.metrics.release import Metrics
 from factory.provenance.licenses import AND, is_spdx
 from factory.records import Manifest
 from factory.report.learned import by_network, faces
+from factory.report.privacy import holds_real
 from factory.report.rights import stated_license
-from factory.report.statements import Statements, statements
+from factory.report.statements import statements
 from factory.shards import layout
 from factory.shots.plan import Plan
 
@@ -37,7 +38,7 @@ def render_spdx(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
     made_at = created.strftime("%Y-%m-%dT%H:%M:%SZ")
     files = _files(base, manifest)
     further, relations = _ancestors(base, metrics.lineage)
-    package = _package(base, config, plan, manifest, statements(plan, metrics), made_at)
+    package = _package(base, config, plan, manifest, metrics, made_at)
     graph: list[Element] = [
         {
             "type": "CreationInfo",
@@ -71,10 +72,11 @@ def _package(
     config: ReleaseConfig,
     plan: Plan,
     manifest: Manifest,
-    told: Statements,
+    metrics: Metrics,
     made_at: str,
 ) -> Element:
-    real = plan.request.holds_real_people
+    told = statements(plan, metrics)
+    real = holds_real(plan.request, metrics)
     text = {
         "name": manifest.dataset,
         "description": config.title,

@@ -49,7 +49,7 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
             "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
             "test on real people of the groups that it will meet."
         ),
-        limits=limits(metrics.separability),
+        limits=limits(metrics.separability, request.edits),
         biases=biases(metrics.balance),
         filtering=(
             "Faces were kept where they passed "
@@ -72,14 +72,17 @@ def made_of_versions(plan: Plan) -> str:
     )
 
 
-def limits(measured: Separability) -> str:
+def limits(measured: Separability, edits: EditRequest | None = None) -> str:
     """What its images lack, and how far its identities can be told apart."""
     text = (
-        "Pose, light, age and accessories vary no more than where the generator learned them; "
+        "Pose, light, age and accessories are those of the images that it edits, but for what the "
+        "edits change, and errors of their labels are its own. "
+        if edits
+        else "Pose, light, age and accessories vary no more than where the generator learned them; "
         "images of an identity are alike by a recognizer's measure, not by a person's record; "
-        "errors of that recognizer are errors of the labels. See metrics/ for how far the "
-        "images are from their source."
+        "errors of that recognizer are errors of the labels. "
     )
+    text += "See metrics/ for how far the images are from their source."
     matches = measured.false_matches
     if matches is None or not matches.num_others:
         return text

@@ -7,7 +7,14 @@ from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS, power_in_words
 from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
-from factory.evaluation.metrics.release import Balance, Diversity, EditMetrics, Pose, Throughput
+from factory.evaluation.metrics.release import (
+    AuditVerdict,
+    Balance,
+    Diversity,
+    EditMetrics,
+    Pose,
+    Throughput,
+)
 from factory.evaluation.metrics.separability import FalseMatches, JudgePower, Leakage, Separability
 from factory.evaluation.metrics.similarity import (
     Consistency,
@@ -217,6 +224,14 @@ def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, ...]]:
         )
         for kind, leaks in measured.counts().items()
     ]
+
+
+def judge_line(audit: AuditVerdict) -> str:
+    """Which judge looked, in one sentence; empty in metrics of older factories."""
+    if not audit.judge:
+        return ""
+    shares = f"; {audit.judge_shares}" if audit.judge_shares else ""
+    return f"The judge is {audit.judge} (sha256 {audit.judge_sha256}){shares}."
 
 
 def power_line(measured: Leakage) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from factory.config import as_dict
 from factory.errors import IntegrityError, PlanError
+from factory.provenance.lineage import Lineage, read_lineage
 from factory.records import Manifest
 from factory.shards import layout, locks
 from factory.shards.writer import read_commit
@@ -69,7 +70,7 @@ def seal(
             "loosen the filters and release under another version"
         )
     store.put_once(layout.WIDS, _wids(sealed))
-    store.put_once(layout.MANIFEST, manifest_json(sealed, plan))
+    store.put_once(layout.MANIFEST, manifest_json(sealed, plan, read_lineage(store)))
     store.put_once(layout.SUMS, _sums(store, plan, sealed))
     return sealed
 
@@ -174,12 +175,15 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
         )
 
 
-def manifest_json(manifest: Manifest, plan: Plan) -> bytes:
-    """index/manifest.json: digests and counts, no times; says whether real people are in it."""
+def manifest_json(manifest: Manifest, plan: Plan, lineage: Lineage | None) -> bytes:
+    """index/manifest.json: digests and counts, no times; says whether real people are in it.
+
+    Its lineage tells whether people of its source exist.
+    """
     request = plan.request
     edited = request.source.release if request.edits else None
     body = {
-        "holds_real_identities": request.holds_real_people,
+        "holds_real_identities": request.shows_real_people(lineage.sources if lineage else ()),
         "augments": as_dict(edited) if edited else None,
         "dataset": manifest.dataset,
         "version": manifest.version,

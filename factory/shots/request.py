@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from factory.config import (
 )
 from factory.config.editing import RegionsConfig
 from factory.errors import PlanError
+from factory.provenance.lineage import Faces, has_real_source
 from factory.sources.alignment_facts import AlignmentFacts
 
 if TYPE_CHECKING:
@@ -198,13 +200,27 @@ class PlanRequest:
 
     @property
     def holds_real_people(self) -> bool:
-        """Whether real people may be in the release.
+        """Whether real people may be in the release, as far as its plan can tell.
 
         They are where real people are filled up, or edited and not those of a release without any.
         """
         if self.edits is not None:
             return self.source.release is None or self.source.release.holds_real_identities
         return bool(self.plan.fill_to)
+
+    @property
+    def draws_source_people(self) -> bool:
+        """Whether people of the source may be in the release, filled up or edited."""
+        return self.edits is not None or bool(self.plan.fill_to)
+
+    def shows_real_people(self, sources: Collection[Faces]) -> bool:
+        """Whether people of the source may be in it who exist, as its lineage's sources tell.
+
+        Without any, as `holds_real_people` says. Unlike that it follows source.real_people.
+        """
+        if not sources:
+            return self.holds_real_people
+        return self.draws_source_people and has_real_source(sources)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""

@@ -23,6 +23,8 @@ class FacesUsed:
     release: str
     consent: dict[str, int] = field(default_factory=dict)
     """People by the basis on which they consented; empty without a ledger."""
+    descends_from_real: bool = False
+    """Of a release: whether it descends from images of people who exist."""
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,5 @@ def _faces(record: SourceRecord) -> FacesUsed:
         attribution=record.attribution,
         release=record.release,
         consent=dict(record.consent),
+        descends_from_real=record.descends_from_real,
     )

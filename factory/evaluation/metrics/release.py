@@ -24,6 +24,8 @@ class KeptCounts:
 
     planned: int
     kept_fraction: float
+    source_people: int | None = None
+    """People of the source of whom images were kept; None in metrics of older factories."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class AuditVerdict:
     """Whether it is established that nobody real shows in a release."""
 
     real_people: bool
-    """Whether photographs of people who exist are in its source; of others the audit informs."""
+    """Whether photographs of people who exist are in its source; of others the audit informs.
+    So it was when the release was planned."""
     established: bool
     reason: str
     """Why it is not established; empty where it is."""
@@ -47,6 +50,11 @@ class AuditVerdict:
     """audit.min_power."""
     accepted: bool
     """audit.accept_weak_judge: published though it is not established."""
+    judge: str | None = None
+    """As a config names it, a file or folder without where it lies; None for no judge."""
+    judge_sha256: str | None = None
+    judge_shares: str = ""
+    """What the judge shares with the networks of the release; empty where nothing is known."""
 
 
 NO_VERDICT = AuditVerdict(

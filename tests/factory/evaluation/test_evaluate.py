@@ -45,7 +45,7 @@ def test_the_files_of_a_release_hold_what_is_measured(release_config, change):
     store = layout.release_store(config)
     for stem, content in metrics.files().items():
         assert read_metrics(store, stem) == content, stem
-    assert metrics.counts.planned == 12
+    assert (metrics.counts.planned, metrics.counts.source_people) == (12, 0)
     assert set(metrics.similarity) == set(metrics.properties.recognizers)
     assert metrics.similarity["judge"].made_vs_photographs is None  # nobody in it is real
     assert metrics.recognizer_training == NotMeasured(
@@ -74,6 +74,7 @@ def test_real_people_are_compared_with_their_photographs(release_config):
         name = roster.identities[row["identity"]].name
         own = [source.names[face.label] == name for face in photographs]
         genuine += (real_ND[own] @ unit_D).tolist()
+    assert metrics.counts.source_people == PEOPLE
     against = metrics.similarity["judge"].made_vs_photographs
     assert isinstance(against, PairMetrics)
     assert against.genuine.count == len(genuine) == PEOPLE * IMAGES

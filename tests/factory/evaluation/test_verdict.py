@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from factory.config import AuditConfig, Config
+from factory import checkpoint
+from factory.config import AuditConfig, Config, JudgeConfig
 from factory.errors import LeakError
 from factory.evaluation.leakage import Audit
 from factory.evaluation.metrics.release import AuditVerdict
@@ -19,9 +20,12 @@ from factory.evaluation.verdict import (
     not_established,
     refuse_to_publish,
     verdict,
+    within_limit,
 )
 from factory.evaluation.yardstick import DoubleLabel
 from factory.execution.inline import run_units
+from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
+from factory.provenance.networks import records_of
 from factory.release import build
 from factory.shards import layout
 from factory.store import LocalStore
@@ -74,13 +78,51 @@ def allowed():
 
 
 def test_a_verdict_knows_whether_photographs_are_in_the_source():
-    config = Config()
-    assert not verdict(config, ENOUGH).real_people
+    config = replace(Config(), judge=JudgeConfig(checkpoint=None))
+    assert not verdict(config, ENOUGH, None).real_people
     photographs = replace(config, source=replace(config.source, real_people=True))
-    assert verdict(photographs, ENOUGH) == AuditVerdict(True, True, "", 0.5, False)
+    assert verdict(photographs, ENOUGH, None) == AuditVerdict(True, True, "", 0.5, False)
     weak = replace(photographs, audit=AuditConfig(min_power=0.9, accept_weak_judge=True))
-    assert not verdict(weak, ENOUGH).established
-    assert verdict(weak, ENOUGH).accepted
+    assert not verdict(weak, ENOUGH, None).established
+    assert verdict(weak, ENOUGH, None).accepted
+
+
+@pytest.mark.parametrize("role", ["source", "inquiry", "gallery"])
+def test_a_verdict_is_of_the_source_of_the_plan_whatever_a_config_says_today(role):
+    config = replace(Config(), judge=JudgeConfig(checkpoint=None))
+    planned = SourceRecord("folder", "f", 12, 6, role == "source")
+    beside = SourceRecord("folder", "q", 5, 2, True, role=role)
+    lineage = Lineage((planned, beside), ())
+    today = replace(config, source=replace(config.source, real_people=role != "source"))
+    assert verdict(today, ENOUGH, lineage).real_people == (role == "source")
+
+
+def test_a_judge_is_named_without_where_it_lies_with_what_it_shares(tmp_path):
+    rendered = Config()
+    metadata = checkpoint.read_metadata("starter:judge", "recognizer", "")
+    faces = records_of(metadata)[0].learned_from[0]
+    part = replace(faces, fingerprint=faces.fingerprint + "[0:3]")
+    learned = Lineage((), (NetworkRecord("generator", "ab", (part,)),))
+    found = verdict(rendered, ENOUGH, learned)
+    assert (found.judge, found.judge_sha256) == ("starter:judge", metadata["sha256"])
+    assert (
+        found.judge_shares
+        == "it learned from a source that networks of the release learned from too"
+    )
+    other = replace(part, fingerprint="other")
+    apart = Lineage((), (NetworkRecord("generator", "ab", (other,)),))
+    assert verdict(rendered, ENOUGH, apart).judge_shares == ""
+    same = Lineage((), (NetworkRecord("recognizer", metadata["sha256"], (other,)),))
+    assert "one of the networks" in verdict(rendered, ENOUGH, same).judge_shares
+    shutil.copytree(checkpoint.STARTER / "judge", tmp_path / "jury")
+    named = replace(rendered, judge=JudgeConfig(checkpoint=str(tmp_path / "jury")))
+    assert verdict(named, ENOUGH, apart).judge == "jury"
+
+
+def test_after_an_audit_that_establishes_nothing_no_more_is_said_than_it_sees():
+    assert within_limit(Config(), ENOUGH).endswith("leaks are within audit.max_leak_fraction")
+    weak = replace(Config(), audit=AuditConfig(min_power=0.9))
+    assert "is not established" in within_limit(weak, ENOUGH)
 
 
 class Named:
@@ -91,14 +133,15 @@ class Named:
 
 def test_the_owner_is_told_the_names_of_double_labels_and_nobody_else_is():
     audit = Audit(ENOUGH, [], [(0, 2, 0.6)], (DoubleLabel(0, 1, 0.999),))
-    lines = audit_lines(Config(), Named(), audit)
+    lines = audit_lines(Config(), Named(), audit, None)
     assert "one person by two labels: Ricky/1.png and Bart/1.png, 0.999" in lines
     assert "nearest of two people: Ricky/1.png and Ann/1.png, 0.600" in lines
     assert any("established: the judge sees known people" in line for line in lines)
     assert any("nobody real is in the source" in line for line in lines)
     weak = replace(Config(), audit=AuditConfig(min_power=0.9))
     assert any(
-        line.startswith("not established: the judge") for line in audit_lines(weak, Named(), audit)
+        line.startswith("not established: the judge")
+        for line in audit_lines(weak, Named(), audit, None)
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from factory.config import SourceConfig
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.provenance.faces import STARTER_CREDIT, require_license, source_record
-from factory.provenance.lineage import FILE, Lineage, SourceRecord
+from factory.provenance.lineage import FILE, Lineage, NetworkRecord, SourceRecord
 from factory.provenance.withdrawn import Withdrawn, mark_withdrawn
 from factory.sources import open_source
 from factory.store import LocalStore
@@ -112,3 +112,30 @@ def test_a_lineage_of_the_first_form_is_read():
     body = json.loads(Lineage((), ()).to_json())
     del body["license"]
     assert Lineage.from_json(json.dumps(body).encode()) == Lineage((), ())
+
+
+@pytest.mark.parametrize("way", ["source", "inquiry", "network", "ancestor", "untold", "none"])
+def test_a_release_hands_on_that_it_descends_from_real_people(tmp_path, way):
+    store = LocalStore(tmp_path / "drawn")
+    write_release(store, [2], 3)
+    virtual = SourceRecord("starter", "v", 5, 2, False)
+    real = SourceRecord("folder", "f", 5, 2, True)
+    handed = replace(virtual, release="earlier 0.1.0", descends_from_real=True)
+    planned = {
+        "source": (real,),
+        "inquiry": (virtual, replace(real, role="inquiry")),
+        "ancestor": (handed,),
+    }.get(way, (virtual, replace(real, role="gallery")))
+    generator = NetworkRecord(
+        "generator", "a", (real if way == "network" else virtual,), is_told=way != "untold"
+    )
+    detector = NetworkRecord("detector", "b", is_told=False)
+    store.put(FILE, Lineage(planned, (generator, detector)).to_json())
+    seal_again(store)
+    config = SourceConfig(kind="webdataset", path=str(store.root), image_px=16)
+    found = record(config)
+    assert not found.real_people
+    assert found.descends_from_real == (way != "none")
+    stated = record(replace(config, real_people=False))
+    assert stated.descends_from_real == (way != "none")
+    assert not source_record(SourceConfig(), open_source(SourceConfig())).descends_from_real

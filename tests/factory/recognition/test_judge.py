@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from factory.config import Config, JudgeConfig
+from factory.config import Config, JudgeConfig, SourceConfig
 from factory.errors import CheckpointError
 from factory.planning.preflight import check_weights
+from factory.provenance.lineage import FILE, Lineage, NetworkRecord, SourceRecord
 from factory.recognition.judge import describe_judge, judge_of
+from factory.store import LocalStore
+from tests.releases import seal_again, write_release
 
 RENDERED = Config()
 PHOTOGRAPHS = replace(RENDERED, source=replace(RENDERED.source, real_people=True))
@@ -20,6 +23,18 @@ def test_judge_power_begins_with_a_judge_that_knows_such_faces():
     assert RENDERED.judge.checkpoint == "auto"
     assert judge_of(RENDERED) == "starter:judge"
     assert judge_of(PHOTOGRAPHS) == "dlib"
+
+
+def test_a_release_that_descends_from_photographs_is_judged_as_these_are(tmp_path):
+    store = LocalStore(tmp_path / "drawn")
+    write_release(store, [2], 3)
+    config = replace(RENDERED, source=SourceConfig(kind="webdataset", path=str(store.root)))
+    assert judge_of(config) == "dlib"  # an older factory's, which tells nothing
+    for real, judge in ((True, "dlib"), (False, "starter:judge")):
+        faces = SourceRecord("folder", "f", 5, 2, real)
+        store.put(FILE, Lineage((), (NetworkRecord("generator", "a", (faces,)),)).to_json())
+        seal_again(store)
+        assert judge_of(config) == judge
 
 
 @pytest.mark.parametrize("name", [None, "starter:judge", "buffalo_l"])
