@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
-from factory.provenance.effective import ONLY_LOOK
 
 NOT_RECORDED = "not recorded"
 
@@ -23,7 +22,7 @@ def unseen(lineage: LineageMetrics | None) -> str:
     """Why an audit against the source cannot tell of all whom networks know; empty if it can."""
     if lineage is None:
         return f"what the networks that made it learned from is {NOT_RECORDED}"
-    drawing = [network for network in lineage.networks if network.role not in ONLY_LOOK]
+    drawing = lineage.drawing
     untold = [network.role for network in drawing if not network.is_told]
     if untold or not drawing:
         return f"what its {' and '.join(untold) or 'networks'} learned from is {NOT_RECORDED}"
