@@ -15,7 +15,7 @@ from factory.report.evidence import evidence
 from factory.report.page import render_card
 from factory.shots.plan import Ancestor, Derived, Plan
 from tests.factory.report.test_page import CONFIG
-from tests.factory.report.test_privacy import OWN, REAL, known
+from tests.factory.report.test_privacy import CLEAN, OWN, REAL, known
 from tests.measured import bare_metrics, full_metrics, manifest
 from tests.planned import REQUEST
 
@@ -90,6 +90,14 @@ def test_personal_data_follow_the_plan_and_the_source():
     assert answer_of("consent recorded", rendered) == "no personal data in the source"
     assert "12 photographs" in answer_of("no more than needed")
     assert "0 photographs" in answer_of("no more than needed", rendered)
+
+
+def test_biometric_data_are_ruled_out_only_where_the_banner_does():
+    question = "biometric data"
+    assert answer_of(question, CLEAN) == "0 images of real people"
+    doubtful = replace(CLEAN, audit=replace(CLEAN.audit, established=False, reason="no judge"))
+    told = "0 images of real people; whether somebody real shows in it is not established: no judge"
+    assert answer_of(question, doubtful) == told
 
 
 def test_an_attack_is_told_where_one_was_run():
