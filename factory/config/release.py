@@ -20,6 +20,8 @@ class IdentitiesConfig:
     inquiry: str | None = file_path(images=True)
     """For inquiry: the faces, a source of source.kind. Use generated faces, for instance a release:
     the embedding of a photograph is that of the person in it."""
+    inquiry_license: str | None = None
+    """License of these faces, as source.license. None: unknown, unless they bring their own."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     gallery: str | None = file_path()

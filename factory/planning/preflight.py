@@ -150,6 +150,7 @@ def _identities(
         gallery=check_galleries(config, networks.embedding_dim, recognizer_sha256),
         attributes=_attributes(config, source),
         inquiry=inquiry,
+        inquiry_license=None,
     )
 
 

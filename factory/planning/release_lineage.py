@@ -7,6 +7,7 @@ from dataclasses import replace
 from factory.config import Config
 from factory.identities.roster_building import inquiry_source
 from factory.provenance.faces import require_license, source_record
+from factory.provenance.licenses import find
 from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
 from factory.provenance.networks import ancestors
 from factory.shots.request import PlanRequest
@@ -15,7 +16,7 @@ from factory.synthesis.lora_sets import lora_records
 from factory.text_to_image.base_provenance import base_records
 
 KNOWN_LOOKERS = {
-    "25606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31": "Apache-2.0",
+    "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31": "Apache-2.0",
 }
 """Licenses of published detectors, by sha256: YuNet (yunet_n_640_640.onnx)."""
 MADE_BY = ("recognizer", "generator", "autoencoder", "editor", "base")
@@ -25,6 +26,8 @@ MADE_BY = ("recognizer", "generator", "autoencoder", "editor", "base")
 def release_lineage(config: Config, request: PlanRequest, source: FaceSource) -> Lineage:
     """The lineage of a release with this request; raises ConfigError where a license is missing."""
     require_license(config.source)
+    if config.identities.inquiry_license is not None:
+        find(config.identities.inquiry_license, "identities.inquiry_license")
     return Lineage(
         (source_record(config.source, source), *_further(config, request)),
         (*_networks(config, request), *_lookers(request)),
@@ -66,7 +69,14 @@ def _further(config: Config, request: PlanRequest) -> list[SourceRecord]:
     """Faces that stand for people (inquiry), and people who are stayed away from (gallery)."""
     found = []
     if request.identities.inquiry:
-        inquiry = replace(config.source, path=config.identities.inquiry)
+        inquiry = replace(
+            config.source,
+            path=config.identities.inquiry,
+            license=config.identities.inquiry_license,
+            attribution=None,  # this and what follows is told of the source alone
+            real_people=None,
+            consent=None,
+        )
         found.append(source_record(inquiry, inquiry_source(config), "inquiry"))
     if request.identities.gallery:
         digest = request.identities.gallery

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from factory.provenance.lineage import NetworkRecord, SourceRecord
+from factory.provenance.merging import better
 from factory.provenance.networks import records_of
 from factory.store import open_url
 
@@ -167,8 +168,8 @@ def _each_once(networks: Iterable[Network]) -> dict[str, Network]:
     known: dict[str, Network] = {}
     for network in sorted(networks, key=lambda one: not one.is_here):
         there = known.setdefault(network.record.sha256, network)
-        if network.record.is_told and not there.record.is_told:
-            known[network.record.sha256] = replace(there, record=network.record)
+        record = better(there.record, network.record)
+        known[network.record.sha256] = replace(there, record=record)
     return known
 
 

@@ -7,6 +7,7 @@ segmenter) give a release nothing of theirs: they are listed, and do not count.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from factory.errors import ConfigError
@@ -14,17 +15,20 @@ from factory.provenance.licenses import (
     FAMILY,
     NC,
     ND,
+    OTHER,
     PRIVATE,
     RESEARCH,
     Terms,
     allows,
     families,
     join,
+    outside,
     plain_class,
     terms_of,
     wanted,
 )
 from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
+from factory.provenance.merging import faces_once
 
 ONLY_LOOK = ("judge", "detector", "segmenter")
 """Roles of networks of which nothing is in what is made."""
@@ -52,9 +56,12 @@ class EffectiveLicense:
         return plain_class(self.terms)
 
     @property
-    def share_alike(self) -> list[str]:
-        """The license that what is made of it must have too; two of them exclude each other."""
-        return families(self.terms)
+    def excluding(self) -> list[str]:
+        """Terms that exclude each other: share-alikes, else one and the worst that it excludes."""
+        wants = families(self.terms)
+        further = outside(self.terms, wants[0]) if len(wants) == 1 else Terms()
+        found = [FAMILY + one for one in wants] + sorted(further, key=_rank)[:1]
+        return found if len(found) > 1 else []
 
 
 def effective(lineage: Lineage) -> EffectiveLicense:
@@ -74,11 +81,7 @@ def effective(lineage: Lineage) -> EffectiveLicense:
 def sources_of(lineage: Lineage) -> list[SourceRecord]:
     """All faces of a lineage: those it was planned with, then those its networks learned from."""
     further = [one for network in lineage.networks for one in network.learned_from]
-    found: list[SourceRecord] = []
-    for record in (*lineage.sources, *further):
-        if record not in found:
-            found.append(record)
-    return found
+    return faces_once([*lineage.sources, *further])
 
 
 def refuse_wider(lineage: Lineage, license: str) -> None:
@@ -89,18 +92,27 @@ def refuse_wider(lineage: Lineage, license: str) -> None:
     narrow = [text for text, _ in _stated(lineage)]
     options = wanted(found.terms, narrow)
     listed = ", ".join(options[:-1]) + f" or {options[-1]}" if len(options) > 1 else options[0]
-    if len(found.share_alike) > 1:
-        wants = [FAMILY + one for one in found.share_alike]
+    if found.excluding:
+        chains = "; ".join(_chain(lineage, {one}) for one in found.excluding)
         raise ConfigError(
-            f"release.license: {license} is refused, since {' and '.join(found.share_alike)} each "
-            f"want what is made of their works under themselves alone: "
-            f"{'; '.join(_chain(lineage, {one}) for one in wants)}; want {listed}, "
-            "or leave one of them out"
+            f"release.license: {license} is refused, since nothing may be passed on that is both "
+            f"{' and '.join(found.excluding)}: {chains}; want {listed}, or leave one of them out"
         )
     raise ConfigError(
         f"release.license: {license} is wider than {found.plain}: "
         f"{_chain(lineage, _missing(found.terms, license))}; want {listed}"
     )
+
+
+def narrowest(stated: Iterable[str], lineage: Lineage) -> str:
+    """The license of several releases as one: one of theirs that all and their lineage allow.
+
+    Else that of all of them joined; else `other`, or `private` where nothing may be passed on.
+    """
+    licenses = list(dict.fromkeys(stated))
+    terms = effective(lineage).terms.union(*map(terms_of, licenses))
+    options = (*licenses, join(licenses), OTHER, PRIVATE)
+    return next(one for one in options if allows(terms, one))
 
 
 def _missing(terms: Terms, license: str) -> set[str]:

@@ -12,7 +12,7 @@ from factory.config.addresses import in_bucket
 from factory.errors import ConfigError
 from factory.provenance.consent import consent_facts
 from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective, sources_of
-from factory.provenance.licenses import find, join
+from factory.provenance.licenses import OTHER, find, join
 from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
 from factory.sources.tar_set import lineage_of, release_of
 
@@ -121,5 +121,7 @@ def _brought(config: SourceConfig) -> tuple[list[str], list[str]]:
         return [] if config.license else [UNKNOWN], []
     lineage = Lineage.from_json(sealed)
     whole = effective(lineage)
-    stated = [lineage.license] if lineage.license not in ("", "other") else []
-    return [whole.license, *stated], list(whole.attributions)
+    stated = lineage.license or OTHER
+    if stated == OTHER and config.license:  # by whom may grant it
+        return [whole.license], list(whole.attributions)
+    return [whole.license, stated], list(whole.attributions)

@@ -1,10 +1,16 @@
 """Licenses as sets of terms: which of two is wider, and what both together ask for.
 
 A license is the set of terms that it adds to "use, change and pass on as you like" (Creative
-Commons' own elements BY, SA, NC, ND; research only; the use restrictions of OpenRAIL). Of two
-licenses the one whose terms are a subset of the other's is the wider; some are neither. What comes
-of several works together has the union of their terms, which is commutative, associative and
-idempotent, and never wider than any of them. This is a table of facts, no legal advice.
+Commons' own elements BY, SA, NC, ND; keeping a notice, as MIT and Apache-2.0 ask; research only;
+the use restrictions of OpenRAIL). Of two licenses the one whose terms are a subset of the other's
+is the wider; some are neither. What comes of several works together has the union of their terms,
+which is commutative, associative and idempotent, and never wider than any of them.
+
+A named share-alike wants what is made of its works under itself, so together with a term that no
+version of it has (CC-BY-SA with non-commercial) it lets nothing be passed on. The plain class
+`share-alike` names no license: with `non-commercial` there may be one that has both
+(CC-BY-NC-SA), and whoever gave the plain words is to know. This is a table of facts, no legal
+advice.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ from factory.provenance.lineage import UNKNOWN
 
 Terms = frozenset[str]
 BY, SA, NC, ND = "attribution", "share-alike", "non-commercial", "no-derivatives"
+NOTICE = "notice"
+"""Keep the notices of copyright and license; whoever wants attribution wants that too."""
 RESEARCH, USES, PRIVATE, OTHER = "research-only", "use-restrictions", "private", "other"
 FAMILY = "share-alike: "
 """Begins the term that names which license a share-alike wants; two of them cannot both be met."""
@@ -40,7 +48,7 @@ class License:
 
 
 def _terms(*terms: str) -> Terms:
-    return frozenset(terms)
+    return frozenset(terms) | {NOTICE} if BY in terms else frozenset(terms)
 
 
 def _creative_commons() -> list[License]:
@@ -60,7 +68,7 @@ def _creative_commons() -> list[License]:
 _RAIL = _terms(BY, USES)
 _SPDX = "https://spdx.org/licenses/"
 _PLAIN = {
-    "permissive": _terms(),
+    "permissive": _terms(NOTICE),
     "attribution": _terms(BY),
     "share-alike": _terms(BY, SA),
     "non-commercial": _terms(BY, NC),
@@ -75,7 +83,7 @@ _NAMED = [
     License("PDDL-1.0", _terms(), _SPDX + "PDDL-1.0"),
     License("Unlicense", _terms(), _SPDX + "Unlicense"),
     *(
-        License(name, _terms(), _SPDX + name)
+        License(name, _terms(NOTICE), _SPDX + name)
         for name in ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "BSL-1.0")
     ),
     *(License(name, _terms(BY), _SPDX + name) for name in ("ODC-By-1.0", "CDLA-Permissive-2.0")),
@@ -128,27 +136,46 @@ def join(texts: Iterable[str]) -> str:
 
 
 def families(terms: Terms) -> list[str]:
-    """The licenses that share-alikes among the terms want; two of them exclude each other."""
+    """The licenses that share-alikes among the terms want."""
     return sorted(term.removeprefix(FAMILY) for term in terms if term.startswith(FAMILY))
+
+
+def outside(terms: Terms, family: str) -> Terms:
+    """The terms that a share-alike does not let what is made of its works have.
+
+    That is all that no version of its license has; what is unknown may yet fit.
+    """
+    return terms - _within(FAMILY + family) - {UNKNOWN}
+
+
+@cache
+def _within(family: str) -> Terms:
+    """Terms of all versions of a share-alike license, by the term that names it."""
+    return frozenset[str]().union(*(one.terms for one in _NAMED if family in one.terms))
 
 
 def is_private(terms: Terms) -> bool:
     """Whether nothing that is made of such works may be passed on."""
-    return ND in terms or PRIVATE in terms or len(families(terms)) > 1
+    return ND in terms or PRIVATE in terms or is_contradiction(terms)
+
+
+def is_contradiction(terms: Terms) -> bool:
+    """Whether a share-alike is among the terms together with one that it excludes."""
+    return any(outside(terms, family) for family in families(terms))
 
 
 def allows(terms: Terms, license: str, key: str = "license") -> bool:
     """Whether what has these terms may be released under a license.
 
-    That is where the license has all of them. `other` and `unknown` grant nothing, so they may
-    stand for whatever may be passed on at all, and `private` for everything.
+    That is where the license has all of them. `other` and `unknown` alone grant nothing, so they
+    may stand for whatever may be passed on at all, and `private` for everything.
     """
     asked = find(license, key)
     if all(one.id == PRIVATE for one in asked):
         return True
     if is_private(terms):
         return False
-    if any(one.id in CLAIMS_NOTHING for one in asked):
+    if all(one.id in CLAIMS_NOTHING for one in asked):
         return True
     return UNKNOWN not in terms and terms <= terms_of(license)
 
@@ -157,7 +184,7 @@ def plain_class(terms: Terms) -> str:
     """The terms in the words of the plain classes."""
     if UNKNOWN in terms:
         return UNKNOWN
-    if PRIVATE in terms:
+    if PRIVATE in terms or is_contradiction(terms):
         return PRIVATE
     words = [word for word in (ND, SA, NC, USES) if word in terms]
     if RESEARCH in terms:

@@ -8,7 +8,7 @@ lineage.json, part of what is sealed. Faces are named by what they are, never by
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -118,6 +118,11 @@ def has_real_source(sources: Iterable[Faces]) -> bool:
 def read_lineage(store: Store) -> Lineage | None:
     """The lineage of a release or set of LoRAs in a store; None of what an older factory made."""
     return Lineage.from_json(store.get(FILE)) if store.exists(FILE) else None
+
+
+def untold_networks(weights: Mapping[str, str]) -> list[NetworkRecord]:
+    """Networks of which only their digests are known, by role."""
+    return [NetworkRecord(role, sha256, is_told=False) for role, sha256 in weights.items()]
 
 
 def networks_to_list(networks: Iterable[NetworkRecord]) -> list[dict[str, Any]]:

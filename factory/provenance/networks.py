@@ -15,7 +15,9 @@ from factory.provenance.lineage import (
     SourceRecord,
     networks_from_list,
     networks_to_list,
+    untold_networks,
 )
+from factory.provenance.merging import each_once
 
 NAMED_AT = {
     "recognizer": ("recognizer", "checkpoint"),
@@ -48,18 +50,12 @@ def ancestors(
 ) -> list[NetworkRecord]:
     """Records of the networks with these digests, by role, and of theirs, each once.
 
-    Of several records of one network that counts which tells what it learned from.
+    Of several records of one network the better counts (`merging.each_once`).
     """
-    found: dict[str, NetworkRecord] = {}
     records = [
         record for role, digest in trained_with.items() for record in _at(config, role, digest)
     ]
-    for record in [*known, *records]:
-        if record.is_told or record.sha256 not in found:
-            found[record.sha256] = record
-    for role, digest in trained_with.items():
-        found.setdefault(digest, NetworkRecord(role, digest, is_told=False))
-    return list(found.values())
+    return each_once([*known, *records, *untold_networks(trained_with)])
 
 
 def of_somebody_else(role: str, sha256: str, told: CheckpointConfig) -> NetworkRecord:
@@ -91,7 +87,7 @@ def records_of(metadata: dict[str, Any]) -> list[NetworkRecord]:
         pass  # of a newer factory: what it tells more is not understood
     kind, trained_with = metadata["kind"], dict(metadata["lineage"])
     own = NetworkRecord(kind, metadata["sha256"], (), trained_with, is_told=False)
-    return [own, *(NetworkRecord(role, s, is_told=False) for role, s in trained_with.items())]
+    return [own, *untold_networks(trained_with)]
 
 
 def _at(config: Config, role: str, sha256: str) -> list[NetworkRecord]:

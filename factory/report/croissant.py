@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from factory.config import ReleaseConfig
-from factory.evaluation.metrics.lineage import LineageMetrics
+from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
 from factory.evaluation.metrics.release import Metrics
 from factory.records import Manifest
 from factory.report.learned import by_network, faces
@@ -82,34 +82,48 @@ def _rights(lineage: LineageMetrics) -> dict[str, Any]:
 
 
 def _provenance(lineage: LineageMetrics) -> dict[str, Any]:
-    """W3C PROV: faces that it was planned with, and the activity in which networks made it."""
-    return {
-        "prov:wasDerivedFrom": [
-            {
-                "@type": "prov:Entity",
-                "prov:type": one.role,
-                "prov:label": faces(one),
-                "sc:identifier": one.fingerprint,
-                "sc:license": one.license,
-            }
-            for one in lineage.sources
-        ],
-        "prov:wasGeneratedBy": {
+    """W3C PROV: faces that it was planned with, and the activity in which networks made it.
+
+    Networks that only look, and faces that are stayed away from, belong to an activity of their
+    own: nothing of them is in it.
+    """
+    avoided = [one for one in lineage.sources if one not in lineage.used]
+    made: dict[str, Any] = {
+        "@type": "prov:Activity",
+        "prov:used": [_network(one) for one in lineage.drawing],
+    }
+    if lineage.looking or avoided:
+        made["prov:wasInformedBy"] = {
             "@type": "prov:Activity",
-            "prov:used": [
-                {
-                    "@type": "prov:Entity",
-                    "@id": f"urn:sha256:{one.sha256}",
-                    "prov:type": one.role,
-                    "prov:label": f"{one.role}: {by_network(one)}",
-                    "prov:wasDerivedFrom": [
-                        {"@id": f"urn:sha256:{sha256}"} for sha256 in one.trained_with.values()
-                    ],
-                    "sc:license": one.license or "as its sources",
-                }
-                for one in lineage.networks
-            ],
-        },
+            "prov:label": "networks that only look, and people who are stayed away from",
+            "prov:used": [*map(_network, lineage.looking), *map(_set_of_faces, avoided)],
+        }
+    return {
+        "prov:wasDerivedFrom": [_set_of_faces(one) for one in lineage.used],
+        "prov:wasGeneratedBy": made,
+    }
+
+
+def _set_of_faces(used: FacesUsed) -> dict[str, Any]:
+    return {
+        "@type": "prov:Entity",
+        "prov:type": used.role,
+        "prov:label": faces(used),
+        "sc:identifier": used.fingerprint,
+        "sc:license": used.license,
+    }
+
+
+def _network(network: NetworkTraining) -> dict[str, Any]:
+    return {
+        "@type": "prov:Entity",
+        "@id": f"urn:sha256:{network.sha256}",
+        "prov:type": network.role,
+        "prov:label": f"{network.role}: {by_network(network)}",
+        "prov:wasDerivedFrom": [
+            {"@id": f"urn:sha256:{sha256}"} for sha256 in network.trained_with.values()
+        ],
+        "sc:license": network.license or "as its sources",
     }
 
 

@@ -16,7 +16,7 @@ from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
 from factory.report import attack
 from factory.report.learned import NOT_RECORDED, learned
-from factory.report.privacy import has_real_source, named_judge, num_real
+from factory.report.privacy import doubt, has_real_source, named_judge, num_real
 from factory.shots.plan import Plan
 
 NOT_MEASURED = "not measured"
@@ -101,7 +101,7 @@ def _gdpr(plan: Plan, metrics: Metrics) -> list[Answer]:
         (
             "GDPR Art. 9",
             "Are biometric data of real people in it?",
-            f"images of {real} real people" if real else "0 images of real people",
+            f"images of {real} real people" if real else _nobody_real(plan, metrics),
         ),
         ("GDPR Art. 7(3), 17", "What became of people who withdrew?", _withdrawn(plan)),
         (
@@ -220,6 +220,13 @@ def _no_personal_data(metrics: Metrics) -> str:
         elif one.role == "source" and one.descends_from_real:
             text += f", which descends from images of people who exist ({NOT_RECORDED})"
     return text
+
+
+def _nobody_real(plan: Plan, metrics: Metrics) -> str:
+    """That no image of a real person was made, with the doubt whether one shows all the same."""
+    reason = doubt(plan.request, metrics)
+    beside = f"; whether somebody real shows in it is not established: {reason}" if reason else ""
+    return f"0 images of real people{beside}"
 
 
 def _withdrawn(plan: Plan) -> str:

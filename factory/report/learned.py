@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
 from factory.provenance.carriers import is_part_of
-from factory.provenance.effective import AVOIDED, ONLY_LOOK
+from factory.provenance.effective import AVOIDED
 from factory.provenance.lineage import has_real_source
 
 NOT_RECORDED = "not recorded"
@@ -30,7 +30,7 @@ def unseen(lineage: LineageMetrics | None, audited: str) -> str:
     """
     if lineage is None:
         return f"what the networks that made it learned from is {NOT_RECORDED}"
-    drawing = [network for network in lineage.networks if network.role not in ONLY_LOOK]
+    drawing = lineage.drawing
     untold = [network.role for network in drawing if not network.is_told]
     if untold or not drawing:
         return f"what its {' and '.join(untold) or 'networks'} learned from is {NOT_RECORDED}"

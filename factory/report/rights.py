@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from factory.config import ReleaseConfig
 from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
-from factory.provenance.licenses import CLAIMS_NOTHING, find, terms_of
+from factory.provenance.licenses import CLAIMS_NOTHING, PRIVATE, find, is_private, terms_of
 from factory.report.learned import by_network, faces
 from factory.shots.plan import Plan
 
@@ -14,6 +14,7 @@ NOT_KEPT = (
 )
 GRANTS_NOTHING = "- nothing is granted by that word alone; see what follows"
 MEANINGS = {
+    "notice": "keep the notices of copyright and license",
     "attribution": "credit those whom NOTICE names",
     "share-alike": "pass on what you make of it under the same license",
     "non-commercial": "no commercial use",
@@ -35,7 +36,7 @@ def license_file(config: ReleaseConfig, plan: Plan, lineage: LineageMetrics | No
     """LICENSE: id and address of the license, its obligations, and those of the lineage."""
     dataset, version = plan.request.dataset_and_version
     stated = stated_license(config, lineage)
-    lines = [f"{dataset} {version}", "", f"License: {stated}", *addresses(stated)]
+    lines = [f"{dataset} {version}", "", f"License: {stated}", *_indented(addresses(stated))]
     lines += [GRANTS_NOTHING] if stated in CLAIMS_NOTHING else obligations(stated)
     if lineage is None:
         return _text([*lines, "", NOT_KEPT])
@@ -43,8 +44,7 @@ def license_file(config: ReleaseConfig, plan: Plan, lineage: LineageMetrics | No
     lines += [
         "",
         "All that it descends from comes together under:",
-        f"  {whole}",
-        *addresses(whole),
+        *_indented([whole, *addresses(whole)]),
     ]
     lines += obligations(whole)
     if lineage.chain:
@@ -69,28 +69,40 @@ def notice_file(plan: Plan, lineage: LineageMetrics | None) -> bytes:
         "Faces that it was planned with:",
         *(f"- {faces(one)}" for one in lineage.sources),
     ]
-    lines += ["", "Networks that it descends from:"]
-    lines += [
-        f"- {one.role} {one.sha256}: learned from {by_network(one)}; {rights(one)}"
-        for one in lineage.networks
-    ]
+    lines += ["", "Networks that it descends from:", *_networks(lineage.drawing)]
+    if lineage.looking:
+        lines += ["", "Networks that only look:", *_networks(lineage.looking)]
     return _text(lines)
+
+
+def _networks(networks: list[NetworkTraining]) -> list[str]:
+    """A line for each."""
+    return [
+        f"- {one.role} {one.sha256}: learned from {by_network(one)}; {rights(one)}"
+        for one in networks
+    ]
 
 
 def addresses(license: str) -> list[str]:
     """The addresses of the full texts."""
-    return [f"  {one.url}" for one in find(license) if one.url]
+    return [one.url for one in find(license) if one.url]
 
 
 def obligations(license: str) -> list[str]:
     """What a license asks for, a line each."""
     terms = terms_of(license)
+    if is_private(terms):
+        terms |= {PRIVATE}
     return [f"- {meaning}" for term, meaning in MEANINGS.items() if term in terms]
 
 
 def rights(network: NetworkTraining) -> str:
     """The license of a network's weights, in words."""
     return f"weights: {network.license or ('unknown' if not network.is_told else 'as that')}"
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def _text(lines: list[str]) -> bytes:

@@ -12,12 +12,12 @@ import uuid
 from typing import Any
 
 from factory.config import ReleaseConfig
-from factory.evaluation.metrics.lineage import LineageMetrics
+from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
 from factory.evaluation.metrics.release import Metrics
 from factory.provenance.licenses import AND, is_spdx
-from factory.records import Manifest
+from factory.records import FileRecord, Manifest
 from factory.report.learned import by_network, faces
-from factory.report.privacy import holds_real
+from factory.report.privacy import banner
 from factory.report.rights import stated_license
 from factory.report.statements import statements
 from factory.shards import layout
@@ -27,6 +27,8 @@ VERSION = "3.0.1"
 CONTEXT = f"https://spdx.org/rdf/{VERSION}/spdx-context.jsonld"
 PROFILES = ["core", "software", "dataset", "simpleLicensing"]
 INFO = "_:creation"
+SENSITIVE = {"real": "yes", "open": "noAssertion", "virtual": "no"}
+"""Whether sensitive personal information is in it, by what its reader must know first."""
 Element = dict[str, Any]
 
 
@@ -75,8 +77,7 @@ def _package(
     metrics: Metrics,
     made_at: str,
 ) -> Element:
-    told = statements(plan, metrics)
-    real = holds_real(plan.request, metrics)
+    told, kind = statements(plan, metrics), banner(plan, metrics).kind
     text = {
         "name": manifest.dataset,
         "description": config.title,
@@ -87,28 +88,32 @@ def _package(
         "software_downloadLocation": config.homepage,
         "software_primaryPurpose": "data",
         "dataset_datasetType": ["image"],
-        "dataset_datasetSize": manifest.counts.kept,
+        "dataset_datasetSize": sum(tar.size for tar in _tars(manifest)),
         "dataset_intendedUse": told.uses,
         "dataset_dataCollectionProcess": told.collection,
         "dataset_dataPreprocessing": [told.filtering, told.labels],
         "dataset_knownBias": [told.biases],
         "dataset_datasetNoise": told.limits,
         "dataset_datasetUpdateMechanism": told.maintenance,
-        "dataset_hasSensitivePersonalInformation": "yes" if real else "no",
+        "dataset_hasSensitivePersonalInformation": SENSITIVE[kind],
     }
-    if real:
-        text["comment"] = told.privacy
-    else:
+    if kind == "virtual":
         text["dataset_anonymizationMethodUsed"] = [told.privacy]
+    else:
+        text["comment"] = " ".join(dict.fromkeys([told.first, told.privacy]))
     return _element(base, "dataset_DatasetPackage", "dataset", **text)
+
+
+def _tars(manifest: Manifest) -> list[FileRecord]:
+    """The tar of each shard."""
+    return [
+        next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
+        for shard in manifest.shards
+    ]
 
 
 def _files(base: str, manifest: Manifest) -> list[Element]:
     """The tars, with their digests."""
-    tars = (
-        next(file for file in shard.files if file.name == layout.tar_name(shard.unit))
-        for shard in manifest.shards
-    )
     return [
         _element(
             base,
@@ -119,44 +124,57 @@ def _files(base: str, manifest: Manifest) -> list[Element]:
             software_primaryPurpose="data",
             verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": tar.sha256}],
         )
-        for tar in tars
+        for tar in _tars(manifest)
     ]
 
 
 def _ancestors(base: str, lineage: LineageMetrics | None) -> tuple[list[Element], list[Element]]:
-    """Networks and sets of faces, and that the dataset descends from them."""
+    """Networks and sets of faces, and that the dataset descends from them.
+
+    What only looked is a tool, and faces that it stays away from are related in no named way.
+    """
     if lineage is None:
         return [], []
-    networks = [
-        _element(
-            base,
-            "software_Package",
-            f"{one.role}-{one.sha256[:12]}",
-            name=one.role,
-            comment=by_network(one),
-            software_primaryPurpose="model",
-            verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": one.sha256}],
+    found, relations = [], []
+    for network in lineage.networks:
+        found.append(_network(base, network))
+        kind = "usesTool" if network in lineage.looking else "ancestorOf"
+        relations.append(_relates(base, found[-1], kind))
+    for number, one in enumerate(lineage.sources):
+        found.append(
+            _element(
+                base,
+                "software_Package",
+                f"{one.role}-{number}",
+                name=one.role,
+                comment=faces(one),
+                software_primaryPurpose="data",
+            )
         )
-        for one in lineage.networks
-    ]
-    sources = [
-        _element(
-            base,
-            "software_Package",
-            f"{one.role}-{number}",
-            name=one.role,
-            comment=faces(one),
-            software_primaryPurpose="data",
-        )
-        for number, one in enumerate(lineage.sources)
-    ]
-    found = [*networks, *sources]
-    ids = [one["spdxId"] for one in found]
-    dataset = base + "dataset"
-    relation = _element(base, "Relationship", "ancestors", relationshipType="ancestorOf")
-    return found, [
-        relation | {"spdxId": f"{one}-ancestor", "from": one, "to": [dataset]} for one in ids
-    ]
+        kind = "ancestorOf" if one in lineage.used else "other"
+        relations.append(_relates(base, found[-1], kind))
+    return found, relations
+
+
+def _network(base: str, network: NetworkTraining) -> Element:
+    return _element(
+        base,
+        "software_Package",
+        f"{network.role}-{network.sha256[:12]}",
+        name=network.role,
+        comment=by_network(network),
+        software_primaryPurpose="model",
+        verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": network.sha256}],
+    )
+
+
+def _relates(base: str, package: Element, kind: str) -> Element:
+    """How the dataset and a package are related: it descends from ancestors alone."""
+    ends = [base + "dataset", package["spdxId"]]
+    if kind == "ancestorOf":
+        ends.reverse()
+    relation = _element(base, "Relationship", "", relationshipType=kind)
+    return relation | {"spdxId": f"{package['spdxId']}-{kind}", "from": ends[0], "to": ends[1:]}
 
 
 def _licenses(base: str, config: ReleaseConfig, lineage: LineageMetrics | None) -> list[Element]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS, power_in_words
-from factory.evaluation.metrics.lineage import LineageMetrics, NetworkTraining
+from factory.evaluation.metrics.lineage import NetworkTraining
 from factory.evaluation.metrics.release import (
     AuditVerdict,
     Balance,
@@ -299,7 +299,7 @@ def lineage(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def networks(measured: LineageMetrics | None) -> list[list[str]]:
+def networks(some: Sequence[NetworkTraining]) -> list[list[str]]:
     """A row for each network: role, sha256, images, people, whose faces, license."""
     return [
         [
@@ -310,7 +310,7 @@ def networks(measured: LineageMetrics | None) -> list[list[str]]:
             _whose(one),
             one.license or ", ".join(dict.fromkeys(f.license for f in one.learned_from)) or "n/a",
         ]
-        for one in (measured.networks if measured else [])
+        for one in some
     ]
 
 

@@ -7,13 +7,15 @@ so the same command goes on where it stopped, and another one under the same ver
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from factory.errors import Conflict, PlanError
 from factory.identities.roster import Roster
-from factory.provenance.lineage import Lineage
+from factory.provenance.effective import narrowest
+from factory.provenance.licenses import OTHER
+from factory.provenance.lineage import Lineage, SourceRecord, read_lineage, untold_networks
+from factory.provenance.merging import each_once, faces_once
 from factory.provenance.withdrawn import WITHDRAWN
 from factory.records import Manifest
 from factory.shards import layout, manifest
@@ -30,7 +32,6 @@ KINDS = {
     "withdrawal": "those who did not withdraw",
 }
 """What is made of versions, by the kind of the plan's `derived`."""
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -104,25 +105,32 @@ def made_of(derived: Derived) -> str:
 
 
 def joined_lineage(members: Sequence[Member]) -> dict[str, bytes]:
-    """lineage.json of several releases together, every record once; none where none has one."""
-    known = [
-        Lineage.from_json(member.store.get(layout.LINEAGE))
-        for member in members
-        if member.store.exists(layout.LINEAGE)
-    ]
-    if not known:
+    """lineage.json of several releases together, every record once; none where none has one.
+
+    Of a member without one its plan tells the digests, and every license of it is unknown. The
+    license of all is the narrowest of theirs (`provenance.effective.narrowest`).
+    """
+    known = [read_lineage(member.store) for member in members]
+    if not any(known):
         return {}
-    sources = _once(one for lineage in known for one in lineage.sources)
-    networks = _once(one for lineage in known for one in lineage.networks)
-    stated = {lineage.license for lineage in known}
-    license = stated.pop() if len(stated) == 1 else "other"
-    return {layout.LINEAGE: Lineage(tuple(sources), tuple(networks), license).to_json()}
+    if len(members) == 1:
+        return {layout.LINEAGE: members[0].store.get(layout.LINEAGE)}
+    told = [one for one in known if one]
+    untold = [_untold(m.plan.request) for m, one in zip(members, known, strict=True) if not one]
+    fingerprints = {source.fingerprint for one in told for source in one.sources}
+    sources = [source for one in told for source in one.sources]
+    sources += [s for one in untold for s in one.sources if s.fingerprint not in fingerprints]
+    networks = each_once(network for one in (*told, *untold) for network in one.networks)
+    joined = Lineage(tuple(faces_once(sources)), tuple(networks))
+    license = narrowest((one.license or OTHER for one in (*told, *untold)), joined)
+    return {layout.LINEAGE: replace(joined, license=license).to_json()}
 
 
-def _once(records: Iterable[Record]) -> list[Record]:
-    """Records in their order, equal ones once."""
-    found: list[Record] = []
-    for record in records:
-        if record not in found:
-            found.append(record)
-    return found
+def _untold(request: PlanRequest) -> Lineage:
+    """What the plan of a release without lineage tells: which faces and which networks."""
+    faces = request.source
+    is_real = faces.release.holds_real_identities if faces.release else faces.kind != "starter"
+    source = SourceRecord(
+        faces.kind, faces.fingerprint, faces.num_images, faces.num_identities, is_real
+    )
+    return Lineage((source,), tuple(untold_networks(request.weights)))

@@ -21,7 +21,7 @@ from factory.provenance.carriers import (
     networks_below,
     told_of,
 )
-from factory.provenance.lineage import Lineage, NetworkRecord
+from factory.provenance.lineage import NetworkRecord, read_lineage, untold_networks
 from factory.provenance.pseudonyms import key_in_environment
 from factory.provenance.withdrawn import withdrawal_of
 from factory.records import Log
@@ -208,10 +208,8 @@ def _told_by(version: Version) -> list[Network]:
 
 def _records(version: Version) -> list[NetworkRecord]:
     """The networks that made a version: by its lineage, else their digests."""
-    if version.store.exists(layout.LINEAGE):
-        return list(Lineage.from_json(version.store.get(layout.LINEAGE)).networks)
-    weights = version.plan.request.weights.items()
-    return [NetworkRecord(role, sha256, is_told=False) for role, sha256 in weights]
+    lineage = read_lineage(version.store)
+    return list(lineage.networks) if lineage else untold_networks(version.plan.request.weights)
 
 
 def _digests(version: Version) -> list[str]:

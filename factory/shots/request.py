@@ -344,6 +344,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
         del request["compute"]["compile"]
     if request["pseudonyms"] == "names":
         del request["pseudonyms"]
+    if "identities" in request:
+        del request["identities"]["inquiry_license"]  # which lineage.json holds
     for name in NEW_IN_PLANS if "plan" in request else ():
         if request["plan"][name] == getattr(PlanConfig, name):
             del request["plan"][name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from factory.provenance.effective import effective
+from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective
 from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 
 
@@ -61,6 +61,21 @@ class LineageMetrics:
     attributions: list[str]
     sources: list[FacesUsed]
     networks: list[NetworkTraining]
+
+    @property
+    def drawing(self) -> list[NetworkTraining]:
+        """Networks that it descends from."""
+        return [one for one in self.networks if one.role not in ONLY_LOOK]
+
+    @property
+    def looking(self) -> list[NetworkTraining]:
+        """Networks of which nothing is in it."""
+        return [one for one in self.networks if one.role in ONLY_LOOK]
+
+    @property
+    def used(self) -> list[FacesUsed]:
+        """Faces that it was planned with, but for those that are stayed away from."""
+        return [one for one in self.sources if one.role != AVOIDED]
 
 
 def lineage_metrics(lineage: Lineage) -> LineageMetrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from factory.errors import ConfigError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.plan_writer import refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
+from factory.planning.release_lineage import KNOWN_LOOKERS
 from factory.provenance.lineage import (
     NetworkRecord,
     SourceRecord,
@@ -174,3 +176,36 @@ def test_records_are_plain_json(release_config):
     assert json.loads(lineage.to_json())["networks"] == json.loads(
         json.dumps(networks_to_list(lineage.networks))
     )
+
+
+def test_faces_of_an_inquiry_take_no_right_from_the_source(release_config, people, tmp_path):
+    ledger = tmp_path / "consent.csv"
+    names = sorted(folder.name for folder in people.iterdir())
+    ledger.write_text("person,basis,until\n" + "".join(f"{n},signed,\n" for n in names))
+    items = ["identities.proposal=inquiry", f"identities.inquiry={people}"]
+    items += ["identities.num_virtual=2", "source.license=CC0-1.0", "source.attribution=Ada"]
+    items += [
+        "source.real_people=false",
+        f"source.consent={ledger}",
+        "identities.max_cosine=0.9999",
+    ]
+    inputs = preflight(release_config(*items))
+    source, inquiry = inputs.lineage.sources
+    assert (source.license, source.attribution, source.real_people) == ("CC0-1.0", "Ada", False)
+    assert (inquiry.license, inquiry.attribution, inquiry.real_people) == ("unknown", "", True)
+    assert source.consent
+    assert (inquiry.consent, inquiry.consent_sha256) == ({}, "")
+    told = preflight(release_config(*items, "identities.inquiry_license=CC-BY-4.0"))
+    assert told.lineage.sources[1].license == "CC-BY-4.0"
+    assert told.request.to_dict() == inputs.request.to_dict()
+    assert "inquiry_license" not in told.request.to_dict()["identities"]
+    with pytest.raises(ConfigError, match=r"^identities\.inquiry_license: got 'mine'; want one of"):
+        preflight(release_config(*items, "identities.inquiry_license=mine"))
+
+
+def test_digests_of_known_detectors_are_whole_and_those_of_the_files():
+    assert [len(digest) for digest in KNOWN_LOOKERS] == [64]
+    file = Path(__file__).parents[4] / "shared/data/models/yunet_n_640_640.onnx"
+    if not file.exists():
+        pytest.skip(f"{file} is not there: the detector itself cannot be compared")
+    assert KNOWN_LOOKERS[checkpoint.file_sha256(file)] == "Apache-2.0"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from factory.errors import ConfigError
-from factory.provenance.effective import effective, refuse_wider
+from factory.provenance.effective import effective, narrowest, refuse_wider
 from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 
 RECOGNIZER, GENERATOR, AUTOENCODER = (digit * 64 for digit in "123")
@@ -80,3 +80,40 @@ def test_a_licence_of_a_network_that_only_looks_does_not_count():
     judge = NetworkRecord("judge", "4" * 64, (), {}, is_told=False)
     seen = lineage("CC0-1.0")
     refuse_wider(Lineage(seen.sources, (*seen.networks, judge)), "mit")
+
+
+def test_a_share_alike_and_what_it_excludes_are_refused_with_both_chains():
+    with pytest.raises(ConfigError) as error:
+        refuse_wider(lineage("CC-BY-SA-4.0", planned="openrail"), "other")
+    assert str(error.value) == (
+        "release.license: other is refused, since nothing may be passed on that is both "
+        "share-alike: CC-BY-SA and use-restrictions: source (CC-BY-SA-4.0) -> recognizer 111111 -> "
+        "generator 222222; source (openrail); want private, or leave one of them out"
+    )
+
+
+def test_a_notice_that_must_be_kept_is_no_public_domain():
+    with pytest.raises(ConfigError, match=r"CC0-1.0 is wider than permissive: source \(MIT\)"):
+        refuse_wider(lineage("MIT"), "CC0-1.0")
+    refuse_wider(lineage("MIT"), "Apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("stated", "found"),
+    [
+        (["CC-BY-4.0", "MIT"], "CC-BY-4.0"),
+        (["CC-BY-NC-4.0", "research-only", "MIT"], "research-only"),
+        (["CC-BY-NC-4.0", "openrail"], "CC-BY-NC-4.0 AND openrail"),
+        (["CC-BY-4.0", "other"], "other"),
+        (["CC-BY-4.0", "unknown"], "unknown"),
+        (["CC-BY-4.0", "private"], "private"),
+        (["CC-BY-SA-4.0", "CC-BY-NC-SA-4.0"], "private"),
+        (["CC-BY-SA-4.0", "CC-BY-NC-4.0"], "private"),
+        (["other", "other"], "other"),
+    ],
+)
+def test_the_narrowest_common_licence_is_allowed_by_all(stated, found):
+    for order in (stated, stated[::-1]):
+        assert narrowest(order, lineage("CC0-1.0")) == found
+    assert narrowest(stated, lineage("CC-BY-ND-4.0")) == "private"
+    assert narrowest(stated, lineage("unknown")) in ("other", "unknown", "private")

@@ -11,6 +11,7 @@ import pytest
 from factory.config import SourceConfig
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.provenance.faces import STARTER_CREDIT, require_license, source_record
+from factory.provenance.licenses import LICENSES, allows, terms_of
 from factory.provenance.lineage import FILE, Lineage, NetworkRecord, SourceRecord
 from factory.provenance.withdrawn import Withdrawn, mark_withdrawn
 from factory.sources import open_source
@@ -48,7 +49,7 @@ def test_a_record_counts_what_is_used(people):
 
 
 def test_a_release_of_a_release_inherits_its_effective_licence(sealed):
-    found = record(sealed("CC-BY-NC-4.0", "CC-BY-4.0"))
+    found = record(sealed("CC-BY-NC-4.0", "CC-BY-4.0", stated="CC-BY-NC-4.0"))
     assert (found.license, found.real_people) == ("CC-BY-NC-4.0", False)
     assert found.attribution == "by CC-BY-4.0; by CC-BY-NC-4.0"
     assert found.release == "drawn 0.1.0"
@@ -67,7 +68,21 @@ def test_a_withdrawn_release_is_recorded_where_it_is_read_all_the_same(sealed):
 
 def test_a_release_hands_on_a_licence_that_is_narrower_than_its_sources(sealed):
     assert record(sealed("CC0-1.0", stated="research-only")).license == "research-only"
-    assert record(sealed("CC-BY-4.0", stated="other")).license == "CC-BY-4.0"
+    assert record(sealed("CC-BY-4.0", stated="unknown")).license == "CC-BY-4.0 AND unknown"
+
+
+@pytest.mark.parametrize("stated", ["other", ""])
+def test_a_release_that_grants_nothing_lets_no_licence_be_granted_unless_somebody_does(
+    sealed, stated
+):
+    config = sealed("CC-BY-4.0", stated=stated)
+    found = record(config).license
+    assert found == "CC-BY-4.0 AND other"
+    granting = [one for one in LICENSES if allows(terms_of(found), one)]
+    assert sorted(granting) == ["other", "private", "unknown"]
+    told = record(replace(config, license="CC0-1.0"))
+    assert told.license == "CC-BY-4.0"
+    assert record(replace(config, license="CC-BY-NC-4.0")).license == "CC-BY-NC-4.0"
 
 
 def test_a_lineage_that_was_not_sealed_is_refused(sealed):

@@ -1,6 +1,6 @@
 """Licenses are ordered as sets of terms; the whole table is tried against itself."""
 
-from itertools import combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement, product
 
 import pytest
 
@@ -12,6 +12,7 @@ from factory.provenance.licenses import (
     find,
     hub_id,
     join,
+    outside,
     plain_class,
     terms_of,
     wanted,
@@ -41,6 +42,22 @@ def test_a_joint_licence_is_associative():
         assert join([join([a, b]), c]) == join([a, join([b, c])]) == join([a, b, c])
 
 
+def test_a_further_source_never_lets_a_licence_be_granted_that_was_refused():
+    """Of one licence and of two, against one and two that a release states."""
+    each = {terms_of(one): one for one in IDS}
+    some = [one for one in each.values() if not one.endswith(("2.0", "2.5")) or "cc" not in one]
+    stated = [*some, *map(" AND ".join, combinations(some, 2))]
+    alone = {one: {text for text in stated if allows(terms_of(one), text)} for one in some}
+    for a, b in combinations(some, 2):
+        together = terms_of(a) | terms_of(b)
+        both = {text for text in stated if allows(together, text)}
+        assert both <= alone[a] & alone[b], (a, b)
+        assert "private" in both
+        for c in some:
+            more = together | terms_of(c)
+            assert {text for text in some if allows(more, text)} <= both, (a, b, c)
+
+
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
@@ -56,6 +73,11 @@ def test_a_joint_licence_is_associative():
         ("research-only", "mit"),
         ("openrail++", "CC-BY-4.0"),
         ("unknown", "research-only"),
+        ("unknown", "unknown AND MIT"),
+        ("research-only", "unknown AND MIT"),
+        ("MIT", "CC0-1.0"),
+        ("Apache-2.0", "Unlicense"),
+        ("BSD-3-Clause", "PDDL-1.0"),
     ],
 )
 def test_a_licence_that_is_wider_is_not_allowed(narrow, wide):
@@ -76,25 +98,62 @@ def test_a_licence_that_is_wider_is_not_allowed(narrow, wide):
         ("unknown", "unknown"),
         ("unknown", "other"),
         ("research-only", "other"),
+        ("research-only", "unknown AND other"),
+        ("MIT", "CC-BY-4.0"),
+        ("MIT", "permissive"),
+        ("Apache-2.0", "CC-BY-SA-4.0"),
+        ("share-alike AND non-commercial", "CC-BY-NC-SA-4.0"),
     ],
 )
 def test_a_licence_that_is_as_narrow_is_allowed(of, stated):
     assert allows(terms_of(of), stated)
 
 
-def test_a_licence_without_derivatives_or_of_two_share_alikes_lets_nothing_be_passed_on():
-    for text in ("CC-BY-ND-4.0", "CC-BY-SA-4.0 AND CC-BY-NC-SA-4.0", "ODbL-1.0 AND CC-BY-SA-4.0"):
-        assert [stated for stated in IDS if allows(terms_of(text), stated)] == ["private"], text
-        assert wanted(terms_of(text)) == ["private"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CC-BY-ND-4.0",
+        "CC-BY-SA-4.0 AND CC-BY-NC-SA-4.0",
+        "ODbL-1.0 AND CC-BY-SA-4.0",
+        "CC-BY-SA-4.0 AND CC-BY-NC-4.0",
+        "CC-BY-SA-3.0 AND openrail++",
+        "CC-BY-SA-4.0 AND research-only",
+        "CC-BY-SA-4.0 AND non-commercial",
+        "CC-BY-NC-SA-4.0 AND research-only",
+        "CC-BY-NC-SA-4.0 AND openrail",
+        "ODbL-1.0 AND CC-BY-NC-4.0 AND unknown",
+    ],
+)
+def test_a_licence_without_derivatives_or_beside_a_share_alike_lets_nothing_be_passed_on(text):
+    assert allowed(text) == {"private"}
+    assert wanted(terms_of(text)) == ["private"]
+    assert not allows(terms_of(text), text)
 
 
-def test_share_alike_and_non_commercial_licences_combine_to_both():
-    both = terms_of(join(["CC-BY-SA-4.0", "CC-BY-NC-4.0"]))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CC-BY-SA-4.0 AND MIT AND CC-BY-4.0",
+        "CC-BY-SA-3.0 AND CC-BY-SA-2.0 AND share-alike",
+        "CC-BY-NC-SA-4.0 AND CC-BY-NC-4.0",
+        "CC-BY-NC-SA-4.0 AND share-alike AND non-commercial",
+        "ODbL-1.0 AND ODC-By-1.0",
+    ],
+)
+def test_a_share_alike_licence_takes_in_what_it_asks_for_itself(text):
+    (family,) = families(terms_of(text))
+    assert not outside(terms_of(text), family)
+    assert allows(terms_of(text), find(text)[0].id)
+
+
+def test_plain_share_alike_names_no_licence_so_that_one_with_both_may_be_meant():
+    both = terms_of("share-alike AND non-commercial")
     assert plain_class(both) == "share-alike and non-commercial"
-    assert families(both) == ["CC-BY-SA"]
+    assert families(both) == []
     assert not allows(both, "CC-BY-SA-4.0")
     assert not allows(both, "CC-BY-NC-4.0")
-    assert allows(both, "CC-BY-SA-4.0 AND CC-BY-NC-4.0")
+    assert allows(both, "CC-BY-NC-SA-4.0")
+    assert plain_class(terms_of("CC-BY-SA-4.0 AND CC-BY-NC-4.0")) == "private"
 
 
 def test_a_licence_keeps_only_what_decides():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ import torch
 from factory import checkpoint
 from factory.config import AutoencoderConfig, CheckpointConfig, Config, RecognizerConfig
 from factory.errors import ConfigError
+from factory.provenance.carriers import Network, Sources, carriers
 from factory.provenance.effective import effective
 from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord, networks_from_list
+from factory.provenance.merging import each_once
 from factory.provenance.networks import (
     ancestors,
     of_somebody_else,
@@ -139,3 +142,25 @@ def test_the_starter_states_its_own_chain_and_licence(name):
     whole = effective(Lineage((), (own, *parents)))
     assert (whole.license, whole.plain) == ("Apache-2.0", "permissive")
     assert "ICT-FaceKit" in whole.attributions[0]
+
+
+TOLD = NetworkRecord("base", "a" * 64, (FACES,))
+STATED = NetworkRecord("base", "a" * 64, license="openrail", is_told=False)
+UNTOLD = NetworkRecord("base", "a" * 64, is_told=False)
+
+
+def test_of_several_records_of_a_network_the_one_that_tells_most_counts():
+    unknown, other = replace(STATED, license="unknown"), replace(UNTOLD, sha256="b" * 64)
+    for order in permutations([UNTOLD, STATED, unknown, TOLD]):
+        assert each_once([*order, other]) == [TOLD, other]
+        without = [one for one in order if one is not TOLD]
+        assert each_once([other, *without]) == [other, STATED]
+        here = [Network(one, "here") for one in order]
+        assert [one.record for one in carriers(here, Sources({"f": None}), [])] == [TOLD]
+
+
+def test_two_licences_of_one_network_both_hold():
+    narrow = replace(STATED, license="research-only")
+    for order in ([STATED, narrow], [narrow, STATED]):
+        (found,) = each_once(order)
+        assert found.license == "openrail AND research-only"

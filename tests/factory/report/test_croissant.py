@@ -9,9 +9,15 @@ import sys
 
 import pytest
 
+from factory.report.croissant import render_croissant
+from factory.report.page import render_card
+from factory.report.rights import addresses, license_file, notice_file
 from factory.shards import layout, manifest
 from factory.shards.export import export
 from factory.shards.reader import iterate_kept
+from tests.factory.report.test_page import CONFIG, PLAN
+from tests.factory.report.test_privacy import CLEAN, LOOKED, known
+from tests.measured import manifest as measured_manifest
 
 
 @pytest.mark.filterwarnings("ignore")  # because mlcroissant's dependencies warn
@@ -74,3 +80,31 @@ def test_it_carries_licence_and_provenance(release):
     assert recognizer["@id"] in [one["@id"] for one in generator["prov:wasDerivedFrom"]]
     (source,) = written["prov:wasDerivedFrom"]
     assert source["sc:license"] == "CC0-1.0"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_licence_and_provenance_name_no_more_than_what_is_in_it():
+    body = json.loads(render_croissant(CONFIG, PLAN, measured_manifest(), known(CLEAN, LOOKED)))
+    assert body["license"] == "https://creativecommons.org/licenses/by/4.0/"
+    assert [one["prov:type"] for one in body["prov:wasDerivedFrom"]] == ["source"]
+    made = body["prov:wasGeneratedBy"]
+    assert [one["prov:type"] for one in made["prov:used"]] == ["generator"]
+    looked = made["prov:wasInformedBy"]["prov:used"]
+    assert [one["prov:type"] for one in looked] == ["detector", "gallery"]
+    text = notice_file(PLAN, known(CLEAN, LOOKED).lineage).decode()
+    descends, _, looks = text.partition("Networks that only look:")
+    assert "generator" in descends
+    assert "detector" not in descends
+    assert "detector" in looks
+    text = render_card(CONFIG, PLAN, measured_manifest(), known(CLEAN, LOOKED)).decode()
+    assert (
+        text.index("| generator |")
+        < text.index("Networks that only look")
+        < text.index("| detector |")
+    )
+
+
+def test_addresses_are_indented_in_the_license_file_alone():
+    text = license_file(CONFIG, PLAN, known(CLEAN, LOOKED).lineage).decode()
+    assert "\nLicense: CC-BY-4.0\n  https://creativecommons.org/licenses/by/4.0/\n" in text
+    assert addresses("CC-BY-4.0") == ["https://creativecommons.org/licenses/by/4.0/"]

@@ -15,7 +15,7 @@ from factory.report.evidence import evidence
 from factory.report.page import render_card
 from factory.shots.plan import Ancestor, Derived, Plan
 from tests.factory.report.test_page import CONFIG
-from tests.factory.report.test_privacy import OWN, REAL, known, rendered
+from tests.factory.report.test_privacy import CLEAN, OWN, REAL, known, rendered
 from tests.measured import bare_metrics, full_metrics, manifest
 from tests.planned import REQUEST
 
@@ -92,6 +92,14 @@ def test_personal_data_follow_the_plan_and_the_source():
     (basis,) = (answer for question, answer in answers.items() if "consent recorded" in question)
     assert basis == "no personal data in the source"
     assert "0 photographs" in answers["Are personal data no more than needed?"]
+
+
+def test_biometric_data_are_ruled_out_only_where_the_banner_does():
+    question = "biometric data"
+    assert answer_of(question, CLEAN) == "0 images of real people"
+    doubtful = replace(CLEAN, audit=replace(CLEAN.audit, established=False, reason="no judge"))
+    told = "0 images of real people; whether somebody real shows in it is not established: no judge"
+    assert answer_of(question, doubtful) == told
 
 
 def test_an_attack_is_told_where_one_was_run():

@@ -62,6 +62,12 @@ def known(metrics: Metrics, lineage: Lineage | None) -> Metrics:
 
 OWN = lineage(source("f" * 64 + "[0:80]"))
 """The generator learned from a part of the source."""
+LOOKED = Lineage(
+    (*OWN.sources, SourceRecord("gallery", "9" * 64, 0, 0, True, role="gallery")),
+    (*OWN.networks, NetworkRecord("detector", "d" * 64, license="Apache-2.0", is_told=False)),
+    "CC-BY-4.0",
+)
+"""The same, with a detector and with people who are stayed away from."""
 
 
 def edits_of(release: SourceRelease | None):

@@ -13,6 +13,7 @@ from factory.report.spdx import expression, render_spdx
 from factory.shards import layout
 from factory.shots.plan import Plan
 from tests.factory.report.test_page import PLAN
+from tests.factory.report.test_privacy import CLEAN, LOOKED, OWN, known
 from tests.measured import full_metrics, manifest
 from tests.planned import REQUEST
 
@@ -47,7 +48,14 @@ KINDS = {
     "Relationship",
     "SpdxDocument",
 }
-RELATIONS = {"contains", "ancestorOf", "hasDeclaredLicense", "hasConcludedLicense"}
+RELATIONS = {
+    "contains",
+    "ancestorOf",
+    "usesTool",
+    "other",
+    "hasDeclaredLicense",
+    "hasConcludedLicense",
+}
 
 
 def check(body: dict[str, Any]) -> dict[str, Any]:
@@ -82,12 +90,54 @@ def check(body: dict[str, Any]) -> dict[str, Any]:
 def test_a_release_is_a_dataset_package(release):
     body = json.loads(release.get(layout.SPDX))
     package = check(body)
-    kept = json.loads(release.get(layout.MANIFEST))["counts"]["kept"]
-    assert package["dataset_datasetSize"] == kept
-    assert package["dataset_hasSensitivePersonalInformation"] == "no"
-    assert package["dataset_anonymizationMethodUsed"]
+    tars = [release.path(name) for name in release.list("data/")]
+    assert package["dataset_datasetSize"] == sum(tar.stat().st_size for tar in tars) > 0
+    assert package["dataset_hasSensitivePersonalInformation"] == "noAssertion"
+    assert "dataset_anonymizationMethodUsed" not in package
+    assert package["comment"].startswith("Whether somebody real shows in it is not established: ")
+    assert package["name"] == json.loads(release.get(layout.MANIFEST))["dataset"]
+    assert package["software_packageVersion"] == "0.1.0"
+    assert package["dataset_datasetType"] == ["image"]
     networks = [one["name"] for one in body["@graph"] if one["type"] == "software_Package"]
     assert networks == ["recognizer", "generator", "autoencoder", "source"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"), [(known(CLEAN, OWN), "no"), (known(CLEAN, None), "noAssertion")]
+)
+def test_sensitive_information_is_ruled_out_only_where_the_banner_does(metrics, said):
+    package = check(json.loads(render_spdx(ReleaseConfig(), PLAN, manifest(), metrics)))
+    assert package["dataset_hasSensitivePersonalInformation"] == said
+    assert ("dataset_anonymizationMethodUsed" in package) == (said == "no")
+    assert ("comment" in package) == (said != "no")
+    sizes = [
+        file.size for shard in manifest().shards for file in shard.files if "data/" in file.name
+    ]
+    assert package["dataset_datasetSize"] == sum(sizes)
+
+
+def test_what_only_looks_or_is_avoided_is_no_ancestor():
+    body = json.loads(render_spdx(ReleaseConfig(), PLAN, manifest(), known(CLEAN, LOOKED)))
+    dataset = check(body)["spdxId"]
+    names = {one["spdxId"]: one["name"] for one in body["@graph"] if "name" in one}
+    relations = [one for one in body["@graph"] if one["type"] == "Relationship"]
+    pairs = {
+        (r["relationshipType"], names[r["from"]], names[to])
+        for r in relations
+        for to in r["to"]
+        if "software_Package" in (elements(body)[to]["type"], elements(body)[r["from"]]["type"])
+    }
+    dataset = names[dataset]
+    assert pairs == {
+        ("ancestorOf", "generator", dataset),
+        ("ancestorOf", "source", dataset),
+        ("usesTool", dataset, "detector"),
+        ("other", dataset, "gallery"),
+    }
+
+
+def elements(body: dict[str, Any]) -> dict[str, Any]:
+    return {one["spdxId"]: one for one in body["@graph"] if "spdxId" in one}
 
 
 def test_a_release_with_real_people_says_so():

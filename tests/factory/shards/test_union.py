@@ -12,10 +12,12 @@ import pytest
 
 from factory.config import ShardsConfig
 from factory.errors import IntegrityError, PlanError
+from factory.provenance.effective import effective, refuse_wider
+from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 from factory.provenance.withdrawn import WITHDRAWN
 from factory.report.croissant import _distribution
 from factory.shards import garbage, layout, manifest
-from factory.shards.derived import open_member
+from factory.shards.derived import joined_lineage, open_member
 from factory.shards.export import export
 from factory.shards.plan_files import earlier_plans, numbers_after, open_plan
 from factory.shards.reader import local_copy, open_sealed
@@ -304,3 +306,67 @@ def test_union_in_a_bucket(s3_config):
     assert verify(release(dataset, UNION)) == []
     every = [one for version in (FIRST, SECOND, THIRD) for one in samples(dataset, version)]
     assert samples(dataset, UNION) == every
+
+
+FACES = SourceRecord("folder", "f", 4, 2, False, "CC-BY-4.0", "Ada")
+RECOGNIZER = NetworkRecord("recognizer", "1" * 64, (FACES,))
+
+
+def joined(chain, *lineages: Lineage | None) -> Lineage | None:
+    """What the union of as many versions of a chain descends from, where these have lineages."""
+    members = []
+    for version, lineage in zip((FIRST, SECOND, THIRD), lineages, strict=False):
+        member = open_member(chain, version)
+        release(chain, version).delete(layout.LINEAGE)
+        if lineage:
+            release(chain, version).put(layout.LINEAGE, lineage.to_json())
+        members.append(replace(member, store=release(chain, version)))
+    return (
+        Lineage.from_json(data) if (data := joined_lineage(members).get(layout.LINEAGE)) else None
+    )
+
+
+def test_union_of_a_version_without_lineage_has_an_unknown_licence(copied):
+    request = manifest.read_plan(release(copied, SECOND)).request
+    known = Lineage((FACES,), (RECOGNIZER,), "CC-BY-4.0")
+    found = joined(copied, known, None)
+    source = request.source
+    untold = SourceRecord(
+        source.kind, source.fingerprint, source.num_images, source.num_identities, True
+    )
+    assert found.sources == (FACES, untold)
+    assert {one.sha256 for one in found.networks} == {"1" * 64, *request.weights.values()}
+    assert (found.license, effective(found).plain) == ("other", "unknown")
+    told = replace(FACES, fingerprint=source.fingerprint)
+    assert joined(copied, replace(known, sources=(told,)), None).sources == (told,)
+
+
+def test_union_of_versions_without_lineage_has_none(copied):
+    assert joined(copied, None, None, None) is None
+
+
+def test_union_of_a_told_and_an_untold_network_has_the_told_one(copied):
+    untold = replace(RECOGNIZER, learned_from=(), is_told=False)
+    lineages = [Lineage((FACES,), (one,), "CC-BY-4.0") for one in (untold, RECOGNIZER)]
+    for order in (lineages, lineages[::-1]):
+        found = joined(copied, *order)
+        assert found.networks == (RECOGNIZER,)
+        assert (found.license, effective(found).license) == ("CC-BY-4.0", "CC-BY-4.0")
+
+
+@pytest.mark.parametrize(
+    ("licences", "common"),
+    [
+        (["CC-BY-4.0", "CC-BY-4.0"], "CC-BY-4.0"),
+        (["CC-BY-NC-4.0", "CC-BY-4.0"], "CC-BY-NC-4.0"),
+        (["private", "CC-BY-4.0"], "private"),
+        (["CC-BY-SA-4.0", "CC-BY-NC-SA-4.0"], "private"),
+        (["CC-BY-4.0", "other"], "other"),
+    ],
+)
+def test_union_states_the_narrowest_common_licence(copied, licences, common):
+    lineages = [Lineage((FACES,), (RECOGNIZER,), licence) for licence in licences]
+    for order in (lineages, lineages[::-1]):
+        found = joined(copied, *order)
+        assert found.license == common
+        refuse_wider(found, found.license)
