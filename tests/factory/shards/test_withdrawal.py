@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ from factory.shards.withdrawal import confirm, find
 from factory.shards.withdrawal_successor import next_versions
 from factory.shards.withdrawal_units import tar_without, zeroed_rows
 from factory.shots.plan import Ancestor, Derived, Plan
-from factory.shots.request import SourceRelease
+from factory.shots.request import PromptRequest, SourceRelease
 from factory.sources import open_source
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, Store, open_store
@@ -530,6 +531,17 @@ def test_plans_that_hold_a_name_are_listed(root):
     )
 
 
+def test_plans_that_ask_by_a_name_are_listed(root):
+    write_version(root)
+    withdrawal = find(f"{root.url}/tiny", "cem")
+    (held,) = withdrawal.found.held
+    prompts = PromptRequest("", {}, {"cem": "male"}, "", "whole", None)
+    plan = replace(held.version.plan, request=replace(held.version.plan.request, prompts=prompts))
+    asked = replace(held, version=replace(held.version, plan=plan))
+    withdrawal = replace(withdrawal, found=replace(withdrawal.found, held=(asked,)))
+    assert "are called stay: tiny/releases/0.1.0/plan.json" in withdrawal.lines(False)[-1]
+
+
 @pytest.mark.parametrize("key", [None, "another key " * 4])
 def test_versions_whose_pseudonyms_the_key_does_not_tell_are_named(root, monkeypatch, key):
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
@@ -670,6 +682,7 @@ def test_withdrawal_in_a_bucket(s3_config, monkeypatch):
     for _ in range(2):
         withdrawal = find(f"{config.url}/tiny", "cem", settings)
         withdrawal.write(TODAY, lambda line: None)
+    assert "a bucket that keeps versions of objects" in withdrawal.lines(True)[-1]
     withdrawal.delete(TODAY, lambda line: None)
     new = version_of(root, "0.1.1")
     assert verify(new) == []
