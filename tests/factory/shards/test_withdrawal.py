@@ -253,6 +253,22 @@ def test_releases_made_of_a_release_with_the_person_are_found(root, monkeypatch)
         assert verify(new) == []
         assert {row["identity"] for row in metadata_rows(new, 0)} == left
     assert withdrawal_of(version_of(root, "0.1.0", "others")) is None
+    plain, rosters = LocalStore.put, []
+
+    def dies(self, name, *rest):
+        rosters.append(name)
+        if rosters.count(layout.ROSTER) == 2:
+            raise Crash
+        plain(self, name, *rest)
+
+    monkeypatch.setattr(LocalStore, "put", dies)
+    with pytest.raises(Crash):
+        withdrawal.delete(TODAY, lambda line: None)
+    monkeypatch.setattr(LocalStore, "put", plain)
+    find(f"{root.url}/tiny", "cem").delete(TODAY, lambda line: None)  # follows the chain again
+    for dataset, called in (("tiny", "cem"), ("edits", name), ("again", number)):
+        roster = version_of(root, "0.1.0", dataset).get(layout.ROSTER)
+        assert called not in pq.read_table(io.BytesIO(roster))["name"].to_pylist()
 
 
 def test_other_datasets_of_the_same_source_are_found(root):
@@ -314,6 +330,8 @@ def test_a_crash_at_any_write_is_resumed_to_the_same_bytes(tmp_path, dies_at, mo
         new = version_of(root, "0.1.1")
         if withdrawal_of(version_of(root, "0.1.0")):
             assert new.exists(layout.SUCCESS)  # what is marked has a whole successor
+        else:
+            assert json.loads(root.get("tiny/latest.json"))["version"] == "0.1.0"
         forget(root, "cem")
         assert everything(root) == wanted, count
 
