@@ -19,6 +19,7 @@ from factory.shards.verify import verify
 from factory.shards.withdrawal import find
 from factory.sources import open_source
 from factory.store import open_store
+from factory.synthesis.loading import load_release
 from factory.synthesis.reproduce import reproduce
 from jobs.evaluate import evaluate
 from tests.real_people import NAMES, Named, key_of_pseudonyms
@@ -83,16 +84,12 @@ def test_a_successor_of_a_withdrawn_release_is_measured_without_their_photograph
                 evaluate(new.url, config, False)
 
 
-def test_a_successor_of_a_union_is_made_again_as_it_was_drawn(release_config):
+def test_a_successor_of_a_union_is_made_again_as_it_was_drawn(release_config, monkeypatch):
     """Also after those who withdrew are deleted from the version that drew them."""
     real = ("release.allow_real=true", "identities.max_cosine=0.9", *METHODS["fill_to"])
     virtual = ("identities.max_cosine=0.9", "identities.num_virtual=2", "release.version=0.2.0")
-    batch = ("identities.extends=0.1.0", "plan.micro_batch=2")  # which decides bytes
-    config, later = (
-        release_config(*real),
-        release_config(*virtual, *batch),
-    )
-    for one in (config, later):
+    config = release_config(*real)
+    for one in (config, release_config(*virtual, "identities.extends=0.1.0")):
         build(one, run_units, log=lambda line: None)
     dataset = open_store(config.store).below("tiny")
     write_union(dataset, ["0.1.0", "0.2.0"], "0.5.0")
@@ -100,9 +97,17 @@ def test_a_successor_of_a_union_is_made_again_as_it_was_drawn(release_config):
     withdrawal.write("2026-11-26", lambda line: None)
     new = dataset.below("releases/0.5.1")
     rows = [row for row, _ in iterate_kept(new, manifest.sealed_plan(new))]
-    for _ in range(2):
+    plans = []
+
+    def load(config, store):
+        plans.append(store.url.rpartition("/")[2])
+        return load_release(config, store)
+
+    monkeypatch.setattr("factory.synthesis.reproduce.load_release", load)
+    for first in ("0.1.0", "0.1.1"):  # which holds all others once they are deleted
         assert reproduce(config, new, rows[0]["key"]).equal
         assert reproduce(config, new, rows[-1]["key"]).equal
+        assert plans[-2:] == [first, "0.2.0"]
         withdrawal.delete("2026-11-26", lambda line: None)
 
 
