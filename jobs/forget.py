@@ -19,7 +19,7 @@ from jobs._job import DRY_RUN, Job
 
 def forget(
     *, dataset: str, person: str, store: list[str], source: str | None, networks: list[str],
-    version: str | None, delete: bool, yes: bool, dry_run: bool,
+    version: str | None, partial: bool, delete: bool, yes: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     from factory.config import load
     from factory.shards.withdrawal import confirm, find
@@ -33,7 +33,7 @@ def forget(
     if delete and not yes:
         confirm(withdrawal.versions)
     today = date.today().isoformat()
-    withdrawal.write(today, print, version)
+    withdrawal.write(today, print, version, partial=partial)
     if delete:
         withdrawal.delete(today, print)
 
@@ -46,6 +46,7 @@ OPTIONS = (
     option("--source", "config whose source has the person, to follow it to networks", "CONFIG"),
     Argument("--networks", "where checkpoints lie", dict(metavar="FOLDER", nargs="+", default=[])),
     option("--version", "what the successor is called; else the next free number", "VERSION"),
+    flag("--partial", "leave out what the key of pseudonyms does not open, and may hold them"),
     flag("--delete", "delete what is withdrawn, after a list and a confirmation"),
     flag("--yes", "delete without asking"),
     DRY_RUN,

@@ -54,7 +54,7 @@ from factory.recognition.verification import pair_cosines
 from factory.records import Log, Manifest, Shot
 from factory.shards import layout
 from factory.shards.manifest import read_metrics
-from factory.shards.plan_files import open_plan, refuse_other_inputs
+from factory.shards.plan_files import open_plan, open_public_roster, refuse_other_inputs
 from factory.shards.reader import metadata_rows, open_sealed, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
@@ -92,8 +92,8 @@ def evaluate(
 
     Raises IntegrityError when the source or the recognizer is not the one that was planned with.
     """
-    refuse_other_inputs(config, plan, source)
     store = open_sealed(store)
+    refuse_other_inputs(config, plan, source, open_public_roster(store, plan).people)
     roster, device = open_plan(store, config)[1], device_here(config.compute)
     recognizers = open_recognizers(config, device)
     networks = open_networks(config.features, device) | open_quality(config.features, device)

@@ -29,6 +29,8 @@ TEXTS = ("kind", "proposal", "name", "group")
 LISTS = ("originals",)
 """Fields that are lists of texts; a column of them is there only where somebody has some."""
 LIST = pa.list_(pa.string())
+WITHDRAWN = "withdrawn"
+"""Kind of a row that keeps the place of somebody real who withdrew, and holds nobody."""
 ORDER = tuple(field.name for field in fields(Identity))
 DEFAULTS = {f.name: f.default for f in fields(Identity) if f.default is not MISSING}
 BLOCK = 4096

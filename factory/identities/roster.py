@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError
-from factory.identities.people import People
+from factory.identities.people import WITHDRAWN, People
 from factory.identities.private_people import NOBODY, PrivatePeople
 from factory.records import Identity, row_of
 from factory.store.parquet import table_to_parquet
@@ -68,7 +68,7 @@ class Roster:
     @property
     def num_public(self) -> int:
         """People whose vectors may be published: all but the real ones, who come last."""
-        gone = self.people.where("kind", "withdrawn")  # who keep a place, and were real
+        gone = self.people.where("kind", WITHDRAWN)  # who keep a place, and were real
         return len(self.identities) - int((self.people.where("kind", "real") | gone).sum())
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 
-from factory.errors import SourceError
+from factory.errors import IntegrityError, SourceError
 from factory.store import Store
 
 WITHDRAWN = "_withdrawn.json"
@@ -26,6 +26,9 @@ class Withdrawn:
     reason: str = REASON
     deleted: str = ""
     """Day on which what held the people was deleted; empty: it is still there."""
+    rosters: tuple[str, ...] = ()
+    """sha256 of every roster that took the place of the planned one when people were deleted from
+    it: the same without them."""
 
     @property
     def line(self) -> str:
@@ -40,7 +43,10 @@ class Withdrawn:
 
 def withdrawal_of(store: Store) -> Withdrawn | None:
     """The mark of the release in a store; None where nobody withdrew."""
-    return Withdrawn(**json.loads(store.get(WITHDRAWN))) if store.exists(WITHDRAWN) else None
+    if not store.exists(WITHDRAWN):
+        return None
+    body = json.loads(store.get(WITHDRAWN))
+    return Withdrawn(**(body | {"rosters": tuple(body.get("rosters", ()))}))
 
 
 def mark_withdrawn(store: Store, mark: Withdrawn) -> Withdrawn:
@@ -49,12 +55,17 @@ def mark_withdrawn(store: Store, mark: Withdrawn) -> Withdrawn:
     return withdrawal_of(store) or mark
 
 
-def mark_deleted(store: Store, when: str) -> None:
-    """Note in the mark that what held the people is deleted."""
+def mark_deleted(store: Store, when: str, roster_sha256: str) -> None:
+    """Note in the mark that what held people is deleted, and the roster without them.
+
+    Raises IntegrityError where another process changes the mark meanwhile.
+    """
     mark = withdrawal_of(store)
     assert mark is not None, "only what is withdrawn is deleted"
-    if not mark.deleted:
-        store.swap(WITHDRAWN, mark.to_json(), replace(mark, deleted=when).to_json())
+    rosters = tuple(dict.fromkeys((*mark.rosters, roster_sha256)))
+    noted = replace(mark, deleted=when, rosters=rosters)
+    if not store.swap(WITHDRAWN, store.get(WITHDRAWN), noted.to_json()):
+        raise IntegrityError(f"{store.url}/{WITHDRAWN}: has changed meanwhile; run this again")
 
 
 def refuse_withdrawn(store: Store, key: str = "source.path") -> None:

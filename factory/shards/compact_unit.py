@@ -17,12 +17,11 @@ from factory.errors import IntegrityError
 from factory.records import Counts, Failure, Shard, Shot, Timings, Unit, UnitResult
 from factory.shards import layout, writer
 from factory.shards.derived import Member
-from factory.shards.reader import metadata_rows
+from factory.shards.reader import content_of, metadata_rows
 from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan, members
 from factory.shots.shortfall import with_images
 from factory.store import Store
-from factory.store.base import digest
 from factory.store.parquet import to_parquet
 
 Row = dict[str, Any]
@@ -44,7 +43,7 @@ class Contents:
     def read(cls, store: Store, shard: Shard) -> Contents:
         """Read a unit; raises IntegrityError for files that are not those it was committed with."""
         data = {
-            file.name: _checked(store, file.name, file.sha256)
+            file.name: content_of(store, file.name, file.sha256)
             for file in shard.files
             if not file.name.startswith("loras/")
         }
@@ -130,13 +129,6 @@ class UnitCopier:
             dict(sorted(Counter(row["reason"] for row in rejects).items())),
             *with_images(request, people, pairs),
         )
-
-
-def _checked(store: Store, name: str, sha256: str) -> bytes:
-    data = store.get(name)
-    if digest([data]) != sha256:
-        raise IntegrityError(f"{store.url}/{name}: does not have its sha256; restore it")
-    return data
 
 
 def _samples(tar: bytes) -> dict[str, list[tuple[str, bytes]]]:

@@ -11,13 +11,16 @@ import torch
 from factory import checkpoint
 from factory.config import Config, as_dict
 from factory.errors import IntegrityError, PlanError
+from factory.identities.people import WITHDRAWN, People
+from factory.identities.private_people import NOBODY
 from factory.identities.roster import Roster
+from factory.provenance.naming import naming_of
 from factory.provenance.withdrawn import withdrawal_of
 from factory.shards import layout
 from factory.shards.private_files import make_again, read_private
 from factory.shots.environment import CPU_FACTS, environment
 from factory.shots.plan import Plan, UnitPlan, first_difference
-from factory.shots.source_facts import refuse_other_source
+from factory.shots.source_facts import Remaining, refuse_other_source
 from factory.sources import FaceSource, open_source
 from factory.store import Store
 from factory.store.cache import file_here
@@ -44,7 +47,7 @@ def open_roster(store: Store, plan: Plan, config: Config | None = None) -> Roste
     private = read_private(store, plan)
     if private is None and config is not None:
         source = open_source(config.source)
-        refuse_other_inputs(config, plan, source)
+        refuse_other_inputs(config, plan, source, roster.people)
         private = make_again(config, plan, roster, source)
     return roster if private is None else roster.with_private(private)
 
@@ -76,9 +79,16 @@ def _planned(store: Store, plan: Plan, name: str) -> bytes:
     return content
 
 
-def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
-    """Raise IntegrityError unless source and recognizer are those that the plan was made with."""
-    refuse_other_source(config.source, source, plan.request.source)
+def refuse_other_inputs(
+    config: Config, plan: Plan, source: FaceSource, people: People | None = None
+) -> None:
+    """Raise IntegrityError unless source and recognizer are those that the plan was made with.
+
+    Of a roster with `people` who withdrew, a source that lacks them passes too. Raises ConfigError
+    where the environment lacks the key of the others' pseudonyms that this needs.
+    """
+    remaining = remaining_in(source, plan, people) if people is not None else None
+    refuse_other_source(config.source, source, plan.request.source, remaining)
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
@@ -88,6 +98,20 @@ def refuse_other_inputs(config: Config, plan: Plan, source: FaceSource) -> None:
             f"recognizer.checkpoint: has sha256 {recognizer['sha256'][:12]}, the release was "
             f"planned with {planned[:12]}; use that one"
         )
+
+
+def remaining_in(source: FaceSource, plan: Plan, people: People) -> Remaining | None:
+    """Who is left of a roster in a source; None where nobody withdrew or the source is unchanged.
+
+    Raises ConfigError where the environment lacks the key of their pseudonyms.
+    """
+    num_withdrawn = int(people.where("kind", WITHDRAWN).sum())
+    if not num_withdrawn or source.fingerprint == plan.request.source.fingerprint:
+        return None
+    naming = naming_of(plan.request.pseudonyms)
+    label_of = {naming.of(name): label for label, name in enumerate(source.names)}
+    names = [name for name in people.texts("name").to_pylist() if name]
+    return Remaining(tuple(label_of.get(name, NOBODY) for name in names), num_withdrawn)
 
 
 def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:

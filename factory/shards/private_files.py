@@ -66,6 +66,7 @@ def make_again(config: Config, plan: UnitPlan, roster: Roster, source: FaceSourc
             naming,
             config.source.max_corrupt_fraction,
         )
+    _check_originals(roster, again)
     planned = plan.private
     exact = config.release.method == "diffusion"  # rows of a checkpoint, not computed here
     if planned and again.people_sha256 != planned.people:
@@ -79,3 +80,14 @@ def make_again(config: Config, plan: UnitPlan, roster: Roster, source: FaceSourc
             "with; use that one"
         )
     return again
+
+
+def _check_originals(roster: Roster, again: PrivatePeople) -> None:
+    """Raise IntegrityError where a source has more or fewer images of somebody than were edited."""
+    wanted = [len(person.originals) for person in roster.real_people if again.originals]
+    for had, own in zip(wanted, again.originals, strict=True):
+        if had != len(own):
+            raise IntegrityError(
+                f"source.path: has {len(own)} images of somebody of whom the release was planned "
+                f"with {had}; use that source"
+            )

@@ -36,6 +36,14 @@ def open_sealed(store: Store) -> Store:
     return following(store, (line.partition("  ")[2] for line in lines))
 
 
+def content_of(store: Store, name: str, sha256: str) -> bytes:
+    """A file; raises IntegrityError for other bytes than were committed or sealed."""
+    data = store.get(name)
+    if digest([data]) != sha256:
+        raise IntegrityError(f"{store.url}/{name}: does not have its sha256; restore it")
+    return data
+
+
 def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     """Rows of a shard's kept faces, in the order of the tar.
 

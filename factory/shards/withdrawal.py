@@ -12,6 +12,7 @@ from pathlib import Path
 
 from factory.config import SourceConfig
 from factory.config.addresses import in_bucket
+from factory.config.rules import check_version
 from factory.errors import PlanError, SourceError
 from factory.provenance.carriers import (
     Network,
@@ -27,15 +28,18 @@ from factory.provenance.withdrawn import withdrawal_of
 from factory.records import Log
 from factory.shards import layout
 from factory.shards.reader import metadata_rows
-from factory.shards.withdrawal_deletion import (
-    delete_held,
-    delete_lora,
-    measurements_held,
-    names_held,
+from factory.shards.withdrawal_deletion import beside_held, delete_held, delete_lora, names_held
+from factory.shards.withdrawal_search import (
+    Found,
+    Held,
+    Names,
+    Version,
+    closed_hint,
+    refuse_nobody,
+    search,
 )
-from factory.shards.withdrawal_search import Found, Held, Names, Version, refuse_nobody, search
 from factory.shards.withdrawal_successor import succeed
-from factory.sources import open_source
+from factory.sources import FaceSource, open_source
 from factory.store import Store, open_url
 
 
@@ -48,6 +52,8 @@ class Withdrawal:
     carrying: list[Network]
     consent: str | None
     """The ledger of consent that the source has."""
+    names: Names
+    """What the person is called."""
 
     @property
     def open(self) -> list[Held]:
@@ -66,13 +72,28 @@ class Withdrawal:
             lines.append(
                 f"{lora.dataset} loras/{lora.name}: their LoRA is unit {lora.unit}; {fate}"
             )
+        hint = closed_hint(self.names.key)
+        lines += [f"{name}: NOT SEARCHED, people are called by pseudonyms there, {hint}"
+                  for name in self.found.closed]  # fmt: skip
         return [*lines, *self._of_networks(), *self._beside()]
 
-    def write(self, today: str, log: Log, version: str | None = None) -> None:
+    def write(
+        self, today: str, log: Log, version: str | None = None, *, partial: bool = False
+    ) -> None:
         """Write the successors that are missing; raises PlanError as `succeed` does.
 
-        Also, at the end, where a version is not finished: it still holds the person.
+        Also before anything is written where some could not be searched, unless `partial`, and at
+        the end where a version is not finished: it still holds the person. Raises ConfigError for a
+        `version` that cannot be a folder's name.
         """
+        if version:
+            check_version("--version", version)
+        if self.found.closed and not partial:
+            raise PlanError(
+                f"{', '.join(self.found.closed)}: not searched, people are called by pseudonyms "
+                f"there, {closed_hint(self.names.key)}, show with --source CONFIG that it is the "
+                "one, or leave them out with --partial"
+            )
         if version and len(self.open) > 1:
             raise PlanError(
                 f"--version: got {version} for {len(self.open)} versions; want none, so that each "
@@ -82,14 +103,17 @@ class Withdrawal:
             if held.version.is_sealed:
                 succeed(held, self._dataset(held), today, log, version)
         if self.unfinished:
+            one = self.unfinished[0]
             raise PlanError(
-                f"{self.unfinished[0].version.store.url}: is not finished and holds them; remove "
-                "it, or finish it and run this again"
+                f"{one.version.store.url}: is not finished and holds them; {self._to_remove(one)}"
             )
 
     def delete(self, today: str, log: Log) -> None:
-        """Delete what withdrawn versions and sets of LoRAs hold of the person."""
-        for held in self.found.held:
+        """Delete what withdrawn versions and sets of LoRAs hold of the person.
+
+        What was made of a version comes before it, because it is found by that one's roster.
+        """
+        for held in reversed(self.found.held):
             if withdrawal_of(held.version.store):
                 count = delete_held(held, self._dataset(held), today)
                 log(f"{held.version.name}: {count} files deleted")
@@ -108,7 +132,7 @@ class Withdrawal:
         version, own = held.version, ", ".join(map(str, sorted(held.indices)))
         count = _num_images(held)
         if not version.is_sealed:
-            fate = "it is not finished; remove it, or finish it and run this again"
+            fate = f"it is not finished; {self._to_remove(held)}"
         elif version.mark:
             fate = f"it {version.mark.line}"
         else:
@@ -117,8 +141,16 @@ class Withdrawal:
         if not delete or not version.is_sealed:
             return [line]
         names = [f"{version.version}/{name}" for name in names_held(held)]
-        names += measurements_held(held, self._dataset(held))
-        return [line, *(f"  to be deleted: {name}" for name in names)]
+        names += beside_held(held, self._dataset(held))
+        blank = f"  to be blank: their row of {version.version}/{layout.ROSTER}"
+        return [line, *(f"  to be deleted: {name}" for name in names), blank]
+
+    def _to_remove(self, held: Held) -> str:
+        """What is to be done with an unfinished version, and what lies beside it."""
+        beside = list(beside_held(held, self._dataset(held)))
+        folders = dict.fromkeys("/".join(name.split("/")[:2]) for name in beside)
+        also = f" with {' and '.join(f'{folder}/' for folder in folders)}" if folders else ""
+        return f"remove it{also}, or finish it and run this again"
 
     def _of_networks(self) -> list[str]:
         if not self.carrying:
@@ -132,10 +164,27 @@ class Withdrawal:
 
     def _beside(self) -> list[str]:
         ledger = self.consent or "the table of source.consent"
-        return [
+        lines = [
             f"yours to do: remove their row from {ledger}, and their images from the source; "
             "exports, copies elsewhere and vectors in audit.embeddings_dir are not found by this"
         ]
+        if plans := self._plans_with_names():
+            lines.append(f"yours to do: plans that hold what they are called stay: {plans}")
+        if in_bucket(self.root.url):
+            lines.append(
+                "yours to do: a bucket that keeps versions of objects keeps what is deleted; "
+                "delete these too"
+            )
+        return lines
+
+    def _plans_with_names(self) -> str:
+        """plan.json of sets of LoRAs, and of releases that list what is asked for by name."""
+        plans = [f"{one.dataset}/loras/{one.name}/{layout.PLAN}" for one in self.found.loras]
+        for held in self.found.held:
+            prompts, version = held.version.plan.request.prompts, held.version
+            if prompts and {one.name for one in held.identities} & set(prompts.genders):
+                plans.append(f"{version.dataset}/releases/{version.version}/{layout.PLAN}")
+        return ", ".join(plans)
 
 
 def find(
@@ -153,8 +202,9 @@ def find(
     """
     url, dataset = _split(address)
     root, key = open_url(url, settings), key_in_environment()
-    names = Names.of([person], key)
-    labels = _labels(source, names) if source else {}
+    faces = open_source(source) if source else None
+    names = Names.of([person], key, faces.names if faces else ())
+    labels = _labels(faces, names) if faces else {}
     found = search(root, dataset, names, frozenset(labels))
     at_hand = [one for folder in networks for one in networks_below(folder, settings)]
     told = [one for version in found.versions for one in _told_by(version)]
@@ -162,7 +212,7 @@ def find(
     carrying = carriers([*at_hand, *told], Sources(held, found.releases), names.given)
     if not carrying:
         refuse_nobody(found, dataset, person, key)
-    return Withdrawal(root, found, carrying, source.consent if source else None)
+    return Withdrawal(root, found, carrying, source.consent if source else None, names)
 
 
 def confirm(versions: list[str]) -> None:
@@ -182,9 +232,8 @@ def _split(address: str) -> tuple[str, str]:
     return root, dataset
 
 
-def _labels(source: SourceConfig, names: Names) -> dict[str, int | None]:
+def _labels(faces: FaceSource, names: Names) -> dict[str, int | None]:
     """The person's place in the source, by its fingerprint; raises SourceError for nobody."""
-    faces = open_source(source)
     places = [place for place, name in enumerate(faces.names) if name in names.given]
     if not places:
         raise SourceError(

@@ -6,10 +6,9 @@ a release that is the source of another one is followed there, whatever they are
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, PlanError
-from factory.identities.people import People
-from factory.provenance.pseudonyms import pseudonym
+from factory.identities.people import WITHDRAWN, People
+from factory.provenance.pseudonyms import KEY_VARIABLE, is_pseudonym, pseudonym
 from factory.provenance.withdrawn import Withdrawn, withdrawal_of
 from factory.records import Identity
 from factory.shards import layout
@@ -26,9 +25,10 @@ from factory.shards.manifest import read_plan
 from factory.shards.reader import open_sealed
 from factory.shots.plan import LoraPlan, Plan
 from factory.store import LocalStore, Store
+from factory.store.base import digest
+from factory.store.parquet import table_to_parquet
 
 PLANS = re.compile(r"([^/]+)/(releases|loras)/([^/]+)/plan\.json")
-PSEUDONYM = re.compile(r"p[0-9a-f]{20}")
 VIRTUAL_KINDS = {"virtual", "edited"}
 """Kinds of people who do not exist."""
 
@@ -57,11 +57,17 @@ class Version:
         return self.store.exists(layout.SUCCESS)
 
     def people(self) -> People:
-        """The rows of the roster; nobody where it is deleted."""
+        """The rows of the roster, of which those who were deleted are blank.
+
+        Nobody where there is none. Raises IntegrityError for one that is neither the planned one
+        nor one that a deletion left.
+        """
         if not self.store.exists(layout.ROSTER):
             return People.of([])
         data = self.store.get(layout.ROSTER)
-        if hashlib.sha256(data).hexdigest() != self.plan.roster_sha256[layout.ROSTER]:
+        mark = withdrawal_of(self.store)  # as it is now
+        left = mark.rosters if mark else ()
+        if digest([data]) not in (self.plan.roster_sha256[layout.ROSTER], *left):
             raise IntegrityError(
                 f"{self.store.url}/{layout.ROSTER}: is not the one the plan was made with; "
                 "restore it"
@@ -79,6 +85,20 @@ class Held:
     @property
     def indices(self) -> frozenset[int]:
         return frozenset(person.index for person in self.identities)
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of the roster that are the person."""
+        return [person.index - self.version.plan.first_identity for person in self.identities]
+
+    def roster_without(self) -> bytes:
+        """The roster in which the person's rows keep their index and hold nobody."""
+        people, parts, begin = self.version.people(), list[People](), 0
+        for row in sorted(self.rows):
+            blank = Identity(people[row].index, WITHDRAWN, "", 0, 0.0, 0.0, 0)
+            parts += [people[begin:row], People.of([blank])]
+            begin = row + 1
+        return table_to_parquet(People.joined([*parts, people[begin:]]).table())
 
     @property
     def units(self) -> list[int]:
@@ -113,12 +133,15 @@ class Names:
 
     given: frozenset[str]
     key: bytes | None = field(default=None, repr=False)
+    others: frozenset[str] = frozenset()
+    """Names of others in the source, whose pseudonyms show what the key opens."""
 
     @classmethod
-    def of(cls, names: Iterable[str], key: bytes | None) -> Names:
+    def of(cls, names: Iterable[str], key: bytes | None, others: Iterable[str] = ()) -> Names:
         """The names themselves, and their pseudonyms where there is a key."""
         own = frozenset(names)
-        return cls(own | {pseudonym(key, name) for name in own} if key else own, key)
+        given = own | {pseudonym(key, name) for name in own} if key else own
+        return cls(given, key, frozenset(others))
 
 
 @dataclass(frozen=True)
@@ -128,6 +151,9 @@ class Found:
     versions: tuple[Version, ...]
     held: tuple[Held, ...]
     loras: tuple[HeldLora, ...]
+    closed: tuple[str, ...] = ()
+    """Versions and sets of LoRAs in which names count, and whose pseudonyms the key is not shown to
+    tell: they may hold the person all the same."""
 
     @property
     def fingerprints(self) -> set[str]:
@@ -157,10 +183,17 @@ def search(
             "folder or address above releases/"
         )
     versions = tuple(_versions(root, plans))
-    held = _held(versions, dataset, names, set(fingerprints))
+    rows = {version.name: [*_real(version)] for version in versions}
+    held, looked_for = _held(versions, rows, dataset, names, set(fingerprints))
     known = fingerprints | {one.version.plan.request.source.fingerprint for one in held}
-    loras = _loras(root, plans, dataset, names, frozenset(known))
-    return Found(versions, held, tuple(loras))
+    sets = list(_sets(root, plans, dataset, known))
+    loras = [lora for one in sets for lora in _loras(*one, names)]
+    called = {name: {row.name for row in rows[name]} for name in looked_for}
+    called |= {f"{owner} loras/{name}": set(plan.request.source.people)
+               for owner, name, _, plan in sets}  # fmt: skip
+    everybody = {row.name for own in rows.values() for row in own}
+    own = {row.name for one in held for row in one.identities}
+    return Found(versions, held, tuple(loras), tuple(_closed(called, everybody, own, names)))
 
 
 def refuse_nobody(found: Found, dataset: str, person: str, key: bytes | None) -> None:
@@ -176,12 +209,17 @@ def refuse_nobody(found: Found, dataset: str, person: str, key: bytes | None) ->
             f"{person}: is virtual, nobody who exists, and cannot withdraw; want the name of a "
             "person of the source"
         )
-    hint = ""
-    if key is None and any(PSEUDONYM.fullmatch(row.name) for row in people):
-        hint = "; people are called by pseudonyms there, so set FACE_FACTORY_PSEUDONYM_KEY"
-    raise PlanError(
-        f"{person}: nobody of this name has images or a LoRA in {dataset}{hint or _SPELLING}"
-    )
+    hint = _SPELLING
+    if found.closed:
+        hint = f"; people are called by pseudonyms there, {closed_hint(key)}"
+    raise PlanError(f"{person}: nobody of this name has images or a LoRA in {dataset}{hint}")
+
+
+def closed_hint(key: bytes | None) -> str:
+    """What to do where pseudonyms are not told by the key in the environment, or there is none."""
+    if key is None:
+        return f"so set {KEY_VARIABLE}"
+    return f"which {KEY_VARIABLE} does not tell; set the key of that release"
 
 
 _SPELLING = "; want the name as the source spells it (its folder)"
@@ -207,17 +245,25 @@ def _versions(root: Store, plans: list[tuple[str, str, str]]) -> Iterator[Versio
 
 
 def _held(
-    versions: tuple[Version, ...], dataset: str, names: Names, known: set[str]
-) -> tuple[Held, ...]:
-    """Versions with the person, those that others were made of before these."""
+    versions: tuple[Version, ...],
+    rows: dict[str, list[Identity]],
+    dataset: str,
+    names: Names,
+    known: set[str],
+) -> tuple[tuple[Held, ...], set[str]]:
+    """Versions with the person, those that others were made of before these.
+
+    And the names of all versions in which the person was looked for, by some name. `rows` are the
+    real people of each version.
+    """
     found: dict[str, Held] = {}
     called: dict[str, set[str]] = {}
     """What the person is called by those who read a version, by the hash of its plan."""
-    rows = {version.plan.hash: list(_real(version)) for version in versions}
+    looked_for: set[str] = set()
     while True:
         before = len(found)
         for version in versions:
-            request, plan_hash = version.plan.request, version.plan.hash
+            request = version.plan.request
             wanted: set[str] = set()
             if version.dataset == dataset or request.source.fingerprint in known:
                 wanted |= names.given
@@ -226,13 +272,35 @@ def _held(
             )
             for ancestor in version.plan.derived.of if version.plan.derived else ():
                 wanted |= called.get(ancestor.plan_hash, set())
-            own = tuple(row for row in rows[plan_hash] if row.name in wanted)
-            if own and plan_hash not in found:
-                found[plan_hash] = Held(version, own)
+            looked_for |= {version.name} if wanted else set()
+            own = tuple(row for row in rows[version.name] if row.name in wanted)
+            if own and version.name not in found:
+                found[version.name] = Held(version, own)
                 known.add(request.source.fingerprint)
-                called[plan_hash] = _called(own, names.key)
+                called.setdefault(version.plan.hash, set()).update(_called(own, names.key))
         if len(found) == before:
-            return tuple(found.values())
+            return tuple(found.values()), looked_for
+
+
+def _closed(
+    called: dict[str, set[str]], everybody: set[str], found: set[str], names: Names
+) -> Iterator[str]:
+    """What of `called`, people by what they are in, has pseudonyms the key is not shown to tell.
+
+    It is shown by one of a known name: the person's (`found` is what they are called where they
+    were), another one's of the source, or one that some version publishes. All pseudonyms of a
+    release are under one key.
+    """
+    left = {one: own for one, own in called.items() if any(map(is_pseudonym, own))}
+    if not left:
+        return
+    told = set(filter(is_pseudonym, {*names.given, *found}))
+    if names.key is not None:
+        told |= {pseudonym(names.key, name) for name in {*names.others, *everybody}}
+    while opened := [one for one, own in left.items() if own & told]:
+        for one in opened:
+            told |= set(filter(is_pseudonym, left.pop(one)))
+    yield from left
 
 
 def _real(version: Version) -> Iterator[Identity]:
@@ -252,19 +320,21 @@ def _called(identities: tuple[Identity, ...], key: bytes | None) -> set[str]:
     return set(Names.of(own, key).given)
 
 
-def _loras(
-    root: Store,
-    plans: list[tuple[str, str, str]],
-    dataset: str,
-    names: Names,
-    known: frozenset[str],
-) -> Iterator[HeldLora]:
+def _sets(
+    root: Store, plans: list[tuple[str, str, str]], dataset: str, known: Collection[str]
+) -> Iterator[tuple[str, str, Store, LoraPlan]]:
+    """(dataset, name, store, plan) of the sets of LoRAs in which names count."""
     for owner, kind, name in plans:
-        if kind != "loras":
-            continue
-        store = root.below(f"{owner}/{kind}/{name}")
-        plan = LoraPlan.from_json(store.get(layout.PLAN))
-        if owner == dataset or plan.request.source.fingerprint in known:
-            for unit, person in enumerate(plan.request.source.people):
-                if person in names.given:
-                    yield HeldLora(owner, name, store, plan, unit)
+        if kind == "loras":
+            store = root.below(f"{owner}/{kind}/{name}")
+            plan = LoraPlan.from_json(store.get(layout.PLAN))
+            if owner == dataset or plan.request.source.fingerprint in known:
+                yield owner, name, store, plan
+
+
+def _loras(
+    dataset: str, name: str, store: Store, plan: LoraPlan, names: Names
+) -> Iterator[HeldLora]:
+    for unit, person in enumerate(plan.request.source.people):
+        if person in names.given:
+            yield HeldLora(dataset, name, store, plan, unit)

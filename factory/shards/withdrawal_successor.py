@@ -12,32 +12,26 @@ import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
-from factory.errors import IntegrityError, PlanError
-from factory.identities.people import People
+from factory.errors import PlanError
+from factory.provenance.lineage import Lineage
 from factory.provenance.withdrawn import Withdrawn, mark_withdrawn, withdrawal_of
-from factory.records import Identity, Log, Manifest, Shard, Unit
+from factory.records import Log, Manifest, Shard, Unit
 from factory.shards import layout
+from factory.shards.derived import begin, publish, renamed
 from factory.shards.latest import point_latest
-from factory.shards.manifest import (
-    committed_units,
-    read_plan,
-    seal,
-    seal_extras,
-    sealed_manifest,
-)
+from factory.shards.manifest import committed_units, read_plan, sealed_manifest
+from factory.shards.reader import content_of, metadata_rows
 from factory.shards.withdrawal_search import Held
 from factory.shards.withdrawal_units import copy_unit, rewrite_unit, zeroed_rows
 from factory.shots.plan import Ancestor, Derived, Plan
 from factory.store import Store
-from factory.store.parquet import table_to_parquet
 
 WRITERS = 4
 """Units in memory at once."""
-KIND = "withdrawn"
-"""Of a row of the roster that keeps a place, and holds nobody."""
-CARRIED_OVER = re.compile(re.escape(layout.LINEAGE) + r"|(LICENSE|NOTICE)[^/]*")
-"""Files that hold for both versions; what else is no unit's says something of one alone."""
+WITHDRAWAL = "withdrawal"
+"""Of the plan's `derived`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def succeed(held: Held, dataset: Store, today: str, log: Log, version: str | Non
     chosen = _choose(held, dataset, version)
     store = dataset.below(layout.release_path(chosen.version))
     log(f"{old.name}: writing {chosen.version} without them")
-    if not _write(chosen, manifest, store, log):
+    if not _write(chosen, manifest, dataset, store, log):
         log(f"{old.name}: nobody else is in it, so it has no successor")
         mark_withdrawn(old.store, Withdrawn(None, today))
         return ""
@@ -94,19 +88,23 @@ def planned_successors(held: Held, versions: Iterable[str]) -> Iterator[Successo
         genders = {n: g for n, g in request.prompts.genders.items() if n not in leave}
         request = replace(request, prompts=replace(request.prompts, genders=genders))
     for version in versions:
-        renamed = replace(request, release=replace(request.release, version=version))
-        plan = Plan(renamed, digests, units, derived=Derived("withdrawal", (ancestor,)))
+        named = renamed(request, version)
+        plan = Plan(named, digests, units, derived=Derived(WITHDRAWAL, (ancestor,)))
         yield Successor(held, plan, contents)
 
 
 def _small_files(held: Held) -> dict[str, bytes]:
-    """What a plan promises besides units, without those who leave."""
-    old, people = held.version, held.version.people()
+    """What a plan promises besides units, without those who leave, and the lineage."""
+    old, rows = held.version, held.rows
     contents = {name: old.store.get(name) for name in old.plan.roster_sha256}
-    rows = [person.index - old.plan.first_identity for person in held.identities]
-    contents[layout.ROSTER] = _without(people, rows)
+    contents[layout.ROSTER] = held.roster_without()
     if layout.EMBEDDINGS in contents:
-        contents[layout.EMBEDDINGS] = zeroed_rows(contents[layout.EMBEDDINGS], rows, len(people))
+        count = len(old.people())
+        contents[layout.EMBEDDINGS] = zeroed_rows(contents[layout.EMBEDDINGS], rows, count)
+    for line in old.store.get(layout.SUMS).decode().splitlines():
+        digest, _, name = line.partition("  ")
+        if name == layout.LINEAGE:
+            contents[name] = content_of(old.store, name, digest)
     return contents
 
 
@@ -114,16 +112,6 @@ def _leaving(unit: Unit, held: Held) -> dict[int, int]:
     """Shots that were planned of those of a unit who leave, by their index."""
     own = range(unit.first_identity, unit.first_identity + unit.num_identities)
     return {person.index: person.num_shots for person in held.identities if person.index in own}
-
-
-def _without(people: People, rows: list[int]) -> bytes:
-    """The roster whose given rows keep their index and hold nobody."""
-    parts, begin = [], 0
-    for row in sorted(rows):
-        blank = Identity(people[row].index, KIND, "", 0, 0.0, 0.0, 0)
-        parts += [people[begin:row], People.of([blank])]
-        begin = row + 1
-    return table_to_parquet(People.joined([*parts, people[begin:]]).table())
 
 
 def _choose(held: Held, dataset: Store, version: str | None) -> Successor:
@@ -155,35 +143,26 @@ def next_versions(version: str) -> Iterator[str]:
         yield f"{stem}{number}"
 
 
-def _write(successor: Successor, manifest: Manifest, store: Store, log: Log) -> bool:
+def _write(
+    successor: Successor, manifest: Manifest, dataset: Store, store: Store, log: Log
+) -> bool:
     """Write, seal and finish a successor; False where no face is left for one."""
     held, plan = successor.held, successor.plan
-    old = held.version.store
     if not _others(held, manifest):
         return False
-    for name, content in successor.contents.items():
-        store.put_once(name, content)
-    store.put_once(layout.PLAN, plan.to_json())
-    _copy_small(old, store)
+    begin(store, plan, successor.contents)
     done = committed_units(store)
     left = [shard for shard in manifest.shards if shard.unit not in done]
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda shard: _write_unit(successor, shard, store), left))
-    names = (file.name for shard in manifest.shards for file in shard.files)
-    keeps = any(name.startswith(layout.VECTORS) for name in names)
-    sealed = seal(store, plan, 1.0, keep_vectors=keeps)
-    if not store.exists(layout.SUCCESS):
-        store.put(layout.CARD, card(held, plan, sealed))
-        seal_extras(store)
-        store.put_once(layout.SUCCESS, b"")
+    made = partial(card, held, plan)
+    sealed = publish(dataset, store, plan, card=made, latest=False)  # that moves last of all
     log(f"{held.version.name}: {sealed.counts.kept} faces are in {plan.request.release.version}")
     return True
 
 
 def _others(held: Held, manifest: Manifest) -> bool:
     """Whether anybody else has a kept face."""
-    from factory.shards.reader import metadata_rows
-
     affected = set(held.units)
     return any(
         shard.counts.kept
@@ -203,18 +182,6 @@ def _write_unit(successor: Successor, shard: Shard, store: Store) -> None:
         rewrite_unit(old, store, shard, plan_hash, leaving)
     else:
         copy_unit(old, store, shard, plan_hash)
-
-
-def _copy_small(old: Store, store: Store) -> None:
-    """Copy lineage and licenses, wherever their digests are listed."""
-    for sums in (layout.SUMS, layout.EXTRA_SUMS):
-        for line in (old.get(sums) if old.exists(sums) else b"").decode().splitlines():
-            digest, _, name = line.partition("  ")
-            if CARRIED_OVER.fullmatch(name):
-                data = old.get(name)
-                if hashlib.sha256(data).hexdigest() != digest:
-                    raise IntegrityError(f"{old.url}/{name}: does not have its sha256; restore it")
-                store.put_once(name, data)
 
 
 def _finish(mark: Withdrawn, dataset: Store, log: Log) -> str:
@@ -248,6 +215,15 @@ This is {old.name} without people who withdrew their consent (plan `{plan.hash}`
   nothing is measured of this version yet. `python -m jobs.evaluate RELEASE CONFIG`, with the config
   and the source of {old.version}, measures it and writes a full card, report and croissant.json.
 - Networks that learned from people who left are as they were; `lineage.json` lists them all.
+- LICENSE and NOTICE are written when it is measured.{_licensed(old.store)}
 - Scores of other people's images (nearest cosines) may have been measured against those who left.
 """
     return ((head[0] if head else "") + body).encode()
+
+
+def _licensed(old: Store) -> str:
+    """The license that a version was stated under, as a sentence; none where that was not kept."""
+    if not old.exists(layout.LINEAGE):
+        return ""
+    stated = Lineage.from_json(old.get(layout.LINEAGE)).license
+    return f" Its stated license is {stated}, as that of the version it was made of."

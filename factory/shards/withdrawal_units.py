@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from factory.errors import IntegrityError
 from factory.records import Counts, FileRecord, Shard
 from factory.shards import layout
+from factory.shards.reader import content_of
+from factory.shards.writer import record_bytes
 from factory.store import Store
 from factory.store.parquet import table_to_parquet
 
@@ -32,11 +34,11 @@ def copy_unit(source: Store, target: Store, shard: Shard, plan_hash: str) -> Sha
     """Copy the files of a unit nobody withdraws from; returns the new commit record."""
     files = [FileRecord(file.name, file.size, file.sha256) for file in shard.files]
     for file in files:
-        target.put_once(file.name, content_of(source, file), file.sha256)
+        target.put_once(file.name, content_of(source, file.name, file.sha256), file.sha256)
     name = layout.quarantine_name(shard.unit)
     if shard.counts.quarantined:
         target.put_once(name, source.get(name))
-    return commit(target, replace(shard, plan_hash=plan_hash, files=files))
+    return _commit(target, replace(shard, plan_hash=plan_hash, files=files))
 
 
 def rewrite_unit(
@@ -47,7 +49,7 @@ def rewrite_unit(
     `leaving` holds how many shots were planned of each of them. Vectors of the unit are not carried
     over: there are none where somebody real has a face.
     """
-    given = {file.name: content_of(source, file) for file in shard.files}
+    given = {one.name: content_of(source, one.name, one.sha256) for one in shard.files}
     table = _table(given[layout.metadata_name(shard.unit)])
     rejects = _table(given[layout.rejects_name(shard.unit)])
     gone = _is_in(table, leaving)
@@ -73,7 +75,7 @@ def rewrite_unit(
         sha256 = hashlib.sha256(content).hexdigest()
         target.put_once(name, content, sha256)
         files.append(FileRecord(name, len(content), sha256))
-    return commit(target, replace(shard, plan_hash=plan_hash, files=files, counts=counts))
+    return _commit(target, replace(shard, plan_hash=plan_hash, files=files, counts=counts))
 
 
 def tar_without(data: bytes, keys: set[str]) -> tuple[bytes, dict[int, int]]:
@@ -98,18 +100,9 @@ def tar_without(data: bytes, keys: set[str]) -> tuple[bytes, dict[int, int]]:
     return b"".join([*parts, bytes(size - written)]), moved
 
 
-def content_of(store: Store, file: FileRecord) -> bytes:
-    """A committed file; raises IntegrityError for other bytes than its record says."""
-    data = store.get(file.name)
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise IntegrityError(f"{store.url}/{file.name}: does not have its sha256; restore it")
-    return data
-
-
-def commit(store: Store, shard: Shard) -> Shard:
+def _commit(store: Store, shard: Shard) -> Shard:
     """Create a commit record, the last of its unit."""
-    data = (json.dumps(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
-    store.put_once(layout.commit_name(shard.unit), data)
+    store.put_once(layout.commit_name(shard.unit), record_bytes(shard))
     return shard
 
 

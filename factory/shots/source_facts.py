@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from factory.config import SourceConfig, as_dict
 from factory.errors import IntegrityError
+from factory.identities.private_people import NOBODY
 from factory.shots.plan import first_difference
 from factory.shots.request import PeopleFacts, SourceFacts, SourceRelease
 from factory.sources import FaceSource
@@ -49,14 +50,45 @@ def as_planned(wanted: Facts, planned: Facts) -> Facts:
     return replace(wanted, alignment=asked if there and there.aligns else there)
 
 
-def refuse_other_source(config: SourceConfig, source: FaceSource, planned: SourceFacts) -> None:
-    """Raise IntegrityError unless the source has the planned faces, aligned in the planned way."""
+@dataclass(frozen=True)
+class Remaining:
+    """Who is left of a source, by a roster that people withdrew from."""
+
+    labels: tuple[int, ...]
+    """Of the roster's people in a source; -1 for one whom it has not."""
+    num_withdrawn: int
+
+
+def refuse_other_source(
+    config: SourceConfig,
+    source: FaceSource,
+    planned: SourceFacts,
+    remaining: Remaining | None = None,
+) -> None:
+    """Raise IntegrityError unless the source has the planned faces, aligned in the planned way.
+
+    A source without those who withdrew passes for it: `remaining` are the others.
+    """
     if source.fingerprint != planned.fingerprint:
-        raise IntegrityError(
-            "source.path: holds other faces than the release was planned with; use that source"
-        )
+        if remaining is None or not _lacks_only_withdrawn(source, planned, remaining):
+            without = " or, without those alone who withdrew, what is left of it"
+            raise IntegrityError(
+                "source.path: holds other faces than the release was planned with; use that source"
+                f"{without if remaining else ''}"
+            )
     aligned = alignment_facts(config) if planned.alignment else None  # older plans do not say
     actual = as_planned(replace(planned, image_px=config.image_px, alignment=aligned), planned)
     difference = first_difference(as_dict(actual), as_dict(planned), "source")
     if difference:
         raise IntegrityError(f"{difference}; want the source as the release was planned with")
+
+
+def _lacks_only_withdrawn(source: FaceSource, planned: SourceFacts, remaining: Remaining) -> bool:
+    """Whether a source is the planned one without some of those who withdrew.
+
+    By the people of the roster, how many people it has, and that images of theirs are gone: the
+    fingerprint of the whole says nothing of a part.
+    """
+    gone = planned.num_identities - len(source.names)
+    lacks = 1 <= gone <= remaining.num_withdrawn and NOBODY not in remaining.labels
+    return lacks and len(source) <= planned.num_images - gone

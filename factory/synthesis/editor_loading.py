@@ -11,6 +11,7 @@ from factory.editing.segmenters import open_segmenter, segmenter_sha256
 from factory.editing.training_examples import detector_of, detector_sha256
 from factory.errors import CheckpointError, ConfigError, IntegrityError
 from factory.identities.roster import Roster
+from factory.shards.plan_files import remaining_in
 from factory.shots.plan import Plan
 from factory.shots.request import MethodRequest, edit_request
 from factory.shots.source_facts import refuse_other_source
@@ -63,7 +64,8 @@ def load(
     assert planned is not None, "a plan of this method has edits"
     source = open_source(config.source)
     detector = detector_sha256(editing.points, config.source)
-    refuse_other_source(config.source, source, plan.request.source)
+    remaining = remaining_in(source, plan, roster.people)
+    refuse_other_source(config.source, source, plan.request.source, remaining)
     if detector != planned.detector:
         raise IntegrityError(
             "source.detector: is not what the release was planned with; use that one"

@@ -11,10 +11,12 @@ import numpy as np
 
 from factory.config import Config
 from factory.errors import PlanError
+from factory.provenance.withdrawn import withdrawal_of
 from factory.records import Shot
 from factory.shards import layout
 from factory.shards.derived import made_of
-from factory.shards.reader import metadata_rows, read_face
+from factory.shards.reader import metadata_rows, open_sealed, read_face
+from factory.shards.withdrawal_successor import WITHDRAWAL
 from factory.shards.writer import Encoding, read_commit
 from factory.shots.plan import Derived, Plan
 from factory.store import Store
@@ -52,20 +54,19 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     """Draw the kept face `key` of the release in `store`, in its planned slot of a full batch.
 
     The canary is drawn first, because it tells another machine from an altered release. Of a
-    release that was made of others, the one that drew it is looked up by its plan. Raises
+    release that was made of others, the one that drew it is looked up by its plan, and the image
+    is the one that lies in `store`. Raises
     PlanError for a key that was not kept, IntegrityError when the weights are others.
     """
     if not store.exists(layout.PLAN):
         raise PlanError(
             f"release.version: {store.url} has no plan.json; nothing was released there"
         )
-    plan = Plan.from_json(store.get(layout.PLAN))
-    if plan.derived is not None and plan.derived.kind != "withdrawal":  # whose rows are its own
-        return reproduce(config, _drawn_in(store, plan, plan.derived, key), key)
-    loaded = load_release(config, store)
+    plan, drawn = Plan.from_json(store.get(layout.PLAN)), _drawn_in(store, key)
+    loaded, store = load_release(config, drawn), open_sealed(store)
     unit, row = _row(store, plan, key)
     shot = Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})
-    maker = ShardMaker.at(loaded, store, max_queued_bytes=0)  # nothing will be committed
+    maker = ShardMaker.at(loaded, drawn, max_queued_bytes=0)  # nothing will be committed
     machine_differs = loaded.difference or maker.canary_difference()
     maker.close()
     encoded = Encoding.of(plan.request).encode(loaded.draw(shot), shot.prompt)
@@ -82,8 +83,22 @@ def reproduce(config: Config, store: Store, key: str) -> Reproduced:
     )
 
 
-def _drawn_in(store: Store, plan: Plan, derived: Derived, key: str) -> Store:
-    """The version, of those that a release was made of, whose labels hold the one of a key."""
+def _drawn_in(store: Store, key: str) -> Store:
+    """The release that says how an image was drawn: this one, or one it was made of.
+
+    Of versions it is the one whose labels hold that of the key. What others withdrew from and is
+    otherwise as it was drawn says so itself, because its ancestor may have been deleted from.
+    """
+    plan = Plan.from_json(store.get(layout.PLAN))
+    if plan.derived is None:
+        return store
+    other = _ancestor_of(store, plan, plan.derived, key)
+    drawn = _drawn_in(other, key)
+    return store if plan.derived.kind == WITHDRAWAL and drawn is other else drawn
+
+
+def _ancestor_of(store: Store, plan: Plan, derived: Derived, key: str) -> Store:
+    """The ancestor whose labels hold that of a key; its successor where people were deleted."""
     identity = _identity_of(key)
     for ancestor in derived.of:
         other = store.beside(ancestor.version)
@@ -94,8 +109,15 @@ def _drawn_in(store: Store, plan: Plan, derived: Derived, key: str) -> Store:
             )
         its = Plan.from_json(other.get(layout.PLAN))
         if its.first_identity <= identity < its.next_identity:
-            return other
+            return other if derived.kind == WITHDRAWAL else _with_files(other)
     raise _no_such(store, plan, key)
+
+
+def _with_files(store: Store) -> Store:
+    """A version, or the last successor of one that people were deleted from."""
+    mark = withdrawal_of(store)
+    gone = mark is not None and mark.deleted and mark.successor
+    return _with_files(store.beside(gone)) if gone else store
 
 
 def _identity_of(key: str) -> int:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from factory.errors import IntegrityError
 from factory.execution.inline import run_units
 from factory.release import Release, build, evaluate_and_report
 from factory.shards import layout, manifest
 from factory.shards.plan_files import open_plan
 from factory.shards.reader import iterate_kept
+from factory.shards.union import write_union
 from factory.shards.verify import verify
 from factory.shards.withdrawal import find
 from factory.sources import open_source
 from factory.store import open_store
+from factory.synthesis.loading import load_release
 from factory.synthesis.reproduce import reproduce
+from jobs.evaluate import evaluate
+from tests.real_people import NAMES, Named, key_of_pseudonyms
 
 METHODS = {
     "edit": [
@@ -51,6 +57,58 @@ def test_a_successor_of_a_withdrawn_release_is_measured_and_made_again(release_c
     key = next(iter(after))
     named = replace(config, release=replace(config.release, version="0.1.1"))
     assert reproduce(named, new, key).equal
+
+
+@pytest.mark.parametrize("method", ["diffusion", "edit"])
+def test_a_successor_of_a_withdrawn_release_is_measured_without_their_photographs(tmp_path, method):
+    """As jobs.forget tells the owner: the folder is removed from the source before."""
+    named = Named.made(tmp_path)
+    config, _, _ = named.release(method)
+    root = open_store(config.store)
+    new = root.below(layout.release_prefix(method, "0.1.1"))
+    with key_of_pseudonyms():
+        find(f"{config.store.url}/{method}", NAMES[0]).write("2026-11-26", lambda line: None)
+        shutil.rmtree(tmp_path / "people" / NAMES[0])
+        evaluate(new.url, config, False)
+        assert verify(new) == []
+        key = next(iter(_images(new)))[0]
+        assert reproduce(config, new, key).equal
+        other, photographs = tmp_path / "people" / NAMES[1], tmp_path / "kept"
+        shutil.move(other, photographs)  # one who did not withdraw is missing too
+        with pytest.raises(IntegrityError, match="or, without those alone who withdrew"):
+            evaluate(new.url, config, False)
+        shutil.move(photographs, other)
+        if method == "edit":
+            next(other.iterdir()).unlink()
+            with pytest.raises(IntegrityError, match="images of somebody of whom the release"):
+                evaluate(new.url, config, False)
+
+
+def test_a_successor_of_a_union_is_made_again_as_it_was_drawn(release_config, monkeypatch):
+    """Also after those who withdrew are deleted from the version that drew them."""
+    real = ("release.allow_real=true", "identities.max_cosine=0.9", *METHODS["fill_to"])
+    virtual = ("identities.max_cosine=0.9", "identities.num_virtual=2", "release.version=0.2.0")
+    config = release_config(*real)
+    for one in (config, release_config(*virtual, "identities.extends=0.1.0")):
+        build(one, run_units, log=lambda line: None)
+    dataset = open_store(config.store).below("tiny")
+    write_union(dataset, ["0.1.0", "0.2.0"], "0.5.0")
+    withdrawal = find(dataset.url, "person_1")
+    withdrawal.write("2026-11-26", lambda line: None)
+    new = dataset.below("releases/0.5.1")
+    rows = [row for row, _ in iterate_kept(new, manifest.sealed_plan(new))]
+    plans = []
+
+    def load(config, store):
+        plans.append(store.url.rpartition("/")[2])
+        return load_release(config, store)
+
+    monkeypatch.setattr("factory.synthesis.reproduce.load_release", load)
+    for first in ("0.1.0", "0.1.1"):  # which holds all others once they are deleted
+        assert reproduce(config, new, rows[0]["key"]).equal
+        assert reproduce(config, new, rows[-1]["key"]).equal
+        assert plans[-2:] == [first, "0.2.0"]
+        withdrawal.delete("2026-11-26", lambda line: None)
 
 
 def _images(store):

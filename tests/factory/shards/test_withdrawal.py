@@ -7,17 +7,20 @@ import io
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from factory.config import SourceConfig
-from factory.errors import PlanError, SourceError
+from factory.errors import ConfigError, PlanError, SourceError
+from factory.provenance.lineage import Lineage
 from factory.provenance.pseudonyms import KEY_VARIABLE, pseudonym
 from factory.provenance.withdrawn import WITHDRAWN, withdrawal_of
 from factory.shards import layout
 from factory.shards.export import export
-from factory.shards.manifest import collect, read_plan
+from factory.shards.manifest import collect, read_plan, seal_extras
 from factory.shards.plan_files import earlier_vectors, open_plan
 from factory.shards.reader import metadata_rows, read_face
 from factory.shards.status import StatusReader
@@ -26,7 +29,7 @@ from factory.shards.withdrawal import confirm, find
 from factory.shards.withdrawal_successor import next_versions
 from factory.shards.withdrawal_units import tar_without, zeroed_rows
 from factory.shots.plan import Ancestor, Derived, Plan
-from factory.shots.request import SourceRelease
+from factory.shots.request import PromptRequest, SourceRelease
 from factory.sources import open_source
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, Store, open_store
@@ -250,6 +253,22 @@ def test_releases_made_of_a_release_with_the_person_are_found(root, monkeypatch)
         assert verify(new) == []
         assert {row["identity"] for row in metadata_rows(new, 0)} == left
     assert withdrawal_of(version_of(root, "0.1.0", "others")) is None
+    plain, rosters = LocalStore.put, []
+
+    def dies(self, name, *rest):
+        rosters.append(name)
+        if rosters.count(layout.ROSTER) == 2:
+            raise Crash
+        plain(self, name, *rest)
+
+    monkeypatch.setattr(LocalStore, "put", dies)
+    with pytest.raises(Crash):
+        withdrawal.delete(TODAY, lambda line: None)
+    monkeypatch.setattr(LocalStore, "put", plain)
+    find(f"{root.url}/tiny", "cem").delete(TODAY, lambda line: None)  # follows the chain again
+    for dataset, called in (("tiny", "cem"), ("edits", name), ("again", number)):
+        roster = version_of(root, "0.1.0", dataset).get(layout.ROSTER)
+        assert called not in pq.read_table(io.BytesIO(roster))["name"].to_pylist()
 
 
 def test_other_datasets_of_the_same_source_are_found(root):
@@ -311,6 +330,8 @@ def test_a_crash_at_any_write_is_resumed_to_the_same_bytes(tmp_path, dies_at, mo
         new = version_of(root, "0.1.1")
         if withdrawal_of(version_of(root, "0.1.0")):
             assert new.exists(layout.SUCCESS)  # what is marked has a whole successor
+        else:
+            assert json.loads(root.get("tiny/latest.json"))["version"] == "0.1.0"
         forget(root, "cem")
         assert everything(root) == wanted, count
 
@@ -375,7 +396,10 @@ def test_a_unit_of_which_nobody_is_left_stays_as_an_empty_one(root):
 def test_an_unfinished_version_is_named_after_the_others_are_done(root):
     write_version(root)
     write_version(root, version="0.2.0", finish=False)
-    with pytest.raises(PlanError, match=r"0\.2\.0: is not finished and holds them; remove it"):
+    root.put("tiny/private/0.2.0/people.npz", b"templates")
+    with pytest.raises(
+        PlanError, match=r"0\.2\.0: is not finished and holds them; remove it with private/0\.2\.0/"
+    ):
         forget(root, "cem")
     assert withdrawal_of(version_of(root, "0.1.0")).successor == "0.1.1"
 
@@ -405,6 +429,7 @@ def test_delete_removes_what_held_the_person_and_nothing_else(root):
     old = version_of(root, "0.1.0")
     root.put("tiny/evaluation/0.1.0/f/000002.npy", b"vectors")
     root.put("tiny/evaluation/0.1.0x/f/000002.npy", b"of another version")
+    root.put("tiny/private/0.1.0/people.npz", b"templates")
     forget(root, "cem")
     before = everything(root)
     withdrawal = find(f"{root.url}/tiny", "cem")
@@ -413,12 +438,15 @@ def test_delete_removes_what_held_the_person_and_nothing_else(root):
     after = everything(root)
     gone = set(before) - set(after)
     of_unit = [layout.tar_name(2), layout.metadata_name(2), layout.rejects_name(2)]
-    others = [layout.quarantine_name(2), layout.REPORT, layout.EMBEDDINGS, layout.ROSTER]
+    others = [layout.quarantine_name(2), layout.REPORT, layout.EMBEDDINGS]
     assert gone == {f"tiny/releases/0.1.0/{name}" for name in [*of_unit, *others]} | {
-        "tiny/evaluation/0.1.0/f/000002.npy"
+        "tiny/evaluation/0.1.0/f/000002.npy",
+        "tiny/private/0.1.0/people.npz",
     }
     assert len(listed) == len(gone)
-    assert {n for n in after if after[n] != before[n]} == {f"tiny/releases/0.1.0/{WITHDRAWN}"}
+    changed = {f"tiny/releases/0.1.0/{name}" for name in (WITHDRAWN, layout.ROSTER)}
+    assert {n for n in after if after[n] != before[n]} == changed
+    assert not [name for name in changed if b"cem" in after[name]]
     (problem,) = verify(old)
     assert f"what held them was deleted on {TODAY}; use its successor 0.1.1" in problem
     assert verify(version_of(root, "0.1.1")) == []
@@ -441,8 +469,180 @@ def test_a_deletion_that_was_cut_off_goes_on(root, monkeypatch):
     find(f"{root.url}/tiny", "cem").delete(TODAY, lambda line: None)
     old = version_of(root, "0.1.0")
     assert not old.exists(layout.EMBEDDINGS)
-    assert not old.exists(layout.ROSTER)
+    assert b"cem" not in old.get(layout.ROSTER)
     assert withdrawal_of(old).deleted == TODAY
+
+
+def labels_in(store: Store) -> set[int]:
+    names = [name for name in store.list("metadata/")]
+    tables = [pq.read_table(io.BytesIO(store.get(name))) for name in names]
+    return {label for table in tables for label in table["identity"].to_pylist()}
+
+
+def test_a_second_person_is_found_where_the_first_withdrew_and_was_deleted(root):
+    """Anna and ben share unit 1 of 0.1.0, cem is in unit 2."""
+    write_version(root)
+    for person, left in (("anna", {0, 1, 4, 5}), ("cem", {0, 1})):
+        forget(root, person).delete(TODAY, lambda line: None)
+        assert labels_in(version_of(root, "0.1.0")) == left
+    assert labels_in(version_of(root, "0.1.1")) == {0, 1, 3}  # without anna, then without unit 2
+    assert labels_in(version_of(root, "0.1.2")) == {0, 1, 3, 5}
+    assert verify(version_of(root, "0.1.2")) == []
+    rows = find(f"{root.url}/tiny", "ben").found.held  # who is left of all three
+    assert [held.version.version for held in rows] == ["0.1.0", "0.1.1", "0.1.2"]
+
+
+def test_who_withdrew_before_another_was_deleted_may_ask_for_deletion_later(root):
+    write_version(root)
+    forget(root, "anna")
+    forget(root, "cem").delete(TODAY, lambda line: None)
+    assert labels_in(version_of(root, "0.1.0")) == {0, 1, 2, 3}
+    forget(root, "anna").delete("2026-11-27", lambda line: None)
+    assert labels_in(version_of(root, "0.1.0")) == {0, 1}
+    assert labels_in(version_of(root, "0.1.1")) == {0, 1, 3}
+    mark = withdrawal_of(version_of(root, "0.1.0"))
+    assert (mark.deleted, len(mark.rosters)) == ("2026-11-27", 2)
+
+
+@pytest.mark.parametrize("write", ["swap", "put"])
+def test_a_deletion_that_dies_at_the_mark_or_the_roster_goes_on(root, monkeypatch, write):
+    write_version(root)
+    forget(root, "anna").delete(TODAY, lambda line: None)
+    withdrawal = forget(root, "cem")
+
+    def dies(*_):
+        raise Crash
+
+    monkeypatch.setattr(LocalStore, write, dies)
+    with pytest.raises(Crash):
+        withdrawal.delete(TODAY, lambda line: None)
+    monkeypatch.undo()
+    find(f"{root.url}/tiny", "cem").delete(TODAY, lambda line: None)
+    roster = version_of(root, "0.1.0").get(layout.ROSTER)
+    assert b"cem" not in roster
+    assert b"ben" in roster
+
+
+def test_a_roster_that_no_deletion_left_is_refused(root):
+    write_version(root)
+    forget(root, "cem").delete(TODAY, lambda line: None)
+    old = version_of(root, "0.1.0")
+    old.put(layout.ROSTER, old.get(layout.ROSTER) + b" ")
+    with pytest.raises(RuntimeError, match="is not the one the plan was made with"):
+        find(f"{root.url}/tiny", "anna")
+
+
+def test_a_copy_of_the_dataset_in_the_same_store_is_withdrawn_from_too(root):
+    write_version(root)
+    shutil.copytree(root.root / "tiny", root.root / "mirror")
+    held = forget(root, "cem").found.held
+    assert {one.version.name for one in held} == {"mirror 0.1.0", "tiny 0.1.0"}
+    assert labels_in(version_of(root, "0.1.1", "mirror")) == {0, 1, 2, 3, 5}
+
+
+def test_plans_that_hold_a_name_are_listed(root):
+    write_version(root)
+    write_loras(root, "tiny", "set", NAMES)
+    lines = find(f"{root.url}/tiny", "cem").lines(True)
+    assert "yours to do: plans that hold what they are called stay: tiny/loras/set/plan.json" in (
+        lines
+    )
+
+
+def test_plans_that_ask_by_a_name_are_listed(root):
+    write_version(root)
+    withdrawal = find(f"{root.url}/tiny", "cem")
+    (held,) = withdrawal.found.held
+    prompts = PromptRequest("", {}, {"cem": "male"}, "", "whole", None)
+    plan = replace(held.version.plan, request=replace(held.version.plan.request, prompts=prompts))
+    asked = replace(held, version=replace(held.version, plan=plan))
+    withdrawal = replace(withdrawal, found=replace(withdrawal.found, held=(asked,)))
+    assert "are called stay: tiny/releases/0.1.0/plan.json" in withdrawal.lines(False)[-1]
+
+
+@pytest.mark.parametrize("key", [None, "another key " * 4])
+def test_versions_whose_pseudonyms_the_key_does_not_tell_are_named(root, monkeypatch, key):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    write_version(root)
+    hidden = tuple(pseudonym(KEY.encode(), name) for name in NAMES)
+    write_version(root, version="0.2.0", names=hidden)
+    write_loras(root, "tiny", "set", hidden)
+    if key:
+        monkeypatch.setenv(KEY_VARIABLE, key)
+    before, withdrawal = everything(root), find(f"{root.url}/tiny", "cem")
+    closed = [line for line in withdrawal.lines(True) if "NOT SEARCHED" in line]
+    assert [line.partition(": ")[0] for line in closed] == ["tiny 0.2.0", "tiny loras/set"]
+    with pytest.raises(PlanError, match=rf"0\.2\.0, tiny loras/set: not searched.*{KEY_VARIABLE}"):
+        withdrawal.write(TODAY, lambda line: None)
+    assert everything(root) == before
+    withdrawal.write(TODAY, lambda line: None, partial=True)
+    assert withdrawal_of(version_of(root, "0.1.0")).successor == "0.1.1"
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    withdrawal = forget(root, "cem")
+    assert withdrawal.found.closed == ()
+    assert [one.version.version for one in withdrawal.found.held] == ["0.1.0", "0.2.0"]
+
+
+def test_a_key_is_shown_to_tell_pseudonyms_of_others(root, monkeypatch):
+    """By names that another version publishes; the one with pseudonyms has not the person."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    write_version(root)
+    write_version(root, version="0.2.0", names=(pseudonym(KEY.encode(), "ben"),))
+    assert find(f"{root.url}/tiny", "cem").found.closed == ()
+
+
+@pytest.mark.parametrize("version", ["a/b", "..", "x y"])
+def test_a_successor_is_called_as_a_version_may_be(root, version):
+    write_version(root)
+    before = everything(root)
+    with pytest.raises(ConfigError, match=r"--version: got .* want ASCII letters"):
+        forget(root, "cem", version=version)
+    assert everything(root) == before
+
+
+def test_a_successor_begins_with_no_license_of_another_name_and_says_so(root):
+    write_version(root)
+    old = version_of(root, "0.1.0")
+    for name in (layout.LICENSE, layout.NOTICE):
+        old.put(name, b"tiny 0.1.0\n")
+    lineage = Lineage((), (), "cc-by-4.0").to_json()
+    old.put(layout.LINEAGE, lineage)
+    sums = old.get(layout.SUMS) + f"{hashlib.sha256(lineage).hexdigest()}  lineage.json\n".encode()
+    old.put(layout.SUMS, sums)
+    seal_extras(old)
+    forget(root, "cem")
+    new = version_of(root, "0.1.1")
+    assert not new.exists(layout.LICENSE)
+    assert not new.exists(layout.NOTICE)
+    assert new.get(layout.LINEAGE) == lineage
+    card = new.get(layout.CARD).decode()
+    assert (
+        "LICENSE and NOTICE are written when it is measured. Its stated license is cc-by-4.0"
+        in (card)
+    )
+    assert verify(new) == []
+
+
+def test_a_crash_before_the_mark_goes_on_after_the_successor_was_measured(root, monkeypatch):
+    from factory.shards import withdrawal_successor
+
+    write_version(root)
+
+    def dies(*_):
+        raise Crash
+
+    monkeypatch.setattr(withdrawal_successor, "mark_withdrawn", dies)
+    with pytest.raises(Crash):
+        forget(root, "cem")
+    monkeypatch.undo()
+    new = version_of(root, "0.1.1")
+    for name in (layout.LICENSE, layout.NOTICE, layout.CARD):
+        new.put(name, b"measured")
+    seal_extras(new)
+    forget(root, "cem")
+    assert withdrawal_of(version_of(root, "0.1.0")).successor == "0.1.1"
+    assert new.get(layout.CARD) == b"measured"
+    assert verify(new) == []
 
 
 def test_extending_a_withdrawn_version_takes_the_vectors_of_its_successor(root):
@@ -500,6 +700,7 @@ def test_withdrawal_in_a_bucket(s3_config, monkeypatch):
     for _ in range(2):
         withdrawal = find(f"{config.url}/tiny", "cem", settings)
         withdrawal.write(TODAY, lambda line: None)
+    assert "a bucket that keeps versions of objects" in withdrawal.lines(True)[-1]
     withdrawal.delete(TODAY, lambda line: None)
     new = version_of(root, "0.1.1")
     assert verify(new) == []
