@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, PlanError
 from factory.identities.people import People
-from factory.provenance.pseudonyms import pseudonym
+from factory.provenance.pseudonyms import is_pseudonym, pseudonym
 from factory.provenance.withdrawn import Withdrawn, withdrawal_of
 from factory.records import Identity
 from factory.shards import layout
@@ -28,7 +28,6 @@ from factory.shots.plan import LoraPlan, Plan
 from factory.store import LocalStore, Store
 
 PLANS = re.compile(r"([^/]+)/(releases|loras)/([^/]+)/plan\.json")
-PSEUDONYM = re.compile(r"p[0-9a-f]{20}")
 VIRTUAL_KINDS = {"virtual", "edited"}
 """Kinds of people who do not exist."""
 
@@ -177,7 +176,7 @@ def refuse_nobody(found: Found, dataset: str, person: str, key: bytes | None) ->
             "person of the source"
         )
     hint = ""
-    if key is None and any(PSEUDONYM.fullmatch(row.name) for row in people):
+    if key is None and any(is_pseudonym(row.name) for row in people):
         hint = "; people are called by pseudonyms there, so set FACE_FACTORY_PSEUDONYM_KEY"
     raise PlanError(
         f"{person}: nobody of this name has images or a LoRA in {dataset}{hint or _SPELLING}"

@@ -15,6 +15,7 @@ from factory.errors import IntegrityError, PlanError
 from factory.provenance.withdrawn import WITHDRAWN
 from factory.report.croissant import _distribution
 from factory.shards import garbage, layout, manifest
+from factory.shards.compact import Cut, compact
 from factory.shards.derived import open_member
 from factory.shards.export import export
 from factory.shards.plan_files import earlier_plans, numbers_after, open_plan
@@ -23,10 +24,12 @@ from factory.shards.status import StatusReader
 from factory.shards.union import chain_of, check, versions_that_refer, write_union
 from factory.shards.vectors import read_vectors
 from factory.shards.verify import verify
+from factory.shots.plan import Plan
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, open_store
 from jobs.union import JOB as union_job
 from tests.grown import make_release, never, often
+from tests.withdrawals import NAMES, NUM_VIRTUAL, write_version
 
 FIRST, SECOND, THIRD, UNION = "0.1.0", "0.2.0", "0.3.0", "1.0.0"
 REPLACED, RESERVE = 8, 10
@@ -117,6 +120,27 @@ def test_union_keeps_labels_and_vectors_of_everybody(chain):
         for store in (release(chain, version) for version in (FIRST, SECOND, THIRD))
     ]
     assert counts == parts[0].plus(parts[1]).plus(parts[2])
+
+
+def test_union_keeps_vectors_of_virtual_people_after_real_ones(tmp_path):
+    root = LocalStore(tmp_path)
+    dataset, plans = root.below("tiny"), list[Plan]()
+    for version in (FIRST, SECOND, THIRD):
+        plans.append(write_version(root, version=version, after=plans[-1] if plans else None))
+    write_union(dataset, [FIRST, SECOND], UNION)
+    write_union(dataset, [UNION, THIRD], "1.1.0")
+    one, both, all_three = (
+        open_plan(release(dataset, version))[1] for version in (FIRST, UNION, "1.1.0")
+    )
+    real = np.zeros((len(NAMES), 8), np.float32)
+    rows = [*one.unit_ND, *real]
+    assert len(one.unit_ND) == NUM_VIRTUAL
+    assert np.array_equal(both.unit_ND, 2 * rows)
+    assert np.array_equal(all_three.unit_ND, 3 * rows)
+    every = [one for version in (FIRST, SECOND, THIRD) for one in samples(dataset, version)]
+    assert samples(dataset, "1.1.0") == every
+    compact(dataset, "1.1.0", "2.0.0", Cut(identities_per_unit=7))
+    assert samples(dataset, "2.0.0") == every
 
 
 def test_union_copies_no_shard_and_lists_where_they_lie(chain):
