@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from factory.errors import ConfigError, IntegrityError, PlanError
+from factory.errors import ConfigError, IntegrityError, PlanError, SourceError
 from factory.evaluation.evaluate import evaluate
 from factory.execution.inline import run_units
 from factory.provenance.pseudonyms import pseudonym
@@ -170,6 +171,20 @@ def test_templates_that_are_lost_are_made_anew_for_makers_without_the_key(releas
         assert again.get(name) == store.get(name)
     assert private.list("") == []
     assert named.scan(config).data("log", "\n".join(lines).encode()) == []
+
+
+@pytest.mark.parametrize("number", [1, IMAGES], ids=["one", "all of a person"])
+def test_an_unreadable_photograph_is_told_without_a_name(number, named, tmp_path):
+    people = tmp_path / "people"
+    shutil.copytree(named.root / "people", people)
+    for file in sorted((people / NAMES[1]).iterdir())[:number]:
+        file.write_bytes(b"nothing")
+    allowed = 0 if number == 1 else 0.9
+    config = named.config("edit", f"source.max_corrupt_fraction={allowed}", "release.version=0.4.0")
+    wanted = "image 1 of person 2 in" if number == 1 else "first person 2 in the order of names"
+    with key_of_pseudonyms(), pytest.raises(SourceError, match=wanted) as caught:
+        build(other_source(config, people), run_units, log=lambda line: None)
+    assert named.scan(config).data("error", str(caught.value).encode()) == []
 
 
 def test_a_release_goes_on_under_its_own_pseudonym_key_alone(released):
