@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 
-from factory.errors import SourceError
+from factory.errors import IntegrityError, SourceError
 from factory.store import Store
 
 WITHDRAWN = "_withdrawn.json"
@@ -39,8 +39,18 @@ class Withdrawn:
 
 
 def withdrawal_of(store: Store) -> Withdrawn | None:
-    """The mark of the release in a store; None where nobody withdrew."""
-    return Withdrawn(**json.loads(store.get(WITHDRAWN))) if store.exists(WITHDRAWN) else None
+    """The mark of the release in a store; None where nobody withdrew.
+
+    Raises IntegrityError for a file that holds something else.
+    """
+    if not store.exists(WITHDRAWN):
+        return None
+    try:
+        return Withdrawn(**json.loads(store.get(WITHDRAWN)))
+    except (ValueError, TypeError):
+        raise IntegrityError(
+            f"{store.url}/{WITHDRAWN}: is not the mark of a withdrawal; restore it"
+        ) from None
 
 
 def mark_withdrawn(store: Store, mark: Withdrawn) -> Withdrawn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,7 @@ from factory.records import Manifest, Unit, row_of
 from factory.shards import layout
 from factory.shards.compact_unit import UnitCopier
 from factory.shards.derived import Member, begin, joined_lineage, open_member, publish, renamed
+from factory.shards.derived_card import short_card
 from factory.shards.manifest import committed_units
 from factory.shards.reader import metadata_rows
 from factory.shards.units import OnUnit, unheard
@@ -84,7 +86,7 @@ def compact(
         if unit.index not in done:
             copier.copy(unit)
         on_unit(number, len(plan.units))
-    return publish(dataset, store, plan)
+    return publish(dataset, store, plan, card=partial(short_card, store, plan))
 
 
 def _units(member: Member, cut: Cut) -> list[Unit]:

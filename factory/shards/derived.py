@@ -7,7 +7,7 @@ so the same command goes on where it stopped, and another one under the same ver
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -84,14 +84,25 @@ def begin(store: Store, plan: Plan, files: Mapping[str, bytes]) -> None:
         ) from None
 
 
-def publish(dataset: Store, store: Store, plan: Plan) -> Manifest:
+def publish(
+    dataset: Store,
+    store: Store,
+    plan: Plan,
+    *,
+    card: Callable[[Manifest], bytes] | None = None,
+    latest: bool = True,
+) -> Manifest:
     """Seal a release whose units are all committed, let latest.json point at it, and mark it.
 
-    Its vectors are part of it where commit records list some.
+    Its vectors are part of it where commit records list some. `card` is written unless the release
+    is published already, since it may have been measured; without `latest` it does not move.
     """
     sealed = manifest.seal(store, plan, 1.0, keep_vectors=True)  # its ancestors passed the limit
+    if card and not store.exists(layout.SUCCESS):
+        store.put(layout.CARD, card(sealed))
     manifest.seal_extras(store)
-    point_latest(dataset, plan)
+    if latest:
+        point_latest(dataset, plan)
     store.put_once(layout.SUCCESS, b"")
     return sealed
 

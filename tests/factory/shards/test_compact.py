@@ -213,6 +213,11 @@ def test_compact_by_the_job(copied):
     address = f"{copied.root}/releases/{UNION}"
     compact_job.main([address, "--as", COMPACT, "--identities-per-unit", "6"])
     assert samples(copied, COMPACT) == samples(copied, UNION)
+    for wrong in ("inf", "nan"):
+        with pytest.raises(SystemExit, match=rf"--shard-bytes {wrong}; want one of them"):
+            compact_job.main([address, "--as", "2.0.0", "--shard-bytes", wrong])
+    with pytest.raises(SystemExit, match="want DATASET/releases/VERSION"):
+        compact_job.main([f"{copied.root}/releases/..", "--as", "2.0.0", "--shard-bytes", "9"])
     with pytest.raises(SystemExit, match="--as: nothing given"):
         compact_job.main([address, "--identities-per-unit", "6"])
     with pytest.raises(SystemExit, match=r"release: got .*; want DATASET/releases"):
