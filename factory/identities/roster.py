@@ -74,7 +74,8 @@ class Roster:
     @property
     def real_N(self) -> np.ndarray:
         """Who is real, or was and withdrew: bool [N]."""
-        return self.people.where("kind", "real") | self.people.where("kind", "withdrawn")
+        gone = self.people.where("kind", "withdrawn")  # who keep a place, and were real
+        return np.asarray(self.people.where("kind", "real") | gone)
 
     @property
     def real_people(self) -> People:

@@ -281,7 +281,8 @@ def placed(source: FaceSource, index: int, line: str) -> str:
     while line.startswith(f"{key}: "):
         line = line.removeprefix(f"{key}: ")
     while isinstance(source, Subset):
-        source, index = source.whole, source.index_in_whole(index)
+        index = source.index_in_whole(index)
+        source = source.whole
     label = int(source.labels[index])
     number = int((np.asarray(source.labels[:index]) == label).sum()) + 1
     return f"image {number} of person {label + 1} in the order of names: {line}"
