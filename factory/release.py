@@ -15,7 +15,7 @@ from factory.execution.driver_lease import DriverLease, driving
 from factory.execution.inline import RunUnits
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
-from factory.planning.plan_writer import describe, refuse_other_plan, write_plan
+from factory.planning.plan_writer import describe, going_on, refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
 from factory.records import Log, Manifest
 from factory.report.summary import summary
@@ -61,7 +61,8 @@ def build(
         return
     store.probe(log)
     with driving(config, store, log) as lease:
-        plan = existing or write_plan(config, inputs, store, open_galleries, on_device)
+        plan = going_on(config, inputs, store, existing)
+        plan = plan or write_plan(config, inputs, store, open_galleries, on_device)
         log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
         synthesize(config, plan, store, run_units, log, lease)
         keep, allowed = config.release.keep_vectors, config.release.max_failed_fraction

@@ -21,7 +21,7 @@ def dataset_and_version(release: str, new_version: str | None) -> tuple[str, str
         raise ConfigError("--as: nothing given; want the version to write")
     check_version("--as", new_version)
     dataset, folder, version = release.rstrip("/").rpartition("/releases/")
-    if not folder or version == new_version:
+    if not folder or not version.strip(".") or version == new_version:
         raise ConfigError(
             f"release: got {release!r} with --as {new_version}; want DATASET/releases/VERSION, and "
             "another version to write"

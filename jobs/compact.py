@@ -29,7 +29,7 @@ def compact(
     from factory.store import open_url
 
     url, version = dataset_and_version(release, new_version)
-    cut = Cut(identities_per_unit, None if shard_bytes is None else int(shard_bytes))
+    cut = Cut(identities_per_unit, shard_bytes)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("writing", total=None)

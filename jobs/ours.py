@@ -22,7 +22,7 @@ def ours(words: list[str]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from factory.evaluation.image_queries import read_queries
+    from factory.evaluation.image_queries import printable, read_queries
     from factory.evaluation.ours import search
     from factory.store import open_url
 
@@ -48,9 +48,9 @@ def ours(words: list[str]) -> None:
             for name, match in found.items():
                 matches[name].append(str(match))
     for query in queries:
-        print(f"{query.name}: {query.mark or 'carries no mark'}")
+        print(printable(f"{query.name}: {query.mark or 'carries no mark'}"))
         for line in matches[query.name] or [f"not found in {', '.join(releases)}"]:
-            print(f"{query.name}: {line}")
+            print(printable(f"{query.name}: {line}"))
     sys.exit(0 if all(matches.values()) else 1)
 
 

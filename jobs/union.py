@@ -16,12 +16,15 @@ from jobs._versions import AS_VERSION, dataset_and_version
 
 
 def union(release: str, store: list[str], of: str | None, new_version: str | None) -> None:
+    from factory.config.rules import check_version
     from factory.shards.union import chain_of, write_union
     from factory.store import open_url
 
     url, version = dataset_and_version(release, new_version)
     dataset = open_url(url, store)
     versions = of.split(",") if of else chain_of(dataset, version)
+    for name in versions:
+        check_version("--of", name)
     manifest = write_union(dataset, versions, str(new_version))
     print(
         f"{url}/releases/{new_version}: sealed, {manifest.counts.kept} images in "

@@ -32,14 +32,17 @@ NUM_VIRTUAL, IMAGES = 2, 3
 CARD = b"---\nlicense: cc-by-4.0\n---\n# Tiny\n\n| identities | 6 |\n"
 
 
-def roster_of(names: tuple[str, ...] = NAMES, num_virtual: int = NUM_VIRTUAL) -> Roster:
+def roster_of(
+    names: tuple[str, ...] = NAMES, num_virtual: int = NUM_VIRTUAL, first: int = 0
+) -> Roster:
     """Virtual people first, then real ones of these names; everybody has three shots."""
     virtual = [
-        Identity(i, "virtual", "pca", 0, 0.1, 0.2, IMAGES, (i + 1) % 2) for i in range(num_virtual)
+        Identity(i, "virtual", "pca", 0, 0.1, 0.2, IMAGES, (i + 1) % 2)
+        for i in range(first, first + num_virtual)
     ]
     real = [
         Identity(i, "real", "source", 0, 0.1, 0.2, IMAGES, 0, name, "", (f"{name}/0.png",))
-        for i, name in enumerate(names, start=num_virtual)
+        for i, name in enumerate(names, start=first + num_virtual)
     ]
     count = len(virtual) + len(real)
     return Roster([*virtual, *real], np.eye(count, 8, dtype=np.float32))
@@ -56,11 +59,14 @@ def write_version(
     fingerprint: str = "f" * 64,
     finish: bool = True,
     keep_vectors: bool = False,
+    after: Plan | None = None,
 ) -> Plan:
     """A version with two people a unit. The first image of everybody in the second unit and after
-    it is rejected once and made again; the last of them has an image that failed."""
+    it is rejected once and made again; the last of them has an image that failed. Labels and units
+    follow those of the version `after` which it comes."""
     store = root.below(layout.release_prefix(dataset, version))
-    roster = roster_of(names, num_virtual)
+    first, first_unit = (after.next_identity, after.next_unit) if after else (0, 0)
+    roster = roster_of(names, num_virtual, first)
     request = request_with(
         release={"dataset": dataset, "version": version, "allow_real": True},
         source={"release": source, "fingerprint": fingerprint},
@@ -70,7 +76,7 @@ def write_version(
         request = replace(request, edits=EditRequest(EditingConfig(method="drawn"), None))
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    plan = Plan(request, digests, cut_units(roster.identities, 2))
+    plan = Plan(request, digests, cut_units(roster.identities, 2, first_unit))
     for name, data in {**contents, layout.PLAN: plan.to_json()}.items():
         store.put_once(name, data)
     for unit in plan.units:

@@ -57,7 +57,8 @@ def read_queries(paths: Iterable[Path]) -> Iterator[Query]:
     Raises ConfigError for a path where nothing is.
     """
     for path in paths:
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+        found = (f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted(f for f in found if f.is_file())
         if not path.is_dir() and not path.is_file():
             raise ConfigError(f"IMAGE: {path} is no file and no folder; want images")
         if path.is_dir() and not files:
@@ -67,14 +68,22 @@ def read_queries(paths: Iterable[Path]) -> Iterator[Query]:
 
 def read_query(file: Path) -> Query:
     """One image; a file that is none has no hashes."""
-    if file.stat().st_size > MAX_FILE_BYTES:
-        raise ConfigError(f"IMAGE: {file} has more than {MAX_FILE_BYTES} bytes; want an image")
-    data = file.read_bytes()
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"IMAGE: {file} has more than {MAX_FILE_BYTES} bytes; want an image")
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"IMAGE: {file} cannot be read ({error.strerror})") from None
     digest, mark = hashlib.sha256(data).hexdigest(), read_mark(data)
     try:
         return Query(str(file), digest, mark, hashes_of(upright(data, file.name)))
     except CorruptImageError:
         return Query(str(file), digest, mark, np.zeros((0, 32), np.uint8))
+
+
+def printable(line: str) -> str:
+    """A line without what would begin another one or steer a terminal: marks hold anything."""
+    return "".join(one if one.isprintable() else " " for one in line)
 
 
 def upright(data: bytes, key: str) -> np.ndarray:

@@ -22,6 +22,7 @@ from factory.evaluation.duplicates import distances, packed
 from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.image_queries import HASHES, Query
 from factory.evaluation.perceptual_hash import PerceptualHash
+from factory.provenance.withdrawn import withdrawal_of
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import OnUnit, unheard
@@ -60,14 +61,28 @@ def search(queries: Sequence[Query], store: Store, on_unit: OnUnit = unheard) ->
 
     First sha256 by the columns of metadata/, then images shard by shard while a query is left.
     `on_unit` hears (units looked through, units in all). Raises StoreError for a release that is
-    not sealed, IntegrityError for a tar that its metadata does not describe.
+    not sealed or whose people are deleted, IntegrityError for a tar that its metadata does not
+    describe, and for a file that is gone.
     """
     if not store.exists(layout.SUCCESS):
         raise StoreError(f"{store.url}: is not a sealed release; finish it first")
-    store = open_sealed(store)
+    mark = withdrawal_of(store)
+    if mark and mark.deleted:
+        raise StoreError(f"{store.url}: {mark.line}")
+    try:
+        return _search(queries, open_sealed(store), on_unit)
+    except FileNotFoundError as error:
+        raise IntegrityError(
+            f"{store.url}: has lost a file ({error.filename or error}); run jobs.verify and "
+            "restore it"
+        ) from None
+
+
+def _search(queries: Sequence[Query], store: Store, on_unit: OnUnit) -> dict[str, Match]:
     manifest = json.loads(store.get(layout.MANIFEST))
     release = f"{manifest['dataset']} {manifest['version']}"
-    units = sorted({u for n in store.list("metadata/") if (u := layout.unit_of(n)) is not None})
+    sealed = (line.partition("  ")[2] for line in store.get(layout.SUMS).decode().splitlines())
+    units = sorted({unit for name in sealed if (unit := layout.unit_of(name)) is not None})
     found = _same_bytes(queries, store, units, release)
     left = [query for query in queries if query.name not in found and len(query.hashes_V32)]
     for done, unit in enumerate(units if left else [], start=1):

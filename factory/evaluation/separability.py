@@ -116,8 +116,8 @@ def audit(
     unit_earlier_ED = earlier_vectors(dataset, planned.extends)
     elsewhere = plan.canary is not None or difference_from(plan, recognizer.device) is not None
     centers_ND, _ = class_centers(recognizer, source, config.source.max_corrupt_fraction)
-    num_virtual = int(roster.virtual_N.sum())  # they come first
-    unit_ND = np.ascontiguousarray(roster.unit_ND[:num_virtual], np.float32)
+    unit_ND = np.ascontiguousarray(roster.unit_virtual_VD, np.float32)
+    virtual = np.flatnonzero(roster.virtual_N)
     agreement = LOOSE_AGREEMENT if elsewhere else AGREEMENT
     gallery = Gallery(recognizer.dim)
     for part in (recognizer.unit_real, centers_ND):
@@ -130,7 +130,7 @@ def audit(
     largest = LargestCosines()
     for start in range(0, len(unit_ND), BLOCK):
         part = unit_ND[start : start + BLOCK]
-        rows = slice(start, start + len(part))
+        rows = virtual[start : start + len(part)]
         real = nearest_of(part, gallery, num_real, further)
         own = itself(num_before + start, len(part))
         other = gallery.nearest(part, first=num_real, without=own)
@@ -145,7 +145,7 @@ def audit(
 def _compare(
     kind: Literal["real", "other"],
     roster: Roster,
-    rows: slice,
+    rows: np.ndarray,
     cosine_B: np.ndarray,
     agreement: float,
     limit: float,
@@ -156,7 +156,7 @@ def _compare(
     if wrong_B.any():
         first = int(wrong_B.argmax())
         raise IntegrityError(
-            f"identity {roster.first_identity + rows.start + first}: cosine to the nearest {kind} "
+            f"identity {roster.first_identity + int(rows[first])}: cosine to the nearest {kind} "
             f"identity is {cosine_B[first]:.6f}; the roster says {listed_B[first]:.6f}, the gate "
             f"{limit:.6f}"
         )

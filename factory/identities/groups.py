@@ -95,7 +95,7 @@ def read_labels(config: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
         raise PlanError(
             f"identities.attributes: {path} gives {len(labels)} of {len(source.names)} people of "
             "the source a group, and fewer than two groups; want the source's identity names in "
-            f"its first column, such as {source.names[0]!r}"
+            "its first column"
         )
     named_after = {name for name in source.names if not name.isdigit()} & set(labels.values())
     if named_after:

@@ -125,17 +125,20 @@ class People(Sequence[Identity]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
-                rows = np.arange(start, stop, step)  # because c[4:-1:-1] is nobody
-                taken = {n: c[rows] for n, c in self._columns.items() if n in NUMBERS}
-                others = {
-                    n: c.take(pa.array(rows, pa.int64()))
-                    for n, c in self._columns.items()
-                    if n not in NUMBERS
-                }
-                return People(taken | others)
+                return self.take(np.arange(start, stop, step))  # because c[4:-1:-1] is nobody
             return People({n: c[start : max(start, stop)] for n, c in self._columns.items()})
         row = range(len(self))[index]  # IndexError where there is none
         return next(iter(self[row : row + 1]))
+
+    def take(self, rows_M: np.ndarray) -> People:
+        """Those in some rows, in the order of these."""
+        taken = {n: c[rows_M] for n, c in self._columns.items() if n in NUMBERS}
+        others = {
+            n: c.take(pa.array(rows_M, pa.int64()))
+            for n, c in self._columns.items()
+            if n not in NUMBERS
+        }
+        return People(taken | others)
 
     def __iter__(self) -> Iterator[Identity]:
         names = [name for name in ORDER if name in self._columns]

@@ -34,8 +34,9 @@ class Roster:
 
     identities: Sequence[Identity]
     unit_ND: np.ndarray
-    """float32; of a large roster that was opened, mapped from its file. Real people come last, and
-    are missing where what is private of them was not opened."""
+    """float32; of a large roster that was opened, mapped from its file. Real people come last where
+    `private` tells of them, and are missing where it was not opened. A union has them anywhere, and
+    zeros in their place."""
     private: PrivatePeople | None = None
     """What may not be published of the real people; None where there are none, and of rosters that
     an older factory published whole."""
@@ -67,15 +68,29 @@ class Roster:
 
     @property
     def num_public(self) -> int:
-        """People whose vectors may be published: all but the real ones, who come last."""
+        """People whose vectors may be published: all but the real ones."""
+        return len(self.identities) - int(self.real_N.sum())
+
+    @property
+    def real_N(self) -> np.ndarray:
+        """Who is real, or was and withdrew: bool [N]."""
         gone = self.people.where("kind", WITHDRAWN)  # who keep a place, and were real
-        return len(self.identities) - int((self.people.where("kind", "real") | gone).sum())
+        return np.asarray(self.people.where("kind", "real") | gone)
 
     @property
     def real_people(self) -> People:
         """Those whom `private` tells of, in its order."""
-        real: People = self.people[self.num_public :]
-        return real
+        return self.people.take(np.flatnonzero(self.real_N))
+
+    @property
+    def unit_virtual_VD(self) -> np.ndarray:
+        """Vectors of the virtual people [V, D]; no copy of them where they come first."""
+        return self._vectors_of(self.virtual_N)
+
+    def _vectors_of(self, some_N: np.ndarray) -> np.ndarray:
+        count = int(some_N.sum())
+        comes_first = bool(some_N[:count].all())
+        return self.unit_ND[:count] if comes_first else self.unit_ND[np.flatnonzero(some_N)]
 
     def column(self, name: str) -> np.ndarray:
         """A number of everybody by the name of Identity's field: [N]."""
@@ -148,12 +163,12 @@ class Roster:
 
     def embeddings(self) -> bytes:
         """Vectors that may be published, as a .npy."""
-        return npy_bytes(self.unit_ND[: self.num_public])
+        return npy_bytes(self._vectors_of(~self.real_N))
 
     def published_rows(self) -> np.ndarray:
         """A vector of everybody that may be published: zeros in the place of real people."""
         unit_ND = np.zeros((len(self.identities), self.unit_ND.shape[1]), np.float32)
-        unit_ND[: self.num_public] = self.unit_ND[: self.num_public]
+        unit_ND[~self.real_N] = self._vectors_of(~self.real_N)
         return unit_ND
 
     @classmethod
@@ -173,6 +188,7 @@ class Roster:
     def with_private(self, private: PrivatePeople) -> Roster:
         """The whole roster, in memory; this one holds vectors of the others alone."""
         assert len(self.unit_ND) == self.num_public == len(self.identities) - len(private)
+        assert self.real_N[self.num_public :].all(), "real people come last"
         return Roster(self.identities, np.concatenate([self.unit_ND, private.unit_RD]), private)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from factory.config import Config, absolute
 from factory.errors import Conflict, PlanError
@@ -111,6 +112,26 @@ def write_plan(
     except Conflict as error:
         return _of_another_driver(inputs, store, error)
     return plan
+
+
+def going_on(config: Config, inputs: Inputs, store: Store, existing: Plan | None) -> Plan | None:
+    """The plan that is there, for its makers to go on with; None where none is.
+
+    They have no key of pseudonyms, so what is private of its real people is made anew here where it
+    is gone. Raises IntegrityError where this machine does not make the same of it.
+    """
+    from factory.shards.plan_files import open_public_roster
+    from factory.shards.private_files import make_again, put_again, read_private
+    from factory.synthesis.lora_loading import lora_units
+
+    if existing is None or existing.private is None or read_private(store, existing) is not None:
+        return existing
+    private = make_again(config, existing, open_public_roster(store, existing), inputs.source)
+    if config.release.method == "lora":
+        units, names = lora_units(config, inputs.source), inputs.source.names
+        private = replace(private, loras=tuple(units[names[label]] for label in private.labels))
+    put_again(store, existing, private)
+    return existing
 
 
 def _of_another_driver(inputs: Inputs, store: Store, error: Conflict) -> Plan:

@@ -63,6 +63,11 @@ def read_ledger(path: str) -> Ledger:
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"source.consent: no file {path!r}; want a CSV of {_columns()}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"source.consent: {path!r} cannot be read ({error.strerror}); want a CSV of "
+            f"{_columns()}"
+        ) from None
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8; save the ledger as UTF-8") from None

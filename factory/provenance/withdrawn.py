@@ -42,11 +42,19 @@ class Withdrawn:
 
 
 def withdrawal_of(store: Store) -> Withdrawn | None:
-    """The mark of the release in a store; None where nobody withdrew."""
+    """The mark of the release in a store; None where nobody withdrew.
+
+    Raises IntegrityError for a file that holds something else.
+    """
     if not store.exists(WITHDRAWN):
         return None
-    body = json.loads(store.get(WITHDRAWN))
-    return Withdrawn(**(body | {"rosters": tuple(body.get("rosters", ()))}))
+    try:
+        body = json.loads(store.get(WITHDRAWN))
+        return Withdrawn(**(body | {"rosters": tuple(body.get("rosters", ()))}))
+    except (ValueError, TypeError, AttributeError):
+        raise IntegrityError(
+            f"{store.url}/{WITHDRAWN}: is not the mark of a withdrawal; restore it"
+        ) from None
 
 
 def mark_withdrawn(store: Store, mark: Withdrawn) -> Withdrawn:

@@ -7,17 +7,20 @@ so the same call goes on where it stopped, and the memory is that of two shards.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from factory.errors import PlanError
-from factory.records import Manifest, Unit
+from factory.records import Manifest, Unit, row_of
 from factory.shards import layout
 from factory.shards.compact_unit import UnitCopier
 from factory.shards.derived import Member, begin, joined_lineage, open_member, publish, renamed
+from factory.shards.derived_card import short_card
 from factory.shards.manifest import committed_units
 from factory.shards.reader import metadata_rows
 from factory.shards.units import OnUnit, unheard
@@ -35,11 +38,11 @@ class Cut:
     """Where shards end: after so many identities, or before they have more bytes."""
 
     identities_per_unit: int | None = None
-    shard_bytes: int | None = None
+    shard_bytes: float | None = None
 
     def __post_init__(self) -> None:
         given = [one for one in (self.identities_per_unit, self.shard_bytes) if one is not None]
-        if len(given) != 1 or given[0] < 1:
+        if len(given) != 1 or not 1 <= given[0] < math.inf:
             raise PlanError(
                 f"compact: got --identities-per-unit {self.identities_per_unit} and --shard-bytes "
                 f"{self.shard_bytes}; want one of them, at least 1"
@@ -83,7 +86,7 @@ def compact(
         if unit.index not in done:
             copier.copy(unit)
         on_unit(number, len(plan.units))
-    return publish(dataset, store, plan)
+    return publish(dataset, store, plan, card=partial(short_card, store, plan))
 
 
 def _units(member: Member, cut: Cut) -> list[Unit]:
@@ -110,11 +113,11 @@ def _units(member: Member, cut: Cut) -> list[Unit]:
 
 def _sizes(member: Member) -> tuple[np.ndarray, np.ndarray]:
     """Kept images of each identity, and the bytes of its samples in a tar."""
-    count = len(member.roster.identities)
+    first, count = member.plan.first_identity, len(member.roster.identities)
     kept_N, bytes_N = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for unit in member.plan.units:
         for row in metadata_rows(member.store, unit.index):
-            place = member.roster.row(row["identity"])
+            place = row_of(row["identity"], first, count)
             kept_N[place] += 1
             bytes_N[place] += BLOCK + -(-row["size"] // BLOCK) * BLOCK + BESIDES
     return kept_N, bytes_N

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,11 +42,7 @@ def find(store: Store, older_than_s: float, now: float) -> list[Garbage]:
     alive = [e for e in entries if not _is_released(e)]
     youngest = max((entry.modified_at for entry in alive), default=0.0)
     live_s = 0.0 if any(entry.name == layout.SUCCESS for entry in entries) else LIVE_S
-    garbage = [
-        Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
-        for entry in store.leftovers()
-        if now - entry.modified_at >= live_s
-    ]
+    garbage = [_leftover(e) for e in store.leftovers() if now - e.modified_at >= live_s]
     garbage += [Garbage(e, "probe of a dead driver") for e in entries if _is_probe(e)]
     if now - youngest >= older_than_s:
         garbage += _orphans(store, entries)
@@ -69,18 +66,33 @@ def find_measurements(scratch: Store, older_than_s: float, now: float) -> list[G
 
 
 def find_private(release: Store, older_than_s: float, now: float) -> list[Garbage]:
-    """What is private of the release in a store, which is published or was never planned.
+    """What is private of the release in a store, which is sealed or was never planned.
 
-    It holds templates of real people; it lies at `layout.private_url`.
+    It holds templates of real people; it lies at `layout.private_url`. That of a release which is
+    sealed and waits to be published is made anew if it goes on; it is kept while a driver is there.
+    Of one that is being made only what dead writers left is garbage.
     """
-    if release.exists(layout.SUCCESS):
-        reason = "private of a release that is published"
-    elif not release.exists(layout.PLAN):
-        reason = "private of a release that is not there"
-    else:
+    private, reason = layout.private_store(release), _reason(release)
+    live_s = 0.0 if release.exists(layout.SUCCESS) else LIVE_S
+    driver = max((e.modified_at for e in release.entries(layout.DRIVER)), default=-math.inf)
+    if now - driver < max(older_than_s, live_s):
         return []
-    entries = layout.private_store(release).entries("")
-    return [Garbage(e, reason) for e in entries if now - e.modified_at >= older_than_s]
+    found = [_leftover(e) for e in private.leftovers() if now - e.modified_at >= live_s]
+    found += [Garbage(e, reason) for e in private.entries("")] if reason else []
+    return [item for item in found if now - item.entry.modified_at >= older_than_s]
+
+
+def _reason(release: Store) -> str:
+    """Why what is private of a release is needed no more; empty while makers need it."""
+    if release.exists(layout.SUCCESS):
+        return "private of a release that is published"
+    if release.exists(layout.SUMS):
+        return "private of a release that is sealed and not published"
+    return "" if release.exists(layout.PLAN) else "private of a release that is not there"
+
+
+def _leftover(entry: Entry) -> Garbage:
+    return Garbage(entry, "unfinished upload" if entry.upload else "temporary file", True)
 
 
 def remove(store: Store, garbage: list[Garbage]) -> list[Garbage]:

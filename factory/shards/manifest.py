@@ -96,9 +96,15 @@ def without_vectors(manifest: Manifest) -> Manifest:
 
 
 def drop_what_makers_needed(store: Store) -> None:
-    """Delete what is private of a published release, and vectors/ unless it is part of it."""
-    private = layout.private_store(store)
-    private.delete(layout.PRIVATE_PEOPLE)
+    """Delete what is private of a published release, and vectors/ unless it is part of it.
+
+    Of what is private also what a writer that died has left: it holds the same templates.
+    """
+    plan, private = read_plan(store), layout.private_store(store)
+    for leftover in private.leftovers() if plan and plan.private else []:
+        private.discard(leftover)
+    for name in private.list(""):
+        private.delete(name)
     private.prune()
     if not _keeps_vectors(store):
         with ThreadPoolExecutor(READERS) as pool:

@@ -7,6 +7,9 @@ and the key of pseudonyms that the release was planned with.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from zipfile import BadZipFile
+
 from factory.config import Config
 from factory.errors import IntegrityError
 from factory.identities.private_people import PrivatePeople
@@ -14,7 +17,7 @@ from factory.identities.roster import Roster
 from factory.identities.roster_building import open_recognizer, real_people_again
 from factory.provenance.naming import naming_of
 from factory.shards import layout
-from factory.shots.plan import PrivateDigests, UnitPlan
+from factory.shots.plan import Plan, PrivateDigests, UnitPlan
 from factory.sources import FaceSource
 from factory.store import Store
 from factory.training.distributed import kept_threads
@@ -32,20 +35,39 @@ def write_private(release: Store, roster: Roster) -> PrivateDigests | None:
     return PrivateDigests(private.people_sha256, private.vectors_sha256)
 
 
+def put_again(release: Store, plan: Plan, private: PrivatePeople) -> None:
+    """Write what was made anew of a plan's people.
+
+    Raises IntegrityError where vectors are not the planned ones to the bit, which the machine that
+    embeds a source decides; a sealed release needs none of them, and nothing is written.
+    """
+    if plan.private == PrivateDigests(private.people_sha256, private.vectors_sha256):
+        layout.private_store(release).put_once(layout.PRIVATE_PEOPLE, private.to_bytes())
+    elif not release.exists(layout.SUMS):
+        raise IntegrityError(
+            f"{layout.private_url(release.url)}/{layout.PRIVATE_PEOPLE}: is gone, and this machine "
+            "embeds the people of the source otherwise than the one that planned the release; run "
+            "on a machine like that one, restore the file, or choose another release.version"
+        )
+
+
 def read_private(release: Store, plan: UnitPlan) -> PrivatePeople | None:
     """What was written for a plan; None where it is gone.
 
     Raises IntegrityError for another plan's.
     """
     try:
-        private = PrivatePeople.from_bytes(layout.private_store(release).get(layout.PRIVATE_PEOPLE))
+        data = layout.private_store(release).get(layout.PRIVATE_PEOPLE)
     except FileNotFoundError:
         return None
-    found = PrivateDigests(private.people_sha256, private.vectors_sha256)
-    if plan.private is not None and found != plan.private:
+    private, found = None, None
+    with suppress(ValueError, KeyError, EOFError, BadZipFile):  # of bytes that nobody wrote so
+        private = PrivatePeople.from_bytes(data)
+        found = PrivateDigests(private.people_sha256, private.vectors_sha256)
+    if private is None or (plan.private is not None and found != plan.private):
         raise IntegrityError(
             f"{layout.private_url(release.url)}/{layout.PRIVATE_PEOPLE}: is not the one the plan "
-            "was made with; delete it, and it is made anew"
+            "was made with; delete it, and the command of the release makes it anew"
         )
     return private
 

@@ -34,6 +34,8 @@ BEGIN, END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 LINE = 70
 PUBLIC_KEY = re.compile(rf"(?:(?P<names>\S+)\s+)?(?P<options>.*?){KIND}\s+(?P<key>[\w+/]+=*)")
 """A line of a .pub file or, with names first, of a file of allowed signers."""
+NAMES = re.compile(r"(?!cert-authority$)(?![@!])(?!.*,!)[^\"=\s]*", re.IGNORECASE)
+"""Whose key it is, if the line says so: no marker, option or name that is left out."""
 OPTIONS = re.compile(rf'(namespaces="{NAMESPACE}")?')
 """Options of an allowed signer that are understood; what limits more is left to ssh-keygen."""
 
@@ -145,6 +147,7 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     data = _content("--key", file)
+    _refuse_open(file)
     is_ssh = b"BEGIN OPENSSH PRIVATE KEY" in data
     read = serialization.load_ssh_private_key if is_ssh else serialization.load_pem_private_key
     passphrase = os.environ.get(PASSPHRASE, "").encode() or None
@@ -178,7 +181,8 @@ def read_signers(file: Path) -> dict[bytes, str]:
     for number, line in _lines(_content("--signer", file)):
         found = PUBLIC_KEY.match(line)
         options = found["options"].strip() if found else ""
-        if found is None or not OPTIONS.fullmatch(options):
+        names = found["names"] or "" if found else ""
+        if found is None or not OPTIONS.fullmatch(options) or not NAMES.fullmatch(names):
             raise ConfigError(
                 f"--signer: {file} line {number} is not a public {KIND} key or an allowed signer "
                 "without further limits; want those, or check by ssh-keygen -Y verify"
@@ -189,10 +193,20 @@ def read_signers(file: Path) -> dict[bytes, str]:
             kind, public_key = b"", b""
         if kind != KIND.encode() or len(public_key) != 32:
             raise ConfigError(f"--signer: {file} line {number} holds a key that is cut; copy it")
-        signers[public_key] = found["names"] or ""
+        signers[public_key] = names
     if not signers:
         raise ConfigError(f"--signer: {file} holds no key; want a .pub file or allowed signers")
     return signers
+
+
+def _refuse_open(file: Path) -> None:
+    """Raise ConfigError for a private key of this user that others can read, as ssh does."""
+    status = file.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        raise ConfigError(
+            f"--key: {file} may be read by others than its owner (mode "
+            f"{status.st_mode & 0o777:04o}); chmod 600 it"
+        )
 
 
 def _is_valid(signature: Signature, message: bytes) -> bool:

@@ -7,8 +7,9 @@ of identities.extends do. The union holds a roster, commit records and an index 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +27,7 @@ from factory.shards.derived import (
     publish,
     renamed,
 )
+from factory.shards.derived_card import short_card
 from factory.shards.plan_files import earlier_plans
 from factory.shards.writer import record_bytes
 from factory.shots.plan import Derived, Plan
@@ -65,7 +67,7 @@ def write_union(dataset: Store, versions: Sequence[str], version: str) -> Manife
     begin(store, plan, joined_lineage(members) | files)
     for member in members:
         _refer(store, plan, member)
-    return publish(dataset, store, plan)
+    return publish(dataset, store, plan, card=partial(short_card, store, plan))
 
 
 def check(members: Sequence[Member]) -> None:
@@ -81,13 +83,22 @@ def check(members: Sequence[Member]) -> None:
                 "want versions whose labels and units follow each other, as those of a chain of "
                 "identities.extends do"
             )
-        mine, theirs = (_alike(plan.request) for plan in (one, other))
-        for key in mine:
-            if mine[key] != theirs[key]:
-                raise PlanError(
-                    f"union: {key} is {mine[key]} in {first.version}, {theirs[key]} in "
-                    f"{second.version}; want versions that are alike"
-                )
+        _refuse_unlike(first, second, _alike)
+    real = [member for member in members if member.plan.request.holds_real_people]
+    for first, second in pairwise(real):
+        _refuse_unlike(first, second, lambda request: {"release.pseudonyms": request.pseudonyms})
+
+
+def _refuse_unlike(
+    first: Member, second: Member, facts: Callable[[PlanRequest], dict[str, str | int]]
+) -> None:
+    mine, theirs = (facts(member.plan.request) for member in (first, second))
+    for key in mine:
+        if mine[key] != theirs[key]:
+            raise PlanError(
+                f"union: {key} is {mine[key]} in {first.version}, {theirs[key]} in "
+                f"{second.version}; want versions that are alike"
+            )
 
 
 def _alike(request: PlanRequest) -> dict[str, str | int]:
@@ -103,17 +114,6 @@ def _alike(request: PlanRequest) -> dict[str, str | int]:
 def _numbers(plan: Plan) -> str:
     units = f"units {plan.units[0].index} to {plan.next_unit - 1}"
     return f"labels {plan.first_identity} to {plan.next_identity - 1} in {units}"
-
-
-def versions_that_refer(dataset: Store, version: str) -> list[str]:
-    """Versions whose files lie in part in `version`: it must not be deleted before them."""
-    found = []
-    for name in dataset.list("releases/"):
-        _, other, file = [*name.split("/", 2), ""][:3]
-        if file == layout.SUMS and other != version:
-            if f"  ../{version}/".encode() in dataset.get(name):
-                found.append(other)
-    return found
 
 
 def _request(members: Sequence[Member], version: str) -> PlanRequest:

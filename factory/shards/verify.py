@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from factory.config import StoreConfig
-from factory.errors import StoreError
+from factory.errors import IntegrityError, StoreError
 from factory.provenance.withdrawn import WITHDRAWN, withdrawal_of
 from factory.records import FileRecord
 from factory.shards import layout
@@ -127,7 +127,10 @@ def missing_versions(store: Store, sealed: Mapping[str, str], problems: list[str
 
 def _ancestors(store: Store) -> dict[str, str]:
     """sha256 of SHA256SUMS of the versions that a release was made of."""
-    derived = Plan.from_json(store.get(layout.PLAN)).derived
+    try:
+        derived = Plan.from_json(store.get(layout.PLAN)).derived
+    except (FileNotFoundError, IntegrityError, ValueError, KeyError, TypeError):
+        return {}  # because its digest tells that it is gone or altered
     return {one.version: one.sums_sha256 for one in derived.of} if derived else {}
 
 

@@ -149,7 +149,7 @@ class Subset:
     """The identities first..stop-1 of a source, as a source that reads on demand too."""
 
     def __init__(self, source: FaceSource, first: int, stop: int) -> None:
-        self._source = source
+        self.whole = source
         self.remarks = tuple(source.remarks)
         self.corrupt = tuple(source.corrupt)
         self.is_remote = is_remote(source)
@@ -161,17 +161,21 @@ class Subset:
 
     @property
     def keys(self) -> Sequence[str]:
-        return Taken(self._source.keys, self._index)
+        return Taken(self.whole.keys, self._index)
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, index: int) -> SourceFace:
-        face = self._source[int(self._index[index])]
+        face = self.whole[self.index_in_whole(index)]
         return replace(face, label=int(self.labels[index]))
 
     def encoded(self, index: int) -> bytes | memoryview:
-        return self._source.encoded(int(self._index[index]))
+        return self.whole.encoded(self.index_in_whole(index))
+
+    def index_in_whole(self, index: int) -> int:
+        """Index of an image in the source that this is a part of."""
+        return int(self._index[index])
 
 
 def subset(source: FaceSource, first: int, stop: int) -> FaceSource:
@@ -258,21 +262,44 @@ def iterate_faces(
 
     Raises SourceError once they are more than `max_corrupt_fraction` of the source.
     """
-    for face in read_ahead(source, range(len(source))):
+    first = ""
+    for index, face in enumerate(read_ahead(source, range(len(source)))):
         if isinstance(face, SourceFace):
             yield face
             continue
         corrupt.append(str(face))
-        check_few_corrupt(corrupt, len(source), max_corrupt_fraction)
+        first = first or placed(source, index, str(face))
+        check_few_corrupt(len(corrupt), len(source), max_corrupt_fraction, first)
 
 
-def check_few_corrupt(corrupt: Sequence[str], num_images: int, max_corrupt_fraction: float) -> None:
-    """Raise SourceError when more images cannot be used than source.max_corrupt_fraction allows."""
+def placed(source: FaceSource, index: int, line: str) -> str:
+    """What is wrong with an image, by its place in the source instead of its key.
+
+    A key often holds the name of a real person, which no error may tell: errors go into logs.
+    """
+    key = str(source.keys[index])
+    while line.startswith(f"{key}: "):
+        line = line.removeprefix(f"{key}: ")
+    while isinstance(source, Subset):
+        index = source.index_in_whole(index)
+        source = source.whole
+    label = int(source.labels[index])
+    number = int((np.asarray(source.labels[:index]) == label).sum()) + 1
+    return f"image {number} of person {label + 1} in the order of names: {line}"
+
+
+def check_few_corrupt(
+    num_corrupt: int, num_images: int, max_corrupt_fraction: float, first: str
+) -> None:
+    """Raise SourceError when more images cannot be used than source.max_corrupt_fraction allows.
+
+    `first` says which is the first of them, without its key.
+    """
     allowed = int(max_corrupt_fraction * num_images)
-    if len(corrupt) > allowed:
+    if num_corrupt > allowed:
         raise SourceError(
             f"source.max_corrupt_fraction: more than {allowed} of {num_images} images cannot be "
-            f"used, first {corrupt[0]}; mend the source or raise the limit"
+            f"used, first {first}; mend the source or raise the limit"
         )
 
 
@@ -280,10 +307,9 @@ def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:
     """Raise SourceError when some identity is not among the labels that could be read."""
     missing = np.setdiff1d(np.arange(len(source.names)), labels)
     if len(missing):
-        name = source.names[int(missing[0])]
         raise SourceError(
-            f"source: {len(missing)} identities have no readable image, first {name!r}; "
-            "remove them or mend their images"
+            f"source: {len(missing)} identities have no readable image, first person "
+            f"{int(missing[0]) + 1} in the order of names; remove them or mend their images"
         )
 
 

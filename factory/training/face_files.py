@@ -19,7 +19,7 @@ from factory.config import SourceConfig
 from factory.errors import Unavailable
 from factory.sources import FaceSource, SourceFace
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.base import check_all_readable, check_few_corrupt, read_ahead
+from factory.sources.base import check_all_readable, check_few_corrupt, placed, read_ahead
 from factory.sources.entries import UnreadImageError
 from factory.sources.texts import LazyTexts
 from factory.training.identity import to_text
@@ -46,7 +46,7 @@ class PixelMaker:
 
     def __init__(self, source: FaceSource, image_px: int, max_corrupt_fraction: float) -> None:
         self._source, self._px, self._fraction = source, image_px, max_corrupt_fraction
-        self._corrupt: list[str] = []
+        self._num_corrupt, self._first = 0, ""
 
     def make(self, number: int) -> Made:
         """The pixels of a shard [S, px, px, 3], uint8, and what its record says of them.
@@ -67,12 +67,13 @@ class PixelMaker:
                     continue
                 if isinstance(face, UnreadImageError):
                     raise Unavailable(
-                        f"source.path: {face}; the same command goes on once it can be read; "
-                        "remove it if it never can"
+                        f"source.path: {placed(self._source, index, str(face))}; the same command "
+                        "goes on once it can be read; remove it if it never can"
                     )
                 left_out[str(index)] = str(face)
-                self._corrupt.append(str(face))
-                self._refuse(self._corrupt)
+                self._num_corrupt += 1
+                self._first = self._first or placed(self._source, index, str(face))
+                self._refuse(self._num_corrupt, self._first)
         return pixels, {"left_out": left_out}
 
     def put_index(self, files: RowFiles) -> None:
@@ -83,7 +84,8 @@ class PixelMaker:
         source, records = self._source, files.records()
         left_out = {int(i): line for record in records for i, line in record["left_out"].items()}
         corrupt = [left_out[index] for index in sorted(left_out)]
-        self._refuse(corrupt)
+        if corrupt:
+            self._refuse(len(corrupt), placed(source, min(left_out), corrupt[0]))
         readable = np.setdiff1d(np.arange(len(source), dtype=np.int32), list(left_out))
         labels = np.asarray(source.labels)[readable]
         check_all_readable(source, labels)
@@ -99,8 +101,8 @@ class PixelMaker:
         }
         _put(files, stored, dict(zip(ARRAYS, map(npy, arrays), strict=True)))
 
-    def _refuse(self, corrupt: Sequence[str]) -> None:
-        check_few_corrupt(corrupt, len(self._source), self._fraction)
+    def _refuse(self, num_corrupt: int, first: str) -> None:
+        check_few_corrupt(num_corrupt, len(self._source), self._fraction, first)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,12 @@ class PixelIndex:
     """Keys of the faces in UTF-8, one after the other."""
     key_ends: np.ndarray
     """Where each key ends."""
+
+    @property
+    def first_left_out(self) -> int:
+        """Index in the source of the first image that is no face; one past all where all are."""
+        differs_N = self.readable != np.arange(len(self.readable))
+        return int(differs_N.argmax()) if differs_N.any() else len(self.readable)
 
     @classmethod
     def open(cls, files: RowFiles) -> PixelIndex | None:

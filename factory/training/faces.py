@@ -198,7 +198,9 @@ def _opened(config: Config, source: SourceConfig) -> Faces:
         maker.put_index(files)
         index = PixelIndex.open(files)
         assert index is not None, "it was written just now"
-    check_few_corrupt(index.corrupt, num_images, source.max_corrupt_fraction)  # whoever made it
+    which = f"image {index.first_left_out + 1} of the source"
+    allowed = source.max_corrupt_fraction
+    check_few_corrupt(len(index.corrupt), num_images, allowed, which)  # whoever made it
     pixels = files.rows()
     if len(index.readable) < num_images:
         pixels = pixels.subset(index.readable)

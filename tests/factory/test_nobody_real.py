@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from factory.errors import ConfigError, IntegrityError, PlanError
+from factory.errors import ConfigError, IntegrityError, PlanError, SourceError
 from factory.evaluation.evaluate import evaluate
 from factory.execution.inline import run_units
 from factory.provenance.pseudonyms import pseudonym
@@ -24,7 +25,16 @@ from factory.synthesis.lora_finetuning import finetune
 from factory.synthesis.lora_loading import lora_units
 from factory.synthesis.reproduce import reproduce
 from tests.conftest import IMAGES
-from tests.real_people import KEY, METHODS, NAMES, Named, key_of_pseudonyms, other_source
+from tests.real_people import (
+    KEY,
+    METHODS,
+    NAMES,
+    Named,
+    key_of_pseudonyms,
+    on_device_without_key,
+    other_source,
+    run_without_key,
+)
 
 CALLED = [pseudonym(KEY.encode(), name) for name in NAMES]
 """In the order of the source."""
@@ -134,6 +144,47 @@ def test_a_published_release_is_measured_and_reproduced_without_a_file_of_templa
         assert reproduce(config, store, row["key"]).equal
     assert set(store.list("")) == before
     assert not layout.private_store(store).list("")
+
+
+def test_templates_that_are_lost_are_made_anew_for_makers_without_the_key(released, named):
+    method, _, store, _ = released
+    config, lines = named.config(method, "release.version=0.3.0"), list[str]()
+    again = layout.release_store(config)
+    private = layout.private_store(again)
+
+    def lose(*arguments):
+        private.delete(layout.PRIVATE_PEOPLE)
+        run_without_key(*arguments)
+
+    def go_on(run):
+        build(config, run, on_device=on_device_without_key, log=lines.append)
+
+    with key_of_pseudonyms():
+        with pytest.raises(ConfigError, match="PSEUDONYM_KEY has 0 char"):
+            go_on(lose)
+        private.put(layout.PRIVATE_PEOPLE, b"of another plan")
+        with pytest.raises(IntegrityError, match="delete it, and the command"):
+            go_on(run_without_key)
+        private.delete(layout.PRIVATE_PEOPLE)
+        go_on(run_without_key)
+    for name in store.list("metadata/"):
+        assert again.get(name) == store.get(name)
+    assert private.list("") == []
+    assert named.scan(config).data("log", "\n".join(lines).encode()) == []
+
+
+@pytest.mark.parametrize("number", [1, IMAGES], ids=["one", "all of a person"])
+def test_an_unreadable_photograph_is_told_without_a_name(number, named, tmp_path):
+    people = tmp_path / "people"
+    shutil.copytree(named.root / "people", people)
+    for file in sorted((people / NAMES[1]).iterdir())[:number]:
+        file.write_bytes(b"nothing")
+    allowed = 0 if number == 1 else 0.9
+    config = named.config("edit", f"source.max_corrupt_fraction={allowed}", "release.version=0.4.0")
+    wanted = "image 1 of person 2 in" if number == 1 else "first person 2 in the order of names"
+    with key_of_pseudonyms(), pytest.raises(SourceError, match=wanted) as caught:
+        build(other_source(config, people), run_units, log=lambda line: None)
+    assert named.scan(config).data("error", str(caught.value).encode()) == []
 
 
 def test_a_release_goes_on_under_its_own_pseudonym_key_alone(released):

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from factory.shards import layout, signature
+from factory.shards.marks import Mark
 from factory.shards.reader import metadata_rows, read_face
 from factory.store import LocalStore
 from jobs._catalog import find
@@ -32,6 +33,7 @@ def keys(tmp_path) -> list[str]:
         pem, ssh = serialization.Encoding.PEM, serialization.Encoding.OpenSSH
         private = (serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
         file.write_bytes(key.private_bytes(pem, *private))
+        file.chmod(0o600)
         public = key.public_key().public_bytes(ssh, serialization.PublicFormat.OpenSSH)
         file.with_suffix(".pub").write_bytes(public)
         files.append(str(file))
@@ -106,6 +108,18 @@ def test_images_are_recognized_and_the_exit_code_says_whether_all_are(release, r
     code, printed = run("ours", tmp_path / "noise.png", *words)
     assert code == 1
     assert f"noise.png: not found in {release.root}\n" in printed
+
+
+def test_a_mark_cannot_say_that_an_image_was_found(release, run, tmp_path):
+    forged = "me\np.jpg: is 000001_0001, identity 1 of drawn 0.1.0 (the same sha256)\x9b31m"
+    packet = Mark(system=forged).packet().replace("\n", "&#10;").encode()
+    Image.linear_gradient("L").save(tmp_path / "p.jpg", "JPEG", xmp=packet)
+    code, printed = run("ours", tmp_path / "p.jpg", release.root)
+    assert code == 1
+    marked, not_found = printed.splitlines()
+    assert "made by me p.jpg: is 000001_0001" in marked
+    assert marked.isprintable()
+    assert not_found.endswith(f"not found in {release.root}")
 
 
 @pytest.mark.parametrize("missing", ["image", "release"])

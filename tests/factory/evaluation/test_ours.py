@@ -14,6 +14,7 @@ from factory.errors import ConfigError, IntegrityError, StoreError
 from factory.evaluation.duplicates import distances
 from factory.evaluation.image_queries import HASHES, Query, hashes_of, read_queries, read_query
 from factory.evaluation.ours import MAX_BITS, search
+from factory.provenance.withdrawn import WITHDRAWN, Withdrawn, mark_withdrawn
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, read_face
 from factory.sources import open_source
@@ -141,6 +142,30 @@ def test_what_is_no_image_is_not_found_and_stops_nothing(release, published, tmp
     queries = written(tmp_path, {"a.jpg": good, "b.jpg": b"no", "c.png": good[:50], "d.png": huge})
     assert [len(query.hashes_V32) for query in queries] == [HASHES, 0, 0, 0]
     assert [Path(name).name for name in search(queries, release)] == ["a.jpg"]
+
+
+def test_only_files_of_a_folder_are_images(published, tmp_path):
+    (tmp_path / "x.jpg").mkdir()
+    (tmp_path / "y.jpg").symlink_to(tmp_path / "nowhere")
+    (query,) = written(tmp_path, {"a.jpg": published["000000_0000"]})
+    assert query.name == str(tmp_path / "a.jpg")
+    with pytest.raises(ConfigError, match=r"x\.jpg cannot be read"):
+        read_query(tmp_path / "x.jpg")
+
+
+def test_a_release_that_lost_a_file_or_its_people_is_one_line(published, tmp_path):
+    store = LocalStore(tmp_path / "release")
+    write_release(store, [1], 2, px=32)
+    query = Query("q", "0" * 64, None, hashes_of(np.asarray(decoded(published["000000_0000"]))))
+    store.delete(layout.metadata_name(0))
+    with pytest.raises(IntegrityError, match=r"has lost a file .*run jobs\.verify"):
+        search([query], store)
+    mark_withdrawn(store, Withdrawn("0.1.1", "2026-11-26", deleted="2026-11-27"))
+    with pytest.raises(StoreError, match=r"was withdrawn .*; use its successor 0\.1\.1"):
+        search([query], store)
+    store.put(WITHDRAWN, b"")
+    with pytest.raises(IntegrityError, match=r"_withdrawn\.json: is not the mark of a withdrawal"):
+        search([query], store)
 
 
 def test_paths_that_hold_nothing_are_refused(tmp_path):

@@ -130,6 +130,22 @@ def test_an_audit_names_who_is_not_what_the_roster_says(planned):
         audit(config, plan, dataclasses.replace(roster, identities=identities), source, store)
 
 
+def test_an_audit_takes_nobody_real_for_somebody_virtual(planned):
+    """In a union real people of one version come before virtual ones of another."""
+    config, plan, roster, source = planned
+    real = Identity(1, "real", "source", 0, 0.1, 0.2, 2, name="p1")
+    later = [dataclasses.replace(one, index=one.index + 1) for one in roster.identities[1:]]
+    people = [roster.identities[0], real, *later]
+    unit_ND = np.insert(np.array(roster.unit_ND), 1, 0, axis=0)
+    store = LocalStore(config.store.url)
+    mixed = Roster(people, unit_ND)
+    found = audit(config, plan, mixed, source, store)
+    assert found == audit(config, plan, roster, source, store)
+    people[3] = dataclasses.replace(people[3], nearest_real_cosine=0.0)
+    with pytest.raises(IntegrityError, match="identity 3: cosine to the nearest real"):
+        audit(config, plan, Roster(people, unit_ND), source, store)
+
+
 def test_an_audit_refuses_who_is_nearer_than_the_gate_allows(planned):
     config, plan, roster, source = planned
     limit = float(roster.column("nearest_real_cosine").max()) - 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -86,3 +87,31 @@ def test_a_roster_that_an_older_factory_published_whole_is_read_by_names():
     assert older.label_of(["Bo", "Anna"]) == {1: 1}
     assert older.prototype_of(["Anna"]) == {1: 0}
     assert older.source_keys() == {"Anna/0": "Anna/0"}
+
+
+MIXED = [
+    *(person(0, "virtual"), person(1, "real", "p1"), person(2, "withdrawn")),
+    *(person(3, "virtual"), person(4, "real", "p2"), person(5, "virtual")),
+]
+
+
+def test_vectors_are_published_by_who_is_real_wherever_they_stand():
+    """In a union virtual people of one version come after real ones of another."""
+    unit_ND = np.eye(6, 8, dtype=np.float32)
+    roster = Roster(MIXED, unit_ND)
+    virtual = [0, 3, 5]
+    rows = roster.published_rows()
+    assert np.array_equal(rows[virtual], unit_ND[virtual])
+    assert not rows[[1, 2, 4]].any()
+    assert np.array_equal(Roster(MIXED, rows).published_rows(), rows), "of a union of a union"
+    assert np.array_equal(roster.unit_virtual_VD, unit_ND[virtual])
+    assert roster.num_public == 3
+    assert np.array_equal(np.load(io.BytesIO(roster.embeddings())), unit_ND[virtual])
+    assert [one.index for one in roster.real_people] == [1, 2, 4]
+    with pytest.raises(AssertionError):
+        Roster(MIXED, unit_ND[virtual]).with_private(PrivatePeople(unit_ND[:3], (0,) * 3, (0,) * 3))
+
+
+def test_vectors_of_a_published_roster_keep_their_places():
+    published = Roster.read(WHOLE.parquet(), WHOLE.embeddings())
+    assert np.array_equal(published.published_rows(), [*UNIT[:1], *np.zeros((2, 8))])

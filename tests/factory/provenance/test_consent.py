@@ -90,6 +90,8 @@ def test_a_basis_of_consent_with_a_name_is_refused_and_not_repeated(ledger, basi
 
 
 def test_a_consent_file_that_is_not_there_or_not_text_is_refused(ledger, tmp_path):
+    with pytest.raises(ConfigError, match=r"source\.consent: .* cannot be read \(Is a directory\)"):
+        read_ledger(str(tmp_path))
     with pytest.raises(ConfigError, match=r"source\.consent: no file .*none\.csv"):
         read_ledger(str(tmp_path / "none.csv"))
     with pytest.raises(ConfigError, match=r"consent\.csv:3: is not UTF-8"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import tarfile
 from collections import Counter
@@ -25,6 +26,7 @@ from factory.store import LocalStore
 from jobs.compact import JOB as compact_job
 from tests.factory.shards.test_union import THIRD, UNION, make_chain, release, samples
 from tests.grown import Painter, begin, make_units, never, plan_of, publish
+from tests.withdrawals import write_version
 
 COMPACT = "1.0.1"
 CUTS = {
@@ -137,6 +139,20 @@ def test_compact_keeps_vectors_with_their_faces(cut, copied):
         assert vectors_KD.argmax(1).tolist() == [row["identity"] for row in rows]
 
 
+@pytest.mark.parametrize("cut", ["few", "single"])
+def test_compact_keeps_real_people_whose_vectors_nobody_has(cut, tmp_path):
+    root = LocalStore(tmp_path)
+    write_version(root)
+    dataset = root.below("tiny")
+    compact(dataset, "0.1.0", COMPACT, CUTS[cut])
+    assert samples(dataset, COMPACT) == samples(dataset, "0.1.0")
+    assert rows_of(dataset, COMPACT) == rows_of(dataset, "0.1.0")
+    before, after = (open_plan(release(dataset, v))[1] for v in ("0.1.0", COMPACT))
+    assert after.parquet() == before.parquet()
+    assert after.embeddings() == before.embeddings()
+    assert verify(release(dataset, COMPACT)) == []
+
+
 def test_compact_goes_on_where_it_was_cut_off_with_the_same_bytes(copied, monkeypatch):
     compact(copied, UNION, "2.0.0", CUTS["uneven"])
     committed, commit = [], writer.commit_files
@@ -188,7 +204,7 @@ def test_compact_refuses_what_is_damaged(copied):
     tar.write_bytes(data)
     with pytest.raises(IntegrityError, match=r"train-000003\.tar: does not have its sha256"):
         compact(copied, UNION, COMPACT, CUTS["few"])
-    for wrong in ((None, None), (3, 3), (0, None)):
+    for wrong in ((None, None), (3, 3), (0, None), (None, math.inf), (None, math.nan)):
         with pytest.raises(PlanError, match="compact: got --identities-per-unit"):
             Cut(*wrong)
 
@@ -197,6 +213,11 @@ def test_compact_by_the_job(copied):
     address = f"{copied.root}/releases/{UNION}"
     compact_job.main([address, "--as", COMPACT, "--identities-per-unit", "6"])
     assert samples(copied, COMPACT) == samples(copied, UNION)
+    for wrong in ("inf", "nan"):
+        with pytest.raises(SystemExit, match=rf"--shard-bytes {wrong}; want one of them"):
+            compact_job.main([address, "--as", "2.0.0", "--shard-bytes", wrong])
+    with pytest.raises(SystemExit, match="want DATASET/releases/VERSION"):
+        compact_job.main([f"{copied.root}/releases/..", "--as", "2.0.0", "--shard-bytes", "9"])
     with pytest.raises(SystemExit, match="--as: nothing given"):
         compact_job.main([address, "--identities-per-unit", "6"])
     with pytest.raises(SystemExit, match=r"release: got .*; want DATASET/releases"):

@@ -13,9 +13,10 @@ from factory.identities.roster import Roster
 from factory.records import Identity
 from factory.shards import garbage, layout, manifest
 from factory.shards.plan_files import open_roster
-from factory.shards.private_files import read_private, write_private
+from factory.shards.private_files import put_again, read_private, write_private
 from factory.shots.plan import Plan, cut_units
 from factory.store import LocalStore, open_store
+from tests import s3_server
 from tests.planned import REQUEST
 
 UNIT = np.eye(2, 4, dtype=np.float32)
@@ -66,6 +67,20 @@ def test_templates_of_another_plan_are_refused(store):
         read_private(store, plan)
 
 
+def test_templates_made_anew_with_other_roundings_are_for_a_sealed_release_alone(store):
+    plan = planned(store)
+    rounded = replace(PRIVATE, unit_RD=PRIVATE.unit_RD + np.float32(1e-7))
+    private = layout.private_store(store)
+    private.delete(layout.PRIVATE_PEOPLE)
+    with pytest.raises(IntegrityError, match="embeds the people of the source otherwise"):
+        put_again(store, plan, rounded)
+    store.put(layout.SUMS, b"")
+    put_again(store, plan, rounded)
+    assert private.list("") == []
+    put_again(store, plan, PRIVATE)
+    assert read_private(store, plan).labels == PRIVATE.labels
+
+
 def test_templates_are_gone_once_a_release_is_published(store):
     plan = planned(store)
     store.put(layout.SUMS, b"")
@@ -74,6 +89,57 @@ def test_templates_are_gone_once_a_release_is_published(store):
     assert len(open_roster(store, plan).unit_ND) == 1
     if isinstance(store, LocalStore):
         assert not (store.root.parents[1] / "private").exists()
+
+
+@pytest.fixture
+def died(store, request):
+    """Function that leaves what a writer leaves which is killed before its file has its name."""
+
+    def leave():
+        private = layout.private_store(store)
+        if isinstance(private, LocalStore):
+            private.put(".people.npz.0a1b2c3d", PRIVATE.to_bytes())
+        else:
+            client = s3_server.client(request.getfixturevalue("s3_endpoint"))
+            client.create_multipart_upload(**private._at(layout.PRIVATE_PEOPLE))
+        return private
+
+    return leave
+
+
+def test_templates_that_a_dead_writer_left_are_gone_once_a_release_is_published(store, died):
+    planned(store)
+    store.put(layout.SUMS, b"")
+    private = died()
+    assert len(private.leftovers()) == 1
+    manifest.drop_what_makers_needed(store)
+    assert list(private.leftovers()) == []
+    if isinstance(store, LocalStore):
+        assert not (store.root.parents[1] / "private").exists()
+
+
+def test_gc_finds_templates_that_a_dead_writer_left(store, died):
+    planned(store)
+    private = died()
+    (left,) = private.leftovers()
+    assert garbage.find_private(store, 0.0, left.modified_at + garbage.LIVE_S - 1) == []
+    (found,) = garbage.find_private(store, 0.0, left.modified_at + garbage.LIVE_S)
+    assert (found.entry, found.leftover) == (left, True)
+    assert garbage.remove(private, [found]) == [found]
+    assert list(private.leftovers()) == []
+    assert private.list("") == [layout.PRIVATE_PEOPLE], "makers need it"
+
+
+def test_gc_finds_templates_of_a_release_that_waits_to_be_published(store):
+    """They are made anew if it goes on; while somebody measures it they stay."""
+    planned(store)
+    store.put(layout.SUMS, b"")
+    (found,) = garbage.find_private(store, 0.0, 1e12)
+    assert found.reason == "private of a release that is sealed and not published"
+    store.put(layout.DRIVER, b"{}")
+    (driver,) = store.entries(layout.DRIVER)
+    assert garbage.find_private(store, 0.0, driver.modified_at + 60) == []
+    assert len(garbage.find_private(store, 0.0, driver.modified_at + garbage.LIVE_S)) == 1
 
 
 def test_gc_finds_templates_of_releases_that_are_published_or_gone(store):

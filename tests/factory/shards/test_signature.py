@@ -172,6 +172,13 @@ def test_files_of_signers_are_read_as_openssh_writes_them(keys, tmp_path):
         f'a@b valid-before="2020" {first}',
         "ssh-rsa AAAA me",
         f"a cert-authority {first}",
+        f"cert-authority {first}",
+        f"CERT-authority {first}",
+        f"@revoked {first}",
+        f"!a@b {first}",
+        f"a@b,!c@d {first}",
+        f'namespaces="git" {first}',
+        f'a@b namespaces="git" {first}',
     ):
         file.write_text(line)
         with pytest.raises(ConfigError, match=r"allowed line 1 is not a public ssh-ed25519 key"):
@@ -184,6 +191,16 @@ def test_files_of_signers_are_read_as_openssh_writes_them(keys, tmp_path):
         read_signers(file)
     with pytest.raises(ConfigError, match=r"--signer: .*none cannot be read \(No such file"):
         read_signers(tmp_path / "none")
+
+
+def test_a_private_key_that_others_may_read_is_refused(release, keys):
+    for mode in (0o640, 0o604, 0o620):
+        keys[0].chmod(mode)
+        with pytest.raises(ConfigError, match=rf"key1 may be read by .*mode {mode:04o}.*chmod 600"):
+            sign(release, keys[0])
+    assert signer_of(release) is None
+    keys[0].chmod(0o400)
+    assert sign(release, keys[0])
 
 
 def test_an_encrypted_key_needs_its_passphrase_from_the_environment(release, tmp_path, monkeypatch):

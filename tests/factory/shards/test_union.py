@@ -17,18 +17,21 @@ from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 from factory.provenance.withdrawn import WITHDRAWN
 from factory.report.croissant import _distribution
 from factory.shards import garbage, layout, manifest
+from factory.shards.compact import Cut, compact
 from factory.shards.derived import joined_lineage, open_member
 from factory.shards.export import export
 from factory.shards.plan_files import earlier_plans, numbers_after, open_plan
 from factory.shards.reader import local_copy, open_sealed
 from factory.shards.status import StatusReader
-from factory.shards.union import chain_of, check, versions_that_refer, write_union
+from factory.shards.union import chain_of, check, write_union
 from factory.shards.vectors import read_vectors
 from factory.shards.verify import verify
+from factory.shots.plan import Plan
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, open_store
 from jobs.union import JOB as union_job
 from tests.grown import make_release, never, often
+from tests.withdrawals import NAMES, NUM_VIRTUAL, write_version
 
 FIRST, SECOND, THIRD, UNION = "0.1.0", "0.2.0", "0.3.0", "1.0.0"
 REPLACED, RESERVE = 8, 10
@@ -119,6 +122,27 @@ def test_union_keeps_labels_and_vectors_of_everybody(chain):
         for store in (release(chain, version) for version in (FIRST, SECOND, THIRD))
     ]
     assert counts == parts[0].plus(parts[1]).plus(parts[2])
+
+
+def test_union_keeps_vectors_of_virtual_people_after_real_ones(tmp_path):
+    root = LocalStore(tmp_path)
+    dataset, plans = root.below("tiny"), list[Plan]()
+    for version in (FIRST, SECOND, THIRD):
+        plans.append(write_version(root, version=version, after=plans[-1] if plans else None))
+    write_union(dataset, [FIRST, SECOND], UNION)
+    write_union(dataset, [UNION, THIRD], "1.1.0")
+    one, both, all_three = (
+        open_plan(release(dataset, version))[1] for version in (FIRST, UNION, "1.1.0")
+    )
+    real = np.zeros((len(NAMES), 8), np.float32)
+    rows = [*one.unit_ND, *real]
+    assert len(one.unit_ND) == NUM_VIRTUAL
+    assert np.array_equal(both.unit_ND, 2 * rows)
+    assert np.array_equal(all_three.unit_ND, 3 * rows)
+    every = [one for version in (FIRST, SECOND, THIRD) for one in samples(dataset, version)]
+    assert samples(dataset, "1.1.0") == every
+    compact(dataset, "1.1.0", "2.0.0", Cut(identities_per_unit=7))
+    assert samples(dataset, "2.0.0") == every
 
 
 def test_union_copies_no_shard_and_lists_where_they_lie(chain):
@@ -282,9 +306,7 @@ def test_union_of_versions_in_two_recognizers_spaces_is_refused(chain):
             check([first, replace(second, plan=other)])
 
 
-def test_union_holds_its_versions_and_gc_leaves_them(copied):
-    assert versions_that_refer(copied, FIRST) == [UNION]
-    assert versions_that_refer(copied, UNION) == []
+def test_union_is_left_whole_by_gc(copied):
     release(copied, UNION).delete(layout.SUCCESS)
     found = garbage.find(release(copied, UNION), 0.0, 1e12)
     garbage.remove(release(copied, UNION), found)
@@ -292,10 +314,70 @@ def test_union_holds_its_versions_and_gc_leaves_them(copied):
     assert verify(release(copied, UNION)) == []
 
 
+def test_union_of_people_by_pseudonyms_and_by_names_is_refused(tmp_path):
+    root = LocalStore(tmp_path)
+    first = write_version(root, version=FIRST)
+    write_version(root, version=SECOND, after=first)
+    one, other = (open_member(root.below("tiny"), version) for version in (FIRST, SECOND))
+    check([one, other])
+    keyed = replace(other.plan, request=replace(other.plan.request, pseudonyms="keyed"))
+    with pytest.raises(
+        PlanError, match=r"union: release\.pseudonyms is names in 0\.1\.0, keyed in"
+    ):
+        check([one, replace(other, plan=keyed)])
+    virtual = replace(keyed.request, release=replace(keyed.request.release, allow_real=False))
+    virtual = replace(virtual, plan=replace(virtual.plan, fill_to=0))
+    assert not virtual.holds_real_people
+    check([one, replace(other, plan=replace(keyed, request=virtual))])
+
+
+def test_union_has_a_card_until_it_is_measured(copied):
+    store = release(copied, UNION)
+    card = store.get(layout.CARD).decode()
+    kept = manifest.collect(store, open_plan(store)[0]).counts.kept
+    assert f"the union of {FIRST}, {SECOND} and {THIRD} (plan" in card
+    assert f"- {kept} images in " in card
+    assert card.startswith("---\nlicense: unknown\n---\n")
+    assert "python -m jobs.evaluate" in card
+    assert "does not hold images of real people" in card
+    assert f"  {layout.CARD}\n" in store.get(layout.EXTRA_SUMS).decode()
+    store.put(layout.CARD, b"measured")
+    write_union(copied, chain_of(copied, THIRD), UNION)
+    assert store.get(layout.CARD) == b"measured"
+    for version in (FIRST, SECOND, THIRD):
+        one = release(copied, version)
+        one.put(layout.LINEAGE, Lineage((), (), "CC-BY-4.0").to_json())
+    write_union(copied, [FIRST, SECOND, THIRD], "3.0.0")
+    assert "- License: CC-BY-4.0. `lineage.json` lists" in (
+        release(copied, "3.0.0").get(layout.CARD).decode()
+    )
+    compact(copied, "3.0.0", "3.0.1", Cut(identities_per_unit=100))
+    compacted = release(copied, "3.0.1").get(layout.CARD).decode()
+    assert "the images, in other shards, of 3.0.0 (plan" in compacted
+    assert compacted.startswith("---\nlicense: cc-by-4.0\n---\n")
+
+
 def test_union_by_the_job(copied):
     address = f"{copied.root}/releases/{THIRD}"
     union_job.main([address, "--of", f"{SECOND},{THIRD}", "--as", "3.0.0"])
     assert samples(copied, "3.0.0") == samples(copied, SECOND) + samples(copied, THIRD)
+    for wrong in ("../x", f"{SECOND},", ".."):
+        with pytest.raises(SystemExit, match=r"--of: got .*; want ASCII letters"):
+            union_job.main([address, "--of", wrong, "--as", "4.0.0"])
+
+
+def test_union_without_its_plan_is_said(copied):
+    store = release(copied, UNION)
+    plan = store.get(layout.PLAN)
+    store.put(layout.PLAN, plan.replace(b'"seed"', b'"sEed"', 1))
+    assert verify(store) == [f"{layout.PLAN} does not have its sha256"]
+    store.delete(layout.PLAN)
+    assert verify(store) == [f"{layout.PLAN} is missing or cannot be read"]
+    store.put(layout.PLAN, plan)
+    for odd in (b"", b"[]", b'{"successor": null, "when": "2026", "by": "x"}'):
+        store.put(WITHDRAWN, odd)
+        with pytest.raises(IntegrityError, match="is not the mark of a withdrawal"):
+            verify(store)
 
 
 @pytest.mark.s3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -52,9 +53,11 @@ def test_unreadable_images_are_left_out_up_to_the_limit(faces):
     read = read_faces(Damaged(faces, 0), 0.2)
     assert read.keys == ["k1", "k2", "k3", "k4"]
     assert read.corrupt == ["k0: damaged"]
-    with pytest.raises(SourceError, match=r"more than 1 of 5 images cannot be used, first k0"):
+    with pytest.raises(
+        SourceError, match=r"more than 1 of 5 images cannot be used, first image 1 of person 3 in"
+    ):
         read_faces(Damaged(faces, 0, 2), 0.2)
-    with pytest.raises(SourceError, match="1 identities have no readable image, first 'ann'"):
+    with pytest.raises(SourceError, match="1 identities have no readable image, first person 1 in"):
         read_faces(Damaged(faces, 1), 0.5)
     corrupt: list[str] = []
     assert [face.key for face in iterate_faces(Damaged(faces, 3), 1.0, corrupt)] == [
@@ -64,6 +67,16 @@ def test_unreadable_images_are_left_out_up_to_the_limit(faces):
         "k4",
     ]
     assert corrupt == ["k3: damaged"]
+
+
+def test_an_image_that_cannot_be_used_is_told_by_its_place(faces):
+    limit = "source.max_corrupt_fraction: more than {} images cannot be used, first image {}; mend"
+    whole, part = Damaged(faces, 4), Subset(Damaged(faces, 2), 1, 3)
+    for source, told in [(whole, "0 of 5"), (part, "0 of 4")]:
+        place = "2 of person 3" if source is whole else "1 of person 2"
+        line = limit.format(told, f"{place} in the order of names: damaged")
+        with pytest.raises(SourceError, match=re.escape(line)):
+            read_faces(source, 0.0)
 
 
 @pytest.mark.parametrize("num_images", [1, 2, 3, 4, 5])
