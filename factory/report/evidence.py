@@ -15,7 +15,7 @@ from factory.evaluation.metrics.similarity import PairMetrics
 from factory.evaluation.metrics.values import NearestCosines, NotMeasured
 from factory.records import Manifest
 from factory.report import attack
-from factory.report.learned import NOT_RECORDED, learned
+from factory.report.learned import NOT_RECORDED, learned_in_all
 from factory.report.privacy import doubt, has_real_source, named_judge, num_real
 from factory.shots.plan import Plan
 
@@ -41,7 +41,7 @@ def _ai_act(plan: Plan, manifest: Manifest, metrics: Metrics) -> list[Answer]:
             "(2)(b)",
             "How were the data collected, and where do they come from?",
             f"{request.source.num_images} images of {request.source.num_identities} people in the "
-            f"source. {learned(metrics.lineage)}",
+            f"source; {learned_in_all(metrics.lineage)}",
         ),
         (
             "(2)(b)",
@@ -116,7 +116,7 @@ def _gdpr(plan: Plan, metrics: Metrics) -> list[Answer]:
             "Can the generator be made to give people away?",
             attack.verdict(metrics.attack) if metrics.attack else f"attack {NOT_MEASURED}",
         ),
-        ("GDPR Art. 30", "From what do its networks descend?", learned(metrics.lineage)),
+        ("GDPR Art. 30", "From what do its networks descend?", learned_in_all(metrics.lineage)),
     ]
 
 

@@ -23,6 +23,26 @@ def learned(lineage: LineageMetrics | None) -> str:
     return " ".join(["What its networks learned from:", *networks])
 
 
+def learned_in_all(lineage: LineageMetrics | None) -> str:
+    """From how many images of whom all networks learned, each set of faces once."""
+    if lineage is None or not lineage.drawing:
+        return f"what the networks learned from is {NOT_RECORDED}"
+    used = {
+        (one.fingerprint, one.real_people): one
+        for network in lineage.drawing
+        for one in network.learned_from
+    }
+    parts = []
+    for real, whose in ((True, "who exist"), (False, "who do not exist")):
+        some = [one for (_, is_real), one in used.items() if is_real == real]
+        if some:
+            images, people = sum(s.images for s in some), sum(s.identities for s in some)
+            parts.append(f"{images} images of {people} people {whose}")
+    untold = sum(not network.is_told for network in lineage.drawing)
+    text = f"{len(lineage.drawing)} networks learned from {' and '.join(parts) or 'no faces'}"
+    return f"{text}; of {untold} of them it is {NOT_RECORDED}" if untold else text
+
+
 def unseen(lineage: LineageMetrics | None, audited: str) -> str:
     """Why an audit against a source cannot tell of all whom networks know; empty if it can.
 

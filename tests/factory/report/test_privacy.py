@@ -15,7 +15,7 @@ from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 from factory.records import Unit
 from factory.report.croissant import render_croissant
 from factory.report.evidence import evidence
-from factory.report.learned import learned, unseen
+from factory.report.learned import learned, learned_in_all, unseen
 from factory.report.page import render_card, render_page
 from factory.report.privacy import Banner, banner, num_real, privacy
 from factory.report.spdx import render_spdx
@@ -297,6 +297,12 @@ def test_collection_tells_what_each_network_learned_from():
     ):
         assert part in text, part
     assert "not recorded" in learned(None)
+    some = replace(OWN, networks=(*OWN.networks, parent, silent, nobody))
+    assert learned_in_all(lineage_metrics(some)) == (
+        "4 networks learned from 204 images of 102 people who exist and 204 images of 102 people "
+        "who do not exist; of 1 of them it is not recorded"
+    )
+    assert learned_in_all(None) == "what the networks learned from is not recorded"
     assert unseen(lineage_metrics(OWN), "f" * 64) == ""
 
 
