@@ -72,6 +72,12 @@ def test_cluster_knows_only_how_units_run(file):
             assert rest.split(".")[0] in CLUSTER_MAY_IMPORT, f"{file} imports {name}"
 
 
+def test_parquet_bytes_are_read_in_one_place():
+    """Because pq.read_table leaves bytes to a thread, which aborts a process that ends."""
+    for file in python_files("factory"):
+        assert "pq.read_table(" not in file.read_text() or file.stem in ("export", "parquet"), file
+
+
 def test_every_room_stands_on_a_floor():
     """A module outside the rooms is a story (release, pipeline) or a tool of every room."""
     rooms = {path.name.removesuffix(".py") for path in (ROOT / "factory").iterdir()}

@@ -7,7 +7,6 @@ compared with another, so a person is not found by another image, unless it is n
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, StoreError
 from factory.evaluation.duplicates import distances, packed
@@ -28,6 +26,7 @@ from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import OnUnit, unheard
 from factory.sources.base import CorruptImageError, decode_image
 from factory.store import Store
+from factory.store.parquet import read_table
 
 MAX_BITS = 24
 """Bits of 255 up to which two hashes are taken for one image. Those of two people of the starter
@@ -104,8 +103,7 @@ def _same_bytes(
     found = {}
     columns = ["sha256", "key", "identity"]
     for unit in units:
-        data = io.BytesIO(store.get(layout.metadata_name(unit)))
-        table = pq.read_table(data, columns=columns).to_pydict()
+        table = read_table(store.get(layout.metadata_name(unit)), columns).to_pydict()
         for digest, key, identity in zip(*(table[name] for name in columns), strict=True):
             for name in names.get(digest, ()):
                 found[name] = Match(release, str(key), int(identity), -1)

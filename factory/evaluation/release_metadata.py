@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from factory.evaluation.metrics.release import ScoreDeviation
 from factory.evaluation.metrics.values import NotMeasured
@@ -19,6 +17,7 @@ from factory.records import Shot
 from factory.shards import layout
 from factory.shots.older_plans import column_names
 from factory.store import Store
+from factory.store.parquet import read_table
 
 SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
 """Those whose deviation within identities is given."""
@@ -91,8 +90,8 @@ def first_rejects(store: Store, unit: int, num_each: int) -> list[tuple[str, dic
     if not num_each:
         return []
     names, seen = [field.name for field in fields(Shot)], Counter[str]()
-    content, found = io.BytesIO(store.get(layout.rejects_name(unit))), []
-    for row in map(column_names, pq.read_table(content).to_pylist()):
+    rejects, found = read_table(store.get(layout.rejects_name(unit))), []
+    for row in map(column_names, rejects.to_pylist()):
         seen[row["reason"]] += 1
         if seen[row["reason"]] <= num_each:
             found.append((row["reason"], {name: row[name] for name in names if name in row}))

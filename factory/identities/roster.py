@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError
 from factory.identities.people import WITHDRAWN, People
 from factory.identities.private_people import NOBODY, PrivatePeople
 from factory.records import Identity, row_of
-from factory.store.parquet import table_to_parquet
+from factory.store.parquet import read_table, table_to_parquet
 
 NOT_OPENED = (
     "roster.parquet: what is private of its real people was not opened; open it with the config of "
@@ -183,7 +182,7 @@ class Roster:
             unit_ND = np.load(embeddings, mmap_mode="c", allow_pickle=False)
         else:
             unit_ND = np.load(io.BytesIO(embeddings), allow_pickle=False)
-        return cls(People.from_table(pq.read_table(io.BytesIO(parquet))), unit_ND)
+        return cls(People.from_table(read_table(parquet)), unit_ND)
 
     def with_private(self, private: PrivatePeople) -> Roster:
         """The whole roster, in memory; this one holds vectors of the others alone."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError
 from factory.records import Counts, Failure, Shard, Shot, Timings, Unit, UnitResult
@@ -22,7 +21,7 @@ from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan, members
 from factory.shots.shortfall import with_images
 from factory.store import Store
-from factory.store.parquet import to_parquet
+from factory.store.parquet import read_table, to_parquet
 
 Row = dict[str, Any]
 
@@ -47,7 +46,7 @@ class Contents:
             for file in shard.files
             if not file.name.startswith("loras/")
         }
-        rejects = pq.read_table(io.BytesIO(data[layout.rejects_name(shard.unit)])).to_pylist()
+        rejects = read_table(data[layout.rejects_name(shard.unit)]).to_pylist()
         return cls(
             shard,
             metadata_rows(store, shard.unit),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError
 from factory.shards import layout
@@ -19,6 +16,7 @@ from factory.shots.plan import Plan
 from factory.store import LocalStore, Store
 from factory.store.atomic import write_atomically, writing
 from factory.store.base import digest
+from factory.store.parquet import read_table
 from factory.store.references import following
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -51,7 +49,7 @@ def metadata_rows(store: Store, unit: int) -> list[dict[str, Any]]:
     has.
     """
     name = layout.metadata_name(unit)
-    table = pq.read_table(io.BytesIO(store.get(name)))
+    table = read_table(store.get(name))
     names = list(column_names(dict.fromkeys(table.column_names)))
     rows: list[dict[str, Any]] = table.rename_columns(names).to_pylist()
     for row in rows:

@@ -6,14 +6,12 @@ a release that is the source of another one is followed there, whatever they are
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError, PlanError
 from factory.identities.people import WITHDRAWN, People
@@ -26,7 +24,7 @@ from factory.shards.reader import open_sealed
 from factory.shots.plan import LoraPlan, Plan
 from factory.store import LocalStore, Store
 from factory.store.base import digest
-from factory.store.parquet import table_to_parquet
+from factory.store.parquet import read_table, table_to_parquet
 
 PLANS = re.compile(r"([^/]+)/(releases|loras)/([^/]+)/plan\.json")
 VIRTUAL_KINDS = {"virtual", "edited"}
@@ -72,7 +70,7 @@ class Version:
                 f"{self.store.url}/{layout.ROSTER}: is not the one the plan was made with; "
                 "restore it"
             )
-        return People.from_table(pq.read_table(io.BytesIO(data)))
+        return People.from_table(read_table(data))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from factory.errors import IntegrityError
 from factory.records import Counts, FileRecord, Shard
@@ -25,7 +24,7 @@ from factory.shards import layout
 from factory.shards.reader import content_of
 from factory.shards.writer import record_bytes
 from factory.store import Store
-from factory.store.parquet import table_to_parquet
+from factory.store.parquet import read_table, table_to_parquet
 
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
@@ -107,7 +106,7 @@ def _commit(store: Store, shard: Shard) -> Shard:
 
 
 def _table(data: bytes) -> pa.Table:
-    return pq.read_table(io.BytesIO(data))
+    return read_table(data)
 
 
 def _is_in(table: pa.Table, identities: Iterable[int]) -> pa.ChunkedArray:

@@ -7,7 +7,6 @@ from end to end, so they have the same columns.
 from __future__ import annotations
 
 import hashlib
-import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from factory.errors import SourceError
 from factory.sources.columns import Columns
 from factory.sources.tar_scan import scan
 from factory.sources.tar_set import READERS, TarSet
+from factory.store.parquet import read_table
 
 BLOCK = 512
 """Members of a tar begin at multiples of it, so 32 bits hold a place in a tar of 2 TB."""
@@ -115,10 +115,8 @@ def numbered(identities: np.ndarray, images: np.ndarray, digits: tuple[int, int]
 
 def _of_table(tars: TarSet, name: str) -> ShardRows:
     """The images of a shard by its table of metadata."""
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.read_table(io.BytesIO(tars.get(name)), columns=WANTED).combine_chunks()
+        table = read_table(tars.get(name), WANTED).combine_chunks()
         missing = sorted(set(WANTED) - set(table.column_names))
         if missing:
             raise KeyError(missing[0])
@@ -176,13 +174,10 @@ def _names(tars: TarSet) -> dict[int, str]:
 
     Empty where one of them is called by the class number of another, or by the name of another.
     """
-    import pyarrow.parquet as pq
-
     if tars.roster is None:
         return {}
     try:
-        data = io.BytesIO(tars.get(tars.roster))
-        rows = pq.read_table(data, columns=["index", "name"]).to_pylist()
+        rows = read_table(tars.get(tars.roster), ["index", "name"]).to_pylist()
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, SourceError):
             raise

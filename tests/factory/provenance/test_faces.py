@@ -63,7 +63,7 @@ def test_a_withdrawn_release_is_recorded_where_it_is_read_all_the_same(sealed):
     with pytest.raises(SourceError, match=r"source\.path: .* was withdrawn on 2026-11-26"):
         record(config)
     anyway = replace(config, allow_withdrawn=True)
-    assert record(anyway).license == "CC-BY-NC-4.0"
+    assert record(anyway).license == "CC-BY-NC-4.0 AND other"
 
 
 def test_a_release_hands_on_a_licence_that_is_narrower_than_its_sources(sealed):
