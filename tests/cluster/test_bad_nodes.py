@@ -295,6 +295,7 @@ def test_a_lost_node_is_no_bad_node_and_its_units_are_not_suspect(fleet, cluster
     lost: list[str] = []
 
     def lose(shard: Shard) -> None:
+        until((tmp_path / f"{joined.node_id}.node").exists)  # however slowly it begins
         done.append(shard)
         if shard.plan_hash == joined.node_id and not lost:
             lost.append(joined.node_id)
@@ -318,6 +319,7 @@ def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
     drains: list[subprocess.Popen] = []
 
     def drain(shard: Shard) -> None:
+        until((tmp_path / f"{joined.node_id}.node").exists)  # however slowly it begins
         done.append(shard)
         if shard.plan_hash == joined.node_id and not drains:
             words = ["--node-id", joined.node_id, "--address", cluster.address, "--seconds", "60"]
