@@ -265,6 +265,7 @@ def test_a_release_of_planted_faces_is_not_published(lfw, tmp_path, monkeypatch)
         [
             "source.kind=folder",
             f"source.path={folder}",
+            "source.license=research-only",
             "judge.checkpoint=starter:judge",
             "identities.num_virtual=10",
             "identities.max_cosine=.999",
