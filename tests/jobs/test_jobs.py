@@ -52,13 +52,14 @@ def test_a_killed_driver_is_resumed_and_verify_sees_a_flipped_byte(
     # Kill the driver when one shard is committed
     killed = run("tests.jobs.interrupted", str(int(signal.SIGKILL)), "release", *arguments)
     assert killed.returncode == -signal.SIGKILL
-    assert len(release.list(layout.COMMITS)) == 1
+    committed = len(release.list(layout.COMMITS))
+    assert committed in (1, 2)  # the next one may have been in the queue already
     assert not release.exists(layout.SUCCESS)
 
     # Resume, and compare with an undisturbed run
     done = run("jobs.release", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "resuming: 1 of 3" in done.stdout
+    assert f"resuming: {committed} of 3" in done.stdout
     other = LocalStore(tmp_path / "other").below(layout.release_prefix("tiny", "0.1.0"))
     assert run("jobs.release", *arguments, f"store.url={tmp_path / 'other'}").returncode == 0
     assert release.get(layout.SUMS) == other.get(layout.SUMS)
