@@ -151,7 +151,8 @@ def cost_lines(carrying: list[Network]) -> list[str]:
 
 
 def _hours(metadata: dict[str, Any]) -> float | None:
-    hours = metadata.get("metrics", {}).get("hours")
+    metrics = metadata.get("metrics", {})
+    hours = metrics.get("hours", metrics.get("train", {}).get("hours"))  # as recognizers keep it
     return float(hours) if isinstance(hours, int | float) else None
 
 

@@ -7,6 +7,7 @@ import pytest
 from factory.provenance.carriers import (
     Network,
     Sources,
+    _hours,
     carriers,
     cost_lines,
     networks_below,
@@ -94,3 +95,17 @@ def test_ancestors_in_a_checkpoint_are_known_when_somebody_withdraws(tmp_path):
         ("autoencoder", None),
         ("generator", 1.5),
     ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "hours"),
+    [
+        ({"hours": 0.5}, 0.5),
+        ({"train": {"hours": 0.25}}, 0.25),
+        ({}, None),
+        ({"hours": "n/a"}, None),
+    ],
+)
+def test_hours_of_a_training_are_read_as_each_kind_of_network_keeps_them(metrics, hours):
+    """Those that a withdrawal names: recognizers keep theirs beside what they learned from."""
+    assert _hours({"metrics": metrics}) == hours

@@ -297,9 +297,10 @@ def test_collection_tells_what_each_network_learned_from():
     ):
         assert part in text, part
     assert "not recorded" in learned(None)
-    some = replace(OWN, networks=(*OWN.networks, parent, silent, nobody))
+    again = NetworkRecord("editor", "e" * 64, (source("r", real=False),))  # counts once
+    some = replace(OWN, networks=(*OWN.networks, parent, silent, nobody, again))
     assert learned_in_all(lineage_metrics(some)) == (
-        "4 networks learned from 204 images of 102 people who exist and 204 images of 102 people "
+        "5 networks learned from 204 images of 102 people who exist and 204 images of 102 people "
         "who do not exist; of 1 of them it is not recorded"
     )
     assert learned_in_all(None) == "what the networks learned from is not recorded"
