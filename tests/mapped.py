@@ -24,6 +24,7 @@ class DrawnSource:
     """A FaceSource of noise, two images a person; those in `unreadable` cannot be read."""
 
     corrupt: tuple[str, ...] = ()
+    left_out: tuple[Any, ...] = ()
 
     def __init__(self, num_faces: int, px: int, unreadable: tuple[int, ...] = ()) -> None:
         self._px, self._unreadable = px, unreadable

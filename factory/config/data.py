@@ -44,6 +44,10 @@ class SourceConfig:
     """Images with more pixels than this are counted as corrupt, never decoded."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Fraction of unreadable images above which the source is refused."""
+    max_left_out_fraction: float = knob(0.05, low=0.0, high=1.0)
+    """Fraction of what lies in the source, images or not, that may be left out (other formats,
+    links that lead nowhere, files outside any person's folder); more refuse it. Files of the
+    system, such as .DS_Store, do not count."""
     num_identities: int | None = knob(None, low=1)
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from factory.errors import SourceError
+from factory.sources.left_out import LeftOut
 from factory.sources.texts import Taken
 
 HASHED_AT_ONCE = 4096
@@ -63,6 +64,11 @@ class FaceSource(Protocol):
         """Images that were left out as unreadable, a line each; empty for one read on demand."""
         ...
 
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """What lies in the source and is never read, by reason; `remarks` do not repeat it."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> SourceFace:
@@ -96,6 +102,11 @@ class FaceSet:
     def encoded(self, index: int) -> bytes:
         """Its pixels: what they were decoded from is not kept."""
         return bytes(self.images_NHWC[index].tobytes())
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Nothing: `remarks` hold a line for each reason of what the source leaves out."""
+        return ()
 
     def pixels_sha256(self) -> str:
         """Digest of all images and of what size they have."""
@@ -136,6 +147,11 @@ class FaceSet:
         return FaceSet(images, labels, keys, names, self.corrupt, self.remarks, fingerprint)
 
 
+def remarks_of(source: FaceSource) -> tuple[str, ...]:
+    """The remarks of a source, with a line for each reason of what it leaves out."""
+    return (*source.remarks, *(part.line for part in source.left_out))
+
+
 def description(
     remarks: Sequence[str], labels: np.ndarray, num_heldout: int, corrupt: Sequence[str]
 ) -> str:
@@ -152,6 +168,7 @@ class Subset:
         self.whole = source
         self.remarks = tuple(source.remarks)
         self.corrupt = tuple(source.corrupt)
+        self.left_out = tuple(source.left_out)
         self.is_remote = is_remote(source)
         index = np.flatnonzero((source.labels >= first) & (source.labels < stop))
         self._index = index.astype(np.uint32)
@@ -324,5 +341,5 @@ def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
     check_all_readable(source, labels)
     images = np.stack([face.image_HWC for face in faces])
     keys, names = [face.key for face in faces], list(source.names)
-    remarks = tuple(source.remarks)
+    remarks = remarks_of(source)
     return FaceSet(images, labels, keys, names, corrupt, remarks, source.fingerprint)

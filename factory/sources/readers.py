@@ -29,6 +29,7 @@ from factory.sources.base import (
     subset,
 )
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
+from factory.sources.left_out import LeftOut
 from factory.sources.recordio import RecordSource
 from factory.sources.release_source import ReleaseSource
 
@@ -91,6 +92,7 @@ class IndexedSource:
 
     remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __init__(self, entries: list[Entry], identities: list[str], config: SourceConfig) -> None:
         location = config.path or "starter pack"

@@ -25,6 +25,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, SourceFace, decode_image
+from factory.sources.left_out import LeftOut
 from factory.store.atomic import dispensable, writing
 
 MAGIC = 0xCED7230A
@@ -130,6 +131,7 @@ class RecordSource:
     """A FaceSource over the images of a .rec; they must have the aligned size already."""
 
     corrupt: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __init__(self, config: SourceConfig) -> None:
         path = Path(config.path or "")

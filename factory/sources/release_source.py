@@ -10,6 +10,7 @@ from factory.errors import IntegrityError, SourceError
 from factory.sources.base import SourceFace
 from factory.sources.entries import IMAGE_SUFFIXES
 from factory.sources.face_index import FaceIndex, Place, open_index
+from factory.sources.left_out import LeftOut
 from factory.sources.shard_cache import ShardCache
 from factory.sources.tar_set import open_tars
 
@@ -29,6 +30,7 @@ class ReleaseSource:
 
     remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __init__(self, config: SourceConfig, decoder: FaceDecoder) -> None:
         tars = open_tars(config)

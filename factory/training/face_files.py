@@ -19,7 +19,13 @@ from factory.config import SourceConfig
 from factory.errors import Unavailable
 from factory.sources import FaceSource, SourceFace
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.base import check_all_readable, check_few_corrupt, placed, read_ahead
+from factory.sources.base import (
+    check_all_readable,
+    check_few_corrupt,
+    placed,
+    read_ahead,
+    remarks_of,
+)
 from factory.sources.entries import UnreadImageError
 from factory.sources.texts import LazyTexts
 from factory.training.identity import to_text
@@ -95,7 +101,7 @@ class PixelMaker:
         stored = {
             "names": list(source.names),
             "corrupt": corrupt,
-            "remarks": list(source.remarks),
+            "remarks": list(remarks_of(source)),
             "fingerprint": source.fingerprint,
             "pixels_sha256": hashlib.sha256(json.dumps(pixels).encode()).hexdigest(),
         }

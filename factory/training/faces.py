@@ -21,6 +21,7 @@ from factory.sources.base import (
     description,
     first_heldout,
     iterate_faces,
+    remarks_of,
     subset_fingerprint,
 )
 from factory.sources.texts import Taken
@@ -177,7 +178,7 @@ def describe_faces(config: Config) -> str:
     else:
         other = source.other
         num_heldout = len(_labels_of(open_source(other), other.max_corrupt_fraction, []))
-    return description(opened.remarks, labels, num_heldout, corrupt)
+    return description(remarks_of(opened), labels, num_heldout, corrupt)
 
 
 def _opened(config: Config, source: SourceConfig) -> Faces:

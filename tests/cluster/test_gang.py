@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 RECIPE = [
     *SMALL_RECOGNIZER,
     "source.kind=folder",
+    "source.license=CC0-1.0",
     "recognizer.batch_size=6",
     "recognizer.epochs=30",
     "fleet.cpus_per_actor=1",

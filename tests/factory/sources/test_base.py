@@ -31,6 +31,7 @@ class Damaged:
         self._faces, self._damaged = faces, damaged
         self.names, self.labels, self.keys = faces.names, faces.labels, faces.keys
         self.fingerprint, self.remarks, self.corrupt = "sha", ("a remark",), ()
+        self.left_out = ()
 
     def __len__(self) -> int:
         return len(self._faces)
