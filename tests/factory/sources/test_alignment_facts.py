@@ -81,6 +81,7 @@ DECIDES = {
 """Settings that change a pixel, a label or the order of the faces, and how each is changed."""
 DECIDES_NOTHING = {
     "max_corrupt_fraction": lambda source: replace(source, max_corrupt_fraction=0.5),
+    "max_left_out_fraction": lambda source: replace(source, max_left_out_fraction=0.5),
     "pairs": lambda source: replace(source, pairs=source.landmarks),
     "heldout": lambda source: replace(source, heldout=source.path),
     "heldout_kind": lambda source: replace(source, heldout_kind="folder"),
