@@ -36,6 +36,7 @@ def test_images_are_seen_and_measured_as_on_the_cpu():
     assert sharpness_and_brightness(there) == sharpness_and_brightness(images)
 
 
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")  # torch's own first one is
 def test_a_compiled_network_draws_what_it_draws_uncompiled():
     torch.manual_seed(0)
     network = UViT(Shape(8, 14, 2, None, 240, 9, 5, 256)).eval().requires_grad_(False)
