@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,11 @@ COLORS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"
 CENTERS = (BINS[:-1] + BINS[1:]) / 2
 POINTS = 200
 """Points of the line of throughput."""
+INK, INK_AT_NIGHT = "#1c2024", "#e6e8eb"
+"""Of axes and letters, as the page's own text has it by day and in dark mode."""
+STYLE = f"""<style>svg {{ color: {INK}; font-family: system-ui, sans-serif }}
+svg text {{ fill: currentColor }}
+@media (prefers-color-scheme: dark) {{ svg {{ color: {INK_AT_NIGHT} }} }}</style>"""
 
 
 class Plot:
@@ -37,21 +43,30 @@ def plot(title: str, x: str) -> Iterator[Plot]:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.4, 3.0), dpi=110)
-    figure.subplots_adjust(left=0.09, right=0.98, top=0.91, bottom=0.15)
-    drawn = Plot(axes)
-    yield drawn
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.set_xlabel(x, fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    drawn.uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    # letters stay letters, and names of parts are the same whenever it is drawn
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure, axes = plt.subplots(figsize=(5.4, 3.0))
+        figure.subplots_adjust(left=0.11, right=0.98, top=0.9, bottom=0.17)
+        drawn = Plot(axes)
+        yield drawn
+        axes.set_title(title, fontsize=11, loc="left")
+        axes.set_xlabel(x, fontsize=10)
+        axes.tick_params(labelsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=9, frameon=False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        plt.close(figure)
+    svg = of_page_color(buffer.getvalue())
+    drawn.uri = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def of_page_color(svg: str) -> str:
+    """A plot whose black parts have the color of text, so that dark mode can be read."""
+    svg = svg.replace("#000000", "currentColor")
+    return re.sub(r"(<svg\b[^>]*>)", lambda head: head[1] + STYLE, svg, count=1)
 
 
 def cosines(title: str, measured: Similarity) -> str:
@@ -77,7 +92,7 @@ def rocs(by_recognizer: Mapping[str, Similarity]) -> str:
                 x_y = np.reshape(points, (-1, 2)).T
                 drawn.axes.plot(*x_y, style, color=color, lw=1.2, label=f"{name}, {side}")
         drawn.axes.set_xscale("log")
-        drawn.axes.set_ylabel("true accept rate", fontsize=8)
+        drawn.axes.set_ylabel("true accept rate", fontsize=10)
     return drawn.uri
 
 
@@ -90,7 +105,9 @@ def separation(measured: Separability) -> str:
         ):
             if not isinstance(nearest, NotMeasured):
                 _fill(drawn, nearest, color, name)
-        drawn.axes.axvline(measured.max_cosine, color="#444", lw=1, ls="--", label="gate")
+        drawn.axes.axvline(
+            measured.max_cosine, color="black", lw=1, ls="--", label="largest allowed"
+        )
         _no_y_axis(drawn)
     return drawn.uri
 

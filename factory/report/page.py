@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import MAX_FACES
 from factory.provenance.licenses import hub_id
 from factory.records import Manifest
-from factory.report import attack, figures, sheets, tables, utility
+from factory.report import attack, figures, sheets, tables, terms, utility
 from factory.report.evidence import evidence
 from factory.report.learned import faces
 from factory.report.privacy import banner
@@ -36,7 +37,7 @@ def render_page(
     pictures: Pictures,
 ) -> bytes:
     """The HTML of report/index.html."""
-    return _render(
+    page = _render(
         "template.html",
         title=title,
         manifest=manifest,
@@ -61,6 +62,7 @@ def render_page(
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
     )
+    return with_terms(page)
 
 
 def render_card(
@@ -210,6 +212,16 @@ def size_category(count: int) -> str:
     return f"{names[digit]}<n<{names[digit + 1]}"
 
 
+def with_terms(page: bytes) -> bytes:
+    """The page with a list of the terms that it uses, in the place that is marked for it."""
+    terms_used = "".join(
+        f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
+        for term, meaning in terms.used_in(page.decode())
+    )
+    listed = f"<details><summary>Terms</summary><dl>{terms_used}</dl></details>"
+    return page.replace(b"<!-- terms -->", listed.encode())
+
+
 def _render(name: str, **values: Any) -> bytes:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -219,4 +231,5 @@ def _render(name: str, **values: Any) -> bytes:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["explained"] = terms.explained
     return environment.get_template(name).render(**values).encode()

@@ -172,8 +172,8 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
     strangers, rate = measured.real_strangers, measured.real_strangers.false_match_rate
     meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers.num_pairs} pairs"
     rows = [
-        ("gate: cosines stay below", f"{measured.max_cosine:.4f}"),
-        ("real strangers above it, by the same recognizer", meaning),
+        ("largest cosine allowed between two people", f"{measured.max_cosine:.4f}"),
+        ("pairs of real strangers above it, by the same recognizer", meaning),
         *_false_matches(measured.false_matches),
         ("identities drawn again", f"{measured.num_redrawn} of {measured.num_virtual}"),
     ]
@@ -275,11 +275,11 @@ def throughput(measured: Throughput) -> list[tuple[str, float]]:
     """How fast the release was made."""
     return [
         ("seconds from the first shot to the last commit", measured.wall_s),
-        ("seconds that makers were busy", measured.busy_s),
+        ("seconds that processes were busy", measured.busy_s),
         ("seconds of sampling", measured.sampling_s),
         ("faces a second", measured.faces_per_s),
         ("sampling, as a fraction of busy time", measured.sampling_fraction_of_busy_time),
-        ("makers at work on average", measured.mean_makers_at_work),
+        ("processes at work on average", measured.mean_makers_at_work),
     ]
 
 

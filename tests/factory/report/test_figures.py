@@ -33,3 +33,19 @@ def test_every_plot_is_drawn_and_fewer_curves_where_less_is_known():
     assert len(full) == len(bare) + 1  # no judge's cosines
     for by_recognizer, without_pairs in ((full[0], bare[0]), (full[-3], bare[-3])):
         assert by_recognizer.count("<path") > without_pairs.count("<path")
+
+
+@pytest.mark.usefixtures("plots")
+def test_a_plot_is_read_in_dark_mode_and_its_letters_are_letters():
+    """Nothing is black or white by itself: what is ink takes the color of the page's text."""
+    for svg in drawn_from(full_metrics()):
+        assert "prefers-color-scheme: dark" in svg
+        assert "currentColor" in svg
+        assert "<text" in svg
+        assert "#000000" not in svg
+        assert "#ffffff" not in svg
+
+
+@pytest.mark.usefixtures("plots")
+def test_a_plot_drawn_twice_has_the_same_bytes():
+    assert drawn_from(full_metrics()) == drawn_from(full_metrics())

@@ -24,6 +24,12 @@ from tests.measured import bare_metrics, full_metrics, manifest, pictures
 from tests.planned import REQUEST
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PLAIN = {
+    *("", "set", "faces", "fraction", "features of", "by", "images", "average", "how many", "lfw"),
+    *("average accuracy in %", "figure of this release", "question", "planned faces", "size"),
+    *("to nearest other", "to nearest real", "python"),
+}
+"""Labels of the page that need no explanation."""
 PLAN = Plan(REQUEST, {}, [Unit(0, 0, 3, 42)])
 CONFIG = ReleaseConfig(title="Tiny")
 
@@ -31,7 +37,7 @@ CONFIG = ReleaseConfig(title="Tiny")
 def page_of(metrics, *, everything: bool) -> str:
     """The page as its reader sees it, without markup."""
     page = render_page("Tiny", PLAN, manifest(), metrics, pictures(everything=everything)).decode()
-    page = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
+    page = re.sub(r"<(style|script)>.*?</\1>|</?abbr[^>]*>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
@@ -49,7 +55,7 @@ def test_a_page_shows_all_that_was_measured():
         "mask 0.2 7 0.210 0.810 0.910",
         "sharpness 10.500 ± 1.500 12.500 3",
         "standard deviation 14.5° in the release, 15.5° in the source (faces found in 38 of 40)",
-        "gate: cosines stay below 0.4321",
+        "largest cosine allowed between two people 0.4321",
         "2.00e-03 of 900 pairs",
         "no packing of so many in 15 dimensions has a smaller largest cosine than -0.500",
         "nearest real person 0.355 ± 0.055, at most 0.4100",
@@ -79,7 +85,7 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         "recognizer, against ffhq n/a n/a n/a n/a",
         "sharpness n/a: nobody looked",
         "Yaw: n/a: nobody looked.",
-        "real strangers above it, by the same recognizer n/a",
+        "pairs of real strangers above it, by the same recognizer n/a",
         "cosine of an identity to the nearest real person n/a: nobody looked",
         "Leakage: do real people show? Not established: nobody looked. n/a: nobody looked",
         "Not measured: python -m jobs.utility RELEASE CONFIG trains on it.",
@@ -88,6 +94,16 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         assert shown in page, shown
     for missing in ("CR-FIQA", "What was edited", "Balance of groups", "rejected:", "random"):
         assert missing not in page, missing
+
+
+def test_every_head_and_every_name_of_a_figure_is_explained_or_plain():
+    page = render_page("Tiny", PLAN, manifest(), full_metrics(), pictures(everything=True)).decode()
+    labels = re.findall(r"<th>(.*?)</th>", page)
+    for rows in re.findall(r"<table>(.*?)</table>", page, re.DOTALL):  # tables without heads
+        labels += re.findall(r"<tr>\s*<td>(.*?)</td>", rows, re.DOTALL)
+    bare = {html.unescape(re.sub("<[^>]*>", "", one)) for one in labels if "<abbr" not in one}
+    assert bare <= PLAIN, bare - PLAIN
+    assert "<dt>AUC</dt><dd>Area under the ROC curve" in page
 
 
 def test_groups_whose_attributes_were_not_tested_are_shown_without_an_accuracy():

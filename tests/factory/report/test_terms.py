@@ -1,0 +1,27 @@
+"""Terms of the report are marked up with what they mean, and nothing else is."""
+
+from __future__ import annotations
+
+from factory.report.terms import TERMS, explained, used_in
+
+
+def test_a_label_keeps_its_words_and_its_terms_are_marked_up():
+    marked = explained("AUC of 3 < 4")
+    assert marked == f'<abbr tabindex="0" data-tip="{TERMS["AUC"]}">AUC</abbr> of 3 &lt; 4'
+
+
+def test_the_longest_term_counts_and_parts_of_words_do_not():
+    assert explained("FMR1000").count("<abbr") == 1
+    assert TERMS["FMR1000"] in explained("FMR1000")
+    assert "<abbr" not in explained("unlimited")  # limit
+
+
+def test_a_page_lists_the_terms_that_it_uses_once_each():
+    page = explained("ROC") + explained("AUC") + explained("AUC")
+    assert used_in(page) == [("AUC", TERMS["AUC"]), ("ROC", TERMS["ROC"])]
+
+
+def test_every_term_is_explained_in_a_sentence():
+    for term, meaning in TERMS.items():
+        assert meaning.endswith("."), term
+        assert meaning[0].isupper() or meaning[0].isdigit(), term
