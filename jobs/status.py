@@ -8,41 +8,27 @@ It is read from the store alone, on any machine.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from jobs._arguments import RELEASE_ADDRESS, option
 from jobs._job import Job
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from factory.shards.status import Status
-
-
-def table(url: str, status: Status, actor_hour: float | None) -> Table:
-    from rich.table import Table
-
-    rows = Table(title=url, show_header=False, title_justify="left")
-    for name, value in status.rows(time.time(), actor_hour):
-        rows.add_row(name, value, style="bold red" if name == "alarm" else None)
-    return rows
 
 
 def status(release: str, store: list[str], watch: float | None, actor_hour: float | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
+    from factory.report.terminal import view
     from factory.shards.status import StatusReader
     from factory.store import open_url
 
     reader = StatusReader(open_url(release, store))
     state = reader.read()
-    first = table(release, state, actor_hour)
+    first = view(release, state, time.time(), actor_hour)
     with Live(first, console=Console(width=100), auto_refresh=False) as live:
         while watch and not state.sealed:
             time.sleep(watch)
             state = reader.read()
-            live.update(table(release, state, actor_hour), refresh=True)
+            live.update(view(release, state, time.time(), actor_hour), refresh=True)
 
 
 WATCH = option("--watch", "read it again every so often until it is sealed", "SECONDS", float)

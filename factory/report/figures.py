@@ -15,6 +15,7 @@ from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.similarity import RecognizerProperties, Similarity
 from factory.evaluation.metrics.values import BINS, Distribution, NotMeasured
 from factory.records import Manifest
+from factory.shards.rates import shots_per_s
 
 COLORS = {"genuine": "#2a7f62", "impostor": "#8b8f98", "nearest real": "#c1562f"}
 CENTERS = (BINS[:-1] + BINS[1:]) / 2
@@ -126,16 +127,9 @@ def consistency(by_recognizer: Mapping[str, RecognizerProperties]) -> str:
 
 def throughput(manifest: Manifest) -> str:
     """Shots a second over the time a release took, each unit's spread over the time it was made."""
-    timings = [shard.timings for shard in manifest.shards]
-    begin, end = min(t.started_at for t in timings), max(t.finished_at for t in timings)
-    edges = np.linspace(begin, end, POINTS + 1)
-    rate = np.zeros(POINTS)
-    for shard, t in zip(manifest.shards, timings, strict=True):
-        length = max(t.finished_at - t.started_at, 1e-9)
-        inside = np.minimum(edges[1:], t.finished_at) - np.maximum(edges[:-1], t.started_at)
-        rate += shard.counts.shots / length * inside.clip(min=0) / max(edges[1] - edges[0], 1e-9)
+    edges, rate = shots_per_s(manifest.shards, POINTS)
     with plot("shots a second", "minutes from the first shot") as drawn:
-        drawn.axes.plot((edges[:-1] - begin) / 60, rate, color=COLORS["genuine"], lw=1.2)
+        drawn.axes.plot((edges[:-1] - edges[0]) / 60, rate, color=COLORS["genuine"], lw=1.2)
         drawn.axes.set_ylim(bottom=0)
     return drawn.uri
 

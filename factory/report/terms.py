@@ -48,10 +48,10 @@ TERMS = {
     "sharpness": "Variance of the Laplacian of the gray image.",
     "brightness": "Mean gray level, 0 to 255.",
     "contrast": "Standard deviation of the gray level.",
-    "limit": "Similarity above which a made face counts as a leak. It is chosen on the source's own "
-    "people, each against the others.",
-    "of real strangers": "The same count for images of real people against other real people: what "
-    "is found where nobody leaks.",
+    "limit": "Similarity above which a made face counts as a leak. It is chosen on the source's "
+    "own people, each against the others.",
+    "of real strangers": "The same count for images of real people against other real people: "
+    "what is found where nobody leaks.",
     "leaks": "Made faces that are as near to a real person as hardly any stranger is.",
     "99 % are below": "99th percentile of the cosines to the nearest real person.",
     "identities": "People, each a label of the dataset.",
