@@ -75,6 +75,7 @@ DECIDES = {
     "resize": lambda source: replace(source, resize=True),
     "zoom": lambda source: replace(source, zoom=0.5),
     "max_pixels": lambda source: replace(source, max_pixels=SIDE * SIDE + 1),
+    "background": lambda source: replace(source, background=255),
     "num_identities": lambda source: replace(source, num_identities=2),
     "holdout_identities": lambda source: replace(source, holdout_identities=1),
 }

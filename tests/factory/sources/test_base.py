@@ -11,7 +11,8 @@ from PIL import Image
 
 from factory.errors import SourceError
 from factory.sources import CorruptImageError, FaceSet, SourceFace, Subset, read_faces
-from factory.sources.base import decode_image, iterate_faces
+from factory.sources.base import iterate_faces
+from factory.sources.decoding import decode_image
 
 LABELS = np.array([2, 0, 1, 1, 2])
 NAMES = ["ann", "bob", "cid"]
