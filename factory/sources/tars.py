@@ -64,14 +64,14 @@ def members(path: Path) -> Iterator[tuple[int, tarfile.TarInfo]]:
                         yield number, member
                     end = tar.offset
             except tarfile.TarError as error:
-                if number:
-                    raise SourceError(
-                        f"source.path: {path} goes on at byte {start}, behind its end, with what "
-                        "is no tar; cut that off or make the tar anew"
-                    ) from None
                 raise SourceError(
-                    f"source.path: {path} is not a readable plain tar ({error})"
+                    f"source.path: {path} is not a readable plain tar ({error}, at byte {start})"
                 ) from None
+            if start and end == start:
+                raise SourceError(
+                    f"source.path: {path} goes on at byte {start}, behind its end, with what is no "
+                    "tar; cut that off or make the tar anew"
+                )
             number, start = number + 1, _next_archive(path, handle, end)
 
 
