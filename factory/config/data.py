@@ -50,7 +50,7 @@ class SourceConfig:
     max_left_out_fraction: float = knob(0.05, low=0.0, high=1.0)
     """Fraction of what lies in the source, images or not, that may be left out (other formats,
     links that lead nowhere, files outside any person's folder); more refuse it. Files of the
-    system, such as .DS_Store, do not count."""
+    system, such as .DS_Store, tables and texts do not count."""
     num_identities: int | None = knob(None, low=1)
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)

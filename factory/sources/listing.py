@@ -49,7 +49,8 @@ SYSTEM_NAMES = frozenset(
 """What macOS, Windows, Linux, Synology and QNAP leave in folders, in lower case."""
 OTHER_SUFFIXES = frozenset(
     ".txt .md .pdf .html .csv .tsv .xls .xlsx .json .jsonl .yaml .yml .toml .xml .ini .log .url "
-    ".lst .cls .npy .npz .pts .mat .bin .pt .pth .onnx .pkl .parquet .db .py .ipynb .sh".split()
+    ".aae .xmp .lst .cls .npy .npz .pts .mat .bin .pt .pth .onnx .pkl .parquet .db .py .ipynb "
+    ".sh".split()
 )
 """Of files that lie beside images and hold none."""
 FIRST_CHOICE = (".jpg", ".jpeg", ".png", ".webp")
