@@ -28,13 +28,14 @@ SUFFIXES = {
     "HEIF": (".heic", ".heif", ".hif"),
 }
 """What files of each format are called, in Pillow's names of formats."""
+PILLOWS_OWN = tuple(name for name in SUFFIXES if name != "HEIF")
+"""Those that Pillow decodes without another package."""
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """ISO/IEC 23008-12, section 10: what begins a file of a telephone's photographs."""
 BACKGROUND = 128
 """Grey level behind what is transparent: 0 to networks, whose pixels are -1 to 1."""
 ORIENTATION, WHITE_IS_0, BITS = 0x0112, 0x0106, 0x0102
 """Tags of EXIF and TIFF: orientation, photometric interpretation, bits of a sample."""
-XMP = ("xmp", "XML:com.adobe.xmp")
 
 
 def decode_image(
@@ -91,18 +92,24 @@ def _formats(head: bytes, key: str) -> list[str]:
         if not _has_heif():
             raise CorruptImageError(f"{key}: a HEIC image; to read it, {missing_package('.heic')}")
         return ["HEIF"]
-    return [name for name in SUFFIXES if name != "HEIF"]
+    return list(PILLOWS_OWN)
 
 
 def _orientation(image: Image) -> int:
     """EXIF's orientation, 1 to 8: that of TIFF and HEIC is 1, which are turned on decoding.
 
-    XMP counts nowhere: it may hold any text, such as a prompt, and viewers do not follow it.
+    Image.getexif looks into XMP too, which may hold any text, such as a prompt.
     """
-    for name in XMP:
-        image.info.pop(name, None)
+    from PIL import Image as images
+
+    exif, data = images.Exif(), image.info.get("exif")
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        if data is None and (text := image.info.get("Raw profile type exif")):  # ImageMagick's PNG
+            data = bytes.fromhex("".join(text.split("\n")[3:]))
+        if not data:
+            return 1
+        exif.load(data)
+        return int(exif.get(ORIENTATION, 1))
     except Exception:  # because EXIF of others may be anything
         return 1
 

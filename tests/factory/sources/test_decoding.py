@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import io
+import struct
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from factory.config import SourceConfig
 from factory.shards.marks import Mark
@@ -82,6 +84,12 @@ def test_heic_is_turned_once_by_its_own_property():
     assert decoded(picture(), "HEIF", exif=exif).shape == (32, 48, 3)
 
 
+def test_an_avif_that_is_called_an_image_file_of_any_kind_is_one():
+    data = encoded(picture(), "AVIF")
+    renamed = data[:8] + b"mif1" + data[12:]
+    assert np.array_equal(decode_image(renamed, "a", MAX), decode_image(data, "a", MAX))
+
+
 def test_no_text_in_xmp_turns_an_image():
     """A prompt in a mark may hold anything."""
     xmp = Mark(prompt='<x tiff:Orientation="6"/>').packet().encode()
@@ -89,6 +97,18 @@ def test_no_text_in_xmp_turns_an_image():
     assert decoded(picture(), "JPEG", xmp=xmp).shape == (32, 48, 3)
     raw = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
     assert decoded(picture(), "JPEG", xmp=raw).shape == (32, 48, 3)
+    exif = Image.Exif()
+    exif[0x010F] = "a camera that says nothing else"
+    assert decoded(picture(), "JPEG", xmp=raw, exif=exif).shape == (32, 48, 3)
+
+
+def test_exif_as_imagemagick_keeps_it_in_a_png_counts():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    body = exif.tobytes()
+    text = PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(body):8d}\n{body.hex()}\n")
+    assert decoded(picture(), "PNG", pnginfo=text).shape == (48, 32, 3)
 
 
 def test_damaged_exif_turns_nothing():
@@ -105,6 +125,17 @@ def test_sixteen_bits_become_eight_by_their_range(form):
 def test_a_pgm_of_ten_bits_has_its_own_range():
     data = b"P5 3 1 1023\n" + np.array([0, 512, 1023], ">u2").tobytes()
     assert decode_image(data, "a", MAX)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_a_tiff_of_twelve_bits_has_its_own_range():
+    """Made by hand, since nothing here writes one: pixels 0, 2048, 4095 and 1 in 6 bytes."""
+    pixels = int(f"{0:012b}{2048:012b}{4095:012b}{1:012b}", 2).to_bytes(6, "big")
+    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1)]
+    tags.append((279, len(pixels)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = struct.pack("<2sHI", b"II", 42, 14) + pixels
+    data = head + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert decode_image(data, "a", MAX)[0, :, 0].tolist() == [0, 128, 255, 0]
 
 
 def test_colors_of_sixteen_bits_keep_their_upper_eight():
