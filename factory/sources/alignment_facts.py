@@ -55,12 +55,10 @@ def pixel_facts(config: SourceConfig, fingerprint: str) -> dict[str, Any]:
 
     `fingerprint` is that of the source's images, or of those of them that are used.
     """
-    facts = alignment_facts(config)
-    return {
-        "fingerprint": fingerprint,
-        "image_px": config.image_px,
-        "alignment": as_dict(facts),
-    }
+    facts = as_dict(alignment_facts(config))
+    if facts["background"] == BACKGROUND:  # as before it was a setting: what was begun goes on
+        del facts["background"]
+    return {"fingerprint": fingerprint, "image_px": config.image_px, "alignment": facts}
 
 
 def _sha256(key: str, path: str | None) -> str | None:

@@ -32,6 +32,8 @@ PILLOWS_OWN = tuple(name for name in SUFFIXES if name != "HEIF")
 """Those that Pillow decodes without another package."""
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """ISO/IEC 23008-12, section 10: what begins a file of a telephone's photographs."""
+DECODING = "2"
+"""Another whenever pixels of some image change, so that what is kept of them is made anew."""
 BACKGROUND = 128
 """Grey level behind what is transparent: 0 to networks, whose pixels are -1 to 1."""
 ORIENTATION, WHITE_IS_0, BITS = 0x0112, 0x0106, 0x0102
