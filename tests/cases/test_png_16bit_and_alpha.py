@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from factory.config import SourceConfig
 from factory.sources import open_source, read_faces
+from factory.sources.recordio import write_records
 
 INSIDE = np.fromfunction(lambda y, x: ((x - 56) / 40) ** 2 + ((y - 60) / 50) ** 2 < 1, (112, 112))
 
@@ -43,6 +45,23 @@ def test_a_cut_out_lies_on_the_stated_background(face, tmp_path, color):
         assert (image[~INSIDE] == background).all()
         assert np.array_equal(image[INSIDE], np.asarray(face.convert(color).convert("RGB"))[INSIDE])
     assert SourceConfig().background == 128
+
+
+@pytest.mark.parametrize("kind", ["recordio", "webdataset"])
+def test_other_kinds_of_sources_have_the_same_background(tmp_path, kind):
+    buffer = io.BytesIO()
+    Image.new("RGBA", (112, 112), (0, 255, 0, 0)).save(buffer, "PNG")
+    path = tmp_path / ("train.rec" if kind == "recordio" else "shard.tar")
+    if kind == "recordio":
+        write_records(path, np.zeros(1), [buffer.getvalue()])
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name, data in (("a.png", buffer.getvalue()), ("a.cls", b"0")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    source = open_source(SourceConfig(kind=kind, path=str(path), background=200))
+    assert (source[0].image_HWC == 200).all()
 
 
 def test_plain_rgb_is_as_it_was(face, tmp_path):
