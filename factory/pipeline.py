@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -167,7 +168,7 @@ def _contents(path: Path) -> str:
     if path.is_file():
         return checkpoint.file_sha256(path)
     listing = [f"{f.relative_to(path)} {checkpoint.file_sha256(f)}" for f in _files(path)]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(listing))).hexdigest()
 
 
 def _images(path: Path) -> str:
@@ -178,7 +179,7 @@ def _images(path: Path) -> str:
     if path.is_file() and path.stat().st_size <= SMALL_BYTES:
         return checkpoint.file_sha256(path)
     listing = [f"{f.relative_to(path)} {f.stat().st_size}" for f in _files(path)]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(listing))).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

@@ -42,12 +42,15 @@ class SourceConfig:
     shows twice as much around it."""
     max_pixels: int = knob(50_000_000, low=1)
     """Images with more pixels than this are counted as corrupt, never decoded."""
+    background: int = knob(128, low=0, high=255)
+    """Grey level behind what is transparent in an image, 0 to 255. 128 is 0 to a network, whose
+    pixels are -1 to 1: the edge of a cut-out is then as plain to skin as to hair."""
     max_corrupt_fraction: float = knob(0.01, low=0.0, high=1.0)
     """Fraction of unreadable images above which the source is refused."""
     max_left_out_fraction: float = knob(0.05, low=0.0, high=1.0)
     """Fraction of what lies in the source, images or not, that may be left out (other formats,
     links that lead nowhere, files outside any person's folder); more refuse it. Files of the
-    system, such as .DS_Store, do not count."""
+    system, such as .DS_Store, tables and texts do not count."""
     num_identities: int | None = knob(None, low=1)
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)

@@ -14,7 +14,7 @@ from factory.evaluation.metrics.release import EditMetrics
 from factory.identities.roster import Roster
 from factory.shards.reader import metadata_rows, read_face
 from factory.sources import FaceSource
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from factory.store import Store
 
 SHOWN = 6

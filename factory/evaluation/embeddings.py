@@ -28,6 +28,7 @@ from factory.sources import FaceSource
 from factory.sources.alignment_facts import pixel_facts
 from factory.sources.base import iterate_faces
 from factory.sources.contents import contents_sha256
+from factory.sources.decoding import DECODING
 from factory.store.atomic import check_place, dispensable, of_file, writing
 
 MAX_PIXELS = 1 << 24
@@ -94,7 +95,7 @@ def real_faces(
     vectors stay in their file, mapped.
     """
     pixels = pixel_facts(config, contents_sha256(source))
-    inputs = json.dumps(pixels, sort_keys=True)
+    inputs = json.dumps(pixels | {"decoding": DECODING}, sort_keys=True)
     stems = [
         hashlib.sha256(f"{inputs} {space.sha256}".encode()).hexdigest()[:32] for space in spaces
     ]

@@ -58,7 +58,7 @@ from factory.shards.plan_files import open_plan, open_public_roster, refuse_othe
 from factory.shards.reader import metadata_rows, open_sealed, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from factory.store import Store
 from factory.synthesis.loading import load_planned
 from factory.training.distributed import device_here, kept_threads

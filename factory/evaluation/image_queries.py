@@ -7,8 +7,7 @@ border repeated outwards by each of MARGINS, and mirrored.
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from factory.evaluation.duplicates import packed
 from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.shards.marks import Mark, read_mark
-from factory.sources.base import CorruptImageError, decode_image
+from factory.sources.base import CorruptImageError
+from factory.sources.decoding import decode_image
 from factory.sources.entries import IMAGE_SUFFIXES
 
 MARGINS = (0.0, 0.015, 0.03, 0.045, 0.06)
@@ -27,17 +27,6 @@ MARGINS = (0.0, 0.015, 0.03, 0.045, 0.06)
 HASHES = 2 * len(MARGINS)
 """Hashes of a query."""
 MAX_FILE_BYTES = 1 << 28
-ORIENTATION = 0x0112
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
-}
-"""Turns an image HWC as its EXIF orientation says."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ def read_query(file: Path) -> Query:
         raise ConfigError(f"IMAGE: {file} cannot be read ({error.strerror})") from None
     digest, mark = hashlib.sha256(data).hexdigest(), read_mark(data)
     try:
-        return Query(str(file), digest, mark, hashes_of(upright(data, file.name)))
+        return Query(str(file), digest, mark, hashes_of(decode_image(data, file.name, MAX_PIXELS)))
     except CorruptImageError:
         return Query(str(file), digest, mark, np.zeros((0, 32), np.uint8))
 
@@ -84,20 +73,6 @@ def read_query(file: Path) -> Query:
 def printable(line: str) -> str:
     """A line without what would begin another one or steer a terminal: marks hold anything."""
     return "".join(one if one.isprintable() else " " for one in line)
-
-
-def upright(data: bytes, key: str) -> np.ndarray:
-    """RGB uint8 HWC, turned as EXIF says; raises CorruptImageError as `decode_image` does."""
-    from PIL import Image
-
-    pixels = decode_image(data, key, MAX_PIXELS)
-    with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
-        try:
-            orientation = image.getexif().get(ORIENTATION)
-        except Exception:  # because EXIF of others may be anything
-            orientation = None
-    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return turn(pixels) if turn else pixels
 
 
 def hashes_of(image_HWC: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ from factory.shards import layout
 from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.vectors import read_vectors
 from factory.shards.writer import read_commit
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from factory.store import Store, open_store
 from factory.training.distributed import device_here
 

@@ -24,7 +24,8 @@ from factory.provenance.withdrawn import withdrawal_of
 from factory.shards import layout
 from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import OnUnit, unheard
-from factory.sources.base import CorruptImageError, decode_image
+from factory.sources.base import CorruptImageError
+from factory.sources.decoding import decode_image
 from factory.store import Store
 from factory.store.parquet import read_table
 

@@ -26,7 +26,8 @@ from factory.recognition.verification import (
 from factory.shards.reader import metadata_rows, read_face
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
-from factory.sources.base import CorruptImageError, decode_image
+from factory.sources.base import CorruptImageError
+from factory.sources.decoding import decode_image
 from factory.store import Store
 
 MAX_FACES = 4000

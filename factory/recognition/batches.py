@@ -33,7 +33,7 @@ from factory.sources import (
     subset,
     training_faces,
 )
-from factory.sources.base import THREADS, first_heldout
+from factory.sources.base import THREADS, first_heldout, remarks_of
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 from factory.training.identity import faces_facts
@@ -85,7 +85,7 @@ class TrainingSet:
     def __init__(self, parts: Sequence[WeightedSource], min_images: int) -> None:
         self.parts = parts
         self.is_remote = any(is_remote(part.faces) for part in parts)
-        self.lines = [line for part in parts for line in part.faces.remarks]
+        self.lines = [line for part in parts for line in remarks_of(part.faces)]
         self.lines += [f"left out: {line}" for part in parts for line in part.faces.corrupt]
         names: list[str] = []
         domains: list[str] = []

@@ -18,7 +18,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, read_faces
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 
 MAX_BYTES = 4 << 30
 """Largest .bin that is read; the published ones have 60 to 200 MB."""

@@ -45,9 +45,11 @@ def as_planned(wanted: Facts, planned: Facts) -> Facts:
     asked, there = wanted.alignment, planned.alignment
     if asked is None or (there is None and asked.aligns):
         return wanted
-    if there is not None and not there.aligns:
-        there = replace(there, max_pixels=asked.max_pixels)
-    return replace(wanted, alignment=asked if there and there.aligns else there)
+    if there is not None and there.aligns:
+        return replace(wanted, alignment=asked)
+    if there is not None:
+        there = replace(there, max_pixels=asked.max_pixels, background=asked.background)
+    return replace(wanted, alignment=there)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, as_dict
 from factory.errors import SourceError
+from factory.sources.decoding import BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class AlignmentFacts:
     """Size of a face in an image that is aligned; 1 where nothing can be."""
     max_pixels: int
     """Images with more are left out."""
+    background: int = BACKGROUND
+    """Grey level behind what is transparent; as of plans that do not say."""
 
     @property
     def aligns(self) -> bool:
@@ -38,11 +41,13 @@ def alignment_facts(config: SourceConfig) -> AlignmentFacts:
     A field that has no effect, such as the zoom of faces that are never aligned, has its default.
     """
     if config.kind == "recordio":  # whose faces are aligned, or refused
-        return AlignmentFacts(None, None, False, 1.0, config.max_pixels)
+        return AlignmentFacts(None, None, False, 1.0, config.max_pixels, config.background)
     landmarks = _sha256("source.landmarks", config.landmarks)
     detector = _sha256("source.detector", config.detector)
     zoom = config.zoom if landmarks or detector else 1.0
-    return AlignmentFacts(landmarks, detector, config.resize, zoom, config.max_pixels)
+    return AlignmentFacts(
+        landmarks, detector, config.resize, zoom, config.max_pixels, config.background
+    )
 
 
 def pixel_facts(config: SourceConfig, fingerprint: str) -> dict[str, Any]:
@@ -50,12 +55,10 @@ def pixel_facts(config: SourceConfig, fingerprint: str) -> dict[str, Any]:
 
     `fingerprint` is that of the source's images, or of those of them that are used.
     """
-    facts = alignment_facts(config)
-    return {
-        "fingerprint": fingerprint,
-        "image_px": config.image_px,
-        "alignment": as_dict(facts),
-    }
+    facts = as_dict(alignment_facts(config))
+    if facts["background"] == BACKGROUND:  # as before it was a setting: what was begun goes on
+        del facts["background"]
+    return {"fingerprint": fingerprint, "image_px": config.image_px, "alignment": facts}
 
 
 def _sha256(key: str, path: str | None) -> str | None:

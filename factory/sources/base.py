@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -249,27 +248,6 @@ def first_heldout(num_holdout: int, num_names: int) -> int:
 def subset_fingerprint(fingerprint: str, first: int, stop: int, num_names: int) -> str:
     """Fingerprint of the identities first..stop-1 of a source."""
     return fingerprint if (first, stop) == (0, num_names) else f"{fingerprint}[{first}:{stop}]"
-
-
-def decode_image(data: bytes | memoryview, key: str, max_pixels: int) -> np.ndarray:
-    """RGB uint8 HWC from JPEG, PNG or WebP bytes; raises CorruptImageError naming the key.
-
-    The size in the header is checked before any pixel is decoded.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
-            if image.width * image.height > max_pixels:
-                raise CorruptImageError(
-                    f"{key}: {image.width}x{image.height} pixels, more than {max_pixels} "
-                    "(source.max_pixels)"
-                )
-            return np.asarray(image.convert("RGB"))
-    except CorruptImageError:
-        raise
-    except Exception as error:  # because Pillow's decoders raise nearly anything on bad bytes
-        raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
 
 
 def iterate_faces(

@@ -6,15 +6,14 @@ No member can land outside its folder, and random access by `pread` works from m
 from __future__ import annotations
 
 import os
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.errors import SourceError
 from factory.sources.base import CorruptImageError
+from factory.sources.decoding import SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+"""Those of files that may be images; what they are is told by their content."""
 
 
 class UnreadImageError(CorruptImageError):
@@ -29,23 +28,8 @@ class Entry:
     offset: int
     size: int
     name: str
+    """PERSON/FILE, as text that can be written anywhere."""
     key: str
-
-
-def tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarInfo]:
-    """Files of a tar whose names end in one of the suffixes; raises SourceError for damage."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isreg() and member.name.lower().endswith(suffixes):
-                    yield member
-            end = tar.offset
-        with path.open("rb") as handle:  # because tarfile takes damage after a member for the end
-            handle.seek(end)
-            if handle.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise SourceError(f"source.path: {path} is cut off or damaged at byte {end}")
-    except tarfile.TarError as error:
-        raise SourceError(f"source.path: {path} is not a readable plain tar ({error})") from None
 
 
 def read_entry(entry: Entry) -> bytes:

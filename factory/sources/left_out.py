@@ -14,7 +14,10 @@ from factory.errors import SourceError
 EXAMPLES = 20
 """Names that are kept of each reason."""
 SYSTEM_FILE = "system_file"
+OTHER_FILE = "other_file"
+SAME_NAME = "same_name"
 UNKNOWN_FORMAT = "unknown_format"
+NO_DECODER = "no_decoder"
 DANGLING_LINK = "dangling_link"
 DEEPER_FOLDER = "deeper_folder"
 LOOSE_FILE = "loose_file"
@@ -22,7 +25,10 @@ EMPTY_FOLDER = "empty_folder"
 NO_LABEL = "no_label"
 REASONS = {
     SYSTEM_FILE: "hidden and system files (.DS_Store, __MACOSX, @eaDir, ...)",
+    OTHER_FILE: "files that are no images (tables, texts, ...)",
+    SAME_NAME: "images of another format beside one of the same name",
     UNKNOWN_FORMAT: "files of a format that is not read",
+    NO_DECODER: "images that need a package (.heic: pip install 'face-factory[formats]')",
     DANGLING_LINK: "links that lead nowhere or outside",
     DEEPER_FOLDER: "images in folders inside a person's folder",
     LOOSE_FILE: "images outside any person's folder",
@@ -30,7 +36,7 @@ REASONS = {
     NO_LABEL: "images without a label",
 }
 """What each reason says to a person."""
-HARMLESS = frozenset({SYSTEM_FILE})
+HARMLESS = frozenset({SYSTEM_FILE, OTHER_FILE, SAME_NAME})
 """Reasons that never refuse a source, because no face of anybody is missing."""
 
 

@@ -1,13 +1,11 @@
-"""Picks the reader of a source; reads an image folder, the same inside a tar, the starter pack.
+"""Picks the reader of a source, and makes its images faces of one size.
 
-These are lists of entries (where the bytes lie, label, key), see entries.py; releases and other
-WebDataset tars are read by release_source.py, RecordIO by recordio.py.
+Folders are listed by folder.py, tars and the starter pack by tars.py; releases and other WebDataset
+tars are read by release_source.py, RecordIO by recordio.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -24,14 +22,15 @@ from factory.sources.base import (
     FaceSet,
     FaceSource,
     SourceFace,
-    decode_image,
     read_faces,
     subset,
 )
-from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
-from factory.sources.left_out import LeftOut
+from factory.sources.decoding import decode_image
+from factory.sources.folder import list_folder
+from factory.sources.indexed import IndexedSource
 from factory.sources.recordio import RecordSource
 from factory.sources.release_source import ReleaseSource
+from factory.sources.tars import list_tar
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
 
@@ -58,7 +57,7 @@ class FaceDecoder:
 
         Raises CorruptImageError, and SourceError for another size that nothing aligns.
         """
-        image = decode_image(data, key, self._config.max_pixels)
+        image = decode_image(data, key, self._config.max_pixels, self._config.background)
         landmarks = None
         if self._landmarks:
             landmarks = next((self._landmarks[n] for n in names if n in self._landmarks), None)
@@ -87,51 +86,6 @@ class FaceDecoder:
         return align(image, landmarks, px, self._config.zoom)
 
 
-class IndexedSource:
-    """A FaceSource over a list of entries: image files, or the members of one tar."""
-
-    remarks: tuple[str, ...] = ()
-    corrupt: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-
-    def __init__(self, entries: list[Entry], identities: list[str], config: SourceConfig) -> None:
-        location = config.path or "starter pack"
-        if not entries:
-            raise SourceError(
-                f"source.path: no images in {location}; want .jpg, .png or .webp, one folder an "
-                "identity"
-            )
-        doubled = [key for key, count in Counter(e.key for e in entries).items() if count > 1]
-        if doubled:
-            raise SourceError(
-                f"source.path: {len(doubled)} keys stand for two images in {location}, first "
-                f"{doubled[0]!r}; rename one of them"
-            )
-        self.names = sorted(set(identities))
-        index = {name: i for i, name in enumerate(self.names)}
-        self.labels = np.array([index[name] for name in identities], dtype=np.int64)
-        self._entries = entries
-        self._decoder = FaceDecoder(config)
-        listing = "\n".join(
-            f"{e.key} {e.size} {n}" for e, n in zip(entries, identities, strict=True)
-        )
-        self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
-
-    @property
-    def keys(self) -> list[str]:
-        return [entry.key for entry in self._entries]
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __getitem__(self, index: int) -> SourceFace:
-        entry, label = self._entries[index], int(self.labels[index])
-        return self._decoder.face(read_entry(entry), entry.key, [entry.name], label)
-
-    def encoded(self, index: int) -> bytes:
-        return read_entry(self._entries[index])
-
-
 def open_source(config: SourceConfig) -> FaceSource:
     """The source that a config names, or its first source.num_identities.
 
@@ -145,7 +99,8 @@ def open_source(config: SourceConfig) -> FaceSource:
 
 def _complete(config: SourceConfig) -> FaceSource:
     if config.kind == "starter":
-        return _from_tar(STARTER_PACK, config)
+        listing = list_tar(STARTER_PACK, "starter pack")
+        return IndexedSource(listing, config, FaceDecoder(config))
     if in_bucket(config.path or "") and config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
     path = Path(config.path or "")
@@ -155,7 +110,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return RecordSource(config)
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
-    return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
+    listing = list_tar(path) if path.is_file() else list_folder(path)
+    return IndexedSource(listing, config, FaceDecoder(config))
 
 
 def training_faces(config: SourceConfig) -> tuple[FaceSet, FaceSet]:
@@ -164,26 +120,3 @@ def training_faces(config: SourceConfig) -> tuple[FaceSet, FaceSet]:
     if config.heldout is None:
         return faces.split(config.holdout_identities)
     return faces, read_faces(open_source(config.other), config.max_corrupt_fraction)
-
-
-def _from_folder(root: Path, config: SourceConfig) -> IndexedSource:
-    entries, identities = [], []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        files = [file for file in files if file.is_file()]
-        if not files:
-            raise SourceError(
-                f"source.path: identity folder {str(folder)!r} has no image; add some or remove it"
-            )
-        for file in files:
-            name = f"{folder.name}/{file.name}"
-            entries.append(Entry(file, 0, file.stat().st_size, name, stem_of(name)))
-            identities.append(folder.name)
-    return IndexedSource(entries, identities, config)
-
-
-def _from_tar(path: Path, config: SourceConfig) -> IndexedSource:
-    members = sorted(tar_members(path, IMAGE_SUFFIXES), key=lambda member: member.name)
-    entries = [Entry(path, m.offset_data, m.size, m.name, stem_of(m.name)) for m in members]
-    identities = [Path(m.name).parent.as_posix() for m in members]
-    return IndexedSource(entries, identities, config)

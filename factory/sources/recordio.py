@@ -24,7 +24,8 @@ import numpy as np
 
 from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources.base import CorruptImageError, SourceFace, decode_image
+from factory.sources.base import CorruptImageError, SourceFace
+from factory.sources.decoding import decode_image
 from factory.sources.left_out import LeftOut
 from factory.store.atomic import dispensable, writing
 
@@ -168,7 +169,8 @@ class RecordSource:
     def __getitem__(self, index: int) -> SourceFace:
         key, offset = str(self._keys[index]), int(self._offsets[index])
         try:
-            image = decode_image(self._file.read(offset).image, key, self._config.max_pixels)
+            data, config = self._file.read(offset).image, self._config
+            image = decode_image(data, key, config.max_pixels, config.background)
         except CorruptImageError as error:
             raise CorruptImageError(f"{key}: {error} (record at byte {offset})") from None
         px = self._config.image_px

@@ -17,8 +17,8 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from factory.errors import SourceError
-from factory.sources.base import decode_image
 from factory.sources.bookmark import Bookmark, Position
+from factory.sources.decoding import decode_image
 from factory.sources.face_index import FaceIndex, open_index
 from factory.sources.pieces import Pieces, blocks_of, even_window, lanes_of, random_stream, turns
 from factory.sources.tar_set import tars_in

@@ -26,6 +26,7 @@ from factory.sources.base import (
     read_ahead,
     remarks_of,
 )
+from factory.sources.decoding import DECODING
 from factory.sources.entries import UnreadImageError
 from factory.sources.texts import LazyTexts
 from factory.training.identity import to_text
@@ -38,7 +39,7 @@ ARRAYS = ("readable", "labels", "keys", "key_ends")
 
 def format_of(shard_rows: int) -> str:
     """The format of files of faces; those of another one are made anew, in another folder."""
-    return f"1, {shard_rows} rows"
+    return f"{DECODING}, {shard_rows} rows"
 
 
 def pixels_name(source: SourceConfig, fingerprint: str) -> str:

@@ -180,7 +180,7 @@ def test_recordio_against_bare_decoding(tmp_path: Path):
     """Seconds of decoding bytes in memory over random access to a .rec and decoding."""
     from factory.config import SourceConfig
     from factory.sources import open_source
-    from factory.sources.base import decode_image
+    from factory.sources.decoding import decode_image
     from factory.sources.recordio import RecordSource, write_records
 
     pack = open_source(SourceConfig())

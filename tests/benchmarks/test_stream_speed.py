@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from factory.shards import layout
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, Store, open_store
 from tests.benchmarks.timing import fastest, report

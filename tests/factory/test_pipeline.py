@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -188,7 +189,10 @@ def test_where_things_lie_and_who_works_does_not_count(lineage, people, weights,
     assert prints() == prints(*machinery, f"source.path={elsewhere}")
     assert prints() != prints("training.seed=1")
     (elsewhere / "person_0" / "0.png").write_bytes(b"another")
-    assert prints() != prints(f"source.path={elsewhere}")
+    other = prints(f"source.path={elsewhere}")
+    assert prints() != other
+    (elsewhere / "person_0" / os.fsdecode(b"\xe9.png")).write_bytes(b"no UTF-8")
+    assert prints(f"source.path={elsewhere}") not in (prints(), other)
     judge = tmp_path / "judge"
     shutil.copytree(weights / "judge", judge)
     before = prints(f"judge.checkpoint={judge}")

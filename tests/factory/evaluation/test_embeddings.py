@@ -164,6 +164,18 @@ def test_vectors_of_faces_aligned_otherwise_are_not_used(unaligned, tmp_path, ch
     assert space.count == 2 * number
 
 
+def test_vectors_of_images_that_were_decoded_otherwise_are_not_used(
+    unaligned, tmp_path, monkeypatch
+):
+    """As by a factory that did not turn photographs upright."""
+    space = Counting()
+    vectors_of(unaligned, space, tmp_path)
+    number = space.count
+    monkeypatch.setattr("factory.evaluation.embeddings.DECODING", "another")
+    vectors_of(unaligned, space, tmp_path)
+    assert space.count == 2 * number
+
+
 def test_vectors_of_a_replaced_image_are_not_used(unaligned, tmp_path):
     """Two images change places; sizes and dates are equal."""
     space, (first, second) = Counting(), (Path(unaligned.path) / f"person_{p}" for p in (0, 1))

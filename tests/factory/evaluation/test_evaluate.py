@@ -23,7 +23,7 @@ from factory.shards.manifest import collect, put_metrics, read_metrics, sealed_p
 from factory.shards.plan_files import open_plan
 from factory.shards.reader import iterate_kept
 from factory.sources import open_source
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from tests.conftest import IMAGES, PEOPLE
 from tests.measured import attack, utility
 

@@ -20,7 +20,7 @@ from factory.shards.reader import iterate_kept, metadata_rows
 from factory.shards.vectors import read_vectors
 from factory.shards.writer import read_commit
 from factory.sources import open_source
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from tests.conftest import IMAGES, PEOPLE
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from factory.config import SourceConfig
 from factory.errors import IntegrityError
 from factory.shots.request import SourceFacts
 from factory.shots.source_facts import Remaining, refuse_other_source
+from factory.sources.alignment_facts import alignment_facts
 from factory.sources.base import FaceSet
 
 PLANNED = SourceFacts("folder", "f" * 64, 8, 4, 16)
@@ -36,3 +39,13 @@ def test_a_source_without_those_who_withdrew(people, images, remaining, passes):
         return
     with pytest.raises(IntegrityError, match="holds other faces than the release was planned"):
         refuse_other_source(config, source, PLANNED, remaining)
+
+
+def test_the_background_counts_where_nothing_is_aligned_too():
+    """An image of the size of the faces may be transparent; it is never zoomed."""
+    source = FaceSet(np.zeros((1, 1, 1, 3), np.uint8), np.zeros(1), [""], ["a"], [], (), "e" * 64)
+    config = SourceConfig(kind="folder", image_px=16)
+    planned = SourceFacts("folder", "e" * 64, 1, 1, 16, alignment=alignment_facts(config))
+    refuse_other_source(replace(config, zoom=0.5), source, planned)
+    with pytest.raises(IntegrityError, match=r"background: 128 there, 255 asked"):
+        refuse_other_source(replace(config, background=255), source, planned)

@@ -13,7 +13,7 @@ import pytest
 from factory.config import SourceConfig, StoreConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, readers, training_faces
-from factory.sources.alignment_facts import alignment_facts
+from factory.sources.alignment_facts import alignment_facts, pixel_facts
 from factory.sources.contents import contents_sha256
 from factory.training.identity import difference, faces_facts, to_text
 from tests.conftest import PX
@@ -75,6 +75,7 @@ DECIDES = {
     "resize": lambda source: replace(source, resize=True),
     "zoom": lambda source: replace(source, zoom=0.5),
     "max_pixels": lambda source: replace(source, max_pixels=SIDE * SIDE + 1),
+    "background": lambda source: replace(source, background=255),
     "num_identities": lambda source: replace(source, num_identities=2),
     "holdout_identities": lambda source: replace(source, holdout_identities=1),
 }
@@ -152,6 +153,12 @@ def test_a_setting_without_effect_has_its_default():
     record = replace(plain, kind="recordio", landmarks="none.csv", resize=True)
     assert alignment_facts(record) == alignment_facts(plain)
     assert alignment_facts(replace(plain, resize=True)).aligns
+
+
+def test_trainings_begun_before_backgrounds_go_on():
+    plain = SourceConfig(kind="folder", path="x")
+    assert "background" not in pixel_facts(plain, "f")["alignment"]
+    assert pixel_facts(replace(plain, background=255), "f")["alignment"]["background"] == 255
 
 
 def test_a_table_that_is_not_there_is_refused():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from factory.errors import SourceError
 from factory.sources import CorruptImageError, FaceSet, SourceFace, Subset, read_faces
-from factory.sources.base import decode_image, iterate_faces
+from factory.sources.base import iterate_faces
 
 LABELS = np.array([2, 0, 1, 1, 2])
 NAMES = ["ann", "bob", "cid"]
@@ -115,19 +113,3 @@ def test_a_subset_numbers_its_identities_from_zero(faces):
     assert [int(part[i].image_HWC[0, 0, 0]) for i in range(4)] == [0, 2, 3, 4]
     assert part.fingerprint == faces.split(2)[1].fingerprint  # the same people
     assert (part.remarks, part.corrupt) == (("a remark",), ("k9: broken",))
-
-
-def encoded(size: tuple[int, int], form: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", size, 77).save(buffer, form)
-    return buffer.getvalue()
-
-
-def test_images_are_rgb_whatever_they_were_and_no_larger_than_allowed():
-    image = decode_image(encoded((4, 3), "PNG"), "a", 12)
-    assert image.shape == (3, 4, 3)
-    assert (image == 77).all()
-    with pytest.raises(CorruptImageError, match=r"^a: 4x3 pixels, more than 11"):
-        decode_image(encoded((4, 3), "PNG"), "a", 11)
-    with pytest.raises(CorruptImageError, match=r"^a: not a readable image"):
-        decode_image(encoded((4, 3), "BMP"), "a", 12)  # a format that is not read
