@@ -1,7 +1,7 @@
 """Picks the reader of a source; reads an image folder, the same inside a tar, the starter pack.
 
 These are lists of entries (where the bytes lie, label, key), see entries.py; releases and other
-WebDataset tars are read by release_source.py, RecordIO by recordio.py.
+WebDataset tars are read by release_source.py, RecordIO by record_source.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from factory.sources.base import (
 )
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.sources.left_out import LeftOut
-from factory.sources.recordio import RecordSource
+from factory.sources.lmdb_source import LmdbSource
+from factory.sources.record_source import RecordSource
 from factory.sources.release_source import ReleaseSource
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
@@ -153,6 +154,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
     if config.kind == "recordio":
         return RecordSource(config)
+    if config.kind == "lmdb":
+        return LmdbSource(config, FaceDecoder(config))
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
