@@ -28,6 +28,7 @@ from factory.sources.base import (
     read_faces,
     subset,
 )
+from factory.sources.cvlface import CvlfaceSource
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
 from factory.sources.left_out import LeftOut
 from factory.sources.lmdb_source import LmdbSource
@@ -53,16 +54,24 @@ class FaceDecoder:
         self.__dict__ |= state | {"_one_at_a_time": Lock()}
 
     def face(
-        self, data: bytes | memoryview, key: str, names: Sequence[str], label: int
+        self,
+        data: bytes | memoryview,
+        key: str,
+        names: Sequence[str],
+        label: int,
+        fractions_52: np.ndarray | None = None,
     ) -> SourceFace:
         """The face of an encoded image; `names` are those it may have in the table of points.
 
+        `fractions_52` are its points where no table has them, in widths and heights of the image.
         Raises CorruptImageError, and SourceError for another size that nothing aligns.
         """
         image = decode_image(data, key, self._config.max_pixels)
         landmarks = None
         if self._landmarks:
             landmarks = next((self._landmarks[n] for n in names if n in self._landmarks), None)
+        if landmarks is None and fractions_52 is not None:
+            landmarks = fractions_52 * image.shape[1::-1]
         if image.shape[:2] != (self._config.image_px,) * 2:
             image = self._align(image, landmarks, key)
             landmarks = None
@@ -156,6 +165,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return RecordSource(config)
     if config.kind == "lmdb":
         return LmdbSource(config, FaceDecoder(config))
+    if config.kind == "cvlface":
+        return CvlfaceSource(config, FaceDecoder(config))
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
