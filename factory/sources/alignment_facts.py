@@ -9,7 +9,7 @@ from typing import Any
 from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, as_dict
 from factory.errors import SourceError
-from factory.sources.cvlface import points_file
+from factory.sources.cvlface_tables import points_file
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,13 @@
-"""The faces of CVLface's folders: train.tsv, a .rec or images, and the points of ldmk_*points.csv.
+"""The faces of CVLface's folders: train.tsv with a .rec or images, and points where there are any.
 
-Of M. Kim's CVLface (github.com/mk-minchul/CVLface): each line of train.tsv is key TAB path TAB class,
-without a header. Where train.rec (with train.idx) lies beside it, key is that of a record; without
-one, path is that of an image in the folder. ldmk_5points.csv has a header and then, for each line of
-train.tsv by its number from 0, x and y of five points (or x, y and a score) as fractions of the
-image's width and height.
+Where train.rec (with train.idx) lies beside train.tsv, the key of a line is that of a record;
+without one, its path is that of an image in the folder. The tables are those of cvlface_tables.py.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +15,14 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, SourceFace
+from factory.sources.cvlface_tables import (
+    TABLE,
+    Row,
+    folder_of,
+    points_file,
+    read_points,
+    read_rows,
+)
 from factory.sources.entries import Entry, read_entry, stem_of
 from factory.sources.left_out import MISSING_IMAGE, NO_LABEL, Tally, check_little_left_out
 from factory.sources.recordio import RecordFile, read_index
@@ -29,18 +31,9 @@ from factory.sources.texts import Texts
 if TYPE_CHECKING:
     from factory.sources.readers import FaceDecoder
 
-TABLE, RECORDS, POINTS = "train.tsv", "train.rec", "ldmk_*points.csv"
+RECORDS = "train.rec"
 SAMPLED = 1000
 """Records whose class is compared with that of the table."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of train.tsv."""
-
-    key: int
-    path: str
-    label: int
 
 
 class CvlfaceSource:
@@ -85,14 +78,17 @@ class CvlfaceSource:
 
     def __getitem__(self, index: int) -> SourceFace:
         row, key = int(self._rows[index]), self.keys[index]
-        fractions_52 = None if self._fractions_N52 is None else self._fractions_N52[row]
-        names = [self._images.name(row), key]
-        return self._decoder.face(
-            self.encoded(index), key, names, int(self.labels[index]), fractions_52
-        )
+        names, label = [self._images.name(row), key], int(self.labels[index])
+        return self._decoder.face(self.encoded(index), key, names, label, self._points(row))
 
     def encoded(self, index: int) -> bytes | memoryview:
         return self._images.read(int(self._rows[index]), self.keys[index])
+
+    def _points(self, row: int) -> np.ndarray | None:
+        """Five points of an image, of its width and height; None where the table has none."""
+        if self._fractions_N52 is None or not np.isfinite(self._fractions_N52[row]).all():
+            return None
+        return np.asarray(self._fractions_N52[row])
 
 
 class _Records:
@@ -173,87 +169,6 @@ class _Files:
 def _size(path: Path) -> int | None:
     """Bytes of a file; None where there is none."""
     return path.stat().st_size if path.is_file() else None
-
-
-def folder_of(config: SourceConfig) -> Path:
-    """The folder of a source of kind cvlface, or the one of the train.tsv that it names."""
-    path = Path(config.path or "")
-    root = path.parent if path.is_file() and path.name == TABLE else path
-    if not (root / TABLE).is_file():
-        raise SourceError(
-            f"source.path: no {TABLE} in {str(path)!r}; want a folder with {TABLE} as CVLface "
-            "writes it, or another source.kind"
-        )
-    return root
-
-
-def points_file(config: SourceConfig) -> Path | None:
-    """The table of points in a folder of CVLface; None without one, and with source.landmarks.
-
-    Raises SourceError where there are several.
-    """
-    if config.landmarks:
-        return None
-    root = folder_of(config)
-    found = sorted(file for file in root.glob(POINTS) if not file.name.startswith("."))
-    if len(found) > 1:
-        raise SourceError(f"source.path: {root} holds {len(found)} files {POINTS}; want one")
-    return found[0] if found else None
-
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """The lines of a train.tsv; raises SourceError for the first that is none."""
-    wanted = "want key TAB path TAB class, without a header"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            for number, line in enumerate(csv.reader(handle, delimiter="\t", quoting=3), start=1):
-                if len(line) != 3 or not (line[0].isdecimal() and line[2].isdecimal()):
-                    raise SourceError(
-                        f"source.path: line {number} of {path} has {len(line)} columns, or a key "
-                        f"or class that is no number; {wanted}"
-                    )
-                name = PurePosixPath(line[1])
-                if name.is_absolute() or ".." in name.parts or not name.name:
-                    raise SourceError(
-                        f"source.path: the path in line {number} of {path} leads out of its "
-                        "folder; want one below it"
-                    )
-                yield Row(int(line[0]), name.as_posix(), int(line[2]))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(
-            f"source.path: {path} is not UTF-8 text ({type(error).__name__}); {wanted}"
-        ) from None
-
-
-def read_points(path: Path, num_rows: int) -> np.ndarray:
-    """Five points of each row as fractions of width and height: float64 [N, 5, 2].
-
-    NaN for a row that the table lacks. Raises SourceError for anything but numbers.
-    """
-    try:
-        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, encoding="utf-8-sig")
-    except ValueError as error:
-        raise SourceError(f"source.path: {path} is not numbers under a header ({error})") from None
-    if table.shape[1] not in (11, 16):
-        raise SourceError(
-            f"source.path: {path} has {table.shape[1]} columns; want idx and x,y, or x,y,score, of "
-            "five points"
-        )
-    rows = table[:, 0]
-    if (rows < 0).any() or (rows >= num_rows).any() or len(np.unique(rows)) < len(rows):
-        raise SourceError(
-            f"source.path: idx of {path} must be numbers of lines of {TABLE}, from 0 to "
-            f"{num_rows - 1} and each once; want the table of that folder"
-        )
-    points_N52 = table[:, 1:].reshape(len(table), 5, -1)[..., :2]
-    if np.nanmax(np.abs(points_N52), initial=0.0) > 4:
-        raise SourceError(
-            f"source.path: {path} has points in pixels; want fractions of width and height, or "
-            "set source.landmarks to a table of pixels"
-        )
-    all_N52 = np.full((num_rows, 5, 2), np.nan)
-    all_N52[rows.astype(np.int64)] = points_N52
-    return all_N52
 
 
 def _fingerprint(

@@ -33,7 +33,7 @@ REASONS = {
     NO_LABEL: "images without a label",
     MISSING_IMAGE: "labels, or rows of a table, whose image is missing",
     OTHER_SHARD: "archives beside the shards, or in folders below them",
-    OTHER_FILE: "other files that hold no image",
+    OTHER_FILE: "files that are no images (tables, texts, ...)",
 }
 """What each reason says to a person."""
 HARMLESS = frozenset({SYSTEM_FILE, OTHER_FILE})

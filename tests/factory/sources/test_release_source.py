@@ -136,7 +136,7 @@ def test_a_bucket_is_reached_as_section_store_says_unless_the_source_says_so(tmp
     sent = absolute(near)  # to a process that starts in another folder
     moved = replace(sent, source=replace(sent.source, kind="webdataset", path="s3://bucket/x"))
     assert moved.source.store.endpoint_url == "http://here"
-    for kind in ("folder", "recordio"):
+    for kind in ("folder", "recordio", "lmdb", "cvlface"):
         with pytest.raises(
             ConfigError, match=rf"source\.path: got .* with kind {kind}; want kind w"
         ):
