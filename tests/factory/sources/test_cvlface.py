@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from factory.config import SourceConfig
 from factory.errors import ConfigError, SourceError
 from factory.provenance.faces import require_license
 from factory.sources import open_source, training_faces
+from factory.sources.alignment import align
 from factory.sources.alignment_facts import alignment_facts
 from factory.sources.cvlface import CvlfaceSource
 from factory.sources.recordio import write_records
@@ -128,6 +130,17 @@ def test_points_align_images_of_another_size_and_are_in_the_facts(tmp_path):
     assert alignment_facts(replace(config, zoom=0.5)).zoom == 0.5
 
 
+def test_points_are_fractions_of_width_and_of_height(tmp_path):
+    wide = np.random.default_rng(0).integers(0, 255, (30, 60, 3), np.uint8)
+    (tmp_path / "0").mkdir()
+    Image.fromarray(wide).save(tmp_path / "0" / "a.png")
+    table(tmp_path, [(0, "0/a.png", 0)])
+    fractions_52 = np.array([[0.3, 0.4], [0.5, 0.4], [0.4, 0.6], [0.32, 0.8], [0.48, 0.8]])
+    points(tmp_path / "ldmk_5points.csv", fractions_52[None])
+    face = open_source(source_of(tmp_path))[0]
+    assert np.array_equal(face.image_HWC, align(wide, fractions_52 * [60, 30], PX))
+
+
 def test_rows_without_an_image_and_images_without_a_row_are_counted(root):
     lines = (root / "train.tsv").read_text().splitlines()
     gone = (root / "2" / "5.jpg").is_file()
@@ -236,5 +249,8 @@ def test_what_a_source_holds_is_its_fingerprint(tmp_path):
             (tmp_path / name / "0" / f"{i}.jpg").write_bytes(data)
     one, other = (open_source(source_of(tmp_path / name)) for name in ("one", "other"))
     assert one.fingerprint != other.fingerprint
+    points(tmp_path / "one" / "ldmk_5points.csv", POINTS_N52)
+    with_points = open_source(source_of(tmp_path / "one")).fingerprint
     table(tmp_path / "one", [(i, f"0/{i}.jpg", i % 2) for i in range(6)])
-    assert open_source(source_of(tmp_path / "one")).fingerprint != one.fingerprint
+    of_two_people = open_source(source_of(tmp_path / "one")).fingerprint
+    assert len({one.fingerprint, with_points, of_two_people}) == 3

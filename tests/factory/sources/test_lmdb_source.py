@@ -249,12 +249,14 @@ def test_forked_workers_read_what_the_parent_has_open(config):
         for face, image in zip(loader, wanted, strict=True):
             assert np.array_equal(face.image_HWC, image)
     assert np.array_equal(source[5].image_HWC, wanted[5])
+    inherited = source._environment
     child = os.fork()
     if child == 0:  # an assertion here would go on with the tests in two processes
         same = source.encoded(3) == JPEGS[3]
         own = source._environment is Environment.of(Path(str(config.path)))
-        os._exit(0 if same and own else 1)
+        os._exit(0 if same and own and source._environment is not inherited else 1)
     assert os.waitpid(child, 0)[1] == 0
+    assert source._environment is inherited
 
 
 def test_a_file_that_nobody_reads_any_more_is_closed(config):

@@ -112,9 +112,9 @@ def test_a_table_is_used_whatever_labels_the_images_have(tmp_path):
     ],
 )
 def test_a_table_that_contradicts_itself_is_not_used(tmp_path, people):
-    images = [(float(PEOPLE[i]), jpeg) for i, jpeg in enumerate(JPEGS)]
+    images = [(float(i), jpeg) for i, jpeg in enumerate(JPEGS)]
     path = write(tmp_path / "train.rec", [([7.0, 10.0], b""), *images, *people])
-    assert source(path).labels.tolist()[:6] == PEOPLE
+    assert source(path).labels.tolist()[:6] == [0, 1, 2, 3, 4, 5]
 
 
 def test_images_that_a_table_gives_to_nobody_are_counted(tmp_path):
