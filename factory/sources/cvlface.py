@@ -114,7 +114,7 @@ class _Records:
         """Keys of records that hold images: all, or those before an identity table's."""
         head = self._file.read(int(offsets[0]))
         if keys[0] == 0 and head.has_table and len(head.labels) > 1 and not len(head.image):
-            return keys[(keys > 0) & (keys < head.labels[0])]
+            return np.asarray(keys[(keys > 0) & (keys < head.labels[0])])
         return keys
 
     def _check_classes(self, rows: list[Row]) -> None:
