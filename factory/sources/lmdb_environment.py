@@ -17,6 +17,8 @@ from weakref import WeakValueDictionary
 from factory.errors import ConfigError, SourceError
 
 DATA = "data.mdb"
+NUM_METAS = 2
+"""Pages at the head of every LMDB."""
 
 
 class Environment:
@@ -43,8 +45,9 @@ class Environment:
                 "want a file .lmdb or a folder with data.mdb"
             ) from None
         file = path / DATA if path.is_dir() else path
-        pages = self._env.info()["last_pgno"] + 1
-        if pages * self._env.stat()["psize"] > file.stat().st_size:
+        stat = self._env.stat()
+        used = NUM_METAS + sum(stat[f"{kind}_pages"] for kind in ("branch", "leaf", "overflow"))
+        if used * stat["psize"] > file.stat().st_size:  # free pages at the end may be unwritten
             raise SourceError(f"source.path: {path} is cut off; copy it again")
 
     @classmethod
