@@ -15,13 +15,15 @@ from factory.config.release import StoreConfig
 class SourceConfig:
     """Real faces: to learn from, and to stay away from."""
 
-    kind: Literal["starter", "folder", "webdataset", "recordio"] = "starter"
+    kind: Literal["starter", "folder", "webdataset", "recordio", "lmdb", "cvlface"] = "starter"
     """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
     folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
-    MXNet .rec of aligned faces, as insightface publishes them."""
+    MXNet .rec of aligned faces, or the folder with train.rec, as insightface publishes them; lmdb:
+    an LMDB as VFace and HSFace are published, or with keys PERSON/IMAGE; cvlface: a folder with
+    train.tsv, and train.rec or images, and the points of ldmk_5points.csv where that is there."""
     path: str | None = file_path(images=True)
-    """Folder, tar, release or .rec to read, or s3://bucket/prefix of a sealed release (or of other
-    tars) for webdataset; None only for the starter pack."""
+    """Folder, tar, release, .rec or .lmdb to read, or s3://bucket/prefix of a sealed release (or of
+    other tars) for webdataset; None only for the starter pack."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """How a bucket in path or heldout is reached, as endpoint_url and region; its url counts
     nowhere. As it is by default: by the settings of section store."""
@@ -35,6 +37,9 @@ class SourceConfig:
     """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
     image_px: int = knob(112, low=16, high=1024)
     """Side of the aligned square image, pixels."""
+    label_column: int = knob(0, low=0)
+    """Which label of a record says who is in its image, where those of recordio have several
+    (im2rec --pack-label); 0 is the first."""
     resize: bool = False
     """Square images of another size without landmarks are aligned faces too, and are scaled."""
     zoom: float = knob(1.0, low=0.1, high=1.0)
@@ -74,7 +79,7 @@ class SourceConfig:
     which brings its own images."""
     heldout: str | None = file_path(images=True)
     """A source with other people, for measuring only; takes the place of holdout_identities."""
-    heldout_kind: Literal["folder", "webdataset", "recordio"] | None = None
+    heldout_kind: Literal["folder", "webdataset", "recordio", "lmdb", "cvlface"] | None = None
     """Kind of that source; None: the same kind."""
 
     @property

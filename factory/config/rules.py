@@ -374,8 +374,8 @@ def _check_quotas(identities: IdentitiesConfig) -> None:
 def _check_source(source: SourceConfig, key: str) -> None:
     if source.kind != "starter" and not source.path:
         raise ConfigError(
-            f"{key}.path: nothing given for {key}.kind={source.kind}; want a folder, tar, release "
-            f"or .rec; set {key}.path=..."
+            f"{key}.path: nothing given for {key}.kind={source.kind}; want a folder, tar, release, "
+            f".rec or .lmdb; set {key}.path=..."
         )
     if source.kind == "starter" and source.path:
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import Any
 from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, as_dict
 from factory.errors import SourceError
+from factory.sources.cvlface_tables import points_file
 from factory.sources.decoding import BACKGROUND
 
 
@@ -42,7 +43,8 @@ def alignment_facts(config: SourceConfig) -> AlignmentFacts:
     """
     if config.kind == "recordio":  # whose faces are aligned, or refused
         return AlignmentFacts(None, None, False, 1.0, config.max_pixels, config.background)
-    landmarks = _sha256("source.landmarks", config.landmarks)
+    own = points_file(config) if config.kind == "cvlface" else None
+    landmarks = _sha256("source.landmarks", str(own) if own else config.landmarks)
     detector = _sha256("source.detector", config.detector)
     zoom = config.zoom if landmarks or detector else 1.0
     return AlignmentFacts(

@@ -19,13 +19,14 @@ import numpy as np
 from factory.errors import IntegrityError
 from factory.sources.columns import Columns
 from factory.sources.index_building import build
+from factory.sources.left_out import LeftOut
 from factory.sources.tar_set import TarSet
 from factory.sources.texts import NumberedKeys, Texts
 from factory.store.atomic import dispensable, of_file
 from factory.store.cache import PLACE, cache_root, locked
 
 FILE = "faces.columns"
-FORMAT = 1
+FORMAT = 2
 """Raised when the columns change, so that a machine makes its indexes anew."""
 DIGEST_BYTES = 8
 """Bytes kept of an image's sha256: enough to see damage, not to stop somebody who forges images;
@@ -55,6 +56,11 @@ class FaceIndex:
         self.shards: Sequence[str] = Texts(columns["shard_name"])
         self.names: Sequence[str] = Texts(columns["name"])
         self.fingerprint = str(columns.facts["fingerprint"])
+        self.remarks: tuple[str, ...] = tuple(columns.facts.get("remarks", ()))
+        self.left_out = tuple(
+            LeftOut(reason, count, tuple(first))
+            for reason, count, first in columns.facts.get("left_out", ())
+        )
         self.keys: Sequence[str] = Texts(columns["key"]) if "key" in columns else self._numbered()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from factory.errors import SourceError
 from factory.sources.columns import Columns
+from factory.sources.left_out import NO_LABEL, LeftOut, Tally
 from factory.sources.tar_scan import scan
 from factory.sources.tar_set import READERS, TarSet
 from factory.store.parquet import read_table
@@ -24,6 +25,8 @@ BLOCK = 512
 """Members of a tar begin at multiples of it, so 32 bits hold a place in a tar of 2 TB."""
 WANTED = ["key", "identity", "image", "offset", "size", "sha256"]
 """Columns of metadata that an index is made of."""
+TOLD_APART = "shards number their images anew, so keys are SHARD/KEY"
+"""Remark on tars in which a key stands for images of several shards."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class ShardRows:
     sizes: np.ndarray
     digests: np.ndarray
     """First 8 bytes of the sha256 of each, as uint64."""
+    left_out: tuple[LeftOut, ...] = ()
 
     def digits(self) -> tuple[int, int] | None:
         """(digits of the identity, of the image) where each key is made of these two numbers."""
@@ -62,11 +66,66 @@ def build(tars: TarSet) -> Columns:
     with ThreadPoolExecutor(READERS) as pool:
         shards = list(pool.map(rows_of, range(len(tars.names))))
     if not sum(len(rows.keys) for rows in shards):
-        raise SourceError(
-            f"source.path: no images in {tars.store.url}; want shards with .jpg, .png or .webp and "
-            ".cls (kind webdataset)"
+        raise _nothing_in(tars, shards)
+    own_keys = shards if tars.sums else _told_apart(tars, shards)
+    columns = _joined(tars, own_keys)
+    columns.facts["left_out"] = _left_out(tars, shards)
+    columns.facts["remarks"] = [TOLD_APART] if own_keys is not shards else []
+    return columns
+
+
+def _nothing_in(tars: TarSet, shards: list[ShardRows]) -> SourceError:
+    """What is wrong with tars that give no face."""
+    where, beside = tars.store.url, "; ".join(part.line for part in tars.left_out)
+    parts = [part for rows in shards for part in rows.left_out if part.reason == NO_LABEL]
+    if parts:
+        return SourceError(
+            f"source.path: none of {sum(part.count for part in parts)} images in {where} has a "
+            "class: no .cls, or .json with label or cls, of the name of one; want a number in each"
         )
-    return _joined(tars, shards)
+    return SourceError(
+        f"source.path: no images in {where}{f' ({beside})' if beside else ''}; want shards with "
+        ".jpg, .png or .webp and .cls (kind webdataset)"
+    )
+
+
+def _left_out(tars: TarSet, shards: list[ShardRows]) -> list[tuple[str, int, tuple[str, ...]]]:
+    """What the tars leave out, as plain values."""
+    tally = Tally()
+    for name, rows in zip(tars.names, shards, strict=True):
+        tally.merge(rows.left_out, name)
+    return [(part.reason, part.count, part.first) for part in tally.all()]
+
+
+def _told_apart(tars: TarSet, shards: list[ShardRows]) -> list[ShardRows]:
+    """The same shards where each key comes once, else with keys SHARD/KEY in all of them.
+
+    Raises SourceError where an image is in two shards: of one key, class and contents.
+    """
+    keys = np.concatenate([_as_bytes(rows.keys) for rows in shards])
+    order = np.argsort(keys, kind="stable")
+    again = keys[order][1:] == keys[order][:-1]
+    if not again.any():
+        return shards
+    same = again.copy()
+    for name in ("digests", "identities"):
+        values = np.concatenate([getattr(rows, name) for rows in shards])[order]
+        same &= values[1:] == values[:-1]
+    if same.any():
+        ends = np.cumsum([len(rows.keys) for rows in shards])
+        place = int(np.flatnonzero(same)[0])
+        first, second = (
+            tars.names[int(np.searchsorted(ends, order[at], "right"))] for at in (place, place + 1)
+        )
+        raise SourceError(
+            f"source.path: {int(same.sum())} images of {tars.store.url} come twice with the same "
+            f"key, class and contents, first in {first} and {second}; remove what is a copy"
+        )
+    stems = [name.removeprefix("data/").removesuffix(".tar") for name in tars.names]
+    return [
+        replace(rows, keys=pc.binary_join_element_wise(stem, rows.keys, "/"))
+        for stem, rows in zip(stems, shards, strict=True)
+    ]
 
 
 def _joined(tars: TarSet, shards: list[ShardRows]) -> Columns:
@@ -141,8 +200,9 @@ def _of_table(tars: TarSet, name: str) -> ShardRows:
 
 def _scanned(tars: TarSet, name: str) -> ShardRows:
     """The images of a tar that has no table."""
-    found, sha256 = scan(tars.store.stream(name), f"{tars.store.url}/{name}")
-    tars.check(name, sha256)
+    scanned = scan(tars.store.stream(name), f"{tars.store.url}/{name}")
+    tars.check(name, scanned.sha256)
+    found = scanned.images
     ends = [image.stem.rpartition("_")[2] for image in found]
     numbers = [int(end) if end.isdecimal() and len(end) < 9 else 0 for end in ends]
     return ShardRows(
@@ -152,6 +212,7 @@ def _scanned(tars: TarSet, name: str) -> ShardRows:
         np.array([image.offset for image in found], np.int64),
         np.array([image.size for image in found], np.int64),
         np.frombuffer(b"".join(image.sha256[:8] for image in found), np.uint64),
+        scanned.left_out,
     )
 
 

@@ -6,7 +6,7 @@ reports, and refuses the source where it is more than source.max_left_out_fracti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from factory.errors import SourceError
@@ -23,6 +23,8 @@ DEEPER_FOLDER = "deeper_folder"
 LOOSE_FILE = "loose_file"
 EMPTY_FOLDER = "empty_folder"
 NO_LABEL = "no_label"
+MISSING_IMAGE = "missing_image"
+OTHER_SHARD = "other_shard"
 REASONS = {
     SYSTEM_FILE: "hidden and system files (.DS_Store, __MACOSX, @eaDir, ...)",
     OTHER_FILE: "files that are no images (tables, texts, ...)",
@@ -34,6 +36,8 @@ REASONS = {
     LOOSE_FILE: "images outside any person's folder",
     EMPTY_FOLDER: "folders without an image",
     NO_LABEL: "images without a label",
+    MISSING_IMAGE: "labels, or rows of a table, whose image is missing",
+    OTHER_SHARD: "archives beside the shards, or in folders below them",
 }
 """What each reason says to a person."""
 HARMLESS = frozenset({SYSTEM_FILE, OTHER_FILE, SAME_NAME})
@@ -70,6 +74,15 @@ class Tally:
         names = self._names.setdefault(reason, [])
         if len(names) < EXAMPLES:
             names.append(name)
+
+    def merge(self, left_out: Iterable[LeftOut], folder: str = "") -> None:
+        """Count what a part of the source leaves out; its names are put below `folder`."""
+        prefix = f"{folder}/" if folder else ""
+        for part in left_out:
+            first, *others = part.first
+            self.add(part.reason, prefix + first, part.count - len(others))
+            for name in others:
+                self.add(part.reason, prefix + name)
 
     def all(self) -> tuple[LeftOut, ...]:
         """What was left out, in the order of REASONS."""

@@ -61,6 +61,11 @@ WANTED = (
 )
 
 
+def is_system_part(part: str) -> bool:
+    """Whether a file or folder of this name is hidden, or one that a system leaves."""
+    return part.lower() in SYSTEM_NAMES or (part.startswith(".") and part != "..")
+
+
 @dataclass(frozen=True)
 class Found:
     """A file by its name in a folder or a tar, and where its bytes are."""
@@ -101,7 +106,7 @@ class Lister:
         """Whether a file or a folder around it is hidden or the system's; that is counted once."""
         parts = name.split("/")
         for number, part in enumerate(parts, start=1):
-            if part.lower() in SYSTEM_NAMES or (part.startswith(".") and part != ".."):
+            if is_system_part(part):
                 top = "/".join(parts[:number])
                 if top not in self._system:
                     self._system.add(top)

@@ -1,7 +1,7 @@
 """Picks the reader of a source, and makes its images faces of one size.
 
 Folders are listed by folder.py, tars and the starter pack by tars.py; releases and other WebDataset
-tars are read by release_source.py, RecordIO by recordio.py.
+tars are read by release_source.py, RecordIO by record_source.py.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from factory.sources.base import (
     read_faces,
     subset,
 )
+from factory.sources.cvlface import CvlfaceSource
 from factory.sources.decoding import decode_image
 from factory.sources.folder import list_folder
 from factory.sources.indexed import IndexedSource
-from factory.sources.recordio import RecordSource
+from factory.sources.lmdb_source import LmdbSource
+from factory.sources.record_source import RecordSource
 from factory.sources.release_source import ReleaseSource
 from factory.sources.tars import list_tar
 
@@ -51,16 +53,24 @@ class FaceDecoder:
         self.__dict__ |= state | {"_one_at_a_time": Lock()}
 
     def face(
-        self, data: bytes | memoryview, key: str, names: Sequence[str], label: int
+        self,
+        data: bytes | memoryview,
+        key: str,
+        names: Sequence[str],
+        label: int,
+        fractions_52: np.ndarray | None = None,
     ) -> SourceFace:
         """The face of an encoded image; `names` are those it may have in the table of points.
 
+        `fractions_52` are its points where no table has them, in widths and heights of the image.
         Raises CorruptImageError, and SourceError for another size that nothing aligns.
         """
         image = decode_image(data, key, self._config.max_pixels, self._config.background)
         landmarks = None
         if self._landmarks:
             landmarks = next((self._landmarks[n] for n in names if n in self._landmarks), None)
+        if landmarks is None and fractions_52 is not None:
+            landmarks = fractions_52 * image.shape[1::-1]
         if image.shape[:2] != (self._config.image_px,) * 2:
             image = self._align(image, landmarks, key)
             landmarks = None
@@ -108,6 +118,10 @@ def _complete(config: SourceConfig) -> FaceSource:
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
     if config.kind == "recordio":
         return RecordSource(config)
+    if config.kind == "lmdb":
+        return LmdbSource(config, FaceDecoder(config))
+    if config.kind == "cvlface":
+        return CvlfaceSource(config, FaceDecoder(config))
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
     listing = list_tar(path) if path.is_file() else list_folder(path)

@@ -11,7 +11,6 @@ identity record holds [first image, one past the last] of a person.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import struct
@@ -22,11 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources.base import CorruptImageError, SourceFace
-from factory.sources.decoding import decode_image
-from factory.sources.left_out import LeftOut
+from factory.sources.base import CorruptImageError
 from factory.store.atomic import dispensable, writing
 
 MAGIC = 0xCED7230A
@@ -34,8 +30,6 @@ MAGIC_BYTES = struct.pack("<I", MAGIC)
 CHUNK = struct.Struct("<II")
 HEADER = struct.Struct("<IfQQ")
 MAX_LENGTH = (1 << 29) - 1
-EXACT_FLOAT = 1 << 24
-"""Largest count that float32 labels hold exactly; tables of longer files are not used."""
 MAX_LABELS = 1 << 16
 
 
@@ -126,87 +120,6 @@ class RecordFile:
 
     def _corrupt(self, offset: int, problem: str) -> CorruptImageError:
         return CorruptImageError(f"{self.path}: record at byte {offset} {problem}")
-
-
-class RecordSource:
-    """A FaceSource over the images of a .rec; they must have the aligned size already."""
-
-    corrupt: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-
-    def __init__(self, config: SourceConfig) -> None:
-        path = Path(config.path or "")
-        if path.suffix != ".rec" or not path.is_file() or not path.stat().st_size:
-            raise SourceError(
-                f"source.path: got {str(path)!r}; want a .rec file with records in it"
-            )
-        self._file, self._config = RecordFile(path), config
-        keys, offsets = read_index(self._file)
-        self._keys, self._offsets, identities = self._images(keys, offsets)
-        if not len(self._keys):
-            raise SourceError(f"source.path: {path} holds no image record; check that it is whole")
-        people, self.labels = np.unique(identities, return_inverse=True)
-        self.names = [f"{person:08d}" for person in people]
-        self.remarks: tuple[str, ...] = ()
-        if len(people) <= people[-1]:
-            missing = int(people[-1]) + 1 - len(people)
-            self.remarks = (
-                f"{path}: labels up to {people[-1]} with {missing} gaps; classes are numbered "
-                "without them",
-            )
-        digest = hashlib.sha256(self._offsets.tobytes())
-        digest.update(self.labels.astype(np.int64).tobytes())
-        digest.update(str(self._file.size).encode())
-        self.fingerprint = digest.hexdigest()
-
-    @property
-    def keys(self) -> list[str]:
-        return [str(key) for key in self._keys]
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __getitem__(self, index: int) -> SourceFace:
-        key, offset = str(self._keys[index]), int(self._offsets[index])
-        try:
-            data, config = self._file.read(offset).image, self._config
-            image = decode_image(data, key, config.max_pixels, config.background)
-        except CorruptImageError as error:
-            raise CorruptImageError(f"{key}: {error} (record at byte {offset})") from None
-        px = self._config.image_px
-        if image.shape[:2] != (px, px):
-            raise SourceError(
-                f"source.image_px: {key} is {image.shape[1]}x{image.shape[0]}, not {px}x{px}; "
-                "records hold aligned faces, set source.image_px to their size"
-            )
-        return SourceFace(image, int(self.labels[index]), key)
-
-    def encoded(self, index: int) -> bytes | memoryview:
-        return self._file.read(int(self._offsets[index])).image
-
-    def _images(
-        self, keys: np.ndarray, offsets: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keys, offsets and identity numbers of the image records."""
-        table = _identity_table(self._file, keys, offsets)
-        if table is not None:
-            return table
-        chosen, identities, corrupt = [], [], []
-        for position, offset in enumerate(offsets):
-            try:
-                record = self._file.read(int(offset))
-            except CorruptImageError as error:
-                corrupt.append(f"{keys[position]}: {error}")
-                continue
-            if len(record.image) and np.isfinite(record.labels[0]):
-                chosen.append(position)
-                identities.append(int(record.labels[0]))
-        if len(corrupt) > self._config.max_corrupt_fraction * len(offsets):
-            raise SourceError(
-                f"source.max_corrupt_fraction: {len(corrupt)} of {len(offsets)} records have no "
-                f"label that can be read, first {corrupt[0]}; restore the file or raise the limit"
-            )
-        return keys[chosen], offsets[chosen], np.array(identities, dtype=np.int64)
 
 
 def read_index(file: RecordFile) -> tuple[np.ndarray, np.ndarray]:
@@ -330,29 +243,3 @@ def _follow(file: RecordFile, offsets: np.ndarray) -> bool:
         )
     except CorruptImageError:
         return False
-
-
-def _identity_table(
-    file: RecordFile, keys: np.ndarray, offsets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Keys, offsets and identity numbers of the image records, without touching an image.
-
-    They come from record 0 and the identity records; None where there is no usable table.
-    """
-    position_of = {int(key): position for position, key in enumerate(keys)}
-    try:
-        head = file.read(int(offsets[position_of[0]]))
-        if not head.has_table or len(head.labels) < 2 or head.labels[1] > EXACT_FLOAT:
-            return None
-        positions: list[int] = []
-        identities: list[int] = []
-        for person, key in enumerate(range(int(head.labels[0]), int(head.labels[1]))):
-            start, stop = file.read(int(offsets[position_of[key]])).labels[:2]
-            own = [position_of[image] for image in range(int(start), int(stop))]
-            if len(positions) + len(own) > len(keys):
-                return None  # people who share images
-            positions += own
-            identities += [person] * len(own)
-    except (KeyError, ValueError, OverflowError, CorruptImageError):
-        return None
-    return keys[positions], offsets[positions], np.array(identities, dtype=np.int64)

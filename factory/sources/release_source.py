@@ -10,7 +10,7 @@ from factory.errors import IntegrityError, SourceError
 from factory.sources.base import SourceFace
 from factory.sources.entries import IMAGE_SUFFIXES
 from factory.sources.face_index import FaceIndex, Place, open_index
-from factory.sources.left_out import LeftOut
+from factory.sources.left_out import LeftOut, Tally, check_little_left_out
 from factory.sources.shard_cache import ShardCache
 from factory.sources.tar_set import open_tars
 
@@ -28,15 +28,18 @@ class ReleaseSource:
     ranged read, or comes from a shard that this machine keeps (source.cache_bytes).
     """
 
-    remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
 
     def __init__(self, config: SourceConfig, decoder: FaceDecoder) -> None:
         tars = open_tars(config)
         self.index: FaceIndex = open_index(tars)
         self.names, self.labels, self.keys = self.index.names, self.index.labels, self.index.keys
-        self.fingerprint = self.index.fingerprint
+        self.fingerprint, self.remarks = self.index.fingerprint, self.index.remarks
+        tally = Tally()
+        tally.merge([*tars.left_out, *self.index.left_out])
+        self.left_out: tuple[LeftOut, ...] = tally.all()
+        check_little_left_out(tars.left_out, len(tars.names), config.max_left_out_fraction)
+        check_little_left_out(self.index.left_out, len(self), config.max_left_out_fraction)
         self.is_remote = in_bucket(tars.store.url)
         self._store, self._decoder = tars.store, decoder
         caches = self.is_remote and config.cache_bytes > 0

@@ -1,22 +1,41 @@
 """Finds the images of a tar by reading it once from end to end, in a folder or a bucket.
 
 For tars without a table of metadata. Nothing is unpacked, so no member can land outside its folder.
+An image belongs to the class number in the .cls of its name, or else to `label` or `cls` of the
+.json of its name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import IO
 
 from factory.errors import SourceError
 from factory.sources.entries import IMAGE_SUFFIXES, stem_of
+from factory.sources.left_out import (
+    DANGLING_LINK,
+    MISSING_IMAGE,
+    NO_LABEL,
+    OTHER_FILE,
+    SYSTEM_FILE,
+    UNKNOWN_FORMAT,
+    LeftOut,
+    Tally,
+)
+from factory.sources.listing import is_system_part
 
 CHUNK = 1 << 16
 MAX_LABEL = 12
 """Digits of a class number, because names of classes are sorted as text."""
+MAX_JSON = 1 << 20
+"""Bytes of a .json that is looked into for a class number."""
+OTHER_IMAGES = tuple(".gif .jp2 .jxl .npy".split())
+"""Suffixes of images that are not read."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +47,22 @@ class ScannedImage:
     offset: int
     size: int
     sha256: bytes
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a tar holds."""
+
+    images: list[ScannedImage]
+    """In the order of the tar."""
+    sha256: str
+    """Of the whole file."""
+    left_out: tuple[LeftOut, ...]
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a system leaves a file of this name, such as macOS's ._x.jpg beside x.jpg."""
+    return any(map(is_system_part, PurePosixPath(name).parts))
 
 
 class _Chunks:
@@ -50,50 +85,108 @@ class _Chunks:
         return data
 
 
-def scan(blocks: Iterator[bytes], name: str) -> tuple[list[ScannedImage], str]:
-    """The images of a plain tar in its order, and the sha256 of the whole file.
+class _Samples:
+    """What the members of a tar that were read so far say of its images."""
 
-    `name` is for messages. Raises SourceError for damage, for an image without a class number, and
-    for two images, or two class numbers, of one name.
+    def __init__(self, tar_name: str) -> None:
+        self._tar_name = tar_name
+        self.images: dict[str, tuple[int, int, bytes]] = {}
+        self.labels: dict[str, int] = {}
+        self.labels_of_json: dict[str, int] = {}
+        self.tally = Tally()
+        self._others: dict[str, str] = {}
+
+    def add(self, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+        """Take a member; raises SourceError for a second one of its name, or a .cls without one."""
+        name = member.name.removeprefix("./")
+        stem, suffix = stem_of(name), "." + name.lower().rpartition(".")[2]
+        if is_system_file(name):
+            self.tally.add(SYSTEM_FILE, name)
+        elif content is None:
+            if member.issym() or member.islnk():
+                self.tally.add(DANGLING_LINK, name)
+        elif suffix == ".cls":
+            self._refuse_second(stem in self.labels, member)
+            self.labels[stem] = self._label(content, member)
+        elif suffix in IMAGE_SUFFIXES:
+            self._refuse_second(stem in self.images, member)
+            self.images[stem] = (member.offset_data, member.size, _digest(content))
+        else:
+            self._others[stem] = name
+            label = _label_of_json(content) if suffix == ".json" else None
+            if label is not None:
+                self.labels_of_json[stem] = label
+
+    def found(self) -> list[ScannedImage]:
+        """The images that have a class; what else there is goes into `tally`."""
+        labels = self.labels_of_json | self.labels
+        for stem in self.images:
+            if stem not in labels:
+                self.tally.add(NO_LABEL, stem)
+        for stem in sorted(labels.keys() - self.images.keys()):
+            known = self._others.get(stem, "").lower().endswith(OTHER_IMAGES)
+            self.tally.add(UNKNOWN_FORMAT if known else MISSING_IMAGE, stem)
+        for stem in sorted(self._others.keys() - self.images.keys() - labels.keys()):
+            is_image = self._others[stem].lower().endswith(OTHER_IMAGES)
+            self.tally.add(UNKNOWN_FORMAT if is_image else OTHER_FILE, self._others[stem])
+        return [
+            ScannedImage(stem, labels[stem], *place)
+            for stem, place in self.images.items()
+            if stem in labels
+        ]
+
+    def _refuse_second(self, is_second: bool, member: tarfile.TarInfo) -> None:
+        if is_second:
+            raise SourceError(
+                f"source.path: {_place(member)} in {self._tar_name} comes a second time, or is a "
+                "second image of that name; remove or rename it"
+            )
+
+    def _label(self, content: IO[bytes], member: tarfile.TarInfo) -> int:
+        label = _number(content.read(64).decode("latin-1"))
+        if label is None:
+            raise SourceError(
+                f"source.path: {_place(member)} in {self._tar_name} is not a class number; want "
+                f"digits, at most {MAX_LABEL}: number the classes, or use kind folder, whose names "
+                "are text"
+            )
+        return label
+
+
+def scan(blocks: Iterator[bytes], name: str) -> Scan:
+    """The images of a plain tar that have a class, and what else is in it.
+
+    `name` is for messages. Raises SourceError for damage, for a .cls that holds no class number,
+    and for two images, or two .cls, of one name.
     """
-    chunks = _Chunks(blocks)
-    images: dict[str, tuple[str, int, int, bytes]] = {}
-    labels: dict[str, int] = {}
+    chunks, samples = _Chunks(blocks), _Samples(name)
     try:
         with tarfile.open(fileobj=chunks, mode="r|", bufsize=CHUNK) as tar:  # type: ignore[call-overload]
             for member in tar:
-                suffix = "." + member.name.lower().rpartition(".")[2]
-                content = tar.extractfile(member) if member.isreg() else None
-                if content is None:
-                    continue
-                stem = stem_of(member.name)
-                kept = labels if suffix == ".cls" else images
-                if stem in kept and (suffix == ".cls" or suffix in IMAGE_SUFFIXES):
-                    raise SourceError(
-                        f"source.path: {member.name} in {name} comes a second time, or is a second "
-                        "image of that name; remove or rename it"
-                    )
-                if suffix == ".cls":
-                    labels[stem] = _label(content, member, name)
-                elif suffix in IMAGE_SUFFIXES:
-                    digest = _digest(content)
-                    images[stem] = (member.name, member.offset_data, member.size, digest)
+                samples.add(member, tar.extractfile(member) if member.isreg() else None)
             end = tar.offset - chunks.start
     except tarfile.TarError as error:
         raise SourceError(f"source.path: {name} is not a readable plain tar ({error})") from None
     # because tarfile takes damage after a member for the end
     if chunks.last[end : end + tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
         raise SourceError(f"source.path: {name} is cut off or damaged at byte {chunks.start + end}")
-    while chunks.read(CHUNK):
-        pass
-    for stem, (member_name, *_) in images.items():
-        if stem not in labels:
-            raise SourceError(f"source.path: {member_name} in {name} has no .cls")
-    found = [
-        ScannedImage(stem, labels[stem], offset, size, digest)
-        for stem, (_, offset, size, digest) in images.items()
-    ]
-    return found, chunks.sha256.hexdigest()
+    rest, goes_on = chunks.last[end:], False
+    while rest:
+        goes_on |= any(rest)
+        rest = chunks.read(CHUNK)
+    if goes_on:
+        raise SourceError(
+            f"source.path: {name} goes on after its end, as tars that were joined do; join them "
+            "with `tar --concatenate`, or keep them apart"
+        )
+    images = samples.found()
+    return Scan(images, chunks.sha256.hexdigest(), samples.tally.all())
+
+
+def _place(member: tarfile.TarInfo) -> str:
+    """A member without its name, which may hold that of a person: errors go into logs."""
+    suffix = PurePosixPath(member.name).suffix
+    return f"the {suffix} at byte {member.offset_data}"
 
 
 def _digest(content: IO[bytes]) -> bytes:
@@ -103,8 +196,19 @@ def _digest(content: IO[bytes]) -> bytes:
     return digest.digest()
 
 
-def _label(content: IO[bytes], member: tarfile.TarInfo, name: str) -> int:
-    text = content.read(64).strip()
-    if not text.isdigit() or len(text) > MAX_LABEL:
-        raise SourceError(f"source.path: {member.name} in {name} is not a class number")
-    return int(text)
+def _number(text: str) -> int | None:
+    """The class number that a text is."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_LABEL else None
+
+
+def _label_of_json(content: IO[bytes]) -> int | None:
+    """The class number under `label` or `cls` of a .json; None where there is none."""
+    try:
+        body = json.loads(content.read(MAX_JSON))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    numbers = (_number(str(body[name])) for name in ("label", "cls") if name in body)
+    return next((number for number in numbers if number is not None), None)

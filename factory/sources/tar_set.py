@@ -19,6 +19,8 @@ from factory.config import SourceConfig
 from factory.config.addresses import check_address, in_bucket
 from factory.errors import IntegrityError, SourceError
 from factory.provenance.withdrawn import refuse_withdrawn
+from factory.sources.left_out import OTHER_FILE, OTHER_SHARD, SYSTEM_FILE, LeftOut, Tally
+from factory.sources.tar_scan import is_system_file
 from factory.store import Entry, LocalStore, Store, open_store
 from factory.store.references import following, split
 
@@ -27,6 +29,10 @@ MANIFEST, LINEAGE = "index/manifest.json", "lineage.json"
 SHARD = re.compile(r"data/([^/]+)\.tar")
 READERS = 16
 """Files, or images, that one process fetches at once."""
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rec")
+"""Files beside shards that may hold faces too."""
+OF_A_RELEASE = (PLAN, ROSTER, LINEAGE)
+"""Files that lie beside the shards of a release whose seal is gone."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class TarSet:
     """Of SHA256SUMS, else of the tars' names, sizes and times."""
     is_single: bool = False
     """Whether a tar was named by itself, so that no file beside it belongs to it."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Files beside the tars; of a sealed release there are none."""
 
     @property
     def roster(self) -> str | None:
@@ -114,7 +122,18 @@ def open_tars(config: SourceConfig) -> TarSet:
 
 
 def tars_in(store: Store, *, allow_withdrawn: bool = False) -> TarSet:
-    """The tars of a folder or bucket prefix, as `open_tars`; raises SourceError for a withdrawn."""
+    """The tars of a folder or bucket prefix, as `open_tars`; raises SourceError for a withdrawn.
+
+    Every shard of a sealed release must be there with its size, and no other one.
+    """
+    tars = _listed(store, allow_withdrawn)
+    if tars.sums:
+        _check_shards(tars)
+    return tars
+
+
+def _listed(store: Store, allow_withdrawn: bool) -> TarSet:
+    """The tars of a folder or bucket prefix, by the names that a release lists."""
     if not allow_withdrawn:
         refuse_withdrawn(store)
     is_sealed = store.exists(SUCCESS)
@@ -130,6 +149,42 @@ def tars_in(store: Store, *, allow_withdrawn: bool = False) -> TarSet:
     return TarSet(following(store, paths), names, sums, hashlib.sha256(content).hexdigest())
 
 
+def _check_shards(tars: TarSet) -> None:
+    """Raise SourceError for a shard that is gone or too many, IntegrityError for another size.
+
+    A listing may be older than the objects, so those that it has wrong are asked for themselves.
+    """
+    listed = {entry.name: entry.size for entry in tars.store.entries("data/")}
+    sizes, where = _promised_sizes(tars), tars.store.url
+    for name in tars.names:
+        found, wanted = listed.get(name), sizes.get(name)
+        if found is None or (wanted is not None and found != wanted):
+            found = tars.store.size(name)
+        if found is None:
+            raise SourceError(
+                f"source.path: {where}/{name} is gone; restore it, as {SUMS} lists it"
+            )
+        if wanted is not None and found != wanted:
+            raise IntegrityError(
+                f"source.path: {where}/{name} has {found} bytes, and the release has {wanted} of "
+                "it; restore the file"
+            )
+    for name in sorted(set(listed) - set(tars.names)):
+        if SHARD.fullmatch(name) and not is_system_file(name):
+            raise SourceError(
+                f"source.path: {where}/{name} is none of the release's shards by its {SUMS}; "
+                "remove it, or restore the release"
+            )
+
+
+def _promised_sizes(tars: TarSet) -> dict[str, int]:
+    """Bytes of each shard by the release's manifest; empty where there is none."""
+    if MANIFEST not in tars.sums:
+        return {}
+    shards = json.loads(tars.get(MANIFEST)).get("shards", [])
+    return {file["name"]: file["size"] for shard in shards for file in shard["files"]}
+
+
 def _single(store: Store, name: str) -> TarSet:
     """One tar, whatever its name ends in."""
     tars = [entry for entry in _top(store, name) if entry.name == name]
@@ -138,10 +193,31 @@ def _single(store: Store, name: str) -> TarSet:
 
 def _loose(store: Store) -> TarSet:
     """Tars without a seal: all in the folder data, or else in the folder itself."""
-    entries = store.entries("data/") or _top(store, "")
-    tars = sorted((e for e in entries if e.name.endswith(".tar")), key=lambda entry: entry.name)
+    entries = store.entries("data/")
+    below = [] if entries else _below(store)
+    entries = sorted(entries or _top(store, ""), key=lambda entry: entry.name)
+    tars = [e for e in entries if e.name.endswith(".tar") and not is_system_file(e.name)]
     known = [e for e in _top(store, ROSTER) if e.name == ROSTER]
-    return TarSet(store, tuple(e.name for e in tars), {}, _digest(store, [*tars, *known]))
+    tally = Tally()
+    for name in below:
+        tally.add(OTHER_SHARD, name)
+    for entry in [entry for entry in entries if entry not in tars]:
+        if is_system_file(entry.name):
+            tally.add(SYSTEM_FILE, entry.name)
+        elif entry.name not in OF_A_RELEASE:
+            is_archive = entry.name.lower().endswith(ARCHIVES)
+            tally.add(OTHER_SHARD if is_archive else OTHER_FILE, entry.name)
+    names = tuple(entry.name for entry in tars)
+    return TarSet(store, names, {}, _digest(store, [*tars, *known]), left_out=tally.all())
+
+
+def _below(store: Store) -> list[str]:
+    """Names of tars in folders right below."""
+    if isinstance(store, LocalStore):
+        names = [file.relative_to(store.root).as_posix() for file in store.root.glob("*/*.tar")]
+    else:
+        names = [entry.name for entry in store.entries("") if entry.name.count("/") == 1]
+    return sorted(n for n in names if n.endswith(".tar") and not is_system_file(n))
 
 
 def _digest(store: Store, entries: list[Entry]) -> str:
@@ -187,4 +263,4 @@ def lineage_of(source: SourceConfig) -> bytes | None:
     store = address_of(source)
     if f"  {LINEAGE}" not in store.get(SUMS).decode():
         return None
-    return tars_in(store, allow_withdrawn=source.allow_withdrawn).get(LINEAGE)
+    return _listed(store, source.allow_withdrawn).get(LINEAGE)

@@ -181,7 +181,8 @@ def test_recordio_against_bare_decoding(tmp_path: Path):
     from factory.config import SourceConfig
     from factory.sources import open_source
     from factory.sources.decoding import decode_image
-    from factory.sources.recordio import RecordSource, write_records
+    from factory.sources.record_source import RecordSource
+    from factory.sources.recordio import write_records
 
     pack = open_source(SourceConfig())
     jpegs = [writer.Encoding("jpeg", 95).encode(pack[index].image_HWC) for index in range(2000)]

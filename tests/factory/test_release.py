@@ -152,6 +152,10 @@ def test_a_sealed_release_is_a_source(release_config):
     config = SourceConfig(kind="webdataset", path=str(store.root), image_px=32)
     faces = read_faces(open_source(config), 0.0)
     assert np.bincount(faces.labels).tolist() == [2] * 6
+    last = sorted(store.list("data/"))[-1]
+    store.put(last, store.get(last) + bytes(512))
+    with pytest.raises(IntegrityError, match=r"\.tar has \d+ bytes, and the release has \d+ of it"):
+        open_source(config)
 
 
 def test_filters_reject_and_counts_add_up(release_config):

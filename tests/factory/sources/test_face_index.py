@@ -19,7 +19,7 @@ from factory.errors import IntegrityError, SourceError
 from factory.shards import layout
 from factory.sources import face_index, index_building
 from factory.sources.columns import Columns
-from factory.sources.face_index import FaceIndex, open_index
+from factory.sources.face_index import FORMAT, FaceIndex, open_index
 from factory.sources.index_building import ShardRows, _joined, numbered
 from factory.sources.tar_set import TarSet, tars_in
 from factory.store import LocalStore
@@ -183,7 +183,7 @@ def test_an_index_is_made_once_whoever_asks(store, monkeypatch):
 @pytest.mark.parametrize("in_the_way", ["indexes", "indexes/{}/faces.columns/x"])
 def test_where_nothing_can_be_kept_the_index_is_made_in_memory(store, in_the_way):
     """A file stands where the folder should be, or a folder where the file should be."""
-    place = cache_root() / in_the_way.format(f"1-{tars_in(store).digest[:32]}")
+    place = cache_root() / in_the_way.format(f"{FORMAT}-{tars_in(store).digest[:32]}")
     place.parent.mkdir(parents=True)
     place.write_text("")
     index = open_index(tars_in(store))

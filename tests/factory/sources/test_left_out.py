@@ -35,3 +35,15 @@ def test_more_than_the_limit_refuses_the_source(read, refused):
         return check_little_left_out(tally.all(), read, 0.05)
     with pytest.raises(SourceError, match=r"source.max_left_out_fraction: 1 of 19 are not read"):
         check_little_left_out(tally.all(), read, 0.05)
+
+
+def test_parts_of_a_source_are_counted_together():
+    shard, whole = Tally(), Tally()
+    shard.add("no_label", "a", 5)
+    shard.add("no_label", "b")
+    whole.add("no_label", "c")
+    whole.merge(shard.all(), "x.tar")
+    whole.merge(shard.all())
+    (part,) = whole.all()
+    assert part.count == 13
+    assert part.first == ("c", "x.tar/a", "x.tar/b", "a", "b")

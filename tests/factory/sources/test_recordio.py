@@ -19,10 +19,10 @@ from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.base import CorruptImageError
+from factory.sources.record_source import RecordSource
 from factory.sources.recordio import (
     MAGIC_BYTES,
     RecordFile,
-    RecordSource,
     encode_record,
     read_index,
     write_records,
@@ -165,8 +165,9 @@ def test_wrong_files_are_refused(rec, tmp_path):
     rec.write_bytes(rec.read_bytes()[:-6])
     with pytest.raises(SourceError, match=r"is cut off; without an \.idx"):
         source(rec)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"want a \.rec file"):
-        source(tmp_path)
+        source(tmp_path / "empty")
     with pytest.raises(ValueError, match="sorted and run from 0"):
         write_records(other, np.array([1, 0]), JPEGS[:2])
 

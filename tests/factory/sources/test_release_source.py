@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import threading
 import time
@@ -9,14 +10,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from factory.config import SourceConfig, StoreConfig
 from factory.config.loading import absolute, load
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.shards import layout
 from factory.sources import base, open_source, read_ahead, read_faces, subset, training_faces
+from factory.sources.base import remarks_of
 from factory.sources.contents import contents_sha256
 from factory.store import LocalStore, open_store
+from tests.conftest import draw_face
+from tests.factory.sources.test_tar_scan import tar_of
 from tests.releases import write_release
 from tests.remote import FetchedTogether
 
@@ -131,7 +136,7 @@ def test_a_bucket_is_reached_as_section_store_says_unless_the_source_says_so(tmp
     sent = absolute(near)  # to a process that starts in another folder
     moved = replace(sent, source=replace(sent.source, kind="webdataset", path="s3://bucket/x"))
     assert moved.source.store.endpoint_url == "http://here"
-    for kind in ("folder", "recordio"):
+    for kind in ("folder", "recordio", "lmdb", "cvlface"):
         with pytest.raises(
             ConfigError, match=rf"source\.path: got .* with kind {kind}; want kind w"
         ):
@@ -147,3 +152,81 @@ def test_a_release_that_is_not_there_is_named(local, tmp_path):
     store.put(layout.SUCCESS, b"")
     with pytest.raises(SourceError, match=r"source\.path: no images in"):
         open_source(replace(local, path=str(store.root)))
+
+
+def shard(*faces: tuple[str, int, int]) -> bytes:
+    """A tar of drawn faces: name, class and person of each."""
+    members = {}
+    for name, label, person in faces:
+        buffer = io.BytesIO()
+        Image.fromarray(draw_face(person, 0, PX)).save(buffer, "PNG")
+        members |= {f"{name}.png": buffer.getvalue(), f"{name}.cls": str(label).encode()}
+    return tar_of(members)
+
+
+@pytest.fixture
+def loose(tmp_path, monkeypatch) -> SourceConfig:
+    """Shards of somebody else's, each of which numbers its images from 0 on; classes 0, 2, 5."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "x-000.tar").write_bytes(shard(("000", 0, 1), ("001", 2, 2)))
+    (tmp_path / "w" / "x-001.tar").write_bytes(shard(("000", 5, 3), ("001", 0, 4)))
+    return SourceConfig(kind="webdataset", path=str(tmp_path / "w"), image_px=PX)
+
+
+def test_shards_that_number_anew_are_told_apart_by_their_names(loose):
+    source = open_source(loose)
+    assert list(source.keys) == ["x-000/000", "x-000/001", "x-001/000", "x-001/001"]
+    assert list(source.names) == ["000000000000", "000000000002", "000000000005"]
+    assert source.labels.tolist() == [0, 1, 2, 0]
+    assert remarks_of(source) == ("shards number their images anew, so keys are SHARD/KEY",)
+    for index, person in enumerate((1, 2, 3, 4)):
+        assert np.array_equal(source[index].image_HWC, draw_face(person, 0, PX))
+    again = open_source(loose)  # of what this machine keeps
+    assert list(again.keys) == list(source.keys)
+    assert remarks_of(again) == remarks_of(source)
+
+
+def test_shards_whose_keys_differ_keep_them(loose):
+    LocalStore(str(loose.path)).put("x-001.tar", shard(("002", 5, 3)))
+    source = open_source(loose)
+    assert list(source.keys) == ["000", "001", "002"]
+    assert remarks_of(source) == ()
+
+
+def test_a_copy_of_a_shard_is_refused(loose):
+    folder = LocalStore(str(loose.path))
+    folder.put("x-000 (1).tar", folder.get("x-000.tar"))
+    wanted = r"2 images of .* come twice .*, first in x-000 \(1\)\.tar and x-000\.tar; remove"
+    with pytest.raises(SourceError, match=wanted):
+        open_source(loose)
+    folder.put("x-000 (1).tar", shard(("000", 9, 1)))  # the image under another class
+    assert len(open_source(loose)) == 5
+
+
+def test_what_shards_leave_out_is_counted_and_limited(loose):
+    folder = LocalStore(str(loose.path))
+    members = {"._000.png": b"macOS", "a.png": b"no label", "b.cls": b"3", "notes.md": b""}
+    folder.put("x-002.tar", tar_of(members))
+    folder.put("._x-000.tar", b"of macOS")
+    folder.put("README.md", b"")
+    with pytest.raises(SourceError, match=r"max_left_out_fraction: 2 of 6 are not read"):
+        open_source(loose)
+    loose = replace(loose, max_left_out_fraction=0.5)
+    for _ in range(2):
+        parts = {p.reason: (p.count, p.first) for p in open_source(loose).left_out}
+        assert parts == {
+            "system_file": (2, ("._x-000.tar", "x-002.tar/._000.png")),
+            "no_label": (1, ("x-002.tar/a",)),
+            "missing_image": (1, ("x-002.tar/b",)),
+            "other_file": (2, ("README.md", "x-002.tar/notes.md")),
+        }
+    folder.put("more/x-003.tar", folder.get("x-000.tar"))
+    with pytest.raises(SourceError, match=r"1 of 4 are not read \(1 archives beside the shards"):
+        open_source(replace(loose, max_left_out_fraction=0.2))
+
+
+def test_shards_in_folders_below_alone_are_named(loose, tmp_path):
+    wanted = r"no images in .* \(2 left out: archives beside the shards, or in folders below them\)"
+    with pytest.raises(SourceError, match=wanted):
+        open_source(replace(loose, path=str(tmp_path)))

@@ -11,6 +11,7 @@ from factory.config import SourceConfig
 from factory.errors import ConfigError, IntegrityError, SourceError
 from factory.shards import layout
 from factory.sources import open_source
+from factory.sources.left_out import OTHER_FILE, OTHER_SHARD, SYSTEM_FILE
 from factory.sources.tar_set import open_tars, release_of, tars_in
 from factory.store import LocalStore, open_store
 from tests.releases import seal_again, write_release
@@ -35,11 +36,63 @@ def test_a_sealed_release_is_known_by_what_it_lists(config):
     assert tars.roster == layout.ROSTER
     again = open_tars(config)
     assert again.digest == tars.digest
-    tars.store.put("data/train-000009.tar", b"of somebody else")
-    assert open_tars(config).names == tars.names
     tars.store.put(layout.ROSTER, b"altered")
     with pytest.raises(IntegrityError, match=r"roster\.parquet: does not have its sha256"):
         tars.get(layout.ROSTER)
+
+
+def promise_sizes(store) -> None:
+    """Let the manifest list the shards, as that of a release does, and seal again."""
+    names = store.list("data/")
+    files = [{"name": name, "size": len(store.get(name))} for name in names]
+    body = json.loads(store.get(layout.MANIFEST)) | {"shards": [{"files": files}]}
+    store.put(layout.MANIFEST, json.dumps(body).encode())
+    seal_again(store)
+
+
+def test_a_shard_that_is_gone_too_many_or_of_another_size_is_named(config):
+    store = open_tars(config).store
+    promise_sizes(store)
+    whole = {name: store.get(name) for name in open_tars(config).names}
+    last = "data/train-000001.tar"
+    for data in (whole[last][:-1], whole[last] + bytes(512)):
+        store.put(last, data)
+        wanted = rf"train-000001\.tar has {len(data)} bytes, and the release has {len(whole[last])}"
+        with pytest.raises(IntegrityError, match=wanted):
+            open_tars(config)
+    store.delete(last)
+    with pytest.raises(SourceError, match=r"train-000001\.tar is gone; restore it, as SHA256SUMS"):
+        open_tars(config)
+    store.put(last, whole[last])
+    store.put("data/train-000009.tar", b"of somebody else")
+    with pytest.raises(SourceError, match=r"train-000009\.tar is none of the release's shards"):
+        open_tars(config)
+    store.delete("data/train-000009.tar")
+    store.put("data/._train-000000.tar", b"of macOS")
+    assert open_tars(config).names == tuple(whole)
+
+
+def test_a_listing_that_is_older_than_the_shards_is_not_believed(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    write_release(store, [1, 1], 1)
+    promise_sizes(store)
+    monkeypatch.setattr(LocalStore, "entries", lambda self, prefix: [])
+    assert len(tars_in(store).names) == 2
+
+
+def test_what_lies_beside_loose_tars_is_counted(config):
+    store, tar = open_tars(config).store, b"x" * 512
+    names = ("a.tar", "b.tar", "._a.tar", "c.tar.gz", "README.md", "below/d.tar", "below/e.txt")
+    for name in names:
+        store.put(f"loose/{name}", tar)
+    tars = open_tars(replace(config, path=f"{config.path}/loose"))
+    assert tars.names == ("a.tar", "b.tar")
+    found = {part.reason: (part.count, part.first) for part in tars.left_out}
+    assert found == {
+        SYSTEM_FILE: (1, ("._a.tar",)),
+        OTHER_SHARD: (2, ("below/d.tar", "c.tar.gz")),
+        OTHER_FILE: (1, ("README.md",)),
+    }
 
 
 def test_what_is_not_sealed_is_refused_or_loose(config):
@@ -110,7 +163,10 @@ def test_names_outside_of_the_release_are_none_of_its_tars(tmp_path):
     store.put(
         layout.SUMS, b"0" * 64 + b"  ../../etc/passwd.tar\n" + b"0" * 64 + b"  data/../x.tar\n"
     )
+    sealed = store.get("data/train-000000.tar")
+    store.delete("data/train-000000.tar")
     assert tars_in(store).names == ()
+    store.put("data/train-000000.tar", sealed)
     seal_again(store)
     assert len(tars_in(store).names) == 1
 
