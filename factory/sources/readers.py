@@ -1,7 +1,8 @@
 """Picks the reader of a source; reads an image folder, the same inside a tar, the starter pack.
 
 These are lists of entries (where the bytes lie, label, key), see entries.py; releases and other
-WebDataset tars are read by release_source.py, RecordIO by recordio.py.
+WebDataset tars are read by release_source.py, RecordIO by recordio.py, parquet by
+parquet_source.py, datasets of the hub by hub_source.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.config.addresses import in_bucket
+from factory.config.addresses import in_bucket, on_hub
 from factory.errors import SourceError
 from factory.sources.alignment import YuNet, align, read_landmarks, scaled
 from factory.sources.base import (
@@ -29,7 +30,9 @@ from factory.sources.base import (
     subset,
 )
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of, tar_members
+from factory.sources.hub_source import HubSource
 from factory.sources.left_out import LeftOut
+from factory.sources.parquet_source import ParquetSource
 from factory.sources.recordio import RecordSource
 from factory.sources.release_source import ReleaseSource
 
@@ -148,6 +151,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return _from_tar(STARTER_PACK, config)
     if in_bucket(config.path or "") and config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
+    if on_hub(config.path or ""):
+        return HubSource(config, FaceDecoder(config))
     path = Path(config.path or "")
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
@@ -155,6 +160,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return RecordSource(config)
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
+    if config.kind == "parquet":
+        return ParquetSource(config, FaceDecoder(config))
     return _from_tar(path, config) if path.is_file() else _from_folder(path, config)
 
 
