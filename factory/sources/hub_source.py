@@ -8,7 +8,7 @@ $XDG_CACHE_HOME/face-factory/datasets, which all processes map.
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ def _build(splits: list[tuple[str, Any]], config: SourceConfig) -> Columns:
     places: list[tuple[int, int]] = []
     for number, (split, dataset) in enumerate(splits):
         own = choose(
-            config, dataset.features.arrow_schema, lambda c: _first(dataset, c), f"split {split}"
+            config, dataset.features.arrow_schema, partial(_first, dataset), f"split {split}"
         )
         if choice is not None and own != choice:
             raise SourceError(

@@ -11,6 +11,7 @@ import hashlib
 import mmap
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,7 @@ def build(files: list[Path], config: SourceConfig) -> Columns:
     root = root.parent if root.is_file() else root
     for number, path in enumerate(files):
         with opened(path) as file:
-            own = choose(config, file.schema_arrow, lambda column: _first(file, column), path.name)
+            own = choose(config, file.schema_arrow, partial(_first, file), path.name)
             if choice is not None and (own.image, own.label) != (choice.image, choice.label):
                 raise SourceError(
                     f"source.path: {path.name} has its images and people in {own.image} and "

@@ -126,12 +126,12 @@ def test_columns_are_found_by_content_and_by_the_names_of_labels(tmp_path):
         (
             "parquet_label",
             "nobody",
-            r"source\.parquet_label: got 'nobody'; want a column of .*: age",
+            r"source\.parquet_label: got 'nobody'; want a column of .* age",
         ),
         (
             "parquet_image",
             "age",
-            r"source\.parquet_image: got 'age'; want a column of .*: blob, ph",
+            r"source\.parquet_image: got 'age'; want a column of .* blob",
         ),
     ):
         with pytest.raises(SourceError, match=said):
@@ -200,7 +200,9 @@ def test_doubled_keys_and_files_with_other_columns_are_refused(tmp_path):
     write(tmp_path / "a.parquet")
     table = pq.read_table(tmp_path / "a.parquet").rename_columns(["image", "person"])
     pq.write_table(table, tmp_path / "b.parquet")
-    with pytest.raises(SourceError, match=r"b\.parquet has its images and people in image\.bytes"):
+    with pytest.raises(
+        SourceError, match=r"b\.parquet has its images and people in image and person"
+    ):
         open_source(replace(config, path=str(tmp_path)))
 
 
