@@ -63,7 +63,7 @@ class HubSource(TableSource):
         if image["bytes"] is not None:
             return bytes(image["bytes"])
         path = Path(image.get("path") or "")
-        inside = any(path.is_relative_to(root) for root in (self._folder, cache_root()))
+        inside = any(path.is_relative_to(root) for root in (self._folder, _arrow_files()))
         if not inside or ".." in path.parts:
             raise CorruptImageError(f"{self.keys[index]}: lies outside of the dataset")
         try:
@@ -148,7 +148,7 @@ def _splits(address: str, folder: Path) -> list[tuple[str, Any]]:
         raise ConfigError(MISSING.format(what=f"source.path: {address}")) from None
     _refuse_outside(address, _header(folder).get("configs"))
     try:
-        found = load_dataset(str(folder), cache_dir=str(cache_root() / "datasets"))
+        found = load_dataset(str(folder), cache_dir=str(_arrow_files()))
     except Exception as error:  # because builders raise nearly anything
         if refusal(error):
             raise
@@ -215,3 +215,8 @@ def _first(dataset: Any, column: str) -> bytes | None:
     if pa.types.is_struct(found.type):
         found = pc.struct_field(found, "bytes")
     return next((bytes(one.as_py()) for one in found if one.is_valid), None)
+
+
+def _arrow_files() -> Path:
+    """Where `datasets` keeps what it made of datasets."""
+    return cache_root() / "datasets"
