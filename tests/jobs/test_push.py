@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,6 @@ from factory.store import LocalStore
 from jobs.push import JOB
 from tests.hub_server import TOKEN, serving
 from tests.jobs.commands import ROOT
-from tests.releases import write_release
 
 
 def run(hub, *words, **environment):
@@ -60,8 +60,8 @@ def test_options_are_told_to_the_library(release, capsys):
     assert "to owner/faces (public), tag v1\nnothing is sent" in heard
 
 
-def test_a_folder_that_is_no_release_is_one_line(tmp_path):
-    write_release(LocalStore(tmp_path), [2], 2)
-    (tmp_path / "SHA256SUMS").unlink()
-    with pytest.raises(SystemExit, match=r"^error: "):
-        JOB.main([str(tmp_path), "owner/faces", "--dry-run"])
+def test_a_folder_that_is_no_release_is_one_line(release, tmp_path):
+    shutil.copytree(release, tmp_path / "0.1.0")
+    (tmp_path / "0.1.0" / "SHA256SUMS").unlink()
+    with pytest.raises(SystemExit, match=r"^error: .*0\.1\.0"):
+        JOB.main([str(tmp_path / "0.1.0"), "owner/faces", "--dry-run"])
