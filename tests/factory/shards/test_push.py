@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from factory.errors import ConfigError, FactoryError, IntegrityError, StoreError, Unavailable
+from factory.provenance.lineage import Lineage
 from factory.provenance.withdrawn import WITHDRAWN, Withdrawn
 from factory.shards import hub as hub_module
 from factory.shards import layout
@@ -123,6 +124,12 @@ def test_another_release_under_the_same_tag_is_refused(made, release, hub):
     pushed(other)
     repo = hub.repos["owner/faces"]
     assert {*repo.tags} == {"0.1.0", "0.2.0"}
+    name = layout.tar_name(0)  # of the same size, in which a bit is another
+    tampered = bytearray(repo.commits[repo.tags["0.1.0"]][name])
+    tampered[700] ^= 1
+    repo.commits[repo.tags["0.1.0"]][name] = bytes(tampered)
+    with pytest.raises(StoreError, match=r"tag 0\.1\.0 names another release"):
+        pushed(release)
     assert layout.tar_name(0) not in repo.commits[repo.head], "main holds the newest alone"
     assert layout.tar_name(0) in repo.commits[repo.tags["0.1.0"]]
 
@@ -190,6 +197,18 @@ def test_what_is_not_finished_withdrawn_or_real_is_refused(release, hub, tmp_pat
     assert {*hub.repos} == {"owner/faces"}
     pushed(real, Wishes("owner/real", real_people=True))
     assert hub.repos["owner/real"].private
+
+
+def test_what_may_not_be_passed_on_is_never_public(release, hub):
+    lineage = Lineage((), (), license="private")
+    release.put(layout.LINEAGE, lineage.to_json())
+    for public in (True, False):
+        wishes = replace(WISHES, public=public, dry_run=True)
+        if public:
+            with pytest.raises(StoreError, match="is private, so nothing of it"):
+                pushed(release, wishes)
+        else:
+            assert pushed(release, wishes)[-1] == "nothing is sent"
 
 
 def test_who_sees_a_repository_is_never_a_surprise(release, hub):
