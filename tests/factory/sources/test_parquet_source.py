@@ -16,10 +16,15 @@ import pytest
 from PIL import Image
 
 from factory.config import SourceConfig
-from factory.errors import SourceError
-from factory.sources import CorruptImageError, open_source, parquet_source, training_faces
+from factory.errors import SourceError, StoreError
+from factory.sources import (
+    CorruptImageError,
+    open_source,
+    parquet_index,
+    parquet_source,
+    training_faces,
+)
 from factory.sources.alignment_facts import pixel_facts
-from factory.sources.parquet_source import NOWHERE
 from tests.conftest import PX, draw_face
 
 PEOPLE, IMAGES = 3, 4
@@ -61,24 +66,38 @@ def test_images_and_people_are_those_of_the_rows(tmp_path, compression):
     assert source.labels.tolist() == [person for person, _ in ROWS]
     assert list(source.names) == ["000000000000", "000000000001", "000000000002"]
     assert source.keys[7] == "faces/0000007"
-    placed = (source.columns["start"] != NOWHERE).all()
-    assert bool(placed) == (compression == "none")
-    assert bool(source.remarks) == (compression != "none")
+    packed = {"none": 0}.get(compression, 1)
+    assert set(source.columns["file"].tolist()) == {packed}, "0 is the file itself"
+    assert len(source.remarks) == packed
 
 
-def test_an_image_is_read_alone_from_its_place_in_the_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_an_image_is_read_alone(tmp_path, monkeypatch, compression):
     """Equal images too, which a dictionary of the file holds once."""
     rows = [*ROWS, ROWS[1], ROWS[0]]
-    source = open_source(write(tmp_path / "faces.parquet", rows=rows, group=100))
-    monkeypatch.setattr(parquet_source, "opened", None)  # no row group is read
+    config = write(tmp_path / "faces.parquet", compression, rows=rows, group=100)
+    open_source(config)
+    monkeypatch.setattr(parquet_index, "opened", None)  # no row group is read any more
+    source = open_source(config)
     assert [source.encoded(index) for index in range(len(rows))] == [data for _, data in rows]
 
 
-def test_a_process_keeps_a_few_row_groups_of_a_compressed_column(tmp_path, monkeypatch):
-    source = open_source(write(tmp_path / "faces.parquet", "zstd", group=1))
-    monkeypatch.setattr(parquet_source, "GROUPS", 2)
-    assert [source.encoded(i) for i in (0, 1, 2, 0)] == [ROWS[i][1] for i in (0, 1, 2, 0)]
-    assert list(source._groups) == [2, 0]
+def test_what_somebody_removed_of_unpacked_images_is_made_again(tmp_path):
+    config = write(tmp_path / "faces.parquet", "zstd")
+    (unpacked,) = (f for f in open_source(config)._files if f.suffix == ".images")
+    assert unpacked.read_bytes() == b"".join(data for _, data in ROWS)
+    for spoil in (unpacked.unlink, lambda: unpacked.write_bytes(b"cut off")):
+        spoil()
+        assert [open_source(config).encoded(i) for i in range(12)] == [data for _, data in ROWS]
+
+
+def test_a_cache_that_takes_no_images_is_one_line(tmp_path, monkeypatch):
+    config = write(tmp_path / "faces.parquet", "zstd")
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr(parquet_source, "cache_root", lambda: tmp_path / "cache")
+    (tmp_path / "cache" / "indexes").write_text("a file, where a folder should be")
+    with pytest.raises(StoreError, match=r"^XDG_CACHE_HOME: .*; a part of the path is a file"):
+        open_source(config)
 
 
 def _read(source, index: int) -> bytes:
@@ -156,7 +175,7 @@ def test_what_datasets_writes_is_read_with_the_names_of_its_classes(tmp_path):
     source = open_source(SourceConfig(kind="parquet", path=str(tmp_path), image_px=PX))
     assert list(source.names) == sorted(names)
     assert [source.names[label] for label in source.labels] == [names[p] for p, _ in ROWS]
-    assert (source.columns["start"] != NOWHERE).all(), "datasets does not compress images"
+    assert not source.columns["file"].any(), "datasets does not compress images"
 
 
 def test_rows_without_image_or_person_are_counted(tmp_path):
