@@ -19,7 +19,6 @@ from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
 from factory.store import Store
 from factory.store.atomic import write_atomically, writing
-from factory.store.base import BLOCK_BYTES
 
 SUMS, PROPERTY, REC = "SHA256SUMS", "property", "rec"
 PARQUET_FILES = "train-*.parquet"
@@ -165,8 +164,8 @@ def _write_sums(path: Path, digests: Callable[[], Digests]) -> None:
         wanted = hashlib.sha256()
         for line in lines():
             wanted.update(line)
-        with path.open("rb", BLOCK_BYTES) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == wanted.hexdigest():
+        with path.open("rb") as held:
+            if hashlib.file_digest(held, "sha256").hexdigest() == wanted.hexdigest():
                 return
     with writing(path) as file:
         file.writelines(lines())
