@@ -32,6 +32,7 @@ GROUPS = {
         "gc",
         "forget",
         "export",
+        "push",
         "export_recognizer",
         "embed",
     ),

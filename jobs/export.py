@@ -4,8 +4,9 @@
     python -m jobs.export s3://bucket/prefix/demo/releases/0.1.0 rec out/demo_rec
     python -m jobs.export runs/releases/demo/releases/0.1.0 parquet out/demo_parquet
 
-Parquet is written as the hub reads it. With --fleet the units of a folder or of parquet are written
-on the actors of a Ray cluster, to a folder that all machines see.
+Parquet is written as the hub reads it, and .rec with the `property` that insightface wants. Card,
+LICENSE, NOTICE, lineage, croissant.json and SHA256SUMS go along. With --fleet the units of a folder
+or of parquet are written on the actors of a Ray cluster, to a folder that all machines see.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from factory.recognition.backbone import IResNet
 from factory.recognition.quality import QualityHead
 from factory.report import figures
 from factory.report.figures import Plot
-from tests import s3_server
+from tests import hub_server, s3_server
 from tests.workers import OneWorkerEach
 
 PEOPLE, IMAGES, PX, DIM = 4, 3, 32, 16
@@ -112,6 +112,26 @@ def s3_config(s3_endpoint, tmp_path):
         return StoreConfig(**(settings | fields))
 
     return make
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A stand-in for the Hugging Face hub that this process asks instead, and its empty cache."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    with hub_server.serving() as server:
+        for name, value in (
+            ("ENDPOINT", server.url),
+            (
+                "HUGGINGFACE_CO_URL_TEMPLATE",
+                server.url + "/{repo_id}/resolve/{revision}/{filename}",
+            ),
+            ("HF_HUB_OFFLINE", False),
+            ("HF_HUB_DISABLE_XET", True),
+            ("HF_HUB_CACHE", str(tmp_path / "hub")),
+        ):
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setenv("HF_TOKEN", hub_server.TOKEN)
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from factory.errors import ConfigError
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 BUCKET_ELSEWHERE = re.compile(r"[A-Za-z0-9._-]{1,255}")
+ON_HUB = re.compile(r"hf://[\w][\w.-]*/[\w][\w.-]*(@[\w][\w./-]*)?")
 MISSPELLED = re.compile(r"s3[an]?:", re.IGNORECASE)
 OTHER_SCHEMES = {
     "file": "the folder itself",
@@ -26,6 +27,26 @@ OTHER_SCHEMES = {
 def in_bucket(url: str) -> bool:
     """Whether an address is one of a bucket."""
     return url.startswith("s3://")
+
+
+def on_hub(url: str) -> bool:
+    """Whether an address is one of a dataset on the Hugging Face hub."""
+    return url.startswith("hf://")
+
+
+def hub_and_revision(url: str) -> tuple[str, str | None]:
+    """(owner/name, revision or None) of hf://owner/name[@revision]."""
+    name, _, revision = url.removeprefix("hf://").partition("@")
+    return name, revision or None
+
+
+def check_hub_address(key: str, url: str) -> None:
+    """Raise ConfigError for an address of the hub that is none; `key` is what named it."""
+    if not ON_HUB.fullmatch(url):
+        raise ConfigError(
+            f"{key}: got {url!r}; want hf://owner/name or hf://owner/name@revision, where revision "
+            "is a branch, a tag or a commit"
+        )
 
 
 def looks_like_a_bucket(url: str) -> bool:

@@ -15,21 +15,31 @@ from factory.config.release import StoreConfig
 class SourceConfig:
     """Real faces: to learn from, and to stay away from."""
 
-    kind: Literal["starter", "folder", "webdataset", "recordio", "lmdb", "cvlface"] = "starter"
+    kind: Literal["starter", "folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"] = (
+        "starter"
+    )
     """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
     folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
     MXNet .rec of aligned faces, or the folder with train.rec, as insightface publishes them; lmdb:
     an LMDB as VFace and HSFace are published, or with keys PERSON/IMAGE; cvlface: a folder with
-    train.tsv, and train.rec or images, and the points of ldmk_5points.csv where that is there."""
+    train.tsv, and train.rec or images, and the points of ldmk_5points.csv where that is there;
+    parquet: tables with a row an image, as the Hugging Face hub has them (a file, or a folder with
+    *.parquet or data/*.parquet), or a dataset there, hf://owner/name[@revision]."""
     path: str | None = file_path(images=True)
     """Folder, tar, release, .rec or .lmdb to read, or s3://bucket/prefix of a sealed release (or of
-    other tars) for webdataset; None only for the starter pack."""
+    other tars) for webdataset, or hf://owner/name[@revision] of a dataset on the hub for parquet;
+    None only for the starter pack."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """How a bucket in path or heldout is reached, as endpoint_url and region; its url counts
     nowhere. As it is by default: by the settings of section store."""
     cache_bytes: int = knob(0, low=0)
     """Bytes of whole shards of a bucket that each machine keeps in $XDG_CACHE_HOME/face-factory; 0:
     none, an image is fetched whenever it is wanted."""
+    parquet_image: str | None = None
+    """Column of parquet that holds the images; None: the one that looks like it."""
+    parquet_label: str | None = None
+    """Column of parquet that says who is in them, a number or a text; None: the one that the schema
+    calls a class, else label, identity, person or the like."""
     landmarks: str | None = file_path()
     """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
     (MediaPipe) points a face; None: no table."""
@@ -79,7 +89,9 @@ class SourceConfig:
     which brings its own images."""
     heldout: str | None = file_path(images=True)
     """A source with other people, for measuring only; takes the place of holdout_identities."""
-    heldout_kind: Literal["folder", "webdataset", "recordio", "lmdb", "cvlface"] | None = None
+    heldout_kind: (
+        Literal["folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"] | None
+    ) = None
     """Kind of that source; None: the same kind."""
 
     @property

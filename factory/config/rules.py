@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from factory.config.addresses import check_address, looks_like_a_bucket
+from factory.config.addresses import check_address, check_hub_address, looks_like_a_bucket
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -385,6 +385,12 @@ def _check_source(source: SourceConfig, key: str) -> None:
     addresses = {"path": source.path, "heldout": source.heldout}
     for name, address in addresses.items():
         kind = source.heldout_kind or source.kind if name == "heldout" else source.kind
+        if address and address.startswith("hf:"):
+            check_hub_address(f"{key}.{name}", address)
+            if kind != "parquet":
+                raise ConfigError(
+                    f"{key}.{name}: got {address!r} with kind {kind}; want kind parquet"
+                )
         if not address or not looks_like_a_bucket(address):
             continue
         check_address(f"{key}.{name}", address, source.store.endpoint_url)

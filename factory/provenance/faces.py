@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.config.addresses import in_bucket
+from factory.config.addresses import in_bucket, on_hub
 from factory.errors import ConfigError
 from factory.provenance.consent import consent_facts
 from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective, sources_of
 from factory.provenance.licenses import OTHER, find, join
 from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
+from factory.sources.hub_source import commit_of, license_on_card
 from factory.sources.tar_set import lineage_of, release_of
 
 STARTER_LICENSE = "Apache-2.0"
@@ -79,6 +80,7 @@ def source_record(
         consent=consent,
         consent_sha256=ledger_sha256,
         descends_from_real=descends_from_real(config),
+        commit=commit_of(config),
     )
 
 
@@ -94,12 +96,21 @@ def require_license(config: SourceConfig, key: str = "source") -> None:
             f"{key}.license: nothing given for {config.path}; want the license of its images, an "
             "SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike, non-commercial, "
             "research-only or unknown (which lets nothing be released but as other or unknown)"
+            + _told_by_card(config, key)
         )
+
+
+def _told_by_card(config: SourceConfig, key: str) -> str:
+    """What the card of a dataset of the hub says of its license, for its reader to confirm."""
+    if not on_hub(config.path or ""):
+        return ""
+    stated = license_on_card(config)
+    return f"; its card says {stated}: set {key}.license={stated} if it is so" if stated else ""
 
 
 def _is_there(config: SourceConfig) -> bool:
     path = config.path or ""
-    return in_bucket(path) or Path(path).exists()
+    return in_bucket(path) or on_hub(path) or Path(path).exists()
 
 
 def _rights(config: SourceConfig) -> tuple[str, str]:

@@ -48,6 +48,8 @@ class SourceRecord:
     descends_from_real: bool = False
     """Of a release: whether images of people who exist are among all that it descends from, as far
     as its lineage.json tells; so too where that does not tell all."""
+    commit: str = ""
+    """Of a dataset on the hub: the commit that was read."""
 
 
 @dataclass(frozen=True)

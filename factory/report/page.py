@@ -22,6 +22,7 @@ from factory.report.learned import faces
 from factory.report.privacy import banner
 from factory.report.rights import stated_license
 from factory.report.statements import statements
+from factory.shards.card_header import size_category
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
 
@@ -201,15 +202,6 @@ def tar_patterns(manifest: Manifest) -> str:
     tars = [file for shard in manifest.shards for file in shard.files if file.name[:5] == "data/"]
     patterns = sorted({file.path.rpartition("/")[0] + "/train-*.tar" for file in tars})
     return json.dumps(patterns[0] if len(patterns) == 1 else patterns)
-
-
-def size_category(count: int) -> str:
-    """The hub's name for a size, for instance 100K<n<1M."""
-    if count < 1000:
-        return "n<1K"
-    names = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
-    digit = min(len(str(count)) - 4, len(names) - 2)
-    return f"{names[digit]}<n<{names[digit + 1]}"
 
 
 def with_terms(page: bytes) -> bytes:

@@ -24,6 +24,7 @@ from factory.config import StoreConfig
 from factory.errors import IntegrityError, StoreError
 from factory.provenance.withdrawn import refuse_withdrawn
 from factory.shards import layout
+from factory.shards.export_about import REC, write_about
 from factory.shards.manifest import collect, read_plan
 from factory.shards.reader import metadata_rows, open_sealed
 from factory.shards.units import DoUnits, OnUnit, one_by_one, unheard
@@ -63,8 +64,8 @@ def export(
 ) -> int:
     """Write the kept faces of a sealed release below `out` and return how many there are.
 
-    `kind` is imagefolder, rec or parquet; what was written is read back and compared. The card,
-    LICENSE and NOTICE go along.
+    `kind` is imagefolder, rec or parquet; what was written is read back and compared. Card,
+    LICENSE, NOTICE, lineage, croissant and the digests of all files go along.
 
     Units are written where `do_units` does them: elsewhere from the store at `address`, to a folder
     that all machines see. A .rec is one file, in order, written by this process.
@@ -92,28 +93,8 @@ def export(
             f"{out}: holds {found} images, the release {num_kept}; remove it and export again"
             + (", to a folder that all machines see" if address else "")
         )
-    _write_about(store, kind, out)
+    write_about(store, plan, kind, out, found)
     return found
-
-
-def _write_about(store: Store, kind: str, out: Path) -> None:
-    """Card, LICENSE and NOTICE of the release, and its lineage, beside its images."""
-    for name in (layout.CARD, layout.LICENSE, layout.NOTICE, layout.LINEAGE):
-        if not store.exists(name):
-            continue  # an older factory wrote it not
-        content = store.get(name)
-        if name == layout.CARD:
-            content = _card(content.decode(), kind).encode()
-        if not (out / name).is_file() or (out / name).read_bytes() != content:
-            write_atomically(out / name, content)
-
-
-def _card(card: str, kind: str) -> str:
-    """The card of a release for its export, whose header names none of the release's files."""
-    header, end, text = card.removeprefix("---\n").partition("\n---\n")
-    kept = header.partition("\nconfigs:\n")[0]
-    told = f"Exported from this release as {kind}; paths in this card are those of the release.\n\n"
-    return f"---\n{kept}{end}{told}{text}" if end else card
 
 
 class UnitExporter:
@@ -271,5 +252,4 @@ FORMATS = {
     "parquet": Format(_write_parquet, _read_parquet, _count_parquet),
 }
 """Formats whose units are written apart from each other."""
-REC = "rec"
 KINDS = (*sorted(FORMATS), REC)

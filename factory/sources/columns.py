@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from factory.store.atomic import writing
+from factory.store.atomic import dispensable, of_file, writing
+from factory.store.cache import PLACE, locked
 
 ALIGN = 64
 MAGIC = b"face-factory columns 1\n"
+FILE = "faces.columns"
+"""Name of the file of a folder that `kept_columns` keeps."""
 
 
 class Columns:
@@ -84,3 +88,32 @@ class Columns:
 
 def _aligned(offset: int) -> int:
     return -(-offset // ALIGN) * ALIGN
+
+
+def kept_columns(folder: Path, make: Callable[[], Columns]) -> Columns:
+    """The columns that a folder of this machine holds, or those of `make`, kept there from now on.
+
+    The first process to ask makes them and the others wait. Where the disk refuses, they are made
+    in memory.
+    """
+    return _kept(folder) or _made(folder, make)
+
+
+def _kept(folder: Path) -> Columns | None:
+    try:
+        return Columns.open(folder / FILE)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _made(folder: Path, make: Callable[[], Columns]) -> Columns:
+    with ExitStack() as held:
+        with dispensable(str(folder)), of_file(folder, PLACE):
+            held.enter_context(locked(folder))
+        found = _kept(folder)  # by whoever held the lock before
+        if found is not None:
+            return found
+        columns = make()
+        with dispensable(str(folder)):
+            columns = columns.write(folder / FILE)
+        return columns

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from factory.errors import IntegrityError
-from factory.sources.columns import Columns
+from factory.sources.columns import Columns, kept_columns
 from factory.sources.index_building import build
 from factory.sources.left_out import LeftOut
 from factory.sources.tar_set import TarSet
 from factory.sources.texts import NumberedKeys, Texts
-from factory.store.atomic import dispensable, of_file
-from factory.store.cache import PLACE, cache_root, locked
+from factory.store.cache import cache_root
 
-FILE = "faces.columns"
 FORMAT = 2
 """Raised when the columns change, so that a machine makes its indexes anew."""
 DIGEST_BYTES = 8
@@ -114,24 +110,4 @@ def open_index(tars: TarSet) -> FaceIndex:
     does not vouch for.
     """
     folder = cache_root() / "indexes" / f"{FORMAT}-{tars.digest[:32]}"
-    return FaceIndex(_kept(folder) or _made(tars, folder))
-
-
-def _kept(folder: Path) -> Columns | None:
-    try:
-        return Columns.open(folder / FILE)
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _made(tars: TarSet, folder: Path) -> Columns:
-    with ExitStack() as held:
-        with dispensable(str(folder)), of_file(folder, PLACE):
-            held.enter_context(locked(folder))
-        found = _kept(folder)  # by whoever held the lock before
-        if found is not None:
-            return found
-        columns = build(tars)
-        with dispensable(str(folder)):
-            columns = columns.write(folder / FILE)
-        return columns
+    return FaceIndex(kept_columns(folder, lambda: build(tars)))

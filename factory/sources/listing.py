@@ -53,6 +53,8 @@ OTHER_SUFFIXES = frozenset(
     ".sh".split()
 )
 """Of files that lie beside images and hold none."""
+OTHER_NAMES = frozenset({"readme", "license", "licence", "notice", "sha256sums", "_success"})
+"""Names without a suffix that are no images either, in lower case."""
 FIRST_CHOICE = (".jpg", ".jpeg", ".png", ".webp")
 """Of two images of one name that which is read, where one alone has such a suffix."""
 WANTED = (
@@ -118,7 +120,9 @@ class Lister:
         """Take a file that is not the system's."""
         suffix = suffix_of(found.name)
         if suffix not in IMAGE_SUFFIXES:
-            reason = OTHER_FILE if suffix in OTHER_SUFFIXES else UNKNOWN_FORMAT
+            name = found.name.rpartition("/")[2].lower()
+            is_text = suffix in OTHER_SUFFIXES or name in OTHER_NAMES
+            reason = OTHER_FILE if is_text else UNKNOWN_FORMAT
             self.tally.add(reason, readable(found.name))
         elif missing_package(suffix):
             self.tally.add(NO_DECODER, readable(found.name))

@@ -1,7 +1,8 @@
 """Picks the reader of a source, and makes its images faces of one size.
 
 Folders are listed by folder.py, tars and the starter pack by tars.py; releases and other WebDataset
-tars are read by release_source.py, RecordIO by record_source.py.
+tars are read by release_source.py, RecordIO by record_source.py, parquet by parquet_source.py,
+datasets of the hub by hub_source.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.config.addresses import in_bucket
+from factory.config.addresses import in_bucket, on_hub
 from factory.errors import SourceError
 from factory.sources.alignment import YuNet, align, read_landmarks, scaled
 from factory.sources.base import (
@@ -28,8 +29,10 @@ from factory.sources.base import (
 from factory.sources.cvlface import CvlfaceSource
 from factory.sources.decoding import decode_image
 from factory.sources.folder import list_folder
+from factory.sources.hub_source import HubSource
 from factory.sources.indexed import IndexedSource
 from factory.sources.lmdb_source import LmdbSource
+from factory.sources.parquet_source import ParquetSource
 from factory.sources.record_source import RecordSource
 from factory.sources.release_source import ReleaseSource
 from factory.sources.tars import list_tar
@@ -113,6 +116,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return IndexedSource(listing, config, FaceDecoder(config))
     if in_bucket(config.path or "") and config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
+    if on_hub(config.path or ""):
+        return HubSource(config, FaceDecoder(config))
     path = Path(config.path or "")
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
@@ -124,6 +129,8 @@ def _complete(config: SourceConfig) -> FaceSource:
         return CvlfaceSource(config, FaceDecoder(config))
     if config.kind == "webdataset":
         return ReleaseSource(config, FaceDecoder(config))
+    if config.kind == "parquet":
+        return ParquetSource(config, FaceDecoder(config))
     listing = list_tar(path) if path.is_file() else list_folder(path)
     return IndexedSource(listing, config, FaceDecoder(config))
 

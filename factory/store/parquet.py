@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,3 +30,11 @@ def table_to_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A file whose row groups are read one at a time, mapped into memory; raises as pyarrow does.
+
+    Read from it with use_threads=False, because of what `read_table` says.
+    """
+    return pq.ParquetFile(path, memory_map=True)

@@ -8,6 +8,8 @@ import tarfile
 from dataclasses import fields, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from factory.config import SourceConfig, StoreConfig
@@ -78,8 +80,25 @@ def other_detector(source: SourceConfig) -> SourceConfig:
     return source
 
 
+def as_parquet(source: SourceConfig, **columns: str) -> SourceConfig:
+    """The same images in a table, where each is of its person, of nobody else, and there twice."""
+    root = Path(str(source.path))
+    files = sorted(root.glob("*/*"))
+    table = {
+        "image": [file.read_bytes() for file in files],
+        "other": [file.read_bytes() for file in reversed(files)],
+        "label": [file.parent.name for file in files],
+        "alone": [file.relative_to(root).as_posix() for file in files],
+    }
+    pq.write_table(pa.table(table), root.parent / "faces.parquet")
+    path = str(root.parent / "faces.parquet")
+    return replace(source, kind="parquet", path=path, parquet_image="image", **columns)
+
+
 DECIDES = {
     "kind": as_shard,
+    "parquet_image": lambda source: replace(as_parquet(source), parquet_image="other"),
+    "parquet_label": lambda source: as_parquet(source, parquet_label="alone"),
     "path": other_images,
     "landmarks": other_table,
     "detector": other_detector,
@@ -134,6 +153,13 @@ def test_a_setting_that_decides_faces_is_in_their_facts(source, name):
 def test_a_setting_that_decides_nothing_is_not(source, name):
     before = facts(source)
     assert difference(before, facts(DECIDES_NOTHING[name](source))) == ""
+
+
+def test_which_columns_of_a_table_are_read_decides_its_faces(source):
+    plain = facts(as_parquet(source))
+    for name in ("parquet_image", "parquet_label"):
+        assert difference(plain, facts(DECIDES[name](source))), name
+    assert difference(plain, facts(as_parquet(source, parquet_label="label"))) == ""
 
 
 def test_the_fact_that_differs_is_named(source):
