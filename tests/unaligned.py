@@ -38,7 +38,8 @@ def write_table(path: Path, shift: float = 0.0) -> Path:
     points = TEMPLATE_52 * (PX / 112) + OFFSET + shift
     row = ",".join(f"{value:07.3f}" for value in points.ravel())
     names = [f"person_{p}/{i}.png" for p in range(PEOPLE) for i in range(IMAGES)]
-    path.write_text("file,x1,y1,...\n" + "".join(f"{name},{row}\n" for name in names))
+    header = ",".join(f"x{point},y{point}" for point in range(1, 6))
+    path.write_text(f"file,{header}\n" + "".join(f"{name},{row}\n" for name in names))
     if before:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     return path
@@ -52,3 +53,7 @@ class ShiftDetector:
 
     def landmarks(self, image_HWC: np.ndarray) -> np.ndarray:
         return np.asarray(TEMPLATE_52 * (PX / 112) + OFFSET + self._shift)
+
+    def faces(self, image_HWC: np.ndarray) -> np.ndarray:
+        points = self.landmarks(image_HWC).ravel()
+        return np.concatenate([[OFFSET, OFFSET, PX, PX], points, [1.0]])[None]

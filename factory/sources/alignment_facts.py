@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, as_dict
 from factory.errors import SourceError
+from factory.sources.detector import FACE_RULE, model_sha256
+
+ALIGNED = ("starter", "recordio")
+"""Kinds of sources whose faces are aligned, so that nothing looks for any in them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class AlignmentFacts:
     """Size of a face in an image that is aligned; 1 where nothing can be."""
     max_pixels: int
     """Images with more are left out."""
+    min_face_score: float | None = None
+    """Least confidence of the detector; None without one."""
+    face_rule: str | None = None
+    """Which face of several is meant, and how they are found; None without a detector."""
 
     @property
     def aligns(self) -> bool:
@@ -39,10 +47,22 @@ def alignment_facts(config: SourceConfig) -> AlignmentFacts:
     """
     if config.kind == "recordio":  # whose faces are aligned, or refused
         return AlignmentFacts(None, None, False, 1.0, config.max_pixels)
-    landmarks = _sha256("source.landmarks", config.landmarks)
-    detector = _sha256("source.detector", config.detector)
-    zoom = config.zoom if landmarks or detector else 1.0
-    return AlignmentFacts(landmarks, detector, config.resize, zoom, config.max_pixels)
+    landmarks, detector = _table_sha256(config.landmarks), detector_of_source(config)
+    facts = AlignmentFacts(
+        landmarks=landmarks,
+        detector=model_sha256(detector) if detector else None,
+        resize=config.resize,
+        zoom=config.zoom if landmarks or detector else 1.0,
+        max_pixels=config.max_pixels,
+    )
+    if detector is None:
+        return facts
+    return replace(facts, min_face_score=config.min_face_score, face_rule=FACE_RULE)
+
+
+def detector_of_source(config: SourceConfig) -> str | None:
+    """The detector by which faces of a source may be aligned; None where none ever looks."""
+    return None if config.kind in ALIGNED else config.detector
 
 
 def pixel_facts(config: SourceConfig, fingerprint: str) -> dict[str, Any]:
@@ -50,17 +70,17 @@ def pixel_facts(config: SourceConfig, fingerprint: str) -> dict[str, Any]:
 
     `fingerprint` is that of the source's images, or of those of them that are used.
     """
-    facts = alignment_facts(config)
-    return {
-        "fingerprint": fingerprint,
-        "image_px": config.image_px,
-        "alignment": as_dict(facts),
-    }
+    facts = as_dict(alignment_facts(config))
+    if facts["detector"] is None:  # as before these were known, so that what was begun goes on
+        del facts["min_face_score"], facts["face_rule"]
+    return {"fingerprint": fingerprint, "image_px": config.image_px, "alignment": facts}
 
 
-def _sha256(key: str, path: str | None) -> str | None:
+def _table_sha256(path: str | None) -> str | None:
     if path is None:
         return None
     if not Path(path).is_file():
-        raise SourceError(f"{key}: no file {path!r}; want the one that the faces are aligned by")
+        raise SourceError(
+            f"source.landmarks: no file {path!r}; want the one that the faces are aligned by"
+        )
     return file_sha256(Path(path))

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from factory.checkpoint import file_sha256
+from factory.config.field import STARTER
 from factory.errors import SourceError
 
-STARTER = "starter"
-"""Name of the detector in the package."""
 STARTER_MODEL = Path(__file__).parent.parent / "starter/detector/yunet_n_640_640.onnx"
 DETECT_PX = 224
 """Smallest side at which a detector looks at aligned faces (YuNet's enlarge_to)."""
@@ -55,20 +54,21 @@ class YuNet:
     One detector may be used by several threads, and is opened anew in another process.
     """
 
+    _detector: Any
+
     def __init__(self, name: str, min_score: float = 0.6, enlarge_to: int = 0) -> None:
         """`name` is a path or starter. Images with a side below `enlarge_to` are enlarged first.
 
         Raises SourceError for a file that is not there.
         """
         self._file, self._min_score, self._enlarge_to = model_file(name), min_score, enlarge_to
-        self._open()
+        self._lock, self._detector = Lock(), None
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_detector", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._open()
+        self.__dict__ |= state | {"_lock": Lock(), "_detector": None}
 
     def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
         """Five points [5, 2] in pixels (x, y) of an RGB uint8 image, or None without a face."""
@@ -106,8 +106,9 @@ class YuNet:
         seen = image_HWC if scale == 1 else _resized(image_HWC, scale)
         height, width = seen.shape[:2]
         with self._lock:  # because the detector keeps the size of its input
-            self._detector.setInputSize((width, height))
-            _, faces = self._detector.detect(np.ascontiguousarray(seen[:, :, ::-1]))
+            detector = self._opened()
+            detector.setInputSize((width, height))
+            _, faces = detector.detect(np.ascontiguousarray(seen[:, :, ::-1]))
         if faces is None:
             return np.empty((0, 15))
         faces_N15 = np.asarray(faces, np.float64)
@@ -116,13 +117,14 @@ class YuNet:
         faces_N15[:, 1:14:2] *= down
         return faces_N15
 
-    def _open(self) -> None:
+    def _opened(self) -> Any:
+        """The network, read when a process first wants it: most sources never do."""
         import cv2
 
-        self._lock = Lock()
-        self._detector = cv2.FaceDetectorYN.create(
-            str(self._file), "", (320, 320), self._min_score
-        )
+        if self._detector is None:
+            model = str(self._file)
+            self._detector = cv2.FaceDetectorYN.create(model, "", (320, 320), self._min_score)
+        return self._detector
 
 
 def distinct(faces_N15: np.ndarray) -> np.ndarray:

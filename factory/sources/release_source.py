@@ -28,7 +28,6 @@ class ReleaseSource:
     ranged read, or comes from a shard that this machine keeps (source.cache_bytes).
     """
 
-    remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -41,6 +40,10 @@ class ReleaseSource:
         self._store, self._decoder = tars.store, decoder
         caches = self.is_remote and config.cache_bytes > 0
         self._cache = ShardCache(tars, config.cache_bytes) if caches else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self._decoder.remarks
 
     def __len__(self) -> int:
         return len(self.index)
