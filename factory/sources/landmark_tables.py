@@ -24,13 +24,16 @@ FIVE_OF = {
 """Which points of a layout make the five, as means: iBUG's 68, the meshes of MediaPipe."""
 LAYOUTS = {5: 20, 68: 146, 468: 966}
 """Most numbers in a row of a layout: ten extra ones, and ten more points of a mesh with irises."""
-MAX_RESIDUAL = 0.35
-"""Part of the template's variance that a similarity may leave unexplained."""
-MAX_ROLL_DEG = 60.0
+MAX_RESIDUAL = 0.2
+"""Part of the variance that a similarity may leave unexplained, as of a head turned by 60 degrees.
+The template with x before y, read as pairs, leaves .23 or more and is turned by over 31 degrees."""
+MAX_ROLL_DEG = 30.0
 MIN_FACE_PX = 8.0
 """Side of the ArcFace crop that the points ask for; one of fewer pixels is none."""
 FRACTIONS = (-0.5, 1.5)
 """A table with no coordinate outside is one of fractions of the image's width and height."""
+TOLD = 0.01
+"""Part of the rows that are told of where they are no upright face's."""
 ROWS = 4096
 """Rows that are made points at once."""
 
@@ -196,8 +199,8 @@ def _chosen(
                     said.append(f"points are in the order {order}, in which they are faces")
                 if exchanged:
                     said.append("left and right are exchanged, as points name the person's sides")
-                if wrong:
-                    said.append(f"{wrong:.1%} of the rows are hardly a face's points")
+                if wrong >= TOLD:
+                    said.append(f"{wrong:.1%} of the rows are no upright face's, or a profile's")
                 return points, said
     raise file.refuse(
         f"has points of which {_share_implausible(usual):.0%} can be no faces: they look like "

@@ -412,7 +412,7 @@ def test_edits_take_the_originals_in_turn():
             r"editing\.occluded_fractions: got 0 with.*want one",
         ),
         (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.method=uvit"),
-        (["editing.points=detector"], r"source\.detector: nothing given"),
+        (["editing.points=detector", "source.detector=null"], r"source\.detector: got null"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with release\.method=edit"),
         (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with release\.method=edit"),

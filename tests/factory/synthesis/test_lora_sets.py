@@ -256,9 +256,9 @@ def test_other_settings_and_bad_input_are_refused(lora_config, base_folder, tmp_
     with pytest.raises(PlanError, match=r"was begun otherwise \(recipe\.steps: 2 there, 3 asked"):
         train(lora_config("personalization.steps=3"))
     with pytest.raises(
-        ConfigError, match=r"source\.detector: nothing given with personalization\.crop=box"
+        ConfigError, match=r"source\.detector: got null with personalization\.crop=box"
     ):
-        train(lora_config("personalization.crop=box"))
+        train(lora_config("personalization.crop=box", "source.detector=null"))
     with pytest.raises(ConfigError, match=r"personalization\.loras: got '../x'"):
         lora_config("personalization.loras=../x")
     with pytest.raises(ConfigError, match=r"personalization\.loras: nothing given"):
