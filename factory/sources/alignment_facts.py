@@ -8,6 +8,7 @@ from typing import Any
 
 from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, as_dict
+from factory.config.field import STARTER
 from factory.errors import SourceError
 from factory.sources.detector import FACE_RULE, model_sha256
 
@@ -38,6 +39,12 @@ class AlignmentFacts:
     def aligns(self) -> bool:
         """Whether an image of another size than the faces' can be used at all."""
         return bool(self.landmarks or self.detector or self.resize)
+
+    @property
+    def aligns_by_default(self) -> bool:
+        """Whether nothing does but the detector in the package, which every config has."""
+        asked = self.landmarks or self.resize
+        return bool(self.detector) and not asked and self.detector == model_sha256(STARTER)
 
 
 def alignment_facts(config: SourceConfig) -> AlignmentFacts:

@@ -163,6 +163,9 @@ def test_the_default_detector_counts_where_it_may_look():
     facts = alignment_facts(SourceConfig(kind="folder", path="x"))
     assert facts.detector == file_sha256(STARTER_MODEL)
     assert (facts.min_face_score, facts.face_rule) == (0.6, FACE_RULE)
+    assert facts.aligns_by_default
+    assert not replace(facts, resize=True).aligns_by_default
+    assert not replace(facts, detector="another").aligns_by_default
     for kind in ("starter", "recordio"):
         aligned = alignment_facts(SourceConfig(kind=kind, path="x"))
         assert (aligned.detector, aligned.min_face_score, aligned.face_rule) == (None, None, None)
