@@ -29,8 +29,8 @@ class SourceConfig:
     """Bytes of whole shards of a bucket that each machine keeps in $XDG_CACHE_HOME/face-factory; 0:
     none, an image is fetched whenever it is wanted."""
     landmarks: str | None = file_path()
-    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
-    (MediaPipe) points a face; None: no table."""
+    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, or in fractions of
+    their width and height; 5, 68 (iBUG) or 468 (MediaPipe) points a face; None: no table."""
     detector: str | None = file_path(STARTER, or_name="detector")
     """What finds five points in images that are not at the aligned size and that no table has: the
     YuNet in the package (starter) or the path of another .onnx of it; None: nothing does. The

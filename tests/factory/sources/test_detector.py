@@ -105,6 +105,16 @@ def test_a_large_image_is_shrunk_first_and_seen_larger_only_for_small_faces(monk
     assert max(first[-1]) <= SMALLEST_PX
 
 
+def test_a_side_that_is_rounded_is_still_all_of_the_image(monkeypatch):
+    """1000 x 403 pixels are seen as 500 x 202, or 201: a box of all of those is one of all."""
+
+    def whole(width, height):
+        return np.array([[0, 0, width, height, *[width, height] * 5, 0.9]])[width == 1000 :]
+
+    (found,) = seen_by(Scales(whole), monkeypatch).faces(np.zeros((403, 1000, 3), np.uint8))
+    np.testing.assert_allclose(found[:14], [0, 0, *[1000, 403] * 6])
+
+
 def test_a_small_image_is_enlarged_and_answered_in_its_own_pixels(monkeypatch):
     scales = Scales(lambda width, height: np.full((1, 15), width / 2))
     image = np.zeros((64, 64, 3), np.uint8)
