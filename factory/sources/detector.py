@@ -122,8 +122,11 @@ class YuNet:
         import cv2
 
         if self._detector is None:
-            model = str(self._file)
+            logging, model = cv2.utils.logging, str(self._file)
+            before = logging.getLogLevel()
+            logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns that a CPU is no other target
             self._detector = cv2.FaceDetectorYN.create(model, "", (320, 320), self._min_score)
+            logging.setLogLevel(before)
         return self._detector
 
 
@@ -166,7 +169,7 @@ def _intersection(one: np.ndarray, other: np.ndarray) -> float:
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two boxes."""
     common = _intersection(one, other)
-    return common / (one[2:4].prod() + other[2:4].prod() - common)
+    return common / float(one[2:4].prod() + other[2:4].prod() - common)
 
 
 def _is_part(small: np.ndarray, large: np.ndarray) -> bool:

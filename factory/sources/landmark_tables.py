@@ -68,7 +68,8 @@ def plausible(points_N52: np.ndarray, min_side: float) -> np.ndarray:
     """Which points can be those of a face, bool [N]."""
     found = fit(points_N52)
     upright_N = np.abs(found.roll_deg_N) <= MAX_ROLL_DEG
-    return (found.residual_N <= MAX_RESIDUAL) & upright_N & (found.side_px_N >= min_side)
+    fits_N = found.residual_N <= MAX_RESIDUAL
+    return np.asarray(fits_N & upright_N & (found.side_px_N >= min_side))
 
 
 class LandmarkTable:
@@ -90,7 +91,7 @@ class LandmarkTable:
         row = next((row for row in rows if row is not None), None)
         if row is None:
             return None
-        return self._points_N52[row] * ((width, height) if self.has_fractions else 1)
+        return np.asarray(self._points_N52[row] * ((width, height) if self.has_fractions else 1))
 
 
 def read_landmarks(path: str) -> LandmarkTable:
@@ -133,7 +134,8 @@ def _read(
         count = len(pairs) // 2
     columns = pairs or list(range(1, 1 + 2 * (count or 0)))
     names: list[str] = []
-    paired, apart, part = [np.empty((0, 5, 2))], [np.empty((0, 5, 2))], []
+    paired, apart = [np.empty((0, 5, 2))], [np.empty((0, 5, 2))]
+    part: list[list[float]] = []
 
     def flush() -> None:
         values_NP2 = np.array(part, np.float64).reshape(len(part), -1, 2)

@@ -108,7 +108,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     assert len(rows) == PEOPLE * IMAGES
     told = {"drawn": ["recognizer"], "uvit": ["recognizer", "editor", "autoencoder", "generator"]}
     roles = {one.role for one in read_lineage(store).networks}
-    assert roles == set(told.get(editor, ["recognizer", "controlnet", "base"]))
+    assert roles == {"detector", *told.get(editor, ["recognizer", "controlnet", "base"])}
     source = open_source(config.source)
     index_of = {key: i for i, key in enumerate(source.keys)}
     release = load_release(config, store)
