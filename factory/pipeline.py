@@ -22,6 +22,7 @@ from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, PipelineConfig, StageConfig, load
+from factory.config.field import STARTER
 from factory.config.pipeline import names_in
 from factory.errors import CheckpointError, IntegrityError
 from factory.records import Log
@@ -153,6 +154,8 @@ def _counted(value: Any, field: Mapping[str, Any] = MappingProxyType({})) -> Any
         return [_counted(part, field) for part in value]
     if field.get("or_name") == "checkpoint" and str(value).startswith("s3://"):
         return checkpoint.digest_in_bucket(value)
+    if field.get("or_name") == "detector" and value == STARTER:
+        return value
     if field.get("path") and isinstance(value, str) and Path(value).exists():
         return _images(Path(value)) if field.get("images") else _contents(Path(value))
     return value

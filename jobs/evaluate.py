@@ -2,7 +2,7 @@
 
     python -m jobs.evaluate runs/releases/demo/releases/0.1.0 configs/demo.yaml
     python -m jobs.evaluate s3://bucket/prefix/demo/releases/0.1.0 configs/demo.yaml \\
-        source.detector=face_detection_yunet.onnx features.clip=clip-vit-large-patch14-336
+        features.clip=clip-vit-large-patch14-336
 
 Card and croissant.json are written too; the data stay as they are. Source and recognizer of the
 config must be those of the release; the judge may be any other. Units are measured where

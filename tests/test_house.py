@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "records", "config"},
-    {"seeds", "images", "checkpoint", "store"},
+    {"seeds", "images", "checkpoint", "store", "tables"},
     {"sources", "provenance", "training"},
     {"recognition"},
     {"identities", "diffusion", "quality"},

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from factory.config.addresses import in_bucket
-from factory.config.field import file_path, knob
+from factory.config.field import STARTER, file_path, knob
 from factory.config.release import StoreConfig
 
 
@@ -41,10 +41,14 @@ class SourceConfig:
     """Column of parquet that says who is in them, a number or a text; None: the one that the schema
     calls a class, else label, identity, person or the like."""
     landmarks: str | None = file_path()
-    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, 5, 68 (iBUG) or 468
-    (MediaPipe) points a face; None: no table."""
-    detector: str | None = file_path()
-    """Path of the YuNet .onnx that finds five points where no table has them; None: no detector."""
+    """CSV with columns file,x1,y1,x2,y2.. in pixels of the unaligned images, or in fractions of
+    their width and height; 5, 68 (iBUG) or 468 (MediaPipe) points a face; None: no table."""
+    detector: str | None = file_path(STARTER, or_name="detector")
+    """What finds five points in images that are not at the aligned size and that no table has: the
+    YuNet in the package (starter) or the path of another .onnx of it; None: nothing does. The
+    starter pack and .rec files are aligned, and are never looked at."""
+    min_face_score: float = knob(0.6, low=0.1, high=1.0)
+    """Confidence below which what the detector finds in those images is no face."""
     image_px: int = knob(112, low=16, high=1024)
     """Side of the aligned square image, pixels."""
     label_column: int = knob(0, low=0)

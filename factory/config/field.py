@@ -6,9 +6,10 @@ import math
 from dataclasses import field
 from typing import Any, Literal
 
-Names = Literal["checkpoint", "hub_model"]
+Names = Literal["checkpoint", "hub_model", "detector"]
 """What a field may hold instead of a path: a checkpoint by a name that insightface, dlib or this
-package knows it by, or a model by its id on the hub."""
+package knows it by, a model by its id on the hub, or STARTER, the detector of this package."""
+STARTER = "starter"
 
 
 def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:

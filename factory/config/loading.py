@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from factory.config.arguments import apply_arguments
 from factory.config.convert import to_object
-from factory.config.field import Names
+from factory.config.field import STARTER, Names
 from factory.config.interpolation import resolved
 from factory.config.reading import Scalar, Tree, read_file
 from factory.config.release import StoreConfig
@@ -93,6 +93,8 @@ def absolute(config: Config) -> Config:
 def _absolute_path(value: str, or_name: Names | None) -> str:
     """A path made absolute; addresses, and names that a field allows instead, as they are."""
     is_address = value.startswith("starter:") or "://" in value
+    if or_name == "detector" and value == STARTER:  # whatever lies in this folder
+        return value
     may_be_name = or_name == "hub_model" or (or_name == "checkpoint" and "/" not in value)
     if is_address or (may_be_name and not Path(value).exists()):
         return value

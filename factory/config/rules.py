@@ -303,7 +303,8 @@ def _check_regions(section: str, regions: RegionsConfig, detector: str | None) -
         raise ConfigError(f"{section}.kinds: got {got}; want some of {', '.join(KINDS)}")
     if regions.points == "detector" and not detector:
         raise ConfigError(
-            f"source.detector: nothing given while {section}.points=detector; want YuNet's .onnx"
+            f"source.detector: got null while {section}.points=detector; want starter, or the path "
+            "of a YuNet .onnx"
         )
     if regions.grounding and regions.segmenter != "sam":
         raise ConfigError(

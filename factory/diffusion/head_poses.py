@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from factory.checkpoint import file_sha256
 from factory.config import Config
 from factory.diffusion.pose import PoseModel, landmark_images
 from factory.errors import ConfigError
-from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
+from factory.sources.alignment import mirrored_points, points_of
+from factory.sources.detector import DETECT_PX, FACE_RULE, YuNet, model_sha256
 from factory.training.faces import FaceRows, Faces, open_faces
 
 MAX_LEARNED = 1 << 17
@@ -53,10 +52,10 @@ def points_rows(faces: Faces, config: Config) -> FaceRows:
     """
     if not config.source.detector:
         raise ConfigError(
-            "source.detector: nothing given while generator.pose is true; want YuNet's .onnx"
+            "source.detector: got null while generator.pose is true; want starter or a YuNet .onnx"
         )
     detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
-    made_by = [file_sha256(Path(config.source.detector)), str(DETECT_PX)]
+    made_by = [model_sha256(config.source.detector), str(DETECT_PX), FACE_RULE]
     return FaceRows(
         faces, lambda part: points_of(faces.images_NHWC[part], detector), "points", made_by
     )

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from factory.checkpoint import file_sha256
 from factory.config import InpaintingTrainingConfig, SourceConfig
 from factory.config.editing import SPARING
 from factory.editing.occluders import NUM_PAINTS, draw_over
 from factory.editing.regions import NUM_DRAWS, regions
 from factory.editing.segmenters import Segmenter, segmenter_sha256
-from factory.sources.alignment import DETECT_PX, YuNet, mirrored_points, points_of
+from factory.sources.alignment import mirrored_points, points_of
+from factory.sources.detector import DETECT_PX, FACE_RULE, YuNet, model_sha256
 from factory.training.faces import FaceRows, Faces
 from factory.training.rows import Rows
 
@@ -117,7 +116,7 @@ def _points(
     detector = detector_of(recipe.points, source)
     if detector is None:
         return lambda rows: points_of(faces.images_NHWC[rows], None)
-    made_by = [str(detector_sha256(recipe.points, source)), str(DETECT_PX)]
+    made_by = [str(detector_sha256(recipe.points, source)), str(DETECT_PX), FACE_RULE]
 
     def find(part: slice) -> np.ndarray:
         return points_of(faces.images_NHWC[part], detector)
@@ -156,4 +155,4 @@ def detector_of(points: str, source: SourceConfig) -> YuNet | None:
 
 def detector_sha256(points: str, source: SourceConfig) -> str | None:
     """The digest of the detector's weights; None where there is none."""
-    return None if points == "template" else file_sha256(Path(str(source.detector)))
+    return None if points == "template" else model_sha256(str(source.detector))

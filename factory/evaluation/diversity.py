@@ -9,7 +9,7 @@ from factory.evaluation.metrics.release import Pose, YawDeviation
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.similarity import SampledFaces, sample_source
 from factory.sources import FaceSource
-from factory.sources.alignment import YuNet
+from factory.sources.detector import YuNet
 from factory.sources.pose import yaw_degrees
 
 MAX_YAWS = 1000
@@ -22,7 +22,7 @@ def pose(release: SampledFaces, source: FaceSource, config: SourceConfig) -> Pos
     The source, which `config` opened, is decoded only where a detector looks at it.
     """
     if not config.detector:
-        return NotMeasured("n/a: set source.detector to a YuNet .onnx to measure yaw")
+        return NotMeasured("n/a: source.detector is null; set it to starter to measure yaw")
     detector, real = YuNet(config.detector), sample_source(source, config.max_corrupt_fraction)
     return Pose(release=_yaw(release, detector), source=_yaw(real, detector))
 

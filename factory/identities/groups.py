@@ -6,7 +6,6 @@ it must be known before anybody is drawn. How often that is right is measured on
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from factory.config import IdentitiesConfig
 from factory.errors import PlanError
 from factory.sources import FaceSource
 from factory.sources.base import iterate_faces
+from factory.tables import Table, UserFile, nfc
 
 RIDGE = 1e-2
 """Fraction of the mean squared singular value added to each, so that few people suffice."""
@@ -77,20 +77,16 @@ def read_labels(config: IdentitiesConfig, source: FaceSource) -> dict[str, str]:
         raise PlanError(f"identities.attributes: no such file {str(path)!r}; want .csv or .onnx")
     if path.suffix == ".onnx":
         return _classified(path, source)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise PlanError(f"identities.attributes: {path} is not UTF-8 text ({error})") from None
-    else:
-        rows = csv.DictReader(lines)
-        columns = list(rows.fieldnames or [])
-        if len(columns) < 2 or config.attribute not in columns[1:]:
-            raise PlanError(
-                f"identities.attribute: {path} has no column {config.attribute!r}; want one of "
-                f"{', '.join(columns[1:])}"
-            )
-        named = {row[columns[0]]: row[config.attribute] for row in rows}
-    labels = {name: named[name] for name in source.names if named.get(name)}
+    wanted = "a CSV of name and groups, in UTF-8"
+    table = Table(UserFile("identities.attributes", str(path), wanted, PlanError))
+    if config.attribute not in table.columns[1:]:
+        raise PlanError(
+            f"identities.attribute: {path} has no column {config.attribute!r}; want one of "
+            f"{', '.join(table.columns[1:])}"
+        )
+    rows = table.keyed(table.columns[0])
+    named = {name: rows.get(nfc(name), {}).get(config.attribute) for name in source.names}
+    labels = {name: group for name, group in named.items() if group}
     if len(set(labels.values())) < 2:
         raise PlanError(
             f"identities.attributes: {path} gives {len(labels)} of {len(source.names)} people of "

@@ -7,9 +7,6 @@ holds no name.
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,10 +14,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from factory.checkpoint import file_sha256
 from factory.config import SourceConfig
 from factory.errors import ConfigError, SourceError
 from factory.provenance.pseudonyms import key_in_environment, pseudonym
 from factory.sources.tar_set import release_of
+from factory.tables import Table, UserFile, nfc
 
 COLUMNS = ["person", "basis", "until"]
 BASIS = re.compile(r"(?:[^\W_]|[ ()-]){1,40}")
@@ -47,43 +46,25 @@ class Ledger:
 
     def covers(self, person: str, today: date) -> bool:
         """Whether somebody's images may be used on a day."""
-        consent = self.people.get(person)
+        consent = self.people.get(nfc(person))
         return consent is not None and (consent.until is None or today <= consent.until)
 
 
 def read_ledger(path: str) -> Ledger:
     """The ledger in a file.
 
-    Raises ConfigError, with file and line, for other columns, another encoding than UTF-8, somebody
+    Raises ConfigError, with file and line, for other columns, text that is no Unicode, somebody
     twice, a row without a basis, a basis that is no short text or holds a name, or a day that is
     none.
     """
-    try:
-        data = Path(path).read_bytes()
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"source.consent: no file {path!r}; want a CSV of {_columns()}") from None
-    except OSError as error:
-        raise ConfigError(
-            f"source.consent: {path!r} cannot be read ({error.strerror}); want a CSV of "
-            f"{_columns()}"
-        ) from None
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8; save the ledger as UTF-8") from None
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    table = Table(UserFile("source.consent", path, f"a CSV of {_columns()}, in UTF-8", ConfigError))
+    if list(table.columns) != COLUMNS:
+        raise ConfigError(f"{path}:1: has the columns {','.join(table.columns)}; want {_columns()}")
     people: dict[str, Consent] = {}
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        if header != COLUMNS:
-            raise ConfigError(f"{path}:1: has the columns {','.join(header)}; want {_columns()}")
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                _add(people, path, rows.line_num, [cell.strip() for cell in row])
-    except csv.Error as error:
-        raise ConfigError(f"{path}:{rows.line_num}: {error}; want a CSV of {_columns()}") from None
+    for line, row in table.rows():
+        _add(people, path, line, row)
     _refuse_names(people, path)
-    return Ledger(path, hashlib.sha256(data).hexdigest(), people)
+    return Ledger(path, file_sha256(Path(path)), people)
 
 
 def check_consent(config: SourceConfig, names: Sequence[str], today: date) -> None:
@@ -99,7 +80,7 @@ def check_consent(config: SourceConfig, names: Sequence[str], today: date) -> No
     lacking = [place for place in real if not ledger.covers(names[place], today)]
     if not lacking:
         return
-    first = ledger.people.get(names[lacking[0]])
+    first = ledger.people.get(nfc(names[lacking[0]]))
     where = (
         f"the one of line {first.line}, whose consent ended on {first.until}"
         if first
@@ -117,14 +98,13 @@ def consent_facts(config: SourceConfig, names: Sequence[str]) -> tuple[dict[str,
     if not config.consent:
         return {}, ""
     ledger = _with_pseudonyms(read_ledger(config.consent))
-    bases = Counter(ledger.people[name].basis for name in names if name in ledger.people)
+    known = [name for name in map(nfc, names) if name in ledger.people]
+    bases = Counter(ledger.people[name].basis for name in known)
     return dict(sorted(bases.items())), ledger.sha256
 
 
 def _add(people: dict[str, Consent], path: str, line: int, row: list[str]) -> None:
     where = f"{path}:{line}"
-    if len(row) != len(COLUMNS):
-        raise ConfigError(f"{where}: has {len(row)} fields; want {_columns()}")
     person, basis, until = row
     if not person or not basis:
         lacks = "basis" if person else "person"

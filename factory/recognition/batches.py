@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from factory.sources import (
     training_faces,
 )
 from factory.sources.base import THREADS, first_heldout, remarks_of
+from factory.tables import UserFile, nfc
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
 from factory.training.identity import faces_facts
@@ -201,7 +201,7 @@ class TrainingSet:
         wanted = _listed(path)
         keys = [part.faces.keys for part in self.parts]
         images = zip(self.part_N, self.index_N, strict=True)
-        named = (keys[int(part)][int(index)] in wanted for part, index in images)
+        named = (nfc(keys[int(part)][int(index)]) in wanted for part, index in images)
         named_N = np.fromiter(named, bool, len(self))
         if named_N.sum() < len(wanted):
             raise SourceError(
@@ -342,10 +342,9 @@ def oversample_sha256(path: str) -> str:
 
 
 def _listed(path: str) -> set[str]:
-    """The keys in batches.oversample; raises ConfigError where there is no such file."""
-    if not Path(path).is_file():
-        raise ConfigError(f"batches.oversample: no such file {path!r}; want image keys, one a line")
-    return set(Path(path).read_text().split("\n")) - {""}
+    """The keys in batches.oversample; raises ConfigError where it cannot be read as text."""
+    wanted = "image keys, one a line, in UTF-8"
+    return {key for _, key in UserFile("batches.oversample", path, wanted, ConfigError).lines()}
 
 
 def _unchanged(batch: Any) -> Any:

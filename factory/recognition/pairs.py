@@ -19,6 +19,7 @@ from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.decoding import decode_image
+from factory.tables import UserFile, nfc
 
 MAX_BYTES = 4 << 30
 """Largest .bin that is read; the published ones have 60 to 200 MB."""
@@ -81,7 +82,7 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
     Raises SourceError for a line that is no pair, and for a key that is not among the faces.
     """
     keys, same, num_folds = read_lfw(path)
-    rows = {key: row for row, key in enumerate(faces.keys)}
+    rows = {nfc(key): row for row, key in enumerate(faces.keys)}
     missing = [key for pair in keys for key in pair if key not in rows]
     if missing:
         raise SourceError(
@@ -94,12 +95,13 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
     """Read LFW's pairs.txt: pairs of keys NAME/NAME_0001, same-person flags, number of folds."""
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    lines = [line.split() for line in text.splitlines() if line.strip()]
+    file = UserFile("source.pairs", str(path), "LFW's pairs.txt, in UTF-8")
+    numbered = [(number, line.split()) for number, line in file.lines()]
+    lines = [fields for _, fields in numbered]
     if len(lines) < 2 or not lines[0][0].isdigit() or int(lines[0][0]) < 2:
         raise SourceError(f"{path} line 1: want the number of folds, 2 at least; then pairs")
     pairs: list[tuple[str, str]] = []
-    for number, fields in enumerate(lines[1:], start=2):
+    for number, fields in numbered[1:]:
         numbers = fields[1:] if len(fields) == 3 else fields[1::2]
         if not all(text.isdigit() for text in numbers):
             raise SourceError(f"{path} line {number}: want image numbers, got {' '.join(fields)}")

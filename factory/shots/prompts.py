@@ -5,9 +5,7 @@ ID-Booth's prompt lists, METHODS 3.
 
 from __future__ import annotations
 
-import csv
 import string
-from pathlib import Path
 
 from factory.config import PersonalizationConfig
 from factory.errors import ConfigError, SourceError
@@ -15,6 +13,7 @@ from factory.provenance.naming import Naming
 from factory.records import Identity
 from factory.seeds import stream_seed
 from factory.shots.request import PromptRequest
+from factory.tables import Table, UserFile, nfc
 
 LISTS = {
     "view": "views",
@@ -59,7 +58,7 @@ def prompt_request(
                 f"personalization.{LISTS[blank]}: is empty; want words, or no {{{blank}}}"
             )
     genders = _read_genders(personalization.genders) if personalization.genders else {}
-    missing = [name for name in names if personalization.genders and name not in genders]
+    missing = [name for name in names if personalization.genders and nfc(name) not in genders]
     if missing:
         raise SourceError(
             f"personalization.genders: {personalization.genders} has no row for "
@@ -68,7 +67,7 @@ def prompt_request(
     return PromptRequest(
         template=personalization.template,
         lists={blank: list(getattr(personalization, LISTS[blank])) for blank in LISTS},
-        genders={naming.of(name): genders[name] for name in names if name in genders},
+        genders={naming.of(name): genders[nfc(name)] for name in names if nfc(name) in genders},
         negative_prompt=negative_prompt,
         crop=personalization.crop,
         detector=detector,
@@ -89,12 +88,10 @@ def prompt_of(
 
 
 def _read_genders(file: str) -> dict[str, str]:
-    if not Path(file).is_file():
-        raise SourceError(f"personalization.genders: no file {file!r}; want a CSV of name,gender")
-    with open(file, newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.reader(handle) if row]
-    if any(len(row) < 2 for row in rows):
+    table = Table(UserFile("personalization.genders", file, "a CSV of name,gender, in UTF-8"))
+    if len(table.columns) < 2:
         raise SourceError(
-            f"personalization.genders: {file} has a row without a gender; want name,gender"
+            f"personalization.genders: {file} has one column; want a CSV of name,gender"
         )
-    return {row[0]: row[1] for row in rows[1:]}
+    by, gender = table.columns[:2]
+    return {name: row[gender] for name, row in table.keyed(by).items()}

@@ -40,10 +40,10 @@ def as_planned(wanted: Facts, planned: Facts) -> Facts:
 
     A plan that aligns nothing was only written because every image had the size of the faces, so
     how others would be aligned is as it says. Older plans do not say how faces were aligned; where
-    nothing is, these facts do not either.
+    nothing is, or nothing but what is so by default, these facts do not either.
     """
     asked, there = wanted.alignment, planned.alignment
-    if asked is None or (there is None and asked.aligns):
+    if asked is None or (there is None and asked.aligns and not asked.aligns_by_default):
         return wanted
     if there is not None and there.aligns:
         return replace(wanted, alignment=asked)

@@ -6,12 +6,10 @@ the image.
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
 from factory.errors import SourceError
+from factory.sources.detector import YuNet
 
 TEMPLATE_52 = np.array(
     [
@@ -23,16 +21,6 @@ TEMPLATE_52 = np.array(
     ]
 )
 """Where the five points lie in a 112x112 aligned image, pixels (x, y)."""
-DETECT_PX = 224
-"""Smallest side at which a detector looks at aligned faces (YuNet's enlarge_to)."""
-FIVE_OF = {
-    5: ([0], [1], [2], [3], [4]),
-    68: ([*range(36, 42)], [*range(42, 48)], [30], [48], [54]),
-    468: ([33, 133], [362, 263], [1], [61], [291]),
-}
-"""Which points of a layout make the five, as means: iBUG's 68, the 468 of MediaPipe's mesh."""
-LAYOUTS = {5: 20, 68: 146, 468: 966}
-"""Most numbers in a row of a layout: ten extra ones, and ten more points of a mesh with irises."""
 
 
 def similarity_transform(points_N2: np.ndarray, target_N2: np.ndarray) -> np.ndarray:
@@ -90,77 +78,3 @@ def mirrored_points(points_N52: np.ndarray, image_px: int) -> np.ndarray:
     """Five points [N, 5, 2] as they lie in the mirrored images, left and right exchanged."""
     swapped = points_N52[:, [1, 0, 2, 4, 3]]
     return np.stack([image_px - 1 - swapped[..., 0], swapped[..., 1]], -1)
-
-
-class YuNet:
-    """Detects the most confident face and its five points, by OpenCV's YuNet (Wu et al. 2023)."""
-
-    def __init__(self, model_path: str, min_score: float = 0.6, enlarge_to: int = 0) -> None:
-        """Images smaller than `enlarge_to` pixels are enlarged first.
-
-        YuNet finds small faces with little confidence.
-        """
-        import cv2
-
-        if not Path(model_path).is_file():
-            raise SourceError(
-                f"source.detector: no file {model_path!r}; want YuNet's .onnx "
-                "(face_detection_yunet of the OpenCV zoo)"
-            )
-        self._enlarge_to = enlarge_to
-        self._detector = cv2.FaceDetectorYN.create(model_path, "", (320, 320), min_score)
-
-    def landmarks(self, image_HWC: np.ndarray) -> np.ndarray | None:
-        """Five points [5, 2] in pixels (x, y) of an RGB uint8 image, or None without a face."""
-        best = self.best(image_HWC)
-        return None if best is None else best[4:14].reshape(5, 2)
-
-    def best(self, image_HWC: np.ndarray) -> np.ndarray | None:
-        """Box (x, y, width, height), five points and score of the most confident face, [15]."""
-        scale = max(1.0, self._enlarge_to / min(image_HWC.shape[:2]))
-        if scale > 1:
-            image_HWC = _enlarged(image_HWC, scale)
-        height, width = image_HWC.shape[:2]
-        self._detector.setInputSize((width, height))
-        _, faces = self._detector.detect(np.ascontiguousarray(image_HWC[:, :, ::-1]))
-        if faces is None or len(faces) == 0:
-            return None
-        best = np.asarray(faces[int(np.argmax(faces[:, 14]))], np.float64)
-        best[:14] /= scale
-        return best
-
-
-def _enlarged(image_HWC: np.ndarray, scale: float) -> np.ndarray:
-    import cv2
-
-    return np.asarray(cv2.resize(image_HWC, None, fx=scale, fy=scale))
-
-
-def read_landmarks(path: str) -> dict[str, np.ndarray]:
-    """Five points by file name, of CSV rows `file, x1, y1, x2, y2, ...` after one header line.
-
-    Rows have 5 points, 68 (iBUG), 468 or 478 (MediaPipe's meshes); a few columns after them, such
-    as a score, are ignored.
-    """
-    if not Path(path).is_file():
-        raise SourceError(f"source.landmarks: no file {path!r}; want a CSV of points, a face a row")
-    table: dict[str, np.ndarray] = {}
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = csv.reader(handle)
-        next(rows, None)
-        for line, row in enumerate(rows, start=2):
-            numbers = len(row) - 1
-            count = next((n for n, most in LAYOUTS.items() if 2 * n <= numbers <= most), None)
-            if count is None:
-                raise SourceError(
-                    f"source.landmarks: {path} line {line} has {numbers} numbers; want x and y of "
-                    "5, 68, 468 or 478 points after the file name"
-                )
-            try:
-                points_P2 = np.array([float(v) for v in row[1 : 1 + 2 * count]]).reshape(count, 2)
-            except ValueError:
-                raise SourceError(
-                    f"source.landmarks: {path} line {line} is not a file name and numbers"
-                ) from None
-            table[row[0]] = np.stack([points_P2[group].mean(0) for group in FIVE_OF[count]])
-    return table

@@ -165,7 +165,6 @@ class Subset:
 
     def __init__(self, source: FaceSource, first: int, stop: int) -> None:
         self.whole = source
-        self.remarks = tuple(source.remarks)
         self.corrupt = tuple(source.corrupt)
         self.left_out = tuple(source.left_out)
         self.is_remote = is_remote(source)
@@ -174,6 +173,10 @@ class Subset:
         self.names = source.names[first:stop]
         self.labels = source.labels[self._index] - first
         self.fingerprint = subset_fingerprint(source.fingerprint, first, stop, len(source.names))
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return self.whole.remarks
 
     @property
     def keys(self) -> Sequence[str]:

@@ -40,7 +40,7 @@ class CvlfaceSource:
     """A FaceSource over the images that a train.tsv lists."""
 
     corrupt: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    _remarks: tuple[str, ...] = ()
 
     def __init__(self, config: SourceConfig, decoder: FaceDecoder) -> None:
         root = folder_of(config)
@@ -72,6 +72,10 @@ class CvlfaceSource:
         file = points_file(config)
         self._fractions_N52 = None if file is None else read_points(file, len(rows))
         self.fingerprint = _fingerprint(stems, images.sizes[kept], classes, file)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._remarks, *self._decoder.remarks)
 
     def __len__(self) -> int:
         return len(self._rows)

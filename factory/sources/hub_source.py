@@ -53,7 +53,7 @@ class HubSource(TableSource):
         columns = kept_columns(folder, lambda: _build(self._splits, config))
         super().__init__(config, decoder, columns)
         self._image = str(columns.facts["image"])
-        self.remarks = (f"source.path: {address} is read at commit {commit_of(config)}",)
+        self._remarks = (f"source.path: {address} is read at commit {commit_of(config)}",)
 
     def encoded(self, index: int) -> bytes:
         """The bytes of one image, of its table or of a file that was fetched with it."""

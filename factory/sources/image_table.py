@@ -191,7 +191,7 @@ def columns_of(
 class TableSource:
     """A FaceSource over the columns that `columns_of` made; where the bytes lie is a subclass's."""
 
-    remarks: tuple[str, ...] = ()
+    _remarks: tuple[str, ...] = ()
     corrupt: tuple[str, ...] = ()
 
     def __init__(self, config: SourceConfig, decoder: FaceDecoder, columns: Columns) -> None:
@@ -204,6 +204,10 @@ class TableSource:
             for reason, count, first in columns.facts["left_out"]
         )
         check_little_left_out(self.left_out, len(self), config.max_left_out_fraction)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._remarks, *self._decoder.remarks)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -27,7 +27,7 @@ class IndexedSource:
 
     def __init__(self, listing: Listing, config: SourceConfig, decoder: FaceDecoder) -> None:
         """Raises SourceError where two images have one key, or too much is left out."""
-        self._entries, self.remarks = listing.entries, listing.remarks
+        self._entries, self._remarks = listing.entries, listing.remarks
         self.left_out = listing.left_out
         self.names = sorted(set(listing.people))
         index = {name: i for i, name in enumerate(self.names)}
@@ -42,6 +42,10 @@ class IndexedSource:
     @property
     def keys(self) -> list[str]:
         return [entry.key for entry in self._entries]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._remarks, *self._decoder.remarks)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -35,7 +35,7 @@ class LmdbSource:
         tally = Tally()
         with self._environment.reading() as transaction:
             found = contents_of(transaction, self._path, config, tally)
-        self.left_out, self.remarks = tally.all(), found.remarks
+        self.left_out, self._remarks = tally.all(), found.remarks
         check_little_left_out(self.left_out, len(found.keys), config.max_left_out_fraction)
         people, self.labels = np.unique(found.people, return_inverse=True)
         self.names: list[str] = people.tolist()
@@ -61,6 +61,10 @@ class LmdbSource:
         if self._opened is None or self._opened.is_closed:
             self._opened = Environment.of(self._path)
         return self._opened
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._remarks, *self._decoder.remarks)
 
     def __len__(self) -> int:
         return len(self._raw)

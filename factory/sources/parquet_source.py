@@ -43,7 +43,7 @@ class ParquetSource(TableSource):
         super().__init__(config, decoder, columns)
         self._files = [*files, *unpacked]
         if size := sum(columns["unpacked"].tolist()):
-            self.remarks = (
+            self._remarks = (
                 f"source.path: images of {config.path} are compressed, so {size / 1e6:.0f} MB of "
                 f"them are unpacked in {folder}",
             )

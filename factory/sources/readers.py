@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import numpy as np
 
 from factory.config import SourceConfig
 from factory.config.addresses import in_bucket, on_hub
 from factory.errors import SourceError
-from factory.sources.alignment import YuNet, align, read_landmarks, scaled
+from factory.sources.alignment import align, scaled
+from factory.sources.alignment_facts import detector_of_source
 from factory.sources.base import (
     CorruptImageError,
     FaceSet,
@@ -28,9 +27,11 @@ from factory.sources.base import (
 )
 from factory.sources.cvlface import CvlfaceSource
 from factory.sources.decoding import decode_image
+from factory.sources.detector import YuNet
 from factory.sources.folder import list_folder
 from factory.sources.hub_source import HubSource
 from factory.sources.indexed import IndexedSource
+from factory.sources.landmark_tables import read_landmarks
 from factory.sources.lmdb_source import LmdbSource
 from factory.sources.parquet_source import ParquetSource
 from factory.sources.record_source import RecordSource
@@ -38,6 +39,8 @@ from factory.sources.release_source import ReleaseSource
 from factory.sources.tars import list_tar
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
+OUTSIDE = 0.05
+"""How far a point of a table may lie outside an image, as a fraction of its longer side."""
 
 
 class FaceDecoder:
@@ -45,15 +48,22 @@ class FaceDecoder:
 
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
-        self._landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
-        self._detector = YuNet(config.detector) if config.detector else None
-        self._one_at_a_time = Lock()
+        self._landmarks = read_landmarks(config.landmarks) if config.landmarks else None
+        detector = detector_of_source(config)
+        self._detector = YuNet(detector, config.min_face_score) if detector else None
+        self._with_several: set[str] = set()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_one_at_a_time"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state | {"_one_at_a_time": Lock()}
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How its table was read, and in how many images so far there was a choice of faces."""
+        told = self._landmarks.remarks if self._landmarks else ()
+        if not self._with_several:
+            return told
+        return (
+            *told,
+            f"source.detector: {len(self._with_several)} images hold several faces; the largest "
+            "central one of each is taken",
+        )
 
     def face(
         self,
@@ -69,11 +79,10 @@ class FaceDecoder:
         Raises CorruptImageError, and SourceError for another size that nothing aligns.
         """
         image = decode_image(data, key, self._config.max_pixels, self._config.background)
-        landmarks = None
-        if self._landmarks:
-            landmarks = next((self._landmarks[n] for n in names if n in self._landmarks), None)
+        height, width = image.shape[:2]
+        landmarks = self._landmarks.points(names, width, height) if self._landmarks else None
         if landmarks is None and fractions_52 is not None:
-            landmarks = fractions_52 * image.shape[1::-1]
+            landmarks = fractions_52 * (width, height)
         if image.shape[:2] != (self._config.image_px,) * 2:
             image = self._align(image, landmarks, key)
             landmarks = None
@@ -86,17 +95,38 @@ class FaceDecoder:
         if landmarks is None and self._detector is None:
             raise SourceError(
                 f"source.image_px: {key} is {width}x{height}, not {px}x{px}, and has no landmarks; "
-                "set source.landmarks or source.detector to align it, or source.resize=true for "
-                "aligned faces of another size"
+                "set source.landmarks, or source.detector=starter for photographs in folders, or "
+                "source.resize=true for aligned faces of another size"
             )
-        if landmarks is None and self._detector is not None:
-            with self._one_at_a_time:  # because OpenCV's detector keeps the size of its input
-                landmarks = self._detector.landmarks(image)
         if landmarks is None:
-            raise CorruptImageError(f"{key}: no face found")
-        if not np.isfinite(landmarks).all() or np.ptp(landmarks, axis=0).max() == 0:
-            raise CorruptImageError(f"{key}: its landmarks are not five points")
+            landmarks = self._detected(image, key)
+        else:
+            _check_inside(landmarks, width, height, key)
         return align(image, landmarks, px, self._config.zoom)
+
+    def _detected(self, image: np.ndarray, key: str) -> np.ndarray:
+        """Five points of the face that is meant; raises CorruptImageError without one."""
+        assert self._detector is not None
+        faces_N15 = self._detector.faces(image)
+        if not len(faces_N15):
+            is_square = image.shape[0] == image.shape[1]
+            hint = "; aligned faces of another size want source.resize=true" if is_square else ""
+            raise CorruptImageError(f"{key}: no face found{hint}")
+        if len(faces_N15) > 1:
+            self._with_several.add(key)
+        return np.asarray(faces_N15[0, 4:14].reshape(5, 2))
+
+
+def _check_inside(landmarks_52: np.ndarray, width: int, height: int, key: str) -> None:
+    """Raise CorruptImageError for points of a table that are none, or lie outside an image.
+
+    A detector's points of a face at the edge may lie outside by OUTSIDE of the side.
+    """
+    if not np.isfinite(landmarks_52).all() or np.ptp(landmarks_52, axis=0).max() == 0:
+        raise CorruptImageError(f"{key}: its landmarks are not five points")
+    size, margin = np.array([width, height]), OUTSIDE * max(width, height)
+    if (landmarks_52 < -margin).any() or (landmarks_52 > size + margin).any():
+        raise CorruptImageError(f"{key}: its landmarks lie outside its {width}x{height} pixels")
 
 
 def open_source(config: SourceConfig) -> FaceSource:

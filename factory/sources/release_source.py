@@ -34,7 +34,7 @@ class ReleaseSource:
         tars = open_tars(config)
         self.index: FaceIndex = open_index(tars)
         self.names, self.labels, self.keys = self.index.names, self.index.labels, self.index.keys
-        self.fingerprint, self.remarks = self.index.fingerprint, self.index.remarks
+        self.fingerprint, self._remarks = self.index.fingerprint, self.index.remarks
         tally = Tally()
         tally.merge([*tars.left_out, *self.index.left_out])
         self.left_out: tuple[LeftOut, ...] = tally.all()
@@ -44,6 +44,10 @@ class ReleaseSource:
         self._store, self._decoder = tars.store, decoder
         caches = self.is_remote and config.cache_bytes > 0
         self._cache = ShardCache(tars, config.cache_bytes) if caches else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._remarks, *self._decoder.remarks)
 
     def __len__(self) -> int:
         return len(self.index)

@@ -22,7 +22,8 @@ from factory.recognition.embed import Embedder
 from factory.records import DrawnBatch, Shot
 from factory.seeds import stream_seed
 from factory.sources import CorruptImageError, FaceSource
-from factory.sources.alignment import YuNet, points_of
+from factory.sources.alignment import points_of
+from factory.sources.detector import YuNet
 
 LARGEST_MISS = 0.03
 """A region that misses the fraction it is to hide by more is none."""

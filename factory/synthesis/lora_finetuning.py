@@ -108,8 +108,8 @@ def check(config: Config, planned: LoraPlan | None = None) -> LoraPlan:
         raise ConfigError("personalization.loras: nothing given; want a name for the set of LoRAs")
     if personalization.crop != "whole" and not config.source.detector:
         raise ConfigError(
-            f"source.detector: nothing given with personalization.crop={personalization.crop}; "
-            "want YuNet's .onnx, or personalization.crop=whole for aligned faces"
+            f"source.detector: got null with personalization.crop={personalization.crop}; want "
+            "starter or a YuNet .onnx, or personalization.crop=whole for aligned faces"
         )
     naming, source = people_naming(config), open_source(photographs(config))
     check_consent(config.source, source.names, date.today())

@@ -11,7 +11,8 @@ import torch
 from factory.config import PersonalizationConfig
 from factory.records import DrawnBatch, Shot
 from factory.shards import layout
-from factory.sources.alignment import YuNet, align, scaled
+from factory.sources.alignment import align, scaled
+from factory.sources.detector import YuNet
 from factory.store import Store
 from factory.text_to_image.base_model import PromptEmbedding, TextToImage
 from factory.text_to_image.lora import Lora

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, PersonalizationConfig, SourceConfig, as_dict
-from factory.errors import CheckpointError, ConfigError, PlanError
+from factory.errors import CheckpointError, PlanError
 from factory.provenance.faces import source_record
 from factory.provenance.lineage import Lineage, NetworkRecord, read_lineage
 from factory.provenance.naming import Naming, naming_of
@@ -24,8 +23,8 @@ from factory.shots.plan import LoraPlan, canonical
 from factory.shots.request import ComputeFacts, LoraRequest, PeopleFacts
 from factory.shots.source_facts import as_planned
 from factory.sources import FaceSource
-from factory.sources.alignment import YuNet
 from factory.sources.alignment_facts import alignment_facts
+from factory.sources.detector import YuNet, model_sha256
 from factory.store import Store, open_store
 from factory.text_to_image.base_model import digest, image_px_of
 from factory.text_to_image.base_provenance import base_records
@@ -38,12 +37,10 @@ PRIORS = "num_prior prior_steps prior_guidance prior_prompt".split()
 def detector_sha256(config: Config) -> str | None:
     """Digest of the detector by which faces are cut from what a base draws.
 
-    None where all of an image is the face. Raises ConfigError for a file that is not there.
+    None where all of an image is the face. Raises SourceError for a file that is not there.
     """
     detector = config.source.detector if config.personalization.crop != "whole" else None
-    if detector and not Path(detector).is_file():
-        raise ConfigError(f"source.detector: no file {detector!r}; want YuNet's .onnx")
-    return checkpoint.file_sha256(Path(detector)) if detector else None
+    return model_sha256(detector) if detector else None
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,15 @@ They are in the memory of each process, as the tables are: captioned sources are
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import string
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from factory.config import BaseTrainingConfig
 from factory.errors import CheckpointError, SourceError
+from factory.tables import Table, UserFile, nfc
 from factory.training.rows import Rows
 
 TURNED_DEG = 12.0
@@ -102,19 +101,18 @@ class Captioner:
 
 def _describe(file: str, keys: list[str], names: list[str], rows: list[dict[str, str]]) -> None:
     """Add a table's columns to the rows."""
-    if not Path(file).is_file():
-        raise SourceError(f"base_training.tables: no file {file!r}; want a CSV with a header")
-    with open(file, newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        columns = list(reader.fieldnames or [])
-        by = "key" if "key" in columns else columns[0] if columns else ""
-        table = {line[by]: line for line in reader}
-    for wanted, row in zip(keys if by == "key" else names, rows, strict=True):
-        if wanted not in table:
-            raise SourceError(
-                f"base_training.tables: {file} has no row for {wanted!r} (column {by!r}); add it"
-            )
-        row.update(table[wanted])
+    read = Table(UserFile("base_training.tables", file, "a CSV with a header, in UTF-8"))
+    by = "key" if "key" in read.columns else read.columns[0]
+    table = read.keyed(by)
+    wanted = [nfc(name) for name in (keys if by == "key" else names)]
+    missing = [place for place, name in enumerate(wanted) if name not in table]
+    if missing:
+        raise SourceError(
+            f"base_training.tables: {file} has no row (column {by!r}) for {len(missing)} of "
+            f"{len(wanted)} images, first image {missing[0] + 1} in the order of keys; add them"
+        )
+    for name, row in zip(wanted, rows, strict=True):
+        row.update(table[name])
 
 
 def _filled(phrase: str, row: dict[str, str]) -> str:

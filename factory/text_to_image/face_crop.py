@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from factory.images import to_uint8
-from factory.sources.alignment import DETECT_PX, TEMPLATE_52, YuNet, similarity_transform
+from factory.sources.alignment import TEMPLATE_52, similarity_transform
+from factory.sources.detector import DETECT_PX, YuNet
 
 
 def open_detector(path: str) -> YuNet:

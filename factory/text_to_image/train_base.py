@@ -109,7 +109,7 @@ def refuse_poor_base(base_model: BaseModelConfig) -> None:
         if name not in metrics:
             raise CheckpointError(
                 f"base_model.path: {name} of {base_model.path} was not measured; train it with "
-                "source.detector"
+                "a source.detector"
             )
         if metrics[name] < least:
             raise CheckpointError(

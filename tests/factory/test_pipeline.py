@@ -142,6 +142,21 @@ def test_weights_in_a_bucket_count_by_what_they_are(lineage, monkeypatch):
     assert fingerprint() != before
 
 
+def test_what_lies_in_a_folder_called_as_the_detector_does_not_count(
+    lineage, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    pipeline = load_pipeline(lineage())
+    stage = pipeline.stages[0]
+
+    def fingerprint() -> str:
+        return fingerprint_of(stage, {}, resolve(stage, pipeline, {})[0])
+
+    before = fingerprint()
+    (tmp_path / "starter").write_text("anything")
+    assert fingerprint() == before
+
+
 def test_later_stages_read_weights_from_a_bucket_that_an_address_tells(lineage):
     pipeline = load_pipeline(lineage())
     made = {"recognizer": Artifact("runs/r", "d" * 64), "release": Artifact("s3://b/x", "e" * 64)}

@@ -183,7 +183,7 @@ def test_people_who_were_kept_away_from_by_another_table_are_refused(begin, tmp_
 
 def test_a_detector_beside_faces_that_need_none_changes_nothing(begin, people, tmp_path):
     """Planning has read every image, so all of them had the size: nothing is ever aligned."""
-    begun = begin(f"source.path={people}")
+    begun = begin(f"source.path={people}", "source.detector=null")
     whole = finish(begun.config(f"store.url={tmp_path / 'whole'}"))
     assert finish(begun.config(by_detector(tmp_path))) == whole
 

@@ -63,6 +63,15 @@ def test_absolute_paths_for_other_processes(empty, monkeypatch, tmp_path):
     assert absolute(config).judge.checkpoint == str(tmp_path / "buffalo_l")
 
 
+def test_the_detector_in_the_package_is_no_path(empty, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "starter").mkdir()
+    assert absolute(load(empty)).source.detector == "starter"
+    other = absolute(load(empty, ["source.detector=yunet.onnx"]))
+    assert other.source.detector == str(tmp_path / "yunet.onnx")
+    assert absolute(load(empty, ["source.detector=null"])).source.detector is None
+
+
 def test_every_path_of_a_tuple_and_of_a_list_is_made_absolute(empty, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     mixed = "batches.mix=[{source: {kind: folder, path: faces}}]"

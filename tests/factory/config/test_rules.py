@@ -58,7 +58,10 @@ import pytest
         (["filters.min_original_cosine=0.1"], "filters.min_original_cosine: got 0.1 with release"),
         (["editing.kinds=[nose]"], "editing.kinds: got 'nose'; want some of mask"),
         (["editing.occluded_fractions=[1]"], "editing.occluded_fractions: got 1.0; want fractions"),
-        (["inpainting_training.points=detector"], "source.detector: nothing given while"),
+        (
+            ["inpainting_training.points=detector", "source.detector=null"],
+            "source.detector: got null while inpainting_training.points=detector; want starter",
+        ),
         (["fleet.autoscale=true"], "fleet.num_workers: nothing given while fleet.autoscale"),
         (["identities.quotas={a: 1}"], "identities.attributes: nothing given while"),
         (["utility.benchmarks=[{kind: starter}]"], "utility.benchmarks[0].pairs: nothing given"),

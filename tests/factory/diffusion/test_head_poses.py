@@ -81,8 +81,8 @@ def test_points_are_found_once_for_all_trainings(recipe, detector, tmp_path, mon
 
 
 def test_without_a_detector_it_is_refused(recipe):
-    with pytest.raises(ConfigError, match=r"source\.detector: nothing given while generator\.pose"):
-        train(recipe("generator.pose=true"), quiet)
+    with pytest.raises(ConfigError, match=r"source\.detector: got null while generator\.pose"):
+        train(recipe("generator.pose=true", "source.detector=null"), quiet)
 
 
 def test_of_many_faces_evenly_spaced_ones_are_learned_from(recipe, detector, monkeypatch):

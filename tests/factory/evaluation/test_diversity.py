@@ -16,5 +16,5 @@ class Unread:
 
 def test_pose_says_what_it_needs():
     faces = SampledFaces(np.zeros((1, 28, 28, 3), np.uint8), np.array([0]))
-    wanted = NotMeasured("n/a: set source.detector to a YuNet .onnx to measure yaw")
-    assert pose(faces, Unread(), SourceConfig()) == wanted
+    wanted = NotMeasured("n/a: source.detector is null; set it to starter to measure yaw")
+    assert pose(faces, Unread(), SourceConfig(detector=None)) == wanted

@@ -60,8 +60,10 @@ def test_all_that_made_a_release_is_told_and_sealed(release_config, weights, tmp
     assert f"  {layout.LINEAGE}\n" in store.get(layout.SUMS).decode()
     assert verify(store) == []
     lineage = read_lineage(store)
-    assert [one.role for one in lineage.networks] == ["recognizer", "generator", "autoencoder"]
-    assert {one.learned_from[0].num_people for one in lineage.networks} == {92}
+    *drawing, detector = lineage.networks
+    assert [one.role for one in drawing] == ["recognizer", "generator", "autoencoder"]
+    assert (detector.role, detector.license) == ("detector", "Apache-2.0")
+    assert {one.learned_from[0].num_people for one in drawing} == {92}
     (source,) = lineage.sources
     assert (source.num_images, source.num_people, source.license) == (12, 4, "CC0-1.0")
     metrics = json.loads(store.get(layout.metrics_name("lineage")))

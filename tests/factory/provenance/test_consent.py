@@ -52,14 +52,14 @@ def test_a_ledger_is_read(ledger):
     ("rows", "header", "message"),
     [
         ("", "name,basis\n", r"consent\.csv:1: has the columns name,basis; want person,basis"),
-        ("", "", r"consent\.csv:1: has the columns ; want"),
-        ("anna,signed\n", HEADER, r"consent\.csv:2: has 2 fields"),
+        ("", "", r"consent\.csv is empty; want a CSV of person"),
+        ("anna,signed\n", HEADER, r"consent\.csv line 2 column 3 \('until'\) is missing: 2 of 3"),
         ("anna,,\n", HEADER, r"consent\.csv:2: basis is empty"),
         (",signed,\n", HEADER, r"consent\.csv:2: person is empty"),
         ("a,s,\nb,s,\na,s,\n", HEADER, r"consent\.csv:4: is about the person of line 2"),
         ("a,s,31.12.2030\n", HEADER, r"consent\.csv:2: until is '31\.12\.2030'; want a day as"),
         ("a,s,2030-02-30\n", HEADER, r"consent\.csv:2: until is '2030-02-30'"),
-        ('a,"s,\n', HEADER, r"consent\.csv:\d: .*want a CSV of"),
+        ('a,"s,\n', HEADER, r"consent\.csv line \d .*want a CSV of"),
         ("a,a | table,\n", HEADER, r"consent\.csv:2: basis is no short text; want at most 40"),
         ("a,under_score,\n", HEADER, r"consent\.csv:2: basis is no short text"),
         (f"a,s,\nb,{'x' * 41},\n", HEADER, r"consent\.csv:3: basis is no short text"),
@@ -94,7 +94,7 @@ def test_a_consent_file_that_is_not_there_or_not_text_is_refused(ledger, tmp_pat
         read_ledger(str(tmp_path))
     with pytest.raises(ConfigError, match=r"source\.consent: no file .*none\.csv"):
         read_ledger(str(tmp_path / "none.csv"))
-    with pytest.raises(ConfigError, match=r"consent\.csv:3: is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"consent\.csv line 3 is no UTF-8, but may be cp1252"):
         read_ledger(ledger("anna,signed,\nçem,signed,\n", encoding="latin-1"))
 
 

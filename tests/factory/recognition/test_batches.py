@@ -166,7 +166,7 @@ def test_classes_are_balanced_and_named_images_come_more_often(tmp_path):
     (tmp_path / "keys.txt").write_text("k0\nnobody\n")
     with pytest.raises(SourceError, match=r"names 2 keys, 1 of them are in the sources"):
         training_set.weights(BatchesConfig(oversample=str(tmp_path / "keys.txt")))
-    with pytest.raises(ConfigError, match=r"batches\.oversample: no such file"):
+    with pytest.raises(ConfigError, match=r"batches\.oversample: no file"):
         training_set.weights(BatchesConfig(oversample="none.txt"))
 
 

@@ -1,4 +1,4 @@
-"""Similarity transforms are exact where one exists, and landmarks tables are checked."""
+"""Similarity transforms are exact where one exists, and points are those of the template."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from factory.errors import SourceError
 from factory.sources.alignment import (
     TEMPLATE_52,
-    YuNet,
     align,
     mirrored_points,
     points_of,
-    read_landmarks,
     scaled,
     similarity_transform,
 )
@@ -43,73 +41,6 @@ def test_aligning_moves_the_points_to_the_template():
     assert aligned.shape == (112, 112, 3)
     for x, y in TEMPLATE_52.round().astype(int):
         assert aligned[y, x].min() > 200
-
-
-def test_landmark_tables(tmp_path):
-    file = tmp_path / "points.csv"
-    file.write_text("path,a\nx/1.jpg,1,2,3,4,5,6,7,8,9,10,0.9\n")
-    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [
-        [1, 2],
-        [3, 4],
-        [5, 6],
-        [7, 8],
-        [9, 10],
-    ]
-    file.write_text("path,a\nx/1.jpg,1,2,3,4,5,6,7,8,9,here\n")
-    with pytest.raises(SourceError, match="line 2 is not a file name and numbers"):
-        read_landmarks(str(file))
-    with pytest.raises(SourceError, match=r"source\.landmarks"):
-        read_landmarks(str(tmp_path / "none.csv"))
-    with pytest.raises(SourceError, match=r"source\.detector"):
-        YuNet(str(tmp_path / "none.onnx"))
-
-
-@pytest.mark.parametrize("numbers", [2, 2 * 98, 2 * 106, 3 * 68, 10 + 512, 3 * 468])
-def test_other_layouts_are_refused(tmp_path, numbers):
-    file = tmp_path / "points.csv"
-    file.write_text("path,x1,y1\nx/1.jpg" + ",1" * numbers + "\n")
-    with pytest.raises(SourceError, match=rf"line 2 has {numbers} numbers; want x and y of"):
-        read_landmarks(str(file))
-
-
-@pytest.mark.parametrize(
-    ("count", "groups"),
-    [
-        (68, ([*range(36, 42)], [*range(42, 48)], [30], [48], [54])),
-        (478, ([33, 133], [362, 263], [1], [61], [291])),
-    ],
-)
-def test_five_points_of_many(tmp_path, count, groups):
-    points = np.zeros((count, 2))
-    for value, group in enumerate(groups, start=1):
-        points[group] = value, -value
-    file = tmp_path / "points.csv"
-    numbers = ",".join(str(value) for value in points.ravel())
-    file.write_text(f"path,x1,y1\nx/1.jpg,{numbers},0.9\n")
-    assert read_landmarks(str(file))["x/1.jpg"].tolist() == [[n, -n] for n in range(1, 6)]
-
-
-def test_a_small_image_is_enlarged_and_answered_in_its_own_pixels(tmp_path, monkeypatch):
-    import cv2
-
-    class Finds:
-        """The middle of whatever it is given, as a box and five points."""
-
-        def setInputSize(self, size):
-            self.size = size
-
-        def detect(self, image):
-            sizes.append(self.size)
-            return 1, np.full((1, 15), self.size[0] / 2)
-
-    sizes = []
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Finds())
-    model = tmp_path / "yunet.onnx"
-    model.touch()
-    image = np.zeros((64, 64, 3), np.uint8)
-    assert (YuNet(str(model), enlarge_to=224).landmarks(image) == 32).all()
-    assert (YuNet(str(model)).landmarks(image) == 32).all()
-    assert sizes == [(224, 224), (64, 64)]
 
 
 def test_zoom_shows_more_around_the_same_middle():

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.checkpoint import file_sha256
 from factory.config import SourceConfig, StoreConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, readers, training_faces
 from factory.sources.alignment_facts import alignment_facts, pixel_facts
 from factory.sources.contents import contents_sha256
+from factory.sources.detector import FACE_RULE, STARTER_MODEL
 from factory.sources.recordio import encode_record
 from factory.training.identity import difference, faces_facts, to_text
 from tests.conftest import PX
@@ -105,6 +107,7 @@ DECIDES = {
     "image_px": lambda source: replace(source, image_px=2 * PX),
     "label_column": lambda source: replace(as_records(source), label_column=1),
     "resize": lambda source: replace(source, resize=True),
+    "min_face_score": lambda source: replace(source, min_face_score=0.7),
     "zoom": lambda source: replace(source, zoom=0.5),
     "max_pixels": lambda source: replace(source, max_pixels=SIDE * SIDE + 1),
     "background": lambda source: replace(source, background=255),
@@ -188,11 +191,12 @@ def test_an_image_that_is_left_out_changes_the_order_of_the_others(source):
 
 
 def test_a_setting_without_effect_has_its_default():
-    plain = SourceConfig(kind="folder", path="x")
+    plain = SourceConfig(kind="folder", path="x", detector=None)
     assert alignment_facts(replace(plain, zoom=0.5)) == alignment_facts(plain)
     assert not alignment_facts(plain).aligns
     record = replace(plain, kind="recordio", landmarks="none.csv", resize=True)
     assert alignment_facts(record) == alignment_facts(plain)
+    assert alignment_facts(replace(plain, min_face_score=0.9)) == alignment_facts(plain)
     assert alignment_facts(replace(plain, resize=True)).aligns
 
 
@@ -200,6 +204,25 @@ def test_trainings_begun_before_backgrounds_go_on():
     plain = SourceConfig(kind="folder", path="x")
     assert "background" not in pixel_facts(plain, "f")["alignment"]
     assert pixel_facts(replace(plain, background=255), "f")["alignment"]["background"] == 255
+
+
+def test_the_default_detector_counts_where_it_may_look():
+    """By its contents, its least confidence and the rule by which a face is chosen."""
+    facts = alignment_facts(SourceConfig(kind="folder", path="x"))
+    assert facts.detector == file_sha256(STARTER_MODEL)
+    assert (facts.min_face_score, facts.face_rule) == (0.6, FACE_RULE)
+    assert facts.aligns_by_default
+    assert not replace(facts, resize=True).aligns_by_default
+    assert not replace(facts, detector="another").aligns_by_default
+    for kind in ("starter", "recordio"):
+        aligned = alignment_facts(SourceConfig(kind=kind, path="x"))
+        assert (aligned.detector, aligned.min_face_score, aligned.face_rule) == (None, None, None)
+        assert not aligned.aligns
+
+
+def test_what_was_begun_without_a_detector_has_the_facts_it_had():
+    pixels = pixel_facts(SourceConfig(kind="starter"), "images")
+    assert set(pixels["alignment"]) == {"landmarks", "detector", "resize", "zoom", "max_pixels"}
 
 
 def test_a_table_that_is_not_there_is_refused():

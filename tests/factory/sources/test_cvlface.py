@@ -16,7 +16,7 @@ from factory.config import SourceConfig
 from factory.errors import ConfigError, SourceError
 from factory.provenance.faces import require_license
 from factory.sources import open_source, training_faces
-from factory.sources.alignment import align
+from factory.sources.alignment import TEMPLATE_52, align
 from factory.sources.alignment_facts import alignment_facts
 from factory.sources.cvlface import CvlfaceSource
 from factory.sources.recordio import write_records
@@ -90,9 +90,10 @@ def test_points_are_those_of_the_line_in_pixels_of_the_image(root, score):
         assert source[index].landmarks_52 == pytest.approx(POINTS_N52[index] * PX, abs=1e-4)
     own = root / "own.csv"
     head = "file," + ",".join(f"x{i},y{i}" for i in range(1, 6))
-    own.write_text(f"{head}\n{source.keys[1]}.jpg,1,2,3,4,5,6,7,8,9,9\n")
+    plausible_52 = TEMPLATE_52.round() * PX / 112
+    own.write_text(f"{head}\n{source.keys[1]}.jpg,{','.join(map(str, plausible_52.ravel()))}\n")
     told = open_source(source_of(root, landmarks=str(own)))
-    assert told[1].landmarks_52[0].tolist() == [1, 2]
+    assert told[1].landmarks_52 == pytest.approx(plausible_52)
     assert told[0].landmarks_52 is None
 
 

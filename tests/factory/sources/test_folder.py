@@ -220,7 +220,8 @@ def test_a_table_may_spell_a_name_in_the_other_form(people):
     apart, composed = (unicodedata.normalize(form, "José/0.png") for form in ("NFD", "NFC"))
     copied(people, apart)
     points = people.parent / "points.csv"
-    points.write_text(f"file,x1\n{composed},10,10,20,10,15,15,10,20,20,20\n", "utf-8")
+    head = "file," + ",".join(f"x{i},y{i}" for i in range(1, 6))
+    points.write_text(f"{head}\n{composed},10,10,20,10,15,15,11,20,19,20\n", "utf-8")
     config = SourceConfig(kind="folder", path=str(people), image_px=32, landmarks=str(points))
     source = open_source(config)
     assert source[source.keys.index(apart[:-4])].landmarks_52 is not None

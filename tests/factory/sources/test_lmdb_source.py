@@ -104,9 +104,9 @@ def test_keys_of_person_and_image_are_read(tmp_path, subdir):
     assert counts(source) == {"no_label": (1, ("loose.jpg",))}
     table = tmp_path / "points.csv"
     table.write_text("file," + ",".join(f"x{i},y{i}" for i in range(1, 6)) + "\n0002/a.jpg"
-                     + ",1,2,3,4,5,6,7,8,9,9\n")  # fmt: skip
+                     + ",10,10,20,10,15,15,11,20,19,20\n")  # fmt: skip
     landmarks = open_source(replace(config, max_left_out_fraction=0.3, landmarks=str(table)))
-    assert landmarks[2].landmarks_52[0].tolist() == [1, 2]
+    assert landmarks[2].landmarks_52[0].tolist() == [10, 10]
     assert landmarks[1].landmarks_52 is None
 
 

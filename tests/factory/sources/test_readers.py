@@ -125,7 +125,7 @@ def test_huge_images_are_not_decoded(tmp_path):
 def test_other_sizes_need_landmarks(tmp_path):
     write_tar(tmp_path / "a.tar", {"p/0.png": png(np.zeros((50, 40, 3), np.uint8))})
     with pytest.raises(SourceError, match=r"40x50, not 32x32.*source\.landmarks"):
-        open_source(folder_config(tmp_path / "a.tar"))[0]
+        open_source(folder_config(tmp_path / "a.tar", detector=None))[0]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".JPG", ".Jpeg"])
@@ -133,7 +133,9 @@ def test_points_of_an_image_are_found_by_its_name_in_a_tar(tmp_path, suffix):
     image = png(np.full((50, 40, 3), 90, np.uint8))
     write_tar(tmp_path / "a.tar", {f"p/a{suffix}": image, "p/a.cls": b"3"})
     points = tmp_path / "points.csv"
-    points.write_text(f"file,x1\np/a{suffix},10,10,30,10,20,20,12,30,28,30\n")
+    points.write_text(
+        f"file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\np/a{suffix},10,10,30,10,20,20,12,30,28,30\n"
+    )
     config = folder_config(tmp_path / "a.tar", landmarks=str(points))
     for kind in ("folder", "webdataset"):
         face = open_source(replace(config, kind=kind))[0]

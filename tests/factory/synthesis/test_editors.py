@@ -108,7 +108,7 @@ def test_outside_the_region_a_stored_face_is_the_original_to_the_bit(
     assert len(rows) == PEOPLE * IMAGES
     told = {"drawn": ["recognizer"], "uvit": ["recognizer", "editor", "autoencoder", "generator"]}
     roles = {one.role for one in read_lineage(store).networks}
-    assert roles == set(told.get(editor, ["recognizer", "controlnet", "base"]))
+    assert roles == {"detector", *told.get(editor, ["recognizer", "controlnet", "base"])}
     source = open_source(config.source)
     index_of = {key: i for i, key in enumerate(source.keys)}
     release = load_release(config, store)
@@ -412,7 +412,7 @@ def test_edits_take_the_originals_in_turn():
             r"editing\.occluded_fractions: got 0 with.*want one",
         ),
         (["editing.method=uvit"], r"editing\.checkpoint: nothing given for editing\.method=uvit"),
-        (["editing.points=detector"], r"source\.detector: nothing given"),
+        (["editing.points=detector", "source.detector=null"], r"source\.detector: got null"),
         (["editing.segmenter=onnx"], r"editing\.segmenter_path: nothing given"),
         (["identities.num_virtual=3"], r"identities\.num_virtual: got 3 with release\.method=edit"),
         (["sampler.yaw=[10]"], r"sampler\.yaw: got \(10\.0,\) with release\.method=edit"),

@@ -256,9 +256,9 @@ def test_other_settings_and_bad_input_are_refused(lora_config, base_folder, tmp_
     with pytest.raises(PlanError, match=r"was begun otherwise \(recipe\.steps: 2 there, 3 asked"):
         train(lora_config("personalization.steps=3"))
     with pytest.raises(
-        ConfigError, match=r"source\.detector: nothing given with personalization\.crop=box"
+        ConfigError, match=r"source\.detector: got null with personalization\.crop=box"
     ):
-        train(lora_config("personalization.crop=box"))
+        train(lora_config("personalization.crop=box", "source.detector=null"))
     with pytest.raises(ConfigError, match=r"personalization\.loras: got '../x'"):
         lora_config("personalization.loras=../x")
     with pytest.raises(ConfigError, match=r"personalization\.loras: nothing given"):
@@ -297,11 +297,12 @@ def test_a_release_is_drawn_by_them(lora_config):
     release = open_store(config.store).below(layout.release_prefix("tiny", "0.1.0"))
     assert verify(release) == []
     told = read_lineage(release)
-    lora, base, recognizer = told.networks
+    lora, base, recognizer, detector = told.networks
     assert lora.sha256 == sealed_plan(release).request.weights["loras"]
     assert lora.trained_with == {"base": base.sha256, "recognizer": recognizer.sha256}
     assert [(one.num_images, one.num_people) for one in lora.learned_from] == [(12, 4)]
     assert (base.role, base.license) == ("base", "unknown")
+    assert (detector.role, detector.license) == ("detector", "Apache-2.0")
     units = committed_units(release)
     rows = [row for unit in units for row in metadata_rows(release, unit)]
     assert len(rows) == 2 * PEOPLE
@@ -359,10 +360,11 @@ def test_a_release_refuses_another_base_and_people_without_one(
 
 def test_a_set_is_finished_with_the_photographs_as_they_were_aligned(lora_config, tmp_path):
     table = tmp_path / "points.csv"
-    table.write_text("file,x1,y1\n" + "x.png" + ",1,2" * 5 + "\n")
+    header = "file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n"
+    table.write_text(f"{header}x.png,1,2,31,2,16,20,4,40,28,40\n")
     config = lora_config(f"source.landmarks={table}")
     train(config)
-    table.write_text("file,x1,y1\n" + "x.png" + ",1,3" * 5 + "\n")
+    table.write_text(f"{header}x.png,1,3,31,3,16,20,4,40,28,40\n")
     with pytest.raises(PlanError, match=r"begun otherwise \(source\.alignment\.landmarks: "):
         train(config)
     prefix = layout.loras_prefix("tiny", "all")

@@ -59,7 +59,10 @@ def test_tables_that_do_not_fit_are_named(tables, tmp_path):
         captions(tables[1:])
     short = tmp_path / "short.csv"
     short.write_text("identity,hair\na,brown\n")
-    with pytest.raises(SourceError, match=r"short\.csv has no row for 'b' \(column 'identity'\)"):
+    with pytest.raises(
+        SourceError,
+        match=r"short\.csv has no row \(column 'identity'\) for 1 of 3 images, first image 3",
+    ):
         captions((str(short),))
 
 
