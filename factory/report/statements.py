@@ -159,4 +159,8 @@ def biases(balance: Balance | NotMeasured) -> str:
 
 def _filters(filters: FiltersConfig) -> str:
     limits = as_dict(filters).items()
-    return ", ".join(f"{name} {limit:g}" for name, limit in limits if limit is not None)
+    return ", ".join(
+        f"{name} {limit:g}"
+        for name, limit in limits
+        if limit is not None and name != "min_kept_fraction"
+    )
