@@ -36,7 +36,7 @@ def render_page(
     pictures: Pictures,
 ) -> bytes:
     """The HTML of report/index.html."""
-    return _render(
+    return render(
         "template.html",
         title=title,
         manifest=manifest,
@@ -71,7 +71,7 @@ def render_card(
 ) -> bytes:
     """README.md of the release, with the hub's YAML header."""
     stated = stated_license(config, metrics.lineage)
-    return _render(
+    return render(
         "card.md",
         title=config.title,
         license=hub_id(stated),
@@ -210,7 +210,8 @@ def size_category(count: int) -> str:
     return f"{names[digit]}<n<{names[digit + 1]}"
 
 
-def _render(name: str, **values: Any) -> bytes:
+def render(name: str, **values: Any) -> bytes:
+    """A template of this room filled in; what stands in an .html is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
