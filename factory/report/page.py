@@ -20,7 +20,7 @@ from factory.report.evidence import evidence
 from factory.report.learned import faces
 from factory.report.privacy import banner
 from factory.report.rights import stated_license
-from factory.report.statements import statements
+from factory.report.statements import few_kept, statements
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
 
@@ -49,6 +49,7 @@ def render_page(
         ancestors=tables.networks(metrics.lineage.drawing if metrics.lineage else []),
         lookers=tables.networks(metrics.lineage.looking if metrics.lineage else []),
         rights=metrics.lineage,
+        few_kept=few_kept(metrics.counts),
         settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
         throughput_plot=figures.throughput(manifest),
         **_accuracy(metrics),
