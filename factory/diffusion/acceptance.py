@@ -124,7 +124,6 @@ def _not_measured(
     ]
     if missing:
         yield (
-            f"{kind}.checkpoint {name}: not measured, so acceptance.{missing[0]}"
-            f"{f' and {len(missing) - 1} more limits are' if missing[1:] else ' is'} not checked; "
-            "`python -m jobs measure_network` measures it"
+            f"{kind}.checkpoint {name}: not measured, so nothing is checked by acceptance "
+            f"({', '.join(missing)}); `python -m jobs measure_network` measures it"
         )

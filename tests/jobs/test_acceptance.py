@@ -6,17 +6,19 @@ import json
 import shutil
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from factory import checkpoint
-from factory.config import AcceptanceConfig
+from factory.config import AcceptanceConfig, load
 from factory.diffusion.acceptance import LIMITS, check_accepted
 from factory.errors import CheckpointError, YieldError
+from factory.preview import preview
 from factory.shards import layout
 from factory.store import LocalStore
 from jobs._arguments import parse
 from jobs._catalog import find
-from tests.conftest import save_networks, tiny_dotlist
+from tests.conftest import tiny_dotlist
 
 OFF = [f"acceptance.{field.name}=null" for field in fields(AcceptanceConfig)]
 GOOD = {
@@ -71,8 +73,8 @@ def test_what_was_not_measured_passes_with_a_remark():
     old = {"autoencoder": ("old", {"metrics": {"final_loss": 1.0}})}
     (remark,) = check_accepted(AcceptanceConfig(), old)
     assert remark == (
-        "autoencoder.checkpoint old: not measured, so acceptance.min_psnr_db and 1 more limits are "
-        "not checked; `python -m jobs measure_network` measures it"
+        "autoencoder.checkpoint old: not measured, so nothing is checked by acceptance "
+        "(min_psnr_db, min_identity_cosine); `python -m jobs measure_network` measures it"
     )
     nobody = {"found_ratio": None, "own_auc": None, "diversity": None}  # of one person, no face
     assert check_accepted(AcceptanceConfig(), networks(generator={"probe": nobody})) == []
@@ -88,9 +90,9 @@ def test_networks_of_the_package_are_measured_and_accepted(kind):
 
 
 @pytest.fixture
-def tiny(people, tmp_path):
-    """Networks that nobody trained, and the words of a job on them."""
-    weights = save_networks(tmp_path / "weights")
+def tiny(people, weights, tmp_path):
+    """The words of a job on copies of networks that nobody trained."""
+    weights = shutil.copytree(weights, tmp_path / "weights")
     (tmp_path / "c.yaml").write_text("{}\n")
     return [str(tmp_path / "c.yaml"), *tiny_dotlist(people, weights, tmp_path / "store")]
 
@@ -116,12 +118,12 @@ def test_from_a_bad_autoencoder_to_a_release_every_stage_stops_until_it_is_let(
     with pytest.raises(CheckpointError, match=r"^acceptance\.min_psnr_db: .*12 training faces"):
         run("train_generator", *tiny, *training(tmp_path, "gen"))
     assert not (tmp_path / "gen").exists()
-    held_out = ["source.holdout_identities=1"]
+    held_out = ["source.holdout_identities=2"]
     run("train_generator", *tiny, *training(tmp_path, "gen"), *OFF, *held_out)
     measured = json.loads((tmp_path / "gen" / "checkpoint.json").read_text())["metrics"]
     assert measured["validation"]["ratio"] == pytest.approx(1, abs=0.2)  # it predicts v = 0
     assert measured["validation"]["faces"] == "held-out faces"
-    assert measured["probe"]["num_images"] == 3
+    assert measured["probe"]["num_images"] == 6
     tiny = [*tiny, f"generator.checkpoint={tmp_path / 'gen'}"]
     with pytest.raises(CheckpointError, match=r"^acceptance\.min_psnr_db"):
         run("release", *tiny)
@@ -135,7 +137,9 @@ def test_a_release_of_which_little_is_kept_is_sealed_and_published_by_a_lower_li
     tiny, tmp_path, capsys
 ):
     """The same command with another limit goes on: nothing is drawn again, the plan stays."""
-    words = [*tiny, "filters.min_brightness=120", "plan.max_rounds=1"]
+    drawn = preview(load(tiny[0], tiny[1:]), 6, tmp_path, log=lambda _: None).faces
+    half = float(np.median([face.scores.brightness for face in drawn]))
+    words = [*tiny, f"filters.min_brightness={half}", "plan.max_rounds=1"]
     with pytest.raises(YieldError, match=r"^filters\.min_kept_fraction: .*too_dark") as refused:
         run("release", *words, "filters.min_kept_fraction=1")
     assert "sealed and not published" in str(refused.value)
@@ -146,7 +150,7 @@ def test_a_release_of_which_little_is_kept_is_sealed_and_published_by_a_lower_li
     said = "fewer than the 100% that a published release has at least"
     assert said in store.get(layout.CARD).decode()
     assert said in store.get(layout.REPORT).decode()
-    before = {name: store.sha256(name) for name in store.list("data/") + [layout.PLAN]}
+    before = {name: store.sha256(name) for name in [*store.list("data/"), layout.PLAN]}
     run("release", *words, "filters.min_kept_fraction=0.01")
     assert store.exists(layout.SUCCESS)
     assert (tmp_path / "store/tiny/latest.json").exists()
