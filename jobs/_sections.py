@@ -10,11 +10,11 @@ NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personaliza
 """Networks that draw or edit faces; which of them counts is for release.method to say."""
 MEASURING = ("judge", "audit", "features")
 """How what was made is measured."""
-SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", *MEASURING)
+SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", "filters", *MEASURING)
 """Of a finished release that is looked at again: what must be as when it was made, and how it is
 measured."""
 RELEASE = (
-    *(*SEALED, "checkpoint", "acceptance", "filters"),
+    *(*SEALED, "checkpoint", "acceptance"),
     *("shards", "fleet", "estimate", "compute", "store"),
 )
 """Of a release from plan to report."""

@@ -32,8 +32,8 @@ BAD = [
     ("min_psnr_db", "autoencoder", {"psnr_db": 14.4}, "14.4", "at least 18"),
     ("min_identity_cosine", "autoencoder", {"identity_cosine_mean": 0.49}, "0.49", "at least 0.5"),
     ("max_denoising_ratio", "generator", {"validation": {"ratio": 0.97}}, "0.97", "at most 0.95"),
-    ("min_found_ratio", "generator", {"probe": {"found_ratio": 0.0}}, "0", "at least 0.5"),
-    ("min_own_auc", "generator", {"probe": {"own_auc": 0.47}}, "0.47", "at least 0.75"),
+    ("min_found_ratio", "generator", {"probe": {"found_ratio": 0.0}}, "0", "at least 0.3"),
+    ("min_own_auc", "generator", {"probe": {"own_auc": 0.47}}, "0.47", "at least 0.65"),
     ("min_diversity", "generator", {"probe": {"diversity": 0.01}}, "0.01", "at least 0.3"),
 ]
 
