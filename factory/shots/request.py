@@ -241,7 +241,7 @@ class PlanRequest:
             "identities": section(IdentitiesConfig, _part(body, "identities")),
             "plan": section(PlanConfig, _part(body, "plan")),
             "sampler": section(SamplerConfig, _part(body, "sampler")),
-            "filters": section(FiltersConfig, _part(body, "filters")),
+            "filters": section(FiltersConfig, {"min_kept_fraction": None} | _part(body, "filters")),
             "shards": section(ShardsConfig, _part(body, "shards")),
             "compute": section(ComputeFacts, _part(body, "compute")),
             "release": section(ReleaseFacts, _part(body, "release")),

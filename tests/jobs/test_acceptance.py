@@ -18,9 +18,8 @@ from factory.shards import layout
 from factory.store import LocalStore
 from jobs._arguments import parse
 from jobs._catalog import find
-from tests.conftest import tiny_dotlist
+from tests.conftest import ACCEPT_ALL, tiny_dotlist
 
-OFF = [f"acceptance.{field.name}=null" for field in fields(AcceptanceConfig)]
 GOOD = {
     "autoencoder": {"psnr_db": 30.0, "identity_cosine_mean": 0.98},
     "generator": {
@@ -119,7 +118,7 @@ def test_from_a_bad_autoencoder_to_a_release_every_stage_stops_until_it_is_let(
         run("train_generator", *tiny, *training(tmp_path, "gen"))
     assert not (tmp_path / "gen").exists()
     held_out = ["source.holdout_identities=2"]
-    run("train_generator", *tiny, *training(tmp_path, "gen"), *OFF, *held_out)
+    run("train_generator", *tiny, *training(tmp_path, "gen"), *ACCEPT_ALL, *held_out)
     measured = json.loads((tmp_path / "gen" / "checkpoint.json").read_text())["metrics"]
     assert measured["validation"]["ratio"] == pytest.approx(1, abs=0.2)  # it predicts v = 0
     assert measured["validation"]["faces"] == "held-out faces"
@@ -128,7 +127,7 @@ def test_from_a_bad_autoencoder_to_a_release_every_stage_stops_until_it_is_let(
     with pytest.raises(CheckpointError, match=r"^acceptance\.min_psnr_db"):
         run("release", *tiny)
     assert not (tmp_path / "store").exists()
-    run("release", *tiny, *OFF)
+    run("release", *tiny, *ACCEPT_ALL)
     assert (tmp_path / "store/tiny/releases/0.1.0" / layout.SUCCESS).exists()
     capsys.readouterr()
 
