@@ -70,7 +70,7 @@ def drawn_or_alone(shots: list[Shot], draw: Draw) -> Drawn:
         raise
     except Exception as error:  # because a shot that cannot be drawn is no fault of the machine
         if is_of_the_device(error):
-            raise DeviceError(f"device: {error!r} at the canary's {shots[0].key}") from error
+            raise DeviceError(f"device: {error!r} at {shots[0].key}") from error
     return [one for shot in shots for one in drawn_or_alone([shot], draw)] if len(shots) > 1 else []
 
 
