@@ -248,6 +248,7 @@ def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
         "filters.min_identity_gap=null",
         "filters.min_brightness=null",
         "filters.max_brightness=null",
+        "filters.min_kept_fraction=null",
         "audit.max_leak_fraction=1",  # untrained networks draw anything
         "audit.accept_weak_judge=true",  # and tell nobody from anybody
         f"audit.embeddings_dir={store.parent / 'vectors'}",
