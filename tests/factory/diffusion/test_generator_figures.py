@@ -119,6 +119,8 @@ def test_images_of_one_person_are_nobody_elses():
     asked = np.float32([[1, 0], [1, 0], [0, 1]])
     figures = probe(asked, np.array([0, 0, 1]), asked)
     assert (figures["own_auc"], figures["diversity"]) == (1.0, 1.0)
+    figures = probe(asked, np.array([0, 0, 1]), np.float32([[1, 0], [0, 1], [0, 1]]))
+    assert (figures["own_auc"], figures["diversity"]) == (0.75, 0.5)  # three of four, one of two
     alone = probe(asked[:2], np.array([7, 7]), asked[:2])
     assert (alone["own_auc"], alone["diversity"]) == (None, None)
 
