@@ -146,6 +146,7 @@ def test_a_release_of_which_little_is_kept_is_sealed_and_published_by_a_lower_li
     assert store.exists(layout.SUMS)
     assert not store.exists(layout.SUCCESS)
     assert not (tmp_path / "store/tiny/latest.json").exists()
+    assert b"min_kept_fraction" not in store.get(layout.PLAN)
     said = "fewer than the 100% that a published release has at least"
     assert said in store.get(layout.CARD).decode()
     assert said in store.get(layout.REPORT).decode()
