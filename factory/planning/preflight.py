@@ -120,9 +120,12 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
 
 def to_be_accepted(config: Config, networks: Networks) -> dict[str, tuple[str, dict[str, Any]]]:
     """The networks that section acceptance has limits of: name in the config, checkpoint.json."""
-    names = {"autoencoder": config.autoencoder, "generator": config.generator}
+    names = {
+        "autoencoder": config.autoencoder.checkpoint,
+        "generator": config.generator.checkpoint,
+    }
     found = networks.metadata
-    return {kind: (part.checkpoint, found[kind]) for kind, part in names.items() if kind in found}
+    return {kind: (name, found[kind]) for kind, name in names.items() if kind in found}
 
 
 def _refuse_other_key(

@@ -37,7 +37,9 @@ def write_private(release: Store, roster: Roster) -> PrivateDigests | None:
 def private_digests(roster: Roster) -> PrivateDigests | None:
     """Digests of what makers will need of real people; None where nobody real is drawn."""
     private = roster.private
-    return private and PrivateDigests(private.people_sha256, private.vectors_sha256)
+    if private is None:
+        return None
+    return PrivateDigests(private.people_sha256, private.vectors_sha256)
 
 
 def put_again(release: Store, plan: Plan, private: PrivatePeople) -> None:
