@@ -11,6 +11,7 @@
     ├── IntegrityError   (RuntimeError) bytes are not what was promised; nothing may go on
     │   └── OtherMachine               this machine would make other bytes; others may go on
     ├── LeakError        (RuntimeError) real people show in a release; it is not published
+    ├── YieldError       (RuntimeError) too few faces of a release were kept; it is not published
     ├── DeviceError      (RuntimeError) a process's GPU or memory failed; another process may go on
     ├── ClusterError     (ConnectionError) the Ray cluster does not answer now; it may later
     └── Interrupted      SIGTERM ended the work half way; the same command goes on
@@ -74,6 +75,10 @@ class OtherMachine(IntegrityError):
 
 class LeakError(FactoryError, RuntimeError):
     """Too many made faces are nearer to a real person than strangers are."""
+
+
+class YieldError(FactoryError, RuntimeError):
+    """Fewer of a release's faces were kept than filters.min_kept_fraction asks for."""
 
 
 class DeviceError(FactoryError, RuntimeError):

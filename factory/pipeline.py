@@ -37,7 +37,7 @@ KIND = {f"train_{kind}": kind for kind in ("recognizer", "autoencoder", "generat
 MEASURED = {"utility": "utility", "evaluate": "similarity"}
 """Stem of the metrics that tell whether a stage has been run."""
 WEIGHTS = ("weights.safetensors", "checkpoint.json")
-NOT_COUNTED = ("fleet", "store", "estimate")
+NOT_COUNTED = ("acceptance", "fleet", "store", "estimate")
 """Sections that decide nothing about what a stage makes."""
 MACHINERY = (
     *(("training", key) for key in ("out", "cache", "faces_in_memory_bytes")),
@@ -46,6 +46,7 @@ MACHINERY = (
     ("compute", "activation_checkpointing"),
     ("batches", "num_workers"),
     ("audit", "embeddings_dir"),
+    ("filters", "min_kept_fraction"),
     ("utility", "out"),
 )
 """Fields that say where things lie and who works, which decides nothing either."""

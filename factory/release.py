@@ -63,7 +63,8 @@ def build(
     with driving(config, store, log) as lease:
         plan = going_on(config, inputs, store, existing)
         plan = plan or write_plan(config, inputs, store, open_galleries, on_device)
-        log(f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}")
+        planned = f"planned {len(plan.units)} shards of {plan.num_shots} shots in {store.url}"
+        log("\n".join([*inputs.remarks, planned]))
         synthesize(config, plan, store, run_units, log, lease)
         keep, allowed = config.release.keep_vectors, config.release.max_failed_fraction
         release = Release(store, plan, manifest.seal(store, plan, allowed, keep_vectors=keep))
@@ -108,12 +109,11 @@ def evaluate_and_report(
 def publish(config: Config, release: Release, metrics: Metrics, log: Log) -> None:
     """Point latest.json at the release, then mark it as done: _SUCCESS is last of all.
 
-    Raises LeakError, and leaves the release sealed, where too many real people show in it or
-    nothing establishes that none do.
+    Raises LeakError or YieldError, and leaves the release sealed, as `refuse_to_publish` says.
     """
     from factory.evaluation.verdict import refuse_to_publish
 
-    refuse_to_publish(metrics)
+    refuse_to_publish(metrics, release.manifest.counts)
     if newer := point_latest(open_store(config.store).below(config.release.dataset), release.plan):
         log(f"latest.json stays at {newer}, which is newer than {config.release.version}")
     release.store.put_once(layout.SUCCESS, b"")

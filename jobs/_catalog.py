@@ -15,7 +15,10 @@ GROUPS = {
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),
         *("import_recognizer", "pack_weights"),
     ),
-    "check": ("verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
+    "check": (
+        *("verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
+        "measure_network",
+    ),
     "measure": (
         "evaluate",
         "utility",

@@ -25,13 +25,21 @@ def train_on_faces(
     the fleet makes it. A dry run describes the faces instead of training on them.
     """
     from factory.checkpoint import read_metadata
+    from factory.diffusion.acceptance import check_accepted
     from factory.provenance.faces import require_license
+    from factory.training.distributed import rank
     from factory.training.faces import describe_faces
 
     require_license(config.source)
     check_consents(config.source)
-    for section in needs:
-        read_metadata(getattr(config, section).checkpoint, section, f"{section}.checkpoint")
+    named = {section: getattr(config, section).checkpoint for section in needs}
+    networks = {
+        section: (name, read_metadata(name, section, f"{section}.checkpoint"))
+        for section, name in named.items()
+    }
+    remarks = check_accepted(config.acceptance, networks)
+    if remarks and rank() == 0:
+        print("\n".join(remarks))
     if dry_run:
         print(describe_faces(config))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -19,7 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from factory import checkpoint
-from factory.config import Config, StoreConfig, load
+from factory.config import AcceptanceConfig, Config, StoreConfig, load
 from factory.diffusion.autoencoder import build
 from factory.diffusion.uvit import Shape, UViT
 from factory.recognition.backbone import IResNet
@@ -46,6 +47,10 @@ SMALL_RECOGNIZER = [
     "recognizer.lr=0.01",
 ]
 """A recipe whose trainings take seconds, and are the same for any number of ranks."""
+
+
+ACCEPT_ALL = [f"acceptance.{field.name}=null" for field in fields(AcceptanceConfig)]
+"""For trainings of a few steps, which the next stage would refuse."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -263,6 +268,7 @@ def tiny_dotlist(people: Path, weights: Path, store: Path) -> list[str]:
         "filters.min_identity_gap=null",
         "filters.min_brightness=null",
         "filters.max_brightness=null",
+        "filters.min_kept_fraction=null",
         "audit.max_leak_fraction=1",  # untrained networks draw anything
         "audit.accept_weak_judge=true",  # and tell nobody from anybody
         f"audit.embeddings_dir={store.parent / 'vectors'}",

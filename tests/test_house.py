@@ -25,7 +25,7 @@ FLOORS = [
     {"evaluation"},
     {"report"},
     {"planning"},
-    {"release"},
+    {"release", "preview"},
     {"pipeline", "studies"},
 ]
 """Rooms of factory/ from the ground up; a room imports from its own floor and those below."""

@@ -5,6 +5,7 @@ file, then `section.key=value` arguments. Nothing heavy is imported here: a conf
 refused before torch, ray or faiss are touched.
 """
 
+from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
 from factory.config.claims import ArmConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
@@ -34,6 +35,7 @@ from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, Pe
 from factory.config.training import ComputeConfig, TrainingConfig
 
 __all__ = [
+    "AcceptanceConfig",
     "ArmConfig",
     "AttackConfig",
     "AuditConfig",

@@ -168,6 +168,10 @@ class FiltersConfig:
     """Cosine of an edited face to its original, by the conditioning recognizer."""
     min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Cosine of an edited face to what stays visible of its original, the region grayed."""
+    min_kept_fraction: float | None = knob(0.2, low=0.0, high=1.0)
+    """Fraction of all drawn faces, top-ups included, that must be kept: a release with fewer is
+    sealed and not published. It drops no face and is no part of the plan, so the same command with
+    a lower one publishes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
@@ -43,6 +44,7 @@ class Config:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
     base_training: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)
     personalization: PersonalizationConfig = field(default_factory=PersonalizationConfig)

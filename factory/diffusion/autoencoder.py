@@ -17,12 +17,12 @@ from torch.nn import functional as F
 
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config, as_dict
+from factory.diffusion.reconstruction import measure, measured_faces
 from factory.errors import ConfigError
-from factory.images import to_network, to_uint8
+from factory.images import to_network
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.embed import Recognizer
 from factory.records import Log
-from factory.sources.alignment import scaled
 from factory.training.distributed import autocast, pick_device, rank
 from factory.training.engine import channels_last
 from factory.training.faces import Faces
@@ -195,7 +195,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     z = encode_some(raw, run.faces, MAX_NORMALIZED)
     final = _checkpoint(tensors, (z.mean((0, 2, 3)), z.std((0, 2, 3))), stored)
     trained = Autoencoder(final, device, precision)
-    measured = measure(trained, recognizer, run.heldout if len(run.heldout) else run.faces)
+    measured = measure(trained, recognizer, *measured_faces(run.faces, run.heldout))
     lineage = {"recognizer": recognizer.sha256}
     return run.save("autoencoder", final.tensors, config=stored, lineage=lineage, measured=measured)
 
@@ -217,23 +217,6 @@ def encode_some(autoencoder: Autoencoder, faces: Faces, most: int) -> torch.Tens
     starts = range(0, len(rows), ENCODED_AT_ONCE)
     images = (faces.images_NHWC[rows[start : start + ENCODED_AT_ONCE]] for start in starts)
     return torch.cat([autoencoder.encode(part) for part in images])
-
-
-@torch.inference_mode()
-def measure(autoencoder: Autoencoder, recognizer: Recognizer, faces: Faces) -> dict[str, float]:
-    """Reconstruction of up to 512 faces: PSNR in dB and cosine of embeddings before and after."""
-    images = faces.images_NHWC[:512]
-    z = autoencoder.encode(images).to(recognizer.device)
-    again = np.concatenate([to_uint8(autoencoder.decode(part)) for part in z.split(64)])
-    error = np.square(images.astype(np.float32) - again.astype(np.float32)).mean((1, 2, 3))
-    before, after = (np.stack([scaled(i, recognizer.image_px) for i in s]) for s in (images, again))
-    cosine = (recognizer.embed(before) * recognizer.embed(after)).sum(1)
-    return {
-        "num_images": len(images),
-        "psnr_db": float((10 * np.log10(255**2 / error)).mean()),
-        "identity_cosine_mean": float(cosine.mean()),
-        "identity_cosine_p05": float(np.quantile(cosine, 0.05)),
-    }
 
 
 def _blocks(x_BCHW: torch.Tensor, block: int) -> torch.Tensor:

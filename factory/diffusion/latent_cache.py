@@ -43,7 +43,7 @@ class TrainingCache:
         self._unit: Rows | None = None
         self._latents: Rows | None = None
         if kind == "prototype":
-            self._unit_by_label = _prototypes_of(faces, recognizer)
+            self._unit_by_label = prototypes_of(faces, recognizer)
         else:
             self._unit = embeddings_of(faces, recognizer).rows()
         if autoencoder:
@@ -120,7 +120,7 @@ def of_both(faces: Faces, encode: Encode) -> Callable[[slice], np.ndarray]:
     return make
 
 
-def _prototypes_of(faces: Faces, recognizer: Recognizer) -> np.ndarray:
+def prototypes_of(faces: Faces, recognizer: Recognizer) -> np.ndarray:
     """Prototypes of the faces' people by label, unit [P, D]."""
     index = {name: i for i, name in enumerate(recognizer.real_names)}
     missing = [name for name in faces.names if name not in index]

@@ -14,13 +14,16 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.head_poses import FacePoses, open_points
 from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
 from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.pose import CHANNELS
+from factory.diffusion.reconstruction import TRAINING, measured_faces
 from factory.diffusion.sample_grid import PEOPLE, sample_grid
 from factory.diffusion.similarity import draw_similarities, similarity_loss
+from factory.diffusion.trained_generator import Decode, TrainedGenerator
 from factory.diffusion.uvit import IDENTITY_LAYERS, Shape, UViT, with_present_names
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
@@ -30,9 +33,6 @@ from factory.training.distributed import pick_device, rank
 from factory.training.faces import FaceRows
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
-
-Decode = Callable[[torch.Tensor], torch.Tensor]
-"""From the space that is denoised to images in [-1, 1]."""
 
 
 class GeneratorLoss(nn.Module):
@@ -138,6 +138,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         lineage["start"] = init_from(model.network, recipe, lineage)
     optimizer = adamw(recipe.lr, recipe.weight_decay)
     run.start(model, optimizer, part="network", ema=recipe.ema, grad_clip=recipe.grad_clip)
+    estimates = (recipe.prediction, recipe.num_timesteps)
     by_level = LossByNoiseLevel(recipe.num_timesteps)
     run.state.also_log(by_level.take)
 
@@ -165,13 +166,24 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         if (step.index + 1) % (config.training.eval_every or run.total + 1) == 0:
             weights = run.weights()
             if rank() == 0:
-                people = cache.some_people(PEOPLE)
-                grid = sample_grid(shape, weights, recipe, decode, people, run.device)
+                drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device)
+                grid = sample_grid(drawing, cache.some_people(PEOPLE))
                 save_png(run.out / "sheets" / f"{step.index + 1:07d}.png", grid)
 
-    # Write
+    # Measure, write
+    weights = run.weights()
+    if rank() != 0:
+        return {}
+    drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device)
+    faces, which = measured_faces(run.faces, run.heldout)
+    if recipe.condition == "prototype":  # which people held out have not
+        faces, which = run.faces, TRAINING
+    kind = recipe.condition
+    measured = measure_generator(
+        drawing, faces, recognizer, autoencoder, condition=kind, which=which
+    )
     stored = _checkpoint_config(recipe, shape) | ({"pose": poses.to_json()} if poses else {})
-    return run.save("generator", run.weights(), config=stored, lineage=lineage)
+    return run.save("generator", weights, config=stored, lineage=lineage, measured=measured)
 
 
 def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:

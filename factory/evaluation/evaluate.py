@@ -118,7 +118,10 @@ def evaluate(
     utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(
         counts=KeptCounts(
-            manifest.counts.planned, manifest.counts.kept_fraction, made.num_source_people
+            manifest.counts.planned,
+            manifest.counts.kept_fraction,
+            made.num_source_people,
+            config.filters.min_kept_fraction,
         ),
         recognizer_training=_recognizer_training(config),
         similarity={name: _similarity(made, real, release, name) for name in recognizers},

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from factory.config import AuditConfig, Config
-from factory.errors import LeakError
+from factory.errors import LeakError, YieldError
 from factory.evaluation.leakage import Audit, power_in_words, refuse_leaks, summary_lines
-from factory.evaluation.metrics.release import AuditVerdict, Metrics
+from factory.evaluation.metrics.release import AuditVerdict, KeptCounts, Metrics
 from factory.evaluation.metrics.separability import JudgePower, Leakage
 from factory.evaluation.metrics.values import NotMeasured
 from factory.provenance.carriers import whole_of
@@ -23,6 +23,7 @@ from factory.provenance.faces import holds_real_people
 from factory.provenance.lineage import Lineage, NetworkRecord, has_real_source
 from factory.provenance.networks import records_of
 from factory.recognition.judge import describe_judge, judge_of, public_name
+from factory.records import Counts
 from factory.sources import FaceSource
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
@@ -120,11 +121,13 @@ def within_limit(config: Config, leakage: Leakage) -> str:
     return text
 
 
-def refuse_to_publish(metrics: Metrics) -> None:
+def refuse_to_publish(metrics: Metrics, counts: Counts) -> None:
     """Raise LeakError where too many real people show, or where it is not established.
 
     Of a source without real people nothing need be established: nobody real can leak from it.
+    Raises YieldError where too few of the faces, whose `counts` these are, were kept.
     """
+    _refuse_few_kept(metrics.counts, counts)
     refuse_leaks(metrics.leakage)
     audit = metrics.audit
     if audit.real_people and not audit.established and not audit.accepted:
@@ -133,6 +136,20 @@ def refuse_to_publish(metrics: Metrics) -> None:
             "another judge.checkpoint or source, or audit.accept_weak_judge=true to publish it "
             "with these words"
         )
+
+
+def _refuse_few_kept(kept: KeptCounts, counts: Counts) -> None:
+    if not kept.too_few:
+        return
+    most = sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
+    dropped = ", ".join(f"{reason} {number}" for reason, number in most) or "no filter"
+    raise YieldError(
+        f"filters.min_kept_fraction: {counts.kept} of {counts.shots} faces were kept "
+        f"({kept.kept_fraction:.1%}), want at least {kept.min_kept_fraction:.0%}; dropped most by "
+        f"{dropped}; the release is sealed and not published, train the generator longer, loosen "
+        "that filter under another release.version, or publish it all the same with "
+        "filters.min_kept_fraction=null"
+    )
 
 
 def _rounded_up(fraction: float) -> float:

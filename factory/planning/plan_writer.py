@@ -9,6 +9,7 @@ from factory.config import Config, absolute
 from factory.errors import Conflict, PlanError
 from factory.execution.on_device import OnDevice, in_this_process
 from factory.identities.gallery_files import OpenGalleries, open_here
+from factory.identities.roster import Roster
 from factory.planning.gate_limit import describe_capacity
 from factory.planning.preflight import Inputs
 from factory.provenance.naming import release_naming
@@ -77,10 +78,33 @@ def write_plan(
     tell is computed by `on_device`. The plan comes last: a roster without one is what a dead driver
     left, and the same config writes the same roster again.
     """
-    from factory.identities.roster_building import build_roster, open_recognizer
     from factory.planning.device_part import complete
-    from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
     from factory.shards.private_files import write_private
+
+    plan, roster, contents = decide(config, inputs, open_galleries)
+    put_lineage(store, inputs.lineage)
+    try:
+        for name, content in contents.items():
+            store.put_once(name, content)
+        write_private(store, roster)
+        prefix = layout.release_prefix(config.release.dataset, config.release.version)
+        plan = on_device(complete, absolute(config), prefix, plan)
+        store.put_once(layout.PLAN, plan.to_json())
+    except Conflict as error:
+        return _of_another_driver(inputs, store, error)
+    return plan
+
+
+def decide(
+    config: Config, inputs: Inputs, open_galleries: OpenGalleries = open_here
+) -> tuple[Plan, Roster, dict[str, bytes]]:
+    """Who exists and what is made of them, and the files of the roster; nothing is written.
+
+    The plan lacks the part that only a device can tell (device_part.py).
+    """
+    from factory.identities.roster_building import build_roster, open_recognizer
+    from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
+    from factory.shards.private_files import private_digests
     from factory.synthesis.lora_loading import lora_units
 
     dataset = open_store(config.store).below(config.release.dataset)
@@ -100,18 +124,8 @@ def write_plan(
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     units = cut_units(roster.identities, config.plan.unit_size, first_unit)
-    put_lineage(store, inputs.lineage)
-    try:
-        for name, content in contents.items():
-            store.put_once(name, content)
-        private = write_private(store, roster)
-        prefix = layout.release_prefix(config.release.dataset, config.release.version)
-        plan = Plan(inputs.request, digests, units, private=private)
-        plan = on_device(complete, absolute(config), prefix, plan)
-        store.put_once(layout.PLAN, plan.to_json())
-    except Conflict as error:
-        return _of_another_driver(inputs, store, error)
-    return plan
+    plan = Plan(inputs.request, digests, units, private=private_digests(roster))
+    return plan, roster, contents
 
 
 def going_on(config: Config, inputs: Inputs, store: Store, existing: Plan | None) -> Plan | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from factory import checkpoint
 from factory.config import Config, IdentitiesConfig
+from factory.diffusion.acceptance import check_accepted
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities.capacity import Capacity
 from factory.identities.gallery_files import check_galleries
@@ -56,6 +58,8 @@ class Inputs:
     """All that the release will descend from."""
     capacity: Capacity | None = None
     """How many people the gate can hold, where that was worth asking."""
+    remarks: Sequence[str] = ()
+    """What was not checked, for whoever watches."""
 
 
 def preflight(config: Config, today: date | None = None) -> Inputs:
@@ -69,6 +73,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     check_release_places(config)
     naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
+    remarks = check_accepted(config.acceptance, to_be_accepted(config, networks))
     check_consent(config.source, source.names, today or date.today())
     recognizer = networks.metadata["recognizer"]
     existing = read_plan(release_store(config))
@@ -86,7 +91,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         identities=_identities(config, source, networks, limit.max_cosine),
         plan=config.plan,
         sampler=config.sampler,
-        filters=config.filters,
+        filters=dataclasses.replace(config.filters, min_kept_fraction=None),  # it drops no face
         shards=config.shards,
         compute=ComputeFacts(
             config.compute.device,
@@ -110,7 +115,17 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
-    return Inputs(request, source, lineage, limit.capacity)
+    return Inputs(request, source, lineage, limit.capacity, remarks)
+
+
+def to_be_accepted(config: Config, networks: Networks) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The networks that section acceptance has limits of: name in the config, checkpoint.json."""
+    names = {
+        "autoencoder": config.autoencoder.checkpoint,
+        "generator": config.generator.checkpoint,
+    }
+    found = networks.metadata
+    return {kind: (name, found[kind]) for kind, name in names.items() if kind in found}
 
 
 def _refuse_other_key(

@@ -21,7 +21,7 @@ from factory.report.evidence import evidence
 from factory.report.learned import faces
 from factory.report.privacy import banner
 from factory.report.rights import stated_license
-from factory.report.statements import statements
+from factory.report.statements import few_kept, statements
 from factory.shards.card_header import size_category
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
@@ -38,7 +38,7 @@ def render_page(
     pictures: Pictures,
 ) -> bytes:
     """The HTML of report/index.html."""
-    page = _render(
+    page = render(
         "template.html",
         title=title,
         manifest=manifest,
@@ -51,6 +51,7 @@ def render_page(
         ancestors=tables.networks(metrics.lineage.drawing if metrics.lineage else []),
         lookers=tables.networks(metrics.lineage.looking if metrics.lineage else []),
         rights=metrics.lineage,
+        few_kept=few_kept(metrics.counts),
         settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
         throughput_plot=figures.throughput(manifest),
         **_accuracy(metrics),
@@ -74,7 +75,7 @@ def render_card(
 ) -> bytes:
     """README.md of the release, with the hub's YAML header."""
     stated = stated_license(config, metrics.lineage)
-    return _render(
+    return render(
         "card.md",
         title=config.title,
         license=hub_id(stated),
@@ -214,7 +215,8 @@ def with_terms(page: bytes) -> bytes:
     return page.replace(b"<!-- terms -->", listed.encode())
 
 
-def _render(name: str, **values: Any) -> bytes:
+def render(name: str, **values: Any) -> bytes:
+    """A template of this room filled in; what stands in an .html is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

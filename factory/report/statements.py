@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from factory.config import FiltersConfig, as_dict
-from factory.evaluation.metrics.release import Balance, Metrics, RecognizerTraining
+from factory.evaluation.metrics.release import Balance, KeptCounts, Metrics, RecognizerTraining
 from factory.evaluation.metrics.separability import Separability
 from factory.evaluation.metrics.values import NotMeasured
 from factory.report.learned import learned
@@ -55,9 +55,21 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
             "Faces were kept where they passed "
             + (_filters(request.filters) or "no filter")
             + "; rejects/ lists every other one with its reason."
+            + few_kept(metrics.counts)
         ),
         labels=labels(plan),
         maintenance="A version is never edited; corrections appear under a new one.",
+    )
+
+
+def few_kept(counts: KeptCounts) -> str:
+    """That too few were kept to publish a release; empty where enough were."""
+    if not counts.too_few:
+        return ""
+    return (
+        f" Of all drawn faces {counts.kept_fraction:.1%} were kept, fewer than the "
+        f"{counts.min_kept_fraction:.0%} that a published release has at least "
+        "(filters.min_kept_fraction): it is sealed and not published."
     )
 
 
@@ -159,4 +171,8 @@ def biases(balance: Balance | NotMeasured) -> str:
 
 def _filters(filters: FiltersConfig) -> str:
     limits = as_dict(filters).items()
-    return ", ".join(f"{name} {limit:g}" for name, limit in limits if limit is not None)
+    return ", ".join(
+        f"{name} {limit:g}"
+        for name, limit in limits
+        if limit is not None and name != "min_kept_fraction"
+    )

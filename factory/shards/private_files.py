@@ -29,9 +29,16 @@ def write_private(release: Store, roster: Roster) -> PrivateDigests | None:
     Raises Conflict where another roster's lies there.
     """
     private = roster.private
+    if private is not None:
+        layout.private_store(release).put_once(layout.PRIVATE_PEOPLE, private.to_bytes())
+    return private_digests(roster)
+
+
+def private_digests(roster: Roster) -> PrivateDigests | None:
+    """Digests of what makers will need of real people; None where nobody real is drawn."""
+    private = roster.private
     if private is None:
         return None
-    layout.private_store(release).put_once(layout.PRIVATE_PEOPLE, private.to_bytes())
     return PrivateDigests(private.people_sha256, private.vectors_sha256)
 
 

@@ -241,7 +241,7 @@ class PlanRequest:
             "identities": section(IdentitiesConfig, _part(body, "identities")),
             "plan": section(PlanConfig, _part(body, "plan")),
             "sampler": section(SamplerConfig, _part(body, "sampler")),
-            "filters": section(FiltersConfig, _part(body, "filters")),
+            "filters": section(FiltersConfig, {"min_kept_fraction": None} | _part(body, "filters")),
             "shards": section(ShardsConfig, _part(body, "shards")),
             "compute": section(ComputeFacts, _part(body, "compute")),
             "release": section(ReleaseFacts, _part(body, "release")),
@@ -346,6 +346,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
         del request["pseudonyms"]
     if "identities" in request:
         del request["identities"]["inquiry_license"]  # which lineage.json holds
+    if "filters" in request:
+        del request["filters"]["min_kept_fraction"]  # which drops no face
     for name in NEW_IN_PLANS if "plan" in request else ():
         if request["plan"][name] == getattr(PlanConfig, name):
             del request["plan"][name]

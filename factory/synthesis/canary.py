@@ -32,7 +32,7 @@ def draw_canary(plan: Plan, roster: Roster, draw: Draw, unrounded: Unrounded) ->
     device fails.
     """
     shots, device = canary_shots(plan, roster), plan.request.compute.device
-    drawn = _drawn(shots, draw)
+    drawn = drawn_or_alone(shots, draw)
     encoding = Encoding.of(plan.request)
     digests = {
         "images": _digest((shot.key, image_HWC.tobytes()) for shot, image_HWC, _ in drawn),
@@ -62,15 +62,16 @@ def refuse(difference: str | None) -> None:
         raise OtherMachine(f"this maker is not as planned ({difference}); bytes would differ")
 
 
-def _drawn(shots: list[Shot], draw: Draw) -> Drawn:
+def drawn_or_alone(shots: list[Shot], draw: Draw) -> Drawn:
+    """Those of a planned batch that can be drawn; raises DeviceError where the device fails."""
     try:
         return draw(shots) if shots else []
     except (FactoryError, MemoryError, OSError):
         raise
     except Exception as error:  # because a shot that cannot be drawn is no fault of the machine
         if is_of_the_device(error):
-            raise DeviceError(f"device: {error!r} at the canary's {shots[0].key}") from error
-    return [one for shot in shots for one in _drawn([shot], draw)] if len(shots) > 1 else []
+            raise DeviceError(f"device: {error!r} at {shots[0].key}") from error
+    return [one for shot in shots for one in drawn_or_alone([shot], draw)] if len(shots) > 1 else []
 
 
 def _digest(parts: Iterable[tuple[str, bytes]]) -> str:

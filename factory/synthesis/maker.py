@@ -37,6 +37,7 @@ from factory.records import (
     Shot,
     Timings,
     UnitResult,
+    Verdict,
 )
 from factory.shards import layout, writer
 from factory.shards.redaction import redaction_of
@@ -286,6 +287,10 @@ class ShardMaker:
         images = [batch.images.images_BHWC[shot.slot] for shot in shots]
         return list(zip(shots, images, scores, strict=True))
 
+    def verdict(self, scores: Scores) -> Verdict:
+        """Whether a face is kept by the plan's filters."""
+        return apply_filters(scores, self._filters)
+
     def _embedded(self, shots: list[Shot]) -> EmbeddedBatch:
         """Draw one planned batch, or some of its slots, and embed it."""
         batch = self._generator.generate(shots, self._plan.request.batch_size(shots[0].attempt))
@@ -358,7 +363,7 @@ class ShardMaker:
     def _judge(self, batch: EmbeddedBatch, scores: list[Scores], progress: UnitProgress) -> None:
         """Keep or reject the faces of a batch that is scored."""
         for shot, score in zip(batch.shots, scores, strict=True):
-            verdict, who = apply_filters(score, self._filters), (shot.identity, shot.image)
+            verdict, who = self.verdict(score), (shot.identity, shot.image)
             if verdict.keep:
                 image = batch.images.images_BHWC[shot.slot]
                 progress.kept[who] = self._commits.encode(shot, image, score, progress.beat)

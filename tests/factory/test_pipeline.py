@@ -22,7 +22,7 @@ from jobs.release import release
 from jobs.train_autoencoder import train_autoencoder
 from jobs.train_generator import train_generator
 from jobs.train_recognizer import train_recognizer
-from tests.conftest import PX, tiny_dotlist
+from tests.conftest import ACCEPT_ALL, PX, tiny_dotlist
 
 
 def runners(calls: list[str]):
@@ -50,6 +50,7 @@ def lineage(people, weights, tmp_path):
         item for item in tiny_dotlist(people, weights, tmp_path / "unused") if "store" not in item
     ]
     tiny = [item for item in tiny if not item.startswith(("recognizer", "autoenc", "generator"))]
+    tiny += ACCEPT_ALL
     named = ["recognizer.checkpoint={recognizer}", "autoencoder.checkpoint={autoencoder}"]
     learn = ["training.max_steps=1", "compute.precision=fp32"]
     small = ["recognizer.backbone=iresnet_mini", "recognizer.embedding_dim=16"]

@@ -26,6 +26,13 @@ class KeptCounts:
     kept_fraction: float
     source_people: int | None = None
     """People of the source of whom images were kept; None in metrics of older factories."""
+    min_kept_fraction: float | None = None
+    """filters.min_kept_fraction, below which a release is not published; None: no such limit."""
+
+    @property
+    def too_few(self) -> bool:
+        """Whether fewer were kept than a published release has."""
+        return self.min_kept_fraction is not None and self.kept_fraction < self.min_kept_fraction
 
 
 @dataclass(frozen=True)

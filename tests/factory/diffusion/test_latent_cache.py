@@ -155,6 +155,7 @@ def test_files_are_made_once(recipe, tmp_path, monkeypatch):
     train(config, quiet)
     monkeypatch.setattr(Recognizer, "embed", lambda *_: pytest.fail("embedded again"))
     monkeypatch.setattr(Autoencoder, "encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr("factory.diffusion.train.measure_generator", lambda *_, **__: {})
     train(recipe(f"training.cache={tmp_path / 'cache'}", "training.max_steps=2"), quiet)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from factory.diffusion.sample_grid import sample_grid
 from factory.diffusion.train import train
+from factory.diffusion.trained_generator import TrainedGenerator
 from factory.diffusion.uvit import Shape, UViT
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, quiet
@@ -26,14 +27,18 @@ def test_sheets_show_how_far_a_training_is(recipe, tmp_path, tokens):
         assert first.tobytes() != second.tobytes()
 
 
-def test_a_network_with_a_hint_is_drawn_without_points(recipe):
+def test_a_network_with_a_hint_is_drawn_without_points():
     torch.manual_seed(0)
     shape = Shape(3, 8, 2, None, 16, 3, 2, 6, hint_channels=5, hint_px=8)
     network = UViT(shape)
     torch.nn.init.normal_(network.final.weight, std=0.1)
-    generator, unit_PD = recipe().generator, torch.eye(6)[:2]
-    drawn = sample_grid(shape, network.state_dict(), generator, lambda x: x, unit_PD, CPU)
+    estimates, unit_PD = ("v", 100), torch.eye(6)[:2]
+
+    def grid(of, tensors):
+        return sample_grid(TrainedGenerator.of(of, tensors, estimates, lambda x: x, CPU), unit_PD)
+
+    drawn = grid(shape, network.state_dict())
     assert drawn.shape == (2 * 8, 4 * 8, 3)
     blind = dataclasses.replace(shape, hint_channels=0, hint_px=0)
     tensors = {name: x for name, x in network.state_dict().items() if name != "hint.weight"}
-    assert (sample_grid(blind, tensors, generator, lambda x: x, unit_PD, CPU) == drawn).all()
+    assert (grid(blind, tensors) == drawn).all()

@@ -10,9 +10,9 @@ import pytest
 
 from factory import checkpoint
 from factory.config import AuditConfig, Config, JudgeConfig
-from factory.errors import LeakError
+from factory.errors import LeakError, YieldError
 from factory.evaluation.leakage import Audit
-from factory.evaluation.metrics.release import AuditVerdict
+from factory.evaluation.metrics.release import AuditVerdict, KeptCounts
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.verdict import (
     NO_JUDGE,
@@ -26,6 +26,7 @@ from factory.evaluation.yardstick import DoubleLabel
 from factory.execution.inline import run_units
 from factory.provenance.lineage import Lineage, NetworkRecord, SourceRecord
 from factory.provenance.networks import records_of
+from factory.records import Counts
 from factory.release import build
 from factory.shards import layout
 from factory.store import LocalStore
@@ -33,6 +34,9 @@ from tests.measured import LEAKAGE, full_metrics, leaks
 
 ENOUGH = replace(LEAKAGE, faces=replace(leaks(3, 40, []), num_strangers=1000))
 """An audit by a thousand images, whose judge sees 75 % (53 % to 89 %) of known people."""
+
+
+COUNTS = Counts(200, 400, 30, 570, 0, {"blurred": 100, "low_own_cosine": 300, "near_real": 170})
 
 
 def test_judge_power_decides_at_the_lower_end_of_its_interval():
@@ -62,13 +66,37 @@ def test_a_limit_wants_as_many_images_as_it_lets_pass_one(images, told):
 def test_a_judge_of_weak_judge_power_is_refused_at_publish_unless_accepted():
     metrics = full_metrics()
     weak = AuditVerdict(True, False, "the judge sees nobody", 0.5, False)
-    refuse_to_publish(replace(metrics, leakage=allowed()))
+
+    def publish(**audited):
+        refuse_to_publish(replace(metrics, **audited), COUNTS)
+
+    publish(leakage=allowed())
     with pytest.raises(LeakError, match=r"not established: the judge sees nobody; .*accept_weak"):
-        refuse_to_publish(replace(metrics, audit=weak, leakage=allowed()))
-    refuse_to_publish(replace(metrics, audit=replace(weak, accepted=True), leakage=allowed()))
-    refuse_to_publish(replace(metrics, audit=replace(weak, real_people=False), leakage=allowed()))
+        publish(audit=weak, leakage=allowed())
+    publish(audit=replace(weak, accepted=True), leakage=allowed())
+    publish(audit=replace(weak, real_people=False), leakage=allowed())
     with pytest.raises(LeakError, match=r"audit\.max_leak_fraction"):
-        refuse_to_publish(replace(metrics, audit=replace(weak, accepted=True)))
+        publish(audit=replace(weak, accepted=True))
+
+
+def test_a_release_of_which_too_little_was_kept_is_not_published():
+    """30 of 600 faces are 5 %; the line says figure, limit, what dropped most, and what to do."""
+    metrics = replace(full_metrics(), leakage=allowed(), audit=AuditVerdict(False, True, "", 0, 0))
+
+    def publish(limit):
+        refuse_to_publish(replace(metrics, counts=KeptCounts(200, 0.05, 0, limit)), COUNTS)
+
+    publish(None)
+    publish(0.05)
+    with pytest.raises(YieldError) as refused:
+        publish(0.0501)
+    line = str(refused.value)
+    assert line.startswith(
+        "filters.min_kept_fraction: 30 of 600 faces were kept (5.0%), want at least 5%; dropped "
+        "most by low_own_cosine 300, near_real 170, blurred 100; the release is sealed and not"
+    )
+    assert "filters.min_kept_fraction=null" in line
+    assert "\n" not in line
 
 
 def allowed():

@@ -1,0 +1,129 @@
+"""Whether networks are good enough for the stage that is to use them (config section acceptance).
+
+The figures stand in checkpoint.json, where the training of a network put them at its end
+(reconstruction.py, generator_figures.py), or jobs.measure_network later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from factory.config import AcceptanceConfig
+from factory.errors import CheckpointError
+
+AUTOENCODER_REMEDY = (
+    "begin with starter:autoencoder, or train longer or on more faces (autoencoder.epochs)"
+)
+GENERATOR_REMEDY = (
+    "begin with generator.init_from=starter:generator generator.reset_identity_layers=true, or "
+    "train longer or on more faces (generator.epochs)"
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of the config, and the figure in checkpoint.json that it holds for."""
+
+    name: str
+    """Field of AcceptanceConfig, which begins with min_ or max_."""
+    kind: str
+    part: str | None
+    """Part of the metrics that holds the figure; None: they hold it themselves."""
+    figure: str
+    words: str
+
+    @property
+    def key(self) -> str:
+        return f"acceptance.{self.name}"
+
+    def allows(self, value: float, limit: float) -> bool:
+        """Whether a figure reaches the limit; NaN never does."""
+        return value >= limit if self.name.startswith("min_") else value <= limit
+
+
+LIMITS = (
+    Limit("min_psnr_db", "autoencoder", None, "psnr_db", "PSNR of reconstructed faces in dB"),
+    Limit(
+        *("min_identity_cosine", "autoencoder", None, "identity_cosine_mean"),
+        words="mean cosine of faces and their reconstructions",
+    ),
+    Limit(
+        *("max_denoising_ratio", "generator", "validation", "ratio"),
+        words="denoising error as a fraction of the best linear estimate's",
+    ),
+    Limit(
+        *("min_found_ratio", "generator", "probe", "found_ratio"),
+        words="faces found in drawn images, as a fraction of those found in real ones",
+    ),
+    Limit(
+        *("min_own_auc", "generator", "probe", "own_auc"),
+        words="AUC of drawn faces, own embedding against those of others",
+    ),
+    Limit(
+        *("min_diversity", "generator", "probe", "diversity"),
+        words="distance between drawn people, as a fraction of that between their embeddings",
+    ),
+)
+"""In the order in which a network is judged."""
+REMEDIES = {"autoencoder": AUTOENCODER_REMEDY, "generator": GENERATOR_REMEDY}
+
+
+def check_accepted(
+    config: AcceptanceConfig, networks: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> list[str]:
+    """Raise CheckpointError for the first limit that a network misses; remarks on unmeasured ones.
+
+    `networks` are (name in the config, checkpoint.json) by kind.
+    """
+    for line in shortcomings(config, networks):
+        raise CheckpointError(line)
+    return [
+        remark
+        for kind, (name, metadata) in networks.items()
+        for remark in _not_measured(config, kind, name, metadata)
+    ]
+
+
+def shortcomings(
+    config: AcceptanceConfig, networks: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> Iterable[str]:
+    """A line for each limit that a network misses, with figure, limit and remedy."""
+    for kind, (name, metadata) in networks.items():
+        for limit, part, value in _measured(kind, metadata):
+            wanted = getattr(config, limit.name)
+            if wanted is not None and value is not None and not limit.allows(value, wanted):
+                most = "at least" if limit.name.startswith("min_") else "at most"
+                faces = f"{part.get('num_images', '?')} {part.get('faces', 'faces')}"
+                yield (
+                    f"{limit.key}: {kind}.checkpoint {name} has {value:.3g} ({limit.words}, "
+                    f"measured on {faces}); want {most} {wanted:g}: {REMEDIES[kind]}; "
+                    f"{limit.key}=null goes on all the same"
+                )
+
+
+def _measured(
+    kind: str, metadata: Mapping[str, Any]
+) -> Iterable[tuple[Limit, Mapping[str, Any], float | None]]:
+    """Limits of a kind of network, with the part of its metrics and the figure, if it has them."""
+    for limit in LIMITS:
+        if limit.kind == kind:
+            metrics = metadata["metrics"]
+            part = metrics if limit.part is None else metrics.get(limit.part) or {}
+            yield limit, part, part.get(limit.figure)
+
+
+def _not_measured(
+    config: AcceptanceConfig, kind: str, name: str, metadata: Mapping[str, Any]
+) -> Iterable[str]:
+    missing = [
+        limit.name
+        for limit, part, _ in _measured(kind, metadata)
+        if getattr(config, limit.name) is not None and limit.figure not in part
+    ]
+    if missing:
+        yield (
+            f"{kind}.checkpoint {name}: not measured, so nothing is checked by acceptance "
+            f"({', '.join(missing)}); `python -m jobs measure_network` measures it"
+        )

@@ -1,0 +1,162 @@
+"""How good a trained generator is: error on faces, and a probe of a few drawn people (METHODS 1).
+
+Shapes: N faces, C x h x w the denoised space, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from factory.checkpoint import STARTER
+from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.denoising_error import timestep_at
+from factory.diffusion.latent_cache import prototypes_of
+from factory.diffusion.reconstruction import evenly_spaced
+from factory.diffusion.trained_generator import TrainedGenerator
+from factory.images import to_network
+from factory.recognition.embed import Recognizer
+from factory.sources.alignment import DETECT_PX, YuNet
+from factory.training.faces import Faces
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Noise levels t/T at which the error is measured."""
+NUM_VALIDATED, NUM_DRAWN = 128, 32
+"""Faces whose noise is removed, and people who are drawn."""
+DETECTOR = STARTER / "detector" / "yunet_n_640_640.onnx"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Faces of which a generator is shown the embeddings."""
+
+    images_NHWC: np.ndarray
+    """RGB uint8."""
+    labels: np.ndarray
+    x_NCHW: torch.Tensor
+    """The images in the denoised space."""
+    unit_ND: torch.Tensor
+    """What the network is conditioned on: embeddings of the images, or prototypes of the people."""
+
+
+def examples(
+    faces: Faces,
+    chosen: np.ndarray,
+    recognizer: Recognizer,
+    autoencoder: Autoencoder | None,
+    kind: str,
+) -> Examples:
+    """The rows `chosen` of faces; `kind` is generator.condition."""
+    images, labels = np.asarray(faces.images_NHWC[chosen]), faces.labels[chosen]
+    x_NCHW = autoencoder.encode(images) if autoencoder else to_network(images)
+    if kind == "prototype":
+        unit_ND = np.asarray(prototypes_of(faces, recognizer)[labels], np.float32)
+    else:
+        unit_ND = recognizer.embed(images)
+    return Examples(images, labels, x_NCHW, torch.from_numpy(unit_ND))
+
+
+def measure_generator(
+    generator: TrainedGenerator,
+    faces: Faces,
+    recognizer: Recognizer,
+    autoencoder: Autoencoder | None,
+    *,
+    condition: str,
+    which: str,
+) -> dict[str, Any]:
+    """Metrics `validation` and `probe`; `which` says what the faces are (reconstruction.py)."""
+
+    def of(chosen: np.ndarray) -> Examples:
+        return examples(faces, chosen, recognizer, autoencoder, condition)
+
+    shown = of(evenly_spaced(len(faces), NUM_VALIDATED))
+    asked = of(one_of_each(faces.labels, NUM_DRAWN))
+    drawn = generator.draw(asked.unit_ND, "probe")
+    told = {"num_images": len(shown.labels), "faces": which}
+    probed = {"num_images": len(asked.labels), "faces": which}
+    detector = YuNet(str(DETECTOR), enlarge_to=DETECT_PX)
+    return {
+        "validation": told | denoising_ratio(generator, shown.x_NCHW, shown.unit_ND),
+        "probe": probed
+        | probe(asked.unit_ND.numpy(), asked.labels, recognizer.embed(drawn))
+        | found(drawn, asked.images_NHWC, lambda image: detector.best(image) is not None),
+    }
+
+
+def denoising_ratio(
+    generator: TrainedGenerator, x_NCHW: torch.Tensor, unit_ND: torch.Tensor
+) -> dict[str, Any]:
+    """`by_level`, e(t) / w(t) at LEVELS, and `ratio`, their mean.
+
+    e is the mean squared error of the network's prediction. w is that of the best linear estimate
+    of x0 from x_t, by mean and variance s^2 of each channel: s^2 (1 - a) / (a s^2 + 1 - a) with
+    a = alpha_bar(t), averaged over channels. Predicting v or epsilon multiplies both by the same
+    factor, so the ratio does not depend on it; with s = 1 a network that predicts v = 0 has 1.
+    """
+    variance_C = x_NCHW.double().var((0, 2, 3), correction=0)
+    ratios = []
+    for level in LEVELS:
+        t = timestep_at(generator.schedule, level)
+        a = float(generator.schedule.alpha_bar_T[t])
+        linear = float((variance_C * (1 - a) / (a * variance_C + 1 - a)).mean())
+        factor = {"x0": 1.0, "v": 1 / (1 - a), "epsilon": a / (1 - a)}[generator.prediction]
+        errors = [
+            generator.error(x, unit, t)
+            for x, unit in zip(x_NCHW.split(NUM_DRAWN), unit_ND.split(NUM_DRAWN), strict=True)
+        ]
+        ratios.append(float(np.concatenate(errors).mean()) / (factor * linear))
+    return {"ratio": float(np.mean(ratios)), "by_level": [round(ratio, 5) for ratio in ratios]}
+
+
+def probe(
+    unit_asked_ND: np.ndarray, labels: np.ndarray, unit_drawn_ND: np.ndarray
+) -> dict[str, Any]:
+    """Figures of faces drawn from embeddings, by the embeddings of what was drawn.
+
+    `own_cosine_median`: of drawn faces to what they were drawn from. `own_auc`: fraction of pairs
+    of a drawn face and another person of which its own embedding is nearer, ties counted half.
+    `diversity`: mean 1 - cosine of drawn faces of two people, as a fraction of that of the
+    embeddings. The last two are None where all are of one person.
+    """
+    own_N = (unit_drawn_ND * unit_asked_ND).sum(1)
+    others_NN = unit_drawn_ND @ unit_asked_ND.T
+    apart_NN = labels[:, None] != labels[None]
+    figures: dict[str, Any] = {"own_cosine_median": float(np.median(own_N))}
+    if not apart_NN.any():
+        return figures | {"own_auc": None, "diversity": None}
+    own_NN = np.broadcast_to(own_N[:, None], others_NN.shape)
+    wins = (own_NN > others_NN) + 0.5 * (own_NN == others_NN)
+    distance = [(1 - unit @ unit.T)[apart_NN].mean() for unit in (unit_drawn_ND, unit_asked_ND)]
+    return figures | {
+        "own_auc": float(wins[apart_NN].mean()),
+        "diversity": float(distance[0] / distance[1]),
+    }
+
+
+def found(
+    drawn_NHWC: np.ndarray, given_NHWC: np.ndarray, is_face: Callable[[np.ndarray], bool]
+) -> dict[str, Any]:
+    """Fractions of images in which a detector finds a face; their ratio, None for 0 of `given`."""
+    drawn, given = (
+        float(np.mean([is_face(image) for image in images])) for images in (drawn_NHWC, given_NHWC)
+    )
+    return {
+        "found_fraction": drawn,
+        "found_fraction_given": given,
+        "found_ratio": drawn / given if given else None,
+    }
+
+
+def one_of_each(labels: np.ndarray, count: int) -> np.ndarray:
+    """Rows of `count` faces: one of evenly spaced people, more of each where they are fewer."""
+    order = np.argsort(labels, kind="stable")
+    _, first, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(first, sizes)  # which of its person's faces it is
+    if len(first) >= count:
+        return np.asarray(order[first[evenly_spaced(len(first), count)]])
+    return np.asarray(order[np.argsort(place, kind="stable")[:count]])

@@ -1,0 +1,60 @@
+"""How well an autoencoder gives faces back: PSNR, and cosine of a recognizer's embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from factory.images import to_uint8
+from factory.recognition.embed import Recognizer
+from factory.sources.alignment import scaled
+from factory.training.faces import Faces
+
+if TYPE_CHECKING:
+    from factory.diffusion.autoencoder import Autoencoder
+
+MOST = 512
+"""Faces that are measured, evenly spaced ones of more."""
+HELDOUT, TRAINING, GIVEN = "held-out faces", "training faces", "faces of the given source"
+"""Which faces a network was measured on."""
+LARGEST_DB = 100.0
+"""PSNR of an image that comes back as it was, which would be infinite."""
+
+
+def measured_faces(training: Faces, heldout: Faces) -> tuple[Faces, str]:
+    """The faces to measure a trained network on, and what they are."""
+    return (heldout, HELDOUT) if len(heldout) else (training, TRAINING)
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """Rows [min(count, most)] from the first of `count` to the last."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
+@torch.inference_mode()
+def measure(
+    autoencoder: Autoencoder, recognizer: Recognizer, faces: Faces, which: str
+) -> dict[str, Any]:
+    """Reconstruction of up to MOST faces: PSNR in dB and cosine of embeddings before and after."""
+    images = faces.images_NHWC[evenly_spaced(len(faces), MOST)]
+    z = autoencoder.encode(images).to(recognizer.device)
+    again = np.concatenate([to_uint8(autoencoder.decode(part)) for part in z.split(64)])
+    before, after = (np.stack([scaled(i, recognizer.image_px) for i in s]) for s in (images, again))
+    cosine = (recognizer.embed(before) * recognizer.embed(after)).sum(1)
+    return {
+        "num_images": len(images),
+        "faces": which,
+        "psnr_db": float(psnr_db(images, again).mean()),
+        "identity_cosine_mean": float(cosine.mean()),
+        "identity_cosine_p05": float(np.quantile(cosine, 0.05)),
+    }
+
+
+def psnr_db(images_NHWC: np.ndarray, others_NHWC: np.ndarray) -> np.ndarray:
+    """PSNR [N] of pairs of uint8 images, 10 log10(255^2 / mean squared error), to LARGEST_DB."""
+    difference = images_NHWC.astype(np.float32) - others_NHWC.astype(np.float32)
+    error_N = np.square(difference).mean((1, 2, 3))
+    least = 255**2 / 10 ** (LARGEST_DB / 10)
+    return np.asarray(10 * np.log10(255**2 / np.maximum(error_N, least)))

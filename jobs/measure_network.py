@@ -1,0 +1,40 @@
+"""Measure an autoencoder or a generator again, and write the figures into its checkpoint.json.
+
+    python -m jobs.measure_network autoencoder configs/demo.yaml [section.key=value ...]
+    python -m jobs.measure_network generator configs/demo.yaml
+
+They are those that section acceptance has limits of, on the faces of the source: those held out,
+where source.holdout_identities or source.heldout names some. Trainings measure at their end; this
+is for networks of an older factory, or for other faces. Weights stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+
+from factory.config import Config
+from jobs._arguments import Argument
+from jobs._job import Job
+
+
+def measure_network(network: str, config: Config, dry_run: bool) -> None:
+    from factory.diffusion.remeasure import add_figures, figures_of
+
+    measured = figures_of(config, network, dry_run=dry_run)
+    if dry_run:
+        print("checked; nothing is written")
+        return
+    print(json.dumps(measured, indent=2))
+    print("wrote", add_figures(config, network, measured))
+
+
+NETWORK = Argument("network", "what to measure", choices=("autoencoder", "generator"))
+JOB = Job(
+    __doc__,
+    measure_network,
+    subjects=(NETWORK,),
+    reads=("source", "recognizer", "autoencoder", "generator", "training", "compute", "store"),
+)
+
+if __name__ == "__main__":
+    JOB.main()
