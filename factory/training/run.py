@@ -110,12 +110,13 @@ class TrainingRun:
         *,
         part: str,
         ema: float | None = None,
+        ema_sigma_rel: float | None = None,
         grad_clip: float = 1.0,
     ) -> None:
         """Put the model into an engine, resumed where there is a state.
 
         `part` is the attribute of the model whose weights are the result: their moving average
-        with decay `ema`, or without one as they are.
+        with decay `ema`, or as long as `ema_sigma_rel` makes it, or without one as they are.
         """
         if self._config.compute.compile:
             model.compile()
@@ -129,7 +130,7 @@ class TrainingRun:
         self._part = part
         if ema is not None:
             with self._engine.weights() as module:
-                self._ema = EMA(getattr(module, part), ema)
+                self._ema = EMA(getattr(module, part), ema, ema_sigma_rel)
             if self.state.folder:
                 self._ema.load(self.state.folder)
 
