@@ -428,6 +428,11 @@ def _check_source(source: SourceConfig, key: str) -> None:
         raise ConfigError(
             f"{key}.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
         )
+    if source.holdout_identities and source.holdout_fraction:
+        raise ConfigError(
+            f"{key}.holdout_fraction: got {source.holdout_fraction:g} with {key}."
+            f"holdout_identities={source.holdout_identities}; want one of them, the other 0"
+        )
 
 
 def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:

@@ -77,6 +77,7 @@ DECIDES = {
     "max_pixels": lambda source: replace(source, max_pixels=SIDE * SIDE + 1),
     "num_identities": lambda source: replace(source, num_identities=2),
     "holdout_identities": lambda source: replace(source, holdout_identities=1),
+    "holdout_fraction": lambda source: replace(source, holdout_fraction=0.5),
 }
 """Settings that change a pixel, a label or the order of the faces, and how each is changed."""
 DECIDES_NOTHING = {
