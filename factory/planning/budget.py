@@ -40,9 +40,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not any(self.shares.values()):
-            raise ConfigError(
-                "--budget: no stage of this pipeline has a share; give stages[0].share"
-            )
+            raise ConfigError("--budget: no stage has a share of it; want some, as stages[0].share")
         self._end = self.clock() + self.total_s
 
     @property
