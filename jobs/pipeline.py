@@ -20,14 +20,13 @@ from jobs._job import Job
 def pipeline(config: PipelineConfig, dry_run: bool, budget: str | None) -> None:
     from factory.pipeline import run
     from factory.planning.budget import Budget, seconds_of
-    from factory.planning.few_faces import warnings_for
+    from factory.planning.pipeline_checks import check_stage, warnings_for
     from factory.planning.step_decisions import StepDecisions
-    from factory.provenance.faces import require_license
     from jobs._stages import RUNNERS, TRAININGS
 
     loaded = [(stage.job, load(stage.config, stage.set)) for stage in config.stages]
     for job, stage_config in loaded:
-        require_license(stage_config.source)
+        check_stage(job, stage_config)
         for line in warnings_for(job, stage_config):
             print(line)
     shares = {stage.name: stage.share for stage in config.stages}

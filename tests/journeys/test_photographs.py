@@ -1,4 +1,4 @@
-"""The journey of tests/journeys/photographs.sh: its parts always, the whole where it is asked for."""
+"""The journey of photographs.sh: its parts always, the whole where it is asked for."""
 
 from __future__ import annotations
 
