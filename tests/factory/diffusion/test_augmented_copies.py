@@ -44,6 +44,19 @@ def test_a_copy_depends_on_its_face_alone(recipe):
     all_three = copies.of_batch(images, [10, 11, 12], 1)
     assert np.array_equal(copies.of_batch(images[2:], [12], 1), all_three[2:])
     assert copies.of_batch(images, [10, 11, 12], 0) is images
+    alike = np.repeat(images[:1], 2, 0)
+    first, second = copies.of_batch(alike, [10, 11], 1)
+    assert not np.array_equal(first, second)  # each face has light of its own
+
+
+def test_a_copy_is_never_mirrored(recipe):
+    """Left is darker than right in every copy, because its mirror is a row of its own."""
+    copies = AugmentedCopies.of(recipe(CHANGED[0], "recognizer.augment.jitter=0.05"))
+    images = np.zeros((20, 8, 8, 3), np.uint8)
+    images[:, :, 4:] = 255
+    for copy in (1, 2):
+        changed = copies.of_batch(images, list(range(20)), copy).astype(int)
+        assert (changed[:, :, 4:].mean((1, 2, 3)) > changed[:, :, :4].mean((1, 2, 3))).all()
 
 
 def test_copies_are_drawn_equally_often_and_none_without_them(recipe):
