@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from factory.config.pipeline import PipelineConfig, StageConfig
 
 _TRAINING = ("source", "compute", "training")
-_DRAWN = ("release", "source", "recognizer", "autoencoder", "generator", "base_model")
-_DRAWN = (*_DRAWN, "personalization", "editing", "identities", "plan", "sampler")
+_NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
+_DRAWN = ("release", "source", *_NETWORKS, "identities", "plan", "sampler")
 _MEASURED = ("judge", "audit", "features")
 READS = {
     "train_recognizer": (*_TRAINING, "batches", "recognizer"),
@@ -43,7 +43,8 @@ def own_and_given(schema: Schema, arguments: Sequence[str]) -> tuple[list[str], 
 
     `recognizer=dlib` is the pipeline's, `recognizer.epochs=3` is for stages.
     """
-    own, given = [], []
+    own: list[str] = []
+    given: list[str] = []
     for argument in arguments:
         key = argument.partition("=")[0]
         first, *inner = split_key(key)

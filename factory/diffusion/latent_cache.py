@@ -133,7 +133,7 @@ def of_both(
 
     def encoded(batch: np.ndarray) -> np.ndarray:
         images = faces.images_NHWC[batch]
-        each = (copies.of_batch(images, batch, copy) for copy in range(1 + copies.count))
+        each = (copies.of_batch(images, batch.tolist(), copy) for copy in range(1 + copies.count))
         both = (view for copy in each for view in (copy, np.ascontiguousarray(copy[:, :, ::-1])))
         return np.stack([encode(view) for view in both], 1)
 
