@@ -19,7 +19,7 @@ DECIDES: Mapping[str, tuple[str, ...]] = {
     "estimate": (),
     "store": ("url", "endpoint_url"),
     "compute": ("device", "precision"),
-    "training": ("out", "seed", "max_steps"),
+    "training": ("out", "seed", "max_steps", "min_steps"),
 }
 """Sections of which not all decides what is made, and the keys that do; of others all does."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from factory.config import Config, PipelineConfig, StageConfig, load
 from factory.config.field import STARTER
 from factory.config.pipeline import names_in
 from factory.errors import CheckpointError, IntegrityError
+from factory.planning.budget import minutes
+from factory.planning.step_decisions import DecideSteps
 from factory.records import Log
 from factory.shards import layout
 from factory.sources import open_source
@@ -34,6 +37,7 @@ from factory.training.shared_out import store_of
 Runner = Callable[[Config, str], None]
 """Runs a job on a config; the text is the address of the release that it measures, or empty."""
 KIND = {f"train_{kind}": kind for kind in ("recognizer", "autoencoder", "generator")}
+KIND["import_recognizer"] = "recognizer"
 MEASURED = {"utility": "utility", "evaluate": "similarity"}
 """Stem of the metrics that tell whether a stage has been run."""
 WEIGHTS = ("weights.safetensors", "checkpoint.json")
@@ -65,23 +69,37 @@ class Artifact:
 
 
 def run(
-    pipeline: PipelineConfig, runners: Mapping[str, Runner], log: Log = print
+    pipeline: PipelineConfig,
+    runners: Mapping[str, Runner],
+    log: Log = print,
+    *,
+    decide_steps: DecideSteps | None = None,
 ) -> dict[str, Artifact]:
-    """Run every stage that is not made yet; artifacts by stage."""
+    """Run every stage that is not made yet; artifacts by stage.
+
+    `decide_steps` gives the trainings their steps (planning/step_decisions.py); None: their recipes
+    do.
+    """
     records = open_store(pipeline.store).below(f"{RECORDS}/{pipeline.name}")
     artifacts: dict[str, Artifact] = {}
     for stage in pipeline.stages:
         config, release = resolve(stage, pipeline, artifacts)
+        if decide_steps and stage.job in KIND:
+            before = fingerprint_of(stage, artifacts, config)
+            stage = decide_steps(stage, config, before, records)
+            config, release = resolve(stage, pipeline, artifacts)
         fingerprint = fingerprint_of(stage, artifacts, config)
         artifact = made_before(stage, config, release, records, fingerprint)
         if artifact:
             log(f"{stage.name}: made before, in {artifact.location}")
         else:
-            log(f"{stage.name}: {stage.job} {stage.config}")
+            log(f"{stage.name}: {stage.job} {stage.config or ''}".rstrip())
+            began = time.monotonic()
             runners[stage.job](config, release)
             artifact = find(stage, config, release)
             if artifact is None:
                 raise IntegrityError(f"{stage.name}: {stage.job} ended and left nothing")
+            log(f"{stage.name}: took {minutes(time.monotonic() - began)}")
             record(stage, artifact, records, fingerprint)
         artifacts[stage.name] = artifact
     return artifacts

@@ -74,6 +74,9 @@ class SourceConfig:
     """Only the first so many identities, in the order of their names; None: all."""
     holdout_identities: int = knob(0, low=0)
     """The last so many identities are never trained on; accuracy is measured on them."""
+    holdout_fraction: float = knob(0.0, low=0.0, high=0.9)
+    """Fraction of the identities that are held out, the last ones and at least two of them, in
+    place of holdout_identities."""
     license: str | None = None
     """License of the images: an SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike,
     non-commercial, research-only or unknown. It is kept in the lineage of all that is learned from
@@ -92,7 +95,8 @@ class SourceConfig:
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""
     heldout: str | None = file_path(images=True)
-    """A source with other people, for measuring only; takes the place of holdout_identities."""
+    """A source with other people, for measuring only; takes the place of holdout_identities and
+    holdout_fraction."""
     heldout_kind: (
         Literal["folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"] | None
     ) = None
@@ -103,7 +107,21 @@ class SourceConfig:
         """The source of `heldout`."""
         kind = self.heldout_kind or self.kind
         other = replace(self, kind=kind, path=self.heldout, heldout=None)
-        return replace(other, holdout_identities=0, num_identities=None)
+        return replace(other, holdout_identities=0, holdout_fraction=0.0, num_identities=None)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some of its own identities are held out."""
+        return bool(self.holdout_identities or self.holdout_fraction)
+
+    def num_heldout(self, num_names: int) -> int:
+        """How many of its identities are held out, the last ones.
+
+        At least two of a fraction, because one person gives no pair of strangers.
+        """
+        if not self.holdout_fraction:
+            return self.holdout_identities
+        return max(2, round(self.holdout_fraction * num_names))
 
     def reached_by(self, store: StoreConfig, *others: str | None) -> SourceConfig:
         """The same source, which the section store says how to reach unless it says so itself.

@@ -20,27 +20,38 @@ from factory.errors import ConfigError
 Schema = TypeVar("Schema")
 
 
-def load(path: str | Path, dotlist: Sequence[str] | None = None) -> Config:
+def load(path: str | Path | None, dotlist: Sequence[str] | None = None) -> Config:
     """Read a YAML config, apply `section.key=value` arguments, check everything.
 
-    Raises ConfigError with one line that names the dotted key, what it got and what it wants.
+    Without a path it is all defaults but for the arguments. Raises ConfigError with one line that
+    names the dotted key, what it got and what it wants.
     """
     return typed(Config, path, dotlist or [])
 
 
-def typed(schema: type[Schema], path: str | Path, dotlist: Sequence[str]) -> Schema:
+def typed(schema: type[Schema], path: str | Path | None, dotlist: Sequence[str]) -> Schema:
     """A YAML file and arguments as an object of a dataclass; raises ConfigError as `load` does."""
-    tree = apply_arguments(schema, read_file(Path(path)), list(dotlist))
-    missing = list(required_keys(tree))
+    return from_tree(schema, {} if path is None else read_file(Path(path)), dotlist)
+
+
+def from_tree(schema: type[Schema], tree: dict[str, Tree], dotlist: Sequence[str]) -> Schema:
+    """What a YAML file holds, and arguments, as an object of a dataclass; raises ConfigError."""
+    changed = apply_arguments(schema, tree, list(dotlist))
+    missing = list(required_keys(changed))
     if missing:
-        first, *others = [f": {comment}" if comment else "" for _, comment in missing]
-        needs = [f"{missing[0][0]}: this recipe needs it{first}"]
-        needs += [f"and {key}{text}" for (key, _), text in zip(missing[1:], others, strict=True)]
-        wanted = " ".join(f"{key}=..." for key, _ in missing)
-        raise ConfigError(f"{'; '.join(needs)}; give {wanted}")
-    settings = to_object(schema, resolved(tree))
+        raise ConfigError(required_line(missing))
+    settings = to_object(schema, resolved(changed))
     check_ranges(settings)
     return cast(Schema, settings)
+
+
+def required_line(missing: Sequence[tuple[str, str]]) -> str:
+    """One line that asks for the keys that a file leaves to the person, with their comments."""
+    first, *others = [f": {comment}" if comment else "" for _, comment in missing]
+    needs = [f"{missing[0][0]}: this recipe needs it{first}"]
+    needs += [f"and {key}{text}" for (key, _), text in zip(missing[1:], others, strict=True)]
+    wanted = " ".join(f"{key}=..." for key, _ in missing)
+    return f"{'; '.join(needs)}; give {wanted}"
 
 
 def store_settings(url: str, settings: Sequence[str]) -> StoreConfig:

@@ -114,6 +114,14 @@ class AutoencoderConfig:
     """Images a step over all processes."""
     lr: float = knob(1e-3, low=0.0)
     """Learning rate of AdamW, with a cosine to 0."""
+    warmup_steps: int = knob(200, low=0)
+    """Steps of linear rise of lr from 0."""
+    init_from: str | None = file_path()
+    """Autoencoder checkpoint whose weights training begins with; None: from nothing. A generator of
+    the first one can be begun with (generator.init_from) beside the result."""
+    freeze_encoder: bool = False
+    """Only the decoder of init_from is trained: latents, and their normalization, stay as they
+    are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,4 +191,12 @@ class GeneratorConfig:
     grad_clip: float = knob(1.0, low=0.0)
     """Largest gradient norm; 0 switches clipping off."""
     ema: float = knob(0.999, low=0.0, high=0.99999)
-    """Decay of the weights' moving average that is sampled from."""
+    """Decay of the weights' moving average that is sampled from, min(ema, (1+t)/(10+t)) at step t:
+    up to some 9000 steps by .999, the average is as long as ema_sigma_rel=.09 makes it."""
+    ema_sigma_rel: float | None = knob(None, low=0.01, high=0.28)
+    """Width of the average as a fraction of the steps so far, in place of `ema`: the relative
+    standard deviation of EDM2's power function, whose decay at step t is (1-1/t)^(gamma+1). EDM2
+    finds .05 to .15 best. None: by `ema`."""
+    augmented_copies: int = knob(0, low=0, high=32)
+    """Copies of each face, changed as recognizer.augment says, that are learned from as often as
+    the face itself, for sources of few images; each with a latent and an embedding of its own."""

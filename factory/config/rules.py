@@ -91,6 +91,11 @@ def _check_networks(config: Config) -> None:
         raise ConfigError(
             f"autoencoder.widths: got {list(widths)}; want one or more multiples of 16"
         )
+    if config.autoencoder.freeze_encoder and not config.autoencoder.init_from:
+        raise ConfigError(
+            "autoencoder.freeze_encoder: got true without autoencoder.init_from; want an "
+            "autoencoder to begin with, or false"
+        )
     if config.judge.checkpoint == config.recognizer.checkpoint:
         raise ConfigError(
             f"judge.checkpoint: got {config.judge.checkpoint!r}, the recognizer that conditions; "
@@ -109,6 +114,27 @@ def _check_networks(config: Config) -> None:
         raise ConfigError(
             "generator.reset_identity_layers: got true without generator.init_from; want a "
             "generator to begin with, or false"
+        )
+    _check_augmented_copies(config)
+
+
+def _check_augmented_copies(config: Config) -> None:
+    copies, generator = config.generator.augmented_copies, config.generator
+    augment = config.recognizer.augment
+    if copies and augment.crop == 1 and not (augment.erase or augment.jitter):
+        raise ConfigError(
+            f"generator.augmented_copies: got {copies} while recognizer.augment changes nothing; "
+            "want recognizer.augment.jitter=0.05, say, or generator.augmented_copies=0"
+        )
+    if copies and generator.condition == "prototype":
+        raise ConfigError(
+            f"generator.augmented_copies: got {copies} with generator.condition=prototype; want "
+            "generator.condition=image, or 0"
+        )
+    if copies and generator.pose and augment.crop < 1:
+        raise ConfigError(
+            f"generator.augmented_copies: got {copies} with generator.pose and "
+            f"recognizer.augment.crop={augment.crop:g}, which moves the five points; want crop=1"
         )
 
 
@@ -408,6 +434,11 @@ def _check_source(source: SourceConfig, key: str) -> None:
     if source.holdout_identities == 1:
         raise ConfigError(
             f"{key}.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
+        )
+    if source.holdout_identities and source.holdout_fraction:
+        raise ConfigError(
+            f"{key}.holdout_fraction: got {source.holdout_fraction:g} with {key}."
+            f"holdout_identities={source.holdout_identities}; want one of them, the other 0"
         )
 
 

@@ -69,6 +69,9 @@ class TrainingConfig:
     """Steps between log lines."""
     max_steps: int | None = knob(None, low=1)
     """Stop after so many steps whatever the recipe says; None: the recipe decides."""
+    min_steps: int | None = knob(None, low=1)
+    """At least so many steps however few images there are, so that epochs count for large sources
+    alone; None: the recipe decides. With the same max_steps, exactly so many."""
     eval_every: int | None = knob(None, low=1)
     """Steps between looks at a training. A recognizer is verified on source.pairs where given, else
     on the held-out people; a generator draws the same few people (sheets/). None: only at the end,

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from factory import checkpoint
 from factory.config import AutoencoderConfig, Config, as_dict
 from factory.diffusion.reconstruction import measure, measured_faces
-from factory.errors import ConfigError
+from factory.errors import CheckpointError, ConfigError
 from factory.images import to_network
+from factory.provenance.networks import records_of, starts_of
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.embed import Recognizer
 from factory.records import Log
@@ -29,7 +30,6 @@ from factory.training.faces import Faces
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, cosine_decay, warmup
 
-WARMUP_STEPS = 200
 ENCODED_AT_ONCE = 64
 """Images that are encoded together."""
 MAX_NORMALIZED = 1 << 15
@@ -65,6 +65,8 @@ class Autoencoder:
 
     def __init__(self, loaded: checkpoint.Checkpoint, device: torch.device, precision: str) -> None:
         self.sha256 = loaded.sha256
+        self.finetuned_from = starts_of(records_of(vars(loaded)))
+        """sha256 of the autoencoders that training began with, nearest first."""
         self.channels = int(loaded.config["latent_channels"])
         self.widths = tuple(loaded.config["widths"])
         self.block = int(loaded.config.get("block", 2))
@@ -159,13 +161,19 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     run.seed()
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    run.resume(recognizer=recognizer.sha256, augment=as_dict(config.recognizer.augment))
+    lineage = {"recognizer": recognizer.sha256}
+    start = _start(recipe)
+    if start:
+        lineage["start"] = start.sha256
+    run.resume(augment=as_dict(config.recognizer.augment), **lineage)
     if not recognizer.has_gradients:
         raise ConfigError(
             "recognizer.checkpoint: an imported recognizer has no feature maps for the perceptual "
             "loss; want one of ours, for instance starter:recognizer"
         )
     model = AutoencoderLoss(recipe, recognizer)
+    if start:
+        init_from(model.network, recipe, start)
     channels_last(model)
     run.start(model, adamw(recipe.lr, weight_decay=0.0), part="network")
     run.read_ahead(run.faces.images_NHWC)
@@ -182,7 +190,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             x_BCHW = augment(x_BCHW, config.recognizer.augment, uniform)
             x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
             run.backward(run(x_BCHW, noise))
-        run.update(recipe.lr * warmup(step.index, WARMUP_STEPS) * cosine_decay(step.progress))
+        rise = warmup(step.index, recipe.warmup_steps)
+        run.update(recipe.lr * rise * cosine_decay(step.progress))
 
     # Normalize latents, measure, write
     tensors = run.weights()
@@ -190,14 +199,47 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         return {}
     stored = {"widths": list(recipe.widths), "latent_channels": recipe.latent_channels}
     stored["block"] = recipe.block
-    normal = (torch.zeros(recipe.latent_channels), torch.ones(recipe.latent_channels))
-    raw = Autoencoder(_checkpoint(tensors, normal, stored), device, precision)
-    z = encode_some(raw, run.faces, MAX_NORMALIZED)
-    final = _checkpoint(tensors, (z.mean((0, 2, 3)), z.std((0, 2, 3))), stored)
+    if start and recipe.freeze_encoder:
+        normal = (start.tensors["latent_mean"], start.tensors["latent_std"])
+    else:
+        unscaled = (torch.zeros(recipe.latent_channels), torch.ones(recipe.latent_channels))
+        raw = Autoencoder(_checkpoint(tensors, unscaled, stored), device, precision)
+        z = encode_some(raw, run.faces, MAX_NORMALIZED)
+        normal = (z.mean((0, 2, 3)), z.std((0, 2, 3)))
+    final = _checkpoint(tensors, normal, stored)
     trained = Autoencoder(final, device, precision)
     measured = measure(trained, recognizer, *measured_faces(run.faces, run.heldout))
-    lineage = {"recognizer": recognizer.sha256}
     return run.save("autoencoder", final.tensors, config=stored, lineage=lineage, measured=measured)
+
+
+def _start(recipe: AutoencoderConfig) -> checkpoint.Checkpoint | None:
+    """The autoencoder that training begins with; None where it begins from nothing."""
+    if not recipe.init_from:
+        return None
+    return checkpoint.load(recipe.init_from, "autoencoder", "autoencoder.init_from")
+
+
+def init_from(network: Any, recipe: AutoencoderConfig, start: checkpoint.Checkpoint) -> None:
+    """Take over an autoencoder's weights, and freeze its encoder where the recipe says so.
+
+    Raises CheckpointError where it has another shape than the recipe's.
+    """
+    there = {
+        "widths": list(start.config["widths"]),
+        "latent_channels": int(start.config["latent_channels"]),
+        "block": int(start.config.get("block", 2)),
+    }
+    for key, value in there.items():
+        wanted = getattr(recipe, key)
+        if value != (list(wanted) if key == "widths" else wanted):
+            raise CheckpointError(
+                f"autoencoder.{key}: got {wanted} to begin with {recipe.init_from}, which has "
+                f"{value}; want the same"
+            )
+    scaling = ("latent_mean", "latent_std")
+    network.load_state_dict({k: v for k, v in start.tensors.items() if k not in scaling})
+    if recipe.freeze_encoder:
+        network.encoder.requires_grad_(False)
 
 
 def _checkpoint(

@@ -4,7 +4,8 @@ Those of faces in memory are in memory, those of mapped faces in files beside th
 every training on the same faces and networks (training/faces.py). Pixels and prototypes are in no
 second place: they are read where they are, and pixels mirrored as they are read.
 
-Shapes: S faces of a shard, C x h x w the denoised space, D embedding.
+Shapes: S faces of a shard, C x h x w the denoised space, D embedding, V rows of a face: itself and
+its mirror, then each augmented copy and its mirror.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from factory.config import Config
+from factory.diffusion.augmented_copies import AugmentedCopies
 from factory.diffusion.autoencoder import Autoencoder
 from factory.errors import CheckpointError
 from factory.images import to_network
@@ -29,31 +31,42 @@ Encode = Callable[[np.ndarray], np.ndarray]
 """Rows of RGB uint8 images [B, H, W, 3]."""
 
 
+NO_COPIES = AugmentedCopies()
+
+
 class TrainingCache:
     """Latents and conditions of faces, half of them mirrored as they are drawn."""
 
     def __init__(
-        self, faces: Faces, recognizer: Recognizer, autoencoder: Autoencoder | None, kind: str
+        self,
+        faces: Faces,
+        recognizer: Recognizer,
+        autoencoder: Autoencoder | None,
+        kind: str,
+        copies: AugmentedCopies = NO_COPIES,
     ) -> None:
         """`kind` is generator.condition: embeddings of the images, or prototypes of their people.
 
         Raises CheckpointError where the recognizer has no prototype of somebody.
         """
-        self._faces = faces
+        self._faces, self._copies = faces, copies
         self._unit: Rows | None = None
         self._latents: Rows | None = None
         if kind == "prototype":
             self._unit_by_label = prototypes_of(faces, recognizer)
         else:
-            self._unit = embeddings_of(faces, recognizer).rows()
+            self._unit = embeddings_of(faces, recognizer, copies).rows()
         if autoencoder:
-            self._latents = latents_of(faces, autoencoder).rows()
+            self._latents = latents_of(faces, autoencoder, copies).rows()
         first = self._x(np.array([0]), np.array([0]))
         self.channels, self.side = int(first.shape[1]), int(first.shape[2])
 
-    def rows(self, mirrored: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1."""
-        return self._x(mirrored, chosen), self._conditions(mirrored, chosen)
+    def rows(self, which: np.ndarray, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x [B, C, h, w], unit condition [B, D]) of faces, or of their mirrors where 1.
+
+        With copies, `which` is 2 x copy more (AugmentedCopies.draw).
+        """
+        return self._x(which, chosen), self._conditions(which, chosen)
 
     def some_people(self, count: int) -> torch.Tensor:
         """Conditions of evenly spaced faces, [count, D]."""
@@ -66,56 +79,69 @@ class TrainingCache:
         x = self._faces.images_NHWC if self._latents is None else self._latents
         return [x] if self._unit is None else [x, self._unit]
 
-    def _x(self, mirrored: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
+    def _x(self, which: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
         if self._latents is not None:
-            return torch.from_numpy(self._latents.pick(chosen, mirrored))
+            return torch.from_numpy(self._latents.pick(chosen, which))
         images = self._faces.images_NHWC[chosen]
-        flipped = mirrored.astype(bool)
+        for copy in range(1, 1 + self._copies.count):
+            taken = which // 2 == copy
+            if taken.any():
+                images[taken] = self._copies.of_batch(images[taken], chosen[taken], copy)
+        flipped = (which % 2).astype(bool)
         images[flipped] = images[flipped, :, ::-1]
         return to_network(images)
 
-    def _conditions(self, mirrored: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
+    def _conditions(self, which: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
         if self._unit is not None:
-            return torch.from_numpy(self._unit.pick(chosen, mirrored))
+            return torch.from_numpy(self._unit.pick(chosen, which))
         return torch.from_numpy(self._unit_by_label[self._faces.labels[chosen]])
 
 
-def latents_of(faces: Faces, autoencoder: Autoencoder) -> FaceRows:
-    """Latents of faces and their mirrors, rows [2, C, h, w]."""
-    make = of_both(faces, lambda images: autoencoder.encode(images).numpy())
-    return FaceRows(faces, make, "latents", [autoencoder.fingerprint])
+def latents_of(
+    faces: Faces, autoencoder: Autoencoder, copies: AugmentedCopies = NO_COPIES
+) -> FaceRows:
+    """Latents of faces, their copies and the mirrors of these, rows [V, C, h, w]."""
+    make = of_both(faces, lambda images: autoencoder.encode(images).numpy(), copies)
+    return FaceRows(faces, make, "latents", [autoencoder.fingerprint, *copies.facts])
 
 
-def embeddings_of(faces: Faces, recognizer: Recognizer) -> FaceRows:
-    """Unit embeddings of faces and their mirrors, rows [2, D]."""
-    return FaceRows(faces, of_both(faces, recognizer.embed), "embeddings", [recognizer.sha256])
+def embeddings_of(
+    faces: Faces, recognizer: Recognizer, copies: AugmentedCopies = NO_COPIES
+) -> FaceRows:
+    """Unit embeddings of faces, their copies and the mirrors of these, rows [V, D]."""
+    make = of_both(faces, recognizer.embed, copies)
+    return FaceRows(faces, make, "embeddings", [recognizer.sha256, *copies.facts])
 
 
 def open_latents(config: Config) -> FaceRows:
     """The latents of a config's faces, to be made by a fleet."""
     device, precision = pick_device(config.compute), config.compute.precision
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
-    return latents_of(open_faces(config)[0], autoencoder)
+    return latents_of(open_faces(config)[0], autoencoder, AugmentedCopies.of(config))
 
 
 def open_embeddings(config: Config) -> FaceRows:
     """The embeddings of a config's faces, to be made by a fleet."""
     recognizer = Recognizer.load(config.recognizer.checkpoint, pick_device(config.compute))
-    return embeddings_of(open_faces(config)[0], recognizer)
+    return embeddings_of(open_faces(config)[0], recognizer, AugmentedCopies.of(config))
 
 
-def of_both(faces: Faces, encode: Encode) -> Callable[[slice], np.ndarray]:
-    """A function of a slice: `encode` of its faces and of their mirrors, [S, 2, ...]."""
+def of_both(
+    faces: Faces, encode: Encode, copies: AugmentedCopies = NO_COPIES
+) -> Callable[[slice], np.ndarray]:
+    """A function of a slice: `encode` of its faces and of their mirrors, [S, V, ...]."""
 
-    def encoded(images: np.ndarray) -> np.ndarray:
-        both = (images, np.ascontiguousarray(images[:, :, ::-1]))
-        return np.stack([encode(each) for each in both], 1)
+    def encoded(batch: np.ndarray) -> np.ndarray:
+        images = faces.images_NHWC[batch]
+        each = (copies.of_batch(images, batch.tolist(), copy) for copy in range(1 + copies.count))
+        both = (view for copy in each for view in (copy, np.ascontiguousarray(copy[:, :, ::-1])))
+        return np.stack([encode(view) for view in both], 1)
 
     def make(part: slice) -> np.ndarray:
         rows = np.arange(len(faces))[part]
         starts = range(0, len(rows), ENCODED_AT_ONCE)
         batches = (rows[start : start + ENCODED_AT_ONCE] for start in starts)
-        return np.concatenate([encoded(faces.images_NHWC[batch]) for batch in batches])
+        return np.concatenate([encoded(batch) for batch in batches])
 
     return make
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from factory import checkpoint
-from factory.config import Config, GeneratorConfig
+from factory.config import Config, GeneratorConfig, as_dict
+from factory.diffusion.augmented_copies import AugmentedCopies
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.head_poses import FacePoses, open_points
@@ -125,8 +126,10 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         decode = autoencoder.decode
         lineage["autoencoder"] = autoencoder.sha256
-    run.resume(**lineage, init_from=_init_sha256(recipe))
-    cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition)
+    copies = AugmentedCopies.of(config)
+    augment = {"augment": as_dict(copies.augment)} if copies.count else {}
+    run.resume(**lineage, init_from=_init_sha256(recipe), **augment)
+    cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition, copies)
     run.read_ahead(*cache.arrays)
     poses = FacePoses(run.faces, config) if recipe.pose else None
 
@@ -135,9 +138,11 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
     model = GeneratorLoss(recipe, shape, decode, recognizer)
     if recipe.init_from:
-        lineage["start"] = init_from(model.network, recipe, lineage)
+        started_as = autoencoder.finetuned_from if autoencoder else []
+        lineage["start"] = init_from(model.network, recipe, lineage, started_as)
     optimizer = adamw(recipe.lr, recipe.weight_decay)
-    run.start(model, optimizer, part="network", ema=recipe.ema, grad_clip=recipe.grad_clip)
+    average = {"ema": recipe.ema, "ema_sigma_rel": recipe.ema_sigma_rel}
+    run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, **average)
     estimates = (recipe.prediction, recipe.num_timesteps)
     by_level = LossByNoiseLevel(recipe.num_timesteps)
     run.state.also_log(by_level.take)
@@ -146,7 +151,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     for step in run.steps():
         for part in step.parts:
             mirrored = (torch.rand(len(part), generator=step.draw) < 0.5).long().numpy()
-            x, unit_BD = cache.rows(mirrored, part)
+            x, unit_BD = cache.rows(copies.draw(mirrored, step.draw), part)
             noise = torch.randn(x.shape, generator=step.draw)
             t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, step.draw)
             keep_B = torch.rand(len(x), generator=step.draw) >= recipe.condition_dropout
@@ -212,18 +217,27 @@ def _init_sha256(recipe: GeneratorConfig) -> str | None:
     return str(checkpoint.read_metadata(recipe.init_from, "generator", key)["sha256"])
 
 
-def init_from(network: UViT, recipe: GeneratorConfig, lineage: dict[str, str]) -> str:
+def init_from(
+    network: UViT,
+    recipe: GeneratorConfig,
+    lineage: dict[str, str],
+    finetuned_from: Sequence[str] = (),
+) -> str:
     """Take over the weights of recipe.init_from, and return their sha256.
 
     Layers that it lacks stay new, with recipe.reset_identity_layers those that read embeddings too.
-    Raises CheckpointError when it was trained with other networks (`lineage`), to estimate
-    something else, or has layers of another shape.
+    It may have been trained with an autoencoder that the present one was finetuned from
+    (`finetuned_from`, their sha256): what latents mean changes little. Raises CheckpointError when
+    it was trained with other networks (`lineage`), to estimate something else, or has layers of
+    another shape.
     """
     name = str(recipe.init_from)
     loaded = checkpoint.load(name, "generator", "generator.init_from")
     trained_with = {kind: loaded.lineage.get(kind) for kind in lineage}
     if recipe.reset_identity_layers:
         trained_with["recognizer"] = lineage["recognizer"]
+    if trained_with.get("autoencoder") in finetuned_from:
+        trained_with["autoencoder"] = lineage["autoencoder"]
     if trained_with != lineage:
         raise CheckpointError(
             f"generator.init_from: {name} was trained with another recognizer or autoencoder; use "

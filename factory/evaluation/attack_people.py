@@ -52,13 +52,13 @@ def open_sides(config: SourceConfig) -> tuple[FaceSource, FaceSource]:
     source = open_source(config)
     if config.heldout is not None:
         return source, open_source(config.other)
-    if not config.holdout_identities:
+    if not config.holds_out:
         raise ConfigError(
             "source.holdout_identities: got 0; an attack compares people that the generator "
             "learned from with people of the same source that it did not, want the number that it "
-            "was trained with, or others by source.heldout"
+            "was trained with (or source.holdout_fraction), or others by source.heldout"
         )
-    first = first_heldout(config.holdout_identities, len(source.names))
+    first = first_heldout(config.num_heldout(len(source.names)), len(source.names))
     return subset(source, 0, first), subset(source, first, len(source.names))
 
 

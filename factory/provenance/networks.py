@@ -20,13 +20,13 @@ from factory.provenance.lineage import (
 from factory.provenance.merging import each_once
 
 NAMED_AT = {
-    "recognizer": ("recognizer", "checkpoint"),
-    "autoencoder": ("autoencoder", "checkpoint"),
-    "generator": ("generator", "checkpoint"),
-    "start": ("generator", "init_from"),
-    "editor": ("editing", "checkpoint"),
+    "recognizer": ["recognizer.checkpoint"],
+    "autoencoder": ["autoencoder.checkpoint"],
+    "generator": ["generator.checkpoint"],
+    "start": ["generator.init_from", "autoencoder.init_from"],
+    "editor": ["editing.checkpoint"],
 }
-"""Section and field of a config that name the checkpoint of a role."""
+"""Keys of a config that may name the checkpoint of a role."""
 
 
 def provenance(
@@ -92,12 +92,27 @@ def records_of(metadata: dict[str, Any]) -> list[NetworkRecord]:
 
 def _at(config: Config, role: str, sha256: str) -> list[NetworkRecord]:
     """The records in the checkpoint that a config names for a role, if it has this digest."""
-    if role not in NAMED_AT:
-        return []
-    section, name = NAMED_AT[role]
-    address = getattr(getattr(config, section), name)
-    try:
-        metadata = checkpoint.any_metadata(address) if address else None
-    except FactoryError:
-        metadata = None  # whoever needs it says what is wrong with it
-    return records_of(metadata) if metadata and metadata["sha256"] == sha256 else []
+    for key in NAMED_AT.get(role, []):
+        section, _, name = key.partition(".")
+        address = getattr(getattr(config, section), name)
+        try:
+            metadata = checkpoint.any_metadata(address) if address else None
+        except FactoryError:
+            metadata = None  # whoever needs it says what is wrong with it
+        if metadata and metadata["sha256"] == sha256:
+            return records_of(metadata)
+    return []
+
+
+def starts_of(records: Sequence[NetworkRecord]) -> list[str]:
+    """sha256 of the networks that the first of some records was begun with, nearest first.
+
+    `records` are those of a checkpoint.json: the network's own, then of all its ancestors.
+    """
+    by_digest = {record.sha256: record for record in records}
+    digests: list[str] = []
+    record: NetworkRecord | None = next(iter(records), None)
+    while record and "start" in record.trained_with:
+        digests.append(record.trained_with["start"])
+        record = by_digest.get(digests[-1])
+    return digests

@@ -326,7 +326,7 @@ def _on_disk(config: SourceConfig) -> tuple[FaceSource, FaceSet]:
     """(training, held-out) faces as `training_faces`, of which only the held-out are read."""
     source = open_source(config)
     num_people = len(source.names)
-    first = first_heldout(config.holdout_identities, num_people)
+    first = first_heldout(config.num_heldout(num_people), num_people)
     if rank() or (first == num_people and not config.heldout):
         heldout = FaceSet.nobody()  # rank 0 alone measures
     elif config.heldout:

@@ -30,6 +30,7 @@ from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
+from factory.training.enough import warnings_of
 from factory.training.identity import to_text, without_paths
 from factory.training.run_state import RunState
 from factory.training.schedules import cosine_decay, step_decay, warmup
@@ -82,7 +83,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     weights_N = training_set.weights(config.batches)
     order = BatchOrder(seed, len(training_set), recipe.batch_size, weights_N)
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
-    total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training.max_steps)
+    total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training)
     num_real = len(training_set.names)
     data = to_text(training_set.facts(config, weights_N))
     own = RankRows.of(num_real, recipe.num_virtual, rank(), world_size())
@@ -94,7 +95,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         store=config.store,
         wanted=own.may_lie_in,
     )
-    for line in (*training_set.lines, training_set.describe(heldout)):
+    few = warnings_of("recognizer", num_real, len(training_set))
+    for line in (*training_set.lines, training_set.describe(heldout), *few):
         run_state.log(line)
     run_state.log(memory_line(config, num_real))
 
@@ -213,11 +215,11 @@ def check(config: Config) -> None:
             "'local' or 'frozen'"
         )
     if config.training.eval_every and not (
-        config.source.pairs or config.source.heldout or config.source.holdout_identities
+        config.source.pairs or config.source.heldout or config.source.holds_out
     ):
         raise ConfigError(
             f"training.eval_every: got {config.training.eval_every} with nothing to verify on; "
-            "set source.pairs, source.heldout or source.holdout_identities"
+            "set source.pairs, source.heldout, source.holdout_identities or source.holdout_fraction"
         )
 
 

@@ -169,5 +169,5 @@ def training_faces(config: SourceConfig) -> tuple[FaceSet, FaceSet]:
     """(training, held-out) faces of a config, in memory; the second may be empty."""
     faces = read_faces(open_source(config), config.max_corrupt_fraction)
     if config.heldout is None:
-        return faces.split(config.holdout_identities)
+        return faces.split(config.num_heldout(len(faces.names)))
     return faces, read_faces(open_source(config.other), config.max_corrupt_fraction)

@@ -92,7 +92,12 @@ def compare(
     config = replace(
         config,
         source=replace(
-            config.source, kind="folder", path=str(learned), heldout=None, holdout_identities=0
+            config.source,
+            kind="folder",
+            path=str(learned),
+            heldout=None,
+            holdout_identities=0,
+            holdout_fraction=0.0,
         ),
         release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
     )

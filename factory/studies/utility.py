@@ -106,6 +106,8 @@ def with_seed(config: Config, folder: str, seed: int) -> Config:
     Another recipe is another folder, and so are other contents of a file at the same path.
     """
     recipe = [as_dict(without_paths(config.recognizer)), config.training.max_steps]
+    if config.training.min_steps:
+        recipe.append(config.training.min_steps)
     decides = [*_learned_from(config), *recipe]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
@@ -124,8 +126,9 @@ def _learned_from(config: Config) -> list[dict[str, Any]]:
 
 
 def _faces(source: SourceConfig) -> dict[str, Any]:
-    facts = pixel_facts(source, open_source(source).fingerprint)
-    held_out = source.holdout_identities if source.heldout is None else 0
+    opened = open_source(source)
+    facts = pixel_facts(source, opened.fingerprint)
+    held_out = source.num_heldout(len(opened.names)) if source.heldout is None else 0
     return facts | {"holdout_identities": held_out}
 
 

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from factory.config import TrainingConfig
 from factory.seeds import stream_seed
 
+TRAINING = TrainingConfig()
 
-def num_steps(num_samples: int, batch_size: int, epochs: float, max_steps: int | None) -> int:
-    """Steps of a training: whole batches only, the last partial one of an epoch is dropped."""
-    steps = round(epochs * (num_samples // batch_size))
-    return min(steps, max_steps) if max_steps else steps
+
+def num_steps(
+    num_samples: int, batch_size: int, epochs: float, training: TrainingConfig = TRAINING
+) -> int:
+    """Steps of a training: whole batches only, the last partial one of an epoch is dropped.
+
+    They are at least training.min_steps and at most training.max_steps, where these are given.
+    """
+    steps = max(round(epochs * (num_samples // batch_size)), training.min_steps or 0)
+    return min(steps, training.max_steps) if training.max_steps else steps
 
 
 class BatchOrder:

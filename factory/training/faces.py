@@ -102,7 +102,7 @@ def open_faces(config: Config) -> tuple[Faces, Faces]:
     source = config.source
     faces = _opened(config, source)
     if source.heldout is None:
-        return faces.split(source.holdout_identities)
+        return faces.split(source.num_heldout(len(faces.names)))
     return faces, _opened(config, source.other)
 
 
@@ -173,7 +173,8 @@ def describe_faces(config: Config) -> str:
     opened = open_source(source)
     labels = _labels_of(opened, source.max_corrupt_fraction, corrupt)
     if source.heldout is None:
-        is_heldout = labels >= first_heldout(source.holdout_identities, len(opened.names))
+        num_names = len(opened.names)
+        is_heldout = labels >= first_heldout(source.num_heldout(num_names), num_names)
         labels, num_heldout = labels[~is_heldout], int(is_heldout.sum())
     else:
         other = source.other

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from factory import checkpoint
-from factory.config import Config
+from factory.config import AutoencoderConfig, Config, GeneratorConfig
 from factory.provenance.faces import source_record
 from factory.provenance.lineage import NetworkRecord
 from factory.provenance.networks import provenance
@@ -35,6 +35,7 @@ from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.distributed import micro_batch, rank, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
+from factory.training.enough import method_of, warnings_of
 from factory.training.faces import describe, open_faces
 from factory.training.identity import faces_facts, to_text, without_paths
 from factory.training.rows import ReadAhead, Rows
@@ -76,7 +77,7 @@ class TrainingRun:
         self._order = BatchOrder(config.training.seed, len(self.faces), recipe.batch_size)
         micro_batch(self._order.batch_size, config.compute, key)  # few faces make it smaller
         self.total = num_steps(
-            len(self.faces), self._order.batch_size, recipe.epochs, config.training.max_steps
+            len(self.faces), self._order.batch_size, recipe.epochs, config.training
         )
         """Steps of the whole training."""
         self.state: RunState
@@ -97,7 +98,15 @@ class TrainingRun:
         data = to_text({"source": faces, **learned_from})
         recipe, store = without_paths(self._recipe), self._config.store
         self.state = RunState(self._config.training, recipe, data, self._log, store=store)
-        self.state.log(describe(self.faces, self.heldout))
+        for line in (describe(self.faces, self.heldout), *self._warnings()):
+            self.state.log(line)
+
+    def _warnings(self) -> list[str]:
+        """Lines about faces that are too few for what is trained."""
+        if not isinstance(self._recipe, AutoencoderConfig | GeneratorConfig):
+            return []
+        key = method_of(section_of(self._recipe), self._recipe.init_from)
+        return warnings_of(key, len(self.faces.names), len(self.faces))
 
     def seed(self) -> None:
         """Seed torch's global generator, from which a new model draws its weights."""
@@ -110,12 +119,13 @@ class TrainingRun:
         *,
         part: str,
         ema: float | None = None,
+        ema_sigma_rel: float | None = None,
         grad_clip: float = 1.0,
     ) -> None:
         """Put the model into an engine, resumed where there is a state.
 
         `part` is the attribute of the model whose weights are the result: their moving average
-        with decay `ema`, or without one as they are.
+        with decay `ema`, or as long as `ema_sigma_rel` makes it, or without one as they are.
         """
         if self._config.compute.compile:
             model.compile()
@@ -129,7 +139,7 @@ class TrainingRun:
         self._part = part
         if ema is not None:
             with self._engine.weights() as module:
-                self._ema = EMA(getattr(module, part), ema)
+                self._ema = EMA(getattr(module, part), ema, ema_sigma_rel)
             if self.state.folder:
                 self._ema.load(self.state.folder)
 

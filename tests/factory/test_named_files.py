@@ -27,6 +27,7 @@ DECIDES = {
     "BaseModelConfig.path": "loras.weights",
     "BatchesConfig.oversample": "training batches.oversample",
     "GeneratorConfig.init_from": "training init_from",
+    "AutoencoderConfig.init_from": "training start",
     "BaseTrainingConfig.tables": "training captions",
     "InpaintingTrainingConfig.captioner": "training captions",
     "InpaintingTrainingConfig.segmenter_path": "training segmenter",

@@ -12,8 +12,12 @@ import yaml
 
 from factory import checkpoint
 from factory.config import load_pipeline
+from factory.diffusion.train import train
 from factory.errors import CheckpointError, ConfigError, FactoryError
 from factory.pipeline import Artifact, fingerprint_of, resolve, run, shared_location
+from factory.planning.budget import Budget
+from factory.planning.pace import Pace
+from factory.planning.step_decisions import StepDecisions
 from factory.shards import layout
 from factory.shards.verify import verify
 from factory.store import LocalStore
@@ -23,6 +27,10 @@ from jobs.train_autoencoder import train_autoencoder
 from jobs.train_generator import train_generator
 from jobs.train_recognizer import train_recognizer
 from tests.conftest import ACCEPT_ALL, PX, tiny_dotlist
+
+
+def quiet(line: str) -> None:
+    """Takes a line and says nothing."""
 
 
 def runners(calls: list[str]):
@@ -68,6 +76,8 @@ def lineage(people, weights, tmp_path):
             "job": job,
             "config": str(tmp_path / "empty.yaml"),
             "set": [*tiny, *changes, *out],
+            "share": 0.5 if name == "generator" else 0.0,
+            "min_steps": 2,
         }
 
     stages = [
@@ -109,6 +119,31 @@ def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path)
         shutil.rmtree(tmp_path / lost)
     assert run(load_pipeline(lineage()), runners(calls), lines.append) == made
     assert calls == []
+
+
+def test_a_budget_decides_steps_once_and_a_stage_stays_made(lineage):
+    """Whatever the pace is later; the checkpoint holds the steps, and another budget is refused."""
+    calls: list[str] = []
+    file = lineage(generator=["training.max_steps=9"])
+
+    def made(step_s: float, total_s: float = 60.0) -> dict[str, Artifact]:
+        calls.clear()
+        pipeline = load_pipeline(file)
+        shares = {stage.name: stage.share for stage in pipeline.stages}
+        budget = Budget(total_s, shares, lambda: 0.0)
+        trains = {"train_generator": train, "train_recognizer": train}
+        pace = Pace(0.0, step_s)
+        decide = StepDecisions(budget, list(shares), trains, quiet, lambda train, config: pace)
+        return run(pipeline, runners(calls), quiet, decide_steps=decide)
+
+    first = made(20.0)
+    assert calls == ALL
+    metadata = checkpoint.read_metadata(first["generator"].location, "generator", "k")
+    assert metadata["step"] == 3
+    assert made(10.0) == first
+    assert calls == []
+    with pytest.raises(ConfigError, match=r"^--budget: got 2 min, and stage 'generator' was begun"):
+        made(10.0, total_s=120.0)
 
 
 @pytest.mark.s3

@@ -83,5 +83,5 @@ def test_claims_and_pipelines_are_answered_alike(tmp_path):
     with pytest.raises(ConfigError, match=r"^stages\[0\].job: got 'finetune'; want one of train_"):
         load_pipeline(file)
     file.write_text("feed: 1\n")
-    with pytest.raises(ConfigError, match=r"^feed: no such key; want one of name, store, stages"):
+    with pytest.raises(ConfigError, match=r"^feed: no such key; want one of name, store, out, rec"):
         load_pipeline(file)

@@ -16,6 +16,10 @@ import pytest
         (["source.path=/somewhere"], "source.path: got '/somewhere' with source.kind=starter"),
         (["source.heldout=/x"], "source.heldout: got '/x' with source.kind=starter"),
         (["source.holdout_identities=1"], "source.holdout_identities: got 1; want 0 or at least 2"),
+        (
+            ["source.holdout_fraction=0.2", "source.holdout_identities=9"],
+            "source.holdout_fraction: got 0.2 with source.holdout_identities=9; want one of them",
+        ),
         (["plan.min_images=2"], "plan.min_images: got 2 with plan.on_shortfall=keep"),
         (
             ["plan.min_images=9", "plan.on_shortfall=drop"],

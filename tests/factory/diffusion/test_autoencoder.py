@@ -8,7 +8,9 @@ import torch
 from factory import checkpoint
 from factory.diffusion import autoencoder as autoencoding
 from factory.diffusion.autoencoder import Autoencoder, encode_some
-from factory.errors import CheckpointError
+from factory.diffusion.train import train as train_generator
+from factory.errors import CheckpointError, ConfigError
+from factory.provenance.networks import records_of, starts_of
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 
@@ -70,3 +72,67 @@ def test_latents_of_evenly_spaced_faces_where_there_are_too_many(recipe):
     assert torch.equal(encode_some(loaded, faces, len(faces)), whole)
     some = loaded.encode(faces.images_NHWC[[0, 5, 11]])
     assert torch.equal(encode_some(loaded, faces, 3), some)
+
+
+def test_an_autoencoder_begins_with_another(recipe, weights, tmp_path):
+    """Without a step nothing changes; the new one knows what it was begun with."""
+    first = checkpoint.load(str(weights / "autoencoder"), "autoencoder", "k")
+    begun = (f"autoencoder.init_from={weights / 'autoencoder'}", "training.max_steps=2")
+    autoencoding.train(recipe(*begun, "autoencoder.lr=0"), quiet)
+    after = checkpoint.load(str(tmp_path / "out"), "autoencoder", "k")
+    for name in set(first.tensors) - {"latent_mean", "latent_std"}:
+        assert torch.equal(after.tensors[name], first.tensors[name])
+    assert after.lineage["start"] == first.sha256
+    assert starts_of(records_of(vars(after))) == [first.sha256]
+    again = (f"autoencoder.init_from={tmp_path / 'out'}", f"training.out={tmp_path / 'third'}")
+    autoencoding.train(recipe(*again, "training.max_steps=1"), quiet)
+    third = Autoencoder.load(str(tmp_path / "third"), CPU, "fp32")
+    assert third.finetuned_from == [after.sha256, first.sha256]
+
+
+def test_finetuning_learns_and_leaves_a_frozen_encoder_as_it_was(recipe, weights, tmp_path):
+    first = checkpoint.load(str(weights / "autoencoder"), "autoencoder", "k").tensors
+    begun = (f"autoencoder.init_from={weights / 'autoencoder'}", "autoencoder.warmup_steps=0")
+    settings = (*begun, "training.max_steps=3", "autoencoder.freeze_encoder=true")
+    autoencoding.train(recipe(*settings), quiet)
+    after = checkpoint.load(str(tmp_path / "out"), "autoencoder", "k").tensors
+    moved = {name.split(".")[0] for name in first if not torch.equal(after[name], first[name])}
+    assert moved == {"decoder"}  # not encoder, latent_mean, latent_std
+    with pytest.raises(ConfigError, match=r"autoencoder\.freeze_encoder: got true without"):
+        recipe("autoencoder.freeze_encoder=true")
+
+
+def test_first_weights_of_another_shape_are_refused(recipe, weights):
+    begun = f"autoencoder.init_from={weights / 'autoencoder'}"
+    for change, error in {
+        "autoencoder.widths=[16,32]": r"autoencoder\.widths: got \(16, 32\) to begin with",
+        "autoencoder.latent_channels=8": r"autoencoder\.latent_channels: got 8 .* has 4; want the",
+    }.items():
+        with pytest.raises(CheckpointError, match=error):
+            autoencoding.train(recipe(begun, change, "training.max_steps=1"), quiet)
+
+
+def test_other_first_weights_are_another_training(recipe, weights, tmp_path):
+    other = recipe("training.max_steps=1", f"training.out={tmp_path / 'other'}")
+    autoencoding.train(other, quiet)
+    begun = f"autoencoder.init_from={weights / 'autoencoder'}"
+    autoencoding.train(recipe(begun, "training.max_steps=1"), quiet)
+    changed = f"autoencoder.init_from={tmp_path / 'other'}"
+    with pytest.raises(CheckpointError, match=r"other settings or faces \(start: "):
+        autoencoding.train(recipe(changed, "training.max_steps=2"), quiet)
+
+
+def test_a_generator_of_the_first_autoencoder_goes_on_with_the_finetuned_one(
+    recipe, weights, tmp_path
+):
+    begun = f"autoencoder.init_from={weights / 'autoencoder'}"
+    finetuned = tmp_path / "finetuned"
+    autoencoding.train(recipe(begun, "training.max_steps=1", f"training.out={finetuned}"), quiet)
+    first = tmp_path / "first"
+    train_generator(recipe("training.max_steps=1", f"training.out={first}"), quiet)
+    second = [f"generator.init_from={first}", "training.max_steps=1"]
+    train_generator(recipe(*second, f"autoencoder.checkpoint={finetuned}"), quiet)
+    autoencoding.train(recipe("training.max_steps=1", f"training.out={tmp_path / 'new'}"), quiet)
+    second += [f"autoencoder.checkpoint={tmp_path / 'new'}", f"training.out={tmp_path / 'third'}"]
+    with pytest.raises(CheckpointError, match=r"generator\.init_from: .* another recognizer or a"):
+        train_generator(recipe(*second), quiet)

@@ -82,7 +82,9 @@ def source(tmp_path):
 
 
 def test_attack_sides_are_those_of_a_training(source):
-    config = replace(source("all", "a", "b", "c", "d"), holdout_identities=1)
+    config = replace(source("all", "a", "b", "c", "d"), holdout_fraction=0.5)
+    assert [list(side.names) for side in open_sides(config)] == [["a", "b"], ["c", "d"]]
+    config = replace(config, holdout_identities=1, holdout_fraction=0.0)
     members, heldout = open_sides(config)
     assert (list(members.names), list(heldout.names)) == (["a", "b", "c"], ["d"])
     trained = training_faces(config)[0]

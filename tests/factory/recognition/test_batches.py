@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 
 import numpy as np
@@ -62,9 +63,9 @@ def test_workers_give_the_batches_of_memory_in_their_order(config):
 
 
 def test_held_out_people_are_the_same_in_memory_and_on_disk(config):
-    for workers in (0, 1):
+    for workers, held in itertools.product((0, 1), ("identities=2", "fraction=0.4")):
         training_set, heldout = open_training_set(
-            config("source.holdout_identities=2", f"batches.num_workers={workers}")
+            config(f"source.holdout_{held}", f"batches.num_workers={workers}")
         )
         assert training_set.names == ["person_0", "person_1"]
         assert sorted(heldout.keys) == [f"person_{p}/{i}" for p in (2, 3) for i in range(3)]

@@ -113,6 +113,7 @@ DECIDES = {
     "background": lambda source: replace(source, background=255),
     "num_identities": lambda source: replace(source, num_identities=2),
     "holdout_identities": lambda source: replace(source, holdout_identities=1),
+    "holdout_fraction": lambda source: replace(source, holdout_fraction=0.5),
 }
 """Settings that change a pixel, a label or the order of the faces, and how each is changed."""
 BEFORE = {"label_column": as_records}

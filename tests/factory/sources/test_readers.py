@@ -167,6 +167,10 @@ def test_holdout_is_by_identity(people):
     assert set(heldout.labels) == {3}
     with pytest.raises(SourceError, match="holdout_identities"):
         training_faces(folder_config(people, holdout_identities=PEOPLE))
+    train, heldout = training_faces(folder_config(people, holdout_fraction=0.5))
+    assert (set(train.labels), set(heldout.labels)) == ({0, 1}, {2, 3})
+    with pytest.raises(SourceError, match=r"got 4 of 4 identities; .* source\.holdout_fraction"):
+        training_faces(folder_config(people, holdout_fraction=0.9))
     train, other = training_faces(folder_config(people, heldout=str(people)))
     assert len(train) == len(other) == PEOPLE * IMAGES
 

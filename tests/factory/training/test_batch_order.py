@@ -6,12 +6,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.config import TrainingConfig
 from factory.training.batch_order import BatchOrder, num_steps
 
 
 def test_steps_are_whole_batches():
-    assert num_steps(100, 32, 2.0, None) == 6
-    assert num_steps(100, 32, 2.0, 4) == 4
+    assert num_steps(100, 32, 2.0) == 6
+    assert num_steps(100, 32, 2.0, TrainingConfig(max_steps=4)) == 4
+
+
+def test_few_images_get_the_least_steps_and_many_their_epochs():
+    few = TrainingConfig(min_steps=50)
+    assert num_steps(100, 32, 2.0, few) == 50
+    assert num_steps(3200, 32, 2.0, few) == 200
+    exactly = TrainingConfig(min_steps=70, max_steps=70)
+    assert num_steps(100, 32, 2.0, exactly) == num_steps(3200, 32, 2.0, exactly) == 70
 
 
 @given(st.integers(2, 60), st.integers(1, 20), st.integers(0, 5))

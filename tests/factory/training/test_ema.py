@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from factory.training.distributed import wait_for_all
-from factory.training.ema import EMA, owners
+from factory.training.ema import EMA, exponent_of, owners
 from tests.ranks import run_ranks
 
 
@@ -24,6 +25,45 @@ def test_ema_follows_by_its_warmed_up_decay(tmp_path):
     again.load(tmp_path)
     assert again.num_updates == 1
     assert torch.equal(again.shadow["weight"], ema.shadow["weight"])
+
+
+@pytest.mark.parametrize("sigma_rel", [0.05, 0.1, 0.25])
+def test_the_exponent_is_that_of_edm2(sigma_rel):
+    """Its power of time has the wanted standard deviation, by the moments of t^gamma on [0, 1]."""
+    gamma = exponent_of(sigma_rel)
+    mean, square = ((gamma + 1) / (gamma + 1 + k) for k in (1, 2))
+    assert np.sqrt(square - mean**2) == pytest.approx(sigma_rel, rel=1e-6)
+    assert exponent_of(0.1) == pytest.approx(6.94, abs=0.005)  # EDM2, section 3.1
+    assert exponent_of(0.05) == pytest.approx(16.97, abs=0.005)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.999])
+def test_an_average_by_sigma_rel_is_as_long_as_the_steps_so_far(decay):
+    """Of weights t at step t it is (gamma+1)/(gamma+2) of the last one, at 50 and at 500 steps."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(module.weight, -1000.0)  # the start is forgotten at once
+    ema = EMA(module, decay, sigma_rel=0.1)
+    for step in range(1, 501):
+        torch.nn.init.constant_(module.weight, float(step))
+        ema.update(module)
+        if step in (50, 500):
+            gamma = exponent_of(0.1)
+            wanted = (gamma + 1) / (gamma + 2)
+            # the sum over steps differs from the integral by half a step
+            assert float(ema.shadow["weight"]) / (step + 0.5) == pytest.approx(wanted, rel=2e-3)
+
+
+def test_the_warmed_up_decay_forgets_the_start_of_few_steps():
+    """Up to 9000 steps by .999 it is the power of time with gamma 8: sigma_rel .09."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    ema = EMA(module, 0.999)
+    torch.nn.init.ones_(module.weight)
+    for _ in range(100):
+        ema.update(module)
+    assert float(ema.shadow["weight"]) == pytest.approx(1, abs=1e-6)
+    assert exponent_of(0.0905) == pytest.approx(8, abs=0.02)
+    assert 1 - ema.current_decay == pytest.approx(9 / 110)
 
 
 def average_over_ranks(folder: str) -> dict[str, object]:

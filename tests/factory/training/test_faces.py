@@ -69,14 +69,14 @@ def assert_same(mapped: MappedFaces, memory: FaceSet) -> None:
     assert (list(mapped.corrupt), mapped.remarks) == (memory.corrupt, memory.remarks)
 
 
-@pytest.mark.parametrize("num_holdout", [0, 2])
+@pytest.mark.parametrize("num_holdout", ["identities=0", "identities=2", "fraction=0.5"])
 def test_files_hold_what_memory_holds(config, num_holdout):
-    made = config(f"source.holdout_identities={num_holdout}")
+    made = config(f"source.holdout_{num_holdout}")
     faces, heldout = open_faces(made)
     memory, memory_heldout = training_faces(made.source)
     assert_same(faces, memory)
     assert (len(heldout), heldout.names) == (len(memory_heldout), memory_heldout.names)
-    if num_holdout:
+    if num_holdout != "identities=0":
         assert_same(heldout, memory_heldout)
     assert faces_facts(made.source, faces) == faces_facts(made.source, memory)
     digest = hashlib.sha256("\n".join(memory.keys).encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""How many steps each training of a pipeline gets, so that all stages end in a given time.
+
+The time that is left is divided among the stages that are left, by their shares; what one takes
+longer or shorter is divided among those after it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from factory.errors import ConfigError
+from factory.planning.pace import Pace
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+SHORTEST_S = 60
+
+
+def seconds_of(text: str) -> int:
+    """Seconds of 90s, 30m, 1h or 1h30m; raises ConfigError for anything else."""
+    parts = re.findall(r"(\d+)([smh])", text)
+    total = sum(int(count) * UNITS_S[unit] for count, unit in parts)
+    if "".join(count + unit for count, unit in parts) != text or total < SHORTEST_S:
+        raise ConfigError(f"--budget: got {text!r}; want a time of at least 1m, as in 30m or 1h30m")
+    return total
+
+
+@dataclass
+class Budget:
+    """A time for all stages, by the clock."""
+
+    total_s: float
+    shares: Mapping[str, float]
+    """Shares of the stages by name; they need no sum of 1."""
+    clock: Callable[[], float] = time.monotonic
+    _end: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not any(self.shares.values()):
+            raise ConfigError("--budget: no stage has a share of it; want some, as stages[0].share")
+        self._end = self.clock() + self.total_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end, 0 once it has passed."""
+        return max(0.0, self._end - self.clock())
+
+    def seconds_for(self, name: str, later: Sequence[str]) -> float:
+        """What a stage may take now: its part of the time left for it and the `later` ones."""
+        waiting = sum(self.shares[one] for one in (name, *later))
+        return self.left_s * self.shares[name] / waiting if waiting else 0.0
+
+    def expected(self, names: Sequence[str]) -> str:
+        """A line of what each stage is meant to take, and when all end."""
+        total = sum(self.shares[name] for name in names) or 1.0
+        parts = [
+            f"{name} {minutes(self.left_s * self.shares[name] / total)}"
+            for name in names
+            if self.shares[name]
+        ]
+        end = datetime.now() + timedelta(seconds=self.left_s)
+        return f"expected: {', '.join(parts)}; end about {end:%H:%M}"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a budget gives a training."""
+
+    count: int
+    expected_s: float
+    """From its beginning to its end."""
+    is_short: bool
+    """Whether it had less time than its fewest steps take."""
+
+    def line(self, name: str, allowed_s: float, pace: Pace) -> str:
+        """What is expected of the training, said before it begins."""
+        text = (
+            f"{name}: {self.count} steps of {pace.step_s:.2f} s in about {minutes(self.expected_s)}"
+        )
+        if not self.is_short:
+            return text
+        return (
+            f"{text}, which is more than the {minutes(allowed_s)} it has: {self.count} are the "
+            "fewest (min_steps of the stage), so the pipeline will end later"
+        )
+
+
+def steps_within(
+    allowed_s: float, pace: Pace, fewest: int, most: int | None, spent_s: float = 0.0
+) -> Steps:
+    """The steps that fit into what is allowed, of which `spent_s` went into finding the pace."""
+    fitting = int((allowed_s - spent_s - pace.setup_s) / pace.step_s)
+    count = max(fewest, fitting)
+    if most is not None:
+        count = min(count, most)
+    return Steps(count, pace.setup_s + count * pace.step_s, is_short=fitting < count)
+
+
+def minutes(seconds: float) -> str:
+    """A time as people say it: 40 s, 12 min."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
