@@ -196,7 +196,7 @@ def announced(log: Log) -> Iterator[None]:
         while not done.wait(EVERY_S):
             log(f"compiling ... {time.monotonic() - started:.0f} s")
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=tell, name="compiling", daemon=True)
     thread.start()
     try:
         yield
