@@ -445,8 +445,9 @@ def check_ranges(section: Any, prefix: str = "") -> None:
         elif isinstance(value, list):
             for index, part in enumerate(value):
                 check_ranges(part, f"{name}[{index}].")
-        elif item.metadata.get("path") and isinstance(value, str):
-            check_path(name, value, only_local=item.metadata["only_local"])
+        elif item.metadata.get("path") and value is not None:
+            for path in value if isinstance(value, tuple) else (value,):
+                check_path(name, path, only_local=item.metadata["only_local"])
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN
