@@ -28,6 +28,7 @@ from torch import nn
 from factory.records import Log
 from factory.store.atomic import dispensable, write_atomically
 from factory.store.cache import PLACE, cache_root
+from factory.store.json_text import json_text
 from factory.training.distributed import first_rank_says, rank
 
 WARMUP_STEPS = 2
@@ -169,7 +170,7 @@ class KeptCosts:
         """Keep a cost for later trainings; a cache that cannot be written is said once."""
         kept = [vars(part) for part in [*self._read(), cost][-NUM_KEPT:]]
         with dispensable(PLACE):
-            write_atomically(self._file, json.dumps(kept).encode(), PLACE, durable=False)
+            write_atomically(self._file, json_text(kept).encode(), PLACE, durable=False)
 
     def _read(self) -> list[CompileCost]:
         with suppress(OSError, ValueError, TypeError):  # none yet, or not as we write it

@@ -48,7 +48,10 @@ def test_texts_in_lists_and_below_keys_are_taken_as_typed(typed, tmp_path):
     file = tmp_path / "release.yaml"
     file.write_text(f"base_training: {{tables: [{typed}, '#2']}}\n")
     assert load(file).base_training.tables == (typed, "#2")
-    words = [f"base_training.tables=[{typed}, '#2']", f"utility.benchmarks=[{{path: {typed}}}]"]
+    words = [
+        f"base_training.tables=[{typed}, '#2']",
+        f"utility.benchmarks=[{{kind: folder, path: {typed}, pairs: p}}]",
+    ]
     config = load(file, [*words, f"utility.benchmarks[0].landmarks={typed} #2"])
     assert config.base_training.tables == (typed, "#2")
     assert config.utility.benchmarks[0].path == typed

@@ -45,9 +45,13 @@ def jobs_that_write(place, source, sealed):
     faces = [f"source.path={source}", "source.license=CC0-1.0"]
     return {
         "train_recognizer": [*MINI, *TINY, f"source.path={source}", f"training.out={place}"],
-        "train_autoencoder": ["configs/autoencoder/mini.yaml", *faces, f"training.out={place}"],
-        "pack_weights": ["configs/starter.yaml", f"training.out={place}"],
-        "embed": ["configs/demo.yaml", "source.kind=folder", *faces, f"identities.gallery={place}"],
+        "pack_weights": ["configs/demo.yaml", f"training.out={place}"],
+        "embed": [
+            "configs/demo.yaml",
+            "source.kind=folder",
+            *faces,
+            f"identities.gallery={place}.npy",
+        ],
         "export": [sealed, "imagefolder", place],
         "export_recognizer": ["starter:recognizer", place],
         "release": ["configs/demo.yaml", f"store.url={place}"],
