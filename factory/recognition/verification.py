@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -91,20 +92,22 @@ def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
     figures: dict[str, Any] = {"num_genuine": len(genuine), "num_impostor": len(impostor)}
     if reason := _one_kind(genuine, impostor):
         figures["note"] = reason
-    for name, (figure, *needs) in {
-        "auc": (auc, genuine, impostor),
-        "tar_at_far_1e-2": (partial(tar_at_far, far=1e-2), genuine, impostor),
-        "tar_at_far_1e-3": (partial(tar_at_far, far=1e-3), genuine, impostor),
-        "eer": (equal_error_rate, genuine, impostor),
-        "fdr": (fisher_ratio, genuine, impostor),
-        "genuine_mean": (_mean, genuine),
-        "genuine_std": (_std, genuine),
-        "impostor_mean": (_mean, impostor),
-        "impostor_std": (_std, impostor),
-        "cosine_at_fmr_1e-2": (partial(cosine_at_fmr, fmr=1e-2), impostor),
-        "cosine_at_fmr_1e-3": (partial(cosine_at_fmr, fmr=1e-3), impostor),
-    }.items():
-        figures[name] = figure(*needs) if all(len(part) for part in needs) else None
+    both, of_genuine, of_impostor = (genuine, impostor), (genuine,), (impostor,)
+    measures: dict[str, tuple[Callable[..., float], tuple[np.ndarray, ...]]] = {
+        "auc": (auc, both),
+        "tar_at_far_1e-2": (partial(tar_at_far, far=1e-2), both),
+        "tar_at_far_1e-3": (partial(tar_at_far, far=1e-3), both),
+        "eer": (equal_error_rate, both),
+        "fdr": (fisher_ratio, both),
+        "genuine_mean": (_mean, of_genuine),
+        "genuine_std": (_std, of_genuine),
+        "impostor_mean": (_mean, of_impostor),
+        "impostor_std": (_std, of_impostor),
+        "cosine_at_fmr_1e-2": (partial(cosine_at_fmr, fmr=1e-2), of_impostor),
+        "cosine_at_fmr_1e-3": (partial(cosine_at_fmr, fmr=1e-3), of_impostor),
+    }
+    for name, (figure, cosines) in measures.items():
+        figures[name] = figure(*cosines) if all(map(len, cosines)) else None
     return figures
 
 
