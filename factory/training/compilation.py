@@ -51,9 +51,10 @@ class CompileCost:
     """Seconds of a compiled step over those of an uncompiled one."""
 
 
-ASSUMED = {"cpu": CompileCost(100.0, 0.6), "cuda": CompileCost(100.0, 0.7)}
-"""Where no compile is kept: measured on two CPU cores (README of the room of diffusion); that of a
-GPU is an estimate."""
+ASSUMED = {"cpu": CompileCost(130.0, 0.6), "cuda": CompileCost(130.0, 0.7)}
+"""Where no compile is kept. On two CPU cores (2026-11-27, both busy with other work) 40 steps of
+configs/generator/mini.yaml in batches of 16 took 29 s uncompiled and 166 s compiled, so that c is
+about 137 s less what was saved; r and both of a GPU are cautious estimates, not measured."""
 
 
 def seconds_saved(num_steps: int, step_s: float, cost: CompileCost) -> float:
