@@ -37,7 +37,7 @@ def digest(
     `find` turns the name of a config that another one names into its path.
     """
     made = [_what_it_makes(config, sections, find) for config in configs]
-    text = json.dumps([job, dict(values), made], sort_keys=True, default=str)
+    text = json.dumps([job, dict(values), made], sort_keys=True, default=str, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -21,6 +21,7 @@ from factory.config.addresses import check_address, in_bucket
 from factory.errors import CheckpointError
 from factory.store import open_url
 from factory.store.cache import fetched
+from factory.store.json_text import json_text
 from factory.store.local import write_atomically
 
 STARTER = Path(__file__).parent / "starter"
@@ -108,7 +109,7 @@ def save(path: Path, checkpoint: Checkpoint, *, bf16: bool = False) -> str:
         "provenance": _with_own_digest(checkpoint.provenance, sha256),
     }
     write_atomically(path / WEIGHTS, data)
-    write_atomically(path / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(path / METADATA, (json_text(metadata, indent=2) + "\n").encode())
     return sha256
 
 

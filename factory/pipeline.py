@@ -32,6 +32,7 @@ from factory.records import Log
 from factory.shards import layout
 from factory.sources import open_source
 from factory.store import Store, open_store
+from factory.store.json_text import json_text
 from factory.training.shared_out import store_of
 
 Runner = Callable[[Config, str], None]
@@ -143,7 +144,7 @@ def fingerprint_of(stage: StageConfig, artifacts: Mapping[str, Artifact], config
         "faces": open_source(config.source).fingerprint,
         "release": _fill(stage.release, digests) if stage.job in MEASURED else "",
     }
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json_text(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _settings(config: Config) -> dict[str, Any]:
@@ -254,7 +255,7 @@ def record(stage: StageConfig, artifact: Artifact, records: Store, fingerprint: 
             content = (checkpoint.folder(artifact.location) / name).read_bytes()
             records.put(_weights_name(stage, artifact.digest, name), content)
     body = {"fingerprint": fingerprint, "digest": artifact.digest}
-    records.put(f"{stage.name}.json", (json.dumps(body, indent=1) + "\n").encode())
+    records.put(f"{stage.name}.json", (json_text(body, indent=1) + "\n").encode())
 
 
 def _fetch(stage: StageConfig, config: Config, records: Store, digest: str) -> Artifact | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from factory.config import Config, SourceConfig, absolute
 from factory.errors import ConfigError
 from factory.records import Train
+from factory.store.json_text import json_text
 from jobs._runners import runner_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def train_and_print(train: Train, config: Config) -> None:
 
     metrics = run_training(train, config)
     if rank() == 0:
-        print(json.dumps(metrics, indent=2))
+        print(json_text(metrics, indent=2))
         print("wrote", config.training.out)
 
 

@@ -35,6 +35,7 @@ def attack(config: Config, dry_run: bool) -> None:
     sides = check(config)
     release = attacked_release(config, check_weights(config).weights["generator"])
     beside = open_store(replace(config.store, url=config.attack.out))
+    beside.preflight(1, 0)
     if dry_run:
         print("checked; nothing is written")
         return

@@ -10,10 +10,10 @@ OUT/CLAIM.json. A finding that cannot be tested yet is "not yet".
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from factory.config import ClaimConfig, Config, load, load_claim
+from factory.store.json_text import json_text
 from jobs._job import Job
 from jobs._training import run_training
 from jobs.release import release
@@ -46,7 +46,7 @@ def claim(config: dict[str, ClaimConfig], dry_run: bool) -> None:
         check_place("out", Path(finding.out))
     for name, finding in config.items():
         result = examine(name, finding, lambda one: run_training(train, one), build, print)
-        text = json.dumps(result_json(result), indent=1) + "\n"
+        text = json_text(result_json(result), indent=1) + "\n"
         write_atomically(Path(finding.out) / f"{name}.json", text.encode(), "out")
         print(verdict_line(result))
 

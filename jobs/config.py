@@ -24,7 +24,7 @@ def explain(words: list[str], schema: str | None) -> None:
 
     if schema:
         schemas = {"release": Config, "claim": ClaimConfig, "pipeline": PipelineConfig}
-        print(json.dumps(json_schema(schemas[schema]), indent=1))
+        print(json.dumps(json_schema(schemas[schema]), indent=1, allow_nan=False))
         return
     sections = reference(Config)
     for word in words:

@@ -9,9 +9,8 @@ gradients: propose by pca, and train the generator with generator.identity_weigh
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
+from factory.store.json_text import json_text
 from jobs._job import Job
 
 
@@ -28,7 +27,7 @@ def import_recognizer(config: Config, dry_run: bool) -> None:
     if dry_run:
         print("checked; nothing is written")
         return
-    print(json.dumps(import_onnx(config), indent=2))
+    print(json_text(import_onnx(config), indent=2))
     print("wrote", config.training.out)
 
 

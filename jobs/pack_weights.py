@@ -15,6 +15,7 @@ from jobs._job import Job
 
 def pack_weights(config: Config, dry_run: bool) -> None:
     from factory import checkpoint
+    from factory.planning.places import check_training_places
     from factory.recognition.judge import AUTO
 
     names = {
@@ -27,6 +28,7 @@ def pack_weights(config: Config, dry_run: bool) -> None:
     for role, name in names.items():
         kind = "recognizer" if role == "judge" else role
         checkpoint.read_metadata(name, kind, f"{role}.checkpoint")
+    check_training_places(config)
     if dry_run:
         print("checked; nothing is written")
         return

@@ -9,9 +9,8 @@ there.
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
+from factory.store.json_text import json_text
 from jobs._job import Job
 from jobs._runners import on_device_of, runner_of
 
@@ -25,7 +24,7 @@ def personalize(config: Config, dry_run: bool) -> None:
     require_base_license(config.base_model, config.checkpoint)
     means = finetune(config, runner_of(config), on_device=on_device_of(config), dry_run=dry_run)
     if means:
-        print(json.dumps(means, indent=2))
+        print(json_text(means, indent=2))
 
 
 JOB = Job(

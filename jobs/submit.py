@@ -35,7 +35,7 @@ def submit(
         submission.refuse_local_folders(parsed.values, loaded)
     request = submission.request(job, words, parsed.values, configs, target.reads)
     if dry_run:
-        print(json.dumps(dataclasses.asdict(request), indent=2))
+        print(json.dumps(dataclasses.asdict(request), indent=2, allow_nan=False))
         return
     sys.exit(submission.run(submission.connect_to_jobs(address), request, attempts))
 

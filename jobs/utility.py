@@ -11,6 +11,7 @@ metrics/utility.json of the release; jobs.evaluate puts them into its report.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from factory.config import Config
 from jobs._arguments import RELEASE_ADDRESS
@@ -26,11 +27,13 @@ def utility(release: str, config: Config, dry_run: bool) -> None:
     from factory.shards import layout, manifest
     from factory.shards.reader import local_copy
     from factory.store import open_store
+    from factory.store.atomic import check_place
     from factory.studies.utility import utility as measure
 
     store = open_store(replace(config.store, url=release))
     plan = manifest.sealed_plan(store)
     check(config)
+    check_place("utility.out", Path(config.utility.out))
     if dry_run:
         print("checked; nothing is written")
         return

@@ -10,10 +10,9 @@ Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR.
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
 from factory.errors import ConfigError
+from factory.store.json_text import json_text
 from jobs._job import Job
 
 
@@ -33,7 +32,7 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
         print("checked; nothing is written")
         return
     embedder = open_embedder(name, pick_device(config.compute), key)
-    print(json.dumps(verify_pairs(embedder, pairs), indent=2))
+    print(json_text(verify_pairs(embedder, pairs), indent=2))
 
 
 JOB = Job(__doc__, verify_recognizer, reads=("source", "recognizer", "compute"))

@@ -201,9 +201,21 @@ def _sign_again(method: str, url: str, headers: dict[str, str], body: bytes) -> 
     return dict(request.headers.items())
 
 
+def end_on_sigterm() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, so that the server of its `with` ends too."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # because timeout(1) may send it twice
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 if __name__ == "__main__":
+    end_on_sigterm()
     with server(int(sys.argv[1]) if len(sys.argv) > 1 else None) as address:
         print(f"export AWS_ENDPOINT_URL={address}")
         print("\n".join(f"export {name}={value}" for name, value in CREDENTIALS.items()))
         print(f"# store.url=s3://{BUCKET}/prefix; stop with Ctrl-C (pid {os.getpid()})", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()

@@ -70,6 +70,19 @@ def check_address(key: str, url: str, endpoint_url: str | None = None) -> None:
         raise ConfigError(f"{key}: got {url!r}{problem}")
 
 
+def check_path(key: str, path: str, *, only_local: bool = False) -> None:
+    """Raise ConfigError in one line for a path that was meant as an address and is none.
+
+    One that is `only_local` may be no address of a bucket either. Which letters a bucket's name may
+    have is left to who knows its server.
+    """
+    is_address = looks_like_a_bucket(path) or urlsplit(path).scheme.lower() in OTHER_SCHEMES
+    if is_address:
+        check_address(key, path, endpoint_url="any")
+    if is_address and only_local:
+        raise ConfigError(f"{key}: got {path!r}; want a local path, for no bucket is used there")
+
+
 def _problem(url: str, endpoint_url: str | None) -> str | None:
     if not url.strip():
         return "; want a local folder or s3://bucket/prefix"

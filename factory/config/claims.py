@@ -57,7 +57,7 @@ class ClaimConfig:
     """Each arm is measured with each seed; the differences are those at equal seeds."""
     min_difference: float = knob(0.0, low=0.0)
     """Mean difference from which the finding counts as seen."""
-    out: str = file_path("runs/claims")
+    out: str = file_path("runs/claims", only_local=True)
     """Folder of releases, trainings and verdicts; the same command goes on in it."""
 
 

@@ -54,7 +54,7 @@ class FleetConfig:
     the release stops. What earlier runs of the release have cost counts. None: no limit."""
     gallery_actors: int = knob(0, low=0)
     """Ray actors that search identities.gallery, each a part of it; 0: the driver alone."""
-    events: str | None = file_path()
+    events: str | None = file_path(only_local=True)
     """File of the driver's machine to which a line of JSON is added for whatever happens to a unit
     (leased, committed, lost, with worker, node and shots in hand); None: no such file."""
     address: str | None = None

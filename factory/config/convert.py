@@ -74,8 +74,11 @@ def _single(kind: Any, inner: Any, scalar: Scalar, key: str) -> Any:
             raise _wrong(key, scalar, kind)
         return text
     if typing.get_origin(inner) is Literal:
-        if text in typing.get_args(inner):
+        choices = typing.get_args(inner)
+        if text in choices:
             return text
+        if True in choices and text.lower() in BOOLEANS:
+            return BOOLEANS[text.lower()]
         new_value = RENAMED_VALUES.get(key, {}).get(text)
         if new_value:
             raise ConfigError(f"{key}: the value {text!r} was renamed to {new_value!r}")

@@ -34,7 +34,7 @@ class AuditConfig:
     these may be published."""
     num_rejects: int = knob(4, low=0, high=32)
     """Rejected faces of each reason that are drawn again for the report."""
-    embeddings_dir: str = file_path("runs/embeddings")
+    embeddings_dir: str = file_path("runs/embeddings", only_local=True)
     """Local folder where embeddings of the source are kept for the next time. They tell who is in
     it: guard them as you guard the photographs."""
     from_images: bool = False
@@ -80,6 +80,6 @@ class UtilityConfig:
     """Seeds; each set is learned once with each."""
     release_weight: float = knob(1.0, low=1e-3)
     """How often a made image comes for each time of a real one, where both are learned."""
-    out: str = file_path("runs/utility")
+    out: str = file_path("runs/utility", only_local=True)
     """Folder of the recognizers; the same command goes on in it, and what is learned from the
     source alone serves every release."""

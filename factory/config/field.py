@@ -17,11 +17,19 @@ def knob(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any
     return field(default=default, metadata={"low": low, "high": high})
 
 
-def file_path(default: Any = None, *, or_name: Names | None = None, images: bool = False) -> Any:
+def file_path(
+    default: Any = None,
+    *,
+    or_name: Names | None = None,
+    images: bool = False,
+    only_local: bool = False,
+) -> Any:
     """A field that names a file or a folder, or a tuple of them.
 
     Paths are made absolute for processes that start in another folder. A name that is allowed
     instead (`or_name`) stays as it is, and so do s3:// addresses and starter:NAME. Files of
-    `images` count by their names and sizes, all others by their bytes.
+    `images` count by their names and sizes, all others by their bytes. Every address is checked for
+    its spelling (rules.py); one that is `only_local` may be none of a bucket.
     """
-    return field(default=default, metadata={"path": True, "or_name": or_name, "images": images})
+    facts = {"path": True, "or_name": or_name, "images": images, "only_local": only_local}
+    return field(default=default, metadata=facts)

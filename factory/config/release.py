@@ -24,7 +24,7 @@ class IdentitiesConfig:
     """License of these faces, as source.license. None: unknown, unless they bring their own."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
-    gallery: str | None = file_path()
+    gallery: str | None = file_path(only_local=True)
     """Further real people to stay away from: a .npy of unit vectors [R, D], float32 or float16,
     which jobs.embed writes with its .json, or a folder of such files; they are searched on
     disk, so they may be larger than memory. None: only the recognizer's and the source's."""

@@ -8,7 +8,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from factory.config.addresses import check_address, check_hub_address, looks_like_a_bucket
+from factory.config.addresses import (
+    check_address,
+    check_hub_address,
+    check_path,
+    looks_like_a_bucket,
+)
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -475,7 +480,7 @@ def _check_reference_sets(sets: list[SourceConfig], image_px: int) -> None:
 
 
 def check_ranges(section: Any, prefix: str = "") -> None:
-    """Raise ConfigError for the first value out of the range of its field."""
+    """Raise ConfigError for the first value out of its range, or address that is none."""
     for item in dataclasses.fields(section):
         value, name = getattr(section, item.name), prefix + item.name
         if dataclasses.is_dataclass(value):
@@ -483,6 +488,9 @@ def check_ranges(section: Any, prefix: str = "") -> None:
         elif isinstance(value, list):
             for index, part in enumerate(value):
                 check_ranges(part, f"{name}[{index}].")
+        elif item.metadata.get("path") and value is not None:
+            for path in value if isinstance(value, tuple) else (value,):
+                check_path(name, path, only_local=item.metadata["only_local"])
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:  # also refuses NaN

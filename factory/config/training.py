@@ -16,10 +16,12 @@ class ComputeConfig:
     """auto takes a GPU where torch sees one."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Autocast type of matrix products; losses, norms and optimizers stay in fp32."""
-    compile: bool = False
-    """torch.compile for training (about 2x on this CPU after a first step of about 100 s), and for
-    drawing with release.method=diffusion, on GPUs with CUDA graphs: there it decides bytes and
-    stands in the plan. plan.micro_batch=null is tried out without it."""
+    compile: Literal["auto", True, False] = False
+    """torch.compile for training, and for drawing with release.method=diffusion, on GPUs with CUDA
+    graphs. auto compiles a training only where its first steps, which are measured, say that this
+    saves more time than it takes: then two runs may round otherwise. Drawing is not compiled by
+    auto, because it decides bytes and stands in the plan. plan.micro_batch=null is tried out
+    without it."""
     tf32: bool = False
     """Products of a recognizer's classifier, which are in float32, in TF32 on GPUs: factors keep 10
     bits, sums stay in float32. A cosine then errs by up to .001, and an H100 multiplies about seven

@@ -80,7 +80,10 @@ def _words(kind: Any) -> str:
     if is_section(kind):
         return "a section with keys of its own"
     if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in arguments)
+        choices = [
+            str(choice).lower() if isinstance(choice, bool) else choice for choice in arguments
+        ]
+        return "one of " + ", ".join(str(choice) for choice in choices)
     if origin is tuple and Ellipsis not in arguments:
         count = {2: "two", 3: "three"}.get(len(arguments), str(len(arguments)))
         return f"{count} {PLURAL[arguments[0]]}, as in {EXAMPLE[arguments[0]]}"

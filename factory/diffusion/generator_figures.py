@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.checkpoint import STARTER
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.denoising_error import timestep_at
 from factory.diffusion.latent_cache import prototypes_of
@@ -20,14 +19,14 @@ from factory.diffusion.reconstruction import evenly_spaced
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
-from factory.sources.alignment import DETECT_PX, YuNet
+from factory.sources.alignment import DETECT_PX
+from factory.sources.detector import YuNet
 from factory.training.faces import Faces
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Noise levels t/T at which the error is measured."""
 NUM_VALIDATED, NUM_DRAWN = 128, 32
 """Faces whose noise is removed, and people who are drawn."""
-DETECTOR = STARTER / "detector" / "yunet_n_640_640.onnx"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def measure_generator(
     drawn = generator.draw(asked.unit_ND, "probe")
     told = {"num_images": len(shown.labels), "faces": which}
     probed = {"num_images": len(asked.labels), "faces": which}
-    detector = YuNet(str(DETECTOR), enlarge_to=DETECT_PX)
+    detector = YuNet("starter", enlarge_to=DETECT_PX)
     return {
         "validation": told | denoising_ratio(generator, shown.x_NCHW, shown.unit_ND),
         "probe": probed

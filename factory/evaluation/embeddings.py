@@ -95,7 +95,7 @@ def real_faces(
     vectors stay in their file, mapped.
     """
     pixels = pixel_facts(config, contents_sha256(source))
-    inputs = json.dumps(pixels | {"decoding": DECODING}, sort_keys=True)
+    inputs = json.dumps(pixels | {"decoding": DECODING}, sort_keys=True, allow_nan=False)
     stems = [
         hashlib.sha256(f"{inputs} {space.sha256}".encode()).hexdigest()[:32] for space in spaces
     ]

@@ -162,7 +162,9 @@ def fingerprint(
         "num_rejects": task.config.audit.num_rejects,
         "kinds": [task.audit_alone, task.anew],
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        json.dumps(decides, sort_keys=True, allow_nan=False).encode()
+    ).hexdigest()[:16]
 
 
 def _scratch(task: MeasureTask, name: str) -> StoreConfig:

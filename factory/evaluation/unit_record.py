@@ -101,7 +101,7 @@ class UnitRecord:
             "edits": {name: asdict(sums) for name, sums in self.edits.items()},
             "shown_edits": self.shown_edits,
         }
-        arrays = {FACTS: np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+        arrays = {FACTS: np.frombuffer(json.dumps(facts, allow_nan=False).encode(), np.uint8)}
         if self.faces is not None:
             arrays |= _arrays("faces", self.faces)
         if self.audit is not None:

@@ -5,7 +5,6 @@ Who has a unit, what was in hand when an actor died, what was committed.
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from factory.records import Shard
 from factory.store.atomic import append_line, check_place, dispensable
+from factory.store.json_text import json_text
 
 
 class EventLog:
@@ -32,7 +32,7 @@ class EventLog:
         if self._path is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "pid": os.getpid(), "event": event, **details})
+        line = json_text({"time": now, "pid": os.getpid(), "event": event, **details})
         with dispensable("fleet.events"):  # because no release should end for its log
             append_line(self._path, line)
 

@@ -81,7 +81,7 @@ def write_gallery(path: str, parts: Iterable[np.ndarray], recognizer_sha256: str
     if file.exists():
         raise PlanError(f"identities.gallery: {path} exists; name another file, or remove it")
     count, dim = 0, 0
-    names_it = json.dumps({"recognizer": recognizer_sha256}).encode() + b"\n"
+    names_it = json.dumps({"recognizer": recognizer_sha256}, allow_nan=False).encode() + b"\n"
     with writing(file, "identities.gallery") as target:
         target.write(_header(count, dim))
         for part in parts:

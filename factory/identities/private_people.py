@@ -63,4 +63,4 @@ class PrivatePeople:
 
 
 def _json(body: object) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()

@@ -78,24 +78,28 @@ def settle_limit(
             "identities.max_cosine: auto needs the recognizer's cosine at FMR 1e-3, but it was "
             "trained without held-out people; set identities.max_cosine"
         )
+    if auto and heldout["cosine_at_fmr_1e-3"] is None:
+        raise PlanError(
+            "identities.max_cosine: auto needs the recognizer's cosine at FMR 1e-3, but its "
+            f"held-out people gave none ({heldout['note']}); set identities.max_cosine"
+        )
+    too_alike = heldout.get("genuine_mean")
     limit = config.identities.max_cosine
     limit = round(float(heldout["cosine_at_fmr_1e-3"]), 6) if limit is None else limit
     wanted = config.plan.num_admitted(config.identities.num_virtual)
     if not wanted or config.release.method == "edit":
         return Limit(limit)
     if config.identities.proposal != "pca":
-        dim, too_alike = (
-            int(recognizer["config"]["embedding_dim"]),
-            heldout.get("genuine_mean", 1.0),
-        )
-        return Limit(_within_bound(config, source, dim, limit, too_alike, num_earlier))
+        dim = int(recognizer["config"]["embedding_dim"])
+        most = 1.0 if too_alike is None else too_alike
+        return Limit(_within_bound(config, source, dim, limit, most, num_earlier))
     num_real = len(recognizer["config"]["real_names"]) + len(source.names)
     num_real += sum(part.count for part in _gallery_people(config))
     if wanted + num_earlier + num_real <= FEW_PEOPLE:
         return Limit(limit)
     with kept_threads():
         crowding = _crowding(config, open_recognizer(config), source, num_earlier)
-    return _with_capacity(config, crowding, limit, heldout.get("genuine_mean"))
+    return _with_capacity(config, crowding, limit, too_alike)
 
 
 def describe_capacity(capacity: Capacity | None) -> str:

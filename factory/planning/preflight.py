@@ -96,7 +96,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         compute=ComputeFacts(
             config.compute.device,
             config.compute.precision,
-            compile=config.compute.compile and config.release.method == "diffusion",
+            compile=_compiles(config, existing),
         ),
         release=ReleaseFacts(
             config.release.dataset,
@@ -126,6 +126,18 @@ def to_be_accepted(config: Config, networks: Networks) -> dict[str, tuple[str, d
     }
     found = networks.metadata
     return {kind: (name, found[kind]) for kind, name in names.items() if kind in found}
+
+
+def _compiles(config: Config, existing: Plan | None) -> bool:
+    """Whether drawing is compiled; auto keeps to a plan, and begins none that is compiled.
+
+    Because compiled networks round otherwise, bytes would hang on a measured time.
+    """
+    if config.release.method != "diffusion":
+        return False
+    if config.compute.compile == "auto":
+        return existing is not None and existing.request.compute.compile
+    return config.compute.compile
 
 
 def _refuse_other_key(

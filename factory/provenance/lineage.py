@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from factory.store import Store
+from factory.store.json_text import json_text
 
 FILE = "lineage.json"
 """Below the prefix of a release, and of a set of LoRAs."""
@@ -90,7 +91,7 @@ class Lineage:
             "sources": [asdict(one) for one in self.sources],
             "networks": networks_to_list(self.networks),
         }
-        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+        return (json_text(body, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Lineage:

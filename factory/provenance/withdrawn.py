@@ -38,7 +38,7 @@ class Withdrawn:
         return f"was withdrawn on {self.when} ({self.reason}){gone}; {use}"
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def withdrawal_of(store: Store) -> Withdrawn | None:

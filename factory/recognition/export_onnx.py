@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from factory import checkpoint
 from factory.errors import CheckpointError
 from factory.recognition.embed import Recognizer
 from factory.store.atomic import check_place, write_atomically
+from factory.store.json_text import json_text
 
 
 def export_pack(name: str, out: Path) -> Path:
@@ -45,5 +45,5 @@ def export_pack(name: str, out: Path) -> Path:
     write_atomically(file, program.model_proto.SerializeToString(), "out")
     lineage = {"recognizer": recognizer.sha256, "sha256": checkpoint.file_sha256(file)}
     metadata = {"dim": recognizer.dim, "image_px": recognizer.image_px, **lineage}
-    write_atomically(out / "recognition.json", (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(out / "recognition.json", (json_text(metadata, indent=2) + "\n").encode())
     return file

@@ -21,6 +21,8 @@ from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.decoding import decode_image
 from factory.tables import UserFile, nfc
 
+NUM_FOLDS = 10
+"""Folds of pairs whose file names no number of folds."""
 MAX_BYTES = 4 << 30
 """Largest .bin that is read; the published ones have 60 to 200 MB."""
 
@@ -31,7 +33,7 @@ class Pairs:
 
     images_NHWC: np.ndarray
     same: np.ndarray
-    num_folds: int = 10
+    num_folds: int = NUM_FOLDS
 
 
 def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> Pairs:
@@ -65,11 +67,13 @@ def open_pairs(config: SourceConfig) -> Pairs:
     """The pairs of source.pairs.
 
     A .bin holds its images; pairs.txt names images of source.heldout where given, else of the
-    source itself.
+    source itself. Raises SourceError, also where all pairs are of one kind.
     """
     assert config.pairs, "needs source.pairs"
     if config.pairs.endswith(".bin"):
-        return read_bin(config.pairs, config.image_px, config.max_pixels)
+        pairs = read_bin(config.pairs, config.image_px, config.max_pixels)
+        _refuse_one_kind(pairs.same, config.pairs)
+        return pairs
     if not Path(config.pairs).is_file():
         raise SourceError(f"source.pairs: no such file {config.pairs!r}; want pairs.txt or a .bin")
     source = open_source(config.other if config.heldout else config)
@@ -89,17 +93,27 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
             f"source.pairs: {path} names {missing[0]!r}, which is not in the source "
             f"({len(missing)} such); use the pairs file of this source"
         )
+    _refuse_one_kind(same, path)
     chosen = [rows[key] for pair in keys for key in pair]
     return Pairs(faces.images_NHWC[chosen], same, num_folds)
 
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
-    """Read LFW's pairs.txt: pairs of keys NAME/NAME_0001, same-person flags, number of folds."""
+    """Read LFW's pairs.txt: pairs of keys NAME/NAME_0001, same-person flags, number of folds.
+
+    A first line `10 300` is that of ten folds; `500`, as in pairsDevTest.txt, counts the pairs of
+    each kind, which then have NUM_FOLDS. Raises SourceError.
+    """
     file = UserFile("source.pairs", str(path), "LFW's pairs.txt, in UTF-8")
     numbered = [(number, line.split()) for number, line in file.lines()]
     lines = [fields for _, fields in numbered]
-    if len(lines) < 2 or not lines[0][0].isdigit() or int(lines[0][0]) < 2:
-        raise SourceError(f"{path} line 1: want the number of folds, 2 at least; then pairs")
+    head = lines[0] if lines else []
+    in_folds = len(head) > 1
+    if len(lines) < 2 or not head[0].isdigit() or (in_folds and int(head[0]) < 2):
+        raise SourceError(
+            f"{path} line 1: got {' '.join(head[:4])!r}; want the number of folds, 2 at least, and "
+            "of pairs of a kind in each, as `10 300`; then pairs"
+        )
     pairs: list[tuple[str, str]] = []
     for number, fields in numbered[1:]:
         numbers = fields[1:] if len(fields) == 3 else fields[1::2]
@@ -114,7 +128,27 @@ def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
         else:
             raise SourceError(f"{path} line {number}: want 3 or 4 fields, got {len(fields)}")
     same = np.array([len(fields) == 3 for fields in lines[1:]])
-    return pairs, same, int(lines[0][0])
+    if in_folds:
+        return pairs, same, int(head[0])
+    genuine, impostor = int(same.sum()), int((~same).sum())
+    if not genuine == impostor == int(head[0]):
+        raise SourceError(
+            f"{path} line 1: got {head[0]} alone, which counts the pairs of each kind; there are "
+            f"{genuine} genuine and {impostor} impostor pairs; want that number, or folds, as "
+            "`10 300`"
+        )
+    return pairs, same, NUM_FOLDS
+
+
+def _refuse_one_kind(same: np.ndarray, path: str | Path) -> None:
+    """Raise SourceError unless there are genuine pairs and impostor pairs."""
+    genuine = int(same.sum())
+    if genuine in (0, len(same)):
+        there, missing = ("genuine", "impostor") if genuine else ("impostor", "genuine")
+        raise SourceError(
+            f"source.pairs: {path} has {len(same)} {there} pairs and no {missing} ones; want both, "
+            "because accuracy and AUC compare them"
+        )
 
 
 class _Unpickler(pickle.Unpickler):

@@ -27,6 +27,7 @@ from factory.records import Log
 from factory.seeds import stream_seed, torch_generator
 from factory.sources import FaceSet
 from factory.training.batch_order import BatchOrder, num_steps
+from factory.training.compilation import Compilation
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, channels_last, join, start_engine
@@ -106,8 +107,6 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         recipe, config.source.image_px, checkpointing=compute.activation_checkpointing
     )
     channels_last(learner)
-    if compute.compile:
-        learner.backbone.compile()
 
     def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -115,6 +114,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         )
 
     engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=run_state.folder)
+    compilation = Compilation(learner.backbone, compute.compile, engine.device, run_state.log)
     prototypes = Prototypes(recipe, num_real, seed=seed, tf32=compute.tf32).to(engine.device)
     ema = None
     if recipe.ema:
@@ -138,7 +138,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     num_virtual = num_virtual_features(
         local * world_size(), num_real, recipe.num_virtual, recipe.virtual_per_step
     )
-    for step in run_state.steps(total, order.batch_size, save):
+    steps = run_state.steps(total, order.batch_size, save)
+    for step in compilation.over(steps, total - run_state.first_step):
         engine.module.train()
         losses = []
         for part in range(compute.accumulate):

@@ -44,8 +44,13 @@ def brief(metrics: dict[str, Any]) -> str:
     parts = []
     if "heldout" in metrics:
         part = metrics["heldout"]
-        parts.append(f"held out: AUC {part['auc']:.4f}, TAR@.001 {part['tar_at_far_1e-3']:.3f}")
+        rates = f"AUC {_shown(part['auc'])}, TAR@.001 {_shown(part['tar_at_far_1e-3'], 3)}"
+        parts.append(f"held out: {rates}")
     if "pairs" in metrics:
         part = metrics["pairs"]
-        parts.append(f"pairs: accuracy {part['accuracy']:.4f}, AUC {part['auc']:.4f}")
+        parts.append(f"pairs: accuracy {_shown(part['accuracy'])}, AUC {_shown(part['auc'])}")
     return "; ".join(parts)
+
+
+def _shown(figure: float | None, digits: int = 4) -> str:
+    return "n/a" if figure is None else f"{figure:.{digits}f}"

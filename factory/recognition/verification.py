@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,24 +83,63 @@ def fisher_ratio(genuine: np.ndarray, impostor: np.ndarray) -> float:
     return float((genuine.mean() - impostor.mean()) ** 2 / spread)
 
 
-def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """Figures of a held-out set: AUC, TAR at 1 % and .1 % FAR, EER, FDR, cosines at FMR."""
+def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
+    """Figures of a held-out set: AUC, TAR at 1 % and .1 % FAR, EER, FDR, cosines at FMR.
+
+    Those that need a kind of pairs that there is not are None, and `note` says why.
+    """
     genuine, impostor = pair_cosines(unit_ND, labels_N)
-    return {
-        "num_genuine": len(genuine),
-        "num_impostor": len(impostor),
-        "auc": auc(genuine, impostor),
-        "tar_at_far_1e-2": tar_at_far(genuine, impostor, 1e-2),
-        "tar_at_far_1e-3": tar_at_far(genuine, impostor, 1e-3),
-        "eer": equal_error_rate(genuine, impostor),
-        "fdr": fisher_ratio(genuine, impostor),
-        "genuine_mean": float(genuine.mean()),
-        "genuine_std": float(genuine.std()),
-        "impostor_mean": float(impostor.mean()),
-        "impostor_std": float(impostor.std()),
-        "cosine_at_fmr_1e-2": cosine_at_fmr(impostor, 1e-2),
-        "cosine_at_fmr_1e-3": cosine_at_fmr(impostor, 1e-3),
+    figures: dict[str, Any] = {"num_genuine": len(genuine), "num_impostor": len(impostor)}
+    if reason := _one_kind(genuine, impostor):
+        figures["note"] = reason
+    both, of_genuine, of_impostor = (genuine, impostor), (genuine,), (impostor,)
+    measures: dict[str, tuple[Callable[..., float], tuple[np.ndarray, ...]]] = {
+        "auc": (auc, both),
+        "tar_at_far_1e-2": (partial(tar_at_far, far=1e-2), both),
+        "tar_at_far_1e-3": (partial(tar_at_far, far=1e-3), both),
+        "eer": (equal_error_rate, both),
+        "fdr": (fisher_ratio, both),
+        "genuine_mean": (_mean, of_genuine),
+        "genuine_std": (_std, of_genuine),
+        "impostor_mean": (_mean, of_impostor),
+        "impostor_std": (_std, of_impostor),
+        "cosine_at_fmr_1e-2": (partial(cosine_at_fmr, fmr=1e-2), of_impostor),
+        "cosine_at_fmr_1e-3": (partial(cosine_at_fmr, fmr=1e-3), of_impostor),
     }
+    for name, (figure, cosines) in measures.items():
+        figures[name] = figure(*cosines) if all(map(len, cosines)) else None
+    return figures
+
+
+def _one_kind(genuine: np.ndarray, impostor: np.ndarray) -> str:
+    """Why figures that compare both kinds of pairs are left out; empty where they are not."""
+    if len(genuine) and len(impostor):
+        return ""
+    if len(impostor):
+        return "n/a: no genuine pairs, because nobody has two images"
+    return "n/a: no impostor pairs, because all images are of one person"
+
+
+def _mean(cosines: np.ndarray) -> float:
+    return float(cosines.mean())
+
+
+def _std(cosines: np.ndarray) -> float:
+    return float(cosines.std())
+
+
+def folds_of(same: np.ndarray, num_folds: int) -> tuple[list[np.ndarray], bool]:
+    """Rows of the pairs in each fold, and whether these are the pairs in their order.
+
+    They are, where every such fold has genuine and impostor pairs, as in LFW's pairs.txt and in
+    insightface's .bin. Else (all genuine pairs first, say) each kind is cut into folds apart, which
+    gives the same folds wherever those in order have equally many of each kind.
+    """
+    in_order = np.array_split(np.arange(len(same)), num_folds)
+    if all(0 < same[fold].sum() < len(fold) for fold in in_order):
+        return in_order, True
+    kinds = [np.array_split(np.flatnonzero(kind), num_folds) for kind in (same, ~same)]
+    return [np.sort(np.concatenate(parts)) for parts in zip(*kinds, strict=True)], False
 
 
 def fold_accuracy(
@@ -106,14 +147,13 @@ def fold_accuracy(
 ) -> tuple[float, float]:
     """Mean and deviation over folds of the accuracy at a threshold from the other folds.
 
-    Folds are taken in order; the threshold is that on the squared distance (0..4 by .01) which is
-    best on the other folds (the insightface protocol).
+    Folds are those of `folds_of`; the threshold is that on the squared distance (0..4 by .01) which
+    is best on the other folds (the insightface protocol).
     """
     predicted = (2 - 2 * cosines)[:, None] < np.arange(0, 4, 0.01)
     correct = predicted == same[:, None]
-    folds = np.array_split(np.arange(len(same)), num_folds)
     scores = []
-    for fold in folds:
+    for fold in folds_of(same, num_folds)[0]:
         others = np.setdiff1d(np.arange(len(same)), fold)
         best = int(correct[others].mean(0).argmax())
         scores.append(correct[fold, best].mean())
@@ -123,17 +163,16 @@ def fold_accuracy(
 def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
     """Figures of a recognizer on pairs, image and mirror image summed.
 
-    They are accuracy by folds, AUC, EER, FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR
-    at every power of ten of FAR that there are impostors enough to measure, and the ROC.
+    They are accuracy by folds (None, and why, where a fold would lack a kind of pairs), AUC, EER,
+    FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that
+    there are impostors enough to measure, and the ROC.
     """
     unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
     cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
-    accuracy, spread = fold_accuracy(cosines, pairs.same, pairs.num_folds)
     genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
     figures: dict[str, Any] = {
         "num_pairs": len(cosines),
-        "accuracy": accuracy,
-        "accuracy_fold_std": spread,
+        **_accuracy(cosines, pairs),
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
         "fdr": fisher_ratio(genuine, impostor),
@@ -145,3 +184,25 @@ def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
             far = 10.0**-exponent
             figures[f"tar_at_far_1e-{exponent}"] = tar_at_far(genuine, impostor, far)
     return figures | {"roc": roc(genuine, impostor)}
+
+
+def too_few_for_folds(pairs: Pairs) -> str:
+    """Why there is no accuracy by folds; empty where there is one."""
+    genuine = int(pairs.same.sum())
+    fewest = min(genuine, len(pairs.same) - genuine)
+    if fewest >= pairs.num_folds:
+        return ""
+    return (
+        f"n/a: {genuine} genuine and {len(pairs.same) - genuine} impostor pairs for "
+        f"{pairs.num_folds} folds, each of which needs one of each kind"
+    )
+
+
+def _accuracy(cosines: np.ndarray, pairs: Pairs) -> dict[str, Any]:
+    """Accuracy by folds and how the folds are made, or the reason why there is none."""
+    if reason := too_few_for_folds(pairs):
+        return {"accuracy": None, "accuracy_fold_std": None, "accuracy_note": reason}
+    accuracy, spread = fold_accuracy(cosines, pairs.same, pairs.num_folds)
+    in_order = folds_of(pairs.same, pairs.num_folds)[1]
+    folds = "pairs in order" if in_order else "genuine and impostor pairs each in order"
+    return {"accuracy": accuracy, "accuracy_fold_std": spread, "folds": folds}

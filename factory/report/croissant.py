@@ -8,7 +8,6 @@ for each other in one cache: give each its own CROISSANT_CACHE.
 from __future__ import annotations
 
 import datetime
-import json
 from typing import Any
 
 from factory.config import ReleaseConfig
@@ -21,6 +20,7 @@ from factory.report.statements import statements
 from factory.shards import layout
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
+from factory.store.json_text import json_text
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 KEY = r"^([^.]+)"
@@ -65,7 +65,7 @@ def render_croissant(
     if metrics.lineage:
         body["@context"]["prov"] = "http://www.w3.org/ns/prov#"
         body |= _rights(metrics.lineage) | _provenance(metrics.lineage)
-    return (json.dumps(body, indent=1, default=str) + "\n").encode()
+    return (json_text(body, indent=1, default=str) + "\n").encode()
 
 
 def _rights(lineage: LineageMetrics) -> dict[str, Any]:

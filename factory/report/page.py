@@ -52,7 +52,7 @@ def render_page(
         lookers=tables.networks(metrics.lineage.looking if metrics.lineage else []),
         rights=metrics.lineage,
         few_kept=few_kept(metrics.counts),
-        settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True),
+        settings=json.dumps(plan.request.to_dict(), indent=2, sort_keys=True, allow_nan=False),
         throughput_plot=figures.throughput(manifest),
         **_accuracy(metrics),
         **_shots(manifest),
@@ -202,7 +202,7 @@ def tar_patterns(manifest: Manifest) -> str:
     """Where the tars lie, for the hub and for `load_dataset`: one pattern, or a list of them."""
     tars = [file for shard in manifest.shards for file in shard.files if file.name[:5] == "data/"]
     patterns = sorted({file.path.rpartition("/")[0] + "/train-*.tar" for file in tars})
-    return json.dumps(patterns[0] if len(patterns) == 1 else patterns)
+    return json.dumps(patterns[0] if len(patterns) == 1 else patterns, allow_nan=False)
 
 
 def with_terms(page: bytes) -> bytes:

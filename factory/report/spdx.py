@@ -66,7 +66,7 @@ def render_spdx(config: ReleaseConfig, plan: Plan, manifest: Manifest, metrics: 
         "element": [one["spdxId"] for one in graph if "spdxId" in one],
     }
     body = {"@context": CONTEXT, "@graph": [*graph, document]}
-    return (json.dumps(body, indent=1) + "\n").encode()
+    return (json.dumps(body, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _package(

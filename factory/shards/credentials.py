@@ -63,7 +63,7 @@ def _manifest(
 ) -> bytes:
     try:
         signer = library.Signer.from_callback(sign, library.C2paSigningAlg.ED25519, chain)
-        builder = library.Builder(json.dumps(description(plan)))
+        builder = library.Builder(json.dumps(description(plan), allow_nan=False))
         builder.set_no_embed()
         return bytes(builder.sign(signer, FORMAT, io.BytesIO(sums), io.BytesIO()))
     except library.C2paError as error:

@@ -29,7 +29,7 @@ class DriverRecord:
     bad_nodes: tuple[BadNode, ...] = ()
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        return (json.dumps(asdict(self), indent=1, allow_nan=False) + "\n").encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> DriverRecord:

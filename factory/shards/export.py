@@ -42,7 +42,7 @@ FEATURES = {
     "label": {"_type": "Value", "dtype": "int64"},
     "key": {"_type": "Value", "dtype": "string"},
 }
-HUB = {b"huggingface": json.dumps({"info": {"features": FEATURES}}).encode()}
+HUB = {b"huggingface": json.dumps({"info": {"features": FEATURES}}, allow_nan=False).encode()}
 """What tells `datasets` that a column holds encoded images."""
 SCHEMA = pa.schema(
     [

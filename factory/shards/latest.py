@@ -28,7 +28,7 @@ def point_latest(dataset: Store, plan: Plan) -> str | None:
     """
     version = plan.request.release.version
     body = {"version": version, "plan_hash": plan.hash, "path": layout.release_path(version)}
-    data = (json.dumps(body, indent=1) + "\n").encode()
+    data = (json.dumps(body, indent=1, allow_nan=False) + "\n").encode()
     for _ in range(ATTEMPTS):
         current = dataset.get(LATEST) if dataset.exists(LATEST) else None
         pointed_at = _version(current)

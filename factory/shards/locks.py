@@ -54,7 +54,7 @@ class UnitLock:
     def to_bytes(self) -> bytes:
         """The content of the lock: who holds it, for what, for how long, and how often renewed."""
         content = {"lock": self._purpose, "by": self._by, "holds_s": HOLDS_S}
-        data = (json.dumps(content | {"renewals": self._renewals}) + "\n").encode()
+        data = (json.dumps(content | {"renewals": self._renewals}, allow_nan=False) + "\n").encode()
         assert len(RELEASED) < len(data) <= MAX_BYTES
         return data
 

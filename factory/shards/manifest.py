@@ -17,6 +17,7 @@ from factory.shards import layout, locks
 from factory.shards.writer import read_commit
 from factory.shots.plan import Plan, UnitPlan
 from factory.store import Store
+from factory.store.json_text import json_text
 
 READERS = 16
 """Small files read at once."""
@@ -204,7 +205,7 @@ def manifest_json(manifest: Manifest, plan: Plan, lineage: Lineage | None) -> by
             for shard in manifest.shards
         ],
     }
-    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+    return (json_text(body, indent=1, sort_keys=True) + "\n").encode()
 
 
 def seal_extras(store: Store) -> None:
@@ -256,7 +257,7 @@ def _wids(manifest: Manifest) -> bytes:
         "name": manifest.dataset,
         "shardlist": shardlist,
     }
-    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+    return (json_text(body, indent=1, sort_keys=True) + "\n").encode()
 
 
 def sealed_plan(store: Store) -> Plan:
@@ -286,7 +287,7 @@ def put_metrics(store: Store, metrics: dict[str, Any]) -> None:
 
 def put_json(store: Store, name: str, content: dict[str, Any]) -> None:
     """Write figures as they are written everywhere."""
-    store.put(name, (json.dumps(content, indent=1) + "\n").encode())
+    store.put(name, (json_text(content, indent=1) + "\n").encode())
 
 
 def read_plan(store: Store) -> Plan | None:

@@ -37,7 +37,7 @@ def pause(store: Store, reason: str = "") -> Pause:
     if store.exists(layout.SUCCESS):
         raise PlanError(f"{store.url}: is finished; there is nothing to pause")
     made = Pause(datetime.now(UTC).isoformat(timespec="seconds"), reason)
-    store.swap(layout.PAUSE, None, json.dumps(asdict(made)).encode())
+    store.swap(layout.PAUSE, None, json.dumps(asdict(made), allow_nan=False).encode())
     return pause_of(store) or made
 
 

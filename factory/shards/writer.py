@@ -37,6 +37,7 @@ from factory.shards.tracebacks import portable
 from factory.shards.vectors import vectors_file
 from factory.shots.request import PlanRequest
 from factory.store import Store
+from factory.store.json_text import json_text
 from factory.store.parquet import to_parquet
 
 BLOCK = tarfile.BLOCKSIZE
@@ -118,7 +119,7 @@ def pack(faces: list[Face], identities: Sequence[Identity]) -> tuple[bytes, list
             }
             add_member(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
             add_member(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
-            add_member(tar, face.shot.key + ".json", json.dumps(sample, sort_keys=True).encode())
+            add_member(tar, face.shot.key + ".json", json_text(sample, sort_keys=True).encode())
     return buffer.getvalue(), rows
 
 
@@ -229,7 +230,7 @@ def _look_again(store: Store, contents: dict[str, bytes]) -> None:
 def _write_quarantine(store: Store, unit: int, failures: list[Failure]) -> None:
     """The failures of the maker that is about to commit; a dead one's are removed."""
     if failures:
-        lines = [json.dumps(asdict(portable(failure))) for failure in failures]
+        lines = [json_text(asdict(portable(failure))) for failure in failures]
         store.put(layout.quarantine_name(unit), ("\n".join(lines) + "\n").encode())
     elif store.exists(layout.quarantine_name(unit)):
         store.delete(layout.quarantine_name(unit))
@@ -258,7 +259,7 @@ def shard_from_dict(body: dict[str, Any]) -> Shard:
 
 def record_bytes(shard: Shard) -> bytes:
     """A commit record as it is stored."""
-    return (json.dumps(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
+    return (json_text(shard.to_dict(), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _row(face: Face) -> dict[str, Any]:

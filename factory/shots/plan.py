@@ -128,7 +128,7 @@ class UnitPlan:
 
     def to_json(self) -> bytes:
         body = self._body() | {"plan_hash": self.hash}
-        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+        return (json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
     def _body(self) -> dict[str, Any]:
         table = [[u.index, u.first_identity, u.num_identities, u.num_shots] for u in self.units]
@@ -377,4 +377,4 @@ def _pose(request: PlanRequest, stream: Stream, attempt: int) -> tuple[float | N
 
 def canonical(value: Any) -> bytes:
     """The one JSON spelling of a value, for hashing."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -229,7 +229,7 @@ class PlanRequest:
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body)
-        return dict(json.loads(json.dumps(body)))
+        return dict(json.loads(json.dumps(body, allow_nan=False)))
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
@@ -301,7 +301,7 @@ class LoraRequest:
         body = as_dict(self)
         body["recipe"] = {name: body["recipe"][name] for name in LEARNED}
         _leave_out_what_is_new(body)
-        return dict(json.loads(json.dumps(body)))
+        return dict(json.loads(json.dumps(body, allow_nan=False)))
 
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> LoraRequest:

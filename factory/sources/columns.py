@@ -83,7 +83,11 @@ class Columns:
             offset = _aligned(offset)
             places[name] = (array.dtype.str, len(array), offset)
             offset += array.nbytes
-        return MAGIC + json.dumps({"columns": places, "facts": self.facts}).encode() + b"\n"
+        return (
+            MAGIC
+            + json.dumps({"columns": places, "facts": self.facts}, allow_nan=False).encode()
+            + b"\n"
+        )
 
 
 def _aligned(offset: int) -> int:

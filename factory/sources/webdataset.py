@@ -54,7 +54,10 @@ class ReleaseStream(IterableDataset[Sample]):
     with `equal` exactly equal ones: "drop" leaves out what others do not have, which stays unused
     in the bookmark; "pad" lets those that have fewer repeat their first ones, without a position.
     Workers see the bookmark as it is when they start, so do not keep them over epochs
-    (persistent_workers=False, DataLoader's default).
+    (persistent_workers=False, DataLoader's default). They hand batches over in /dev/shm, which must
+    hold num_workers x prefetch_factor and two further ones of B x H x W x 3 bytes for every rank of
+    a machine (training/worker_memory.py: `check_shared_memory`); for one that does not fit a
+    DataLoader without a timeout waits for ever.
     """
 
     def __init__(

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from factory.errors import FactoryError, StoreError
+from factory.config.addresses import looks_like_a_bucket
+from factory.errors import ConfigError, FactoryError, StoreError
 
 FREE, ELSEWHERE = "free some space there, then run again", "choose a folder that can be written"
 REMEDIES = {
@@ -138,8 +139,11 @@ def dispensable(key: str) -> Iterator[None]:
 def check_place(key: str, path: Path) -> None:
     """Raise StoreError unless files can be written below the folder `path`; leaves nothing there.
 
-    A folder that is not there yet is tried in the nearest one that is.
+    A folder that is not there yet is tried in the nearest one that is. Raises ConfigError for an
+    address of a bucket, which would become a folder called "s3:".
     """
+    if any(looks_like_a_bucket(part) for part in path.parts):
+        raise ConfigError(f"{key}: got {str(path)!r}; want a local path, no address of a bucket")
     folder = path.absolute()
     with of_file(path, key):
         while not folder.exists() and folder != folder.parent:

@@ -21,7 +21,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from factory.errors import IntegrityError, StoreError
-from factory.store.atomic import check_place, disk_error, of_file, write_atomically, writing
+from factory.store.atomic import (
+    check_place,
+    disk_error,
+    dispensable,
+    of_file,
+    write_atomically,
+    writing,
+)
 from factory.store.base import Store, check_name
 from factory.store.local import LocalStore
 
@@ -34,11 +41,12 @@ YOUNG_S = 2.0
 def fetched(store: Store, digests: Mapping[str, str]) -> Path:
     """A folder on this machine with the files that `digests` names, each checked by its sha256.
 
-    Raises FileNotFoundError for one that is not in the store, IntegrityError for other bytes there,
-    StoreError where nothing can be kept.
+    Where $XDG_CACHE_HOME takes nothing, the copies lie in the folder for temporary files, which is
+    said once. Raises FileNotFoundError for one that is not in the store, IntegrityError for other
+    bytes there, StoreError where a disk is full, or nothing can be kept in either.
     """
     listing = "\n".join(f"{sha256} {name}" for name, sha256 in sorted(digests.items()))
-    folder = cache_root() / hashlib.sha256(listing.encode()).hexdigest()[:32]
+    folder = _root_of_copies() / hashlib.sha256(listing.encode()).hexdigest()[:32]
     with of_file(folder, PLACE), locked(folder):
         for name, sha256 in digests.items():
             path = folder / check_name(name)
@@ -63,6 +71,14 @@ def file_here(store: Store, name: str, sha256: str) -> Path:
     return path
 
 
+def _root_of_copies() -> Path:
+    """`cache_root` where that can be written, else the folder for temporary files."""
+    with dispensable(PLACE):
+        check_place(PLACE, cache_root())
+        return cache_root()
+    return temporary_root()
+
+
 def cache_root() -> Path:
     """Where this machine keeps what it has fetched."""
     named = os.environ.get("XDG_CACHE_HOME")
@@ -73,6 +89,11 @@ def cache_root() -> Path:
         if home.is_absolute():  # "~" itself where this user has no home
             check_place(PLACE, home / ".cache" / "face-factory")
             return home / ".cache" / "face-factory"
+    return temporary_root()
+
+
+def temporary_root() -> Path:
+    """Where copies lie where nothing else can be written."""
     return Path(tempfile.gettempdir()) / f"face-factory-{os.getuid()}"
 
 
@@ -133,7 +154,9 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises StoreError where the filesystem has no locks.
     """
-    cache_root().mkdir(0o700, parents=True, exist_ok=True)  # because prototypes are templates
+    for root in (cache_root(), temporary_root()):  # because prototypes are templates
+        if root in folder.parents:
+            root.mkdir(0o700, parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -225,19 +225,43 @@ class S3Store:
                 self._until_settled(name, functools.partial(first, name, b"1"))
                 self._until_settled(name, functools.partial(second, name, b"2"))
                 protected = self.get(name) == b"1"
+                if protected and kind == "swap":
+                    self._check_replaced(name)
             except StoreError as error:
                 if "NotImplemented" not in str(error):
                     raise
                 protected = False
             finally:
-                if may_delete:
-                    self.delete(name)
+                may_delete = may_delete and self._deleted(name, log)
             if not protected:
                 raise StoreError(
                     f"store.url: the server of {self.url!r} ignores If-None-Match or If-Match, so "
                     "two writers could mix their shards; want a store with conditional writes (AWS "
                     "S3, SeaweedFS, MinIO)"
                 )
+
+    def _check_replaced(self, name: str) -> None:
+        """Raise StoreError where an object that is there cannot be replaced."""
+        try:
+            self.swap(name, b"1", b"1")
+        except Unavailable:
+            raise
+        except StoreError as error:
+            raise StoreError(
+                f"store.url: objects of {self.url!r} cannot be replaced, as under a retention "
+                f"policy ({error}); a release renews its locks: want a bucket without one"
+            ) from None
+
+    def _deleted(self, name: str, log: Callable[[str], None]) -> bool:
+        """Delete a probe; False, and a line, where the bucket keeps what is there."""
+        try:
+            self.delete(name)
+        except Unavailable:
+            raise
+        except StoreError as error:
+            log(f"{self.url}: this bucket keeps what was written: {name} stays ({error})")
+            return False
+        return True
 
     def _attempts(self) -> dict[str, tuple[Write, Write]]:
         """Pairs of writes of which the second must be refused, by what they try."""

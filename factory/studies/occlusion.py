@@ -145,7 +145,7 @@ def split(config: Config, faces: FaceSet, strangers: FaceSet) -> tuple[Path, Pro
             "source.heldout or source.holdout_identities"
         )
     inputs = [faces.names, faces.labels.tolist(), faces.pixels_sha256(), num_probes]
-    digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(inputs, allow_nan=False).encode()).hexdigest()
     file = Path(config.utility.out) / f"learned-{digest[:16]}.tar"
     if not file.exists():
         learned = np.concatenate([indices[:-num_probes] for indices in own])

@@ -29,7 +29,7 @@ from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.batches import oversample_sha256
 from factory.recognition.embed import Recognizer
 from factory.recognition.pairs import Pairs, open_pairs
-from factory.recognition.verification import verify_pairs
+from factory.recognition.verification import too_few_for_folds, verify_pairs
 from factory.records import Log
 from factory.sources import open_source
 from factory.sources.alignment_facts import pixel_facts
@@ -109,7 +109,9 @@ def with_seed(config: Config, folder: str, seed: int) -> Config:
     if config.training.min_steps:
         recipe.append(config.training.min_steps)
     decides = [*_learned_from(config), *recipe]
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps(decides, sort_keys=True, allow_nan=False).encode()
+    ).hexdigest()
     out = f"{folder}-{digest[:10]}/seed-{seed}"
     return replace(config, training=replace(config.training, out=out, seed=seed))
 
@@ -212,10 +214,12 @@ def _values(trained: list[UtilityRun], benchmark: str, key: str) -> list[float]:
 
 def _open(source: SourceConfig, log: Log) -> Pairs | NotMeasured:
     try:
-        return open_pairs(source)
+        pairs = open_pairs(source)
     except SourceError as error:
         log(f"benchmark {source.name}: {error}")
         return NotMeasured("n/a: could not be read")  # without the path, because it is published
+    reason = too_few_for_folds(pairs)
+    return NotMeasured(reason) if reason else pairs
 
 
 def _line(run: UtilityRun) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from factory.shards.redaction import Redaction
 from factory.shots.plan import LoraPlan, asked_otherwise
 from factory.sources import CorruptImageError, FaceSource, open_source
 from factory.store import Store, open_store
+from factory.store.json_text import json_text
 from factory.synthesis.canary import refuse
 from factory.synthesis.lora_canary import train_canary
 from factory.synthesis.lora_sets import face_crop, lora_plan, photographs, prior_name
@@ -134,9 +134,7 @@ class LoraMaker:
             "recipe": self._plan.request.to_dict()["recipe"],
             "metrics": metrics,
         }
-        data_of_metadata = (
-            json.dumps(metadata, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        ).encode()
+        data_of_metadata = (json_text(metadata, indent=1, sort_keys=True) + "\n").encode()
         return {layout.lora_name(unit): data, layout.lora_metadata_name(unit): data_of_metadata}
 
     def _redaction(self, unit: int) -> Redaction:

@@ -88,7 +88,10 @@ class Lora:
             f"{PREFIX}target_modules": sorted(self._config.modules),
             BASE: self._base_sha256,
         }
-        return save(self.tensors(), metadata={METADATA: json.dumps(adapter, sort_keys=True)})
+        return save(
+            self.tensors(),
+            metadata={METADATA: json.dumps(adapter, sort_keys=True, allow_nan=False)},
+        )
 
     def from_bytes(self, data: bytes, name: str) -> dict[str, torch.Tensor]:
         """The matrices of a file; raises CheckpointError unless they fit this U-Net and base."""

@@ -21,6 +21,7 @@ from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.latent_cache import latents_of
 from factory.errors import CheckpointError
 from factory.records import Log
+from factory.store.json_text import json_text
 from factory.store.local import write_atomically
 from factory.text_to_image.base_model import digest, locate
 from factory.text_to_image.base_provenance import METADATA
@@ -91,7 +92,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     own, *further = run.provenance("base", {"autoencoder": autoencoder.sha256})
     sha256 = digest(BaseModelConfig(path=str(folder)))
     metadata["provenance"] = [own | {"sha256": sha256}, *further]
-    write_atomically(folder / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    write_atomically(folder / METADATA, (json_text(metadata, indent=2) + "\n").encode())
     run.state.finish()
     return metrics
 

@@ -89,7 +89,7 @@ class BucketStates:
             folder.mkdir()
             write(folder)
             if rank() == 0:
-                (folder / "progress.json").write_text(json.dumps(progress()))
+                (folder / "progress.json").write_text(json.dumps(progress(), allow_nan=False))
                 if (self.out / HISTORY).is_file():
                     shutil.copy(self.out / HISTORY, folder / HISTORY)
         for file in sorted(folder.iterdir()):
@@ -97,7 +97,7 @@ class BucketStates:
             files[file.name] = hashlib.sha256(content).hexdigest()
             self._store.put_once(f"resume/{name}/{file.name}", content, files[file.name])
         shutil.rmtree(folder)
-        part = json.dumps({"files": files, "node": socket.gethostname()}).encode()
+        part = json.dumps({"files": files, "node": socket.gethostname()}, allow_nan=False).encode()
         self._store.put_once(f"resume/{name}/{part_name(rank())}", part)
         wait_for_all()
         error = first_rank_gives(self._move(name, step) if rank() == 0 else "")
@@ -140,7 +140,7 @@ class BucketStates:
             return f"{missing[0]} is missing; find out who deletes there, then run again"
         record = {"state": name, "step": step, "ranks": world_size(), "files": files}
         record |= {"gang": self._gang, "node": socket.gethostname()}
-        content = json.dumps(record, sort_keys=True).encode()
+        content = json.dumps(record, sort_keys=True, allow_nan=False).encode()
         if not self._store.swap(LATEST, self._latest, content):
             return self._overtaken()
         self._latest = content

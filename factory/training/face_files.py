@@ -104,7 +104,9 @@ class PixelMaker:
             "corrupt": corrupt,
             "remarks": list(remarks_of(source)),
             "fingerprint": source.fingerprint,
-            "pixels_sha256": hashlib.sha256(json.dumps(pixels).encode()).hexdigest(),
+            "pixels_sha256": hashlib.sha256(
+                json.dumps(pixels, allow_nan=False).encode()
+            ).hexdigest(),
         }
         _put(files, stored, dict(zip(ARRAYS, map(npy, arrays), strict=True)))
 
@@ -180,4 +182,7 @@ def _put(files: RowFiles, stored: dict[str, Any], arrays: dict[str, bytes]) -> N
     folder = f"{files.name}/index-{named_by(*digests)}"
     for array, data in arrays.items():
         store.put(f"{folder}/{array}.npy", data)
-    store.put(f"{files.name}/index.json", json.dumps(stored | {"arrays": folder}).encode())
+    store.put(
+        f"{files.name}/index.json",
+        json.dumps(stored | {"arrays": folder}, allow_nan=False).encode(),
+    )

@@ -57,7 +57,9 @@ class FolderStates:
         write(folder)
         wait_for_all()
         if rank() == 0:
-            write_atomically(folder / "progress.json", json.dumps(progress()).encode())
+            write_atomically(
+                folder / "progress.json", json.dumps(progress(), allow_nan=False).encode()
+            )
             write_atomically(folder.parent / "latest", folder.name.encode())
             for other in folder.parent.glob("step-*"):
                 if other != folder:

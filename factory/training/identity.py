@@ -37,7 +37,7 @@ def without_paths(section: Section) -> Section:
 
 def to_text(facts: dict[str, Any]) -> str:
     """The one spelling of the facts, for hashing and for `difference`."""
-    return json.dumps(facts, sort_keys=True)
+    return json.dumps(facts, sort_keys=True, allow_nan=False)
 
 
 def difference(begun: str | None, wanted: str) -> str:

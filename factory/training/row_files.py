@@ -107,7 +107,9 @@ class RowFiles:
             "shape": list(rows.shape[1:]),
         }
         store.put(self.file(number), data)
-        store.put(self.file(number, "json"), json.dumps(record, sort_keys=True).encode())
+        store.put(
+            self.file(number, "json"), json.dumps(record, sort_keys=True, allow_nan=False).encode()
+        )
         return len(data)
 
     def records(self) -> list[dict[str, Any]]:

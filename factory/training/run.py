@@ -32,6 +32,7 @@ from factory.provenance.networks import provenance
 from factory.records import Log
 from factory.seeds import torch_generator
 from factory.training.batch_order import BatchOrder, num_steps
+from factory.training.compilation import Compilation
 from factory.training.distributed import micro_batch, rank, world_size
 from factory.training.ema import EMA
 from factory.training.engine import Engine, join, start_engine
@@ -82,6 +83,7 @@ class TrainingRun:
         """Steps of the whole training."""
         self.state: RunState
         self._engine: Engine
+        self._compilation: Compilation
         self._part = ""
         self._ema: EMA | None = None
         self._losses: list[torch.Tensor] = []
@@ -127,8 +129,6 @@ class TrainingRun:
         `part` is the attribute of the model whose weights are the result: their moving average
         with decay `ema`, or as long as `ema_sigma_rel` makes it, or without one as they are.
         """
-        if self._config.compute.compile:
-            model.compile()
         self._engine = start_engine(
             model,
             make_optimizer,
@@ -136,6 +136,8 @@ class TrainingRun:
             grad_clip=grad_clip,
             resume=self.state.folder,
         )
+        compile_ = self._config.compute.compile
+        self._compilation = Compilation(model, compile_, self._engine.device, self.state.log)
         self._part = part
         if ema is not None:
             with self._engine.weights() as module:
@@ -163,7 +165,8 @@ class TrainingRun:
     def steps(self) -> Iterator[Step]:
         """The steps that are left; losses are logged and states saved between them."""
         seed = self._config.training.seed
-        for index in self.state.steps(self.total, self._order.batch_size, self._save_state):
+        steps = self.state.steps(self.total, self._order.batch_size, self._save_state)
+        for index in self._compilation.over(steps, self.total - self.state.first_step):
             chosen = self._order.rank_batch(index, rank(), world_size())
             if self._read_ahead and index + 1 < self.total:
                 self._read_ahead.begin(self._order.rank_batch(index + 1, rank(), world_size()))

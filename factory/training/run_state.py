@@ -32,6 +32,7 @@ from factory.errors import CheckpointError, ConfigError
 from factory.records import Log, Progress
 from factory.store import open_store
 from factory.store.atomic import append_line, write_atomically
+from factory.store.json_text import json_text
 from factory.training.bucket_states import BucketStates
 from factory.training.distributed import FirstRankSays, mean_over_ranks, rank
 from factory.training.folder_states import FolderStates
@@ -155,7 +156,7 @@ class RunState:
     def add_history(self, step: int, **figures: Any) -> None:
         """Add a line to history.jsonl (rank 0 writes)."""
         if rank() == 0:
-            append_line(self.out / "history.jsonl", json.dumps({"step": step, **figures}))
+            append_line(self.out / "history.jsonl", json_text({"step": step, **figures}))
 
     def last_state(self) -> Path:
         """A folder of this machine with the last state, the parts of all ranks."""

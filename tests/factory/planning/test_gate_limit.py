@@ -50,6 +50,17 @@ def crowded(release_config, monkeypatch):
     return settle
 
 
+def test_a_recognizer_of_one_held_out_person_needs_a_limit(crowded):
+    heldout = {"cosine_at_fmr_1e-3": None, "genuine_mean": 0.9, "note": "n/a: no impostor pairs"}
+    recognizer = RECOGNIZER | {"metrics": {"heldout": heldout}}
+    with pytest.raises(PlanError) as error:
+        crowded("identities.num_virtual=2", recognizer=recognizer)
+    assert str(error.value) == (
+        "identities.max_cosine: auto needs the recognizer's cosine at FMR 1e-3, but its held-out "
+        "people gave none (n/a: no impostor pairs); set identities.max_cosine"
+    )
+
+
 def test_a_fixed_limit_that_is_too_low_is_one_line_with_its_remedy(crowded):
     with pytest.raises(PlanError) as error:
         crowded("identities.num_virtual=20000", "identities.max_cosine=.6")

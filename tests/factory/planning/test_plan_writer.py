@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from factory.evaluation import evaluate as evaluation
 from factory.execution.inline import run_units
 from factory.identities import roster_building as rosters
 from factory.planning import device_part
+from factory.planning import preflight as preflight_module
 from factory.planning.plan_writer import refuse_other_plan, write_plan
 from factory.planning.preflight import preflight
 from factory.release import build
@@ -58,6 +60,19 @@ def test_without_a_fleet_preflight_looks_for_the_gpu(release_config, monkeypatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"compute\.device: got 'cuda' but torch sees no GPU"):
         preflight(release_config("compute.device=cuda"))
+
+
+def test_auto_compiles_no_drawing_and_keeps_to_a_plan_that_does(release_config, store, monkeypatch):
+    """Because a measured time would decide bytes; the plan that is there decides a resume."""
+    auto = release_config("compute.compile=auto")
+    assert preflight(auto).request.compute.compile is False
+    request = preflight(release_config("compute.compile=true")).request
+    assert request.compute.compile is True
+    began = SimpleNamespace(request=request, private=None, units=[])
+    monkeypatch.setattr(preflight_module, "read_plan", lambda store: began)
+    monkeypatch.setattr(preflight_module, "committed_units", lambda store: set())
+    assert preflight(auto).request.compute.compile is True
+    assert preflight(release_config("compute.compile=false")).request.compute.compile is False
 
 
 def test_a_headless_driver_with_other_libraries_resumes(release_config, store, monkeypatch):

@@ -47,6 +47,17 @@ def test_lfw_lines(tmp_path):
             read_lfw(file)
 
 
+def test_a_single_number_counts_pairs_of_each_kind(tmp_path):
+    """pairsDevTest.txt: the pairs of a kind, which have the usual ten folds."""
+    file = tmp_path / "pairsDevTest.txt"
+    file.write_text("2\nA 1 2\nB 1 2\nA 1 B 1\nA 2 B 2\n")
+    assert read_lfw(file)[1].tolist() == [True, True, False, False]
+    assert read_lfw(file)[2] == 10
+    file.write_text("10\nA 1 2\nA 1 B 1\n")
+    with pytest.raises(SourceError, match=r"line 1: got 10 alone.*1 genuine and 1 impostor.*`10 3"):
+        read_lfw(file)
+
+
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("as_arrays", [False, True])
 def test_a_bin_of_bytes_or_arrays(tmp_path, protocol, as_arrays):

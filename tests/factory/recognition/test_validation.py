@@ -47,3 +47,5 @@ def test_the_line_has_the_metrics_that_are_there():
         "; pairs: accuracy 0.7500, AUC 0.8000"
     )
     assert brief({}) == ""
+    nothing = {"auc": None, "tar_at_far_1e-3": None}
+    assert brief({"heldout": nothing}) == "held out: AUC n/a, TAR@.001 n/a"

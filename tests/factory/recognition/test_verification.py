@@ -13,6 +13,7 @@ from factory.recognition.verification import (
     equal_error_rate,
     fisher_ratio,
     fold_accuracy,
+    folds_of,
     pair_cosines,
     roc,
     summary,
@@ -78,6 +79,41 @@ def test_fold_accuracy_is_that_of_a_plain_loop():
         scores.append(((2 - 2 * cosines[inside] < threshold) == same[inside]).mean())
     mean, std = fold_accuracy(cosines, same, num_folds=3)
     assert (mean, std) == pytest.approx((np.mean(scores), np.std(scores)))
+
+
+def test_folds_hold_both_kinds_of_pairs_in_whatever_order_they_come():
+    alternating = np.tile([True, True, False, False], 6)
+    folds, in_order = folds_of(alternating, 6)
+    assert in_order
+    assert [fold.tolist() for fold in folds] == np.arange(24).reshape(6, 4).tolist()
+    genuine_first = np.sort(alternating)[::-1]
+    folds, in_order = folds_of(genuine_first, 6)
+    assert not in_order
+    assert sorted(np.concatenate(folds).tolist()) == list(range(24))
+    assert [fold.tolist() for fold in folds[:2]] == [[0, 1, 12, 13], [2, 3, 14, 15]]
+
+
+def test_accuracy_does_not_change_when_pairs_come_kind_by_kind():
+    rng = np.random.default_rng(1)
+    same = np.tile([True, False], 60)
+    cosines = np.clip(rng.normal(np.where(same, 0.5, 0.2), 0.3), -1, 1)
+    order = np.argsort(~same, kind="stable")
+    assert fold_accuracy(cosines[order], same[order]) == fold_accuracy(cosines, same)
+
+
+def test_a_summary_of_one_kind_of_pairs_leaves_out_what_compares():
+    unit = np.eye(4)
+    nobody_twice = summary(unit, np.arange(4))
+    assert nobody_twice["note"] == "n/a: no genuine pairs, because nobody has two images"
+    assert (nobody_twice["num_genuine"], nobody_twice["num_impostor"]) == (0, 6)
+    assert nobody_twice["auc"] is None
+    assert nobody_twice["genuine_mean"] is None
+    assert nobody_twice["cosine_at_fmr_1e-3"] == 0.0  # impostors alone decide it
+    one_person = summary(unit, np.zeros(4, int))
+    assert one_person["note"] == "n/a: no impostor pairs, because all images are of one person"
+    assert one_person["cosine_at_fmr_1e-3"] is None
+    assert one_person["genuine_mean"] == 0.0
+    assert "note" not in summary(unit, np.array([0, 0, 1, 1]))
 
 
 def test_summary_has_the_gate_threshold():

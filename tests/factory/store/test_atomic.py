@@ -121,6 +121,8 @@ FATAL = {
         Place.at(str(folder / "rows"), StoreConfig()), "latents", 4, 4
     ).put(0, np.ones((4, 500), np.float32), {}),
 }
+COPIED_ELSEWHERE = "weights of a bucket"
+"""What a cache that takes nothing at all does not end (test_cache.py)."""
 DISPENSABLE = {
     "kept vectors": lambda folder: embeddings._keep(
         folder, "v", RealFaces(np.ones((100, 16)), NOISE[0], NOISE[1])
@@ -239,7 +241,7 @@ def small(tmp_path):
 def test_a_full_disk(small, released):
     with pytest.raises(StoreError, match=r"training\.out: .*/full/t: No space left .*free some"):
         check_place("training.out", small / "t")
-    for name in FATAL:
+    for name in FATAL.keys() - {COPIED_ELSEWHERE}:
         with pytest.raises(StoreError, match=r"full.*No space left on device; free some"):
             FATAL[name](small / "t", released)
     with pytest.raises(StoreError, match=r"No space left on device; free some"):
@@ -250,7 +252,7 @@ def test_a_full_disk(small, released):
 def test_a_disk_that_can_only_be_read(tmp_path, released):
     try:
         with filesystem(tmp_path / "ro", "1m", "ro") as folder:
-            for name in FATAL:
+            for name in FATAL.keys() - {COPIED_ELSEWHERE}:
                 with pytest.raises(StoreError, match=r"ro.*Read-only file system; choose a folder"):
                     FATAL[name](folder / "t", released)
             with pytest.raises(StoreError, match=r"fleet\.events: .*Read-only"):

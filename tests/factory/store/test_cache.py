@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
+import tempfile
 import threading
 
 import pytest
 
 from factory import checkpoint
 from factory.errors import CheckpointError, IntegrityError, StoreError
-from factory.store import LocalStore, cache
+from factory.store import LocalStore, atomic, cache
 from factory.store.cache import cache_root, fetched
 
 
@@ -99,12 +101,23 @@ def test_a_damaged_copy_is_fetched_again(bucket):
     assert len(bucket.reads) == 2
 
 
-def test_a_place_that_cannot_be_written_is_named(bucket, monkeypatch, tmp_path):
+def test_a_place_that_cannot_be_written_is_named_once_and_another_taken(
+    bucket, monkeypatch, tmp_path, capsys
+):
+    """A file in the place of $XDG_CACHE_HOME; then one in that of the other folder too."""
+    monkeypatch.setattr(atomic, "_noted", set())
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(
-        StoreError, match=r"XDG_CACHE_HOME: .*face-factory.*: Not a directory; a part of the path"
-    ):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for _ in range(2):
+        folder = fetched(bucket, digests(b"w" * 1000))
+        assert folder.parent == tmp_path / "temporary" / f"face-factory-{os.getuid()}"
+        assert folder.parent.stat().st_mode & 0o077 == 0
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "XDG_CACHE_HOME: " in note
+    assert "Not a directory; a part of the path" in note
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"^XDG_CACHE_HOME: .*Not a directory; a part of the path"):
         fetched(bucket, digests(b"w" * 1000))
 
 

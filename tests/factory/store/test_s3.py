@@ -182,6 +182,38 @@ def test_a_release_begins_where_nothing_may_be_deleted(faulty, s3_config):
             open_store(s3_config(endpoint_url=store._config.endpoint_url, max_attempts=2)).probe()
 
 
+def test_a_bucket_that_keeps_what_is_there_is_told_or_refused_before_work(faulty):
+    """A retention policy: what is there is not deleted (survived), or not replaced (refused)."""
+    heard, puts = [], []
+    with faulty("GET", []) as (store, faults):
+        faults.plan = lambda method, path: (
+            "403" if method == "DELETE" and path.partition("?")[0] in puts else note(method, path)
+        )
+
+        def note(method, path):
+            if method == "PUT":
+                puts.append(path.partition("?")[0])
+
+        store.probe(heard.append)
+        assert len(heard) == 1  # said once, after which nothing is tried to be deleted
+        assert "this bucket keeps what was written: probe-" in heard[0]
+    with faulty("GET", []) as (store, faults):
+        writes, before = [], store.list("")
+
+        def plan(method, path):
+            if method == "PUT" and "uploadId" not in path:
+                writes.append(path.partition("?")[0])
+            return "403" if method == "PUT" and writes.count(writes[-1]) == 3 else None
+
+        faults.plan = plan
+        with pytest.raises(StoreError) as caught:
+            store.probe(heard.append)
+        assert "cannot be replaced, as under a retention policy" in str(caught.value)
+        assert str(caught.value).endswith("want a bucket without one")
+        assert "\n" not in str(caught.value)
+        assert store.list("") == before
+
+
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
