@@ -15,7 +15,7 @@ GROUPS = {
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),
         *("import_recognizer", "pack_weights"),
     ),
-    "check": ("verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
+    "check": ("inspect", "verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
     "measure": (
         "evaluate",
         "utility",

@@ -40,6 +40,8 @@ class Look:
     """Its five points in the image, pixels."""
     points_52: np.ndarray | None
     """Its five points in the aligned face, pixels of FACE_PX."""
+    residual_px: float
+    """How badly the face fits the template, by `moved_px` or `misfit_px`; NaN without points."""
     face_HWC: np.ndarray | None
     """The aligned face, RGB uint8 [FACE_PX, FACE_PX, 3]; None where there is none to align."""
     picture_HWC: np.ndarray
@@ -52,13 +54,6 @@ class Look:
         if self.seen_52 is None:
             return float("nan")
         return float(np.linalg.norm(self.seen_52[1] - self.seen_52[0]))
-
-    @property
-    def residual_px(self) -> float:
-        """Root mean square distance of the five points from the template; NaN for none."""
-        if self.points_52 is None:
-            return float("nan")
-        return float(np.sqrt(((self.points_52 - TEMPLATE_52) ** 2).sum(1).mean()))
 
     @property
     def angles(self) -> tuple[float, float, float]:
@@ -75,7 +70,7 @@ class Look:
 
         Sharpness is the variance of the Laplacian of the picture at FACE_PX.
         """
-        [sharp], [bright] = sharpness_and_brightness(self.picture_HWC[None])
+        [sharp], [bright] = sharpness_and_brightness(np.array(self.picture_HWC[None]))
         luma_HW = self.picture_HWC @ np.array([0.299, 0.587, 0.114])
         return bright, float(luma_HW.std()), sharp
 
@@ -84,6 +79,24 @@ class Look:
         """Whether its channels hardly differ."""
         spread = self.picture_HWC.max(2).astype(int) - self.picture_HWC.min(2)
         return bool(spread.mean() < 2)
+
+
+def moved_px(points_52: np.ndarray) -> float:
+    """How far aligning an aligned face by its points again would move it, root mean square.
+
+    The distance is of the template's five points, pixels at 112. It is 0 for any head that was
+    aligned by these points, also one seen from the side, which never fits the template itself.
+    """
+    if np.ptp(points_52, axis=0).max() == 0:
+        return float("inf")
+    matrix = similarity_transform(points_52, TEMPLATE_52)
+    moved_52 = TEMPLATE_52 @ matrix[:, :2].T + matrix[:, 2]
+    return misfit_px(moved_52)
+
+
+def misfit_px(points_52: np.ndarray) -> float:
+    """Root mean square distance of five points from the template, pixels at 112."""
+    return float(np.sqrt(((points_52 - TEMPLATE_52) ** 2).sum(1).mean()))
 
 
 class Looker:
@@ -130,6 +143,7 @@ class Looker:
             float("nan") if best is None else float(best[14]),
             points,
             placed,
+            float("nan") if placed is None else (moved_px if is_aligned else misfit_px)(placed),
             face,
             face if face is not None else _squeezed(image),
             len(data),

@@ -85,7 +85,8 @@ class Faces:
     eye_px: Values | None
     """Distance of the eyes in the image, pixels."""
     residual_px: Values | None
-    """Distance of the five points from the template at 112 px, root mean square."""
+    """Of aligned images how far aligning them again would move them, else how far their points stay
+    from the template: root mean square, pixels at 112."""
     max_residual_px: float
     beyond_fraction: float | None
     worst: list[tuple[str, float]]
@@ -153,6 +154,8 @@ class LabelFindings:
     foreign_limit: float | None
     foreign_found: float | None
     """Fraction of strangers' images below the limit."""
+    foreign_estimate: int | None
+    """How many images are likely somebody else's, by how their scores are distributed."""
     foreign_note: str
     mixed_people: list[Counted]
     """People of whom two images or more are foreign: perhaps two people under one name."""

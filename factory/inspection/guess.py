@@ -19,6 +19,7 @@ LMDB, CVLFACE, PARQUET = "lmdb", "cvlface", "parquet"
 HUB = "hf://"
 LABELS = (".cls", ".json", ".id")
 """Members that a WebDataset has beside its images."""
+PACKED = (".gz", ".tgz", ".xz", ".bz2", ".zst", ".zip", ".7z", ".rar")
 MEMBERS = 64
 """Members of a tar that are looked at."""
 LARGEST_ALIGNED_PX = 256
@@ -53,8 +54,8 @@ def _kind_of_file(path: Path) -> str:
         return kinds[path.suffix.lower()]
     if name.endswith(".bin"):
         raise SourceError(f"{path}: a .bin holds pairs; give it by --pairs, beside a dataset")
-    if name.endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip", ".7z", ".rar")):
-        raise SourceError(f"{path}: is compressed; unpack it, then inspect the folder or plain .tar")
+    if name.endswith(PACKED):
+        raise SourceError(f"{path}: is compressed; unpack it, then inspect the folder or .tar")
     if name.endswith(".tar"):
         return WEBDATASET if _has_labels(path) else FOLDER
     raise SourceError(

@@ -58,9 +58,11 @@ class Doubt:
     scores: np.ndarray
     """Cosine of each, float64 [F]."""
     limit: float
-    found: float | None
+    found: float | None = None
     """Fraction of strangers' images that the limit would find; None where it is not known."""
-    note: str
+    estimate: int | None = None
+    """How many images are likely somebody else's; None where it is not known."""
+    note: str = ""
     """Why nothing can be told, or empty."""
 
 
@@ -74,7 +76,7 @@ def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
     stranger_N = _stranger_scores(unit_ND[tested], label_N[tested], core_PD, people)
     of_several = np.bincount(label_N)[label_N[tested]] > 2  # of two, both are taken for foreign
     told = of_several if of_several.sum() >= MIN_TOLD else np.ones(len(tested), bool)
-    limit, found = _own_limit(own_N[tested][told], stranger_N[told])
+    limit, found, foreign = _own_limit(own_N[tested][told], stranger_N[told])
     if found < MIN_FOUND:
         return _nothing(
             f"n/a: the judge would see only {found:.0%} of foreign images at a limit that spares "
@@ -84,7 +86,7 @@ def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
         )
     below = tested[own_N[tested] < limit]
     order = below[np.argsort(own_N[below], kind="stable")]
-    return Doubt(order, own_N[order], limit, found, "")
+    return Doubt(order, own_N[order], limit, found, round(foreign * len(tested)))
 
 
 def core_scores(
@@ -133,8 +135,8 @@ def _stranger_scores(
     return np.asarray((unit_MD * core_PD[other_M]).sum(1))
 
 
-def _own_limit(own_N: np.ndarray, stranger_N: np.ndarray) -> tuple[float, float]:
-    """The limit below which an image is foreign, and the fraction of strangers below it."""
+def _own_limit(own_N: np.ndarray, stranger_N: np.ndarray) -> tuple[float, float, float]:
+    """The limit of foreign images, the fraction of strangers below it, and that of foreign ones."""
     own, strangers = np.sort(own_N), np.sort(stranger_N)
     middle = float(np.median(strangers))
     foreign = min(0.5, float((own < middle).mean()) / 0.5)
@@ -144,12 +146,10 @@ def _own_limit(own_N: np.ndarray, stranger_N: np.ndarray) -> tuple[float, float]
     false = (below - foreign * of_strangers) / (1 - foreign)
     allowed = np.flatnonzero(np.maximum.accumulate(false) <= MAX_FALSE)
     at = int(allowed[-1]) if len(allowed) else 0
-    return float(grid[at]), float(of_strangers[at])
+    return float(grid[at]), float(of_strangers[at]), foreign
 
 
-def double_names(
-    unit_ND: np.ndarray, label_N: np.ndarray, fpir: float = NAMES_FPIR
-) -> Doubt:
+def double_names(unit_ND: np.ndarray, label_N: np.ndarray, fpir: float = NAMES_FPIR) -> Doubt:
     """Pairs of people whose images' means are nearer than strangers' are, nearest first."""
     people, at_N = np.unique(label_N, return_inverse=True)
     if len(people) < MIN_PEOPLE:
@@ -166,7 +166,7 @@ def double_names(
         first, second = sorted((int(people[at]), int(people[other_P[at]])))
         pairs.setdefault((first, second), float(cosine_P[at]))
     rows = np.array(list(pairs), np.int64).reshape(-1, 2)
-    return Doubt(rows, np.array(list(pairs.values())), limit, None, "")
+    return Doubt(rows, np.array(list(pairs.values())), limit)
 
 
 def stranger_limit(center_PD: np.ndarray, fpir: float) -> float:
@@ -193,4 +193,4 @@ def stranger_limit(center_PD: np.ndarray, fpir: float) -> float:
 
 
 def _nothing(note: str, limit: float = 0.0, found: float | None = None) -> Doubt:
-    return Doubt(np.empty(0, np.int64), np.empty(0), limit, found, note)
+    return Doubt(np.empty(0, np.int64), np.empty(0), limit, found, None, note)

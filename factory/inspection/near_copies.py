@@ -62,9 +62,7 @@ def copies_within(
     forth = _bits(hash_NV32, hash_NV32[:, 0], pairs)
     back = _bits(hash_NV32, hash_NV32[:, 0], pairs[:, ::-1])
     nearer_P = back[0] < forth[0]
-    bits_P, variant_P = (
-        np.where(nearer_P, b, f) for b, f in zip(back, forth, strict=True)
-    )
+    bits_P, variant_P = (np.where(nearer_P, b, f) for b, f in zip(back, forth, strict=True))
     same_P = (digest_N16[pairs[:, 0]] == digest_N16[pairs[:, 1]]).all(1)
     return _chosen(pairs, bits_P, variant_P, same_P)
 

@@ -1,4 +1,4 @@
-"""The people of a looked-at source in the judge's space, and what the judge doubts of their labels."""
+"""The people of a looked-at source in the judge's space, and the labels that the judge doubts."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ def label_findings(judged: JudgedPeople, judge: str) -> tuple[LabelFindings, Dou
         len(foreign.rows),
         None if foreign.found is None else foreign.limit,
         foreign.found,
+        foreign.estimate,
         foreign.note,
         [
             Counted(judged.name(label), count)

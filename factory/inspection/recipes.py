@@ -1,4 +1,4 @@
-"""Which recipe of configs/ fits a dataset, by how many people and images it has and who they are."""
+"""Which recipe of configs/ fits a dataset, by its people, its images and who they are."""
 
 from __future__ import annotations
 

@@ -45,8 +45,7 @@ def _of_contents(contents: Contents) -> Iterator[str]:
         yield f"{single} of {contents.people} people have a single image"
     if contents.gray_fraction > MOSTLY:
         yield f"mostly gray: {contents.gray_fraction:.0%} of the images have no color"
-    for remark in contents.remarks:
-        yield remark
+    yield from contents.remarks
 
 
 def _of_what_is_missing(parts: list[NotRead], corrupt: int, contents: Contents) -> Iterator[str]:
@@ -71,8 +70,7 @@ def _of_faces(faces: Faces, count: int) -> Iterator[str]:
             else "faces do not fit the template"
         )
         yield (
-            f"{what}: in {faces.beyond_fraction:.0%} the five points are more than "
-            f"{faces.max_residual_px:g} px from it"
+            f"{what}: {faces.beyond_fraction:.0%} are more than {faces.max_residual_px:g} px off"
         )
     if faces.eye_px and faces.aligned_px is None and faces.eye_px.median < SMALL_EYES_PX:
         yield f"small faces: eyes are {faces.eye_px.median:.0f} px apart in the median image"
@@ -81,7 +79,7 @@ def _of_faces(faces: Faces, count: int) -> Iterator[str]:
 def _of_looks(looks: dict[str, Values | None]) -> Iterator[str]:
     sharp, bright = looks["sharpness"], looks["brightness"]
     if sharp and sharp.median < BLUR:
-        yield f"blurred: half of the faces have a variance of the Laplacian below {sharp.median:.0f}"
+        yield f"blurred: the variance of the Laplacian is {sharp.median:.0f} in the median face"
     if bright and not DARK < bright.median < BRIGHT:
         yield f"{'dark' if bright.median < DARK else 'bright'}: median luma {bright.median:.0f}"
 
@@ -104,7 +102,10 @@ def _of_labels(found: Inspection) -> Iterator[str]:
     if labels.num_doubles:
         yield f"{labels.num_doubles} pairs of names are likely one person each"
     if labels.num_foreign:
-        yield f"{labels.num_foreign} images do not resemble the others of their person"
+        yield (
+            f"{labels.num_foreign} images do not resemble the others of their person; about "
+            f"{labels.foreign_estimate} are likely somebody else's"
+        )
     if labels.foreign_note:
         yield f"labels are not checked: {labels.foreign_note}"
 
