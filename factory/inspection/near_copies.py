@@ -15,15 +15,17 @@ Shapes: N images, V hashes of each, 32 bytes of packed bits, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from factory.evaluation.duplicates import band_keys, bands
 from factory.evaluation.image_queries import HASHES
-from factory.evaluation.ours import MAX_BITS
 
+MAX_BITS = 30
+"""Bits of 255 up to which two hashes of a proposed pair, or of one person's, are of one picture.
+Those of two strangers differ in 38 or more, of 180,000 pairs (README of this room)."""
 INDEX_BITS = 12
 """Most bits of 255 that differ in a pair that the index finds."""
 LARGEST_BUCKET = 64
@@ -32,6 +34,8 @@ MAX_OWN = 400
 """Images of a person up to which all their pairs are compared."""
 AT_ONCE = 1 << 20
 """Pairs whose bits are counted at once."""
+ROW_BITS = 31
+"""Bits of a row's number."""
 IDENTICAL = -1
 """In the place of bits: the same bytes."""
 
@@ -57,8 +61,7 @@ def copies_within(
     """All pairs of copies in one set; digests are of the bytes of its images."""
     found = [_same_bytes(digest_N16), *_own_pairs(label_N), proposed_P2.reshape(-1, 2)]
     found += list(_indexed(hash_NV32, hash_NV32[:, 0]))
-    pairs = np.concatenate([np.empty((0, 2), np.int64), *found])
-    pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
+    pairs = _distinct(np.sort(part[part[:, 0] != part[:, 1]], axis=1) for part in found)
     forth = _bits(hash_NV32, hash_NV32[:, 0], pairs)
     back = _bits(hash_NV32, hash_NV32[:, 0], pairs[:, ::-1])
     nearer_P = back[0] < forth[0]
@@ -81,7 +84,7 @@ def copies_between(
     found = [same - [0, len(digest_M16)], proposed_P2.reshape(-1, 2)]
     found += list(_indexed(hash_MV32, other_NV32[:, 0]))
     found += [pairs[:, ::-1] for pairs in _indexed(other_NV32, hash_MV32[:, 0])]
-    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = _distinct(found)
     forth = _bits(hash_MV32, other_NV32[:, 0], pairs)
     back = _bits(other_NV32, hash_MV32[:, 0], pairs[:, ::-1])
     nearer_P = back[0] < forth[0]
@@ -117,6 +120,13 @@ def _same_bytes(digest_N16: np.ndarray) -> np.ndarray:
     first_N = first[at_N.ravel()]
     rows = np.flatnonzero(first_N != np.arange(len(first_N)))
     return np.stack([first_N[rows], rows], 1)
+
+
+def _distinct(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """The pairs [P, 2] of all parts in order, each once."""
+    codes = [np.unique(part[:, 0] << ROW_BITS | part[:, 1]) for part in parts]
+    code_P = np.unique(np.concatenate([np.empty(0, np.int64), *codes]))
+    return np.stack([code_P >> ROW_BITS, code_P & ((1 << ROW_BITS) - 1)], 1)
 
 
 def _own_pairs(label_N: np.ndarray) -> Iterator[np.ndarray]:

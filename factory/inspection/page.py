@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import factory.report
-from factory.evaluation.ours import MAX_BITS
 from factory.inspection import tables
 from factory.inspection.findings import Inspection, Values
 from factory.inspection.inspect import Inspected
+from factory.inspection.near_copies import MAX_BITS
 from factory.inspection.pictures import (
     Pictures,
     alignment_sheets,
