@@ -79,9 +79,10 @@ def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
     limit, found, foreign = _own_limit(own_N[tested][told], stranger_N[told])
     if found < MIN_FOUND:
         return _nothing(
-            f"n/a: images of one name resemble each other hardly more than those of two: a limit that "
-            f"spares {1 - MAX_FALSE:.0%} of own images finds {found:.0%} of foreign ones. Perhaps the "
-            "names (folders) are not people, or the judge does not know such faces (--judge)",
+            "n/a: images of one name resemble each other hardly more than those of two: a limit "
+            f"that spares {1 - MAX_FALSE:.0%} of own images finds {found:.0%} of foreign ones. "
+            "Perhaps the names (folders) are not people, or the judge does not know such faces "
+            "(--judge)",
             limit,
             found,
         )

@@ -1,7 +1,7 @@
 """One pass over a source: every image looked at once, and a column of numbers for each thing seen.
 
-An image takes about 500 bytes and its vector; vectors are kept in a file that has no name. Pictures
-are not kept: those that a page shows are read again.
+An image takes about 600 bytes and its vector; many vectors stay in a file that has no name.
+Pictures are not kept: those that a page shows are read again.
 
 Shapes: N readable images, V hashes of each, D embedding.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from factory.evaluation.embeddings import Space
+from factory.evaluation.embeddings import MAPPED_BYTES, Space
 from factory.evaluation.image_queries import hashes_of
 from factory.evaluation.rows_on_disk import RowsOnDisk
 from factory.inspection.faces import Look, Looker
@@ -97,6 +97,8 @@ def look_at(
             rows.add(index, look, data, scores.get(start + at, float("nan")))
     labels = np.asarray(source.labels)[np.array(rows.indices, np.int64)].astype(np.int64)
     unit_MD = vectors[0].finish() if vectors else np.empty((0, 0), np.float32)
+    if unit_MD.nbytes <= MAPPED_BYTES:
+        unit_MD = np.array(unit_MD)
     where = np.concatenate([np.empty(0, np.int64), *judged])
     return rows.looked(labels, where, unit_MD, corrupt)
 

@@ -30,11 +30,11 @@ def looker(tmp_path, starter):
 def test_a_face_seen_from_the_side_has_not_moved():
     """A nose that points aside by symmetric means moves no template; a shifted face does."""
     assert moved_px(TEMPLATE_52) == pytest.approx(0, abs=1e-9)
-    assert moved_px(TEMPLATE_52 + [3.0, 4.0]) == pytest.approx(5)
+    assert moved_px(TEMPLATE_52 + np.array([3.0, 4.0])) == pytest.approx(5)
     enlarged = (TEMPLATE_52 - TEMPLATE_52.mean(0)) * 2 + TEMPLATE_52.mean(0)
     spread = np.sqrt(((TEMPLATE_52 - TEMPLATE_52.mean(0)) ** 2).sum(1).mean())
     assert moved_px(enlarged) == pytest.approx(spread / 2)
-    assert misfit_px(TEMPLATE_52 + [3.0, 4.0]) == pytest.approx(5)
+    assert misfit_px(TEMPLATE_52 + np.array([3.0, 4.0])) == pytest.approx(5)
     assert moved_px(np.ones((5, 2))) == np.inf
 
 

@@ -93,8 +93,12 @@ def test_the_records_in_a_folder_are_its_path(tmp_path):
 
 @pytest.mark.parametrize(
     ("sizes", "px"),
-    [([(64, 64)] * 3, 64), ([(64, 64), (80, 80)], None), ([(64, 80)] * 2, None)]
-    + [([(300, 300)] * 2, None)],
+    [
+        ([(64, 64)] * 3, 64),
+        ([(64, 64), (80, 80)], None),
+        ([(64, 80)] * 2, None),
+        ([(300, 300)] * 2, None),
+    ],
 )
 def test_squares_of_one_small_size_are_aligned(tmp_path, sizes, px):
     (tmp_path / "anna").mkdir()

@@ -150,8 +150,8 @@ def test_an_empty_folder_is_one_line(tmp_path):
 def test_a_recipe_may_be_unfinished(tmp_path, planted):
     """A config says how a source is read; that it lacks a license or a release does not matter."""
     (tmp_path / "c.yaml").write_text(
-        "source: {kind: webdataset, path: elsewhere, license: ???, image_px: 112}\n"
-        "release: {title: ???}\n"
+        "source:\n  kind: webdataset\n  path: elsewhere\n  license: ???\n  image_px: 112\n"
+        "release:\n  title: ???\n"
     )
     request = request_of([str(planted.root), str(tmp_path / "c.yaml")])
     assert (request.config.source.kind, request.config.source.path) == ("folder", str(planted.root))

@@ -111,11 +111,10 @@ def test_the_index_finds_what_comparing_all_pairs_finds():
 
 
 def test_copies_between_two_sets_are_pairs_of_both(starter, hashed):
-    rows, labels, hashes = hashed
+    rows, _, hashes = hashed
     image = Image.fromarray(starter.faces.images_NHWC[rows[10]])
-    other = np.stack(
-        [hashes[40], hashes_of(np.asarray(jpeg(image, 50))), hashes_of(np.zeros((9, 9, 3), np.uint8))]
-    )
+    blank = np.zeros((9, 9, 3), np.uint8)
+    other = np.stack([hashes[40], hashes_of(np.asarray(jpeg(image, 50))), hashes_of(blank)])
     found = copies_between(hashes, numbered(len(rows)), other, numbered(3) + 128, NOTHING)
     assert {(40, 0), (10, 1)} == set(map(tuple, found.pairs_P2.tolist()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 
 import pytest
 from PIL import Image
@@ -21,14 +22,15 @@ def test_names_are_the_same_however_they_are_spelled():
 
 def test_pairs_txt_is_found_by_names_and_keys(planted, tmp_path):
     (tmp_path / "pairs.txt").write_text("2 1\nP01\t1\t2\nnobody\t1\tp02\t3\n")
-    (planted.root / "P01").mkdir(exist_ok=True)
-    found = inspect(
-        request_of([str(planted.root.parent / "set")], pairs=str(tmp_path / "pairs.txt"), sample=1)
-    ).found.pairs
-    (planted.root / "P01").rmdir()
+    (tmp_path / "set/P01").mkdir(parents=True)
+    for name in ("P01_0002.png", "P01_0003.png"):
+        shutil.copy(planted.root / "p01/0.png", tmp_path / "set/P01" / name)
+    shutil.copytree(planted.root / "p02", tmp_path / "set/p02")
+    request = request_of([str(tmp_path / "set")], pairs=str(tmp_path / "pairs.txt"), judge="none")
+    found = inspect(request).found.pairs
     assert (found.num_pairs, found.num_people) == (2, 3)
-    assert set(map(str.lower, found.same_names)) == {"p01", "p02"}
-    assert found.num_same_images == 0
+    assert found.same_names == ["P01", "p02"]
+    assert found.same_images == ["P01/P01_0002"]
 
 
 def test_the_images_of_a_bin_are_found_by_their_pictures(planted, starter, tmp_path):
