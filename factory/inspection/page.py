@@ -52,7 +52,7 @@ def render(inspected: Inspected) -> bytes:
         **_plots(found),
         **_pictures(inspected),
     )
-    return page.encode()
+    return page.lstrip().encode()
 
 
 def _part_of_report(tag: str) -> str:

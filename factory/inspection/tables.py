@@ -69,7 +69,7 @@ def summary(found: Inspection) -> list[str]:
     if found.labels:
         lines.append(
             f"labels       {found.labels.num_doubles} pairs of names are likely one person, "
-            f"{found.labels.num_foreign} images of somebody else (by {found.labels.judge})"
+            f"{found.labels.num_foreign} images doubted (by {found.labels.judge})"
         )
     lines += [f"warning      {line}" for line in found.warnings[:WARNED]]
     if len(found.warnings) > WARNED:

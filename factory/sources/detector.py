@@ -120,9 +120,7 @@ class YuNet:
         import cv2
 
         self._lock = Lock()
-        self._detector = cv2.FaceDetectorYN.create(
-            str(self._file), "", (320, 320), self._min_score
-        )
+        self._detector = cv2.FaceDetectorYN.create(str(self._file), "", (320, 320), self._min_score)
 
 
 def distinct(faces_N15: np.ndarray) -> np.ndarray:
