@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 OnImage = Callable[[int, int], None]
+
+
+@contextmanager
+def timed(line: str) -> Iterator[None]:
+    """Print a line with the seconds that the work inside took, once it is done."""
+    begin = time.perf_counter()
+    yield
+    print(f"{line} ({time.perf_counter() - begin:.0f} s)")
 
 
 @contextmanager

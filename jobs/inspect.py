@@ -5,34 +5,36 @@
     python -m jobs.inspect set.tar configs/releases/photographs.yaml source.image_px=160
 
 SOURCE is a folder, .tar, .rec, WebDataset, release, LMDB, parquet or train.tsv; its kind is guessed
-unless source.kind says it, and no license is asked for. Writes inspect/index.html and inspect.json:
-people, images, what is left out, alignment, light and pose, copies, doubtful labels, overlap, and
-the recipe that fits. They show and name the images: keep them where you keep these.
+unless source.kind says it, and no license is asked for. Of CONFIG the sections source, judge,
+features, compute and store are read. Writes inspect/index.html and inspect.json, which show and
+name the images: keep them where you keep these.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 from jobs._arguments import flag, option
 from jobs._job import Job
 
 
-def inspect(words: list[str], out: str, strict: bool, **wanted: Any) -> None:
+def inspect(
+    words: list[str],
+    against: str | None,
+    pairs: str | None,
+    out: str,
+    sample: int | None,
+    judge: str | None,
+    strict: bool,
+) -> None:
     from factory.inspection.request import request_of
-    from factory.inspection.tables import summary
     from factory.inspection.writing import looked_and_written
-    from jobs._progress import images_bar
+    from jobs._progress import images_bar, timed
 
-    begin = time.perf_counter()
-    request = request_of(words, **wanted)
-    with images_bar() as watch:
-        found = looked_and_written(request, Path(out), watch)
-    print("\n".join(summary(found)))
-    print(f"page         {out}/index.html ({time.perf_counter() - begin:.0f} s)")
+    request = request_of(words, against=against, pairs=pairs, sample=sample, judge=judge)
+    with images_bar() as watch, timed(f"page         {out}/index.html"):
+        found = looked_and_written(request, Path(out), watch, print)
     sys.exit(1 if strict and found.has_findings else 0)
 
 
@@ -44,14 +46,8 @@ OPTIONS = (
     option("--judge", "recognizer that compares people, as judge.checkpoint; none", "NAME"),
     flag("--strict", "exit code 1 where something was found"),
 )
-JOB = Job(
-    __doc__,
-    inspect,
-    load=None,
-    options=OPTIONS,
-    reads=("source", "judge", "features", "compute", "store"),
-    words="SOURCE [CONFIG] [section.key=value ...]",
-)
+WORDS = "SOURCE [CONFIG] [section.key=value ...]"
+JOB = Job(__doc__, inspect, load=None, options=OPTIONS, words=WORDS)
 
 if __name__ == "__main__":
     JOB.main()

@@ -44,7 +44,9 @@ def test_strict_ends_with_1_where_something_was_found(folder):
 
 
 def test_no_license_is_asked_for_and_a_config_may_be_given(folder, capsys):
-    (folder / "c.yaml").write_text("source:\n  license: ???\n  image_px: 32\njudge:\n  checkpoint:\n")
+    (folder / "c.yaml").write_text(
+        "source:\n  license: ???\n  image_px: 32\njudge:\n  checkpoint:\n"
+    )
     assert run(folder / "set", folder / "c.yaml", "--out", folder / "out") == 0
     assert "no judge was asked for" in capsys.readouterr().out
 

@@ -73,7 +73,7 @@ def planted(starter, tmp_path_factory) -> Planted:
     (source / "p09/broken.png").write_bytes(b"no image")
     request = request_of([str(source), "source.real_people=false"])
     out = root / "inspect"
-    return Planted(source, out, looked_and_written(request, out, silent))
+    return Planted(source, out, looked_and_written(request, out, silent, lambda line: None))
 
 
 def silent(name: str) -> Callable[[int, int], None]:

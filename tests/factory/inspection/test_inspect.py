@@ -78,7 +78,7 @@ def test_json_has_all_figures_and_no_nan(planted):
 
 def test_the_same_set_gives_the_same_bytes(planted, tmp_path):
     request = request_of([str(planted.root), "source.real_people=false"])
-    looked_and_written(request, tmp_path / "again", silent)
+    looked_and_written(request, tmp_path / "again", silent, lambda line: None)
     for name in (PAGE, JSON):
         assert (tmp_path / "again" / name).read_bytes() == (planted.out / name).read_bytes()
 
