@@ -110,6 +110,17 @@ def test_the_index_finds_what_comparing_all_pairs_finds():
     assert set(map(tuple, found.pairs_P2.tolist())) == wanted
 
 
+@pytest.mark.parametrize("band", range(INDEX_BITS + 1))
+def test_each_band_finds_a_pair_that_no_other_band_does(band):
+    """One bit differs in every other band, the most that a pair of the index may differ in."""
+    bits = np.random.default_rng(1).integers(0, 2, (1, 1, 256), np.uint8).repeat(HASHES, 1)
+    bits = bits.repeat(2, 0)
+    bits[1][:, [bit for bit in range(INDEX_BITS + 1) if bit != band]] ^= 1
+    found = copies_within(np.packbits(bits, axis=2), numbered(2), np.arange(2), NOTHING)
+    assert found.pairs_P2.tolist() == [[0, 1]]
+    assert found.bits_P.tolist() == [INDEX_BITS]
+
+
 def test_copies_between_two_sets_are_pairs_of_both(starter, hashed):
     rows, _, hashes = hashed
     image = Image.fromarray(starter.faces.images_NHWC[rows[10]])
