@@ -35,7 +35,7 @@ def all_tables(found: Inspection) -> dict[str, Any]:
         "faces": faces(found.faces),
         "looks": looks(found.looks),
         "copies": copies(found.copies),
-        "judge_line": f"By {labels.judge}, which is independent of the source." if labels else "",
+        "judge_line": f"By the recognizer {labels.judge}." if labels else "",
         "doubles_line": doubles_line(labels) if labels else "",
         "doubles": _doubles(labels.doubles) if labels else [],
         "foreign_line": foreign_line(labels) if labels else "",

@@ -101,11 +101,10 @@ def _of_labels(found: Inspection) -> Iterator[str]:
         return
     if labels.num_doubles:
         yield f"{labels.num_doubles} pairs of names are likely one person each"
-    if labels.num_foreign:
-        likely = f"about {labels.foreign_estimate}" if labels.foreign_estimate else "hardly any"
+    if labels.foreign_estimate:
         yield (
-            f"{labels.num_foreign} images do not resemble the others of their person; by their "
-            f"scores {likely} of them show somebody else, the first ones if any"
+            f"about {labels.foreign_estimate} images are likely of somebody else than their name "
+            f"says; {labels.num_foreign} are doubted, the worst first"
         )
     if labels.foreign_note:
         yield f"labels are not checked: {labels.foreign_note}"

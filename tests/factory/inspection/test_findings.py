@@ -13,6 +13,7 @@ from factory.inspection.findings import (
     CopyFindings,
     Faces,
     Inspection,
+    LabelFindings,
     NotRead,
     SetOverlap,
     values,
@@ -63,6 +64,16 @@ def looks(**changes):
     return replace(FINE, looks=FINE.looks | changes)
 
 
+LABELS = LabelFindings(
+    *("dlib", [], 9, 0.4, 0.99, 0, ""),  # of foreign images
+    *([], [], 0, 0.8, 0.01, ""),  # of double names
+)
+
+
+def labels(**changes):
+    return replace(FINE, labels=replace(LABELS, **changes), judge_note="")
+
+
 OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], "")
 
 
@@ -84,6 +95,9 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
         (looks(brightness=values(np.full(9, 20.0))), "dark: median luma 20"),
         (replace(FINE, copies=CopyFindings(0, 2, 2, 0, [], [])), "2 pairs of images of different"),
         (replace(FINE, copies=CopyFindings(4, 0, 3, 0, [], [])), "3 images add nothing"),
+        (labels(num_doubles=2), "2 pairs of names are likely one person"),
+        (labels(foreign_estimate=4), "about 4 images are likely of somebody else"),
+        (labels(foreign_note="n/a: why"), "labels are not checked: n/a: why"),
         (replace(FINE, against=OVERLAP), "4 images are images of t"),
         (replace(FINE, against=OVERLAP), "3 people are likely people of t"),
         (replace(FINE, against=OVERLAP), "90 images are nearer to somebody of t"),
@@ -92,6 +106,11 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
 def test_each_finding_is_told(found, line):
     assert warnings_of(FINE) == ["people are not compared"]
     assert any(line in warning for warning in warnings_of(found))
+
+
+def test_images_that_own_scores_explain_are_no_finding():
+    """The lowest 3 % of anybody's own images are doubted; the page lists them."""
+    assert warnings_of(labels()) == []
 
 
 def test_files_of_the_system_are_no_finding():

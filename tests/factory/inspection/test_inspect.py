@@ -52,6 +52,7 @@ def test_label_noise_is_told_with_its_limits(planted):
     flagged = {image.key for image in labels.foreign}
     assert {"p05/foreign", "p07/same"} <= flagged
     assert len(flagged) <= 2 + 0.05 * 106
+    assert 2 <= labels.foreign_estimate <= 5
     same = next(image for image in labels.foreign if image.key == "p07/same")
     assert same.nearest == "p06", "the person it was taken from"
     assert 0 < labels.foreign_limit < labels.doubles_limit < 1
