@@ -253,10 +253,10 @@ def values(numbers: np.ndarray) -> Values | None:
         return None
     low, high = float(numbers.min()), float(numbers.max())
     counts, edges = np.histogram(numbers, BINS, (low, high if high > low else low + 1))
-    quantiles = np.quantile(numbers, (0.05, 0.5, 0.95)).tolist()
-    return Values(
-        len(numbers), float(numbers.mean()), low, *quantiles, high, edges.tolist(), counts.tolist()
-    )
+    p05, median, p95 = (float(np.quantile(numbers, q)) for q in (0.05, 0.5, 0.95))
+    mean = float(numbers.mean())
+    histogram = edges.tolist(), counts.tolist()
+    return Values(len(numbers), mean, low, p05, median, p95, high, *histogram)
 
 
 def _plain(value: Any) -> Any:
