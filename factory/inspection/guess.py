@@ -68,12 +68,12 @@ def _kind_of_folder(path: Path) -> str:
     if (path / "SHA256SUMS").is_file():
         return WEBDATASET
     names = sorted(name.name for name in islice(path.iterdir(), 4096))
+    if "train.tsv" in names:  # which may have a train.rec beside it
+        return CVLFACE
     if any(name.endswith(".rec") for name in names):
         return RECORDIO
     if "data.mdb" in names:
         return LMDB
-    if "train.tsv" in names:
-        return CVLFACE
     if _first(path, "*.parquet") and not _first(path, "*.tar"):
         return PARQUET
     tar = _first(path, "*.tar")
@@ -81,10 +81,12 @@ def _kind_of_folder(path: Path) -> str:
 
 
 def source_path(address: str, kind: str) -> str | None:
-    """What source.path is for a reader of that kind: the .rec in a folder that holds one."""
+    """What source.path is for a reader of that kind: the .rec in a folder, the folder of a data.mdb."""
     if kind == STARTER:
         return None
     path = Path(address)
+    if kind == LMDB and path.name == "data.mdb":
+        return str(path.parent)
     if kind == RECORDIO and path.is_dir():
         records = sorted(path.glob("*.rec"))
         named = [record for record in records if record.name == "train.rec"] or records

@@ -79,12 +79,19 @@ def test_what_is_no_dataset_is_told_in_one_line(tmp_path, name, line):
         guess_kind(str(tmp_path / name))
 
 
+def test_a_train_tsv_may_have_records_beside_it(tmp_path):
+    for name in ("train.tsv", "train.rec"):
+        (tmp_path / name).write_bytes(b"")
+    assert guess_kind(str(tmp_path)) == "cvlface"
+
+
 def test_the_records_in_a_folder_are_its_path(tmp_path):
     (tmp_path / "train.rec").write_bytes(b"")
     (tmp_path / "val.rec").write_bytes(b"")
     assert source_path(str(tmp_path), "recordio") == str(tmp_path / "train.rec")
     assert source_path(str(tmp_path), "folder") == str(tmp_path)
     assert source_path("starter", "starter") is None
+    assert source_path(str(tmp_path / "data.mdb"), "lmdb") == str(tmp_path)
     (tmp_path / "train.rec").unlink()
     (tmp_path / "test.rec").write_bytes(b"")
     with pytest.raises(SourceError, match=r"test\.rec, val\.rec"):
