@@ -81,7 +81,7 @@ def _kind_of_folder(path: Path) -> str:
 
 
 def source_path(address: str, kind: str) -> str | None:
-    """What source.path is for a reader of that kind: the .rec in a folder, the folder of a data.mdb."""
+    """What source.path is for that reader: the .rec in a folder, the folder of a data.mdb."""
     if kind == STARTER:
         return None
     path = Path(address)
