@@ -16,7 +16,7 @@ GROUPS = {
         *("import_recognizer", "pack_weights"),
     ),
     "check": (
-        *("verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
+        *("inspect", "verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
         "measure_network",
     ),
     "measure": (

@@ -24,7 +24,7 @@ FLOORS = [
     {"synthesis"},
     {"evaluation"},
     {"report"},
-    {"planning"},
+    {"planning", "inspection"},
     {"release", "preview"},
     {"pipeline", "studies"},
 ]

@@ -66,19 +66,19 @@ def has_stranger(
     Hashes [N, 32] and labels [N] may be mapped files.
     """
     found_N: np.ndarray = np.lib.format.open_memmap(found_path, "w+", np.bool_, (len(label_N),))
-    for band in _bands(distance + 1):
+    for band in bands(distance + 1):
         for rows in _parts(hash_N32, band, max_rows):
             hashes, labels = np.asarray(hash_N32[rows]), np.asarray(label_N[rows])
             found_N[rows] |= _in_buckets(hashes, labels, band, distance, np.asarray(found_N[rows]))
     return found_N
 
 
-def _bands(count: int) -> list[np.ndarray]:
+def bands(count: int) -> list[np.ndarray]:
     """Bits of each band: every `count`-th one, because neighboring frequencies are alike."""
     return [np.arange(first, BITS, count) for first in range(count)]
 
 
-def _keys(hash_N32: np.ndarray, band: np.ndarray) -> np.ndarray:
+def band_keys(hash_N32: np.ndarray, band: np.ndarray) -> np.ndarray:
     """What each hash holds in a band, as a number."""
     key_N: np.ndarray = np.zeros(len(hash_N32), np.uint64)
     for bit in band:
@@ -94,7 +94,7 @@ def _parts(hash_N32: np.ndarray, band: np.ndarray, max_rows: int) -> Iterator[np
     for part in range(count):
         chosen = []
         for start in range(0, len(hash_N32), max_rows):
-            mixed = _keys(np.asarray(hash_N32[start : start + max_rows]), band)
+            mixed = band_keys(np.asarray(hash_N32[start : start + max_rows]), band)
             mixed *= np.uint64(0x9E3779B97F4A7C15)  # spreads keys over parts (Knuth)
             chosen.append(
                 start + np.flatnonzero((mixed >> np.uint64(32)) % np.uint64(count) == part)
@@ -106,7 +106,7 @@ def _in_buckets(
     hash_N32: np.ndarray, label_N: np.ndarray, band: np.ndarray, distance: int, found_N: np.ndarray
 ) -> np.ndarray:
     """Which faces are near to one of another class in their bucket, or are `found_N` already."""
-    key_N = _keys(hash_N32, band)
+    key_N = band_keys(hash_N32, band)
     order = np.argsort(key_N, kind="stable")
     sorted_N, found_N = key_N[order], found_N.copy()
     for apart in range(1, SMALL):  # all small buckets at once: each face and the one `apart` on

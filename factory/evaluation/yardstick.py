@@ -62,6 +62,21 @@ class Yardstick:
 
 def people_of(judged: RealFaces, plain: RealFaces, mirrored: RealFaces) -> Yardstick:
     """Real people in the judge's space with their centers, and hashes of both orientations."""
+    people, doubles, aliases = named_once(judged)
+    hashes = RealFaces(
+        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
+        np.concatenate([plain.labels, mirrored.labels]),
+        np.concatenate([plain.indices, mirrored.indices]),
+    )
+    originals = RealPeople.of(hashes, centers=False, aliases=aliases)
+    return Yardstick(judged, people, originals, tuple(doubles))
+
+
+def named_once(judged: RealFaces) -> tuple[RealPeople, list[DoubleLabel], dict[int, int]]:
+    """People with their centers, each of them once; and the labels that name one person twice.
+
+    The dictionary gives for a second label the lowest one of that person.
+    """
     doubles: list[DoubleLabel] = []
     aliases: dict[int, int] = {}
     people = RealPeople.of(judged, centers=True)
@@ -70,13 +85,7 @@ def people_of(judged: RealFaces, plain: RealFaces, mirrored: RealFaces) -> Yards
         doubles += [double for double, _ in found]
         aliases = _joined(aliases, [pair for _, pair in found])
         people = RealPeople.of(judged, centers=True, aliases=aliases)
-    hashes = RealFaces(
-        np.concatenate([plain.unit_ND, mirrored.unit_ND]),
-        np.concatenate([plain.labels, mirrored.labels]),
-        np.concatenate([plain.indices, mirrored.indices]),
-    )
-    originals = RealPeople.of(hashes, centers=False, aliases=aliases)
-    return Yardstick(judged, people, originals, tuple(doubles))
+    return people, doubles, aliases
 
 
 def own_pairs(faces: RealFaces) -> list[np.ndarray]:

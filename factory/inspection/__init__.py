@@ -1,0 +1,1 @@
+"""A look at any dataset of faces before anything is made of it."""
