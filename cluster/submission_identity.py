@@ -49,7 +49,7 @@ def _what_it_makes(config: Any, sections: Sequence[str], find: Callable[[str], P
         if "training" in what and "utility" not in what:  # then training.out says where
             what = [key for key in what if key != "store"]
         return {key: plain[key] for key in what}
-    named: list[tuple[str, tuple[str, ...]]] = []
+    named: list[tuple[str | None, tuple[str, ...]]] = []
     if isinstance(config, PipelineConfig):
         named = [(stage.config, stage.set) for stage in config.stages]
         plain["stages"] = [[stage.name, stage.job, stage.release] for stage in config.stages]
@@ -58,7 +58,7 @@ def _what_it_makes(config: Any, sections: Sequence[str], find: Callable[[str], P
         named = [(arm.config, arm.set) for arm in arms]
         named += [(arm.release, arm.release_set) for arm in arms if arm.release]
         plain["arms"] = [[name, arm.release is not None] for name, arm in config.arms.items()]
-    loaded = [load(find(file), list(changes)) for file, changes in named]
+    loaded = [load(find(file) if file else None, list(changes)) for file, changes in named]
     return [plain, [_what_it_makes(one, (), find) for one in loaded]]
 
 

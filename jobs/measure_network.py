@@ -1,4 +1,4 @@
-"""Measure an autoencoder or a generator again, and write the figures into its checkpoint.json.
+"""Measure an autoencoder or a generator again, into its checkpoint.json.
 
     python -m jobs.measure_network autoencoder configs/demo.yaml [section.key=value ...]
     python -m jobs.measure_network generator configs/demo.yaml

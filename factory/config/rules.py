@@ -9,19 +9,16 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from factory.config.addresses import (
-    check_address,
-    check_hub_address,
     check_path,
-    looks_like_a_bucket,
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
+from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
 from factory.errors import ConfigError
 
 if TYPE_CHECKING:
     from factory.config.cluster import EstimateConfig, FleetConfig
-    from factory.config.data import SourceConfig
     from factory.config.release import IdentitiesConfig, ReleaseConfig
     from factory.config.schema import Config
     from factory.config.training import ComputeConfig
@@ -32,11 +29,11 @@ def check(config: Config) -> None:
     check_ranges(config)
     _check_names(config.release)
     check_store(config.store)
-    _check_source(config.source, "source")
+    check_source(config.source, "source")
     for index, mixed in enumerate(config.batches.mix):
-        _check_source(mixed.source, f"batches.mix[{index}].source")
-    _check_benchmarks(config.utility.benchmarks)
-    _check_reference_sets(config.features.reference_sets, config.source.image_px)
+        check_source(mixed.source, f"batches.mix[{index}].source")
+    check_benchmarks(config.utility.benchmarks)
+    check_reference_sets(config.features.reference_sets, config.source.image_px)
     _check_fleet(config.fleet, config.estimate)
     _check_ranks(config.compute)
     _check_identities(config)
@@ -401,82 +398,6 @@ def _check_quotas(identities: IdentitiesConfig) -> None:
             f"identities.quotas: got fractions that add up to {total:g}; want fractions "
             "of at least 0 that add up to 1"
         )
-
-
-def _check_source(source: SourceConfig, key: str) -> None:
-    if source.kind != "starter" and not source.path:
-        raise ConfigError(
-            f"{key}.path: nothing given for {key}.kind={source.kind}; want a folder, tar, release, "
-            f".rec or .lmdb; set {key}.path=..."
-        )
-    if source.kind == "starter" and source.path:
-        raise ConfigError(
-            f"{key}.path: got {source.path!r} with {key}.kind=starter, which takes none; set "
-            f"{key}.kind=folder or {key}.kind=webdataset"
-        )
-    addresses = {"path": source.path, "heldout": source.heldout}
-    for name, address in addresses.items():
-        kind = source.heldout_kind or source.kind if name == "heldout" else source.kind
-        if address and address.startswith("hf:"):
-            check_hub_address(f"{key}.{name}", address)
-            if kind != "parquet":
-                raise ConfigError(
-                    f"{key}.{name}: got {address!r} with kind {kind}; want kind parquet"
-                )
-        if not address or not looks_like_a_bucket(address):
-            continue
-        check_address(f"{key}.{name}", address, source.store.endpoint_url)
-        if kind != "webdataset":
-            raise ConfigError(
-                f"{key}.{name}: got {address!r} with kind {kind}; want kind webdataset, as only "
-                "releases and other WebDataset tars are read in a bucket"
-            )
-    if source.kind == "starter" and source.heldout:
-        raise ConfigError(
-            f"{key}.heldout: got {source.heldout!r} with {key}.kind=starter; use "
-            f"{key}.holdout_identities, or another {key}.kind"
-        )
-    if source.holdout_identities == 1:
-        raise ConfigError(
-            f"{key}.holdout_identities: got 1; want 0 or at least 2, for impostor pairs"
-        )
-    if source.holdout_identities and source.holdout_fraction:
-        raise ConfigError(
-            f"{key}.holdout_fraction: got {source.holdout_fraction:g} with {key}."
-            f"holdout_identities={source.holdout_identities}; want one of them, the other 0"
-        )
-
-
-def _check_benchmarks(benchmarks: list[SourceConfig]) -> None:
-    names = []
-    for index, benchmark in enumerate(benchmarks):
-        key = f"utility.benchmarks[{index}]"
-        if not benchmark.pairs:
-            raise ConfigError(f"{key}.pairs: nothing given; want LFW's pairs.txt or a .bin")
-        if not benchmark.pairs.endswith(".bin"):
-            _check_source(benchmark, key)
-        if benchmark.name in names:
-            raise ConfigError(
-                f"{key}.pairs: two benchmarks are called {benchmark.name!r}; want one"
-            )
-        names.append(benchmark.name)
-
-
-def _check_reference_sets(sets: list[SourceConfig], image_px: int) -> None:
-    taken = ["source", "release"]
-    for index, reference in enumerate(sets):
-        key = f"features.reference_sets[{index}]"
-        _check_source(reference, key)
-        if reference.image_px != image_px:
-            raise ConfigError(
-                f"{key}.image_px: got {reference.image_px}; want source.image_px={image_px}"
-            )
-        if reference.stem in taken:
-            raise ConfigError(
-                f"{key}.path: another set is called {reference.stem!r} already; want another "
-                "file name"
-            )
-        taken.append(reference.stem)
 
 
 def check_ranges(section: Any, prefix: str = "") -> None:

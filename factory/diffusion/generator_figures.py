@@ -19,8 +19,7 @@ from factory.diffusion.reconstruction import evenly_spaced
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
-from factory.sources.alignment import DETECT_PX
-from factory.sources.detector import YuNet
+from factory.sources.detector import DETECT_PX, YuNet
 from factory.training.faces import Faces
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)

@@ -13,6 +13,7 @@ from factory.shards.status import Status
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 EIGHTHS, EIGHTHS_WIDE = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉"
 COLUMNS, ROWS = 60, 5
@@ -42,7 +43,7 @@ def view(title: str, status: Status, now: float, actor_hour: float | None) -> Gr
     from rich.console import Group
     from rich.text import Text
 
-    parts = [_figures(title, status, now, actor_hour), Text(_progress(status))]
+    parts: list[Table | Text] = [_figures(title, status, now, actor_hour), Text(_progress(status))]
     if len(status.shards) > 1:
         parts += [Text(line) for line in (*_rate(status), "", *_outcomes(status))]
     return Group(*parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_all_that_made_a_release_is_told_and_sealed(release_config, weights, tmp
         export(store, kind, tmp_path / kind)
         exported = (tmp_path / kind / layout.CARD).read_text()
         assert exported.startswith("---\nlicense: cc-by-4.0\n")
-        assert f"\n---\nExported from this release as {kind};" in exported
+        assert re.search(rf"\n---\nExported from \S+ \S+ as {kind}\. ", exported)
         assert "configs:" not in exported  # which names tars that are not there
         for name in (layout.LICENSE, layout.NOTICE, layout.LINEAGE):
             assert (tmp_path / kind / name).read_bytes() == store.get(name)
