@@ -171,9 +171,10 @@ class GeneratorConfig:
     ICCV version); needs source.detector, which finds them in the aligned faces."""
     init_from: str | None = file_path()
     """Generator checkpoint whose weights training begins with; None: from nothing."""
-    reset_identity_layers: bool = False
+    reset_identity_layers: bool | None = False
     """init_from was trained with another recognizer: the layers that read an identity begin anew,
-    the rest of its weights (how faces look) is taken over."""
+    the rest of its weights (how faces look) is taken over. None: where that is so; false: such an
+    init_from is refused."""
     condition: Literal["image", "prototype"] = "image"
     """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
     epochs: float = knob(100.0, low=0.0)

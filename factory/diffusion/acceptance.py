@@ -13,12 +13,9 @@ from typing import Any
 from factory.config import AcceptanceConfig
 from factory.errors import CheckpointError
 
-AUTOENCODER_REMEDY = (
-    "begin with starter:autoencoder, or train longer or on more faces (autoencoder.epochs)"
-)
-GENERATOR_REMEDY = (
-    "begin with generator.init_from=starter:generator generator.reset_identity_layers=true, or "
-    "train longer or on more faces (generator.epochs)"
+REMEDY = (
+    "train longer or on more faces, or begin with the networks of the package: `python -m jobs "
+    "pipeline configs/photographs.yaml` does"
 )
 
 
@@ -67,7 +64,7 @@ LIMITS = (
     ),
 )
 """In the order in which a network is judged."""
-REMEDIES = {"autoencoder": AUTOENCODER_REMEDY, "generator": GENERATOR_REMEDY}
+REMEDIES = {"autoencoder": REMEDY, "generator": REMEDY}
 
 
 def check_accepted(

@@ -234,7 +234,10 @@ def init_from(
     name = str(recipe.init_from)
     loaded = checkpoint.load(name, "generator", "generator.init_from")
     trained_with = {kind: loaded.lineage.get(kind) for kind in lineage}
-    if recipe.reset_identity_layers:
+    resets = recipe.reset_identity_layers
+    if resets is None:
+        resets = trained_with["recognizer"] != lineage["recognizer"]
+    if resets:
         trained_with["recognizer"] = lineage["recognizer"]
     if trained_with.get("autoencoder") in finetuned_from:
         trained_with["autoencoder"] = lineage["autoencoder"]
@@ -252,7 +255,7 @@ def init_from(
                 f"trained with {loaded.config[key]}; want the same"
             )
     tensors, taken = network.state_dict(), with_present_names(loaded.tensors)
-    if recipe.reset_identity_layers:
+    if resets:
         taken = {
             key: tensor for key, tensor in taken.items() if key.split(".")[0] not in IDENTITY_LAYERS
         }

@@ -195,6 +195,22 @@ def test_another_recognizer_gets_new_identity_layers_and_the_old_faces(recipe):
         recipe("generator.reset_identity_layers=true")
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_identity_layers_begin_anew_where_the_recognizer_is_another(recipe, same):
+    """With reset_identity_layers=null; with the same recognizer all is taken over."""
+    first = recipe("training.max_steps=1")
+    train(first, quiet)
+    loaded = checkpoint.load(first.training.out, "generator", "k")
+    network = UViT(Shape.from_config(loaded.config))
+    torch.nn.init.normal_(network.identity.weight)
+    new = network.identity.weight.clone()
+    begin = (f"generator.init_from={first.training.out}", "generator.reset_identity_layers=null")
+    lineage = loaded.lineage if same else loaded.lineage | {"recognizer": "0" * 64}
+    init_from(network, recipe(*begin).generator, lineage)
+    wanted = loaded.tensors["identity.weight"] if same else new
+    torch.testing.assert_close(network.identity.weight, wanted)
+
+
 def test_a_generator_that_cannot_be_begun_with_is_refused(recipe, weights):
     metadata = checkpoint.read_metadata(str(weights / "generator"), "generator", "k")
     wider = UViT(replace(Shape.from_config(metadata["config"]), width=64))
