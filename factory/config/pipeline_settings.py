@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from factory.config.pipeline import PipelineConfig, StageConfig
 
 _TRAINING = ("source", "compute", "training")
+_ON_FACES = (*_TRAINING, "fleet", "acceptance")
 _NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
-_DRAWN = ("release", "source", *_NETWORKS, "identities", "plan", "sampler")
+_DRAWN = ("release", "source", *_NETWORKS, "identities", "plan", "sampler", "filters")
 _MEASURED = ("judge", "audit", "features")
 READS = {
     "train_recognizer": (*_TRAINING, "batches", "recognizer"),
     "import_recognizer": (*_TRAINING, "recognizer", "checkpoint"),
-    "train_autoencoder": (*_TRAINING, "fleet", "recognizer", "autoencoder"),
-    "train_generator": (*_TRAINING, "fleet", "recognizer", "autoencoder", "generator"),
+    "train_autoencoder": (*_ON_FACES, "recognizer", "autoencoder"),
+    "train_generator": (*_ON_FACES, "recognizer", "autoencoder", "generator"),
     "release": (
-        *(*_DRAWN, *_MEASURED, "checkpoint", "filters", "shards", "fleet", "estimate", "compute"),
+        *(*_DRAWN, *_MEASURED, "checkpoint", "acceptance"),
+        *("shards", "fleet", "estimate", "compute"),
     ),
     "utility": (*_TRAINING, "batches", "recognizer", "utility"),
     "evaluate": (*_DRAWN, *_MEASURED, "fleet", "compute"),

@@ -42,11 +42,6 @@ def check(config: Config) -> None:
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
     _check_fractions(config)
-    if "://" in config.audit.embeddings_dir:
-        raise ConfigError(
-            f"audit.embeddings_dir: got {config.audit.embeddings_dir!r}; want a local folder, "
-            "because it holds who the source's people are"
-        )
     METHOD_RULES[config.release.method](config)
     _check_networks(config)
 

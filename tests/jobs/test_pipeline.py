@@ -30,7 +30,7 @@ def dry(monkeypatch, tmp_path, people):
 def test_a_dry_run_checks_all_stages_and_warns(dry, capsys, tmp_path):
     dry("--budget", "30m")
     *warnings, last = capsys.readouterr().out.splitlines()
-    assert last == "checked the configs of 5 stages"
+    assert last == "checked the configs of 4 stages"
     assert len(warnings) == 2  # the recognizer has the starter's people too
     assert all(line.startswith("warning: ") for line in warnings)
     assert [p.name for p in tmp_path.iterdir()] == ["configs"]

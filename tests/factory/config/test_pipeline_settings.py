@@ -135,8 +135,13 @@ def test_the_recipe_of_photographs_loads_and_says_what_it_needs(monkeypatch):
     given = ["source.path=people", "source.license=CC-BY-4.0"]
     stages = load_pipeline("configs/photographs.yaml", given).stages
     configs = {stage.job: load(stage.config, stage.set) for stage in stages}
-    assert all(config.source.holdout_fraction == 0.2 for config in configs.values())
+    assert set(configs) == {"train_autoencoder", "train_generator", "release", "evaluate"}
+    for config in configs.values():
+        assert config.source.holdout_fraction == 0.1
+        assert config.recognizer.checkpoint == "starter:recognizer"
     made, measured = configs["release"], configs["evaluate"]
     for section in READS["evaluate"]:
         assert getattr(made, section) == getattr(measured, section), section
     assert sum(stage.share for stage in stages) == pytest.approx(1)
+    trained = load_pipeline("configs/photographs.yaml", [*given, "recognizer=train"]).stages
+    assert trained[0].job == "train_recognizer"

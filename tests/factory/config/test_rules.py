@@ -71,7 +71,7 @@ import pytest
         (["utility.benchmarks=[{kind: starter}]"], "utility.benchmarks[0].pairs: nothing given"),
         (
             ["audit.embeddings_dir=s3://b/x"],
-            "audit.embeddings_dir: got 's3://b/x'; want a local folder",
+            "audit.embeddings_dir: got 's3://b/x'; want a local path",
         ),
     ],
 )

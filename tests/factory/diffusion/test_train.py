@@ -202,13 +202,13 @@ def test_identity_layers_begin_anew_where_the_recognizer_is_another(recipe, same
     train(first, quiet)
     loaded = checkpoint.load(first.training.out, "generator", "k")
     network = UViT(Shape.from_config(loaded.config))
-    torch.nn.init.normal_(network.identity.weight)
-    new = network.identity.weight.clone()
+    torch.nn.init.normal_(network.identity[0].weight)
+    new = network.identity[0].weight.clone()
     begin = (f"generator.init_from={first.training.out}", "generator.reset_identity_layers=null")
     lineage = loaded.lineage if same else loaded.lineage | {"recognizer": "0" * 64}
     init_from(network, recipe(*begin).generator, lineage)
-    wanted = loaded.tensors["identity.weight"] if same else new
-    torch.testing.assert_close(network.identity.weight, wanted)
+    wanted = loaded.tensors["identity.0.weight"] if same else new
+    torch.testing.assert_close(network.identity[0].weight, wanted)
 
 
 def test_a_generator_that_cannot_be_begun_with_is_refused(recipe, weights):
