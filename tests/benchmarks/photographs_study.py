@@ -3,10 +3,10 @@
     python -m tests.benchmarks.photographs_study CONFIG source.path=PEOPLE ... --people 30
 
 CONFIG is a release. `--people` virtual people are proposed by `pca` in the conditioning
-recognizer's space and drawn `--images` times at each guidance. Prints JSON: by the judge the AUC of pairs of one
-person against pairs of two, both mean cosines, and the fraction of faces nearer to somebody of the
-source than all but .01 of its own images are to another person; by the conditioning recognizer the
-median cosine to the person asked for.
+recognizer's space and drawn `--images` times at each guidance. Prints JSON: by the judge the AUC of
+pairs of one person against pairs of two, both mean cosines, and the fraction of faces nearer to
+somebody of the source than all but .01 of its own images are to another person; by the conditioning
+recognizer the median cosine to the person asked for.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def test_the_default_sampler_against_50_steps_of_ddim():
     sampler, size = config.sampler, int(config.plan.micro_batch or 8)
 
     def draw(sampler: SamplerConfig) -> None:
-        shots = [dataclasses.replace(shot_of(0, i, sampler, {}), seed=i) for i in range(size)]
+        shots = [dataclasses.replace(shot_of(0, i, sampler, 0, {}), seed=i) for i in range(size)]
         generator.generate(shots, size)
 
     ddim = dataclasses.replace(sampler, kind="ddim", num_steps=50)
