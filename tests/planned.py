@@ -31,7 +31,7 @@ REQUEST = PlanRequest(
     identities=IdentitiesConfig(num_virtual=2, proposal="pca", max_cosine=0.5),
     plan=PlanConfig(images_per_identity=2, identities_per_unit=2, micro_batch=3),
     sampler=SamplerConfig(kind="ddim", num_steps=4, guidance=1.0),
-    filters=FiltersConfig(),
+    filters=FiltersConfig(min_kept_fraction=None),  # which no plan holds
     shards=ShardsConfig(),
     compute=ComputeFacts("cpu", "fp32"),
     release=ReleaseFacts("tiny", "0.1.0", "diffusion", 3, False),

@@ -66,7 +66,7 @@ def test_every_key_that_takes_a_path_refuses_it(key, url, nowhere):
 @pytest.mark.parametrize("name", AT_RELEASES)
 def test_every_job_at_a_release_refuses_it(name, url, nowhere, run_job):
     job = find(name)
-    further = ["imagefolder", "out"] if name == "export" else []
+    further = {"export": ["imagefolder", "out"], "push": ["owner/name"]}.get(name, [])
     url = f"{url}/d/releases/0.1.0"
     words = [url, *further, *OPTIONS.get(name, []), *(["c.yaml"] if job.load else [])]
     code, said = run_job(name, *words)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from factory.sources.base import decode_image
+from factory.sources.decoding import decode_image
 from tests.journeys.as_on_disk import write
 from tests.journeys.figures import failures
 

@@ -99,7 +99,7 @@ def test_a_release_is_a_dataset_package(release):
     assert package["software_packageVersion"] == "0.1.0"
     assert package["dataset_datasetType"] == ["image"]
     networks = [one["name"] for one in body["@graph"] if one["type"] == "software_Package"]
-    assert networks == ["recognizer", "generator", "autoencoder", "source"]
+    assert networks == ["recognizer", "generator", "autoencoder", "detector", "source"]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_source_without_those_who_withdrew(people, images, remaining, passes):
 def test_the_background_counts_where_nothing_is_aligned_too():
     """An image of the size of the faces may be transparent; it is never zoomed."""
     source = FaceSet(np.zeros((1, 1, 1, 3), np.uint8), np.zeros(1), [""], ["a"], [], (), "e" * 64)
-    config = SourceConfig(kind="folder", image_px=16)
+    config = SourceConfig(kind="folder", image_px=16, detector=None)
     planned = SourceFacts("folder", "e" * 64, 1, 1, 16, alignment=alignment_facts(config))
     refuse_other_source(replace(config, zoom=0.5), source, planned)
     with pytest.raises(IntegrityError, match=r"background: 128 there, 255 asked"):

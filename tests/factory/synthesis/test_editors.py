@@ -239,7 +239,9 @@ def test_a_release_of_nobody_real_is_augmented_as_such(editing, release_config, 
     altered = body.replace('"holds_real_identities": false', '"holds_real_identities": true')
     assert altered != body
     (folder / layout.MANIFEST).write_text(altered)
-    with pytest.raises(IntegrityError, match=r"manifest\.json is not what SHA256SUMS says"):
+    with pytest.raises(
+        IntegrityError, match=r"manifest\.json: does not have its sha256 in SHA256SUMS"
+    ):
         preflight(config)
     assert verify(store) == []
 

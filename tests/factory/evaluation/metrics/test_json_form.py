@@ -33,7 +33,8 @@ def test_each_file_holds_the_fields_of_its_type_by_name():
     files = full_metrics().files()
     told_elsewhere = {"utility", "attack", "lineage"}  # the last is None in these
     assert set(files) == {item.name for item in fields(Metrics)} - told_elsewhere
-    assert files["counts"] == {"planned": 42, "kept_fraction": 0.8, "source_people": None}
+    counts = {"planned": 42, "kept_fraction": 0.8, "source_people": None}
+    assert files["counts"] == counts | {"min_kept_fraction": None}
     assert files["leakage"]["faces"]["num_leaks"] == 3
     assert files["leakage"]["classes"]["leaks"] == [1]
     assert files["similarity"]["recognizer"]["made_vs_photographs"]["auc"] == 0.987
