@@ -37,7 +37,7 @@ REASONS = {
     EMPTY_FOLDER: "folders without an image",
     NO_LABEL: "images without a label",
     MISSING_IMAGE: "labels, or rows of a table, whose image is missing",
-    OTHER_SHARD: "archives beside the shards, or in folders below them",
+    OTHER_SHARD: "archives or tables beside those that are read, or in folders below them",
 }
 """What each reason says to a person."""
 HARMLESS = frozenset({SYSTEM_FILE, OTHER_FILE, SAME_NAME})

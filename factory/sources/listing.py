@@ -68,6 +68,11 @@ def is_system_part(part: str) -> bool:
     return part.lower() in SYSTEM_NAMES or (part.startswith(".") and part != "..")
 
 
+def is_other_file(name: str) -> bool:
+    """Whether a file of this name is a table, a text or a list of numbers, but no image."""
+    return suffix_of(name) in OTHER_SUFFIXES or name.rpartition("/")[2].lower() in OTHER_NAMES
+
+
 @dataclass(frozen=True)
 class Found:
     """A file by its name in a folder or a tar, and where its bytes are."""
@@ -120,9 +125,7 @@ class Lister:
         """Take a file that is not the system's."""
         suffix = suffix_of(found.name)
         if suffix not in IMAGE_SUFFIXES:
-            name = found.name.rpartition("/")[2].lower()
-            is_text = suffix in OTHER_SUFFIXES or name in OTHER_NAMES
-            reason = OTHER_FILE if is_text else UNKNOWN_FORMAT
+            reason = OTHER_FILE if is_other_file(found.name) else UNKNOWN_FORMAT
             self.tally.add(reason, readable(found.name))
         elif missing_package(suffix):
             self.tally.add(NO_DECODER, readable(found.name))
