@@ -150,8 +150,8 @@ class ReleaseStream(IterableDataset[Sample]):
     def _sample(self, image: int, data: bytes, position: Position) -> Sample:
         key = self.index.keys[image]
         label = int(self.index.numbers[self.index.labels[image]])
-        image = decode_image(data, key, self._max_pixels, self._background)
-        return Sample(image, label, key, position)
+        image_HWC = decode_image(data, key, self._max_pixels, self._background)
+        return Sample(image_HWC, label, key, position)
 
     def fetch(self, images: np.ndarray) -> list[bytes]:
         """The bytes of neighbors in a tar, by one ranged read, in the order of `images`.
