@@ -21,6 +21,7 @@ from factory.shards.marks import Mark, read_mark
 from factory.sources.base import CorruptImageError
 from factory.sources.decoding import decode_image
 from factory.sources.entries import IMAGE_SUFFIXES
+from factory.sources.listing import FORMATS
 
 MARGINS = (0.0, 0.015, 0.03, 0.045, 0.06)
 """Fractions of a side that may have been cut off at each edge."""
@@ -51,7 +52,7 @@ def read_queries(paths: Iterable[Path]) -> Iterator[Query]:
         if not path.is_dir() and not path.is_file():
             raise ConfigError(f"IMAGE: {path} is no file and no folder; want images")
         if path.is_dir() and not files:
-            raise ConfigError(f"IMAGE: {path} holds no images; want .jpg, .png or .webp")
+            raise ConfigError(f"IMAGE: {path} holds no images; want {FORMATS}")
         yield from map(read_query, files if path.is_dir() else [path])
 
 

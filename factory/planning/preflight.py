@@ -39,6 +39,7 @@ from factory.shots.request import (
 )
 from factory.shots.source_facts import as_planned, source_facts
 from factory.sources import FaceSource, open_source
+from factory.sources.base import remarks_of
 from factory.store import open_store
 from factory.synthesis.methods import METHODS
 from factory.synthesis.networks import Networks, refuse_altered
@@ -59,7 +60,7 @@ class Inputs:
     capacity: Capacity | None = None
     """How many people the gate can hold, where that was worth asking."""
     remarks: Sequence[str] = ()
-    """What was not checked, for whoever watches."""
+    """What was not checked, and of the source what it leaves out, for whoever watches."""
 
 
 def preflight(config: Config, today: date | None = None) -> Inputs:
@@ -73,7 +74,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     check_release_places(config)
     naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
-    remarks = check_accepted(config.acceptance, to_be_accepted(config, networks))
+    accepted = check_accepted(config.acceptance, to_be_accepted(config, networks))
     check_consent(config.source, source.names, today or date.today())
     recognizer = networks.metadata["recognizer"]
     existing = read_plan(release_store(config))
@@ -115,7 +116,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
-    return Inputs(request, source, lineage, limit.capacity, remarks)
+    return Inputs(request, source, lineage, limit.capacity, (*accepted, *remarks_of(source)))
 
 
 def to_be_accepted(config: Config, networks: Networks) -> dict[str, tuple[str, dict[str, Any]]]:

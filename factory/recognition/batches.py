@@ -32,7 +32,13 @@ from factory.sources import (
     subset,
     training_faces,
 )
-from factory.sources.base import THREADS, first_heldout, remarks_of
+from factory.sources.base import (
+    THREADS,
+    UnalignedError,
+    first_heldout,
+    placed,
+    remarks_of,
+)
 from factory.tables import UserFile, nfc
 from factory.training.batch_order import BatchOrder
 from factory.training.distributed import rank, world_size
@@ -163,9 +169,18 @@ class TrainingSet:
         return digest.hexdigest()
 
     def image(self, index: int) -> np.ndarray:
-        """RGB uint8 [H, W, 3] of an image; raises CorruptImageError."""
-        faces = self.parts[int(self.part_N[index])].faces
-        return faces[int(self.index_N[index])].image_HWC
+        """RGB uint8 [H, W, 3] of an image; raises CorruptImageError, which `placed` words."""
+        faces, row = self.parts[int(self.part_N[index])].faces, int(self.index_N[index])
+        try:
+            return faces[row].image_HWC
+        except UnalignedError as error:
+            raise error.at(faces, row) from None
+
+    def placed(self, index: int, line: str) -> str:
+        """What is wrong with an image, by its place in its source: no log may have its key."""
+        part = self.parts[int(self.part_N[index])]
+        text = placed(part.faces, int(self.index_N[index]), line)
+        return f"{part.domain}: {text}" if len(self.parts) > 1 else text
 
     def weights(self, batches: BatchesConfig) -> np.ndarray | None:
         """How often each image comes in an epoch on average; None where all come once."""
@@ -263,7 +278,7 @@ class BatchLoader(Dataset[Any]):
                 image = self._training_set.image(index)
                 return image, int(self._training_set.labels[index]), unreadable
             except CorruptImageError as error:
-                unreadable[index] = str(error)
+                unreadable[index] = self._training_set.placed(index, str(error))
         raise SourceError("source: no image can be read; mend the source")
 
     def _batch_bytes(self, step: int) -> int:

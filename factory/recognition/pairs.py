@@ -18,7 +18,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, read_faces
-from factory.sources.decoding import decode_image
+from factory.sources.decoding import BACKGROUND, decode_image
 from factory.tables import UserFile, nfc
 
 NUM_FOLDS = 10
@@ -36,7 +36,9 @@ class Pairs:
     num_folds: int = NUM_FOLDS
 
 
-def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> Pairs:
+def read_bin(
+    path: str | Path, image_px: int, max_pixels: int = 50_000_000, background: int = BACKGROUND
+) -> Pairs:
     """Read insightface's .bin; raises SourceError for anything else, with what it tried to load."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
@@ -51,7 +53,7 @@ def read_bin(path: str | Path, image_px: int, max_pixels: int = 50_000_000) -> P
         ) from None
     encoded, same = _lists_of(content, path)
     images = [
-        decode_image(_bytes_of(item, path), f"{path}[{i}]", max_pixels)
+        decode_image(_bytes_of(item, path), f"{path}[{i}]", max_pixels, background)
         for i, item in enumerate(encoded)
     ]
     for i, image in enumerate(images):
@@ -71,7 +73,7 @@ def open_pairs(config: SourceConfig) -> Pairs:
     """
     assert config.pairs, "needs source.pairs"
     if config.pairs.endswith(".bin"):
-        pairs = read_bin(config.pairs, config.image_px, config.max_pixels)
+        pairs = read_bin(config.pairs, config.image_px, config.max_pixels, config.background)
         _refuse_one_kind(pairs.same, config.pairs)
         return pairs
     if not Path(config.pairs).is_file():
@@ -87,10 +89,10 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
     """
     keys, same, num_folds = read_lfw(path)
     rows = {nfc(key): row for row, key in enumerate(faces.keys)}
-    missing = [key for pair in keys for key in pair if key not in rows]
+    missing = [number for number, pair in enumerate(keys, 1) for key in pair if key not in rows]
     if missing:
         raise SourceError(
-            f"source.pairs: {path} names {missing[0]!r}, which is not in the source "
+            f"source.pairs: pair {missing[0]} of {path} names an image that is not in the source "
             f"({len(missing)} such); use the pairs file of this source"
         )
     _refuse_one_kind(same, path)
@@ -118,7 +120,7 @@ def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
     for number, fields in numbered[1:]:
         numbers = fields[1:] if len(fields) == 3 else fields[1::2]
         if not all(text.isdigit() for text in numbers):
-            raise SourceError(f"{path} line {number}: want image numbers, got {' '.join(fields)}")
+            raise SourceError(f"{path} line {number}: want image numbers in {len(fields)} fields")
         if len(fields) == 3:
             name, first, second = fields
             pairs.append((_lfw_key(name, first), _lfw_key(name, second)))

@@ -23,7 +23,16 @@ THREADS = 16
 
 
 class CorruptImageError(SourceError):
-    """One image cannot be used; the message begins with its key."""
+    """One image cannot be used; the message begins with its key; `placed` for logs."""
+
+
+class UnalignedError(SourceError):
+    """An image has another size, and nothing aligns it; the message calls it `an image`."""
+
+    def at(self, source: FaceSource, index: int) -> SourceError:
+        """The same with the place of the image."""
+        place = placed(source, index, "").removesuffix(": ")
+        return SourceError(str(self).replace("an image", place, 1))
 
 
 @dataclass(frozen=True)
@@ -221,6 +230,8 @@ def read_ahead(
             return source[index]
         except CorruptImageError as error:
             return error
+        except UnalignedError as error:
+            raise error.at(source, index) from None
 
     if not is_remote(source):
         yield from map(read, indices)
@@ -256,18 +267,16 @@ def subset_fingerprint(fingerprint: str, first: int, stop: int, num_names: int) 
 def iterate_faces(
     source: FaceSource, max_corrupt_fraction: float, corrupt: list[str]
 ) -> Iterator[SourceFace]:
-    """Every readable face in order; unreadable ones are appended to `corrupt`.
+    """Every readable face in order; `corrupt` gets a line for each that is not, by its place.
 
     Raises SourceError once they are more than `max_corrupt_fraction` of the source.
     """
-    first = ""
     for index, face in enumerate(read_ahead(source, range(len(source)))):
         if isinstance(face, SourceFace):
             yield face
             continue
-        corrupt.append(str(face))
-        first = first or placed(source, index, str(face))
-        check_few_corrupt(len(corrupt), len(source), max_corrupt_fraction, first)
+        corrupt.append(placed(source, index, str(face)))
+        check_few_corrupt(len(corrupt), len(source), max_corrupt_fraction, corrupt[0])
 
 
 def placed(source: FaceSource, index: int, line: str) -> str:

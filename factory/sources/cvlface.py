@@ -7,6 +7,8 @@ without one, its path is that of an image in the folder. The tables are those of
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,9 @@ from factory.sources.cvlface_tables import (
     read_points,
     read_rows,
 )
-from factory.sources.entries import Entry, read_entry, stem_of
+from factory.sources.entries import IMAGE_SUFFIXES, Entry, read_entry, stem_of
 from factory.sources.left_out import MISSING_IMAGE, NO_LABEL, Tally, check_little_left_out
+from factory.sources.listing import is_system_part, suffix_of
 from factory.sources.recordio import RecordFile, read_index
 from factory.sources.texts import Texts
 
@@ -159,6 +162,10 @@ class _Files:
         for row, size in zip(rows, sizes, strict=True):
             if size is None:
                 tally.add(MISSING_IMAGE, row.path)
+        listed = {Path(row.path) for row in rows}
+        for path in _images_below(root):
+            if path not in listed:
+                tally.add(NO_LABEL, path.as_posix())
         self.is_there = np.array([size is not None for size in sizes])
         self.sizes = np.array([size or 0 for size in sizes], dtype=np.int64)
 
@@ -168,6 +175,15 @@ class _Files:
     def read(self, row: int, key: str) -> bytes:
         name = self.name(row)
         return read_entry(Entry(self._root / name, 0, int(self.sizes[row]), name, key))
+
+
+def _images_below(root: Path) -> Iterator[Path]:
+    """Images of a folder by path from it, sorted, without hidden and system files."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not is_system_part(name))
+        for name in sorted(names):
+            if suffix_of(name) in IMAGE_SUFFIXES and not is_system_part(name):
+                yield (Path(folder) / name).relative_to(root)
 
 
 def _size(path: Path) -> int | None:

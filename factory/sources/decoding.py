@@ -7,6 +7,7 @@ first counts. Color profiles (ICC) are not applied, so a photograph in Display P
 from __future__ import annotations
 
 import io
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from factory.sources.base import CorruptImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -49,10 +51,8 @@ def decode_image(
     decoded. 16 bits become 8 by their whole range (65535 is 255), floats of 0 to 1 too;
     `background` (0 to 255) shows through where the image is transparent.
     """
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data), formats=_formats(bytes(data[:64]), key)) as image:
+        with _opened(data, _formats(bytes(data[:64]), key)) as image:
             if image.width * image.height > max_pixels:
                 raise CorruptImageError(
                     f"{key}: {image.width}x{image.height} pixels, more than {max_pixels} "
@@ -64,6 +64,33 @@ def decode_image(
         raise
     except Exception as error:  # because Pillow's decoders raise nearly anything on bad bytes
         raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
+
+
+def image_size(data: bytes | memoryview) -> tuple[int, int]:
+    """(width, height) of an encoded image by its header; raises what Pillow's plugins raise."""
+    with _opened(data, _formats(bytes(data[:64]), "an image")) as image:
+        return image.size
+
+
+def _opened(data: bytes | memoryview, formats: list[str]) -> ImageFile:
+    """An image whose header alone is read, in one of some formats.
+
+    As Image.open, but without its own limit of pixels, which all threads of a process share.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    head = bytes(data[:16])
+    for name in formats:
+        if name not in Image.OPEN:
+            continue
+        opener, accepts = Image.OPEN[name]
+        if accepts is None or accepts(head) is True:
+            try:
+                return opener(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # as Pillow's plugins refuse
+                continue
+    raise UnidentifiedImageError
 
 
 @lru_cache

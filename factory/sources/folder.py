@@ -8,7 +8,7 @@ from pathlib import Path
 
 from factory.errors import SourceError
 from factory.sources.left_out import DANGLING_LINK, DEEPER_FOLDER, UNKNOWN_FORMAT
-from factory.sources.listing import Found, Lister, Listing, readable
+from factory.sources.listing import Found, Lister, Listing, is_system_part, readable
 
 LINKED_DEPTH = 1
 """Folders around a link to a folder that is followed: a person's, or one in a folder around all."""
@@ -52,7 +52,15 @@ def _walk(lister: Lister, folder: Path, below: str, around: frozenset[Place]) ->
             lister.tally.add(DEEPER_FOLDER, readable(name))
         else:
             lister.folders.add(name)
+            lister.num_doubled += item.is_symlink() and _leads_inside(lister, folder / item.name)
             _walk(lister, folder / item.name, f"{name}/", around | {place})
+
+
+def _leads_inside(lister: Lister, link: Path) -> bool:
+    """Whether a link leads to a folder that is read from the same source, too."""
+    root, target = Path(lister.location).resolve(), link.resolve()
+    parts = target.relative_to(root).parts if target.is_relative_to(root) else ()
+    return bool(parts) and not any(map(is_system_part, parts))
 
 
 def _items(folder: Path, location: str) -> list[os.DirEntry[str]]:

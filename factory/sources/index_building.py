@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from factory.errors import SourceError
 from factory.sources.columns import Columns
 from factory.sources.left_out import NO_LABEL, LeftOut, Tally
+from factory.sources.listing import FORMATS
 from factory.sources.tar_scan import scan
 from factory.sources.tar_set import READERS, TarSet
 from factory.store.parquet import read_table
@@ -85,7 +86,7 @@ def _nothing_in(tars: TarSet, shards: list[ShardRows]) -> SourceError:
         )
     return SourceError(
         f"source.path: no images in {where}{f' ({beside})' if beside else ''}; want shards with "
-        ".jpg, .png or .webp and .cls (kind webdataset)"
+        f"images ({FORMATS}) and .cls (kind webdataset)"
     )
 
 

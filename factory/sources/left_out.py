@@ -19,6 +19,7 @@ SAME_NAME = "same_name"
 UNKNOWN_FORMAT = "unknown_format"
 NO_DECODER = "no_decoder"
 DANGLING_LINK = "dangling_link"
+SPARSE = "sparse"
 DEEPER_FOLDER = "deeper_folder"
 LOOSE_FILE = "loose_file"
 EMPTY_FOLDER = "empty_folder"
@@ -32,12 +33,13 @@ REASONS = {
     UNKNOWN_FORMAT: "files of a format that is not read",
     NO_DECODER: "images that need a package (.heic: pip install 'face-factory[formats]')",
     DANGLING_LINK: "links that lead nowhere or outside",
+    SPARSE: "sparse members of tars (made by tar -S; pack them without)",
     DEEPER_FOLDER: "images in folders inside a person's folder",
     LOOSE_FILE: "images outside any person's folder",
     EMPTY_FOLDER: "folders without an image",
     NO_LABEL: "images without a label",
     MISSING_IMAGE: "labels, or rows of a table, whose image is missing",
-    OTHER_SHARD: "archives beside the shards, or in folders below them",
+    OTHER_SHARD: "archives or tables beside those that are read, or in folders below them",
 }
 """What each reason says to a person."""
 HARMLESS = frozenset({SYSTEM_FILE, OTHER_FILE, SAME_NAME})

@@ -10,9 +10,11 @@ import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+from factory.config import SourceConfig
 from factory.errors import SourceError
-from factory.sources.decoding import missing_package
+from factory.sources.decoding import SUFFIXES, missing_package
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, stem_of
 from factory.sources.left_out import (
     DEEPER_FOLDER,
@@ -57,15 +59,23 @@ OTHER_NAMES = frozenset({"readme", "license", "licence", "notice", "sha256sums",
 """Names without a suffix that are no images either, in lower case."""
 FIRST_CHOICE = (".jpg", ".jpeg", ".png", ".webp")
 """Of two images of one name that which is read, where one alone has such a suffix."""
+KINDS = get_args(get_type_hints(SourceConfig)["kind"])
+FORMATS = " ".join(suffixes[0] for suffixes in SUFFIXES.values())
+"""What images of each format that is read are called, for messages."""
 WANTED = (
-    "want one folder a person (PERSON/IMAGE.jpg) in a folder or a plain tar, or source.kind="
-    "webdataset for tars with .cls, recordio for a .rec"
+    f"want one folder a person (PERSON/IMAGE, of {FORMATS}) in a folder or a plain tar, or else "
+    f"another source.kind: {', '.join(kind for kind in KINDS if kind not in ('folder', 'starter'))}"
 )
 
 
 def is_system_part(part: str) -> bool:
     """Whether a file or folder of this name is hidden, or one that a system leaves."""
     return part.lower() in SYSTEM_NAMES or (part.startswith(".") and part != "..")
+
+
+def is_other_file(name: str) -> bool:
+    """Whether a file of this name is a table, a text or a list of numbers, but no image."""
+    return suffix_of(name) in OTHER_SUFFIXES or name.rpartition("/")[2].lower() in OTHER_NAMES
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,8 @@ class Lister:
         self.folders: set[str] = set()
         """Of any depth, without those of the system."""
         self.remarks: list[str] = []
+        self.num_doubled = 0
+        """Links to a folder of the same source, whose images are read twice."""
         self._system: set[str] = set()
 
     def is_system(self, name: str) -> bool:
@@ -120,9 +132,7 @@ class Lister:
         """Take a file that is not the system's."""
         suffix = suffix_of(found.name)
         if suffix not in IMAGE_SUFFIXES:
-            name = found.name.rpartition("/")[2].lower()
-            is_text = suffix in OTHER_SUFFIXES or name in OTHER_NAMES
-            reason = OTHER_FILE if is_text else UNKNOWN_FORMAT
+            reason = OTHER_FILE if is_other_file(found.name) else UNKNOWN_FORMAT
             self.tally.add(reason, readable(found.name))
         elif missing_package(suffix):
             self.tally.add(NO_DECODER, readable(found.name))
@@ -153,6 +163,11 @@ class Lister:
         entries = self._without_doubles([_entry(found) for found in chosen])
         spelled = {_folder_of(found.name) for found in chosen} | {f.name for f in chosen}
         self._remark_unreadable(spelled)
+        if self.num_doubled:
+            self.remarks.append(
+                f"{self.num_doubled} links lead to folders of the same source, so the images there "
+                "are of two people; remove such links unless they are meant"
+            )
         people = self._people([_folder_of(entry.name) for entry in entries])
         return Listing(entries, people, tuple(self.remarks), self.tally.all())
 

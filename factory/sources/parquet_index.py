@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from factory.config import SourceConfig
 from factory.errors import FactoryError, SourceError
 from factory.sources.columns import Columns
 from factory.sources.image_table import Choice, choose, columns_of, people
-from factory.sources.left_out import DANGLING_LINK, NO_LABEL, Tally
+from factory.sources.left_out import DANGLING_LINK, NO_LABEL, OTHER_SHARD, Tally
 from factory.store.atomic import writing
 from factory.store.cache import PLACE
 from factory.store.parquet import open_parquet
@@ -60,14 +60,20 @@ class opened:
         )
 
 
-def build(files: list[Path], unpacked: list[Path], config: SourceConfig) -> Columns:
+def build(
+    files: list[Path], unpacked: list[Path], config: SourceConfig, beside: Sequence[Path] = ()
+) -> Columns:
     """The index of all images of some files, and the files of those that must be unpacked.
+
+    The files `beside` are only counted.
 
     Raises SourceError, and StoreError where the cache takes no more.
     """
     tally = Tally()
     root = Path(config.path or "")
     root = root.parent if root.is_file() else root
+    for path in beside:
+        tally.add(OTHER_SHARD, path.relative_to(root).as_posix())
     parts: list[dict[str, np.ndarray]] = []
     keys: list[str] = []
     names: list[str] = []

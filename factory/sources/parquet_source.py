@@ -22,7 +22,8 @@ from factory.store.cache import cache_root
 if TYPE_CHECKING:
     from factory.sources.readers import FaceDecoder
 
-FORMAT = 2
+SUFFIX = ".parquet"
+FORMAT = 3
 """Raised when the columns of an index change, so that a machine makes its indexes anew."""
 
 
@@ -30,16 +31,19 @@ class ParquetSource(TableSource):
     """A FaceSource over parquet files with a row an image."""
 
     def __init__(self, config: SourceConfig, decoder: FaceDecoder) -> None:
-        files = files_of(Path(config.path or ""))
+        root = Path(config.path or "")
+        files = files_of(root)
+        beside = [] if root.is_file() else sorted(set(_all_below(root)) - set(files))
         stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        asked = (FORMAT, *map(str, files), stamps, config.parquet_image, config.parquet_label)
+        names = (*map(str, files), *map(str, beside))
+        asked = (FORMAT, names, stamps, config.parquet_image, config.parquet_label)
         digest = hashlib.sha256(repr(asked).encode()).hexdigest()
         folder = cache_root() / "indexes" / f"parquet-{digest[:32]}"
         unpacked = [folder / f"{number:06d}.images" for number in range(len(files))]
-        columns = kept_columns(folder, lambda: build(files, unpacked, config))
+        columns = kept_columns(folder, lambda: build(files, unpacked, config, beside))
         if not _are_whole(columns, unpacked):  # because somebody emptied a part of the cache
             (folder / FILE).unlink(missing_ok=True)
-            columns = kept_columns(folder, lambda: build(files, unpacked, config))
+            columns = kept_columns(folder, lambda: build(files, unpacked, config, beside))
         super().__init__(config, decoder, columns)
         self._files = [*files, *unpacked]
         if size := sum(columns["unpacked"].tolist()):
@@ -64,6 +68,10 @@ def _are_whole(columns: Columns, unpacked: list[Path]) -> bool:
     )
 
 
+def _all_below(path: Path, pattern: str = "**/*") -> list[Path]:
+    return [f for f in path.glob(pattern) if f.suffix.lower() == SUFFIX and f.is_file()]
+
+
 def files_of(path: Path) -> list[Path]:
     """The parquet files of a source, sorted: a file, or those of a folder, its data/, or below it.
 
@@ -71,8 +79,8 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    for pattern in ("*.parquet", "data/*.parquet", "**/*.parquet"):
-        files = sorted(f for f in path.glob(pattern) if not f.name.startswith((".", "_")))
+    for pattern in ("*", "data/*", "**/*"):
+        files = sorted(f for f in _all_below(path, pattern) if not f.name.startswith((".", "_")))
         if files:
             return files
     raise SourceError(

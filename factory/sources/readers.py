@@ -22,6 +22,7 @@ from factory.sources.base import (
     FaceSet,
     FaceSource,
     SourceFace,
+    UnalignedError,
     read_faces,
     subset,
 )
@@ -93,8 +94,8 @@ class FaceDecoder:
         if landmarks is None and self._config.resize and height == width:
             return scaled(image, px)
         if landmarks is None and self._detector is None:
-            raise SourceError(
-                f"source.image_px: {key} is {width}x{height}, not {px}x{px}, and has no landmarks; "
+            raise UnalignedError(
+                f"source.image_px: an image is {width}x{height}, not {px}x{px}, without landmarks; "
                 "set source.landmarks, or source.detector=starter for photographs in folders, or "
                 "source.resize=true for aligned faces of another size"
             )

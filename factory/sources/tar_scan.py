@@ -22,20 +22,19 @@ from factory.sources.left_out import (
     MISSING_IMAGE,
     NO_LABEL,
     OTHER_FILE,
+    SPARSE,
     SYSTEM_FILE,
     UNKNOWN_FORMAT,
     LeftOut,
     Tally,
 )
-from factory.sources.listing import is_system_part
+from factory.sources.listing import is_other_file, is_system_part
 
 CHUNK = 1 << 16
 MAX_LABEL = 12
 """Digits of a class number, because names of classes are sorted as text."""
 MAX_JSON = 1 << 20
 """Bytes of a .json that is looked into for a class number."""
-OTHER_IMAGES = tuple(".gif .jp2 .jxl .npy".split())
-"""Suffixes of images that are not read."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ class _Samples:
         self.labels: dict[str, int] = {}
         self.labels_of_json: dict[str, int] = {}
         self.tally = Tally()
-        self._others: dict[str, str] = {}
+        self._sparse: set[str] = set()
+        self._others: dict[str, list[str]] = {}
 
     def add(self, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
         """Take a member; raises SourceError for a second one of its name, or a .cls without one."""
@@ -105,6 +105,9 @@ class _Samples:
         elif content is None:
             if member.issym() or member.islnk():
                 self.tally.add(DANGLING_LINK, name)
+        elif member.issparse():  # whose bytes do not lie in one piece
+            self.tally.add(SPARSE, name)
+            self._sparse.add(stem)
         elif suffix == ".cls":
             self._refuse_second(stem in self.labels, member)
             self.labels[stem] = self._label(content, member)
@@ -112,7 +115,7 @@ class _Samples:
             self._refuse_second(stem in self.images, member)
             self.images[stem] = (member.offset_data, member.size, _digest(content))
         else:
-            self._others[stem] = name
+            self._others.setdefault(stem, []).append(name)
             label = _label_of_json(content) if suffix == ".json" else None
             if label is not None:
                 self.labels_of_json[stem] = label
@@ -124,11 +127,13 @@ class _Samples:
             if stem not in labels:
                 self.tally.add(NO_LABEL, stem)
         for stem in sorted(labels.keys() - self.images.keys()):
-            known = self._others.get(stem, "").lower().endswith(OTHER_IMAGES)
+            if stem in self._sparse:
+                continue
+            known = not all(map(is_other_file, self._others.get(stem, [])))
             self.tally.add(UNKNOWN_FORMAT if known else MISSING_IMAGE, stem)
         for stem in sorted(self._others.keys() - self.images.keys() - labels.keys()):
-            is_image = self._others[stem].lower().endswith(OTHER_IMAGES)
-            self.tally.add(UNKNOWN_FORMAT if is_image else OTHER_FILE, self._others[stem])
+            for name in self._others[stem]:
+                self.tally.add(OTHER_FILE if is_other_file(name) else UNKNOWN_FORMAT, name)
         return [
             ScannedImage(stem, labels[stem], *place)
             for stem, place in self.images.items()

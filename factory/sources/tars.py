@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from factory.errors import SourceError
-from factory.sources.left_out import DANGLING_LINK, UNKNOWN_FORMAT
+from factory.sources.left_out import DANGLING_LINK, SPARSE, UNKNOWN_FORMAT
 from factory.sources.listing import Found, Lister, Listing, readable
 
 MAX_HOPS = 40
@@ -107,14 +107,17 @@ def _sorted_out(path: Path, lister: Lister) -> tuple[dict[str, Found], Links]:
     for number, member in members(path):
         last = number
         name = plain(member.name)
-        if member.isreg():
+        if member.issparse():  # whose bytes do not lie in one piece
+            if not lister.is_system(name):
+                lister.tally.add(SPARSE, readable(name))
+        elif member.isreg():
             files[name] = Found(name, path, member.offset_data, member.size)
         elif member.issym():
             inside = not member.linkname.startswith("/")
             links[name] = [*name.split("/")[:-1], *member.linkname.split("/")] if inside else None
         elif member.islnk():
             links[name] = plain(member.linkname).split("/")
-        if not name or lister.is_system(name) or name in links:
+        if not name or lister.is_system(name) or name in links or member.issparse():
             continue
         if member.isreg():
             lister.add(files[name])
@@ -138,6 +141,7 @@ def _follow(path: Path, lister: Lister, files: dict[str, Found], links: Links) -
             lister.add(Found(link, path, files[target].offset, files[target].size))
             continue
         inside = _below(names, target) if target and not f"{link}/".startswith(f"{target}/") else []
+        lister.num_doubled += bool(inside) and not lister.is_system(str(target))
         if not inside:
             lister.tally.add(DANGLING_LINK, readable(link))
         for name in inside:

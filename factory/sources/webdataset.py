@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from factory.errors import SourceError
 from factory.sources.bookmark import Bookmark, Position
-from factory.sources.decoding import decode_image
+from factory.sources.decoding import BACKGROUND, decode_image
 from factory.sources.face_index import FaceIndex, open_index
 from factory.sources.pieces import Pieces, blocks_of, even_window, lanes_of, random_stream, turns
 from factory.sources.tar_set import tars_in
@@ -72,6 +72,7 @@ class ReleaseStream(IterableDataset[Sample]):
         rank: int = 0,
         world_size: int = 1,
         max_pixels: int = 50_000_000,
+        background: int = BACKGROUND,
         allow_withdrawn: bool = False,
     ) -> None:
         """Raises SourceError for anything but a sealed release, and for one that is withdrawn."""
@@ -80,7 +81,8 @@ class ReleaseStream(IterableDataset[Sample]):
             raise SourceError(f"source.path: {store.url} is not a sealed release; finish it first")
         self._store, self._seed, self._shuffle, self._verify = tars.store, seed, shuffle, verify
         self._window, self._equal = window if shuffle else 1, equal
-        self._rank, self._world_size, self._max_pixels = rank, world_size, max_pixels
+        self._rank, self._world_size = rank, world_size
+        self._max_pixels, self._background = max_pixels, background
         self.index: FaceIndex = open_index(tars)
         self.pieces = Pieces.of(self.index.starts)
         release = self.index.fingerprint
@@ -148,7 +150,8 @@ class ReleaseStream(IterableDataset[Sample]):
     def _sample(self, image: int, data: bytes, position: Position) -> Sample:
         key = self.index.keys[image]
         label = int(self.index.numbers[self.index.labels[image]])
-        return Sample(decode_image(data, key, self._max_pixels), label, key, position)
+        image_HWC = decode_image(data, key, self._max_pixels, self._background)
+        return Sample(image_HWC, label, key, position)
 
     def fetch(self, images: np.ndarray) -> list[bytes]:
         """The bytes of neighbors in a tar, by one ranged read, in the order of `images`.

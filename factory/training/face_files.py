@@ -77,9 +77,9 @@ class PixelMaker:
                         f"source.path: {placed(self._source, index, str(face))}; the same command "
                         "goes on once it can be read; remove it if it never can"
                     )
-                left_out[str(index)] = str(face)
+                left_out[str(index)] = placed(self._source, index, str(face))
                 self._num_corrupt += 1
-                self._first = self._first or placed(self._source, index, str(face))
+                self._first = self._first or left_out[str(index)]
                 self._refuse(self._num_corrupt, self._first)
         return pixels, {"left_out": left_out}
 
@@ -92,7 +92,7 @@ class PixelMaker:
         left_out = {int(i): line for record in records for i, line in record["left_out"].items()}
         corrupt = [left_out[index] for index in sorted(left_out)]
         if corrupt:
-            self._refuse(len(corrupt), placed(source, min(left_out), corrupt[0]))
+            self._refuse(len(corrupt), corrupt[0])
         readable = np.setdiff1d(np.arange(len(source), dtype=np.int32), list(left_out))
         labels = np.asarray(source.labels)[readable]
         check_all_readable(source, labels)

@@ -143,4 +143,4 @@ def test_a_class_in_a_json_is_read_and_one_of_words_is_refused(
 def test_shards_in_folders_below_are_named(shards: Path, dry_run: DryRun) -> None:
     code, printed = dry_run(shards.parent, "source.kind=webdataset")
     assert code != 0
-    assert "2 left out: archives beside the shards, or in folders below them" in printed
+    assert "2 left out: archives or tables beside those that are read, or" in printed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,10 @@ def test_inquiry_names_its_faces_in_the_plan_and_wants_enough_of_them(release_co
         preflight(release_config(*items, "identities.num_virtual=40"))
     with pytest.raises(ConfigError, match=r"identities\.inquiry: got None with .*=inquiry"):
         release_config("identities.proposal=inquiry")
+
+
+def test_a_release_tells_what_its_source_leaves_out(release_config, people, tmp_path):
+    shutil.copytree(people, tmp_path / "people")
+    (tmp_path / "people" / "notes.txt").write_text("x")
+    inputs = preflight(release_config(f"source.path={tmp_path / 'people'}"))
+    assert [line for line in inputs.remarks if line.startswith("1 left out: files that are no")]

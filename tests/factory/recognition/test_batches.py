@@ -186,8 +186,11 @@ def test_unreadable_images_are_replaced_alike_by_all_workers_and_counted(config,
     patient = CorruptCount(training_set, 0.1)
     strict = CorruptCount(training_set, 0.01)
     lines = [line for b in first * 2 for line in patient.add(b)]
-    assert lines == ["left out: person_1/1: not a readable image (UnidentifiedImageError)"]
-    with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is pers"):
+    assert lines == [
+        "left out: image 2 of person 2 in the order of names: not a readable image "
+        "(UnidentifiedImageError)"
+    ]
+    with pytest.raises(SourceError, match=r"more than 0 of 12 images cannot be used, one is imag"):
         strict.add(batch)
 
 

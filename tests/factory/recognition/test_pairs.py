@@ -126,3 +126,10 @@ def test_damaged_bins_raise_the_named_error_and_nothing_else(tmp_path, data):
     except SourceError:
         return
     assert len(pairs.images_NHWC) == 2 * len(pairs.same)
+
+
+def test_a_background_shows_through_transparent_images_of_a_bin(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGBA", (PX, PX), (9, 9, 9, 0)).save(buffer, "PNG")
+    path = write(tmp_path / "x.bin", ([buffer.getvalue()] * 4, [True, False]), 4)
+    assert (read_bin(path, PX, background=77).images_NHWC == 77).all()

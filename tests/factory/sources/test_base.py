@@ -51,7 +51,7 @@ def test_a_face_set_is_a_source_of_itself(faces):
 def test_unreadable_images_are_left_out_up_to_the_limit(faces):
     read = read_faces(Damaged(faces, 0), 0.2)
     assert read.keys == ["k1", "k2", "k3", "k4"]
-    assert read.corrupt == ["k0: damaged"]
+    assert read.corrupt == ["image 1 of person 3 in the order of names: damaged"]
     with pytest.raises(
         SourceError, match=r"more than 1 of 5 images cannot be used, first image 1 of person 3 in"
     ):
@@ -65,7 +65,7 @@ def test_unreadable_images_are_left_out_up_to_the_limit(faces):
         "k2",
         "k4",
     ]
-    assert corrupt == ["k3: damaged"]
+    assert corrupt == ["image 2 of person 2 in the order of names: damaged"]
 
 
 def test_an_image_that_cannot_be_used_is_told_by_its_place(faces):

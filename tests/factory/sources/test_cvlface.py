@@ -255,3 +255,14 @@ def test_what_a_source_holds_is_its_fingerprint(tmp_path):
     table(tmp_path / "one", [(i, f"0/{i}.jpg", i % 2) for i in range(6)])
     of_two_people = open_source(source_of(tmp_path / "one")).fingerprint
     assert len({one.fingerprint, with_points, of_two_people}) == 3
+
+
+def test_images_that_the_table_does_not_list_are_counted(tmp_path):
+    for name in ("0/0.jpg", "0/1.JPG", "1/2.jpg", ".hidden/3.jpg", "note.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(JPEGS[0])
+    table(tmp_path, [(0, "0/0.jpg", 0)])
+    with pytest.raises(SourceError, match=r"2 of 3 are not read \(2 images without a label"):
+        open_source(source_of(tmp_path))
+    source = open_source(source_of(tmp_path, max_left_out_fraction=0.9))
+    assert source.left_out[0].first == ("0/1.JPG", "1/2.jpg")

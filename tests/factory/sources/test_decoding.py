@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import struct
+import warnings
 
 import cv2
 import numpy as np
@@ -235,3 +236,13 @@ def test_heic_without_its_package_names_the_pip_line(monkeypatch):
     assert decoding.missing_package(".jpg") == ""
     with pytest.raises(CorruptImageError, match=r"HEIC.*pip install 'face-factory\[formats\]'"):
         decode_image(data, "a", MAX)
+
+
+def test_no_limit_but_ours_counts(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow warns above it, refuses above twice
+    data = encoded(picture(), "PNG")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode_image(data, "key", MAX).shape == (32, 48, 3)
+        with pytest.raises(CorruptImageError, match=r"48x32 pixels, more than 100 \(source\.max"):
+            decode_image(data, "key", 100)

@@ -15,7 +15,7 @@ from factory.errors import ConfigError, SourceError
 from factory.provenance.faces import require_license, source_record
 from factory.provenance.lineage import Lineage
 from factory.sources import open_source
-from factory.sources.hub_source import snapshot
+from factory.sources.hub_source import license_on_card, snapshot
 from tests.conftest import PX, draw_face
 from tests.hub_server import Repo
 
@@ -118,6 +118,71 @@ def test_a_card_that_names_files_elsewhere_is_refused(at_hub, path):
     card = f"---\nconfigs:\n- config_name: default\n  data_files: '{path}'\n---\n".encode()
     with pytest.raises(SourceError, match=r"the card of hf://owner/faces names files outside"):
         open_source(at_hub({"train.parquet": table([0, 1]), "README.md": card}))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("\n---\n", "\n"), (" ---\n", "\n"), ("\ufeff---\r\n", "\r\n"), ("---\r", "\r")],
+)
+@pytest.mark.parametrize("scheme", ["", "file:", "local:"])
+def test_however_its_header_begins_a_card_names_no_file_of_this_machine(
+    at_hub, tmp_path, begin, end, scheme
+):
+    (tmp_path / "own.parquet").write_bytes(table([0, 1]))
+    lines = ("license: cc0-1.0", "configs:", "- config_name: default", "  data_files: ")
+    card = f"{begin}{end.join(lines)}'{scheme}{tmp_path}/own.parquet'{end}---{end.strip(chr(13))}"
+    config = at_hub({"train.parquet": table([0, 1]), "README.md": card.encode()})
+    assert license_on_card(config) == "cc0-1.0"
+    with pytest.raises(SourceError, match=r"the card of hf://owner/faces names files outside"):
+        open_source(config)
+
+
+@pytest.mark.parametrize("scheme", ["", "file:"])
+def test_what_datasets_resolved_lies_in_the_dataset(at_hub, tmp_path, monkeypatch, scheme):
+    monkeypatch.setattr("factory.sources.hub_source._header", lambda folder: {})
+    (tmp_path / "own.parquet").write_bytes(table([0, 1]))
+    card = (
+        f"---\nconfigs:\n- config_name: default\n  data_files: {scheme}{tmp_path}/*.parquet\n---\n"
+    )
+    config = at_hub({"train.parquet": table([0, 1]), "README.md": card.encode()})
+    with pytest.raises(SourceError, match=r"the card of hf://owner/faces names files outside"):
+        open_source(config)
+
+
+def test_settings_beside_the_card_are_checked_too(at_hub, tmp_path):
+    (tmp_path / "own.parquet").write_bytes(table([0, 1]))
+    config = at_hub({"train.parquet": table([0, 1])})
+    settings = f"configs:\n- config_name: default\n  data_files: file:{tmp_path}/own.parquet\n"
+    (snapshot(config.path) / ".huggingface.yaml").write_text(settings)
+    with pytest.raises(SourceError, match=r"the card of hf://owner/faces names files outside"):
+        open_source(config)
+
+
+def test_files_that_are_not_read_are_counted(at_hub, monkeypatch):
+    files = {"train.parquet": table([0, 1]), "README.md": CARD, "notes.md": b"x"}
+    beside = {"faces.Parquet": b"x", "more.7z": b"x", "a.Jpg": b"x", "b.jxl": b"x", "c.png": b"x"}
+    config = at_hub(files | beside)
+    with pytest.raises(SourceError, match=r"source\.max_left_out_fraction: 5 of 7 are not read"):
+        open_source(config)
+    source = open_source(replace(config, max_left_out_fraction=0.9))
+    found = {part.reason: part.first for part in source.left_out}
+    assert found == {
+        "other_file": ("notes.md",),
+        "other_shard": ("faces.Parquet", "more.7z"),
+        "unknown_format": ("a.Jpg", "b.jxl", "c.png"),
+    }
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    again = open_source(replace(config, max_left_out_fraction=0.9))
+    assert again.left_out == source.left_out
+
+
+def test_offline_what_was_never_listed_is_said(at_hub, monkeypatch):
+    config = at_hub({"train.parquet": table([0, 1]), "b.jxl": b"x"})
+    snapshot(config.path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    source = open_source(config)
+    assert source.left_out == ()
+    assert "never fetched are not counted" in source.remarks[1]
 
 
 def test_a_folder_of_images_is_a_dataset_too(at_hub):

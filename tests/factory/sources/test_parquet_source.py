@@ -232,3 +232,15 @@ def test_the_columns_that_a_config_names_are_in_the_facts_of_a_source(tmp_path):
     first, second = (pixel_facts(c, open_source(c).fingerprint) for c in (config, other))
     assert first != second
     assert first == pixel_facts(config, open_source(config).fingerprint)
+
+
+def test_files_beside_those_that_are_read_are_counted(tmp_path):
+    write(tmp_path / "a.parquet")
+    write(tmp_path / "data" / "b.parquet")
+    write(tmp_path / "more" / "deep" / "c.PARQUET")
+    config = SourceConfig(kind="parquet", path=str(tmp_path), image_px=PX)
+    with pytest.raises(SourceError, match=r"2 of 14 are not read \(2 archives or tables beside"):
+        open_source(config)
+    source = open_source(replace(config, max_left_out_fraction=0.5))
+    assert len(source) == len(ROWS)
+    assert source.left_out[0].first == ("data/b.parquet", "more/deep/c.PARQUET")

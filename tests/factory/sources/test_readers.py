@@ -12,6 +12,7 @@ from PIL import Image
 
 from factory.config import SourceConfig
 from factory.errors import SourceError
+from factory.recognition.batches import TrainingSet, WeightedSource
 from factory.sources import open_source, read_faces, training_faces
 from tests.conftest import IMAGES, PEOPLE, PX
 
@@ -101,7 +102,9 @@ def test_corrupt_images_are_counted_then_refused(tmp_path):
     source = open_source(folder_config(tmp_path / "a.tar"))
     faces = read_faces(source, 0.1)
     assert len(faces) == 9
-    assert faces.corrupt == ["p/9: not a readable image (UnidentifiedImageError)"]
+    assert faces.corrupt == [
+        "image 10 of person 1 in the order of names: not a readable image (UnidentifiedImageError)"
+    ]
     with pytest.raises(SourceError, match=r"source\.max_corrupt_fraction: more than 0 of 10"):
         read_faces(source, 0.0)
 
@@ -219,3 +222,23 @@ def test_the_first_identities_alone(people):
     assert some.fingerprint != everybody.fingerprint
     assert replace(config, heldout=str(people)).other.num_identities is None
     assert open_source(replace(config, num_identities=100)).fingerprint == everybody.fingerprint
+
+
+def test_an_image_of_another_size_is_told_by_its_place(tmp_path):
+    images = {"Ann Real/0": PX, "Bob Real/0": PX, "Bob Real/1": PX + 8}
+    write_tar(
+        tmp_path / "a.tar",
+        {f"{name}.png": png(np.zeros((px, px, 3), np.uint8)) for name, px in images.items()},
+    )
+    source = open_source(replace(folder_config(tmp_path / "a.tar"), detector=None))
+    said = rf"source\.image_px: image 2 of person 2 in the order of names is {PX + 8}x{PX + 8}, not"
+    for read in (
+        lambda: read_faces(source, 0.0),
+        lambda: TrainingSet([WeightedSource(source, "real", 1.0, True)], 1).image(2),
+    ):
+        with pytest.raises(SourceError, match=said) as refused:
+            read()
+        assert "Real" not in str(refused.value)
+    with pytest.raises(SourceError, match="an image is") as refused:
+        source[2]
+    assert "Real" not in str(refused.value)

@@ -222,11 +222,11 @@ def test_what_shards_leave_out_is_counted_and_limited(loose):
             "other_file": (2, ("README.md", "x-002.tar/notes.md")),
         }
     folder.put("more/x-003.tar", folder.get("x-000.tar"))
-    with pytest.raises(SourceError, match=r"1 of 4 are not read \(1 archives beside the shards"):
+    with pytest.raises(SourceError, match=r"1 of 4 are not read \(1 archives or tables beside"):
         open_source(replace(loose, max_left_out_fraction=0.2))
 
 
 def test_shards_in_folders_below_alone_are_named(loose, tmp_path):
-    wanted = r"no images in .* \(2 left out: archives beside the shards, or in folders below them\)"
+    wanted = r"no images in .* \(2 left out: archives or tables beside those that are read, or in"
     with pytest.raises(SourceError, match=wanted):
         open_source(replace(loose, path=str(tmp_path)))

@@ -112,6 +112,9 @@ def test_what_is_no_labeled_image_is_counted_by_reason():
             "d.jxl": b"1",
             "d.cls": b"4",
             "e.gif": b"1",
+            "f.jp2": b"1",
+            "f.json": b"{}",
+            "g.npy": b"1",
             "README": b"",
         }
     )
@@ -120,8 +123,8 @@ def test_what_is_no_labeled_image_is_counted_by_reason():
         SYSTEM_FILE: (3, ("._a.jpg", "__MACOSX/a.cls", ".cache/b.jpg")),
         NO_LABEL: (1, ("b",)),
         MISSING_IMAGE: (1, ("c",)),
-        UNKNOWN_FORMAT: (2, ("d", "e.gif")),
-        OTHER_FILE: (1, ("README",)),
+        UNKNOWN_FORMAT: (3, ("d", "e.gif", "f.jp2")),
+        OTHER_FILE: (3, ("README", "f.json", "g.npy")),
     }
 
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources import open_source
+from factory.sources.tar_scan import scan
 from factory.sources.tars import MAX_HOPS, list_tar, plain, resolved
 from tests.conftest import draw_people
 
@@ -226,3 +228,40 @@ def test_other_members_are_counted(people):
         member.size = 3
         tar.addfile(member, io.BytesIO(b"abc"))
     assert counts(opened(path)) == {"unknown_format": 2}
+
+
+def sparse_tar(path: Path, name: str, data: bytes) -> bytes:
+    """A tar with one sparse member as `tar -S` (GNU format) writes it: a hole, then the data."""
+    head = tarfile.TarInfo(name)
+    head.type, head.size = tarfile.GNUTYPE_SPARSE, len(data)
+    block = bytearray(head.tobuf(tarfile.GNU_FORMAT))
+    block[386:410] = b"%011o\0%011o\0" % (4096, len(data))
+    block[483:495] = b"%011o\0" % (4096 + len(data))
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    path.write_bytes(bytes(block) + data + bytes(-len(data) % 512) + path.read_bytes())
+    return path.read_bytes()
+
+
+def test_sparse_members_are_counted_and_never_read(people):
+    path = tarred(people)
+    data = sparse_tar(path, "anna/9.png", b"x" * 700)
+    with tarfile.open(path) as tar:
+        assert [member.name for member in tar if member.issparse()] == ["anna/9.png"]
+    source = opened(path)
+    assert counts(source) == {"sparse": 1}
+    assert list(source.keys) == list(opened(people).keys)
+    scanned = scan(iter([data]), "a.tar")
+    assert ("sparse", 1) in [(part.reason, part.count) for part in scanned.left_out]
+    assert "anna/9" not in [image.stem for image in scanned.images]
+
+
+def test_a_link_to_another_persons_folder_is_said(people):
+    (people / "Otto").symlink_to("anna")
+    for path in (people, tarred(people)):
+        assert [line for line in opened(path).remarks if line.startswith("1 links lead to folders")]
+    (people / "Otto").unlink()
+    (people.parent / "away").mkdir()
+    shutil.copytree(people / "anna", people.parent / "away" / "anna")
+    (people / "Otto").symlink_to(people.parent / "away" / "anna")
+    assert not opened(people).remarks

@@ -365,9 +365,9 @@ def test_blocks_are_fetched_while_samples_are_decoded(local, monkeypatch):
             second.set()
         return data
 
-    def waiting(data, key, max_pixels):
+    def waiting(data, key, *limits):
         assert second.wait(timeout=30)
-        return decode(data, key, max_pixels)
+        return decode(data, key, *limits)
 
     monkeypatch.setattr(ReleaseStream, "fetch", counted)
     monkeypatch.setattr(streaming, "decode_image", waiting)
