@@ -188,7 +188,7 @@ CONTENTS = {
     "genders": "name,gender\nJosé,male\nZoë,female\n",
     "attributes": "name,skin\nJosé,fair\nZoë,dark\n",
     "oversample": "José/1\nZoë/1\n",
-    "pairs": "2\nJosé 1 2\nJosé 1 Zoë 2\n",
+    "pairs": "1\nJosé 1 2\nJosé 1 Zoë 2\n",
 }
 
 
