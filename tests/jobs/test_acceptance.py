@@ -191,7 +191,11 @@ def test_a_release_of_which_little_is_kept_is_sealed_and_published_by_a_lower_li
     assert (tmp_path / "store/tiny/latest.json").exists()
     assert {name: store.sha256(name) for name in before} == before
     assert said not in store.get(layout.CARD).decode()
+    run("evaluate", str(store.root), *words, "filters.min_kept_fraction=1")  # it stays published
+    assert said not in store.get(layout.CARD).decode()
     capsys.readouterr()
+    run("status", str(store.root))
+    assert capsys.readouterr().out.endswith("\n")  # also where it is piped
 
 
 def test_a_network_is_measured_again_and_its_weights_stay(tiny, tmp_path, capsys):

@@ -59,19 +59,19 @@ def test_a_generator_of_images_needs_no_autoencoder(config_of, weights, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "generator"])
-def test_networks_of_the_package_are_not_written_to(config_of, weights, kind):
+def test_networks_of_the_package_are_not_written_to(
+    config_of, weights, kind, tmp_path, monkeypatch
+):
+    shutil.copytree(weights / kind, tmp_path / "package" / kind)
+    monkeypatch.setattr(checkpoint, "STARTER", tmp_path / "package")
     config = config_of(weights, f"{kind}.checkpoint=starter:{kind}")
-    file = checkpoint.STARTER / kind / checkpoint.METADATA
-    before = file.read_bytes()
+    before = (tmp_path / "package" / kind / checkpoint.METADATA).read_bytes()
     told = rf"^{kind}\.checkpoint: got starter:{kind}; want a folder of your own"
     with pytest.raises(CheckpointError, match=told):
         figures_of(config, kind, dry_run=True)
-    try:
-        with pytest.raises(CheckpointError, match=told):
-            add_figures(config, kind, {"psnr_db": 1.0, "validation": {}})
-        assert file.read_bytes() == before
-    finally:
-        file.write_bytes(before)
+    with pytest.raises(CheckpointError, match=told):
+        add_figures(config, kind, {"psnr_db": 1.0, "validation": {}})
+    assert (tmp_path / "package" / kind / checkpoint.METADATA).read_bytes() == before
 
 
 def test_people_held_out_are_not_asked_for_by_prototypes(config_of, tmp_path):
