@@ -171,5 +171,6 @@ def init_from(network: UViT, start: checkpoint.Checkpoint) -> None:
 
 
 def _check_lineage(start: checkpoint.Checkpoint, lineage: dict[str, str]) -> None:
-    networks = {kind: lineage[kind] for kind in ("recognizer", "autoencoder") if kind in lineage}
+    kinds = ("recognizer", "autoencoder")
+    networks = {kind: sha256 for kind, sha256 in lineage.items() if kind in kinds}
     checkpoint.refuse_other("generator", start.lineage, networks)
