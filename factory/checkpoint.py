@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -177,6 +178,19 @@ def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
     if metadata["kind"] != kind:
         raise CheckpointError(f"{key}: {path} holds a {metadata['kind']}; want a {kind}")
     return dict(metadata)
+
+
+def refuse_other(trained: str, lineage: Mapping[str, Any], weights: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless a network of kind `trained` was trained with others' weights.
+
+    `weights` are sha256 by kind.
+    """
+    for kind, actual in weights.items():
+        if actual != lineage.get(kind):
+            raise CheckpointError(
+                f"{kind}.checkpoint: has sha256 {actual[:12]}, the {trained} was trained with "
+                f"{str(lineage.get(kind))[:12]}; use the {kind} it was trained with"
+            )
 
 
 def pack(names: dict[str, str], out: Path) -> dict[str, int]:

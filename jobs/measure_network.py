@@ -1,18 +1,21 @@
 """Measure an autoencoder or a generator again, into its checkpoint.json.
 
-    python -m jobs.measure_network autoencoder configs/demo.yaml [section.key=value ...]
-    python -m jobs.measure_network generator configs/demo.yaml
+    python -m jobs.measure_network autoencoder configs/demo.yaml \\
+        autoencoder.checkpoint=runs/demo/autoencoder [section.key=value ...]
+    python -m jobs.measure_network generator configs/demo.yaml \\
+        generator.checkpoint=runs/demo/generator
 
 They are those that section acceptance has limits of, on the faces of the source: those held out,
 where source.holdout_identities or source.heldout names some. Trainings measure at their end; this
-is for networks of an older factory, or for other faces. Weights stay as they are.
+is for networks of an older factory, or for other faces. Weights stay as they are. Networks of the
+package (starter:NAME) are not written to, and a generator is measured with those networks alone
+that it was trained with.
 """
 
 from __future__ import annotations
 
-import json
-
 from factory.config import Config
+from factory.store.json_text import json_text
 from jobs._arguments import Argument
 from jobs._job import Job
 
@@ -24,7 +27,7 @@ def measure_network(network: str, config: Config, dry_run: bool) -> None:
     if dry_run:
         print("checked; nothing is written")
         return
-    print(json.dumps(measured, indent=2))
+    print(json_text(measured, indent=2))
     print("wrote", add_figures(config, network, measured))
 
 

@@ -14,21 +14,26 @@ from jobs._job import Job
 
 
 def status(release: str, store: list[str], watch: float | None, actor_hour: float | None) -> None:
-    from rich.console import Console
+    from rich.console import Group
     from rich.live import Live
 
-    from factory.report.terminal import view
+    from factory.report.terminal import open_console, view
     from factory.shards.status import StatusReader
     from factory.store import open_url
 
     reader = StatusReader(open_url(release, store))
-    state = reader.read()
-    first = view(release, state, time.time(), actor_hour)
-    with Live(first, console=Console(width=100), auto_refresh=False) as live:
+    state, console = reader.read(), open_console()
+
+    def shown() -> Group:
+        return view(release, state, time.time(), actor_hour, console.width)
+
+    with Live(shown(), console=console, auto_refresh=False) as live:
         while watch and not state.sealed:
             time.sleep(watch)
             state = reader.read()
-            live.update(view(release, state, time.time(), actor_hour), refresh=True)
+            live.update(shown(), refresh=True)
+    if not console.is_terminal:  # where Live ends no line
+        console.line()
 
 
 WATCH = option("--watch", "read it again every so often until it is sealed", "SECONDS", float)

@@ -12,6 +12,7 @@ from typing import Any
 
 from factory.config import AcceptanceConfig
 from factory.errors import CheckpointError
+from factory.store.json_text import is_no_number
 
 REMEDY = (
     "train longer or on more faces, or begin with the networks of the package: `python -m jobs "
@@ -35,8 +36,10 @@ class Limit:
     def key(self) -> str:
         return f"acceptance.{self.name}"
 
-    def allows(self, value: float, limit: float) -> bool:
-        """Whether a figure reaches the limit; NaN never does."""
+    def allows(self, value: float | str, limit: float) -> bool:
+        """Whether a figure reaches the limit; NaN never does, nor a reason in place of one."""
+        if isinstance(value, str):
+            return False
         return value >= limit if self.name.startswith("min_") else value <= limit
 
 
@@ -72,14 +75,15 @@ def check_accepted(
 ) -> list[str]:
     """Raise CheckpointError for the first limit that a network misses; remarks on unmeasured ones.
 
-    `networks` are (name in the config, checkpoint.json) by kind.
+    A figure that was no finite number misses its limit; one that could not be measured for another
+    reason gets a remark with it. `networks` are (name in the config, checkpoint.json) by kind.
     """
     for line in shortcomings(config, networks):
         raise CheckpointError(line)
     return [
         remark
         for kind, (name, metadata) in networks.items()
-        for remark in _not_measured(config, kind, name, metadata)
+        for remark in _remarks(config, kind, name, metadata)
     ]
 
 
@@ -91,10 +95,11 @@ def shortcomings(
         for limit, part, value in _measured(kind, metadata):
             wanted = getattr(config, limit.name)
             if wanted is not None and value is not None and not limit.allows(value, wanted):
+                told = value if isinstance(value, str) else f"{value:.3g}"
                 most = "at least" if limit.name.startswith("min_") else "at most"
                 faces = f"{part.get('num_images', '?')} {part.get('faces', 'faces')}"
                 yield (
-                    f"{limit.key}: {kind}.checkpoint {name} has {value:.3g} ({limit.words}, "
+                    f"{limit.key}: {kind}.checkpoint {name} has {told} ({limit.words}, "
                     f"measured on {faces}); want {most} {wanted:g}: {REMEDIES[kind]}; "
                     f"{limit.key}=null goes on all the same"
                 )
@@ -102,23 +107,32 @@ def shortcomings(
 
 def _measured(
     kind: str, metadata: Mapping[str, Any]
-) -> Iterable[tuple[Limit, Mapping[str, Any], float | None]]:
-    """Limits of a kind of network, with the part of its metrics and the figure, if it has them."""
+) -> Iterable[tuple[Limit, Mapping[str, Any], float | str | None]]:
+    """Limits of a kind of network, with the part of its metrics and the figure, if it has them.
+
+    In place of one that was no finite number, for which checkpoint.json has null, is its note.
+    """
     for limit in LIMITS:
         if limit.kind == kind:
             metrics = metadata["metrics"]
             part = metrics if limit.part is None else metrics.get(limit.part) or {}
-            yield limit, part, part.get(limit.figure)
+            value, note = part.get(limit.figure), str(part.get(f"{limit.figure}_note", ""))
+            yield limit, part, note if value is None and is_no_number(note) else value
 
 
-def _not_measured(
+def _remarks(
     config: AcceptanceConfig, kind: str, name: str, metadata: Mapping[str, Any]
 ) -> Iterable[str]:
-    missing = [
-        limit.name
-        for limit, part, _ in _measured(kind, metadata)
-        if getattr(config, limit.name) is not None and limit.figure not in part
+    asked = [
+        (limit, part)
+        for limit, part, value in _measured(kind, metadata)
+        if getattr(config, limit.name) is not None and value is None
     ]
+    for limit, part in asked:
+        if limit.figure in part:
+            reason = part.get(f"{limit.figure}_note", "no reason is told")
+            yield f"{kind}.checkpoint {name}: nothing is checked by {limit.key}: {reason}"
+    missing = [limit.name for limit, part in asked if limit.figure not in part]
     if missing:
         yield (
             f"{kind}.checkpoint {name}: not measured, so nothing is checked by acceptance "

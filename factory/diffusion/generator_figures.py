@@ -27,6 +27,17 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 NUM_VALIDATED, NUM_DRAWN = 128, 32
 """Faces whose noise is removed, and people who are drawn."""
 
+LEAST_DISTANCE = 1e-4
+"""Mean 1 - cosine of embeddings below which it is rounding (of float32, 1e-7) more than faces."""
+NO_PAIRS = {
+    f"{name}{end}": reason
+    for name in ("own_auc", "diversity")
+    for end, reason in (("", None), ("_note", "n/a: all faces are of one person"))
+}
+"""Figures of faces that are all of one person."""
+ALIKE = "n/a: the embeddings that were asked for are all the same"
+NONE_FOUND = "n/a: the detector finds no face in the images given"
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -119,35 +130,45 @@ def probe(
     `own_cosine_median`: of drawn faces to what they were drawn from. `own_auc`: fraction of pairs
     of a drawn face and another person of which its own embedding is nearer, ties counted half.
     `diversity`: mean 1 - cosine of drawn faces of two people, as a fraction of that of the
-    embeddings. The last two are None where all are of one person.
+    embeddings. Both are None where all are of one person, and diversity where their embeddings are
+    all the same, each with its reason as `*_note`.
     """
     own_N = (unit_drawn_ND * unit_asked_ND).sum(1)
     others_NN = unit_drawn_ND @ unit_asked_ND.T
     apart_NN = labels[:, None] != labels[None]
     figures: dict[str, Any] = {"own_cosine_median": float(np.median(own_N))}
     if not apart_NN.any():
-        return figures | {"own_auc": None, "diversity": None}
+        return figures | NO_PAIRS
     own_NN = np.broadcast_to(own_N[:, None], others_NN.shape)
     wins = (own_NN > others_NN) + 0.5 * (own_NN == others_NN)
-    distance = [(1 - unit @ unit.T)[apart_NN].mean() for unit in (unit_drawn_ND, unit_asked_ND)]
-    return figures | {
-        "own_auc": float(wins[apart_NN].mean()),
-        "diversity": float(distance[0] / distance[1]),
-    }
+    figures["own_auc"] = float(wins[apart_NN].mean())
+    drawn, asked = (
+        float((1 - unit @ unit.T)[apart_NN].mean()) for unit in (unit_drawn_ND, unit_asked_ND)
+    )
+    diversity = None if asked < LEAST_DISTANCE else drawn / asked  # of NaN, NaN
+    return figures | _or_note("diversity", diversity, ALIKE)
 
 
 def found(
     drawn_NHWC: np.ndarray, given_NHWC: np.ndarray, is_face: Callable[[np.ndarray], bool]
 ) -> dict[str, Any]:
-    """Fractions of images in which a detector finds a face; their ratio, None for 0 of `given`."""
+    """Fractions of images in which a detector finds a face, and their ratio.
+
+    That is None, with its reason, where it finds none in `given`.
+    """
     drawn, given = (
         float(np.mean([is_face(image) for image in images])) for images in (drawn_NHWC, given_NHWC)
     )
     return {
         "found_fraction": drawn,
         "found_fraction_given": given,
-        "found_ratio": drawn / given if given else None,
+        **_or_note("found_ratio", drawn / given if given else None, NONE_FOUND),
     }
+
+
+def _or_note(name: str, figure: float | None, why: str) -> dict[str, Any]:
+    """A figure; where there is none, None with the reason why."""
+    return {name: figure} if figure is not None else {name: None, f"{name}_note": why}
 
 
 def one_of_each(labels: np.ndarray, count: int) -> np.ndarray:

@@ -23,9 +23,16 @@ LARGEST_DB = 100.0
 """PSNR of an image that comes back as it was, which would be infinite."""
 
 
-def measured_faces(training: Faces, heldout: Faces) -> tuple[Faces, str]:
-    """The faces to measure a trained network on, and what they are."""
-    return (heldout, HELDOUT) if len(heldout) else (training, TRAINING)
+def measured_faces(
+    training: Faces, heldout: Faces, condition: str | None = None
+) -> tuple[Faces, str]:
+    """The faces to measure a trained network on, and what they are.
+
+    A generator is shown by `condition` prototypes of people, which those held out have not.
+    """
+    if len(heldout) and condition != "prototype":
+        return heldout, HELDOUT
+    return training, TRAINING
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
+
+import torch
 
 from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.generator_figures import measure_generator
-from factory.diffusion.reconstruction import GIVEN, HELDOUT, measure
+from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.provenance.faces import require_license
 from factory.recognition.embed import Recognizer
+from factory.store.json_text import json_text
 from factory.store.local import write_atomically
 from factory.training.distributed import pick_device
 from factory.training.faces import Faces, open_faces
@@ -25,27 +26,76 @@ from factory.training.faces import Faces, open_faces
 def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str, Any]:
     """Figures of the autoencoder or the generator that a config names, on faces of its source.
 
-    Raises CheckpointError, and SourceError for a source without a license. A dry run measures
-    nothing and returns an empty dictionary.
+    Raises CheckpointError, also where a generator was trained with other networks than the
+    config's, and SourceError for a source without a license. A dry run measures nothing and returns
+    an empty dictionary.
     """
     require_license(config.source)
-    key, name = f"{kind}.checkpoint", getattr(config, kind).checkpoint
-    if in_bucket(name):
-        raise CheckpointError(
-            f"{key}: got {name}; want a folder, because checkpoint.json is written"
-        )
-    checkpoint.read_metadata(name, kind, key)
+    metadata = _writable(config, kind)
+    if kind == "generator":
+        _check_lineage(config, metadata)
     if dry_run:
         return {}
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    faces, which = _faces(config)
     if kind == "autoencoder":
-        return measure(Autoencoder.load(name, device, precision), recognizer, faces, which)
-    loaded = checkpoint.load(name, kind, key)
+        faces, which = _faces(config)
+        network = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        return measure(network, recognizer, faces, which)
+    condition = str(metadata["config"]["condition"])
+    faces, which = _faces(config, condition)
+    generator, autoencoder = _generator(config, device)
+    return measure_generator(
+        generator, faces, recognizer, autoencoder, condition=condition, which=which
+    )
+
+
+def add_figures(config: Config, kind: str, measured: dict[str, Any]) -> str:
+    """Write figures into the metrics of a checkpoint.json; its path."""
+    body = _writable(config, kind)
+    file = checkpoint.folder(getattr(config, kind).checkpoint) / checkpoint.METADATA
+    reasons = {f"{name}_note" for name in measured}  # of figures that there were not before
+    before = {name: figure for name, figure in body["metrics"].items() if name not in reasons}
+    body["metrics"] = before | measured
+    write_atomically(file, (json_text(body, indent=2) + "\n").encode())
+    return str(file)
+
+
+def _writable(config: Config, kind: str) -> dict[str, Any]:
+    """checkpoint.json of a network; raises CheckpointError where it is not for the user to write.
+
+    Whoever makes the package names those in it by their folders.
+    """
+    key, name = f"{kind}.checkpoint", str(getattr(config, kind).checkpoint)
+    if in_bucket(name) or name.startswith("starter:"):
+        raise CheckpointError(
+            f"{key}: got {name}; want a folder of your own, because checkpoint.json is written"
+        )
+    return checkpoint.read_metadata(name, kind, key)
+
+
+def _check_lineage(config: Config, generator: dict[str, Any]) -> None:
+    """Raise CheckpointError unless a generator was trained with the config's other networks."""
+    kinds = ["recognizer", *(["autoencoder"] if generator["config"]["space"] == "latents" else [])]
+    weights = {
+        kind: str(
+            checkpoint.read_metadata(getattr(config, kind).checkpoint, kind, f"{kind}.checkpoint")[
+                "sha256"
+            ]
+        )
+        for kind in kinds
+    }
+    checkpoint.refuse_other("generator", generator["lineage"], weights)
+
+
+def _generator(config: Config, device: torch.device) -> tuple[TrainedGenerator, Autoencoder | None]:
+    """The generator of a config, with its autoencoder where it draws latents."""
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = None
     if loaded.config["space"] == "latents":
-        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
+        autoencoder = Autoencoder.load(
+            config.autoencoder.checkpoint, device, config.compute.precision
+        )
     network = UViT.from_checkpoint(loaded.config, loaded.tensors)
     generator = TrainedGenerator.of(
         network.shape,
@@ -54,21 +104,10 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
         autoencoder.decode if autoencoder else lambda x: x,
         device,
     )
-    condition = str(loaded.config["condition"])
-    return measure_generator(
-        generator, faces, recognizer, autoencoder, condition=condition, which=which
-    )
+    return generator, autoencoder
 
 
-def add_figures(config: Config, kind: str, measured: dict[str, Any]) -> str:
-    """Write figures into the metrics of a checkpoint.json; its path."""
-    file = Path(checkpoint.folder(getattr(config, kind).checkpoint)) / checkpoint.METADATA
-    body = json.loads(file.read_text())
-    body["metrics"] |= measured
-    write_atomically(file, (json.dumps(body, indent=2) + "\n").encode())
-    return str(file)
-
-
-def _faces(config: Config) -> tuple[Faces, str]:
-    training, heldout = open_faces(config)
-    return (heldout, HELDOUT) if len(heldout) else (training, GIVEN)
+def _faces(config: Config, condition: str | None = None) -> tuple[Faces, str]:
+    """As a training chooses them, but whether it learned from the others is not known."""
+    faces, which = measured_faces(*open_faces(config), condition)
+    return faces, GIVEN if which == TRAINING else which

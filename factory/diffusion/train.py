@@ -21,7 +21,7 @@ from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_
 from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.pose import CHANNELS
-from factory.diffusion.reconstruction import TRAINING, measured_faces
+from factory.diffusion.reconstruction import measured_faces
 from factory.diffusion.sample_grid import PEOPLE, sample_grid
 from factory.diffusion.similarity import draw_similarities, similarity_loss
 from factory.diffusion.trained_generator import Decode, TrainedGenerator
@@ -180,10 +180,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if rank() != 0:
         return {}
     drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device)
-    faces, which = measured_faces(run.faces, run.heldout)
-    if recipe.condition == "prototype":  # which people held out have not
-        faces, which = run.faces, TRAINING
     kind = recipe.condition
+    faces, which = measured_faces(run.faces, run.heldout, kind)
     measured = measure_generator(
         drawing, faces, recognizer, autoencoder, condition=kind, which=which
     )

@@ -121,7 +121,7 @@ def evaluate(
             manifest.counts.planned,
             manifest.counts.kept_fraction,
             made.num_source_people,
-            config.filters.min_kept_fraction,
+            None if store.exists(layout.SUCCESS) else config.filters.min_kept_fraction,
         ),
         recognizer_training=_recognizer_training(config),
         similarity={name: _similarity(made, real, release, name) for name in recognizers},

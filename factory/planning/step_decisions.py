@@ -17,6 +17,7 @@ from factory.planning.budget import Budget, minutes, steps_within
 from factory.planning.pace import Pace, pace_of
 from factory.records import Log, Train
 from factory.store import Store
+from factory.store.json_text import json_text
 
 DecideSteps = Callable[[StageConfig, Config, str, Store], StageConfig]
 """From a training's stage, its config, its fingerprint without the decision, and the pipeline's
@@ -64,7 +65,7 @@ class StepDecisions:
             return stage
         steps = self._decide(self._budget, stage, config)
         body = {"fingerprint": fingerprint, "budget_s": total_s, "steps": steps}
-        records.put(name, (json.dumps(body, indent=1) + "\n").encode())
+        records.put(name, (json_text(body, indent=1) + "\n").encode())
         return with_steps(stage, steps)
 
     def _decide(self, budget: Budget, stage: StageConfig, config: Config) -> int:

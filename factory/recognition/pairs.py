@@ -7,6 +7,7 @@ names but those which byte strings and numpy arrays need.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,6 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
             f"source.pairs: pair {missing[0]} of {path} names an image that is not in the source "
             f"({len(missing)} such); use the pairs file of this source"
         )
-    _refuse_one_kind(same, path)
     chosen = [rows[key] for pair in keys for key in pair]
     return Pairs(faces.images_NHWC[chosen], same, num_folds)
 
@@ -103,43 +103,53 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
     """Read LFW's pairs.txt: pairs of keys NAME/NAME_0001, same-person flags, number of folds.
 
-    A first line `10 300` is that of ten folds; `500`, as in pairsDevTest.txt, counts the pairs of
-    each kind, which then have NUM_FOLDS. Raises SourceError.
+    A first line `10 300` is that of ten folds of 300 pairs of each kind; `500`, as in
+    pairsDevTest.txt, counts the pairs of each kind, which then have NUM_FOLDS. Raises SourceError,
+    also where the pairs are not as many as the first line says.
     """
     file = UserFile("source.pairs", str(path), "LFW's pairs.txt, in UTF-8")
-    numbered = [(number, line.split()) for number, line in file.lines()]
-    lines = [fields for _, fields in numbered]
-    head = lines[0] if lines else []
-    in_folds = len(head) > 1
-    if len(lines) < 2 or not head[0].isdigit() or (in_folds and int(head[0]) < 2):
+    lines = [(number, line.split()) for number, line in file.lines()]
+    head = lines[0][1] if lines else []
+    numbers = [int(text) for text in head if text.isdecimal()]
+    well_formed = 1 <= len(head) == len(numbers) <= 2 and min(numbers) >= 1
+    if len(lines) < 2 or not well_formed or (len(numbers) == 2 and numbers[0] < 2):
         raise SourceError(
             f"{path} line 1: got {' '.join(head[:4])!r}; want the number of folds, 2 at least, and "
             "of pairs of a kind in each, as `10 300`; then pairs"
         )
-    pairs: list[tuple[str, str]] = []
-    for number, fields in numbered[1:]:
-        numbers = fields[1:] if len(fields) == 3 else fields[1::2]
-        if not all(text.isdigit() for text in numbers):
-            raise SourceError(f"{path} line {number}: want image numbers in {len(fields)} fields")
-        if len(fields) == 3:
-            name, first, second = fields
-            pairs.append((_lfw_key(name, first), _lfw_key(name, second)))
-        elif len(fields) == 4:
-            name, first, other, second = fields
-            pairs.append((_lfw_key(name, first), _lfw_key(other, second)))
-        else:
-            raise SourceError(f"{path} line {number}: want 3 or 4 fields, got {len(fields)}")
-    same = np.array([len(fields) == 3 for fields in lines[1:]])
-    if in_folds:
-        return pairs, same, int(head[0])
-    genuine, impostor = int(same.sum()), int((~same).sum())
-    if not genuine == impostor == int(head[0]):
+    pairs = [_lfw_pair(path, number, fields) for number, fields in lines[1:]]
+    same = np.array([len(fields) == 3 for _, fields in lines[1:]])
+    _refuse_one_kind(same, path)
+    _refuse_other_number(same, path, numbers)
+    return pairs, same, numbers[0] if len(numbers) == 2 else NUM_FOLDS
+
+
+def _lfw_pair(path: str | Path, number: int, fields: list[str]) -> tuple[str, str]:
+    """The keys of a line of pairs.txt: `NAME 1 2` is one person, `NAME 1 OTHER 2` are two."""
+    if len(fields) not in (3, 4):
+        raise SourceError(f"{path} line {number}: want 3 or 4 fields, got {len(fields)}")
+    numbers = fields[1:] if len(fields) == 3 else fields[1::2]
+    if not all(text.isdecimal() for text in numbers):
+        raise SourceError(f"{path} line {number}: want image numbers in {len(fields)} fields")
+    name, other = fields[0], fields[0] if len(fields) == 3 else fields[2]
+    return _lfw_key(name, numbers[0]), _lfw_key(other, numbers[1])
+
+
+def _refuse_other_number(same: np.ndarray, path: str | Path, head: list[int]) -> None:
+    """Raise SourceError unless pairs of each kind are as many as the first line says."""
+    genuine, impostor, wanted = int(same.sum()), int((~same).sum()), math.prod(head)
+    if genuine == impostor == wanted:
+        return
+    there = f"there are {genuine} genuine and {impostor} impostor pairs"
+    if len(head) == 1:
         raise SourceError(
-            f"{path} line 1: got {head[0]} alone, which counts the pairs of each kind; there are "
-            f"{genuine} genuine and {impostor} impostor pairs; want that number, or folds, as "
-            "`10 300`"
+            f"{path} line 1: got {wanted} alone, which counts the pairs of each kind; {there}; "
+            "want that number, or folds, as `10 300`"
         )
-    return pairs, same, NUM_FOLDS
+    raise SourceError(
+        f"{path} line 1: got `{head[0]} {head[1]}`, which is {wanted} pairs of each kind; {there}; "
+        "want the whole file, or the numbers of this one"
+    )
 
 
 def _refuse_one_kind(same: np.ndarray, path: str | Path) -> None:

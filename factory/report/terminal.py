@@ -11,14 +11,18 @@ from factory.shards.rates import shots_per_s
 from factory.shards.status import Status
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
 
 EIGHTHS, EIGHTHS_WIDE = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉"
 COLUMNS, ROWS = 60, 5
-"""Size of a plot, in letters."""
+"""Size of a plot in letters, at most."""
+BESIDE = 26
+"""Letters that stand beside a plot."""
 WIDEST_BAR = 30
+NO_TERMINAL = 100
+"""Letters of a line where it is not a terminal that shows them."""
 
 
 def columns(values: Sequence[float], height: int) -> list[str]:
@@ -38,14 +42,30 @@ def bar(fraction: float, width: int = WIDEST_BAR) -> str:
     return "█" * (eighths // 8) + rest
 
 
-def view(title: str, status: Status, now: float, actor_hour: float | None) -> Group:
-    """The status of a release: what `jobs.status` prints, and --watch renews."""
+def open_console() -> Console:
+    """What is printed on: as wide as the terminal is, also when that changes."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=NO_TERMINAL)
+
+
+def view(
+    title: str, status: Status, now: float, actor_hour: float | None, width: int = NO_TERMINAL
+) -> Group:
+    """The status of a release: what `jobs.status` prints, and --watch renews.
+
+    `width` is that of a line, in letters.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Table | Text] = [_figures(title, status, now, actor_hour), Text(_progress(status))]
+    size = max(1, min(COLUMNS, width - BESIDE))
+    table = _figures(title, status, now, actor_hour)
+    parts: list[Table | Text] = [table, Text(_progress(status, size))]
     if len(status.shards) > 1:
-        parts += [Text(line) for line in (*_rate(status), "", *_outcomes(status))]
+        lines = (*_rate(status, size), "", *_outcomes(status, width))
+        parts += [Text(line) for line in lines]
     return Group(*parts)
 
 
@@ -58,26 +78,27 @@ def _figures(title: str, status: Status, now: float, actor_hour: float | None) -
     return rows
 
 
-def _progress(status: Status) -> str:
+def _progress(status: Status, size: int) -> str:
     done = status.counts.planned / max(status.planned, 1)
-    return f"{bar(done, COLUMNS):{COLUMNS}} {done:.0%} of planned images"
+    return f"{bar(done, size):{size}} {done:.0%} of planned images"
 
 
-def _rate(status: Status) -> list[str]:
-    edges, rate = shots_per_s(status.shards, COLUMNS)
+def _rate(status: Status, size: int) -> list[str]:
+    edges, rate = shots_per_s(status.shards, size)
     minutes = f"{(edges[-1] - edges[0]) / 60:.1f} min"
     lines = columns(rate.tolist(), ROWS)
     lines[0] += f" {rate.max():.1f} shots/s at most"
     lines[-1] += f" {np.mean(rate):.1f} on average"
-    return ["", *lines, f"0{minutes:>{COLUMNS - 1}}"]
+    return ["", *lines, f"0{minutes:>{size - 1}}"]
 
 
-def _outcomes(status: Status) -> list[str]:
+def _outcomes(status: Status, width: int) -> list[str]:
     """A bar for what was kept and for each reason why not, of all shots."""
     counts = status.counts
     parts = {"kept": counts.kept, **counts.reasons, "quarantined": counts.quarantined}
-    width = max(map(len, parts))
+    names = max(map(len, parts))
+    size = max(1, min(WIDEST_BAR, width - names - len(f"  {counts.shots}")))
     return [
-        f"{name:{width}} {bar(count / max(counts.shots, 1)):{WIDEST_BAR}} {count}"
+        f"{name:{names}} {bar(count / max(counts.shots, 1), size):{size}} {count}"
         for name, count in parts.items()
     ]

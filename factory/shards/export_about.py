@@ -19,6 +19,7 @@ from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
 from factory.store import Store
 from factory.store.atomic import write_atomically, writing
+from factory.store.json_text import json_text
 
 SUMS, PROPERTY, REC = "SHA256SUMS", "property", "rec"
 PARQUET_FILES = "train-*.parquet"
@@ -113,7 +114,7 @@ def _croissant(
         }
         for name, sha256 in data
     ]
-    return (json.dumps(body, indent=1) + "\n").encode()
+    return (json_text(body, indent=1) + "\n").encode()
 
 
 FORMATS = {".parquet": "application/x-parquet", ".rec": "application/octet-stream"}

@@ -20,6 +20,7 @@ from factory.provenance.lineage import UNKNOWN, Lineage
 from factory.shards import layout
 from factory.shards.card_header import completed, header_of
 from factory.store import Store
+from factory.store.json_text import json_text
 from factory.store.references import owner_of, split
 
 TARS = "data/train-*.tar"
@@ -104,7 +105,7 @@ def _rewritten(store: Store, own: Iterable[str], versions: Iterable[str]) -> dic
         for version in versions:
             text = text.replace(f"../{version}/", "")
         if name == layout.MANIFEST or name.startswith(layout.COMMITS):
-            text = json.dumps(_own_files(json.loads(text)), indent=1, sort_keys=True) + "\n"
+            text = json_text(_own_files(json.loads(text)), indent=1, sort_keys=True) + "\n"
         if text.encode() != before:
             found[name] = text.encode()
     return found

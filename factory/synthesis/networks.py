@@ -35,13 +35,8 @@ class Networks:
 
     def check_lineage(self, trained: str, lineage: dict[str, Any], kinds: tuple[str, ...]) -> None:
         """Raise CheckpointError unless a network was trained with the others that are named."""
-        for kind in kinds:
-            actual, wanted = self.weights.get(kind), lineage.get(kind)
-            if actual is not None and actual != wanted:
-                raise CheckpointError(
-                    f"{kind}.checkpoint: has sha256 {actual[:12]}, the {trained} was trained with "
-                    f"{str(wanted)[:12]}; use the {kind} it was trained with"
-                )
+        there = {kind: self.weights[kind] for kind in kinds if kind in self.weights}
+        checkpoint.refuse_other(trained, lineage, there)
 
 
 def refuse_altered(name: str, sha256: str, key: str) -> None:

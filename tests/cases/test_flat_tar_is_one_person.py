@@ -22,7 +22,7 @@ def test_a_flat_folder_is_refused(flat, dry_run):
     code, printed = dry_run(flat)
     assert code == 1
     assert "all 6 images" in printed
-    assert "want one folder a person (PERSON/IMAGE.jpg)" in printed
+    assert "want one folder a person (PERSON/IMAGE, of " in printed
 
 
 def test_a_flat_tar_is_refused_in_the_same_words(flat, dry_run):
@@ -32,4 +32,4 @@ def test_a_flat_tar_is_refused_in_the_same_words(flat, dry_run):
             tar.add(file, file.name)
     of_folder, of_tar = dry_run(flat), dry_run(path)
     assert of_tar == (1, of_folder[1].replace(str(flat), str(path)))
-    assert "source.kind=webdataset" in of_tar[1]
+    assert "another source.kind: webdataset, " in of_tar[1]

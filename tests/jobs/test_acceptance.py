@@ -12,6 +12,7 @@ import pytest
 from factory import checkpoint
 from factory.config import AcceptanceConfig, load
 from factory.diffusion.acceptance import LIMITS, check_accepted
+from factory.diffusion.generator_figures import found, probe
 from factory.errors import CheckpointError, YieldError
 from factory.preview import preview
 from factory.shards import layout
@@ -54,7 +55,7 @@ def test_each_limit_stops_what_misses_it_with_figure_limit_and_remedy(
         check_accepted(AcceptanceConfig(), networks(**{kind: figure}))
     line = str(refused.value)
     assert line.startswith(f"acceptance.{name}: {kind}.checkpoint runs/{kind} has {told} (")
-    assert f"; want {wanted}: begin with " in line
+    assert f"; want {wanted}: train longer or on more faces, or begin with the net" in line
     assert f"acceptance.{name}=null goes on all the same" in line
     assert "\n" not in line
     check_accepted(AcceptanceConfig(**{name: None}), networks(**{kind: figure}))
@@ -75,10 +76,44 @@ def test_what_was_not_measured_passes_with_a_remark():
         "autoencoder.checkpoint old: not measured, so nothing is checked by acceptance "
         "(min_psnr_db, min_identity_cosine); `python -m jobs measure_network` measures it"
     )
-    nobody = {"found_ratio": None, "own_auc": None, "diversity": None}  # of one person, no face
-    assert check_accepted(AcceptanceConfig(), networks(generator={"probe": nobody})) == []
     off = AcceptanceConfig(min_psnr_db=None, min_identity_cosine=None)
     assert check_accepted(off, old) == []
+
+
+def kept(folder, kind, metrics):
+    """The metrics of a network as its checkpoint.json, written and read, has them."""
+    checkpoint.save(folder, checkpoint.Checkpoint(kind, {}, {}, 0, metrics, {}, ""))
+    metadata = checkpoint.read_metadata(str(folder), kind, f"{kind}.checkpoint")
+    return {kind: ("kept", metadata)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+def test_a_figure_that_was_no_number_stops_though_checkpoint_json_has_null(tmp_path, limit, value):
+    metrics = json.loads(json.dumps(GOOD[limit.kind]))
+    (metrics if limit.part is None else metrics[limit.part])[limit.figure] = value
+    with pytest.raises(CheckpointError, match=rf"^{limit.key}: .* has n/a: (not|inf)") as refused:
+        check_accepted(AcceptanceConfig(), kept(tmp_path, limit.kind, metrics))
+    assert "\n" not in str(refused.value)
+    off = AcceptanceConfig(**{limit.name: None})
+    assert check_accepted(off, kept(tmp_path, limit.kind, metrics)) == []
+
+
+def test_a_figure_that_there_is_not_passes_with_its_reason(tmp_path):
+    """Of one person, and where no real face is found: as generator_figures.py leaves them."""
+    unit = np.eye(2, dtype=np.float32)
+    nobody = probe(unit, np.zeros(2), unit)
+    nobody |= found(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 3)), lambda image: False)
+    networks = kept(tmp_path, "generator", GOOD["generator"] | {"probe": nobody})
+    remarks = check_accepted(AcceptanceConfig(), networks)
+    assert len(remarks) == 3
+    assert "nothing is checked by acceptance.min_found_ratio: n/a: the detector" in remarks[0]
+    for key, remark in zip(("min_own_auc", "min_diversity"), remarks[1:], strict=True):
+        assert f"by acceptance.{key}: n/a: all faces are of one person" in remark
+    old = GOOD["generator"]["probe"] | {"own_auc": None}  # before reasons were kept
+    networks = kept(tmp_path, "generator", GOOD["generator"] | {"probe": old})
+    (remark,) = check_accepted(AcceptanceConfig(), networks)
+    assert remark.endswith("checked by acceptance.min_own_auc: no reason is told")
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "generator"])
@@ -156,7 +191,11 @@ def test_a_release_of_which_little_is_kept_is_sealed_and_published_by_a_lower_li
     assert (tmp_path / "store/tiny/latest.json").exists()
     assert {name: store.sha256(name) for name in before} == before
     assert said not in store.get(layout.CARD).decode()
+    run("evaluate", str(store.root), *words, "filters.min_kept_fraction=1")  # it stays published
+    assert said not in store.get(layout.CARD).decode()
     capsys.readouterr()
+    run("status", str(store.root))
+    assert capsys.readouterr().out.endswith("\n")  # also where it is piped
 
 
 def test_a_network_is_measured_again_and_its_weights_stay(tiny, tmp_path, capsys):

@@ -27,7 +27,8 @@ class KeptCounts:
     source_people: int | None = None
     """People of the source of whom images were kept; None in metrics of older factories."""
     min_kept_fraction: float | None = None
-    """filters.min_kept_fraction, below which a release is not published; None: no such limit."""
+    """filters.min_kept_fraction, below which a release is not published; None: no such limit, or
+    it was published when it was measured."""
 
     @property
     def too_few(self) -> bool:

@@ -62,6 +62,6 @@ def test_exceptions_are_fields_that_there_are():
 
 def test_ranges_and_marks_are_kept_with_the_field():
     assert knob(1, low=0, high=2).metadata == {"low": 0, "high": 2}
-    marks = {"path": True, "or_name": "checkpoint", "images": False}
+    marks = {"path": True, "or_name": "checkpoint", "images": False, "only_local": False}
     assert file_path(or_name="checkpoint").metadata == marks
     assert file_path(()).default == ()

@@ -123,6 +123,32 @@ def test_images_of_one_person_are_nobody_elses():
     assert (figures["own_auc"], figures["diversity"]) == (0.75, 0.5)  # three of four, one of two
     alone = probe(asked[:2], np.array([7, 7]), asked[:2])
     assert (alone["own_auc"], alone["diversity"]) == (None, None)
+    assert alone["own_auc_note"] == alone["diversity_note"] == "n/a: all faces are of one person"
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1e-4])
+def test_people_asked_for_by_one_embedding_have_no_diversity(spread):
+    """Their distance is rounding, by which that of what was drawn is not to be divided."""
+    rng = np.random.default_rng(2)
+    asked = unit(unit(rng.normal(size=(1, 64))) + spread * rng.normal(size=(8, 64)) / 8)
+    figures = probe(asked, np.arange(8), unit(rng.normal(size=(8, 64))))
+    assert figures["diversity"] is None
+    assert figures["diversity_note"].startswith("n/a: the embeddings that were asked for are all")
+    assert "own_auc_note" not in figures
+
+
+def test_embeddings_that_are_no_numbers_are_not_called_the_same():
+    asked = unit(np.random.default_rng(2).normal(size=(8, 16)))
+    for broken in ((asked * np.float32("nan"), asked), (asked, asked * np.float32("nan"))):
+        figures = probe(broken[0], np.arange(8), broken[1])
+        assert np.isnan(figures["diversity"])  # which no limit allows (acceptance.py)
+        assert figures["own_auc"] == 0
+
+
+def test_people_who_are_little_apart_have_a_diversity():
+    rng = np.random.default_rng(2)
+    asked = unit(unit(rng.normal(size=(1, 64))) + 0.1 * rng.normal(size=(8, 64)) / 8)
+    assert probe(asked, np.arange(8), asked)["diversity"] == pytest.approx(1)
 
 
 def test_faces_found_are_compared_with_those_found_in_real_images():
@@ -130,7 +156,10 @@ def test_faces_found_are_compared_with_those_found_in_real_images():
     images = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (0, 200, 200, 200)])
     assert found(images, images[1:], bright)["found_ratio"] == 0.75
     assert found(images, images[:2], bright)["found_ratio"] == 1.5
-    assert found(images, images[:1], bright)["found_ratio"] is None
+    none = found(images, images[:1], bright)
+    assert none["found_ratio"] is None
+    assert none["found_ratio_note"] == "n/a: the detector finds no face in the images given"
+    assert "found_ratio_note" not in found(images, images[:2], bright)
 
 
 def test_a_probe_asks_for_as_many_people_as_there_are():

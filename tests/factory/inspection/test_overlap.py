@@ -21,7 +21,7 @@ def test_names_are_the_same_however_they_are_spelled():
 
 
 def test_pairs_txt_is_found_by_names_and_keys(planted, tmp_path):
-    (tmp_path / "pairs.txt").write_text("2 1\nP01\t1\t2\nnobody\t1\tp02\t3\n")
+    (tmp_path / "pairs.txt").write_text("1\nP01\t1\t2\nnobody\t1\tp02\t3\n")
     (tmp_path / "set/P01").mkdir(parents=True)
     for name in ("P01_0002.png", "P01_0003.png"):
         shutil.copy(planted.root / "p01/0.png", tmp_path / "set/P01" / name)

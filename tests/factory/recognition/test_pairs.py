@@ -33,10 +33,11 @@ def write(path, content, protocol=4):
 
 def test_lfw_lines(tmp_path):
     file = tmp_path / "pairs.txt"
-    file.write_text("2\t1\nA_B\t1\t12\nA_B\t1\tC\t3\n")
+    file.write_text("2\t1\nA_B\t1\t12\nA_B\t1\tC\t3\nD\t1\t2\nC\t1\tD\t2\n")
     pairs, same, folds = read_lfw(file)
-    assert pairs == [("A_B/A_B_0001", "A_B/A_B_0012"), ("A_B/A_B_0001", "C/C_0003")]
-    assert same.tolist() == [True, False]
+    assert pairs[:2] == [("A_B/A_B_0001", "A_B/A_B_0012"), ("A_B/A_B_0001", "C/C_0003")]
+    assert pairs[2:] == [("D/D_0001", "D/D_0002"), ("C/C_0001", "D/D_0002")]
+    assert same.tolist() == [True, False, True, False]
     assert folds == 2
     file.write_text("2\t1\nA_B\t1\n")
     with pytest.raises(SourceError, match="line 2"):
@@ -44,6 +45,27 @@ def test_lfw_lines(tmp_path):
     for text, line in (("", 1), ("ten\t300\n", 1), ("2\t1\nA\tone\t2\n", 2)):
         file.write_text(text)
         with pytest.raises(SourceError, match=f"line {line}"):
+            read_lfw(file)
+
+
+FOLD = "A 1 2\nA 1 3\nA 1 B 1\nA 2 B 1\n"
+
+
+@pytest.mark.parametrize("head", ["3 zz", "zz 2", "3 2 foo", "3 0", "1 6", "0", "³ 2", "3 -2"])
+def test_a_first_line_is_one_number_or_two_and_nothing_else(tmp_path, head):
+    (tmp_path / "pairs.txt").write_text(f"{head}\n{FOLD * 3}")
+    with pytest.raises(SourceError, match=f"line 1: got '{head}'; want the number of folds"):
+        read_lfw(tmp_path / "pairs.txt")
+
+
+def test_a_file_has_as_many_pairs_of_each_kind_as_its_first_line_says(tmp_path):
+    """So one that was cut off after a fold is not read as if it were whole."""
+    file = tmp_path / "pairs.txt"
+    file.write_text("3 2\n" + FOLD * 3)
+    assert (len(read_lfw(file)[0]), read_lfw(file)[2]) == (12, 3)
+    for text in (FOLD, FOLD * 2, FOLD * 4, FOLD * 3 + "A 1 2\n", FOLD * 3 + "A 1 B 2\n"):
+        file.write_text("3 2\n" + text)
+        with pytest.raises(SourceError, match="line 1: got `3 2`, which is 6 pairs of each kind"):
             read_lfw(file)
 
 

@@ -151,7 +151,7 @@ def test_quality_head_is_trained_along_and_loaded(recipe, tmp_path):
 
 
 def test_verifies_while_it_trains(recipe, people, tmp_path):
-    (tmp_path / "pairs.txt").write_text("2\t1\nperson_0\t0\t1\nperson_0\t0\tperson_1\t1\n")
+    (tmp_path / "pairs.txt").write_text("1\nperson_0\t0\t1\nperson_0\t0\tperson_1\t1\n")
     lines = []
     config = recipe(
         f"training.out={tmp_path / 'out'}",

@@ -41,7 +41,21 @@ def test_a_figure_that_is_no_number_is_null_with_its_reason():
         "auc_note": "n/a: not a number",
         "b": {"fid": None, "fid_note": "n/a: infinite", "c": 0.5, "d": None},
         "roc": [[None, 1.0]],
+        "roc_note": "n/a: not a number",
     }
+
+
+def test_figures_of_a_list_have_their_reasons_under_its_key():
+    nan, inf = float("nan"), float("inf")
+    written = json_text({"by_level": [inf, 1.0, nan], "whole": [1.0, None], "deep": [{"a": [inf]}]})
+    assert strict(written) == {
+        "by_level": [None, 1.0, None],
+        "by_level_note": "n/a: infinite; n/a: not a number",
+        "whole": [1.0, None],
+        "deep": [{"a": [None], "a_note": "n/a: infinite"}],
+    }
+    told = {"by_level": [nan], "by_level_note": "n/a: no faces"}
+    assert strict(json_text(told)) == {"by_level": [None], "by_level_note": "n/a: no faces"}
 
 
 def test_a_reason_that_is_given_stays():
