@@ -74,7 +74,8 @@ class StepDecisions:
         self._log(f"{stage.name}: timing its first steps")
         pace = self._find_pace(self._trains[stage.job], config)
         spent_s = before_s - budget.left_s
-        most = config.training.max_steps
+        most = {"max_steps of the stage": stage.max_steps}
+        most["training.max_steps"] = config.training.max_steps
         steps = steps_within(allowed_s, pace, stage.min_steps, most, spent_s)
         self._log(steps.line(stage.name, allowed_s, pace))
         return steps.count

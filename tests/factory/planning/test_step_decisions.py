@@ -79,3 +79,4 @@ def test_most_and_fewest_steps_are_kept(decided):
     most = load(None, ["training.max_steps=50"])
     assert decided(config=most) == (50, 50)
     assert decided(step_s=1e4, fingerprint="g") == (10, 10)
+    assert decided(stage=replace(STAGE, max_steps=70), fingerprint="h") == (70, 70)
