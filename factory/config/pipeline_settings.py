@@ -86,7 +86,8 @@ def _check_given(pipeline: PipelineConfig, given: Sequence[str]) -> None:
             filled = next((text for text in stage.set if text.startswith(f"{key}={{")), None)
             if filled:
                 raise ConfigError(
-                    f"{key}: stage {stage.name!r} sets it, {filled}; want {_instead(pipeline, filled)}"
+                    f"{key}: stage {stage.name!r} sets it, {filled}; want "
+                    f"{_instead(pipeline, filled)}"
                 )
 
 
@@ -134,8 +135,8 @@ def _with_settings(stage: StageConfig, pipeline: PipelineConfig, given: list[str
 def with_recognizer(pipeline: PipelineConfig) -> PipelineConfig:
     """The pipeline with the recognizer that it names in the place of one that it trains.
 
-    A checkpoint of ours takes the place of the stage; an .onnx or a pack is imported by it. One that
-    was imported before takes its place too, with `set_if_imported` for the others. Raises
+    A checkpoint of ours takes the place of the stage; an .onnx or a pack is imported by it. One
+    that was imported before takes its place too, with `set_if_imported` for the others. Raises
     ConfigError for dlib, which cannot condition a generator.
     """
     name = pipeline.recognizer

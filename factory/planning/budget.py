@@ -37,6 +37,7 @@ class Budget:
     """Shares of the stages by name; they need no sum of 1."""
     clock: Callable[[], float] = time.monotonic
     _end: float = field(init=False)
+    _planned_left_s: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if not any(self.shares.values()):
@@ -47,6 +48,19 @@ class Budget:
     def left_s(self) -> float:
         """Seconds to the end, 0 once it has passed."""
         return max(0.0, self._end - self.clock())
+
+    def plan_left(self, seconds: float) -> None:
+        """Take note that an earlier run meant to have so much left after a stage."""
+        self._planned_left_s = seconds
+
+    def take_off_planned(self) -> None:
+        """End no later than so that no more is left than an earlier run meant to have.
+
+        What that run really took is not known where it was stopped, so that what it planned counts.
+        """
+        if self._planned_left_s is not None:
+            self._end = min(self._end, self.clock() + self._planned_left_s)
+        self._planned_left_s = None
 
     def seconds_for(self, name: str, later: Sequence[str]) -> float:
         """What a stage may take now: its part of the time left for it and the `later` ones."""
