@@ -25,7 +25,7 @@ from factory import checkpoint
 from factory.config import Config, PipelineConfig, StageConfig, load
 from factory.config.field import STARTER
 from factory.config.pipeline import names_in
-from factory.errors import CheckpointError, IntegrityError
+from factory.errors import CheckpointError, IntegrityError, PlanError
 from factory.planning.budget import minutes
 from factory.planning.step_decisions import DecideSteps
 from factory.records import Log
@@ -95,6 +95,8 @@ def run(
             log(f"{stage.name}: made before, in {artifact.location}")
         else:
             log(f"{stage.name}: {stage.job} {stage.config or ''}".rstrip())
+            if stage.job == "release":
+                _record_asked(stage, config, pipeline, records)
             began = time.monotonic()
             runners[stage.job](config, release)
             artifact = find(stage, config, release)
@@ -104,6 +106,53 @@ def run(
             record(stage, artifact, records, fingerprint)
         artifacts[stage.name] = artifact
     return artifacts
+
+
+def check_releases(pipeline: PipelineConfig) -> None:
+    """Raise PlanError where a release was begun after other trainings than those asked for now.
+
+    They come before it, and would be made for nothing. One that an older pipeline finished, and
+    other settings of the release alone, are left to the release's own checks.
+    """
+    records = open_store(pipeline.store).below(f"{RECORDS}/{pipeline.name}")
+    for stage in pipeline.stages:
+        if stage.job != "release":
+            continue
+        config = replace(load(stage.config, stage.set), store=pipeline.store)
+        store, name = layout.release_store(config), _asked_name(stage, config)
+        if not store.exists(layout.PLAN):
+            continue
+        if records.exists(name):
+            is_own = records.get(name).decode().strip() == asked_of(stage, pipeline)
+        else:
+            is_own = records.exists(f"{stage.name}.json")
+        if not is_own:
+            raise PlanError(
+                f"release.version: {store.url} was begun after other trainings or of other faces; "
+                "want another release.version=..., or what it was begun with"
+            )
+
+
+def asked_of(stage: StageConfig, pipeline: PipelineConfig) -> str:
+    """sha256 of the settings and faces of all stages before one, known before any is run."""
+    before = pipeline.stages[: pipeline.stages.index(stage)]
+    named = {one.name: Artifact("", f"{{{one.name}}}") for one in before}
+    parts = [fingerprint_of(one, named, load(one.config, one.set)) for one in before]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _asked_name(stage: StageConfig, config: Config) -> str:
+    """Record of what a release was begun after."""
+    return f"{stage.name}.{config.release.dataset}.{config.release.version}.asked"
+
+
+def _record_asked(
+    stage: StageConfig, config: Config, pipeline: PipelineConfig, records: Store
+) -> None:
+    """Keep what a release that is not begun yet will be begun after."""
+    if not layout.release_store(config).exists(layout.PLAN):
+        asked = asked_of(stage, pipeline)
+        records.put(_asked_name(stage, config), f"{asked}\n".encode())
 
 
 def resolve(

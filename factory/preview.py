@@ -15,6 +15,7 @@ from factory.config.addresses import in_bucket
 from factory.diffusion.acceptance import shortcomings
 from factory.errors import ConfigError
 from factory.identities.roster import Roster
+from factory.planning.budget import minutes
 from factory.planning.device_part import completed
 from factory.planning.plan_writer import decide, describe, refuse_other_plan
 from factory.planning.preflight import Inputs, check_weights, preflight, to_be_accepted
@@ -79,13 +80,13 @@ class Preview:
         """What was drawn and kept, and what the whole release would take, in words."""
         plan = self.plan.request.plan
         shots = expected_shots(self.plan.num_shots, self.kept_fraction, plan.max_rounds)
-        hours = shots * self.seconds_a_face / 3600
+        seconds = shots * self.seconds_a_face
         return [
             f"kept         {self.num_kept} of {len(self.faces)} faces of {len(self.people)} people "
             f"({self.kept_fraction:.0%}) in the first round",
             f"speed        {self.seconds_a_face:.2f} s a face, one process on this machine",
             f"release      {self.plan.num_shots} planned faces, about {shots:.0f} drawn with "
-            f"top-ups: {hours:.2g} hours of one process, {hours / num_workers:.2g} with "
+            f"top-ups: {minutes(seconds)} of one process, {minutes(seconds / num_workers)} with "
             f"{num_workers} (fleet.num_workers)",
         ]
 

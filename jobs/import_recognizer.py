@@ -15,15 +15,10 @@ from jobs._job import Job
 
 
 def import_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.provenance.faces import require_license
-    from factory.provenance.networks import require_weights_license
-    from factory.recognition.external import describe_embedder
-    from factory.recognition.import_onnx import KEY
+    from factory.recognition.import_onnx import check_import
     from factory.recognition.import_onnx import import_recognizer as import_onnx
 
-    describe_embedder(config.recognizer.checkpoint, KEY)
-    require_license(config.source)
-    require_weights_license(config.checkpoint, f"{KEY}={config.recognizer.checkpoint}")
+    check_import(config)
     if dry_run:
         print("checked; nothing is written")
         return

@@ -18,7 +18,7 @@ from jobs._job import Job
 
 
 def pipeline(config: PipelineConfig, dry_run: bool, budget: str | None) -> None:
-    from factory.pipeline import run
+    from factory.pipeline import check_releases, run
     from factory.planning.budget import Budget, seconds_of
     from factory.planning.pipeline_checks import check_stage, warnings_for
     from factory.planning.step_decisions import StepDecisions
@@ -29,14 +29,13 @@ def pipeline(config: PipelineConfig, dry_run: bool, budget: str | None) -> None:
         check_stage(job, stage_config)
         for line in warnings_for(job, stage_config):
             print(line)
+    check_releases(config)
     shares = {stage.name: stage.share for stage in config.stages}
     total_s = seconds_of(budget) if budget else None
     limit = Budget(total_s, shares) if total_s else None
     if dry_run:
         print(f"checked the configs of {len(config.stages)} stages")
         return
-    if limit:
-        print(limit.expected(list(shares)))
     decide = StepDecisions(limit, list(shares), TRAININGS, print)
     run(config, RUNNERS, decide_steps=decide)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from factory.config.addresses import in_bucket
 from factory.config.field import STARTER, file_path, knob
 from factory.config.release import StoreConfig
+from factory.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +118,19 @@ class SourceConfig:
     def num_heldout(self, num_names: int) -> int:
         """How many of its identities are held out, the last ones.
 
-        At least two of a fraction, because one person gives no pair of strangers.
+        At least two of a fraction, because one person gives no pair of strangers. Raises
+        ConfigError where a fraction leaves nobody.
         """
         if not self.holdout_fraction:
             return self.holdout_identities
-        return max(2, round(self.holdout_fraction * num_names))
+        num_heldout = max(2, round(self.holdout_fraction * num_names))
+        if num_heldout >= num_names:
+            raise ConfigError(
+                f"source.holdout_fraction: got {self.holdout_fraction:g} of {num_names} people, of "
+                f"which at least {num_heldout} are held out; want more people, so that somebody is "
+                "left to train on, or 0 to hold out nobody"
+            )
+        return num_heldout
 
     def reached_by(self, store: StoreConfig, *others: str | None) -> SourceConfig:
         """The same source, which the section store says how to reach unless it says so itself.

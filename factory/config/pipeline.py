@@ -48,6 +48,9 @@ class StageConfig:
     training without one has its recipe's own steps."""
     min_steps: int = knob(100, low=1)
     """Of a training: fewest steps that a budget gives it."""
+    max_steps: int | None = knob(None, low=1)
+    """Of a training: most steps that a budget gives it, however many fit; None: no limit. A
+    generator that few photographs teach for too long draws the people in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,11 @@ def _check_stage(stage: StageConfig, index: int, earlier: Sequence[str]) -> None
         raise ConfigError(
             f"stages[{index}].name: got {stage.name!r}; want letters, digits, - and _, and "
             "another name than the stages before"
+        )
+    if stage.max_steps is not None and stage.max_steps < stage.min_steps:
+        raise ConfigError(
+            f"stages[{index}].max_steps: got {stage.max_steps}; want at least "
+            f"stages[{index}].min_steps, {stage.min_steps}, or null for no limit"
         )
     if stage.config is not None and not Path(stage.config).is_file():
         raise ConfigError(f"stages[{index}].config: no such file {stage.config!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +86,18 @@ def _check_given(pipeline: PipelineConfig, given: Sequence[str]) -> None:
             filled = next((text for text in stage.set if text.startswith(f"{key}={{")), None)
             if filled:
                 raise ConfigError(
-                    f"{key}: stage {stage.name!r} sets it, {filled}; want recognizer=CHECKPOINT "
-                    "for a recognizer that is there, or a pipeline without that stage"
+                    f"{key}: stage {stage.name!r} sets it, {filled}; want "
+                    f"{_instead(pipeline, filled)}"
                 )
+
+
+def _instead(pipeline: PipelineConfig, filled: str) -> str:
+    """What to do for a network that is there, where `filled` names the stage that makes it."""
+    name = filled.partition("{")[2].partition("}")[0]
+    job = next((stage.job for stage in pipeline.stages if stage.name == name), "")
+    if job == "train_recognizer":
+        return "recognizer=CHECKPOINT for a recognizer that is there"
+    return f"a copy of this pipeline without stage {name!r} and without {filled}"
 
 
 def _check_required(pipeline: PipelineConfig, tree: Tree, given: Sequence[str]) -> None:
@@ -125,7 +135,8 @@ def _with_settings(stage: StageConfig, pipeline: PipelineConfig, given: list[str
 def with_recognizer(pipeline: PipelineConfig) -> PipelineConfig:
     """The pipeline with the recognizer that it names in the place of one that it trains.
 
-    A checkpoint of ours takes the place of the stage; an .onnx or a pack is imported by it. Raises
+    A checkpoint of ours takes the place of the stage; an .onnx or a pack is imported by it. One
+    that was imported before takes its place too, with `set_if_imported` for the others. Raises
     ConfigError for dlib, which cannot condition a generator.
     """
     name = pipeline.recognizer
@@ -139,10 +150,11 @@ def with_recognizer(pipeline: PipelineConfig) -> PipelineConfig:
             "insightface pack"
         )
     is_ours = name.startswith(("starter:", "s3://")) or (Path(name) / "checkpoint.json").is_file()
+    is_imported = not is_ours or was_imported(name)
     stages = []
     for stage in pipeline.stages:
         if stage not in trained:
-            further = () if is_ours else stage.set_if_imported
+            further = stage.set_if_imported if is_imported else ()
             stage = replace(stage, set=(*stage.set, *further))
         elif is_ours:
             continue
@@ -155,6 +167,19 @@ def with_recognizer(pipeline: PipelineConfig) -> PipelineConfig:
         marks = [f"{{{stage.name}}}" for stage in trained]
         stages = [replace(stage, set=_filled(stage.set, marks, name)) for stage in stages]
     return replace(pipeline, stages=stages)
+
+
+def was_imported(name: str) -> bool:
+    """Whether a checkpoint folder holds a recognizer of somebody else (jobs.import_recognizer).
+
+    Of an address in a bucket it is not known: nothing is read there before the work begins.
+    """
+    try:
+        body = json.loads((Path(name) / "checkpoint.json").read_text())
+    except (OSError, ValueError):  # no folder; or what is wrong with it is said by who opens it
+        return False
+    config = body.get("config") if isinstance(body, dict) else None
+    return isinstance(config, dict) and config.get("backbone") == "onnx"
 
 
 def _filled(settings: Sequence[str], marks: Sequence[str], name: str) -> tuple[str, ...]:

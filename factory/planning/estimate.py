@@ -9,6 +9,7 @@ from factory.config import Config
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.release import Throughput
 from factory.planning.batches import describe_batches
+from factory.planning.budget import minutes
 from factory.planning.cluster_simulation import Forecast, Work, simulate
 from factory.planning.preflight import Inputs
 from factory.records import Counts
@@ -110,10 +111,11 @@ def describe_estimate(result: Estimate, config: Config) -> list[str]:
     rates = f"rates        {result.rates.origin}"
     if result.rates.faces_per_s:
         rates += f": {result.rates.faces_per_s:.2f} shots/s an actor"
-    hours, cost = "unknown; set estimate.faces_per_s and estimate.kept_fraction", "unknown"
+    time, cost = "unknown; set estimate.faces_per_s and estimate.kept_fraction", "unknown"
     if result.actor_hours is not None:
-        hours = f"{result.actor_hours:.3g} of an actor, {result.actor_hours / workers:.3g} with "
-        hours += f"{workers} (fleet.num_workers)"
+        seconds = result.actor_hours * 3600
+        time = f"{minutes(seconds)} of an actor, {minutes(seconds / workers)} with "
+        time += f"{workers} (fleet.num_workers)"
     if result.cost is not None:
         cost = f"{result.cost:.2f} to make"
     if result.cost_per_month is not None:
@@ -129,7 +131,7 @@ def describe_estimate(result: Estimate, config: Config) -> list[str]:
         f"shots        {shots}",
         f"bytes        {size}",
         rates,
-        f"hours        {hours}",
+        f"time         {time}",
         f"cost         {cost}",
         *_batches(result, config),
     ]

@@ -66,6 +66,7 @@ class _Stopwatch:
 def pace_of(train: Train, config: Config, clock: Callable[[], float] = time.monotonic) -> Pace:
     """Time the first steps of a training, at most about a minute of them, and leave nothing.
 
+    Uncompiled with compute.compile=auto: what the training itself compiles is for it to gain.
     Raises ConfigError for one on several ranks.
     """
     if config.compute.num_ranks:
@@ -74,6 +75,9 @@ def pace_of(train: Train, config: Config, clock: Callable[[], float] = time.mono
             "are timed in this process (or give training.max_steps)"
         )
     watch = _Stopwatch(clock)
+    compute = config.compute
+    if compute.compile == "auto":  # because of MANY steps a compile would always pay
+        compute = replace(compute, compile=False)
     with tempfile.TemporaryDirectory(prefix="pace-") as folder:
         training = replace(
             config.training,
@@ -85,7 +89,7 @@ def pace_of(train: Train, config: Config, clock: Callable[[], float] = time.mono
             save_every_s=float("inf"),
         )
         try:
-            train(replace(config, training=training), watch)
+            train(replace(config, training=training, compute=compute), watch)
         except _TimedOut:
             pass
     return watch.pace

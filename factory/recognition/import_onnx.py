@@ -16,9 +16,9 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.errors import CheckpointError
-from factory.provenance.faces import source_record
-from factory.provenance.networks import of_somebody_else, provenance
-from factory.recognition.external import OnnxEmbedder, onnx_file
+from factory.provenance.faces import require_license, source_record
+from factory.provenance.networks import of_somebody_else, provenance, require_weights_license
+from factory.recognition.external import OnnxEmbedder, describe_embedder, onnx_file
 from factory.recognition.pairs import open_pairs
 from factory.recognition.validation import measure
 from factory.records import Log
@@ -26,6 +26,13 @@ from factory.sources import training_faces
 from factory.training.distributed import pick_device
 
 KEY = "recognizer.checkpoint"
+
+
+def check_import(config: Config) -> None:
+    """Raise FactoryError in one line for a network that is not there, or without a license."""
+    describe_embedder(config.recognizer.checkpoint, KEY)
+    require_license(config.source)
+    require_weights_license(config.checkpoint, f"{KEY}={config.recognizer.checkpoint}")
 
 
 def import_recognizer(config: Config, log: Log = print) -> dict[str, Any]:

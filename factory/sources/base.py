@@ -254,7 +254,7 @@ def first_heldout(num_holdout: int, num_names: int) -> int:
     if num_holdout >= num_names:
         raise SourceError(
             f"source.holdout_identities: got {num_holdout} of {num_names} identities; want fewer, "
-            "so that somebody is left to train on (or a smaller source.holdout_fraction)"
+            "so that somebody is left to train on"
         )
     return num_names - num_holdout
 

@@ -26,7 +26,10 @@ class Method:
 
 
 STARTER = "configs/pipeline/mini.yaml on the starter people, 240 x 10 of them trained on"
-LONDON = "London set, 80 people x 2 photographs: AUC .80 between people by dlib in half an hour"
+LONDON = (
+    "London set, 2 photographs each of 102 people or of those not held out: AUC .987 to .989 "
+    "between people by dlib after 400 steps on an H100, factory/diffusion/README.md"
+)
 FROM_STARTER = "configs/photographs.yaml begins with the package's weights"
 METHODS = {
     "recognizer": Method(
@@ -46,7 +49,8 @@ METHODS = {
     ),
     "finetuned_autoencoder": Method(
         *("a finetuned autoencoder", "configs/photographs.yaml", 1, 160, 1),
-        "take the package's as it is, autoencoder.checkpoint=starter:autoencoder",
+        "gather more images, or take the package's as it is: autoencoder.checkpoint="
+        "starter:autoencoder for jobs, or in a copy of the pipeline without this stage",
         LONDON,
     ),
     "finetuned_generator": Method(

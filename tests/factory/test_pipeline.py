@@ -13,8 +13,8 @@ import yaml
 from factory import checkpoint
 from factory.config import load_pipeline
 from factory.diffusion.train import train
-from factory.errors import CheckpointError, ConfigError, FactoryError
-from factory.pipeline import Artifact, fingerprint_of, resolve, run, shared_location
+from factory.errors import CheckpointError, ConfigError, FactoryError, PlanError
+from factory.pipeline import Artifact, check_releases, fingerprint_of, resolve, run, shared_location
 from factory.planning.budget import Budget
 from factory.planning.pace import Pace
 from factory.planning.step_decisions import StepDecisions
@@ -104,8 +104,10 @@ ALL = ["recognizer", "autoencoder", "generator", "release", "evaluation"]
 def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path):
     calls: list[str] = []
     lines: list[str] = []
+    check_releases(load_pipeline(lineage()))
     made = run(load_pipeline(lineage()), runners(calls), lines.append)
     assert calls == ALL
+    _check_refused_before(lineage, LocalStore(tmp_path / "store" / "pipelines" / "tiny"))
     finished = LocalStore(made["release"].location)
     assert finished.exists(layout.SUCCESS)
     assert verify(finished) == []
@@ -121,6 +123,29 @@ def test_from_nothing_to_a_measured_release_and_nothing_twice(lineage, tmp_path)
     assert calls == []
 
 
+def _check_refused_before(lineage, records: LocalStore) -> None:
+    """A release of other trainings is refused at once; its own, whole or begun, is not."""
+    error = (
+        r"^release\.version: .*was begun after other trainings or of other faces; want another rel"
+    )
+    check_releases(load_pipeline(lineage(release=["release.title=x"])))
+    other = {"generator": ["training.max_steps=2"]}
+    with pytest.raises(PlanError, match=error):
+        check_releases(load_pipeline(lineage(**other)))
+    check_releases(load_pipeline(lineage(**other, release=["release.version=9.0.0"])))
+    whole = records.get("release.json")
+    (Path(records.url) / "release.json").unlink()
+    check_releases(load_pipeline(lineage()))  # begun, and not finished
+    name = "release.tiny.0.1.0.asked"
+    asked = records.get(name)
+    (Path(records.url) / name).unlink()
+    with pytest.raises(PlanError, match=error):
+        check_releases(load_pipeline(lineage()))
+    records.put("release.json", whole)
+    check_releases(load_pipeline(lineage()))  # by an older pipeline
+    records.put(name, asked)
+
+
 def test_a_budget_decides_steps_once_and_a_stage_stays_made(lineage):
     """Whatever the pace is later; the checkpoint holds the steps, and another budget is refused."""
     calls: list[str] = []
@@ -132,12 +157,16 @@ def test_a_budget_decides_steps_once_and_a_stage_stays_made(lineage):
         shares = {stage.name: stage.share for stage in pipeline.stages}
         budget = Budget(total_s, shares, lambda: 0.0)
         trains = {"train_generator": train, "train_recognizer": train}
-        pace = Pace(0.0, step_s)
-        decide = StepDecisions(budget, list(shares), trains, quiet, lambda train, config: pace)
+
+        def find_pace(train, config) -> Pace:
+            calls.append("timed")
+            return Pace(0.0, step_s)
+
+        decide = StepDecisions(budget, list(shares), trains, quiet, find_pace)
         return run(pipeline, runners(calls), quiet, decide_steps=decide)
 
     first = made(20.0)
-    assert calls == ALL
+    assert calls == [*ALL[:2], "timed", *ALL[2:]]
     metadata = checkpoint.read_metadata(first["generator"].location, "generator", "k")
     assert metadata["step"] == 3
     assert made(10.0) == first

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,3 +131,10 @@ def test_a_dropped_face_is_marked_with_its_reason_in_words(release_config, tmp_p
     assert "could not be drawn" in page
     assert page.count("<img") == 1
     assert "<b>" not in page
+
+
+def test_a_small_release_takes_seconds_in_words():
+    """One planned face of .35 s is no 9.6e-05 hours."""
+    plan = SimpleNamespace(num_shots=1, request=SimpleNamespace(plan=SimpleNamespace(max_rounds=1)))
+    line = Preview(plan, [], [], 0.35).lines(2)[-1]
+    assert line.endswith("0.3 s of one process, 0.2 s with 2 (fleet.num_workers)")

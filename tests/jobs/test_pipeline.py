@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.errors import ConfigError, SourceError
+from factory.errors import CheckpointError, ConfigError, SourceError
 from jobs._arguments import parse
 from jobs.pipeline import JOB
 
@@ -42,6 +42,7 @@ def test_a_dry_run_checks_all_stages_and_warns(dry, capsys, tmp_path):
         (["--budget", "soon"], ConfigError, r"^--budget: got 'soon'"),
         (["source.path=nowhere"], SourceError, r"^source\.path: no such"),
         (["recognizer=dlib"], ConfigError, r"^recognizer: got 'dlib'"),
+        (["recognizer=nonexist"], CheckpointError, r"^recognizer\.checkpoint: 'nonexist'"),
         (["generator.num_heads=7"], ConfigError, r"^generator\.num_heads: got 7"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factory.config import SourceConfig
+from factory.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,10 @@ def test_a_number_is_what_it_is_and_another_source_holds_nobody_out():
     assert (config.num_heldout(5), config.holds_out) == (7, True)
     assert (SourceConfig().num_heldout(5), SourceConfig().holds_out) == (0, False)
     assert not SourceConfig(heldout="x", holdout_fraction=0.2).other.holds_out
+
+
+@pytest.mark.parametrize("num_names", [1, 2])
+def test_a_fraction_that_leaves_nobody_is_the_key_that_was_set(num_names):
+    error = rf"^source\.holdout_fraction: got 0\.1 of {num_names} people, of which at least 2"
+    with pytest.raises(ConfigError, match=error):
+        SourceConfig(holdout_fraction=0.1).num_heldout(num_names)

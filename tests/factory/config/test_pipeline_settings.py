@@ -28,6 +28,7 @@ stages:
     job: train_autoencoder
     set: ["recognizer.checkpoint={recognizer}"]
     set_if_imported: [recognizer.checkpoint=starter:recognizer]
+  - {name: generator, job: train_generator, set: ["autoencoder.checkpoint={autoencoder}"]}
   - {name: release, set: ["recognizer.checkpoint={recognizer}"]}
 """
 PEOPLE = "source.path=people"
@@ -45,7 +46,10 @@ def pipeline(tmp_path):
 
 
 def config_of(stage: StageConfig) -> Config:
-    return load(stage.config, [text.replace("{recognizer}", "r") for text in stage.set])
+    return load(
+        stage.config,
+        [text.replace("{recognizer}", "r").replace("{autoencoder}", "a") for text in stage.set],
+    )
 
 
 def test_what_is_known_of_jobs_is_what_they_read():
@@ -78,6 +82,7 @@ def test_each_training_has_its_own_folder(pipeline):
     assert outs == {
         "recognizer": "runs/x/recognizer",
         "autoencoder": "runs/x/autoencoder",
+        "generator": "runs/x/generator",
         "release": Config().training.out,
     }
 
@@ -93,7 +98,17 @@ def test_each_training_has_its_own_folder(pipeline):
         ([PEOPLE, "training.out=x"], "training.out: got one folder for all stages; want out="),
         (
             [PEOPLE, "recognizer.checkpoint=x"],
-            "recognizer.checkpoint: stage 'autoencoder' sets it, recognizer.checkpoint={rec",
+            "recognizer.checkpoint: stage 'autoencoder' sets it, recognizer.checkpoint={recognizer}"
+            "; want recognizer=CHECKPOINT",
+        ),
+        (
+            [PEOPLE, "autoencoder.checkpoint=starter:autoencoder"],
+            "autoencoder.checkpoint: stage 'generator' sets it, autoencoder.checkpoint="
+            "{autoencoder}; want a copy of this pipeline without stage 'autoencoder'",
+        ),
+        (
+            [PEOPLE, "stages[0].max_steps=3"],
+            "stages[0].max_steps: got 3; want at least stages[0].min_steps, 100",
         ),
         ([PEOPLE, "recognizer=dlib"], "recognizer: got 'dlib', which judges what is made"),
         ([PEOPLE, "stages[0].share=2"], "stages[0].share: got 2.0; want 0 to 1"),
@@ -109,8 +124,20 @@ def test_what_cannot_be_given_is_one_line(pipeline, arguments, message):
 def test_a_recognizer_of_ours_takes_the_place_of_its_training(pipeline, weights, name):
     name = name.replace("FOLDER", str(weights / "recognizer"))
     stages = pipeline(PEOPLE, f"recognizer={name}")
-    assert list(stages) == ["autoencoder", "release"]
-    assert {config_of(stage).recognizer.checkpoint for stage in stages.values()} == {name}
+    assert list(stages) == ["autoencoder", "generator", "release"]
+    readers = [stages["autoencoder"], stages["release"]]
+    assert {config_of(stage).recognizer.checkpoint for stage in readers} == {name}
+
+
+def test_a_folder_with_an_imported_recognizer_is_somebody_elses(pipeline, tmp_path):
+    (tmp_path / "checkpoint.json").write_text('{"config": {"backbone": "onnx"}}')
+    stages = pipeline(PEOPLE, f"recognizer={tmp_path}")
+    assert "recognizer" not in stages
+    assert config_of(stages["autoencoder"]).recognizer.checkpoint == "starter:recognizer"
+    assert config_of(stages["release"]).recognizer.checkpoint == str(tmp_path)
+    (tmp_path / "checkpoint.json").write_text('{"config": {"backbone": "iresnet_mini"}}')
+    own = pipeline(PEOPLE, f"recognizer={tmp_path}")["autoencoder"]
+    assert config_of(own).recognizer.checkpoint == str(tmp_path)
 
 
 def test_a_pack_is_imported_by_the_stage_that_would_train(pipeline):
@@ -143,5 +170,6 @@ def test_the_recipe_of_photographs_loads_and_says_what_it_needs(monkeypatch):
     for section in READS["evaluate"]:
         assert getattr(made, section) == getattr(measured, section), section
     assert sum(stage.share for stage in stages) == pytest.approx(1)
+    assert [stage.max_steps for stage in stages[:2]] == [1200, 600]
     trained = load_pipeline("configs/photographs.yaml", [*given, "recognizer=train"]).stages
     assert trained[0].job == "train_recognizer"

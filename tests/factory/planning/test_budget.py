@@ -53,26 +53,41 @@ def test_what_is_expected_is_said_for_stages_with_a_share():
 
 def test_steps_fill_what_is_left_after_timing_and_set_up():
     pace = Pace(setup_s=20, step_s=0.5)
-    steps = steps_within(300, pace, 100, None, spent_s=30)
+    steps = steps_within(300, pace, 100, {}, spent_s=30)
     assert (steps.count, steps.expected_s, steps.is_short) == (500, 270, False)
-    assert steps_within(300, pace, 100, 200).count == 200
+
+
+def test_no_more_steps_than_the_stage_may_have_and_that_is_said():
+    pace = Pace(setup_s=20, step_s=0.03)
+    most = {"max_steps of the stage": 600, "training.max_steps": None}
+    steps = steps_within(1080, pace, 150, most)
+    assert (steps.count, steps.is_short) == (600, False)
+    assert steps.line("generator", 1080, pace) == (
+        "generator: 600 steps of 0.03 s in about 38 s, the most it is given (max_steps of the "
+        "stage) of the 18 min it has"
+    )
+    assert steps_within(1080, pace, 150, {**most, "training.max_steps": 50}).count == 50
+    assert steps_within(30, pace, 150, most).limit == ""
 
 
 def test_fewer_than_the_fewest_are_never_given_and_that_is_said_before():
     pace = Pace(setup_s=20, step_s=0.5)
-    steps = steps_within(60, pace, 400, None)
+    steps = steps_within(60, pace, 400, {})
     assert (steps.count, steps.expected_s, steps.is_short) == (400, 220, True)
     assert steps.line("generator", 60, pace) == (
         "generator: 400 steps of 0.50 s in about 4 min, which is more than the 60 s it has: 400 "
         "are the fewest (min_steps of the stage), so the pipeline will end later"
     )
-    assert steps_within(0, pace, 400, None).count == 400
+    assert steps_within(0, pace, 400, {}).count == 400
 
 
 def test_times_are_short_words():
-    assert [minutes(seconds) for seconds in (0, 89.4, 90, 1800)] == [
+    assert [minutes(seconds) for seconds in (0, 0.01, 0.31, 89.4, 90, 1800, 12600)] == [
         "0 s",
+        "less than 0.1 s",
+        "0.3 s",
         "89 s",
         "2 min",
         "30 min",
+        "3.5 hours",
     ]

@@ -41,7 +41,7 @@ def test_unknown_rates_are_said_to_be_unknown(release_config):
     config = release_config()
     lines = describe_estimate(reckon(config), config)
     assert any("no earlier release of this dataset" in line for line in lines)
-    assert any("hours        unknown" in line for line in lines)
+    assert any("time         unknown" in line for line in lines)
 
 
 def test_rates_of_the_last_release_serve_the_next(release_config):

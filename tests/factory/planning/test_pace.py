@@ -61,6 +61,13 @@ def test_nothing_is_left_and_the_own_folder_is_not_touched(tmp_path):
     assert (timed.log_every, timed.min_steps) == (1, timed.max_steps)
 
 
+@pytest.mark.parametrize(("given", "timed"), [("auto", False), (False, False), (True, True)])
+def test_a_compile_that_would_be_chosen_for_the_steps_is_not_timed(given, timed):
+    training = Training(1.0)
+    pace_of(training.train, replace(Config(), compute=ComputeConfig(compile=given)), training.clock)
+    assert training.configs[0].compute.compile is timed
+
+
 def test_a_gang_is_not_timed():
     config = replace(Config(), compute=ComputeConfig(num_ranks=2))
     with pytest.raises(ConfigError, match=r"^--budget: got compute.num_ranks=2; want null"):

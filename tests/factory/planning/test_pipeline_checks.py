@@ -8,6 +8,7 @@ from factory.config import load
 from factory.errors import FactoryError
 from factory.planning.pipeline_checks import check_stage, warnings_for
 from factory.provenance.pseudonyms import KEY_VARIABLE
+from factory.recognition import import_onnx
 from tests.conftest import IMAGES, PEOPLE, PX
 
 
@@ -34,6 +35,14 @@ def test_a_stage_that_lacks_nothing_passes(config):
         ("train_generator", ["source.license=null"], r"source\.license"),
         ("train_generator", ["training.out=FILE/out"], r"training\.out"),
         ("release", ["plan.fill_to=2", "release.allow_real=true"], r"release\.pseudonyms: "),
+        (
+            "import_recognizer",
+            ["recognizer.checkpoint=nobody"],
+            r"recognizer\.checkpoint: 'nobody'",
+        ),
+        ("train_autoencoder", ["recognizer.checkpoint=no/r"], r"recognizer\.checkpoint: .*no/r"),
+        ("train_generator", ["autoencoder.checkpoint=no/a"], r"autoencoder\.checkpoint: .*no/a"),
+        ("train_generator", ["generator.init_from=no/g"], r"generator\.init_from: .*no/g"),
         ("release", ["judge.checkpoint=nowhere/judge"], r"judge\.checkpoint"),
         ("release", ["source.path=nowhere"], r"source\.path: no such"),
     ],
@@ -45,6 +54,18 @@ def test_what_a_stage_lacks_is_one_line(config, tmp_path, monkeypatch, job, sett
     with pytest.raises(FactoryError, match=error) as raised:
         check_stage(job, made)
     assert "\n" not in str(raised.value)
+
+
+def test_an_import_lacks_a_license_or_a_place(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_onnx, "describe_embedder", lambda name, key: {})
+    named = "recognizer.checkpoint=buffalo_l"
+    with pytest.raises(FactoryError, match=r"^checkpoint\.license: "):
+        check_stage("import_recognizer", config(named))
+    check_stage("import_recognizer", config(named, "checkpoint.license=MIT"))
+    (tmp_path / "file").write_text("")
+    place = f"training.out={tmp_path / 'file' / 'out'}"
+    with pytest.raises(FactoryError, match=r"^training\.out"):
+        check_stage("import_recognizer", config(named, "checkpoint.license=MIT", place))
 
 
 def test_each_training_is_measured_by_what_it_does(config):
