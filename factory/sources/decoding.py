@@ -66,6 +66,22 @@ def decode_image(
         raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
 
 
+def image_header(data: bytes | memoryview, key: str) -> tuple[str, str, int, int]:
+    """Format in Pillow's name, color mode, width and height of an encoded image, without a pixel.
+
+    Raises CorruptImageError naming the key.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_formats(bytes(data[:64]), key)) as image:
+            return image.format or "unknown", image.mode, image.width, image.height
+    except CorruptImageError:
+        raise
+    except Exception as error:  # because Pillow's readers raise nearly anything on bad bytes
+        raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
+
+
 @lru_cache
 def missing_package(suffix: str) -> str:
     """The pip line of what decodes files of a suffix, where it is not installed; else ''."""

@@ -9,7 +9,6 @@ num_classes,height,width that is compared with the records.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, SourceFace
-from factory.sources.decoding import decode_image
+from factory.sources.decoding import decode_image, image_header
 from factory.sources.left_out import MISSING_IMAGE, NO_LABEL, Tally, check_little_left_out
 from factory.sources.recordio import Record, RecordFile, read_index
 
@@ -89,12 +88,9 @@ class RecordSource:
 
     def _first_size(self) -> tuple[int, int] | None:
         """(width, height) of the first image, by its header; None where it has none."""
-        from PIL import Image
-
         try:
-            with Image.open(io.BytesIO(self.encoded(0))) as image:
-                return image.size
-        except Exception:  # because Pillow's decoders raise nearly anything on bad bytes
+            return image_header(self.encoded(0), str(self._keys[0]))[2:]
+        except CorruptImageError:
             return None
 
 
