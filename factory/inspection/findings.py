@@ -234,6 +234,9 @@ class Inspection:
     pairs: PairsOverlap | None
     against: SetOverlap | None
     warnings: list[str] = field(default_factory=list)
+    """What should be mended or known before it is used."""
+    notes: list[str] = field(default_factory=list)
+    """How it was read, and what was not looked for: nothing is wrong."""
     recipes: list[Recipe] = field(default_factory=list)
 
     @property

@@ -74,6 +74,7 @@ def summary(found: Inspection) -> list[str]:
     lines += [f"warning      {line}" for line in found.warnings[:WARNED]]
     if len(found.warnings) > WARNED:
         lines.append(f"warning      and {len(found.warnings) - WARNED} more, on the page")
+    lines += [f"note         {line}" for line in found.notes[:WARNED]]
     return [*lines, *(f"next         {recipe.command}" for recipe in found.recipes[:1])]
 
 
