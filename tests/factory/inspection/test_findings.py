@@ -86,7 +86,7 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
         (contents(gray_fraction=0.9), "mostly gray: 90%"),
         (
             contents(remarks=["p: 9 people; check that it is whole"]),
-            "9 classes",
+            "p: 9 people",
         ),
         (replace(FINE, left_out=[NotRead("loose_file", 3, ["a.jpg"])]), "3 not read (loose_file)"),
         (replace(FINE, corrupt=2), "2 images cannot be read"),
