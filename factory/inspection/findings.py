@@ -255,7 +255,8 @@ def values(numbers: np.ndarray) -> Values | None:
     if not len(numbers):
         return None
     low, high = float(numbers.min()), float(numbers.max())
-    counts, edges = np.histogram(numbers, BINS, (low, high if high > low else low + 1))
+    ends = (low, high) if high > low else (low - 0.5, low + 0.5)
+    counts, edges = np.histogram(numbers, BINS, ends)
     p05, median, p95 = (float(np.quantile(numbers, q)) for q in (0.05, 0.5, 0.95))
     mean = float(numbers.mean())
     histogram = edges.tolist(), counts.tolist()

@@ -126,7 +126,7 @@ def faces(one: Faces) -> Rows:
 def looks(by_name: dict[str, Values | None]) -> Rows:
     """Light, pose and quality in short."""
     return [
-        (name, one.count, *(f"{x:.3g}" for x in (one.mean, one.p05, one.median, one.p95)))
+        (name, one.count, *(f"{x:.4g}" for x in (one.mean, one.p05, one.median, one.p95)))
         for name, one in by_name.items()
         if one
     ]

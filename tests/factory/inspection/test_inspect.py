@@ -68,6 +68,26 @@ def test_a_page_stands_alone_and_names_what_was_found(planted):
     assert page.count("<img") > 10
 
 
+def test_a_page_explains_its_terms_and_fits_a_phone_and_the_dark(planted):
+    page = (planted.out / PAGE).read_text()
+    own = "The detector&#39;s confidence that it is a face, 0 to 1."
+    assert f'<abbr tabindex="0" data-tip="{own}">score</abbr>' in page, "not the report's score"
+    assert "<dt>cosine to the others</dt>" in page
+    assert 'tip.id = "tip"' in page
+    assert "prefers-color-scheme: dark" in page
+    assert page.count("<table") <= page.count('<div class="wide"><table'), "every table scrolls"
+
+
+def test_a_page_has_notes_apart_from_what_was_found(planted, tmp_path):
+    request = request_of([str(planted.root)], judge="none", sample=3)
+    lines = []
+    looked_and_written(request, tmp_path, silent, lines.append)
+    findings, notes = (tmp_path / PAGE).read_text().split("<h3>Notes</h3>")
+    assert "no judge was asked for" in notes.partition("</ul>")[0]
+    assert "no judge was asked for" not in findings
+    assert any(line.startswith("note         no judge") for line in lines)
+
+
 def test_json_has_all_figures_and_no_nan(planted):
     def refuse(name):
         raise AssertionError(name)
