@@ -59,7 +59,8 @@ def _flat(key: str, value: Any) -> list[str]:
     if not is_dataclass(value):
         is_text = isinstance(value, str)
         return [f"{key}={value if is_text else json.dumps(value, ensure_ascii=False)}"]
-    default = type(value)()
+    section: Any = type(value)
+    default = section()
     names = [field.name for field in fields(value)]
     changed = [name for name in names if getattr(value, name) != getattr(default, name)]
     return [line for name in changed for line in _flat(f"{key}.{name}", getattr(value, name))]

@@ -132,6 +132,7 @@ def test_sums_are_a_releases_beside_its_plan_or_index(tmp_path, beside):
     ("names", "kind"),
     [
         (["._faces.rec", "faces.rec"], "recordio"),
+        (["._faces.rec", "person/1.jpg"], "folder"),
         (["._0.tar", "shards/._0.tar", "shards/0.tar"], "webdataset"),
         (["person/._1.parquet", "person/1.jpg", "._train.tsv"], "folder"),
     ],
