@@ -12,17 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.config import SourceConfig
-from factory.inspection.guess import image_header
+from factory.errors import SourceError
 from factory.quality.pixels import sharpness_and_brightness
 from factory.sources.alignment import TEMPLATE_52, align, scaled, similarity_transform
-from factory.sources.base import CorruptImageError, FaceSource
-from factory.sources.decoding import decode_image
+from factory.sources.base import FaceSource
+from factory.sources.cvlface_tables import points_file
+from factory.sources.decoding import decode_image, image_header
 from factory.sources.detector import DETECT_PX, YuNet
 from factory.sources.pose import pitch_degrees, yaw_degrees
 
 FACE_PX = 112
 """Side of the aligned faces that are compared."""
 UNKNOWN = -1
+STARTER, CVLFACE = "starter", "cvlface"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def misfit_px(points_52: np.ndarray) -> float:
 
 
 class Looker:
-    """Looks at the images of a source; a config with a table of landmarks aligns by it."""
+    """Looks at the images of a source; those of a table of points are aligned by it."""
 
     def __init__(
         self,
@@ -113,22 +115,21 @@ class Looker:
         """`aligned_px` is the side of images that are aligned already, None for none."""
         self._source, self._config = source, config
         self._aligned_px, self._detector = aligned_px, detector
+        own = points_file(config) if config.kind == CVLFACE else None
+        self._has_table = bool(config.landmarks or own)
 
     @classmethod
     def opened(cls, source: FaceSource, config: SourceConfig, aligned_px: int | None) -> Looker:
         """With the detector of the config, or that of the package."""
         enlarge_to = DETECT_PX if aligned_px else 0
-        detector = YuNet(config.detector or "starter", enlarge_to=enlarge_to)
+        detector = YuNet(config.detector or STARTER, config.min_face_score, enlarge_to)
         return cls(source, config, aligned_px, detector)
 
     def look(self, index: int) -> tuple[Look, bytes]:
         """What an image is, and its bytes; raises CorruptImageError."""
         data, key = bytes(self._source.encoded(index)), str(self._source.keys[index])
         image = decode_image(data, key, self._config.max_pixels, self._config.background)
-        try:
-            form, mode, _, _ = image_header(data)
-        except Exception:  # because a reader may know formats that Pillow does not
-            form, mode = "unknown", "RGB"
+        form, mode, _, _ = image_header(data, key)
         height, width = image.shape[:2]
         is_aligned = self._aligned_px is not None and (height, width) == (self._aligned_px,) * 2
         faces = self._faces(image)
@@ -146,7 +147,7 @@ class Looker:
             placed,
             float("nan") if placed is None else (moved_px if is_aligned else misfit_px)(placed),
             face,
-            face if face is not None else _squeezed(image),
+            face if face is not None else squeezed(image),
             len(data),
         )
         return look, data
@@ -162,10 +163,10 @@ class Looker:
             scale = FACE_PX / len(image)
             face = image if scale == 1 else scaled(image, FACE_PX)
             return face, None if points is None else points * scale
-        if self._config.landmarks:
+        if self._has_table:
             try:
                 return scaled(self._source[index].image_HWC, FACE_PX), None
-            except CorruptImageError:
+            except SourceError:  # which also says that the table lacks an image
                 return None, None
         if points is None or np.ptp(points, axis=0).max() == 0:
             return None, None
@@ -173,7 +174,7 @@ class Looker:
         return align(image, points, FACE_PX), points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def _squeezed(image: np.ndarray) -> np.ndarray:
+def squeezed(image: np.ndarray) -> np.ndarray:
     """All of an image in a square of FACE_PX, its sides in proportion on gray."""
     import cv2
 

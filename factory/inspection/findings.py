@@ -234,6 +234,9 @@ class Inspection:
     pairs: PairsOverlap | None
     against: SetOverlap | None
     warnings: list[str] = field(default_factory=list)
+    """What should be mended or known before it is used."""
+    notes: list[str] = field(default_factory=list)
+    """How it was read, and what was not looked for: nothing is wrong."""
     recipes: list[Recipe] = field(default_factory=list)
 
     @property
@@ -252,7 +255,8 @@ def values(numbers: np.ndarray) -> Values | None:
     if not len(numbers):
         return None
     low, high = float(numbers.min()), float(numbers.max())
-    counts, edges = np.histogram(numbers, BINS, (low, high if high > low else low + 1))
+    ends = (low, high) if high > low else (low - 0.5, low + 0.5)
+    counts, edges = np.histogram(numbers, BINS, ends)
     p05, median, p95 = (float(np.quantile(numbers, q)) for q in (0.05, 0.5, 0.95))
     mean = float(numbers.mean())
     histogram = edges.tolist(), counts.tolist()

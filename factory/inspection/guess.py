@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 
-from factory.config.addresses import in_bucket
+from factory.config import SourceConfig
+from factory.config.addresses import check_hub_address, check_path, in_bucket
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, FaceSource
+from factory.sources.cvlface_tables import TABLE
+from factory.sources.decoding import image_header
+from factory.sources.listing import is_system_part
+from factory.sources.record_source import records_of
+from factory.sources.tar_scan import is_system_file
+from factory.sources.tar_set import PLAN, SUCCESS, SUMS
 
 STARTER, FOLDER, WEBDATASET, RECORDIO = "starter", "folder", "webdataset", "recordio"
 LMDB, CVLFACE, PARQUET = "lmdb", "cvlface", "parquet"
-HUB = "hf://"
+KINDS: tuple[str, ...] = get_args(get_type_hints(SourceConfig)["kind"])
+SHAPES = {
+    STARTER: "that word",
+    FOLDER: "a folder, or .tar, with one folder a person",
+    WEBDATASET: "a release, .tar with labels, a folder of these or s3://bucket/prefix",
+    RECORDIO: "a .rec",
+    LMDB: "a .lmdb, .mdb or its folder",
+    CVLFACE: "train.tsv or its folder",
+    PARQUET: "a .parquet, a folder of these or hf://owner/name",
+}
+"""What each kind of source is called where it lies."""
+HUB = "hf:"
+"""What begins an address of the hub, right or wrong."""
+INDEX = "index"
+"""The folder of a release's manifest."""
 LABELS = (".cls", ".json", ".id")
 """Members that a WebDataset has beside its images."""
 PACKED = (".gz", ".tgz", ".xz", ".bz2", ".zst", ".zip", ".7z", ".rar")
@@ -31,18 +52,21 @@ PROBES = 64
 def guess_kind(address: str) -> str:
     """The source.kind of what lies at a path or address.
 
-    Raises SourceError where nothing is, and for packed files that are not read as they are.
+    Raises SourceError where nothing is and for packed files, which are not read as they are, and
+    ConfigError for an address that is none.
     """
-    if address == STARTER and not Path(address).exists():
+    path = Path(address)
+    if address == STARTER and not path.exists():
         return STARTER
-    if address.startswith(HUB):
+    if address.startswith(HUB) and not path.exists():
+        check_hub_address("SOURCE", address)
         return PARQUET
     if in_bucket(address):
         return WEBDATASET
-    path = Path(address)
     if path.is_dir():
         return _kind_of_folder(path)
     if not path.is_file():
+        check_path("SOURCE", address)
         raise SourceError(f"{address!r}: no such file or folder; check the path")
     return _kind_of_file(path)
 
@@ -58,17 +82,15 @@ def _kind_of_file(path: Path) -> str:
         raise SourceError(f"{path}: is compressed; unpack it, then inspect the folder or .tar")
     if name.endswith(".tar"):
         return WEBDATASET if _has_labels(path) else FOLDER
-    raise SourceError(
-        f"{path}: no dataset; want a folder, .tar, .rec, .parquet, .mdb, train.tsv, a release, or "
-        "give source.kind="
-    )
+    shapes = "; ".join(f"{kind}: {SHAPES[kind]}" for kind in KINDS)
+    raise SourceError(f"{path}: no dataset; want one of {shapes}; or give source.kind=")
 
 
 def _kind_of_folder(path: Path) -> str:
-    if (path / "SHA256SUMS").is_file():
+    if _is_release(path):
         return WEBDATASET
-    names = sorted(name.name for name in islice(path.iterdir(), 4096))
-    if "train.tsv" in names:  # which may have a train.rec beside it
+    names = [name.name for name in islice(path.iterdir(), 4096) if not is_system_part(name.name)]
+    if TABLE in names:  # which may have a train.rec beside it
         return CVLFACE
     if any(name.endswith(".rec") for name in names):
         return RECORDIO
@@ -80,20 +102,26 @@ def _kind_of_folder(path: Path) -> str:
     return WEBDATASET if tar and _has_labels(tar) else FOLDER
 
 
+def _is_release(path: Path) -> bool:
+    """Whether a folder is a release; SHA256SUMS alone lies in exports of one too."""
+    has_sums = (path / SUMS).is_file()
+    return (path / SUCCESS).is_file() or (
+        has_sums and ((path / PLAN).is_file() or (path / INDEX).is_dir())
+    )
+
+
 def source_path(address: str, kind: str) -> str | None:
-    """What source.path is for that reader: the .rec in a folder, the folder of a data.mdb."""
+    """What source.path is for that reader: the .rec in a folder, the folder of a data.mdb.
+
+    Raises SourceError for a folder with several .rec.
+    """
     if kind == STARTER:
         return None
     path = Path(address)
     if kind == LMDB and path.name == "data.mdb":
         return str(path.parent)
     if kind == RECORDIO and path.is_dir():
-        records = sorted(path.glob("*.rec"))
-        named = [record for record in records if record.name == "train.rec"] or records
-        if len(named) != 1:
-            found = ", ".join(record.name for record in records) or "none"
-            raise SourceError(f"{address}: holds {found} as .rec; name the file that is meant")
-        return str(named[0])
+        return str(records_of(path))
     return address
 
 
@@ -106,31 +134,27 @@ def guess_aligned_px(source: FaceSource) -> int | None:
     return width if width == height <= LARGEST_ALIGNED_PX else None
 
 
-def image_header(data: bytes | memoryview) -> tuple[str, str, int, int]:
-    """Format, color mode, width and height of an encoded image; raises OSError for another one."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return image.format or "unknown", image.mode, image.width, image.height
-
-
 def _sizes(source: FaceSource) -> Iterator[tuple[int, int]]:
     indices = np.unique(np.linspace(0, len(source) - 1, PROBES).astype(int))
-    for index in indices:
+    for index in indices.tolist():
         try:
-            yield image_header(source.encoded(int(index)))[2:]
-        except (CorruptImageError, OSError, ValueError, SyntaxError):
+            yield image_header(source.encoded(index), str(source.keys[index]))[2:]
+        except (CorruptImageError, OSError):
             continue
 
 
 def _has_labels(path: Path) -> bool:
     try:
         with tarfile.open(path, "r:") as tar:
-            return any(member.name.lower().endswith(LABELS) for member in islice(tar, MEMBERS))
+            names = (member.name.lower() for member in tar)
+            members = islice((name for name in names if not is_system_file(name)), MEMBERS)
+            return any(name.endswith(LABELS) for name in members)
     except tarfile.TarError as error:
         raise SourceError(f"{path}: is not a readable plain tar ({error})") from None
 
 
 def _first(path: Path, pattern: str) -> Path | None:
-    """The first file that matches, there or one folder deeper."""
-    return next(iter(sorted([*path.glob(pattern), *path.glob(f"*/{pattern}")])), None)
+    """The first file that matches and is not the system's, there or one folder deeper."""
+    found = sorted([*path.glob(pattern), *path.glob(f"*/{pattern}")])
+    own = (one for one in found if not any(map(is_system_part, one.relative_to(path).parts)))
+    return next(own, None)

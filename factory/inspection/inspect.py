@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from factory.config import Config, SourceConfig
+from factory.config import Config, SourceConfig, StoreConfig
 from factory.errors import CheckpointError, SourceError
 from factory.evaluation.embeddings import RecognizerSpace, Space
 from factory.inspection.faces import Looker
@@ -26,10 +26,10 @@ from factory.inspection.findings import (
 from factory.inspection.guess import guess_aligned_px, guess_kind, source_path
 from factory.inspection.looked import Looked, OnImage, look_at, sampled_people
 from factory.inspection.near_copies import IDENTICAL, Copies, copies_within, groups_of
-from factory.inspection.overlap import copy_pairs, pairs_overlap, set_overlap
+from factory.inspection.overlap import copy_pairs, open_pairs_file, set_overlap
 from factory.inspection.people import LISTED, JudgedPeople, label_findings
-from factory.inspection.recipes import Facts, fitting
-from factory.inspection.warnings import warnings_of
+from factory.inspection.recipes import Facts, assignments, fitting
+from factory.inspection.warnings import notes_of, warnings_of
 from factory.provenance.faces import holds_real_people
 from factory.recognition.embed import Recognizer
 from factory.recognition.external import DLIB, open_embedder
@@ -42,6 +42,8 @@ MAX_RESIDUAL_PX = 10.0
 """Residual at 112 px above which a face is not aligned; of sets that other detectors aligned, 99 %
 are below (README of this room)."""
 NO_JUDGE = "none"
+OF_ANY = frozenset({"source.image_px"})
+"""Keys that hold for another source too, where the person gave them."""
 SAMPLE_FIRST = 12
 
 
@@ -83,11 +85,12 @@ Watch = Callable[[str], OnImage]
 
 def inspect(request: Request, watch: Watch = lambda name: lambda done, total: None) -> Inspected:
     """Look at a dataset and compare it; raises FactoryError in one line for what is none."""
-    mine = opened(request.address, request.config.source, request.given)
+    own, store = request.config.source, request.config.store
+    pairs = open_pairs_file(request.pairs, own.max_pixels) if request.pairs else None
+    mine = opened(request.address, own, request.given, store)
     other = None
     if request.against:
-        kept = {key for key in request.given if key in ("source.image_px", "source.landmarks")}
-        other = opened(request.against, request.config.source, frozenset(kept))
+        other = opened(request.against, settings_of_any(own), request.given & OF_ANY, store)
     config = replace(request.config, source=mine.config)
     judge, name, note = open_judge(config, request.judge)
     quality = _quality(config)
@@ -95,6 +98,7 @@ def inspect(request: Request, watch: Watch = lambda name: lambda done, total: No
     people = JudgedPeople(looked, mine.source)
     comparable = judge is not None and len(looked.judged) > 1
     found = _found(request, mine, people, (name, note), comparable)
+    found = replace(found, pairs=pairs.overlap(mine.source, looked) if pairs else None)
     second = None
     if other is not None and request.against:
         seen = _look(other, request.sample, judge, None, watch(request.against))
@@ -102,18 +106,27 @@ def inspect(request: Request, watch: Watch = lambda name: lambda done, total: No
         has_judge = comparable and len(seen.judged) > 0
         found = replace(found, against=set_overlap(request.against, people, theirs, has_judge))
         second = theirs, other.looker
-    found = replace(found, warnings=warnings_of(found))
+    found = replace(found, warnings=warnings_of(found), notes=notes_of(found))
     return Inspected(found, people, mine.looker, second)
 
 
-def opened(address: str, config: SourceConfig, given: frozenset[str]) -> _Opened:
+def settings_of_any(own: SourceConfig) -> SourceConfig:
+    """Of a source's settings those that hold for another one; tables and columns are its own."""
+    return SourceConfig(image_px=own.image_px, max_pixels=own.max_pixels, store=own.store)
+
+
+def opened(
+    address: str, config: SourceConfig, given: frozenset[str], store: StoreConfig
+) -> _Opened:
     """A source of the kind that lies at an address, unless source.kind is given.
 
-    Nothing that a training would refuse it for stands in the way of looking.
+    Nothing that a training would refuse it for stands in the way of looking; faces are seen as
+    recognizers want them, whatever the zoom. `store` says how a bucket is reached.
     """
     kind = config.kind if "source.kind" in given else guess_kind(address)
     loose = {"max_corrupt_fraction": 1.0, "max_left_out_fraction": 1.0, "heldout": None}
-    config = replace(config, kind=kind, path=source_path(address, kind), **loose)  # type: ignore[arg-type]
+    config = replace(config, kind=kind, path=source_path(address, kind), zoom=1.0, **loose)  # type: ignore[arg-type]
+    config = config.reached_by(store)
     source = open_source(config)
     if not len(source):
         raise SourceError(f"{address}: holds no image")
@@ -173,8 +186,8 @@ def _found(
         mine.aligned_px,
         release_of(mine.config) is not None,
         holds_real_people(mine.config),
+        assignments(request.config.source, request.given),
     )
-    px = mine.aligned_px or mine.config.image_px
     return Inspection(
         request.address,
         mine.config.kind,
@@ -187,7 +200,7 @@ def _found(
         copies_of(copies, people),
         labels,
         note,
-        pairs_overlap(request.pairs, source, looked, px) if request.pairs else None,
+        None,
         None,
         recipes=fitting(facts),
     )

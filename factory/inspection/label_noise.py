@@ -44,6 +44,8 @@ LAST_RATE, MAX_RATE = 0.01, 0.3
 one at least, and the larger one at most."""
 MAX_COMPARED = 2000
 """People whose pairs are compared for that."""
+MAX_OWN = 2000
+"""Images of a person, drawn with a fixed seed, that are compared with one another for a core."""
 MIN_PEOPLE = 12
 """People from which quantiles of their pairs say something."""
 SEED = 22
@@ -114,17 +116,24 @@ def core_scores(
 
 def _core(unit_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores [M] of one person's images, and the unit mean [D] of the core."""
-    cosine_MM = unit_MD @ unit_MD.T
     size = len(unit_MD) // 2 + 1
-    nearest_M = np.sort(cosine_MM, axis=1)[:, -size:].mean(1)
-    middle = int(np.argmax(nearest_M))
-    core = np.argsort(-cosine_MM[middle], kind="stable")[:size]
+    core = np.argsort(-(unit_MD @ unit_MD[_middle(unit_MD)]), kind="stable")[:size]
     sum_D = unit_MD[core].sum(0)
     in_core_M = np.isin(np.arange(len(unit_MD)), core)
     others_MD = sum_D - np.where(in_core_M[:, None], unit_MD, 0)
     length_M = np.linalg.norm(others_MD, axis=1)
     scores_M = (others_MD * unit_MD).sum(1) / np.maximum(length_M, 1e-12)
     return scores_M, sum_D / np.maximum(np.linalg.norm(sum_D), 1e-12)
+
+
+def _middle(unit_MD: np.ndarray) -> int:
+    """The image, of at most MAX_OWN, that half of these resemble most."""
+    rows = np.arange(len(unit_MD))
+    if len(rows) > MAX_OWN:
+        rows = np.sort(np.random.default_rng(SEED).choice(rows, MAX_OWN, replace=False))
+    cosine_SS = unit_MD[rows] @ unit_MD[rows].T
+    nearest_S = np.sort(cosine_SS, axis=1)[:, -(len(rows) // 2 + 1) :].mean(1)
+    return int(rows[np.argmax(nearest_S)])
 
 
 def _stranger_scores(

@@ -29,6 +29,7 @@ MEASURES = (
     *("yaw", "pitch", "roll", "brightness", "contrast", "sharpness", "quality"),
 )
 """Numbers of an image, each a column; NaN where there is none."""
+DIGEST_BYTES = 16
 OnImage = Callable[[int, int], None]
 """Hears (images looked at, images in all)."""
 
@@ -48,7 +49,7 @@ class Looked:
     measures: dict[str, np.ndarray]
     """MEASURES, float64 [N] each."""
     digests_N16: np.ndarray
-    """First 16 bytes of the sha256 of the encoded image."""
+    """`digest_of` the encoded image."""
     hashes_NV32: np.ndarray
     judged: np.ndarray
     """Rows that the judge saw: those with a face, int64 [M]."""
@@ -59,6 +60,11 @@ class Looked:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def digest_of(data: bytes) -> bytes:
+    """By what images of the same bytes are known: the beginning of their sha256."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def sampled_people(names: Iterable[str], num_people: int | None) -> np.ndarray:
@@ -133,7 +139,7 @@ class _Rows:
         self._gray.append(look.is_gray)
         place = (float(look.num_faces), look.score, look.eye_px, look.residual_px)
         self._measures.append((*place, *look.angles, *look.tone, quality))
-        self._digests.append(hashlib.sha256(data).digest()[:16])
+        self._digests.append(digest_of(data))
         self._hashes.append(hashes_of(look.picture_HWC))
 
     def looked(
@@ -141,7 +147,7 @@ class _Rows:
     ) -> Looked:
         columns = np.array(self._measures, np.float64).reshape(-1, len(MEASURES)).T
         width = hashes_of(np.zeros((8, 8, 3), np.uint8)).shape
-        digests = np.frombuffer(b"".join(self._digests), np.uint8).reshape(-1, 16)
+        digests = np.frombuffer(b"".join(self._digests), np.uint8).reshape(-1, DIGEST_BYTES)
         return Looked(
             np.array(self.indices, np.int64),
             labels,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,52 +14,85 @@ from factory.errors import SourceError
 from factory.evaluation.image_queries import hashes_of
 from factory.evaluation.real_people import NOBODY, unit_means
 from factory.identities.gallery import Gallery
+from factory.inspection.faces import squeezed
 from factory.inspection.findings import CopyPair, DoubleName, PairsOverlap, SetOverlap
 from factory.inspection.label_noise import MIN_PEOPLE, NAMES_FPIR, stranger_limit
-from factory.inspection.looked import Looked
+from factory.inspection.looked import DIGEST_BYTES, Looked, digest_of
 from factory.inspection.near_copies import IDENTICAL, Copies, copies_between
 from factory.inspection.people import LISTED, JudgedPeople
-from factory.recognition.pairs import read_bin, read_lfw
+from factory.recognition.pairs import read_encoded, read_lfw
 from factory.sources.base import FaceSource
+from factory.sources.decoding import decode_image
 
 NOTHING_PROPOSED = np.empty((0, 2), np.int64)
 
 
-def pairs_overlap(path: str, source: FaceSource, looked: Looked, px: int) -> PairsOverlap:
-    """What of LFW's pairs.txt (names and keys) or an insightface .bin (images) is in a source.
+@dataclass(frozen=True)
+class NamedPairs:
+    """Pairs of LFW's pairs.txt, by keys NAME/NAME_0001."""
+
+    file: str
+    pairs: list[tuple[str, str]]
+
+    def overlap(self, source: FaceSource, looked: Looked) -> PairsOverlap:
+        """Which of its people and keys are in a source."""
+        wanted = {key for pair in self.pairs for key in pair}
+        people = {key.partition("/")[0] for key in wanted}
+        names = same_names(source.names, people)
+        stems = {str(key).rpartition("/")[2] for key in source.keys}
+        images = sorted(key for key in wanted if key.rpartition("/")[2] in stems)
+        return PairsOverlap(
+            *(self.file, len(self.pairs), len(people), names[:LISTED], len(names), len(images)),
+            images[:LISTED],
+            "pairs.txt names people and images; give the benchmark itself by --against to compare "
+            "pictures and faces",
+        )
+
+
+@dataclass(frozen=True)
+class PicturedPairs:
+    """Images of an insightface .bin: their perceptual hashes, and digests of their bytes."""
+
+    file: str
+    num_pairs: int
+    hashes_MV32: np.ndarray
+    digests_M16: np.ndarray
+
+    def overlap(self, source: FaceSource, looked: Looked) -> PairsOverlap:
+        """Which images of a source are one of its images."""
+        found = copies_between(
+            *(looked.hashes_NV32, looked.digests_N16),
+            *(self.hashes_MV32, self.digests_M16, NOTHING_PROPOSED),
+        )
+        rows = np.unique(found.pairs_P2[:, 0])
+        keys = [str(source.keys[int(looked.indices[row])]) for row in rows]
+        there = len(np.unique(found.pairs_P2[:, 1]))
+        note = f"{there} of its {len(self.digests_M16)} images are in the source"
+        return PairsOverlap(
+            *(self.file, self.num_pairs, None, [], 0, len(rows)), keys[:LISTED], note
+        )
+
+
+def open_pairs_file(path: str, max_pixels: int) -> NamedPairs | PicturedPairs:
+    """LFW's pairs.txt, or an insightface .bin with images of any size, read before anything else.
 
     Raises SourceError for a file that is neither.
     """
     if not Path(path).is_file():
         raise SourceError(f"--pairs: no such file {path!r}; want pairs.txt or an insightface .bin")
-    if path.endswith(".bin"):
-        return _bin_overlap(path, source, looked, px)
-    pairs, _, _ = read_lfw(path)
-    wanted = {key for pair in pairs for key in pair}
-    people = {key.partition("/")[0] for key in wanted}
-    names = same_names(source.names, people)
-    stems = {str(key).rpartition("/")[2] for key in source.keys}
-    images = sorted(key for key in wanted if key.rpartition("/")[2] in stems)
-    return PairsOverlap(
-        *(path, len(pairs), len(people), names[:LISTED], len(names), len(images)),
-        images[:LISTED],
-        "pairs.txt names people and images; give the benchmark itself by --against to compare "
-        "pictures and faces",
-    )
-
-
-def _bin_overlap(path: str, source: FaceSource, looked: Looked, px: int) -> PairsOverlap:
-    pairs = read_bin(path, px)
-    hashes = np.stack([hashes_of(image) for image in pairs.images_NHWC])
-    pixels = [hashlib.sha256(image.tobytes()).digest()[:16] for image in pairs.images_NHWC]
-    digests = np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, 16)
-    found = copies_between(
-        looked.hashes_NV32, looked.digests_N16, hashes, digests, NOTHING_PROPOSED
-    )
-    rows = np.unique(found.pairs_P2[:, 0])
-    keys = [str(source.keys[int(looked.indices[row])]) for row in rows]
-    note = f"{len(np.unique(found.pairs_P2[:, 1]))} of its {len(hashes)} images are in the source"
-    return PairsOverlap(path, len(pairs.same), None, [], 0, len(rows), keys[:LISTED], note)
+    try:
+        if not path.endswith(".bin"):
+            return NamedPairs(path, read_lfw(path)[0])
+        encoded, same = read_encoded(path)
+        hashes = [
+            hashes_of(squeezed(decode_image(data, f"{path}[{i}]", max_pixels)))
+            for i, data in enumerate(encoded)
+        ]
+    except SourceError as error:
+        raise SourceError(f"--pairs: {str(error).removeprefix('source.pairs: ')}") from None
+    digests = b"".join(digest_of(data) for data in encoded)
+    digests_M16 = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
+    return PicturedPairs(path, len(same), np.stack(hashes), digests_M16)
 
 
 def set_overlap(

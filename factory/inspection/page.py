@@ -18,7 +18,9 @@ from factory.inspection.pictures import (
     foreign_rows,
     pairs_shown,
 )
+from factory.inspection.terms import TERMS, explained
 from factory.report import figures
+from factory.report.page import with_terms
 
 TEMPLATE = Path(__file__).parent / "template.html"
 REPORT_TEMPLATE = Path(factory.report.__file__).parent / "template.html"
@@ -41,6 +43,7 @@ def render(inspected: Inspected) -> bytes:
 
     found = inspected.found
     environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["explained"] = explained
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(
         found=found,
@@ -52,7 +55,7 @@ def render(inspected: Inspected) -> bytes:
         **_plots(found),
         **_pictures(inspected),
     )
-    return page.lstrip().encode()
+    return with_terms(page.lstrip().encode(), TERMS)
 
 
 def _part_of_report(tag: str) -> str:

@@ -20,7 +20,7 @@ DOT_PX = 1
 DOT = (64, 255, 96)
 SEED = 22
 NOTHING = np.full((FACE_PX, FACE_PX, 3), 160, np.uint8)
-"""In the place of a picture that cannot be read any more."""
+"""In the place of a picture that cannot be read any more, and between those of two people."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def alignment_sheets(people: JudgedPeople, looker: Looker) -> list[Sheet]:
         Sheet(
             title,
             sheets.jpeg_uri(
-                sheets.tiled([[pictures.of_row(int(row), dots=True) for row in chosen]], COLUMNS)
+                sheets.tiled(
+                    [[pictures.of_row(int(row), dots=True) for row in chosen]], len(chosen)
+                )
             ),
             [people.key(int(row)) for row in chosen],
         )
@@ -123,12 +125,12 @@ def foreign_rows(inspected: Inspected) -> list[Sheet]:
         images = [pictures.of_key(one.key)]
         images += [pictures.of_row(other) for other in others[: COLUMNS - 1]]
         title = f"{one.key}: cosine {one.cosine:.3f} to the others of {one.person}"
-        shown.append(Sheet(title, sheets.jpeg_uri(sheets.tiled([images], COLUMNS)), [one.key]))
+        shown.append(Sheet(title, sheets.jpeg_uri(sheets.tiled([images], len(images))), [one.key]))
     return shown
 
 
 def double_rows(inspected: Inspected) -> list[Sheet]:
-    """Each of the first pairs of names that are likely one person, half a row each."""
+    """Each of the first pairs of names that are likely one person, a gray field between."""
     labels, people = inspected.found.labels, inspected.people
     if labels is None:
         return []
@@ -140,11 +142,10 @@ def double_rows(inspected: Inspected) -> list[Sheet]:
             rows.append(row)
     shown = []
     for one in labels.doubles[: SHOWN_PAIRS // 2]:
-        blank = np.full_like(NOTHING, 255)
         names = (one.first, one.second)
         sides = [[pictures.of_row(row) for row in first_of[name]] for name in names]
-        padded = [side + [blank] * (half - len(side)) for side in sides]
+        images = [*sides[0], NOTHING, *sides[1]]
         title = f"{one.first} | {one.second}: cosine {one.cosine:.3f} ({one.by})"
-        sheet = sheets.jpeg_uri(sheets.tiled([padded[0] + padded[1]], COLUMNS))
+        sheet = sheets.jpeg_uri(sheets.tiled([images], len(images)))
         shown.append(Sheet(title, sheet, [one.first, one.second]))
     return shown

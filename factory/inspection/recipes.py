@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
+from factory.config import SourceConfig
 from factory.inspection.findings import Recipe
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -16,6 +20,7 @@ MANY_PEOPLE, MANY_IMAGES = 50_000, 2_000_000
 GPU_PEOPLE = 5000
 """People from which the published recipes for GPUs fit."""
 MIN_IMAGES_A_PERSON = 2
+LICENSE, RESIZE = "source.license=", "source.resize="
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,36 @@ class Facts:
     aligned_px: int | None
     is_release: bool
     real_people: bool
+    settings: tuple[str, ...] = ()
+    """`assignments` of what the person gave of section source."""
 
     @property
     def images_a_person(self) -> float:
         return self.images / max(self.people, 1)
+
+
+def assignments(config: SourceConfig, given: Collection[str]) -> tuple[str, ...]:
+    """The settings of a source that a person gave, as source.key=value, without kind and path."""
+    keys = {key for key in given if key.startswith("source.")} - {"source.kind", "source.path"}
+    found: list[str] = []
+    for key in sorted(keys):
+        value: Any = config
+        for part in key.split(".")[1:]:
+            value = getattr(value, part)
+        found += _flat(key, value)
+    return tuple(dict.fromkeys(found))
+
+
+def _flat(key: str, value: Any) -> list[str]:
+    """key=value, of a section one for each field that is not as it is by default."""
+    if not is_dataclass(value):
+        is_text = isinstance(value, str)
+        return [f"{key}={value if is_text else json.dumps(value, ensure_ascii=False)}"]
+    section: Any = type(value)
+    default = section()
+    names = [field.name for field in fields(value)]
+    changed = [name for name in names if getattr(value, name) != getattr(default, name)]
+    return [line for name in changed for line in _flat(f"{key}.{name}", getattr(value, name))]
 
 
 def fitting(facts: Facts) -> list[Recipe]:
@@ -84,9 +115,11 @@ def _recipe(
     if source and not subject:
         words.append(f"source.kind={facts.kind}")
         words += [] if facts.kind == "starter" else [f"source.path={facts.address}"]
-        words.append("source.license=LICENSE")
+        own = list(facts.settings)
         if facts.aligned_px not in (None, 112):
-            words.append("source.resize=true")
+            own = [line for line in own if not line.startswith(RESIZE)] + [f"{RESIZE}true"]
+        has_license = any(line.startswith(LICENSE) for line in own)
+        words += [*([] if has_license else [f"{LICENSE}LICENSE"]), *own]
     return Recipe(f"configs/{name}", title_of(name), why, shlex.join(words))
 
 

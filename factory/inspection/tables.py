@@ -74,6 +74,7 @@ def summary(found: Inspection) -> list[str]:
     lines += [f"warning      {line}" for line in found.warnings[:WARNED]]
     if len(found.warnings) > WARNED:
         lines.append(f"warning      and {len(found.warnings) - WARNED} more, on the page")
+    lines += [f"note         {line}" for line in found.notes[:WARNED]]
     return [*lines, *(f"next         {recipe.command}" for recipe in found.recipes[:1])]
 
 
@@ -125,7 +126,7 @@ def faces(one: Faces) -> Rows:
 def looks(by_name: dict[str, Values | None]) -> Rows:
     """Light, pose and quality in short."""
     return [
-        (name, one.count, *(f"{x:.3g}" for x in (one.mean, one.p05, one.median, one.p95)))
+        (name, one.count, *(f"{x:.4g}" for x in (one.mean, one.p05, one.median, one.p95)))
         for name, one in by_name.items()
         if one
     ]

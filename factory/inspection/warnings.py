@@ -14,7 +14,8 @@ LITTLE = 0.01
 BLUR = 20.0
 """Variance of the Laplacian at 112 px below which a face has no detail."""
 DARK, BRIGHT = 40.0, 215.0
-WEAK_JUDGE = 0.5
+TO_CHECK = "; check that"
+"""What a remark of a reader says where records and what lies beside them disagree."""
 
 
 def warnings_of(found: Inspection) -> list[str]:
@@ -31,6 +32,17 @@ def warnings_of(found: Inspection) -> list[str]:
     return lines
 
 
+def notes_of(found: Inspection) -> list[str]:
+    """How the source was read and what was not compared, which is no fault of it."""
+    notes = [line for line in found.contents.remarks if TO_CHECK not in line]
+    labels = found.labels
+    if labels is None:
+        notes.append(found.judge_note)
+    elif labels.foreign_note and labels.foreign_found is None:
+        notes.append(f"labels are not checked: {labels.foreign_note}")
+    return [note for note in notes if note]
+
+
 def _of_contents(contents: Contents) -> Iterator[str]:
     if contents.people < FEW_PEOPLE:
         yield (
@@ -45,7 +57,7 @@ def _of_contents(contents: Contents) -> Iterator[str]:
         yield f"{single} of {contents.people} people have a single image"
     if contents.gray_fraction > MOSTLY:
         yield f"mostly gray: {contents.gray_fraction:.0%} of the images have no color"
-    yield from contents.remarks
+    yield from (line for line in contents.remarks if TO_CHECK in line)
 
 
 def _of_what_is_missing(parts: list[NotRead], corrupt: int, contents: Contents) -> Iterator[str]:
@@ -97,7 +109,6 @@ def _of_copies(copies: CopyFindings) -> Iterator[str]:
 def _of_labels(found: Inspection) -> Iterator[str]:
     labels = found.labels
     if labels is None:
-        yield found.judge_note
         return
     if labels.num_doubles:
         yield f"{labels.num_doubles} pairs of names are likely one person each"
@@ -106,7 +117,7 @@ def _of_labels(found: Inspection) -> Iterator[str]:
             f"about {labels.foreign_estimate} images are likely of somebody else than their name "
             f"says; {labels.num_foreign} are doubted, the worst first"
         )
-    if labels.foreign_note:
+    if labels.foreign_note and labels.foreign_found is not None:
         yield f"labels are not checked: {labels.foreign_note}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +206,11 @@ def tar_patterns(manifest: Manifest) -> str:
     return json.dumps(patterns[0] if len(patterns) == 1 else patterns, allow_nan=False)
 
 
-def with_terms(page: bytes) -> bytes:
+def with_terms(page: bytes, meanings: Mapping[str, str] = terms.TERMS) -> bytes:
     """The page with a list of the terms that it uses, in the place that is marked for it."""
     terms_used = "".join(
         f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
-        for term, meaning in terms.used_in(page.decode())
+        for term, meaning in terms.used_in(page.decode(), meanings)
     )
     listed = f"<details><summary>Terms</summary><dl>{terms_used}</dl></details>"
     return page.replace(b"<!-- terms -->", listed.encode())

@@ -7,6 +7,7 @@ papers that METHODS 6 names.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 from markupsafe import Markup, escape
@@ -100,23 +101,23 @@ TERMS = {
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
-    longest_first = sorted(TERMS, key=len, reverse=True)
+def _pattern(terms: frozenset[str]) -> re.Pattern[str]:
+    longest_first = sorted(terms, key=lambda term: (-len(term), term))
     return re.compile(r"(?<!\w)(" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
 
 
-def explained(text: object) -> Markup:
+def explained(text: object, terms: Mapping[str, str] = TERMS) -> Markup:
     """A label as HTML, its terms marked up so that pointing or touching shows what they mean."""
-    parts = _pattern().split(str(text))
+    parts = _pattern(frozenset(terms)).split(str(text))
     return Markup("").join(
-        Markup('<abbr tabindex="0" data-tip="{}">{}</abbr>').format(TERMS[part], part)
+        Markup('<abbr tabindex="0" data-tip="{}">{}</abbr>').format(terms[part], part)
         if number % 2
         else escape(part)
         for number, part in enumerate(parts)
     )
 
 
-def used_in(html: str) -> list[tuple[str, str]]:
+def used_in(html: str, terms: Mapping[str, str] = TERMS) -> list[tuple[str, str]]:
     """The terms that a page marks up, in order of the alphabet, with what they mean."""
     marked = set(re.findall(r'<abbr tabindex="0"[^>]*>([^<]*)</abbr>', html))
-    return sorted(((t, TERMS[t]) for t in marked if t in TERMS), key=lambda term: term[0].lower())
+    return sorted(((t, terms[t]) for t in marked if t in terms), key=lambda term: term[0].lower())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,3 +86,37 @@ def test_an_unreadable_image_is_corrupt(tmp_path):
     config = SourceConfig(kind="folder", path=str(tmp_path))
     with pytest.raises(CorruptImageError, match="anna/0"):
         Looker.opened(open_source(config), config, None).look(0)
+
+
+def test_a_face_that_the_config_doubts_is_none(tmp_path, starter):
+    (tmp_path / "anna").mkdir()
+    Image.fromarray(starter.faces.images_NHWC[0]).resize((300, 300)).save(tmp_path / "anna/0.png")
+    config = SourceConfig(kind="folder", path=str(tmp_path))
+    found = Looker.opened(open_source(config), config, None).look(0)[0]
+    assert found.num_faces == 1
+    strict = replace(config, min_face_score=min(1.0, found.score + 0.01))
+    assert Looker.opened(open_source(strict), strict, None).look(0)[0].num_faces == 0
+
+
+def test_the_points_beside_a_train_tsv_place_its_faces(tmp_path, starter):
+    """A detector would find the face in the left half; the table says the right one."""
+    two = np.concatenate([starter.faces.images_NHWC[0], starter.faces.images_NHWC[40]], 1)
+    Image.fromarray(two).save(tmp_path / "0.png")
+    (tmp_path / "train.tsv").write_text("0\t0.png\t0\n")
+    points = (TEMPLATE_52 + np.array([112.0, 0.0])) / [224, 112]
+    names = ",".join(f"{axis}{point}" for point in range(5) for axis in "xy")
+    row = ",".join(f"{value:.8f}" for value in points.ravel())
+    (tmp_path / "ldmk_5points.csv").write_text(f"idx,{names}\n0,{row}\n")
+    config = SourceConfig(kind="cvlface", path=str(tmp_path))
+    look = Looker.opened(open_source(config), config, None).look(0)[0]
+    assert np.abs(look.face_HWC.astype(int) - starter.faces.images_NHWC[40]).mean() < 3
+
+
+def test_an_image_that_the_table_lacks_has_no_face_and_stops_nothing(tmp_path, starter):
+    (tmp_path / "set/anna").mkdir(parents=True)
+    Image.fromarray(np.zeros((90, 80, 3), np.uint8)).save(tmp_path / "set/anna/0.png")
+    (tmp_path / "p.csv").write_text("file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n")
+    config = SourceConfig(
+        kind="folder", path=str(tmp_path / "set"), landmarks=str(tmp_path / "p.csv"), detector=None
+    )
+    assert Looker.opened(open_source(config), config, None).look(0)[0].face_HWC is None

@@ -18,7 +18,7 @@ from factory.inspection.findings import (
     SetOverlap,
     values,
 )
-from factory.inspection.warnings import warnings_of
+from factory.inspection.warnings import notes_of, warnings_of
 
 FINE = Inspection(
     source="x",
@@ -84,7 +84,10 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
         (contents(images=1500), "few images a person: 3.0"),
         (contents(people_by_num_images=[(1, 300), (30, 200)]), "300 of 500 people have a single"),
         (contents(gray_fraction=0.9), "mostly gray: 90%"),
-        (contents(remarks=["labels up to 9 with 2 gaps"]), "labels up to 9 with 2 gaps"),
+        (
+            contents(remarks=["p: 9 people; check that it is whole"]),
+            "p: 9 people",
+        ),
         (replace(FINE, left_out=[NotRead("loose_file", 3, ["a.jpg"])]), "3 not read (loose_file)"),
         (replace(FINE, corrupt=2), "2 images cannot be read"),
         (faces(none=100), "no face is found in 100 of 5000"),
@@ -97,14 +100,14 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
         (replace(FINE, copies=CopyFindings(4, 0, 3, 0, [], [])), "3 images add nothing"),
         (labels(num_doubles=2), "2 pairs of names are likely one person"),
         (labels(foreign_estimate=4), "about 4 images are likely of somebody else"),
-        (labels(foreign_note="n/a: why"), "labels are not checked: n/a: why"),
+        (labels(foreign_note="n/a: why", foreign_found=0.2), "labels are not checked: n/a: why"),
         (replace(FINE, against=OVERLAP), "4 images are images of t"),
         (replace(FINE, against=OVERLAP), "3 people are likely people of t"),
         (replace(FINE, against=OVERLAP), "90 images are nearer to somebody of t"),
     ],
 )
 def test_each_finding_is_told(found, line):
-    assert warnings_of(FINE) == ["people are not compared"]
+    assert warnings_of(FINE) == []
     assert any(line in warning for warning in warnings_of(found))
 
 
@@ -116,3 +119,25 @@ def test_images_that_own_scores_explain_are_no_finding():
 def test_files_of_the_system_are_no_finding():
     harmless = replace(FINE, left_out=[NotRead("system_file", 3, [".DS_Store"])])
     assert warnings_of(harmless) == warnings_of(FINE)
+
+
+@pytest.mark.parametrize(
+    ("found", "note"),
+    [
+        (FINE, "people are not compared"),
+        (
+            contents(remarks=["property: 9 classes of 112x112 pixels, as the records hold"]),
+            "property: 9 classes of 112x112 pixels, as the records hold",
+        ),
+        (contents(remarks=["labels up to 9 with 2 gaps"]), "labels up to 9 with 2 gaps"),
+        (
+            labels(foreign_note="n/a: one person", foreign_found=None),
+            "labels are not checked: n/a: one person",
+        ),
+    ],
+)
+def test_how_it_was_read_and_what_was_not_asked_for_is_no_finding(found, note):
+    """--strict must not refuse good data because a `property` says what the records hold."""
+    assert warnings_of(found) == []
+    assert note in notes_of(found)
+    assert not replace(found, warnings=warnings_of(found), notes=notes_of(found)).has_findings

@@ -9,8 +9,9 @@ import shutil
 import numpy as np
 import pytest
 
+from factory.config import SourceConfig, StoreConfig
 from factory.errors import FactoryError, SourceError
-from factory.inspection.inspect import inspect
+from factory.inspection.inspect import inspect, opened, settings_of_any
 from factory.inspection.looked import sampled_people
 from factory.inspection.request import request_of
 from factory.inspection.tables import summary
@@ -67,6 +68,26 @@ def test_a_page_stands_alone_and_names_what_was_found(planted):
     assert page.count("<img") > 10
 
 
+def test_a_page_explains_its_terms_and_fits_a_phone_and_the_dark(planted):
+    page = (planted.out / PAGE).read_text()
+    own = "The detector&#39;s confidence that it is a face, 0 to 1."
+    assert f'<abbr tabindex="0" data-tip="{own}">score</abbr>' in page, "not the report's score"
+    assert "<dt>cosine to the others</dt>" in page
+    assert 'tip.id = "tip"' in page
+    assert "prefers-color-scheme: dark" in page
+    assert page.count("<table") <= page.count('<div class="wide"><table'), "every table scrolls"
+
+
+def test_a_page_has_notes_apart_from_what_was_found(planted, tmp_path):
+    request = request_of([str(planted.root)], judge="none", sample=3)
+    lines = []
+    looked_and_written(request, tmp_path, silent, lines.append)
+    findings, notes = (tmp_path / PAGE).read_text().split("<h3>Notes</h3>")
+    assert "no judge was asked for" in notes.partition("</ul>")[0]
+    assert "no judge was asked for" not in findings
+    assert any(line.startswith("note         no judge") for line in lines)
+
+
 def test_json_has_all_figures_and_no_nan(planted):
     def refuse(name):
         raise AssertionError(name)
@@ -109,10 +130,40 @@ def test_another_set_is_compared_by_name_image_and_face(planted, starter, tmp_pa
     assert against.near_images >= 20
 
 
+def test_another_set_is_read_by_its_own_settings(planted, starter, tmp_path):
+    """What a person says of SOURCE, such as its first people, hides nobody of OTHER."""
+    write_faces(tmp_path / "other", starter.faces, range(20, 24), images=2)
+    (tmp_path / "points.csv").write_text("file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n")
+    words = ["num_identities=1", "label_column=3", "parquet_label=id", "resize=true", "zoom=.5"]
+    words += [f"landmarks={tmp_path}/points.csv", "max_pixels=1000000", "image_px=112"]
+    given = [f"source.{word}" for word in words]
+    request = request_of([str(planted.root), *given], against=str(tmp_path / "other"), judge="none")
+    settings = settings_of_any(request.config.source)
+    assert settings == SourceConfig(max_pixels=1_000_000)
+    against = inspect(request).found.against
+    assert (against.people, against.images) == (4, 8)
+
+
+def test_a_bucket_beside_a_local_set_is_reached_as_the_section_store_says(monkeypatch):
+    config = SourceConfig()
+    seen = []
+
+    def record(config):
+        seen.append(config.store.endpoint_url)
+        return []
+
+    monkeypatch.setattr("factory.inspection.inspect.open_source", record)
+    store = StoreConfig(endpoint_url="http://localhost:1")
+    with pytest.raises(SourceError, match="holds no image"):
+        opened("s3://bucket/set", config, frozenset(), store)
+    assert seen == ["http://localhost:1"]
+
+
 def test_without_a_judge_people_are_not_compared(planted):
     found = inspect(request_of([str(planted.root)], judge="none", sample=3)).found
     assert found.labels is None
-    assert "no judge was asked for" in found.warnings[-1]
+    assert "no judge was asked for" in found.notes[-1]
+    assert not any("judge" in line for line in found.warnings)
     assert found.contents.looked_at_people == 3
 
 

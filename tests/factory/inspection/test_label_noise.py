@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from factory.evaluation.real_people import unit_means
+from factory.inspection import label_noise
 from factory.inspection.label_noise import (
     core_scores,
     double_names,
@@ -117,3 +120,26 @@ def test_too_few_people_tell_nothing(starter):
     assert "too few" in double_names(starter.unit_ND[few], starter.faces.labels[few]).note
     one = np.flatnonzero(starter.faces.labels < 1)
     assert "two people" in foreign_images(starter.unit_ND[one], starter.faces.labels[one]).note
+
+
+def test_a_person_of_many_images_is_scored_in_little_memory(starter, monkeypatch):
+    """A core that a sample chose gives the scores that all pairs give, but for a little."""
+    rows = np.flatnonzero(starter.faces.labels < 30)
+    unit, one = starter.unit_ND[rows], np.zeros(300, np.int64)
+    unit = np.concatenate([unit[:1] + 0.02 * sphere(270, unit.shape[1]), unit[-30:]])
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    exact, _, _ = core_scores(unit, one)
+    monkeypatch.setattr(label_noise, "MAX_OWN", 50)
+    sampled, _, _ = core_scores(unit, one)
+    assert np.array_equal(sampled, core_scores(unit, one)[0]), "the same sample every time"
+    assert np.abs(sampled - exact).max() < 0.02
+    assert sampled[-30:].max() < sampled[:270].min()
+
+
+def test_memory_does_not_grow_with_the_square_of_a_persons_images():
+    unit, one = sphere(6000, 8), np.zeros(6000, np.int64)
+    tracemalloc.start()
+    core_scores(unit, one)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6000**2 * 8 / 2

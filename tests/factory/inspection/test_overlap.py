@@ -11,7 +11,8 @@ from PIL import Image
 
 from factory.errors import SourceError
 from factory.inspection.inspect import inspect
-from factory.inspection.overlap import plain_name, same_names
+from factory.inspection.looked import digest_of
+from factory.inspection.overlap import open_pairs_file, plain_name, same_names
 from factory.inspection.request import request_of
 
 
@@ -53,3 +54,31 @@ def test_the_images_of_a_bin_are_found_by_their_pictures(planted, starter, tmp_p
 def test_no_such_pairs_is_one_line(planted):
     with pytest.raises(SourceError, match="--pairs: no such file 'nowhere'"):
         inspect(request_of([str(planted.root)], pairs="nowhere", judge="none", sample=1))
+
+
+def test_pairs_are_read_before_any_image_is_looked_at(planted, tmp_path):
+    (tmp_path / "lfw.bin").write_bytes(b"no pickle")
+    (tmp_path / "pairs.txt").write_text("no numbers\nat all\n")
+
+    def watch(name):
+        raise AssertionError("looked at before the pairs were read")
+
+    for name, line in (("lfw.bin", "--pairs: .*not a readable .bin"), ("pairs.txt", "--pairs: ")):
+        request = request_of([str(planted.root)], pairs=str(tmp_path / name), judge="none")
+        with pytest.raises(SourceError, match=line):
+            inspect(request, watch)
+
+
+def test_a_bin_has_images_of_its_own_size_and_the_same_bytes_are_told(planted, starter, tmp_path):
+    stored = [(planted.root / f"p00/{name}.png").read_bytes() for name in (0, 1)]
+    large = []
+    for image in starter.faces.images_NHWC[starter.faces.labels == 1][:2]:
+        buffer = io.BytesIO()
+        Image.fromarray(image).resize((160, 160)).save(buffer, "PNG")
+        large.append(buffer.getvalue())
+    (tmp_path / "x.bin").write_bytes(pickle.dumps((stored + large, [True, True])))
+    pairs = open_pairs_file(str(tmp_path / "x.bin"), 1_000_000)
+    assert pairs.digests_M16[0].tobytes() == digest_of(stored[0])
+    request = request_of([str(planted.root)], pairs=str(tmp_path / "x.bin"), judge="none")
+    found = inspect(request).found.pairs
+    assert found.same_images == ["p00/0", "p00/1", "p01/0", "p01/1"]

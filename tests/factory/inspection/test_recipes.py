@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from factory.inspection.recipes import CONFIGS, Facts, fitting, title_of
+from factory.inspection.recipes import CONFIGS, Facts, assignments, fitting, title_of
+from factory.inspection.request import request_of
 
 PHOTOGRAPHS = Facts("my faces.tar", "folder", 100, 1000, None, False, True)
 
@@ -37,6 +39,21 @@ def test_the_command_can_be_pasted():
     )
     [aligned] = fitting(replace(PHOTOGRAPHS, aligned_px=160))
     assert aligned.command.endswith("source.resize=true")
+
+
+def test_the_command_says_again_how_the_source_is_read(tmp_path):
+    (tmp_path / "c.yaml").write_text("source:\n  max_pixels: 999\n  store:\n    region: eu-1\n")
+    (tmp_path / "my faces").mkdir()
+    words = ["source.parquet_label=the person's id", "source.license=MIT", "source.detector=null"]
+    words += ["source.label_column=2", "source.resize=true"]
+    request = request_of([str(tmp_path / "my faces"), str(tmp_path / "c.yaml"), *words])
+    settings = assignments(request.config.source, request.given)
+    [recipe] = fitting(replace(PHOTOGRAPHS, settings=settings, aligned_px=160))
+    typed = shlex.split(recipe.command)
+    assert set(typed[7:]) == {*words, "source.max_pixels=999", "source.store.region=eu-1"}
+    assert len(typed) == 7 + 7, "each once"
+    again = request_of([str(tmp_path / "my faces"), *typed[7:]]).config.source
+    assert again == request.config.source
 
 
 def test_recipes_say_what_they_are():

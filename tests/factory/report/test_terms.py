@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from factory.inspection.terms import TERMS as OF_INSPECTION
 from factory.report.terms import TERMS, explained, used_in
 
 
@@ -21,7 +22,15 @@ def test_a_page_lists_the_terms_that_it_uses_once_each():
     assert used_in(page) == [("AUC", TERMS["AUC"]), ("ROC", TERMS["ROC"])]
 
 
+def test_another_page_has_meanings_of_its_own():
+    own = {"AUC": "Mine.", "cosine of two": "Other."}
+    marked = explained("AUC, cosine of two, ROC", own)
+    assert 'data-tip="Mine."' in marked
+    assert "ROC</abbr>" not in marked
+    assert used_in(marked, own) == [("AUC", "Mine."), ("cosine of two", "Other.")]
+
+
 def test_every_term_is_explained_in_a_sentence():
-    for term, meaning in TERMS.items():
+    for term, meaning in [*TERMS.items(), *OF_INSPECTION.items()]:
         assert meaning.endswith("."), term
         assert meaning[0].isupper() or meaning[0].isdigit(), term

@@ -18,6 +18,7 @@ import yaml
 from factory.config import SourceConfig, load
 from factory.errors import FactoryError, IntegrityError, StoreError
 from factory.execution.inline import run_units
+from factory.inspection.guess import guess_kind, source_path
 from factory.release import build
 from factory.shards import layout
 from factory.shards.card_header import configs
@@ -237,3 +238,16 @@ def test_a_crafted_table_writes_nothing_outside_the_folder(change, kind, release
 def test_only_sealed_releases_are_exported(tmp_path):
     with pytest.raises(StoreError, match="is not a sealed release"):
         export(LocalStore(tmp_path / "nothing"), "rec", tmp_path / "out")
+
+
+def test_jobs_inspect_knows_what_an_export_is_though_it_has_sums(released, tmp_path):
+    wanted = {"imagefolder": "folder", "rec": "recordio", "parquet": "parquet"}
+    assert set(wanted) == set(KINDS)
+    for format, kind in wanted.items():
+        address = str(tmp_path / format)
+        export(released, format, Path(address))
+        assert (tmp_path / format / layout.SUMS).is_file()
+        assert guess_kind(address) == kind
+        config = SourceConfig(kind=kind, path=source_path(address, kind), image_px=PX)
+        assert len(open_source(config)) == 12
+    assert guess_kind(released.url) == "webdataset"
