@@ -42,7 +42,9 @@ def read_bin(
 ) -> Pairs:
     """Read insightface's .bin; raises SourceError for anything else, with what it tried to load."""
     encoded, same = read_encoded(path)
-    images = [decode_image(data, f"{path}[{i}]", max_pixels) for i, data in enumerate(encoded)]
+    images = [
+        decode_image(data, f"{path}[{i}]", max_pixels, background) for i, data in enumerate(encoded)
+    ]
     for i, image in enumerate(images):
         if image.shape != (image_px, image_px, 3):
             raise SourceError(
@@ -69,21 +71,7 @@ def read_encoded(path: str | Path) -> tuple[list[bytes], np.ndarray]:
             f"source.pairs: {path} is not a readable .bin ({type(error).__name__})"
         ) from None
     encoded, same = _lists_of(content, path)
-<<<<<<< HEAD
-    images = [
-        decode_image(_bytes_of(item, path), f"{path}[{i}]", max_pixels, background)
-        for i, item in enumerate(encoded)
-    ]
-    for i, image in enumerate(images):
-        if image.shape != (image_px, image_px, 3):
-            raise SourceError(
-                f"source.image_px: {path}[{i}] is {image.shape[1]}x{image.shape[0]}, not "
-                f"{image_px}x{image_px}; set source.image_px to its size"
-            )
-    return Pairs(np.stack(images), same)
-=======
     return [_bytes_of(item, path) for item in encoded], same
->>>>>>> fixs22
 
 
 def open_pairs(config: SourceConfig) -> Pairs:

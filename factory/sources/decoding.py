@@ -66,11 +66,18 @@ def decode_image(
         raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
 
 
-<<<<<<< HEAD
-def image_size(data: bytes | memoryview) -> tuple[int, int]:
-    """(width, height) of an encoded image by its header; raises what Pillow's plugins raise."""
-    with _opened(data, _formats(bytes(data[:64]), "an image")) as image:
-        return image.size
+def image_header(data: bytes | memoryview, key: str) -> tuple[str, str, int, int]:
+    """Format in Pillow's name, color mode, width and height of an encoded image, without a pixel.
+
+    Raises CorruptImageError naming the key.
+    """
+    try:
+        with _opened(data, _formats(bytes(data[:64]), key)) as image:
+            return image.format or "unknown", image.mode, image.width, image.height
+    except CorruptImageError:
+        raise
+    except Exception as error:  # because Pillow's readers raise nearly anything on bad bytes
+        raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
 
 
 def _opened(data: bytes | memoryview, formats: list[str]) -> ImageFile:
@@ -92,22 +99,6 @@ def _opened(data: bytes | memoryview, formats: list[str]) -> ImageFile:
             except (SyntaxError, IndexError, TypeError, struct.error):  # as Pillow's plugins refuse
                 continue
     raise UnidentifiedImageError
-=======
-def image_header(data: bytes | memoryview, key: str) -> tuple[str, str, int, int]:
-    """Format in Pillow's name, color mode, width and height of an encoded image, without a pixel.
-
-    Raises CorruptImageError naming the key.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=_formats(bytes(data[:64]), key)) as image:
-            return image.format or "unknown", image.mode, image.width, image.height
-    except CorruptImageError:
-        raise
-    except Exception as error:  # because Pillow's readers raise nearly anything on bad bytes
-        raise CorruptImageError(f"{key}: not a readable image ({type(error).__name__})") from None
->>>>>>> fixs22
 
 
 @lru_cache

@@ -17,11 +17,7 @@ import numpy as np
 from factory.config import SourceConfig
 from factory.errors import SourceError
 from factory.sources.base import CorruptImageError, SourceFace
-<<<<<<< HEAD
-from factory.sources.decoding import decode_image, image_size
-=======
 from factory.sources.decoding import decode_image, image_header
->>>>>>> fixs22
 from factory.sources.left_out import MISSING_IMAGE, NO_LABEL, Tally, check_little_left_out
 from factory.sources.recordio import Record, RecordFile, read_index
 
@@ -93,13 +89,8 @@ class RecordSource:
     def _first_size(self) -> tuple[int, int] | None:
         """(width, height) of the first image, by its header; None where it has none."""
         try:
-<<<<<<< HEAD
-            return image_size(self.encoded(0))
-        except Exception:  # because Pillow's decoders raise nearly anything on bad bytes
-=======
             return image_header(self.encoded(0), str(self._keys[0]))[2:]
         except CorruptImageError:
->>>>>>> fixs22
             return None
 
 
