@@ -138,9 +138,11 @@ def _sizes(source: FaceSource) -> Iterator[tuple[int, int]]:
     indices = np.unique(np.linspace(0, len(source) - 1, PROBES).astype(int))
     for index in indices.tolist():
         try:
-            yield image_header(source.encoded(index), str(source.keys[index]))[2:]
+            width, height = image_header(source.encoded(index), str(source.keys[index]))[2:]
         except (CorruptImageError, OSError):
             continue
+        if width * height <= SourceConfig().max_pixels:  # no larger one is decoded
+            yield width, height
 
 
 def _has_labels(path: Path) -> bool:

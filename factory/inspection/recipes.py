@@ -58,7 +58,9 @@ def _flat(key: str, value: Any) -> list[str]:
     """key=value, of a section one for each field that is not as it is by default."""
     if not is_dataclass(value):
         is_text = isinstance(value, str)
-        return [f"{key}={value if is_text else json.dumps(value, ensure_ascii=False)}"]
+        return [
+            f"{key}={value if is_text else json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        ]
     section: Any = type(value)
     default = section()
     names = [field.name for field in fields(value)]
