@@ -12,7 +12,6 @@ from PIL import Image
 
 from factory.sources.alignment import TEMPLATE_52
 from factory.sources.readers import STARTER_PACK
-from jobs._catalog import find
 
 SIDE, LEFT, TOP = 160, 24, 30
 """Side of the images of `off_center`, and where the face of 112 pixels begins."""
@@ -53,18 +52,6 @@ def write_points(file: Path, folder: Path, shift: float = 0.0) -> Path:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
     file.write_text(f"{header}\n" + "".join(f"{name},{points}\n" for name in names))
     return file
-
-
-def ran(capsys, name: str, *words: object) -> tuple[bool, str]:
-    """Whether a job ended well, run in this process, and all that it said."""
-    capsys.readouterr()
-    code: int | str | None = 0
-    try:
-        find(name).main([str(word) for word in words])
-    except SystemExit as ended:
-        code = ended.code
-    printed = capsys.readouterr()
-    return code in (0, None), printed.out + printed.err + (code if isinstance(code, str) else "")
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:

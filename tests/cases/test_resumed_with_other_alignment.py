@@ -8,7 +8,7 @@ from factory.config import load
 from factory.release import build
 from factory.shards import layout
 from factory.sources import readers
-from tests.cases.photographs import off_center, ran, write_points
+from tests.cases.photographs import off_center, write_points
 from tests.conftest import tiny_dotlist
 from tests.factory.test_resumed_alignment import EDITED, Killed, dies_after
 from tests.unaligned import ShiftDetector, draw_unaligned, write_table
@@ -35,13 +35,13 @@ def training(tmp_path_factory):
     return [*words, f"training.out={root / 'out'}"], folder, table
 
 
-def test_a_training_with_a_mended_table_is_refused(training, capsys):
+def test_a_training_with_a_mended_table_is_refused(training, run_job):
     words, folder, table = training
-    ok, said = ran(capsys, "train_recognizer", *words)
-    assert ok, said
+    code, said = run_job("train_recognizer", *words)
+    assert code == 0, said
     write_points(table, folder)
-    ok, said = ran(capsys, "train_recognizer", *words)
-    assert not ok
+    code, said = run_job("train_recognizer", *words)
+    assert code
     assert "source.alignment.landmarks" in said
     write_points(table, folder, shift=20)
     for setting, fact in (
@@ -50,11 +50,11 @@ def test_a_training_with_a_mended_table_is_refused(training, capsys):
         ("source.detector=null", "detector"),
         ("source.resize=true", "resize"),
     ):
-        ok, said = ran(capsys, "train_recognizer", *words, "training.max_steps=2", setting)
-        assert not ok
+        code, said = run_job("train_recognizer", *words, "training.max_steps=2", setting)
+        assert code
         assert f"source.alignment.{fact}" in said, said
         assert "Traceback" not in said
-    assert ran(capsys, "train_recognizer", *words)[0]  # the same command is told that it is done
+    assert run_job("train_recognizer", *words)[0] == 0  # the same command is told that it is done
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def begun(weights, tmp_path, monkeypatch):
     return [str(tmp_path / "release.yaml"), *words], table, layout.release_store(config)
 
 
-def test_a_begun_release_with_a_mended_table_is_refused(begun, capsys):
+def test_a_begun_release_with_a_mended_table_is_refused(begun, run_job):
     words, table, store = begun
     before = set(store.list(""))
     write_table(table)
@@ -81,12 +81,12 @@ def test_a_begun_release_with_a_mended_table_is_refused(begun, capsys):
         (("source.detector=null",), "detector"),
         (("source.min_face_score=0.7",), "landmarks"),
     ):
-        ok, said = ran(capsys, "release", *words, *settings)
-        assert not ok
+        code, said = run_job("release", *words, *settings)
+        assert code
         assert f"source.alignment.{fact}" in said, said
         assert "Traceback" not in said
     assert set(store.list("")) == before  # nothing was added, nothing sealed
     write_table(table, shift=5)
-    ok, said = ran(capsys, "release", *words)
-    assert ok, said
+    code, said = run_job("release", *words)
+    assert code == 0, said
     assert store.exists(layout.SUMS)

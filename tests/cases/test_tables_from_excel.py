@@ -8,7 +8,7 @@ from factory.config import BaseTrainingConfig, SourceConfig
 from factory.errors import SourceError
 from factory.sources import open_source, read_faces
 from factory.text_to_image.captions import Captions
-from tests.cases.photographs import off_center, ran, write_points
+from tests.cases.photographs import off_center, write_points
 
 RECIPE = ("configs/recognizer/mini.yaml", "source.holdout_identities=0", "source.license=CC0-1.0")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
@@ -29,13 +29,13 @@ def encoded(file, encoding: str, text: str | None = None):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_landmarks_of_every_encoding_are_found_by_name(people, encoding, capsys):
+def test_landmarks_of_every_encoding_are_found_by_name(people, encoding, run_job):
     folder, table = people
     encoded(table, encoding)
     # without a detector a name that is not found would end the run
     sources = (f"source.path={folder}", f"source.landmarks={table}", "source.detector=null")
-    ok, said = ran(capsys, "train_recognizer", *RECIPE, *sources, "--dry-run")
-    assert ok, said
+    code, said = run_job("train_recognizer", *RECIPE, *sources, "--dry-run")
+    assert code == 0, said
     assert ("is no UTF-8 (line 2) and is read as cp1252" in said) == (encoding == "cp1252")
 
 
@@ -48,14 +48,14 @@ def test_other_separators_are_recognized(people, separator):
     assert len(read_faces(open_source(source), 0.0)) == 4
 
 
-def test_a_list_of_images_in_another_encoding_is_refused_with_its_line(people, tmp_path, capsys):
+def test_a_list_of_images_in_another_encoding_is_refused_with_its_line(people, tmp_path, run_job):
     folder, _ = people
     listed = encoded(tmp_path / "list.txt", "cp1252", "p1/0\nJosé/1\n")
     settings = (f"source.path={folder}", f"batches.oversample={listed}", "training.max_steps=1")
     shape = ("recognizer.num_virtual=4", "recognizer.batch_size=4", "compute.compile=false")
     settings += (*shape, f"training.out={tmp_path / 'out'}", "compute.device=cpu")
-    ok, said = ran(capsys, "train_recognizer", *RECIPE, *settings)
-    assert not ok
+    code, said = run_job("train_recognizer", *RECIPE, *settings)
+    assert code
     assert "batches.oversample: " in said
     assert "list.txt line 2 is no UTF-8, but may be cp1252" in said
     assert "Traceback" not in said
