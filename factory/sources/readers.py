@@ -7,7 +7,7 @@ datasets of the hub by hub_source.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,15 @@ def _check_inside(landmarks_52: np.ndarray, width: int, height: int, key: str) -
         raise CorruptImageError(f"{key}: its landmarks lie outside its {width}x{height} pixels")
 
 
+READERS: dict[str, Callable[[SourceConfig, FaceDecoder], FaceSource]] = {
+    "webdataset": ReleaseSource,
+    "lmdb": LmdbSource,
+    "cvlface": CvlfaceSource,
+    "parquet": ParquetSource,
+}
+"""Readers by source.kind of what lies on this machine and is opened by its path."""
+
+
 def open_source(config: SourceConfig) -> FaceSource:
     """The source that a config names, or its first source.num_identities.
 
@@ -152,16 +161,10 @@ def _complete(config: SourceConfig) -> FaceSource:
     path = Path(config.path or "")
     if not path.exists():
         raise SourceError(f"source.path: no such file or folder {str(path)!r}; check the path")
-    if config.kind == "recordio":
+    if config.kind == "recordio":  # whose faces nothing aligns
         return RecordSource(config)
-    if config.kind == "lmdb":
-        return LmdbSource(config, FaceDecoder(config))
-    if config.kind == "cvlface":
-        return CvlfaceSource(config, FaceDecoder(config))
-    if config.kind == "webdataset":
-        return ReleaseSource(config, FaceDecoder(config))
-    if config.kind == "parquet":
-        return ParquetSource(config, FaceDecoder(config))
+    if config.kind in READERS:
+        return READERS[config.kind](config, FaceDecoder(config))
     listing = list_tar(path) if path.is_file() else list_folder(path)
     return IndexedSource(listing, config, FaceDecoder(config))
 
