@@ -42,6 +42,15 @@ def test_a_higher_limit_reads_the_rest_and_says_what_is_missing(everyday, dry_ru
     assert "1 left out: images outside any person's folder" in printed
 
 
+def test_a_release_says_it_too(everyday, run_job, tmp_path):
+    source = ("source.kind=folder", f"source.path={everyday}", "source.license=CC0-1.0")
+    here = (f"store.url={tmp_path}", "fleet.runner=inline", f"audit.embeddings_dir={tmp_path}/v")
+    wanted = ("source.max_left_out_fraction=0.5", "source.real_people=false")
+    code, printed = run_job("release", "configs/demo.yaml", *source, *wanted, *here, "--dry-run")
+    assert code == 0, printed
+    assert "2 left out: links that lead nowhere or outside" in printed
+
+
 def test_one_empty_folder_stops_nothing(faces, dry_run, tmp_path):
     root = faces(tmp_path / "set", people=5, images=5)
     (root / "00009").mkdir()

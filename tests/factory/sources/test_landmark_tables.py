@@ -25,6 +25,34 @@ POINTS = np.stack([TEMPLATE_52 * size + [40, 60] for size in (1.0, 1.5, 2.0)])
 SIZE = (320, 320)
 
 
+def left_over(residual: float) -> np.ndarray:
+    """The template, upright, of which the best similarity leaves just this part of the variance."""
+    w_5 = TEMPLATE_52[:, 0] + 1j * TEMPLATE_52[:, 1]
+    w_5 = w_5 - w_5.mean()
+    v_5 = np.arange(5) ** 2 + 0j
+    v_5 -= v_5.mean()
+    v_5 -= w_5 * np.vdot(w_5, v_5) / np.vdot(w_5, w_5)  # now no part of it is like w
+    v_5 *= np.sqrt(residual / (1 - residual)) * np.linalg.norm(w_5) / np.linalg.norm(v_5)
+    return np.stack([(w_5 + v_5).real, (w_5 + v_5).imag], -1)[None]
+
+
+@pytest.mark.parametrize(("residual", "is_face"), [(0.19, True), (0.21, False)])
+def test_a_fifth_of_the_variance_may_be_left_over(residual, is_face):
+    points = left_over(residual)
+    assert fit(points).residual_N == pytest.approx([residual])
+    assert fit(points).roll_deg_N == pytest.approx([0], abs=1e-9)
+    assert plausible(points, 8).tolist() == [is_face]
+
+
+@pytest.mark.parametrize(("degrees", "is_face"), [(29, True), (-29, True), (31, False)])
+def test_a_face_is_turned_by_thirty_degrees_at_most(degrees, is_face):
+    turn = np.exp(1j * np.radians(degrees))
+    z_5 = (TEMPLATE_52[:, 0] + 1j * TEMPLATE_52[:, 1]) * turn
+    points = np.stack([z_5.real, z_5.imag], -1)[None]
+    assert fit(points).roll_deg_N == pytest.approx([degrees])
+    assert plausible(points, 8).tolist() == [is_face]
+
+
 def write(path, header, values_N10, names=("a/1.jpg", "a/2.jpg", "b/1.jpg"), separator=","):
     rows = [separator.join(["file", *header])]
     rows += [
