@@ -57,7 +57,7 @@ def build(
         log(f"{store.url} is sealed already; nothing to do{what_stays(store, inputs.lineage)}")
         return
     if dry_run:
-        log(f"checked; {describe(config, inputs)} would be made in {store.url}")
+        log("\n".join([*inputs.remarks, f"checked; {describe(config, inputs)} for {store.url}"]))
         return
     store.probe(log)
     with driving(config, store, log) as lease:

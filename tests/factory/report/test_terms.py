@@ -14,6 +14,8 @@ def test_a_label_keeps_its_words_and_its_terms_are_marked_up():
 def test_the_longest_term_counts_and_parts_of_words_do_not():
     assert explained("FMR1000").count("<abbr") == 1
     assert TERMS["FMR1000"] in explained("FMR1000")
+    inside = {"false match": "A.", "false match rate": "B."}
+    assert explained("false match rate", inside).count('data-tip="B."') == 1
     for word in ("limits", "delimit"):
         assert "<abbr" not in explained(word)  # limit
 

@@ -105,6 +105,15 @@ def test_a_large_image_is_shrunk_first_and_seen_larger_only_for_small_faces(monk
     assert max(first[-1]) <= SMALLEST_PX
 
 
+@pytest.mark.parametrize(("width_px", "num_sizes"), [(39, 4), (41, 3)])
+def test_faces_under_forty_pixels_are_looked_at_again(monkeypatch, width_px, num_sizes):
+    """So wide where the longer side is 1280; at twice that size it is wide enough."""
+    part = width_px / LARGEST_PX
+    scales = Scales(lambda width, height: box(width / 2, height / 2, part * width)[None])
+    seen_by(scales, monkeypatch).faces(np.zeros((3024, 4032, 3), np.uint8))
+    assert len(scales.sizes) == num_sizes
+
+
 def test_a_side_that_is_rounded_is_still_all_of_the_image(monkeypatch):
     """1000 x 403 pixels are seen as 500 x 202, or 201: a box of all of those is one of all."""
 
