@@ -119,7 +119,7 @@ class CopyFindings:
 
 
 @dataclass(frozen=True)
-class ForeignImage:
+class MislabeledImage:
     """An image that does not resemble the others of its person."""
 
     key: str
@@ -127,7 +127,7 @@ class ForeignImage:
     cosine: float
     """To the core of its person's other images."""
     num_images: int
-    """Of its person; of two, either may be the foreign one."""
+    """Of its person; of two, either may be the mislabeled one."""
     nearest: str
     """The person whose images it resembles most."""
     nearest_cosine: float
@@ -149,16 +149,16 @@ class LabelFindings:
     """What a judge doubts of the labels, or why it tells nothing."""
 
     judge: str
-    foreign: list[ForeignImage]
-    num_foreign: int
-    foreign_limit: float | None
-    foreign_found: float | None
+    mislabeled: list[MislabeledImage]
+    num_mislabeled: int
+    mislabeled_limit: float | None
+    mislabeled_found: float | None
     """Fraction of strangers' images below the limit."""
-    foreign_estimate: int | None
+    mislabeled_estimate: int | None
     """How many images are likely somebody else's, by how their scores are distributed."""
-    foreign_note: str
+    mislabeled_note: str
     mixed_people: list[Counted]
-    """People of whom two images or more are foreign: perhaps two people under one name."""
+    """People of whom two images or more are mislabeled: perhaps two people under one name."""
     doubles: list[DoubleName]
     num_doubles: int
     doubles_limit: float | None

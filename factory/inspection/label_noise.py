@@ -2,10 +2,10 @@
 
 Two questions to the vectors of a judge, and for each a limit that the source's own impostors give:
 
-An image is foreign where it does not resemble the core of its person, the half of the images that
-are most alike. The score is the cosine to the mean of the core without the image itself. How
+An image is mislabeled where it does not resemble the core of its person, the half of the images
+that are most alike. The score is the cosine to the mean of the core without the image itself. How
 strangers score is known from images against the cores of other people, which a little noise does
-not change. With F0 their distribution and G that of all scores, the fraction p of foreign images
+not change. With F0 their distribution and G that of all scores, the fraction p of mislabeled images
 follows from the lower half of F0, where own images are rare: p = G(median) / .5. The limit is the
 largest cosine below which at most MAX_FALSE of own images lie by (G - p*F0) / (1 - p), and no
 larger than it must be to hold FOUND of strangers.
@@ -68,7 +68,7 @@ class Doubt:
     """Why nothing can be told, or empty."""
 
 
-def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
+def mislabeled_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
     """Images that do not resemble the other images of their person: rows in rising cosine."""
     own_N, core_PD, has_core_P = core_scores(unit_ND, label_N)
     tested = np.flatnonzero(np.isfinite(own_N))
@@ -76,13 +76,13 @@ def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
     if len(people) < 2:
         return _nothing("n/a: fewer than two people have two images, so nothing is compared")
     stranger_N = _stranger_scores(unit_ND[tested], label_N[tested], core_PD, people)
-    of_several = np.bincount(label_N)[label_N[tested]] > 2  # of two, both are taken for foreign
+    of_several = np.bincount(label_N)[label_N[tested]] > 2  # of two, both are taken for mislabeled
     told = of_several if of_several.sum() >= MIN_TOLD else np.ones(len(tested), bool)
-    limit, found, foreign = _own_limit(own_N[tested][told], stranger_N[told])
+    limit, found, mislabeled = _own_limit(own_N[tested][told], stranger_N[told])
     if found < MIN_FOUND:
         return _nothing(
             "n/a: images of one name resemble each other hardly more than those of two: a limit "
-            f"that spares {1 - MAX_FALSE:.0%} of own images finds {found:.0%} of foreign ones. "
+            f"that spares {1 - MAX_FALSE:.0%} of own images finds {found:.0%} of mislabeled ones. "
             "Perhaps the names (folders) are not people, or the judge does not know such faces "
             "(--judge)",
             limit,
@@ -90,7 +90,7 @@ def foreign_images(unit_ND: np.ndarray, label_N: np.ndarray) -> Doubt:
         )
     below = tested[own_N[tested] < limit]
     order = below[np.argsort(own_N[below], kind="stable")]
-    return Doubt(order, own_N[order], limit, found, round(foreign * len(tested)))
+    return Doubt(order, own_N[order], limit, found, round(mislabeled * len(tested)))
 
 
 def core_scores(
@@ -147,17 +147,17 @@ def _stranger_scores(
 
 
 def _own_limit(own_N: np.ndarray, stranger_N: np.ndarray) -> tuple[float, float, float]:
-    """The limit of foreign images, the fraction of strangers below it, and that of foreign ones."""
+    """The limit of mislabeled images, the fraction of strangers below it, and that of such images."""
     own, strangers = np.sort(own_N), np.sort(stranger_N)
     middle = float(np.median(strangers))
-    foreign = min(0.5, float((own < middle).mean()) / 0.5)
+    mislabeled = min(0.5, float((own < middle).mean()) / 0.5)
     grid = np.unique(strangers[: int(np.ceil(FOUND * len(strangers)))])
     below = np.searchsorted(own, grid) / len(own)
     of_strangers = np.searchsorted(strangers, grid) / len(strangers)
-    false = (below - foreign * of_strangers) / (1 - foreign)
+    false = (below - mislabeled * of_strangers) / (1 - mislabeled)
     allowed = np.flatnonzero(np.maximum.accumulate(false) <= MAX_FALSE)
     at = int(allowed[-1]) if len(allowed) else 0
-    return float(grid[at]), float(of_strangers[at]), foreign
+    return float(grid[at]), float(of_strangers[at]), mislabeled
 
 
 def double_names(unit_ND: np.ndarray, label_N: np.ndarray, fpir: float = NAMES_FPIR) -> Doubt:

@@ -15,7 +15,7 @@ from factory.inspection.pictures import (
     Pictures,
     alignment_sheets,
     double_rows,
-    foreign_rows,
+    mislabeled_rows,
     pairs_shown,
 )
 from factory.inspection.terms import TERMS, explained
@@ -101,7 +101,7 @@ def _pictures(inspected: Inspected) -> dict[str, Any]:
         "across": pairs_shown(found.copies.across_pairs, own, own),
         "within": pairs_shown(found.copies.within_pairs, own, own),
         "double_rows": double_rows(inspected),
-        "foreign_rows": foreign_rows(inspected),
+        "mislabeled_rows": mislabeled_rows(inspected),
         "same_images": [],
         "nearest": [],
     }

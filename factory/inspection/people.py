@@ -11,8 +11,8 @@ import numpy as np
 from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.real_people import NOBODY, RealPeople
 from factory.evaluation.yardstick import DoubleLabel, named_once
-from factory.inspection.findings import Counted, DoubleName, ForeignImage, LabelFindings
-from factory.inspection.label_noise import NAMES_FPIR, Doubt, double_names, foreign_images
+from factory.inspection.findings import Counted, DoubleName, LabelFindings, MislabeledImage
+from factory.inspection.label_noise import NAMES_FPIR, Doubt, double_names, mislabeled_images
 from factory.inspection.looked import Looked
 from factory.sources.base import FaceSource
 
@@ -82,9 +82,9 @@ class JudgedPeople:
 
 
 def label_findings(judged: JudgedPeople, judge: str) -> tuple[LabelFindings, Doubt]:
-    """What the judge doubts, ranked; and the foreign images' rows of the judge's vectors."""
+    """What the judge doubts, ranked; and the mislabeled images' rows of the judge's vectors."""
     faces = judged.faces
-    foreign = foreign_images(np.asarray(faces.unit_ND), faces.labels)
+    mislabeled = mislabeled_images(np.asarray(faces.unit_ND), faces.labels)
     doubles = double_names(faces.unit_ND, faces.labels)
     listed = [
         DoubleName(judged.name(first), judged.name(second), float(cosine), "means of their images")
@@ -97,15 +97,15 @@ def label_findings(judged: JudgedPeople, judge: str) -> tuple[LabelFindings, Dou
         if frozenset(names) not in known:
             known.add(frozenset(names))
             listed.append(DoubleName(names[0], names[1], pair.cosine, "two images"))
-    mixed = Counter(int(label) for label in faces.labels[foreign.rows])
+    mixed = Counter(int(label) for label in faces.labels[mislabeled.rows])
     findings = LabelFindings(
         judge,
-        _foreign(judged, foreign),
-        len(foreign.rows),
-        None if foreign.found is None else foreign.limit,
-        foreign.found,
-        foreign.estimate,
-        foreign.note,
+        _mislabeled(judged, mislabeled),
+        len(mislabeled.rows),
+        None if mislabeled.found is None else mislabeled.limit,
+        mislabeled.found,
+        mislabeled.estimate,
+        mislabeled.note,
         [
             Counted(judged.name(label), count)
             for label, count in mixed.most_common(LISTED)
@@ -117,10 +117,10 @@ def label_findings(judged: JudgedPeople, judge: str) -> tuple[LabelFindings, Dou
         NAMES_FPIR,
         doubles.note,
     )
-    return findings, foreign
+    return findings, mislabeled
 
 
-def _foreign(judged: JudgedPeople, doubt: Doubt) -> list[ForeignImage]:
+def _mislabeled(judged: JudgedPeople, doubt: Doubt) -> list[MislabeledImage]:
     faces, rows = judged.faces, doubt.rows[:LISTED]
     if not len(rows):
         return []
@@ -128,7 +128,7 @@ def _foreign(judged: JudgedPeople, doubt: Doubt) -> list[ForeignImage]:
     labels = faces.labels[rows]
     cosine_M, nearest_M = judged.nearest(np.asarray(faces.unit_ND[rows]), labels)
     return [
-        ForeignImage(
+        MislabeledImage(
             judged.key(int(faces.indices[row])),
             judged.name(label),
             float(score),

@@ -110,8 +110,8 @@ def pairs_shown(
     ]
 
 
-def foreign_rows(inspected: Inspected) -> list[Sheet]:
-    """Each of the first foreign images beside the other images of its person."""
+def mislabeled_rows(inspected: Inspected) -> list[Sheet]:
+    """Each of the first mislabeled images beside the other images of its person."""
     labels, people = inspected.found.labels, inspected.people
     if labels is None:
         return []
@@ -120,7 +120,7 @@ def foreign_rows(inspected: Inspected) -> list[Sheet]:
     for row, label in enumerate(people.looked.labels):
         rows_of.setdefault(people.name(int(label)), []).append(row)
     shown = []
-    for one in labels.foreign[: SHOWN_PAIRS // 2]:
+    for one in labels.mislabeled[: SHOWN_PAIRS // 2]:
         others = [row for row in rows_of[one.person] if people.key(row) != one.key]
         images = [pictures.of_key(one.key)]
         images += [pictures.of_row(other) for other in others[: COLUMNS - 1]]

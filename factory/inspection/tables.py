@@ -38,8 +38,8 @@ def all_tables(found: Inspection) -> dict[str, Any]:
         "judge_line": f"By the recognizer {labels.judge}." if labels else "",
         "doubles_line": doubles_line(labels) if labels else "",
         "doubles": _doubles(labels.doubles) if labels else [],
-        "foreign_line": foreign_line(labels) if labels else "",
-        "foreign": _foreign(labels) if labels else [],
+        "mislabeled_line": mislabeled_line(labels) if labels else "",
+        "mislabeled": _mislabeled(labels) if labels else [],
         "pairs_table": _pairs(found.pairs) if found.pairs else [],
         "against_table": _against(against) if against else [],
         "against_line": against_line(against) if against else "",
@@ -69,7 +69,7 @@ def summary(found: Inspection) -> list[str]:
     if found.labels:
         lines.append(
             f"labels       {found.labels.num_doubles} pairs of names are likely one person, "
-            f"{found.labels.num_foreign} images doubted (by {found.labels.judge})"
+            f"{found.labels.num_mislabeled} images doubted (by {found.labels.judge})"
         )
     lines += [f"warning      {line}" for line in found.warnings[:WARNED]]
     if len(found.warnings) > WARNED:
@@ -154,16 +154,16 @@ def doubles_line(labels: LabelFindings) -> str:
     )
 
 
-def foreign_line(labels: LabelFindings) -> str:
-    """How many images are foreign, the limit and how it was chosen."""
-    if labels.foreign_note:
-        return labels.foreign_note
+def mislabeled_line(labels: LabelFindings) -> str:
+    """How many images are mislabeled, the limit and how it was chosen."""
+    if labels.mislabeled_note:
+        return labels.mislabeled_note
     return (
-        f"{labels.num_foreign} images. Their cosine to the core of their person's other images is "
-        f"below {labels.foreign_limit:.3f}, as that of {labels.foreign_found:.1%} of strangers is; "
-        "at most 3 % of own images are estimated to lie there. By how the scores are distributed, "
-        f"about {labels.foreign_estimate} are somebody else's. The worst are first: where a person "
-        "has two images, either may be the foreign one."
+        f"{labels.num_mislabeled} images. Their cosine to the core of their person's other images "
+        f"is below {labels.mislabeled_limit:.3f}, as that of {labels.mislabeled_found:.1%} of "
+        "strangers is; at most 3 % of own images are estimated to lie there. By how the scores "
+        f"are distributed, about {labels.mislabeled_estimate} are somebody else's. The worst are "
+        "first: where a person has two images, either may be the mislabeled one."
     )
 
 
@@ -198,13 +198,13 @@ def _against(one: SetOverlap) -> Rows:
     return rows
 
 
-def _foreign(labels: LabelFindings) -> Rows:
+def _mislabeled(labels: LabelFindings) -> Rows:
     return [
         (
             *(one.key, one.person, one.num_images, f"{one.cosine:.3f}"),
             *(one.nearest, f"{one.nearest_cosine:.3f}"),
         )
-        for one in labels.foreign[:SHOWN]
+        for one in labels.mislabeled[:SHOWN]
     ]
 
 

@@ -38,8 +38,8 @@ def notes_of(found: Inspection) -> list[str]:
     labels = found.labels
     if labels is None:
         notes.append(found.judge_note)
-    elif labels.foreign_note and labels.foreign_found is None:
-        notes.append(f"labels are not checked: {labels.foreign_note}")
+    elif labels.mislabeled_note and labels.mislabeled_found is None:
+        notes.append(f"labels are not checked: {labels.mislabeled_note}")
     return [note for note in notes if note]
 
 
@@ -112,13 +112,13 @@ def _of_labels(found: Inspection) -> Iterator[str]:
         return
     if labels.num_doubles:
         yield f"{labels.num_doubles} pairs of names are likely one person each"
-    if labels.foreign_estimate:
+    if labels.mislabeled_estimate:
         yield (
-            f"about {labels.foreign_estimate} images are likely of somebody else than their name "
-            f"says; {labels.num_foreign} are doubted, the worst first"
+            f"about {labels.mislabeled_estimate} images are likely of somebody else than their "
+            f"name says; {labels.num_mislabeled} are doubted, the worst first"
         )
-    if labels.foreign_note and labels.foreign_found is not None:
-        yield f"labels are not checked: {labels.foreign_note}"
+    if labels.mislabeled_note and labels.mislabeled_found is not None:
+        yield f"labels are not checked: {labels.mislabeled_note}"
 
 
 def _of_overlap(found: Inspection) -> Iterator[str]:

@@ -58,7 +58,7 @@ def write_faces(root: Path, faces: FaceSet, people: Iterable[int], images: int =
 
 @pytest.fixture(scope="session")
 def planted(starter, tmp_path_factory) -> Planted:
-    """20 people x 5 images with a second name, a foreign image, copies, and an unreadable file."""
+    """20 people x 5 images; a second name, a mislabeled image, copies, and an unreadable file."""
     root = tmp_path_factory.mktemp("planted")
     source = root / "set"
     write_faces(source, starter.faces, range(20))
@@ -66,8 +66,8 @@ def planted(starter, tmp_path_factory) -> Planted:
     (source / "second name").mkdir()
     for image, row in enumerate(rows):
         Image.fromarray(starter.faces.images_NHWC[row]).save(source / f"second name/{image}.png")
-    foreign = starter.faces.images_NHWC[starter.faces.labels == 50][0]
-    Image.fromarray(foreign).save(source / "p05/foreign.png")
+    mislabeled = starter.faces.images_NHWC[starter.faces.labels == 50][0]
+    Image.fromarray(mislabeled).save(source / "p05/mislabeled.png")
     (source / "p07/same.png").write_bytes((source / "p06/0.png").read_bytes())
     Image.open(source / "p08/1.png").convert("RGB").save(source / "p08/again.jpg", quality=60)
     (source / "p09/broken.png").write_bytes(b"no image")

@@ -65,7 +65,7 @@ def looks(**changes):
 
 
 LABELS = LabelFindings(
-    *("dlib", [], 9, 0.4, 0.99, 0, ""),  # of foreign images
+    *("dlib", [], 9, 0.4, 0.99, 0, ""),  # of mislabeled images
     *([], [], 0, 0.8, 0.01, ""),  # of double names
 )
 
@@ -99,8 +99,11 @@ OVERLAP = SetOverlap("t", 9, 9, [], 0, 4, [], 3, [], 0.9, 90, 0.8, 0.001, [], ""
         (replace(FINE, copies=CopyFindings(0, 2, 2, 0, [], [])), "2 pairs of images of different"),
         (replace(FINE, copies=CopyFindings(4, 0, 3, 0, [], [])), "3 images add nothing"),
         (labels(num_doubles=2), "2 pairs of names are likely one person"),
-        (labels(foreign_estimate=4), "about 4 images are likely of somebody else"),
-        (labels(foreign_note="n/a: why", foreign_found=0.2), "labels are not checked: n/a: why"),
+        (labels(mislabeled_estimate=4), "about 4 images are likely of somebody else"),
+        (
+            labels(mislabeled_note="n/a: why", mislabeled_found=0.2),
+            "labels are not checked: n/a: why",
+        ),
         (replace(FINE, against=OVERLAP), "4 images are images of t"),
         (replace(FINE, against=OVERLAP), "3 people are likely people of t"),
         (replace(FINE, against=OVERLAP), "90 images are nearer to somebody of t"),
@@ -131,7 +134,7 @@ def test_files_of_the_system_are_no_finding():
         ),
         (contents(remarks=["labels up to 9 with 2 gaps"]), "labels up to 9 with 2 gaps"),
         (
-            labels(foreign_note="n/a: one person", foreign_found=None),
+            labels(mislabeled_note="n/a: one person", mislabeled_found=None),
             "labels are not checked: n/a: one person",
         ),
     ],

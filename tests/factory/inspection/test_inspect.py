@@ -50,19 +50,19 @@ def test_label_noise_is_told_with_its_limits(planted):
     labels = planted.found.labels
     assert labels.judge == "starter:judge"
     assert {"p03", "second name"} in [{pair.first, pair.second} for pair in labels.doubles]
-    flagged = {image.key for image in labels.foreign}
-    assert {"p05/foreign", "p07/same"} <= flagged
+    flagged = {image.key for image in labels.mislabeled}
+    assert {"p05/mislabeled", "p07/same"} <= flagged
     assert len(flagged) <= 2 + 0.05 * 106
-    assert 2 <= labels.foreign_estimate <= 5
-    same = next(image for image in labels.foreign if image.key == "p07/same")
+    assert 2 <= labels.mislabeled_estimate <= 5
+    same = next(image for image in labels.mislabeled if image.key == "p07/same")
     assert same.nearest == "p06", "the person it was taken from"
-    assert 0 < labels.foreign_limit < labels.doubles_limit < 1
+    assert 0 < labels.mislabeled_limit < labels.doubles_limit < 1
 
 
 def test_a_page_stands_alone_and_names_what_was_found(planted):
     page = (planted.out / PAGE).read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page), "nothing is loaded from elsewhere"
-    for shown in ("p05/foreign", "second name", "p06/0 | p07/same", "p09/broken"):
+    for shown in ("p05/mislabeled", "second name", "p06/0 | p07/same", "p09/broken"):
         assert shown in page
     assert "--ink" in page, "the look of a report"
     assert page.count("<img") > 10

@@ -12,7 +12,7 @@ from factory.inspection import label_noise
 from factory.inspection.label_noise import (
     core_scores,
     double_names,
-    foreign_images,
+    mislabeled_images,
     stranger_limit,
 )
 from tests.factory.inspection.conftest import PEOPLE
@@ -31,7 +31,7 @@ def test_images_under_somebody_elses_name_are_found(starter, seed, fraction):
     rng, labels = np.random.default_rng(seed), starter.faces.labels.copy()
     moved = rng.choice(len(labels), int(fraction * len(labels)), replace=False)
     labels[moved] = (labels[moved] + rng.integers(1, PEOPLE, len(moved))) % PEOPLE
-    doubt = foreign_images(starter.unit_ND, labels)
+    doubt = mislabeled_images(starter.unit_ND, labels)
     found = set(doubt.rows.tolist())
     assert len(found & set(moved.tolist())) >= 0.9 * len(moved)
     assert len(found - set(moved.tolist())) <= 0.05 * (len(labels) - len(moved))
@@ -65,15 +65,15 @@ def test_two_people_under_one_name_are_found(starter, seed):
     labels = starter.faces.labels.copy()
     for first, second in pairs:
         labels[labels == second] = first
-    flagged = np.bincount(labels[foreign_images(starter.unit_ND, labels).rows], minlength=PEOPLE)
+    flagged = np.bincount(labels[mislabeled_images(starter.unit_ND, labels).rows], minlength=PEOPLE)
     assert np.all(flagged[pairs[:, 0]] >= 5)
     others = np.setdiff1d(np.arange(PEOPLE), pairs)
     assert flagged[others].sum() <= 0.05 * 10 * len(others)
 
 
 def test_clean_labels_are_hardly_doubted(starter):
-    assert len(foreign_images(starter.unit_ND, starter.faces.labels).rows) <= 36  # 3 % of 1,200
-    assert foreign_images(starter.unit_ND, starter.faces.labels).estimate <= 4
+    assert len(mislabeled_images(starter.unit_ND, starter.faces.labels).rows) <= 36  # 3 % of 1,200
+    assert mislabeled_images(starter.unit_ND, starter.faces.labels).estimate <= 4
     assert len(double_names(starter.unit_ND, starter.faces.labels).rows) <= 2
 
 
@@ -110,7 +110,7 @@ def test_second_names_do_not_move_the_limit(starter):
 
 
 def test_a_judge_that_sees_nobody_tells_nothing():
-    doubt = foreign_images(sphere(400, 32), np.arange(400) // 5)
+    doubt = mislabeled_images(sphere(400, 32), np.arange(400) // 5)
     assert "the judge does not know such faces" in doubt.note
     assert not len(doubt.rows)
 
@@ -119,7 +119,7 @@ def test_too_few_people_tell_nothing(starter):
     few = np.flatnonzero(starter.faces.labels < 5)
     assert "too few" in double_names(starter.unit_ND[few], starter.faces.labels[few]).note
     one = np.flatnonzero(starter.faces.labels < 1)
-    assert "two people" in foreign_images(starter.unit_ND[one], starter.faces.labels[one]).note
+    assert "two people" in mislabeled_images(starter.unit_ND[one], starter.faces.labels[one]).note
 
 
 def test_a_person_of_many_images_is_scored_in_little_memory(starter, monkeypatch):
