@@ -147,7 +147,7 @@ def _stranger_scores(
 
 
 def _own_limit(own_N: np.ndarray, stranger_N: np.ndarray) -> tuple[float, float, float]:
-    """The limit of mislabeled images, the fraction of strangers below it, and that of such images."""
+    """The limit of mislabeled images, what part of strangers is below it, and of such images."""
     own, strangers = np.sort(own_N), np.sort(stranger_N)
     middle = float(np.median(strangers))
     mislabeled = min(0.5, float((own < middle).mean()) / 0.5)
