@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "records", "config"},
     {"seeds", "images", "checkpoint", "store", "tables"},
-    {"sources", "provenance", "training"},
+    {"sources", "provenance", "training", "rendering"},
     {"recognition"},
     {"identities", "diffusion", "quality"},
     {"shots"},

@@ -30,6 +30,7 @@ from factory.config.release import (
     ShardsConfig,
     StoreConfig,
 )
+from factory.config.rendering import RenderingConfig
 from factory.config.schema import Config
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
@@ -64,6 +65,7 @@ __all__ = [
     "PlanConfig",
     "RecognizerConfig",
     "ReleaseConfig",
+    "RenderingConfig",
     "SamplerConfig",
     "ShardsConfig",
     "SourceConfig",

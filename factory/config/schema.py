@@ -26,6 +26,7 @@ from factory.config.release import (
     ShardsConfig,
     StoreConfig,
 )
+from factory.config.rendering import RenderingConfig
 from factory.config.rules import check
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
@@ -51,6 +52,7 @@ class Config:
     inpainting_training: InpaintingTrainingConfig = field(default_factory=InpaintingTrainingConfig)
     editing: EditingConfig = field(default_factory=EditingConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
+    rendering: RenderingConfig = field(default_factory=RenderingConfig)
     identities: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
