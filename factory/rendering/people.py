@@ -89,7 +89,8 @@ def drawn_shape(
         for name, difference in table.items():
             differences[name] = differences.get(name, 0.0) + amount * difference
     own = SPREAD * rng.standard_normal(100)
-    return tuple(float(c) for c in np.clip(shape_of(differences) + own, -FARTHEST, FARTHEST))
+    shape = np.clip(shape_of(differences) + own, -FARTHEST, FARTHEST)
+    return tuple(float(c) for c in shape.round(6))  # the same where matrix products differ by bits
 
 
 def drawn_skin(
