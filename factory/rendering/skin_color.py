@@ -38,7 +38,7 @@ MELANIN = 0.006, 0.5
 """Volume fraction of melanosomes in the epidermis of the lightest and darkest people."""
 EVEN = 2.2
 """Makes equal steps of melanin about equal steps of lightness."""
-BLOOD_FRACTION = 0.0012, 0.022
+BLOOD_FRACTION = 0.002, 0.032
 """Volume fraction of blood in the dermis where there is least and most."""
 EPIDERMIS_CM = 0.006
 PATH = 3.0
@@ -48,7 +48,7 @@ SCATTERING = 60.0
 "Optical properties of biological tissues: a review", table 1."""
 HAZE = 0.012
 """What the epidermis scatters back before any pigment."""
-CAROTENE = 0.06
+CAROTENE = 0.03
 """What fat and carotene under the dermis take of blue light."""
 INTERNAL = (1 + 0.53) / (1 - 0.53)
 """Jensen's A of an index of refraction of 1.4, whose inner diffuse reflectance is .53."""
