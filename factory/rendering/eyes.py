@@ -1,28 +1,34 @@
-"""Eyes, lashes, teeth and tongue."""
+"""Eyes: eyeballs that look somewhere, in the shadow of their lids."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from factory.rendering.eyeball import SIDES, eye_colors, eyeball, eyeball_mesh, sight
+from factory.rendering.face_zones import curve, near
 from factory.rendering.head import Head, HeadModel
+from factory.rendering.mouth import mouth_parts
 from factory.rendering.parts import Label, Material, MeshPart, Part
 from factory.rendering.traits import Person
+
+__all__ = ["eye_parts", "mouth_parts"]
+
+LID_SHADOW, LID_SHADOW_CM = 0.62, 0.17
+"""Light that the upper lid and its lashes take at its rim, and how far down that reaches."""
+CARUNCLE = np.array([0.46, 0.20, 0.17])
 
 
 def eye_parts(
     model: HeadModel, head: Head, person: Person, gaze: tuple[float, float]
 ) -> list[Part]:
-    """Eyeballs that look where `gaze` says, wet corneas, lashes."""
+    """Both eyeballs, turned about their centers by `gaze`: degrees to the image's right and up."""
     parts: list[Part] = []
-    for side in ("Left", "Right"):
-        vertices, faces = model.region(f"M_Sclera{side}")
-        at = head.vertices_V3[vertices]
-        away = np.linalg.norm(at[:, :2] - at[:, :2].mean(0), axis=1)
-        front = at[:, 2] > at[:, 2].max() - 0.9
-        iris = (away < person.eyes.iris_radius) & front
-        pupil = (away < person.eyes.pupil_radius) & front
-        colors = np.tile([0.78, 0.74, 0.71], (len(at), 1))
-        colors[iris], colors[pupil] = person.eyes.iris_color, 0.01
+    turn = sight(gaze)
+    for side, lids in SIDES.items():
+        ball = eyeball(model, head, side)
+        vertices, normals, faces = eyeball_mesh(person.eyes, ball.radius)
+        at = vertices @ turn.T + ball.center_3
+        colors = eye_colors(person, side, round(ball.radius, 4))
         parts.append(
             MeshPart(
                 f"eye_{side.lower()}",
@@ -30,22 +36,25 @@ def eye_parts(
                 at,
                 faces,
                 Material("cornea", roughness=0.05, specular=0.9),
-                normals_V3=head.normals_V3[vertices],
-                colors_V3=colors,
+                normals_V3=normals @ turn.T,
+                colors_V3=between_lids(at, colors, head.landmarks_68x3[lids], side),
             )
         )
     return parts
 
 
-def mouth_parts(model: HeadModel, head: Head, person: Person) -> list[Part]:
-    """Teeth, gums and tongue."""
-    parts: list[Part] = []
-    for name, material, color in (
-        ("teeth", "M_Teeth", (0.75, 0.72, 0.64)),
-        ("gums", "M_GumsTongue", (0.38, 0.14, 0.13)),
-    ):
-        vertices, faces = model.region(material)
-        at, normals = head.vertices_V3[vertices], head.normals_V3[vertices]
-        surface = Material("plastic", color, roughness=0.25)
-        parts.append(MeshPart(name, Label.MOUTH, at, faces, surface, normals_V3=normals))
-    return parts
+def between_lids(
+    points_N3: np.ndarray, colors_N3: np.ndarray, lids_63: np.ndarray, side: str
+) -> np.ndarray:
+    """Colors [N, 3] in the shadow of the upper lid, with a pink inner corner."""
+    upper = curve(lids_63[:4])
+    order = np.argsort(upper[:, 0])
+    rim = np.interp(points_N3[:, 0], upper[order, 0], upper[order, 1])
+    below = np.maximum(rim - points_N3[:, 1], 0)
+    light = 1 - LID_SHADOW * np.exp(-below / LID_SHADOW_CM)
+    lower = curve(lids_63[[3, 4, 5, 0]])
+    light *= 1 - 0.3 * near(points_N3, lower, 0.14)
+    light *= 1 - 0.35 * near(points_N3, lids_63[[0, 3]], 0.35)
+    inner = lids_63[3] if side == "Right" else lids_63[0]
+    pink = near(points_N3, inner, 0.26)[:, None]
+    return np.asarray(colors_N3 * light[:, None] * (1 - pink) + pink * CARUNCLE)
