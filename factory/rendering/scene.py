@@ -136,9 +136,8 @@ class SceneRenderer:
         rows = np.concatenate([part.points_SK3, np.tile(radius[:, None], (num, 1, 1))], -1)
         color = {"type": "rgb", "value": list(part.material.color)}
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            for strand in rows:
-                np.savetxt(file, strand, "%.4f")
-                file.write("\n")
+            row = "%.4f %.4f %.4f %.4f\n" * points + "\n"
+            file.write(row * num % tuple(rows.ravel().tolist()))
             file.flush()
             return self._mi.load_dict(
                 {"type": "bsplinecurve", "filename": str(Path(file.name)),
