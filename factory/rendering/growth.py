@@ -42,8 +42,6 @@ class Forces:
     """Along a strand, after which it has forgotten its direction."""
     tie_3: np.ndarray | None = None
     """Where hair is gathered; the comb goes there from everywhere."""
-    face_left: float = 0.0
-    """Height of the eyes' middle, below which nothing hangs before the face."""
 
 
 def grown(

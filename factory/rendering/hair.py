@@ -2,180 +2,154 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from factory.rendering.combing import combed, length_factor, seen_more
 from factory.rendering.curl import clumped, curled, nearest, pitch_of, radius_of
-from factory.rendering.growth import Forces, Strands, cut_before_face, grown, resampled
+from factory.rendering.growth import Forces, cut_before_face, grown, resampled
 from factory.rendering.hair_styles import STYLES, HairStyle
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.head_surface import HeadSurface, head_surface
 from factory.rendering.parts import Label, Material, MeshPart, Part
-from factory.rendering.scalp import Roots, ears, margins, scalp_roots
+from factory.rendering.scalp import ears, margins, scalp_roots
 from factory.rendering.strands import hair_strands, lighter, rooted, shade_groups, sound
 from factory.rendering.traits import HairTraits, Person
+from factory.rendering.tying import bun, gathered, tail, tie_of
 from factory.rendering.view import HairState
 
 MIDDLE_3 = np.array([0.0, 6.0, 0.5], np.float32)
-"""Of the skull, where its surface is seen from."""
+"""Of the mean skull, where its surface is seen from."""
+TIED_FROM_CM = 14.0
+"""Shortest hair at the back that can be tied."""
+TIP = 0.35
+CAP_MARGIN = 0.8
+"""Centimeters behind the hairline where the cap begins."""
+
+
+@dataclass(frozen=True)
+class Wearer:
+    """A head with the hair that it has today."""
+
+    model: HeadModel
+    neutral: Head
+    hair: HairTraits
+    style: HairStyle
+    state: HairState
+    surface: HeadSurface
+    seed: int
 
 
 def hair_parts(model: HeadModel, neutral: Head, person: Person, state: HairState) -> list[Part]:
     """Strands on the head without expression, `fixed` as long as the state is the same."""
+    wearer = wearer_of(model, neutral, person, state)
+    if wearer is None:
+        return []
+    points, shades = head_strands(wearer)
+    hair, style = wearer.hair, wearer.style
+    radius = style.radius * (0.6 + 0.8 * hair.thickness)
+    parts: list[Part] = [*hair_strands(points, shades, hair.color, radius, TIP)]
+    return [*parts, cap_part(wearer)] if style.cap else parts
+
+
+def wearer_of(model: HeadModel, neutral: Head, person: Person, state: HairState) -> Wearer | None:
+    """The head and its hair; None: bald."""
     style = STYLES[person.hair.style]
     if style is None:
-        return []
-    hair, style = _today(person.hair, style, state)
+        return None
+    if state.tied and style.tied is None and style.back > TIED_FROM_CM:
+        style = STYLES["ponytail"]
+        assert style is not None
     vertices, faces = model.region("M_Face", "M_BackHead")
     at, mean = neutral.vertices_V3[vertices], model.mean_V3[vertices]
     if not style.over_ears:
         faces = faces[~ears(mean)[faces].any(1)]
     surface = head_surface(at, faces, MIDDLE_3 + at.mean(0) - mean.mean(0))
-    points, shades = head_strands(model, neutral, hair, style, state, surface, person.seed)
-    radius = style.radius * (0.6 + 0.8 * hair.thickness)
-    parts: list[Part] = [*hair_strands(points, shades, hair.color, radius, 0.35)]
-    if style.cap:
-        parts.append(cap_part(model, neutral, hair, style, person.seed))
-    return parts
+    hair = replace(person.hair, recession=max(person.hair.recession, style.recession))
+    return Wearer(model, neutral, hair, style, state, surface, person.seed)
 
 
-def _today(hair: HairTraits, style: HairStyle, state: HairState) -> tuple[HairTraits, HairStyle]:
-    """The traits and the style with the state of the day."""
-    if state.tied and style.tied is None and style.back > 14:
-        style = STYLES["ponytail"] or style
-    return replace(hair, recession=max(hair.recession, style.recession)), style
-
-
-def regions(roots: Roots) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """How much of each root is top, sides, back and fringe [N], adding up to 1."""
-    away = np.abs(roots.azimuth_N)
-    top = _smooth(roots.height_N, 8.0, 11.0)
-    back = (1 - top) * _smooth(away, 95, 125)
-    sides = 1 - top - back
-    fringe = _smooth(-away, -58, -38) * (1 - _smooth(roots.margin_N, 1.0, 2.6))
-    return top * (1 - fringe), sides * (1 - fringe), back * (1 - fringe), fringe
-
-
-def _smooth(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
-def length_factor(hair: HairTraits, style: HairStyle, state: HairState) -> float:
-    """By how much a person's hair is longer than its style's usual length."""
-    usual = max(style.top, style.back)
-    return float(np.clip(hair.length / usual, 0.75, 1.35)) * state.length_factor
-
-
-def head_strands(
-    model: HeadModel,
-    neutral: Head,
-    hair: HairTraits,
-    style: HairStyle,
-    state: HairState,
-    surface: HeadSurface,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points [N, K, 3] and shades [N] of all strands."""
+def head_strands(wearer: Wearer) -> tuple[np.ndarray, np.ndarray]:
+    """Points [N, K, 3] and shades [N] of all strands, those of a tail or bun included."""
+    hair, style, surface = wearer.hair, wearer.style, wearer.surface
     num = int(style.num_strands * np.clip(hair.density, 0.2, 1.1))
-    roots = scalp_roots(neutral, model, hair, seed, num, style.soft_cm)
-    rng = np.random.default_rng([seed, 303])
+    rng = np.random.default_rng([wearer.seed, 303])
+    roots = scalp_roots(wearer.neutral, wearer.model, hair, wearer.seed, num, style.soft_cm)
+    roots = roots.some(seen_more(roots, style, rng))
     guides = np.arange(min(style.num_clumps, len(roots)))
-    clump = nearest(
-        roots.points_N3 + 0.25 * rng.standard_normal((len(roots), 3)), roots.points_N3[guides]
-    )
-    strands, part = _combed(roots, hair, style, state, clump, rng)
-    eyes_y = float(neutral.middle_3[1])
-    tie = _tie(neutral, style)
-    points = grown(
-        strands,
-        Forces(style.gravity, style.hold, style.comb_cm, tie_3=tie, face_left=eyes_y),
-        surface,
-    )
-    same_side = np.sign(roots.points_N3[:, 0] - part) == np.sign(
-        roots.points_N3[guides[clump], 0] - part
-    )
-    points = clumped(
-        points, clump, guides, style.clump * same_side * rng.uniform(0.5, 1, len(roots))
-    )
+    jitter = 0.25 * rng.standard_normal((len(roots), 3))
+    clump = nearest(roots.points_N3 + jitter, roots.points_N3[guides])
+    strands = combed(roots, hair, style, wearer.state, clump, rng)
+    tie = tie_of(wearer.neutral, style.tied) if style.tied else None
+    points = grown(strands, Forces(style.gravity, style.hold, style.comb_cm, tie_3=tie), surface)
+    if tie is not None:
+        points, kept = gathered(points, tie, rng)
+        clump = clump[kept]
+    else:
+        side = np.sign(roots.points_N3[:, 0] - hair.parting)
+        together = style.clump * (side == side[guides[clump]]) * rng.uniform(0.5, 1, len(roots))
+        points = clumped(points, clump, guides, together)
     points = resampled(points, style.num_points)
-    curl = float(np.clip(hair.curl, *style.curl))
-    if radius_of(curl) > 0.03:
-        phase = rng.uniform(0, 6.28, len(guides))[clump] + rng.normal(0, 0.5, len(roots))
-        wide = radius_of(curl) * rng.uniform(0.6, 1.2, len(roots))
-        pitch = np.maximum(
-            pitch_of(curl) * rng.uniform(0.85, 1.15, len(guides))[clump],
-            4 * strands.lengths_N / style.num_points,
-        )
-        points = curled(points, wide, pitch, phase)
-    points = _pushed_out(points, surface)
-    hidden = before_face(points, neutral, style.covers_forehead)
-    points, kept = cut_before_face(points, hidden)
+    if tie is None:
+        points = _curled(points, clump, wearer, rng)
+    points = pushed_out(points, surface)
+    points, kept = cut_before_face(points, before_face(points, wearer.neutral, style, hair))
     clump = clump[kept]
+    if tie is not None:
+        points, clump = _with_tail(points, clump, tie, wearer, rng)
     points = rooted(points)
     fine = sound(points)
-    points, clump = points[fine], clump[fine]
-    return points, shade_groups(len(points), clump, hair.gray_fraction, seed)
+    return points[fine], shade_groups(int(fine.sum()), clump[fine], hair.gray_fraction, wearer.seed)
 
 
-def _tie(neutral: Head, style: HairStyle) -> np.ndarray | None:
-    if style.tied is None:
-        return None
-    eyes = neutral.middle_3
-    return eyes + (
-        np.array([0, 3.0, -19.0]) if style.tied == "ponytail" else np.array([0, 8.0, -16.0])
-    )
+def _curled(
+    points_NK3: np.ndarray, clump_N: np.ndarray, wearer: Wearer, rng: np.random.Generator
+) -> np.ndarray:
+    """Strands with the person's curl as far as the style allows; locks turn together."""
+    curl = float(np.clip(wearer.hair.curl, *wearer.style.curl))
+    num, locks = len(points_NK3), int(clump_N.max(initial=0)) + 1
+    phase = rng.uniform(0, 2 * np.pi, locks)[clump_N] + rng.normal(0, 0.3, num)
+    radius = radius_of(curl) * rng.uniform(0.7, 1.2, num)
+    pitch = pitch_of(curl) * rng.uniform(0.85, 1.15, locks)[clump_N]
+    step = np.linalg.norm(np.diff(points_NK3, axis=1), axis=-1).mean(1)
+    return curled(points_NK3, radius, np.maximum(pitch, 4 * step), phase)  # 4 points make a turn
 
 
-def _combed(
-    roots: Roots,
-    hair: HairTraits,
-    style: HairStyle,
-    state: HairState,
-    clump: np.ndarray,
+def _with_tail(
+    points_NK3: np.ndarray,
+    clump_N: np.ndarray,
+    tie_3: np.ndarray,
+    wearer: Wearer,
     rng: np.random.Generator,
-) -> tuple[Strands, float]:
-    """What grows from the roots, and where the parting is."""
-    num = len(roots)
-    top, sides, back, fringe = regions(roots)
-    length = top * style.top + sides * style.sides + back * style.back + fringe * style.fringe
-    edge = 0.45 + 0.55 * np.clip(roots.margin_N / 1.2, 0, 1)
-    if style.top > 10:
-        edge = np.maximum(edge, 0.8)
-    length = length * length_factor(hair, style, state) * edge * rng.uniform(0.8, 1.1, num)
-    part = hair.parting * style.parting
-    x = roots.points_N3[:, 0]
-    away = np.tanh((x - part) / 0.8)
-    comb = np.zeros((num, 3), np.float32)
-    comb[:, 0] = (top + fringe) * style.away * away
-    comb[:, 1] = -(sides + back) * 0.9
-    comb[:, 2] = -(top * style.backward + fringe * style.fringe_backward + sides * 0.35)
-    spread = style.frizz * (1 + 2 * state.tousled)
-    noise = rng.standard_normal((int(clump.max(initial=0)) + 1, 3))[
-        clump
-    ] + 0.5 * rng.standard_normal((num, 3))
-    comb += spread * 2 * noise
-    lift = style.lift * (top + fringe) + 0.5 * style.lift * (sides + back)
-    lift = np.clip(lift * (1 + spread * rng.standard_normal(num)), 0, 1)
-    volume = style.volume * (top + fringe) + style.side_volume * (sides + back)
-    layer = 0.05 + volume * rng.uniform(0.1, 1, num) * np.clip(0.25 + roots.margin_N / 2.5, 0, 1)
-    return Strands(roots.points_N3, roots.normals_N3, comb, lift, layer, length), part
+) -> tuple[np.ndarray, np.ndarray]:
+    num = points_NK3.shape[1]
+    if wearer.style.tied == "bun":
+        more = bun(tie_3, num, rng)
+    else:
+        length = 22.0 * length_factor(wearer.hair, wearer.style, wearer.state)
+        more = tail(tie_3, length, wearer.surface, num, rng)
+    locks = rng.integers(0, wearer.style.num_clumps, len(more))
+    return np.concatenate([points_NK3, more]), np.concatenate([clump_N, locks])
 
 
-def before_face(points_NK3: np.ndarray, neutral: Head, fringe: bool) -> np.ndarray:
-    """Which points hang before the face [N, K], where no strand may be."""
+def before_face(
+    points_NK3: np.ndarray, neutral: Head, style: HairStyle, hair: HairTraits
+) -> np.ndarray:
+    """Which points hang before the face [N, K], where no strand may be.
+
+    A fringe ends half a centimeter above the brows, other hair two.
+    """
     marks = neutral.landmarks_68x3
-    brows, chin = marks[17:27, 1].max(), marks[8, 1]
+    brows, chin = float(marks[17:27, 1].max()), float(marks[8, 1])
     x, y, z = np.abs(points_NK3[..., 0] - marks[27, 0]), points_NK3[..., 1], points_NK3[..., 2]
-    wide = np.abs(marks[[17, 26], 0]).max() + 0.3
-    top = brows + (0.5 if fringe else 2.0)
-    return np.asarray(
-        (x < wide) & (y < top) & (y > chin - 6) & (z > marks[[36, 45], 2].min() - 4.0)
-    )
+    wide = float(np.abs(marks[[17, 26], 0] - marks[27, 0]).max()) + 0.3
+    top = brows + (0.5 if style.covers_forehead or hair.fringe > 0 else 2.0)
+    front = z > marks[[36, 45], 2].min() - 4.0
+    return np.asarray((x < wide) & (y < top) & (y > chin - 6) & front)
 
 
-def _pushed_out(points_NK3: np.ndarray, surface: HeadSurface) -> np.ndarray:
+def pushed_out(points_NK3: np.ndarray, surface: HeadSurface) -> np.ndarray:
     """Points that lie in the head, moved out of it; roots stay."""
     flat = points_NK3[:, 1:].reshape(-1, 3)
     height, normal = surface.heights(flat)
@@ -183,19 +157,22 @@ def _pushed_out(points_NK3: np.ndarray, surface: HeadSurface) -> np.ndarray:
     return np.concatenate([points_NK3[:, :1], flat.reshape(len(points_NK3), -1, 3)], 1)
 
 
-def cap_part(
-    model: HeadModel, neutral: Head, hair: HairTraits, style: HairStyle, seed: int
-) -> MeshPart:
-    """The scalp a little above the skin in the hair's color."""
-    vertices, faces = model.region("M_Face", "M_BackHead")
-    margin = margins(model.mean_V3[vertices], hair, seed)
-    faces = faces[margin[faces].min(1) > 0.5]
+def cap_part(wearer: Wearer) -> MeshPart:
+    """The scalp a little above the skin in the hair's color, behind the hairline."""
+    style, neutral = wearer.style, wearer.neutral
+    vertices, faces = wearer.model.region("M_Face", "M_BackHead")
+    margin = margins(wearer.model.mean_V3[vertices], wearer.hair, wearer.seed)
+    faces = faces[margin[faces].min(1) > CAP_MARGIN]
     used, faces = np.unique(faces, return_inverse=True)
-    faces = faces.reshape(-1, 3)
-    thick = np.clip((margin[used] - 0.5) * 0.25, 0.03, 0.3 * min(style.volume, style.side_volume))
-    at = neutral.vertices_V3[vertices[used]] + thick[:, None] * neutral.normals_V3[vertices[used]]
+    rise = 0.25 * (margin[used] - CAP_MARGIN)
+    thick = np.clip(rise, 0.03, max(0.03, 0.3 * min(style.volume, style.side_volume)))
+    normals = neutral.normals_V3[vertices[used]]
     return MeshPart(
-        "hair_cap", Label.HAIR, at, faces,
-        Material("matte", lighter(hair.color, 0.6), roughness=0.8, specular=0.1),
-        normals_V3=neutral.normals_V3[vertices[used]], fixed=True,
-    )  # fmt: skip
+        "hair_cap",
+        Label.HAIR,
+        neutral.vertices_V3[vertices[used]] + thick[:, None] * normals,
+        faces.reshape(-1, 3),
+        Material("matte", lighter(wearer.hair.color, 0.8), roughness=0.8, specular=0.1),
+        normals_V3=normals,
+        fixed=True,
+    )

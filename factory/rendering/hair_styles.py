@@ -37,8 +37,6 @@ class HairStyle:
     """Least and most curl that the style can have."""
     frizz: float = 0.12
     """Spread of the strands' directions."""
-    parting: float = 1.0
-    """The parting's place as a multiple of the person's."""
     covers_forehead: bool = False
     """A fringe is meant: strands may end before the forehead, above the eyes."""
     over_ears: bool = False
@@ -69,7 +67,7 @@ STYLES: dict[str, HairStyle | None] = {
         side_volume=0.4, hold=0.3, clump=0.3, frizz=0.22, curl=(0, 0.3), num_points=6,
     ),
     "short_side_part": HairStyle(
-        6.0, 1.8, 1.8, 6.0, away=1.0, backward=0.35, fringe_backward=0.45, lift=0.35, volume=1.5,
+        6.5, 1.4, 1.4, 6.5, away=1.0, backward=0.35, fringe_backward=0.4, lift=0.4, volume=1.8,
         side_volume=0.5, gravity=0.25, clump=0.45, frizz=0.1,
     ),
     "short_textured": HairStyle(
@@ -78,33 +76,37 @@ STYLES: dict[str, HairStyle | None] = {
         covers_forehead=True,
     ),
     "quiff": HairStyle(
-        5.5, 1.2, 1.2, 6.0, away=0.15, backward=0.8, fringe_backward=0.5, lift=0.75, volume=3.0,
-        side_volume=0.4, hold=0.25, gravity=0.15, clump=0.6, num_clumps=260, frizz=0.12,
+        5.5, 1.2, 1.2, 6.5, away=0.15, backward=0.9, fringe_backward=0.6, lift=0.9, volume=3.6,
+        side_volume=0.4, hold=0.0, gravity=0.05, soft_cm=0.7, clump=0.6, num_clumps=260, frizz=0.12,
     ),
     "bob": HairStyle(
         20.0, 15.0, 12.0, 17.0, away=1.0, backward=0.1, fringe_backward=0.1, lift=0.3, volume=1.4,
         side_volume=1.3, gravity=0.6, comb_cm=5, clump=0.5, frizz=0.05, over_ears=True,
-        num_points=10, num_strands=8000,
+        num_points=10, num_strands=13000, radius=0.045,
+        soft_cm=0.6,
     ),
     "medium_straight": HairStyle(
         24.0, 19.0, 17.0, 22.0, away=0.9, backward=0.4, fringe_backward=0.3, lift=0.3, volume=1.2,
         side_volume=1.1, gravity=0.6, comb_cm=6, clump=0.5, frizz=0.06, over_ears=True,
-        num_points=10, num_strands=8000,
+        num_points=10, num_strands=13000, radius=0.045,
+        soft_cm=0.6,
     ),
     "long_straight": HairStyle(
         38.0, 32.0, 30.0, 36.0, away=0.9, backward=0.4, fringe_backward=0.3, lift=0.25, volume=1.0,
         side_volume=1.0, gravity=0.6, comb_cm=6, clump=0.6, frizz=0.05, over_ears=True,
-        num_points=12, num_strands=6500, radius=0.04, curl=(0, 0.15),
+        num_points=12, num_strands=11000, radius=0.048,
+        curl=(0, 0.15), soft_cm=0.6,
     ),
     "long_wavy": HairStyle(
         36.0, 32.0, 30.0, 34.0, away=0.9, backward=0.4, fringe_backward=0.4, lift=0.35, volume=1.7,
         side_volume=1.8, gravity=0.5, comb_cm=6, clump=0.75, num_clumps=220, frizz=0.1,
-        over_ears=True, num_points=16, num_strands=5000, radius=0.045, curl=(0.3, 0.5),
+        over_ears=True, num_points=16, num_strands=8500, radius=0.055, curl=(0.3, 0.5),
+        soft_cm=0.6,
     ),
     "curly_medium": HairStyle(
         15.0, 12.0, 12.0, 11.0, away=0.7, backward=0.0, fringe_backward=0.1, lift=0.6, volume=2.6,
-        side_volume=2.4, gravity=0.35, hold=0.3, comb_cm=5, clump=0.8, num_clumps=420, frizz=0.3,
-        over_ears=True, num_points=16, num_strands=5000, radius=0.045, curl=(0.55, 0.8),
+        side_volume=2.4, gravity=0.35, hold=0.3, comb_cm=5, clump=0.9, num_clumps=300, frizz=0.22,
+        over_ears=True, num_points=18, num_strands=7000, radius=0.05, curl=(0.55, 0.8),
     ),
     "afro": HairStyle(
         7.0, 6.0, 6.0, 5.5, lift=1.0, volume=5.0, side_volume=4.0, gravity=0.0, hold=0.0,
@@ -113,11 +115,13 @@ STYLES: dict[str, HairStyle | None] = {
     ),
     "ponytail": HairStyle(
         30.0, 26.0, 24.0, 30.0, lift=0.15, volume=0.5, side_volume=0.3, hold=0.9, gravity=0.0,
-        clump=0.5, frizz=0.03, tied="ponytail", num_strands=8000, num_points=9,
+        clump=0.5, frizz=0.03, tied="ponytail", num_strands=12000, num_points=9,
+        soft_cm=0.7, radius=0.04,
     ),
     "bun": HairStyle(
         28.0, 24.0, 22.0, 28.0, lift=0.15, volume=0.6, side_volume=0.3, hold=0.9, gravity=0.0,
-        clump=0.5, frizz=0.04, tied="bun", num_strands=8000, num_points=9,
+        clump=0.5, frizz=0.04, tied="bun", num_strands=12000, num_points=9,
+        soft_cm=0.7, radius=0.04,
     ),
     "receding_short": HairStyle(
         2.6, 1.2, 1.2, 2.2, backward=0.4, fringe_backward=0.3, lift=0.4, volume=0.8,

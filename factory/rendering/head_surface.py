@@ -13,7 +13,7 @@ import numpy as np
 
 ROWS, COLUMNS = 120, 128
 LOWEST = -2.5
-"""Of the table's rows, in radians of elevation; below the middle one radian is SCALE centimeters."""
+"""Of the table's rows, in radians of elevation; below the middle one is SCALE centimeters."""
 SCALE = 9.0
 BARYCENTRIC = np.array(
     [[a, b, 4 - a - b] for a in range(5) for b in range(5 - a)], np.float32

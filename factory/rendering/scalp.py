@@ -15,9 +15,9 @@ from factory.rendering.traits import HairTraits
 
 HAIRLINE = np.array(
     [
-        [0, 10.5], [14, 10.8], [26, 10.7], [36, 9.7], [44, 8.0], [50, 6.6], [56, 5.4], [61, 3.4],
-        [64, 1.4], [71, 1.4], [75, 4.6], [82, 5.7], [94, 5.7], [104, 4.8], [111, 2.5], [117, -1.0],
-        [124, -3.6], [140, -5.2], [160, -5.4], [180, -5.6],
+        [0, 10.1], [14, 10.4], [26, 10.4], [36, 9.7], [44, 8.8], [50, 7.7], [55, 6.6], [59, 5.2],
+        [62, 3.4], [65, 1.4], [71, 1.4], [75, 4.6], [82, 5.7], [94, 5.7], [104, 4.8], [111, 2.5],
+        [117, -1.0], [124, -3.6], [140, -5.2], [160, -5.4], [180, -5.6],
     ]
 )  # fmt: skip
 """Azimuth in degrees (0 forehead, 90 ear, 180 nape) and height in centimeters on the mean head."""
@@ -71,7 +71,7 @@ def azimuths(points_N3: np.ndarray) -> np.ndarray:
 def hairline_heights(azimuth_N: np.ndarray, hair: HairTraits, seed: int) -> np.ndarray:
     """Height of a person's hairline at azimuths, centimeters on the mean head [N].
 
-    `hairline` moves the forehead's line by 1.4 cm; `recession` lifts temples first, the middle
+    `hairline` moves the forehead's line by 1.8 cm; `recession` lifts temples first, the middle
     later (Norwood 1975's stages); the line waves a little, with a widow's peak in some people.
     """
     rng = np.random.default_rng([seed, 301])
@@ -80,8 +80,8 @@ def hairline_heights(azimuth_N: np.ndarray, hair: HairTraits, seed: int) -> np.n
     front = np.clip((56 - away) / 20, 0, 1)
     temples = np.exp(-(((away - 34) / 15) ** 2))
     peak = max(0.0, float(rng.normal(0.1, 0.4))) * np.exp(-((away / 9) ** 2))
-    line = line + front * (1.4 * (hair.hairline - 0.5) - peak)
-    line = line + hair.recession * temples * 3.2 + front * 3.0 * max(0.0, hair.recession - 0.4)
+    line = line + front * (1.8 * (hair.hairline - 0.5) - peak)
+    line = line + hair.recession * temples * 2.8 + front * 3.0 * max(0.0, hair.recession - 0.4)
     sideburn = (away > 58) & (away < 74)
     line = line + sideburn * float(rng.uniform(-1.2, 1.0))
     waves = np.radians(azimuth_N)[:, None] * np.array([7, 13, 23]) + rng.uniform(0, 6.28, 3)
