@@ -6,7 +6,7 @@ import numpy as np
 
 from factory.rendering.growth import Strands
 from factory.rendering.hair_styles import HairStyle
-from factory.rendering.scalp import Roots
+from factory.rendering.scalp import Roots, smooth
 from factory.rendering.traits import HairTraits
 from factory.rendering.view import HairState
 
@@ -18,11 +18,8 @@ LENGTH_RANGE = (0.75, 1.35)
 LONG_CM = 10.0
 """From this length on, hair hangs, and what grows on top covers the sides."""
 
-
-def smooth(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, without a kink between."""
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
+FRINGE_CM = 7.0
+"""From the hairline to the brows, along the forehead."""
 
 
 def regions(roots: Roots) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -63,10 +60,6 @@ def lengths(
     return np.asarray(
         usual * edge * rng.uniform(0.8, 1.1, len(roots)) * length_factor(hair, style, state)
     )
-
-
-FRINGE_CM = 7.0
-"""From the hairline to the brows, along the forehead."""
 
 
 def combed(

@@ -9,7 +9,7 @@ import numpy as np
 from factory.rendering.combing import combed, length_factor, seen_more
 from factory.rendering.curl import clumped, curled, nearest, pitch_of, radius_of
 from factory.rendering.growth import Forces, cut_before_face, grown, resampled
-from factory.rendering.hair_styles import STYLES, HairStyle
+from factory.rendering.hair_styles import STYLES, HairStyle, personal
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.head_surface import HeadSurface, head_surface
 from factory.rendering.parts import Label, Material, MeshPart, Part
@@ -67,7 +67,8 @@ def wearer_of(model: HeadModel, neutral: Head, person: Person, state: HairState)
         faces = faces[~ears(mean)[faces].any(1)]
     surface = head_surface(at, faces, MIDDLE_3 + at.mean(0) - mean.mean(0))
     hair = replace(person.hair, recession=max(person.hair.recession, style.recession))
-    return Wearer(model, neutral, hair, style, state, surface, person.seed)
+    own = personal(style, person.seed)
+    return Wearer(model, neutral, hair, own, state, surface, person.seed)
 
 
 def head_strands(wearer: Wearer) -> tuple[np.ndarray, np.ndarray]:

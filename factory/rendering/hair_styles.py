@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ STYLES: dict[str, HairStyle | None] = {
         side_volume=0.4, hold=0.3, clump=0.3, frizz=0.22, curl=(0, 0.3), num_points=6,
     ),
     "short_side_part": HairStyle(
-        6.5, 1.4, 1.4, 6.5, away=1.0, backward=0.35, fringe_backward=0.4, lift=0.4, volume=1.8,
+        5.5, 1.2, 1.3, 6.5, away=0.8, backward=0.5, fringe_backward=0.4, lift=0.4, volume=1.8,
         side_volume=0.5, gravity=0.25, clump=0.45, frizz=0.1,
     ),
     "short_textured": HairStyle(
@@ -129,3 +131,18 @@ STYLES: dict[str, HairStyle | None] = {
     ),
 }  # fmt: skip
 """By name; None: no hair at all."""
+
+
+def personal(style: HairStyle, seed: int) -> HairStyle:
+    """A style as one person wears it: fuller or flatter, more or less parted, swept elsewhere."""
+    fuller, lifted, swept, backward, locks = np.random.default_rng([seed, 320]).normal(0, 1, 5)
+    return replace(
+        style,
+        volume=style.volume * float(np.exp(0.25 * fuller)),
+        side_volume=style.side_volume * float(np.exp(0.2 * fuller)),
+        lift=float(np.clip(style.lift * np.exp(0.2 * lifted), 0, 1)),
+        away=style.away * float(np.exp(0.25 * swept)),
+        backward=style.backward + 0.12 * float(backward),
+        fringe_backward=style.fringe_backward + 0.15 * float(backward),
+        clump=float(np.clip(style.clump * np.exp(0.2 * locks), 0, 0.95)),
+    )

@@ -23,8 +23,16 @@ HAIRLINE = np.array(
 """Azimuth in degrees (0 forehead, 90 ear, 180 nape) and height in centimeters on the mean head."""
 CROWN_3 = np.array([0.6, 13.4, -4.0])
 """The whorl, on the mean head; a little to one side."""
+SKULL_RADIUS = 7.5
+"""At the height of the temples, centimeters."""
 SOFT_CM = 1.0
 """Behind the hairline, where hair becomes as dense as elsewhere."""
+
+
+def smooth(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, without a kink between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ def hairline_heights(azimuth_N: np.ndarray, hair: HairTraits, seed: int) -> np.n
     later (Norwood 1975's stages); the line waves a little, with a widow's peak in some people.
     """
     rng = np.random.default_rng([seed, 301])
+    azimuth_N = (azimuth_N + 180) % 360 - 180
     away = np.abs(azimuth_N)
     line = np.interp(away, HAIRLINE[:, 0], HAIRLINE[:, 1])
     front = np.clip((56 - away) / 20, 0, 1)
@@ -84,13 +93,18 @@ def hairline_heights(azimuth_N: np.ndarray, hair: HairTraits, seed: int) -> np.n
     line = line + hair.recession * temples * 2.8 + front * 3.0 * max(0.0, hair.recession - 0.4)
     sideburn = (away > 58) & (away < 74)
     line = line + sideburn * float(rng.uniform(-1.2, 1.0))
-    waves = np.radians(azimuth_N)[:, None] * np.array([7, 13, 23]) + rng.uniform(0, 6.28, 3)
-    return np.asarray(line + 0.22 * np.sin(waves).mean(1) * np.clip(front + 0.4, 0, 1))
+    waves = np.radians(azimuth_N)[:, None] * np.array([7, 13, 29]) + rng.uniform(0, 6.28, 3)
+    edge = smooth(away, 30, 50) * smooth(-away, -74, -60)
+    return np.asarray(line + np.sin(waves).mean(1) * (0.15 + 0.25 * front + 0.6 * edge))
 
 
 def margins(points_N3: np.ndarray, hair: HairTraits, seed: int) -> np.ndarray:
     """How far points of the mean head lie inside a person's hairline, centimeters [N]."""
-    above = points_N3[:, 1] - hairline_heights(azimuths(points_N3), hair, seed)
+    turn = azimuths(points_N3)
+    above = points_N3[:, 1] - hairline_heights(turn, hair, seed)
+    below, beyond = (hairline_heights(turn + side, hair, seed) for side in (-4, 4))
+    slope = (beyond - below) / (np.radians(8) * SKULL_RADIUS)
+    above = above / np.sqrt(1 + slope**2)  # the distance from a steep line, at the temples
     crown = np.linalg.norm(points_N3 - CROWN_3, axis=1) - 9.0 * max(0.0, hair.recession - 0.45)
     margin = np.minimum(above, crown) if hair.recession > 0.45 else above
     return np.where(ears(points_N3) | (points_N3[:, 1] < -7), -5.0, margin)
