@@ -134,11 +134,15 @@ class SceneRenderer:
         num, points = part.points_SK3.shape[:2]
         radius = part.radius * np.linspace(1, part.tip, points)
         rows = np.concatenate([part.points_SK3, np.tile(radius[:, None], (num, 1, 1))], -1)
+        # Mitsuba 3.9.1 reads past the last segment of a file when a ray meets its very tip (fixed
+        # by its pull request 1928): the last strand is one that no ray can meet.
+        unseen = rows[-1:] - rows[-1:, :1] + rows.mean((0, 1))
+        unseen[..., 3] = 1e-4
+        rows = np.concatenate([rows, unseen])
         color = {"type": "rgb", "value": list(part.material.color)}
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            for strand in rows:
-                np.savetxt(file, strand, "%.4f")
-                file.write("\n")
+            row = "%.4f %.4f %.4f %.4f\n" * points + "\n"
+            file.write(row * (num + 1) % tuple(rows.ravel().tolist()))
             file.flush()
             return self._mi.load_dict(
                 {"type": "bsplinecurve", "filename": str(Path(file.name)),
