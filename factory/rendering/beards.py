@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 
 from factory.rendering.head import Head, HeadModel
-from factory.rendering.roots import Roots, RootedStrands, grown, joined, rooted, scattered, spline_ends, unit
+from factory.rendering.roots import (
+    RootedStrands,
+    Roots,
+    grown,
+    joined,
+    rooted,
+    scattered,
+    spline_ends,
+    unit,
+)
 from factory.rendering.traits import Person
 
 STREAM = 42
@@ -54,7 +63,16 @@ class Style:
 STYLES: dict[str, Style] = {
     "none": Style(),
     "stubble": Style(
-        0.9, 0.8, 1.0, 0.75, 0.5, 0.6, cheek_line=-0.2, length=(0.1, 0.3), radius=0.018, rise=0.6
+        0.75,
+        0.65,
+        0.75,
+        0.95,
+        0.55,
+        0.7,
+        cheek_line=-0.2,
+        length=(0.1, 0.3),
+        radius=0.018,
+        rise=0.6,
     ),
     "moustache": Style(moustache=1.0, length=(0.5, 1.2), rise=0.3, clumps=0.25),
     "goatee": Style(0.95, 0.9, 1.0, length=(0.5, 1.8), rise=0.35, clumps=0.3),
@@ -88,7 +106,9 @@ def beard_places(model: HeadModel) -> BeardPlaces:
     below = (at[:, 1] < 0.8) & (at[:, 1] > -15) & (at[:, 2] > -7.5)
     # beyond the sideburns are ears, within the mouth nobody sees hairs
     below &= (np.abs(at[:, 0]) < 7.6) & ((at[:, 1] < -1) | (np.abs(at[:, 0]) > 5.5))
-    front = below & (np.abs(at[:, 0]) < 4) & (at[:, 1] < -4) & (at[:, 1] > -11.5) & (at[:, 2] > -2.5)
+    front = (
+        below & (np.abs(at[:, 0]) < 4) & (at[:, 1] < -4) & (at[:, 1] > -11.5) & (at[:, 2] > -2.5)
+    )
     roots = joined(
         scattered(model.mean_V3, faces[below], POOL, [STREAM, 0]),
         scattered(model.mean_V3, faces[front], FRONT_POOL, [STREAM, 1]),
@@ -175,6 +195,7 @@ def grow_beard(model: HeadModel, neutral: Head, person: Person) -> tuple[RootedS
     flat = unit(field - (field * normal).sum(1, keepdims=True) * normal)
     length = _lengths(style, beard.length, places, kept) * np.exp(0.22 * spread[:, 0])
     scatter = 0.16 * spread[:, 1:4] + style.clumps * _clumps(places.at_N3[kept], rng)
+    scatter -= np.minimum((scatter * normal).sum(1, keepdims=True), 0) * normal
     start = flat + (style.rise + 0.1 * np.abs(spread[:, 4:])) * normal + scatter
     # long hair bends to where it hangs
     hang = unit(flat + 0.25 * normal + [0, -0.4, 0]) + 1.3 * scatter
@@ -194,9 +215,13 @@ def _lengths(style: Style, wanted: float, places: BeardPlaces, which: np.ndarray
     longest = float(np.clip(wanted, *style.length))
     at, to_lips = places.at_N3[which], places.lips_N[which]
     length = longest * np.interp(-at[:, 1], [0.0, 3.0, 7.0, 10.0], [0.2, 0.3, 0.5, 1.0])
+    # what grows below the jaw would grow into the neck
+    below = _soft(np.interp(np.abs(at[:, 0]), *JAW_LINE) - at[:, 1], -0.3, 0.6)
+    below = np.maximum(below, _soft(-at[:, 2], 1.0, 3.0) * _soft(-at[:, 1], 8.5, 10.0))
+    length = np.minimum(length, longest * (1 - below) + 0.5 * below)
     length = np.maximum(length, min(longest, 0.3))
     above = (at[:, 1] > -7.0) & (np.abs(at[:, 0]) < 2.6)
-    return np.where(above, np.minimum(length, 0.15 + 0.8 * to_lips), length)
+    return np.asarray(np.where(above, np.minimum(length, 0.15 + 0.8 * to_lips), length))
 
 
 def _clumps(at_N3: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,12 +12,20 @@ from functools import lru_cache
 import numpy as np
 
 from factory.rendering.head import Head, HeadModel
-from factory.rendering.roots import Roots, RootedStrands, grown, rooted, scattered, spline_ends, unit
+from factory.rendering.roots import (
+    RootedStrands,
+    Roots,
+    grown,
+    rooted,
+    scattered,
+    spline_ends,
+    unit,
+)
 from factory.rendering.traits import BrowTraits, Person
 
 STREAM = 41
 """Of the random numbers of brows, beside a person's seed."""
-POOL = 7000
+POOL = 16000
 """Places that hairs of both brows are chosen from."""
 INNER_TO_OUTER = ((21, 20, 19, 18, 17), (22, 23, 24, 25, 26))
 """Landmarks of the brows in the right half of the face (left in the image) and in the left one."""
@@ -93,8 +101,11 @@ def _nearest(at_N3: np.ndarray, curve_C3: np.ndarray) -> tuple[np.ndarray, np.nd
 def coordinates(
     places: BrowPlaces, brows: BrowTraits, presentation: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each place: 0 at a brow's inner end to 1 at its tail, -1 to 1 from edge to edge, and the
-    height of the middle of the brow above the landmarks' line, centimeters."""
+    """Places in a person's brows: along, across, and the height of the brow's middle there.
+
+    Along goes from 0 at the inner end to 1 at the tail, across from -1 to 1 at the edges; the
+    height is that above the landmarks' line, centimeters.
+    """
     length = places.length_2[places.side_N]
     inner = 0.55 * (brows.spacing - 0.5) + 0.05
     outer = length + 0.25 - 0.3 * (brows.spacing - 0.5)
@@ -117,13 +128,13 @@ TAIL = 0.7
 def _profile(u_N: np.ndarray) -> np.ndarray:
     """Half the height of a brow along it, as a fraction of the greatest."""
     at = [0.0, 0.12, 0.35, 0.6, 0.8, 1.0]
-    return np.interp(u_N, at, [0.85, 1.0, 0.98, 0.85, 0.6, 0.28])
+    return np.asarray(np.interp(u_N, at, [0.62, 0.88, 1.0, 0.88, 0.6, 0.28]))
 
 
 def brow_density(u_N: np.ndarray, v_N: np.ndarray, density: float) -> np.ndarray:
     """Probability [0, 1] that a hair stands at a place; never less for a greater `density`."""
-    ends = _smooth(u_N, -0.04, 0.12) * (1 - _smooth(u_N, 0.86, 1.04))
-    edges = np.exp(-np.abs(v_N) ** 2.5)
+    ends = _smooth(u_N, -0.05, 0.2) * (1 - _smooth(u_N, 0.86, 1.04))
+    edges = np.exp(-(np.abs(v_N) ** 2.5))
     return np.asarray(np.clip(density, 0, 1) * ends * edges)
 
 
@@ -163,13 +174,13 @@ def grow_brows(model: HeadModel, neutral: Head, person: Person) -> RootedStrands
     return rooted(roots, spline_ends(grown(directions, length)), neutral)
 
 
-PER_PLACE = 0.85
+PER_PLACE = 0.75
 """Hairs a place of the pool where the density is 1: about 500 a brow."""
 
 
 def _length(u_N: np.ndarray) -> np.ndarray:
     """Length of hairs along a brow, as a fraction of the longest."""
-    return np.interp(u_N, [0, 0.2, 0.7, 1.0], [0.85, 1.0, 0.9, 0.65])
+    return np.asarray(np.interp(u_N, [0, 0.2, 0.7, 1.0], [0.6, 0.95, 0.9, 0.65]))
 
 
 def _axes(

@@ -13,8 +13,8 @@ from factory.rendering.parts import Label, Material, Part, StrandsPart
 from factory.rendering.roots import RootedStrands
 from factory.rendering.traits import Color, Person
 
-BROW_RADIUS = 0.016
-"""Centimeters: three times that of a hair, for a third as many."""
+BROW_RADIUS = 0.012
+"""Centimeters: twice that of a hair, for half as many."""
 
 
 @lru_cache(maxsize=4)
@@ -55,5 +55,7 @@ def beard_parts(model: HeadModel, head: Head, person: Person) -> list[Part]:
 
 def lighter(color: Color) -> Color:
     """The color of the lighter hairs of a beard."""
-    red, green, blue = (0.75 * part + add for part, add in zip(color, (0.06, 0.04, 0.025), strict=True))
+    red, green, blue = (
+        0.75 * part + add for part, add in zip(color, (0.06, 0.04, 0.025), strict=True)
+    )
     return red, green, blue

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.parts import Label, Material, Part, StrandsPart
-from factory.rendering.roots import Roots, RootedStrands, grown, rooted, spline_ends
+from factory.rendering.roots import RootedStrands, Roots, grown, rooted, spline_ends
 from factory.rendering.traits import Person
 
 STREAM = 43
@@ -61,7 +62,7 @@ def shortest_path(vertices_V3: np.ndarray, faces_F3: np.ndarray, through: np.nda
             neighbors.setdefault(face[a], set()).add(face[b])
             neighbors.setdefault(face[b], set()).add(face[a])
     whole = [int(through[0])]
-    for start, end in zip(through[:-1].tolist(), through[1:].tolist(), strict=True):
+    for start, end in pairwise(through.tolist()):
         whole += _one_way(vertices_V3, neighbors, start, end)[1:]
     return np.array(whole)
 
@@ -86,7 +87,7 @@ def _one_way(
 def _third_corners(faces_F3: np.ndarray, path_P: np.ndarray) -> np.ndarray:
     """For each piece of a path, the lowest third corner of the triangles that it is an edge of."""
     corners = []
-    for a, b in zip(path_P[:-1], path_P[1:], strict=True):
+    for a, b in pairwise(path_P.tolist()):
         both = faces_F3[(faces_F3 == a).any(1) & (faces_F3 == b).any(1)]
         corners.append(min(int(c) for c in both.ravel() if c not in (a, b)))
     return np.array(corners)
@@ -121,7 +122,9 @@ def _grow_lid(model: HeadModel, neutral: Head, person: Person, number: int) -> R
     roots = edge_roots(edge, neutral.vertices_V3, at)
     spread = rng.standard_normal((num, 3))
     outward = np.sign(neutral.vertices_V3[edge.path_P[0], 0]) * (0.62 - 1.15 * at)
-    rise, turn = ([-0.05, 0.3, 0.75, 1.15], 0.12) if edge.upper else ([-0.25, -0.5, -0.6, -0.5], 0.2)
+    rise, turn = (
+        ([-0.05, 0.3, 0.75, 1.15], 0.12) if edge.upper else ([-0.25, -0.5, -0.6, -0.5], 0.2)
+    )
     directions = np.empty((num, SEGMENTS, 3))
     directions[..., 0] = (outward + turn * spread[:, 0])[:, None]
     directions[..., 1] = np.array(rise) + 0.12 * spread[:, 1:2]
@@ -141,5 +144,3 @@ def lash_parts(model: HeadModel, head: Head, person: Person) -> list[Part]:
     hair = Material("hair", (color[0], color[1], color[2]), roughness=0.4)
     radius = RADIUS * (1 + 0.7 * makeup)
     return [StrandsPart("lashes", Label.BROWS, points, radius, hair, tip=0.25)]
-
-
