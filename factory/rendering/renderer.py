@@ -16,6 +16,7 @@ from factory.rendering.facial_hair import beard_parts, brow_parts
 from factory.rendering.frame import frame_of
 from factory.rendering.hair import hair_parts
 from factory.rendering.head import Head, head_model
+from factory.rendering.lashes import lash_parts
 from factory.rendering.parts import Label, Part
 from factory.rendering.scene import SceneRenderer
 from factory.rendering.skin import skin_part
@@ -70,6 +71,7 @@ class Renderer:
         if self._config.hair:
             parts += hair_parts(model, neutral, person, view.hair)
             parts += brow_parts(model, head, person) + beard_parts(model, head, person)
+        parts += lash_parts(model, head, person)
         return [
             *parts,
             *accessory_parts(model, head, person, view),
