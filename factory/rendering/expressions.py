@@ -51,7 +51,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "neutral": Kind(0.25, {}),
+    "neutral": Kind(0.24, {}),
     "parted_lips": Kind(0.06, {"jawOpen": (0.02, 0.08), "mouthUpperUp": (0, 0.12)}, True),
     "slight_smile": Kind(
         0.17, {"mouthSmile": (0.15, 0.5), "cheekSquint": (0, 0.25), "mouthDimple": (0, 0.2)},
@@ -186,7 +186,7 @@ def lids(habit: Habit, rng: np.random.Generator) -> tuple[str, dict[str, float]]
     elif which < BLINK_FRACTION + HALF_CLOSED_FRACTION:
         weight, name = 0.3 + 0.3 * amount, "eyes_half_closed"
     else:
-        weight, name = habit.lids * (0.5 + amount), ""
+        weight, name = habit.lids * (0.7 + 0.6 * amount), ""
     return name, {"eyeBlink_L": weight, "eyeBlink_R": weight}
 
 
@@ -207,7 +207,8 @@ def plausible(weights: dict[str, float], open_lips: bool) -> dict[str, float]:
         for unit in (f"eyeWide_{side}", f"eyeSquint_{side}"):
             if unit in kept:
                 kept[unit] *= open_part
-    return {unit: round(weight, 4) for unit, weight in kept.items() if weight > 0}
+    rounded = {unit: round(weight, 4) for unit, weight in kept.items()}
+    return {unit: weight for unit, weight in rounded.items() if weight > 0}
 
 
 def sides(unit: str) -> tuple[str, ...]:

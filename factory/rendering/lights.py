@@ -21,9 +21,9 @@ from factory.rendering.view import AreaLight, Direction, Light, Sun
 
 NORMALS = np.array([[0, 0, 1], [0.6, 0, 0.8], [-0.6, 0, 0.8], [0, 0.6, 0.8], [0, -0.6, 0.8]], float)
 """Where a face looks: straight ahead, its sides, forehead and chin."""
-SKY_TILT = 0.58
+SKY_TILT = 0.5
 """What a normal's height counts in the light of a sky whose radiance goes from top to bottom evenly
-by angle; 2 / 3 were it even by height."""
+by angle: the integral of (1 - 2 a / pi) * 2 sin a cos a over a half sphere."""
 LEAST_USE = 0.25
 """Part of what a light could give that counts as given to the face at least, so that lights from
 behind are not made to burn."""
@@ -150,7 +150,7 @@ def _sun(rng: np.random.Generator) -> Light:
     hazy = rng.random() < 0.3
     sun = Sun(direction(azimuth, elevation), color, 6.0 if hazy else 0.6)
     light = _of(rng, (), sky, color, 0.0, rng.uniform(0.4, 0.9), _times(color, behind))
-    return _with_key(replace(light, sun=sun), key)
+    return with_key(replace(light, sun=sun), key)
 
 
 def _backlight(rng: np.random.Generator) -> Light:
@@ -247,10 +247,10 @@ def _of(
     """
     gray = float(np.exp(0.08 * rng.standard_normal()))
     light = Light("", sky, _times(ground, ground_fraction * gray), areas, None, behind)
-    return _with_key(light, key) if areas else light
+    return with_key(light, key) if areas else light
 
 
-def _with_key(light: Light, key: float) -> Light:
+def with_key(light: Light, key: float) -> Light:
     """The light with areas and sun at the strength that makes them `key` of a face's light."""
     sky = _luminance(face_irradiance(replace(light, areas=(), sun=None)))
     rest = _luminance(face_irradiance(light)) - sky

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("others")
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("dotlist", nargs="*", help="rendering keys, such as light=studio")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     sides = [
         list(images_of(which, arguments.images, arguments.dotlist))
         for which in (arguments.photographs, arguments.others)
