@@ -56,7 +56,7 @@ class Renderer:
         light_HWC, alpha_HW, shown_HW = self._scenes.render(parts, view.light, frame, view.seed)
         values = np.array([part.label for part in parts] + [Label.BACKGROUND], np.uint8)
         labels = values[np.where(shown_HW < 0, len(parts), np.minimum(shown_HW, len(parts)))]
-        behind = background_HWC(view, self._image_px) * np.array(view.light.behind)
+        behind = background_HWC(view, self._image_px)
         whole = light_HWC + (1 - alpha_HW[..., None]) * behind
         image = developed(whole, labels == Label.SKIN, view.camera, view.seed)
         points = frame.pixels(np.concatenate([head.five_53, head.landmarks_68x3]))
