@@ -57,6 +57,8 @@ class Light:
     sky_bottom: Color = (0.3, 0.29, 0.28)
     areas: tuple[AreaLight, ...] = ()
     sun: Sun | None = None
+    behind: Color = (1.0, 1.0, 1.0)
+    """Light on what lies behind the head; 1 is as much as on the face."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,12 @@ class Camera:
     """Standard deviation of the noise at mid-gray, of 1."""
     captured_px: int = 112
     """Side that the face had in the photograph before it was scaled to its size."""
-    jpeg_quality: int = 95
-    """Of the photograph, before the release's own encoding."""
+    jpeg_quality: int = 100
+    """Of the photograph, before the release's own encoding; 100: not compressed."""
+    flare: float = 0.0
+    """Part of the light that the lens scatters over the whole image."""
+    adaptation: float = 1.0
+    """Part of the light's color that the white balance takes back, from 0 to 1."""
 
 
 @dataclass(frozen=True)
