@@ -8,7 +8,7 @@ import numpy as np
 
 from factory.rendering.fabrics import draw_pattern, fabric_colors
 from factory.rendering.head import Head, HeadModel
-from factory.rendering.hulls import TautHull, taut_hull
+from factory.rendering.hulls import taut_hull
 from factory.rendering.parts import Label, Material, MeshPart
 from factory.rendering.sheets import Sheet, grid, joined, tube
 from factory.rendering.view import Wear
@@ -44,7 +44,11 @@ def scarf_part(model: HeadModel, head: Head, wear: Wear) -> MeshPart:
     rng = np.random.default_rng([wear.seed, 35])
     lips, chin = head.landmarks_68x3[57, 1], head.landmarks_68x3[8, 1]
     over_chin = wear.scarf == "chin"
-    top = rng.uniform(lips, head.landmarks_68x3[33, 1]) if over_chin else chin + rng.uniform(-0.8, 0.6)
+    top = (
+        rng.uniform(lips, head.landmarks_68x3[33, 1])
+        if over_chin
+        else chin + rng.uniform(-0.8, 0.6)
+    )
     hull = taut_hull(head.vertices_V3[_throat(model, over_chin)])
     columns, rows = 48, 17
     turn = 2 * np.pi * np.arange(columns) / columns
@@ -53,9 +57,11 @@ def scarf_part(model: HeadModel, head: Head, wear: Wear) -> MeshPart:
     y = top + back_up + (chin - 5.5 - top - back_up) * down
     loose = 0.3 if over_chin else 0.9
     folds = 0.4 * np.sin(2 * np.pi * 2.5 * down + 0.8 * np.sin(turn) + rng.uniform(0, 6))
-    above = loose + 1.1 * np.sin(np.pi * np.minimum(down * 1.5, 1)) * down**0.5 + folds * np.sqrt(down)
-    points = _around(hull, turn, y, np.maximum(above, 0.12))
-    inner = _around(hull, turn, y[:1] - 0.1, np.full((1, columns), 0.03))
+    above = (
+        loose + 1.1 * np.sin(np.pi * np.minimum(down * 1.5, 1)) * down**0.5 + folds * np.sqrt(down)
+    )
+    points = hull.around(turn, y, np.maximum(above, 0.12))
+    inner = hull.around(turn, y[:1] - 0.1, np.full((1, columns), 0.03))
     color = np.asarray(wear.clothes_color)[::-1] * rng.uniform(0.5, 1.6)
     colors = fabric_colors(down * 10, turn * 9, np.clip(color, 0.02, 0.85),
                            draw_pattern(wear.seed + 1, 0.4), wear.seed + 1)  # fmt: skip
@@ -73,7 +79,7 @@ def mask_points(model: HeadModel, head: Head, kind: str, slipped: float = 0.0) -
     down = np.linspace(0, 1, _ROWS)[:, None]
     top, bottom = _edges(head, side)
     y = top - slipped + (bottom - top + slipped) * down
-    return _around(hull, side * _SIDE, y, _standoff(kind, side, down))
+    return hull.around(side * _SIDE, y, _standoff(kind, side, down))
 
 
 def _edges(head: Head, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +87,9 @@ def _edges(head: Head, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points, away = head.landmarks_68x3, np.abs(side)
     bridge = points[28, 1] * 0.6 + points[29, 1] * 0.4
     lid = points[[40, 41, 46, 47], 1].min() - 1.3
-    top = np.interp(away, [0, 0.12, 0.4, 1], [bridge, bridge - 0.2, min(lid, bridge - 0.4), lid - 0.6])
+    top = np.interp(
+        away, [0, 0.12, 0.4, 1], [bridge, bridge - 0.2, min(lid, bridge - 0.4), lid - 0.6]
+    )
     chin, jaw = points[8, 1], points[[4, 12], 1].mean()
     bottom = np.interp(away, [0, 0.3, 0.7, 1], [chin - 0.5, chin - 0.4, jaw - 1.2, jaw + 0.8])
     return top, bottom
@@ -97,16 +105,6 @@ def _standoff(kind: str, side: np.ndarray, down: np.ndarray) -> np.ndarray:
         "ffp": 0.15 + 0.8 * middle + ridge,
         "cloth": 0.12 + 0.25 * middle + 0.5 * ridge,
     }[kind]
-
-
-def _around(hull: TautHull, azimuth: np.ndarray, y_RC: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Points [R, C, 3] above a hull at given heights, seen from its vertical axis."""
-    axis_z = 1.5
-    turn = np.broadcast_to(azimuth, y_RC.shape)
-    ways = np.stack([np.sin(turn), np.zeros_like(turn), np.cos(turn)], -1)
-    origins = np.stack([np.zeros_like(y_RC), y_RC, np.full_like(y_RC, axis_z)], -1)
-    reach = hull.reach(origins.reshape(-1, 3), ways.reshape(-1, 3)).reshape(y_RC.shape)
-    return np.asarray(origins + ways * (np.maximum(reach, 1.0) + above)[..., None])
 
 
 def _ear_loops(head: Head, points_RC3: np.ndarray, color: np.ndarray) -> list[Sheet]:

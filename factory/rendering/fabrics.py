@@ -16,7 +16,9 @@ def fabric_colors(
     """
     rng = np.random.default_rng([seed, 31])
     width = float(rng.uniform(1.5, 3.5))
-    other = np.clip(color * rng.uniform(0.25, 0.6) + rng.random(3) * rng.choice([0.05, 0.5]), 0, 0.9)
+    other = np.clip(
+        color * rng.uniform(0.25, 0.6) + rng.random(3) * rng.choice([0.05, 0.5]), 0, 0.9
+    )
     along_cm, across_cm = np.broadcast_arrays(along_cm, across_cm)
     down, around = _bands(along_cm, width), _bands(across_cm, width)
     share = {

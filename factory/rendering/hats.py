@@ -81,7 +81,9 @@ def _crowned(model: HeadModel, head: Head, wear: Wear) -> Sheet:
     rim = _elevations(hull, center, azimuth, rim_y)
     rise = np.linspace(0, 1, _ROWS)[:, None]
     top = np.minimum(rim + np.radians(32), 1.5) if kind == "headband" else np.full_like(rim, 1.5)
-    points = _shell(hull, center, azimuth, rim + (top - rim) * rise, _thickness(kind, rise, azimuth))
+    points = _shell(
+        hull, center, azimuth, rim + (top - rim) * rise, _thickness(kind, rise, azimuth)
+    )
     inner = _shell(hull, center, azimuth, rim[None], np.full((1, _COLUMNS), 0.05))
     crown = _crown_colors(wear, points, rise)
     parts = [grid(np.concatenate([inner, points]), np.concatenate([crown[:1], crown]), True)]
@@ -204,7 +206,7 @@ def _wrapped(model: HeadModel, head: Head, wear: Wear) -> Sheet:
                      np.cos(angle)], -1)  # fmt: skip
     flat = ways.reshape(-1, 3)
     reach = hull.reach(np.tile(center, (len(flat), 1)), flat).reshape(angle.shape)
-    folds = 0.12 * np.sin(9 * around + 5 * back) * back ** 0.5
+    folds = 0.12 * np.sin(9 * around + 5 * back) * back**0.5
     above = (1.6 if loose else 0.35) + folds + (0.8 if loose else 0.3) * np.sin(np.pi * back)
     points = center + ways * (reach + above)[..., None]
     inner = center + ways[:1] * (reach[:1] + 0.02)[..., None]

@@ -51,6 +51,19 @@ class TautHull:
         flat = np.stack([x_P, y_P, np.zeros_like(x_P)], 1)
         return self.reach(flat, np.tile([0, 0, 1], (len(flat), 1)))
 
+    def around(
+        self, azimuth: np.ndarray, y_RC: np.ndarray, above: np.ndarray, axis_z: float = 1.5
+    ) -> np.ndarray:
+        """Points [R, C, 3] at heights and some centimeters outside, seen from a vertical axis.
+
+        Azimuth 0 looks forward, pi / 2 to +x.
+        """
+        turn = np.broadcast_to(azimuth, y_RC.shape)
+        ways = np.stack([np.sin(turn), np.zeros_like(turn), np.cos(turn)], -1)
+        origins = np.stack([np.zeros_like(y_RC), y_RC, np.full_like(y_RC, axis_z)], -1)
+        reach = self.reach(origins.reshape(-1, 3), ways.reshape(-1, 3)).reshape(y_RC.shape)
+        return np.asarray(origins + ways * (np.maximum(reach, 1.0) + above)[..., None])
+
 
 def taut_hull(points_V3: np.ndarray) -> TautHull:
     """The body that support planes of 500 directions cut out around points."""

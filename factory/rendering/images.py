@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
+from factory.rendering.backgrounds import draw_background
 from factory.rendering.camera import draw_camera
 from factory.rendering.lights import draw_light
 from factory.rendering.traits import Person
 from factory.rendering.view import Pose, View
+from factory.rendering.wear import draw_wear
 from factory.seeds import stream_seed
 
 
@@ -24,4 +26,6 @@ def draw_view(config: RenderingConfig, person: Person, image: int) -> View:
         Pose(yaw, pitch, roll),
         light=draw_light(config, rng),
         camera=draw_camera(config, rng),
+        wear=draw_wear(config, person, np.random.default_rng([seed, 39])),
+        background=draw_background(config, np.random.default_rng([seed, 40])),
     )
