@@ -56,7 +56,8 @@ def background_HWC(view: View, side_px: int) -> np.ndarray:
     blur = max(MEAN_BLUR_PX * float(np.exp(0.6 * rng.standard_normal())), canvas.least_blur_px)
     near = 1 + canvas.nearness * float(rng.beta(1, 1.5))
     picture = _turned(_blurred(canvas, blur / near), view.pose.roll, side_px, near)
-    return np.clip(picture * light_level(view.light), 0, BRIGHTEST).astype(np.float32)
+    lit = np.clip(picture * light_level(view.light), 0, BRIGHTEST)
+    return np.asarray(lit, np.float32)
 
 
 def light_level(light: Light) -> np.ndarray:

@@ -21,7 +21,8 @@ from factory.rendering.traits import Person
 from factory.rendering.view import Pose, View
 
 KINDS = (
-    "crew_neck", "v_neck", "shirt_collar", "polo", "turtleneck", "hoodie", "blazer", "blouse", "tank",
+    "crew_neck", "v_neck", "shirt_collar", "polo", "turtleneck", "hoodie", "blazer", "blouse",
+    "tank",
 )  # fmt: skip
 _COLUMNS, _ROWS = 56, 22
 _TURN = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
@@ -87,7 +88,7 @@ class _Body:
         down = np.linspace(0, 1, 7)[1:, None, None]
         below = shoulder + down * (shoulder * [0.06, 0, 0.06] + [0, -18.0, 0])
         points = np.concatenate([over, below])
-        return points + above * np.array([0, 1, 0.6])
+        return np.asarray(points + above * np.array([0, 1, 0.6]))
 
 
 def _start(kind: str) -> np.ndarray:
@@ -138,8 +139,9 @@ def _straps(body: _Body, color: np.ndarray, rng: np.random.Generator) -> list[Sh
 def _turtleneck(body: _Body, color: np.ndarray, rng: np.random.Generator) -> list[Sheet]:
     """A tube around the neck, folded over."""
     top = float(rng.uniform(2.4, 4.0))
-    rows = [body.neck_ring(raised, above) for raised, above in
-            ((-1.0, 0.9), (0.2, 0.6), (0.6, 0.95), (top - 0.5, 0.9), (top, 0.65), (top - 0.3, 0.2))]  # fmt: skip
+    raised = (-1.0, 0.2, 0.6, top - 0.5, top, top - 0.3)
+    above = (0.9, 0.6, 0.95, 0.9, 0.65, 0.2)
+    rows = [body.neck_ring(*row) for row in zip(raised, above, strict=True)]
     return [grid(np.stack(rows), color * np.linspace(0.9, 1.1, _COLUMNS)[:, None], True)]
 
 
@@ -211,7 +213,8 @@ def _part(name: str, label: Label, sheet: Sheet, pose: Pose, body: _Body) -> Mes
                         specular=0.2 if cloth else 0.45)  # fmt: skip
     turned = Sheet(vertices, sheet.faces_F3, sheet.colors_V3)
     return MeshPart(name, label, vertices, sheet.faces_F3, material,
-                    normals_V3=turned.normals_V3, colors_V3=np.clip(sheet.colors_V3, 0, 0.9))  # fmt: skip
+                    normals_V3=turned.normals_V3,
+                    colors_V3=np.clip(sheet.colors_V3, 0, 0.9))  # fmt: skip
 
 
 def _turned(points_V3: np.ndarray, pose: Pose, top: float) -> np.ndarray:

@@ -100,11 +100,12 @@ def _standoff(kind: str, side: np.ndarray, down: np.ndarray) -> np.ndarray:
     middle = (1 - side**2) * np.sin(np.pi * np.clip(down, 0, 1))
     pleats = 0.16 * np.mod(down * 4, 1) * (np.abs(side) < 0.85) * ((down > 0.15) & (down < 0.9))
     ridge = 0.5 * np.exp(-((side / 0.12) ** 2)) * np.sin(np.pi * down)
-    return {
+    above: dict[str, np.ndarray] = {
         "surgical": 0.12 + 0.35 * middle + pleats,
         "ffp": 0.15 + 0.8 * middle + ridge,
         "cloth": 0.12 + 0.25 * middle + 0.5 * ridge,
-    }[kind]
+    }
+    return above[kind]
 
 
 def _ear_loops(head: Head, points_RC3: np.ndarray, color: np.ndarray) -> list[Sheet]:
@@ -114,7 +115,7 @@ def _ear_loops(head: Head, points_RC3: np.ndarray, color: np.ndarray) -> list[Sh
         for row, lift in ((1, 1.2), (-2, -1.0)):
             corner = points_RC3[row, column]
             middle = (corner + back) / 2 + [0.25 * np.sign(back[0]), 0.3 * lift, 0]
-            path = np.stack([corner, middle, back + [0, lift, 0]])
+            path = np.stack([corner, middle, back + np.array([0, lift, 0])])
             loops.append(tube(path, np.full(3, 0.1), np.clip(color * 1.1, 0, 0.85), 4))
     return loops
 

@@ -148,7 +148,7 @@ def _quads(inside: np.ndarray, number: np.ndarray, axis: int) -> np.ndarray:
 
 def _bones(fingers: str) -> tuple[np.ndarray, np.ndarray]:
     """Capsules [C, 8] (two ends, two radii) and the places of nails [5, 3] of a hand."""
-    bones = [(0, -22, 0.6, 0, -1, 0, 3.9, 2.5)]  # the forearm
+    bones: list[tuple[float, ...]] = [(0, -22, 0.6, 0, -1, 0, 3.9, 2.5)]  # the forearm
     for x in (-2.6, -0.9, 0.9, 2.5):  # the palm
         bones.append((x * 0.55, 0.0, 0.0, x, 6.6 - 0.15 * x * x, 0.1, 1.35, 1.0))
     tips = []
@@ -161,7 +161,7 @@ def _bones(fingers: str) -> tuple[np.ndarray, np.ndarray]:
             step = length * share * np.array([0.03 * x, np.cos(angle), -np.sin(angle)])
             bones.append((*at, *(at + step), radius, radius - 0.1))
             at = at + step
-        tips.append(at + [0, 0.1, 0.75])
+        tips.append(at + np.array([0, 0.1, 0.75]))
     thumb = np.array([[-2.0, 1.2, -0.4], [-4.0, 3.6, -1.0], [-4.6, 6.2, -1.3]])
     if fingers != "flat":
         thumb[1:] += [[0.6, 0.6, -0.8], [1.6, 0.5, -1.2]]
@@ -258,9 +258,9 @@ def _phone(
     corner = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     flat = np.sign(np.stack([np.cos(corner), np.sin(corner)], 1))
     flat = flat * np.abs(np.stack([np.cos(corner), np.sin(corner)], 1)) ** 0.3 * [3.4, 7.2]
-    rows = [np.concatenate([flat * size, np.full((24, 1), z)], 1)
-            for size, z in ((0, 0.4), (0.94, 0.4), (1, 0.2), (1, -0.2), (0.94, -0.4), (0, -0.4))]  # fmt: skip
+    outline = ((0, 0.4), (0.94, 0.4), (1, 0.2), (1, -0.2), (0.94, -0.4), (0, -0.4))
+    rows = [np.concatenate([flat * size, np.full((24, 1), z)], 1) for size, z in outline]
     sheet: Sheet = grid(np.stack(rows), np.array([0.02, 0.02, 0.022]), closed=True)
-    points = (sheet.vertices_V3 + [0, 2.5, -2.2]) @ turn.T + place + shift
+    points = (sheet.vertices_V3 + np.array([0, 2.5, -2.2])) @ turn.T + place + shift
     return MeshPart("phone", Label.OCCLUDER, points, sheet.faces_F3,
                     Material("plastic", color=(0.02, 0.02, 0.022), roughness=0.2))  # fmt: skip

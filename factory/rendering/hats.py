@@ -145,12 +145,13 @@ def _thickness(kind: str, rise: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
     """Centimeters [R, A] between scalp and hat, hair included."""
     front = np.maximum(np.cos(azimuth), 0)
     flat = np.ones_like(azimuth)
-    return {
+    above: dict[str, np.ndarray] = {
         "beanie": (HAIR_CM + 0.45 * (rise < 0.3) + 1.6 * rise**3) * flat,
         "cap": HAIR_CM + 0.2 + 1.3 * np.sin(np.pi * np.minimum(rise * 1.4, 1)) * front**2,
         "brimmed": (HAIR_CM + 0.2 + 3.2 * np.minimum(rise * 2, 1) * (rise < 0.95)) * flat,
         "headband": (0.3 + 0.25 * np.sin(np.pi * rise)) * flat,
-    }[kind]
+    }
+    return above[kind]
 
 
 def _crown_colors(wear: Wear, points_RA3: np.ndarray, rise: np.ndarray) -> np.ndarray:
@@ -172,7 +173,7 @@ def _visor(
     arc = np.arange(-half, half + 1)
     length = rng.uniform(5.5, 7.0) * np.cos(np.pi / 2 * arc / (half + 0.6)) ** 0.5
     out = np.linspace(0, 1, 6)[:, None, None]
-    slope = rng.uniform(0.1, 0.35)
+    slope = rng.uniform(0.2, 0.5)
     way = np.array([0, -slope, 1])
     points = rim_A3[arc] + out * length[None, :, None] * way
     points[..., 1] -= 0.018 * points[..., 0] ** 2 * out[..., 0]

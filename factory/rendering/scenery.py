@@ -58,6 +58,12 @@ class Canvas:
         shade = np.linspace(ends[0], ends[1], x1 - x0)[:, None]
         self.picture_HWC[y0:y1, x0:x1] = color * shade
 
+    def box_somewhere(self, smallest: float, largest: float, color: np.ndarray) -> None:
+        """A rectangle with sides between two lengths."""
+        x, y = somewhere(self._rng)
+        wide, tall = self._rng.uniform(smallest, largest, 2)
+        self.box(x, y, float(wide), float(tall), color)
+
     def blob(self, x: float, y: float, wide: float, tall: float, color: np.ndarray) -> None:
         """An ellipse by its middle and half axes."""
         x0, x1 = np.clip([int(x - wide), int(x + wide) + 2], 0, CANVAS_PX)
@@ -95,7 +101,8 @@ def tone(rng: Rng, palette: np.ndarray = NEUTRALS, spread: float = 0.45) -> np.n
     return np.asarray(np.clip(color * (1 + 0.08 * rng.standard_normal(3)), 0.004, 0.9))
 
 
-def _somewhere(rng: Rng) -> tuple[float, float]:
+def somewhere(rng: Rng) -> tuple[float, float]:
+    """A place on the canvas."""
     return float(rng.uniform(0, CANVAS_PX)), float(rng.uniform(0, CANVAS_PX))
 
 
@@ -107,7 +114,7 @@ def wall(canvas: Canvas, rng: Rng) -> None:
         x = rng.uniform(0, CANVAS_PX)
         canvas.box(x, CANVAS_PX / 2, rng.uniform(20, 90), CANVAS_PX, color * rng.uniform(0.5, 1.3))
     if rng.random() < 0.5:
-        x, y = _somewhere(rng)
+        x, y = somewhere(rng)
         wide, tall = rng.uniform(25, 70, 2)
         canvas.box(x, y, wide + 6, tall + 6, tone(rng) * 0.5)
         canvas.box(x, y, wide, tall, tone(rng))
@@ -124,10 +131,7 @@ def office(canvas: Canvas, rng: Rng) -> None:
     if rng.random() < 0.45:
         _window(canvas, rng)
     for _ in range(rng.integers(2, 7)):
-        x, y = _somewhere(rng)
-        canvas.box(
-            x, y, *rng.uniform(8, 50, 2), tone(rng, NEUTRALS if rng.random() < 0.75 else ACCENTS)
-        )
+        canvas.box_somewhere(8, 50, tone(rng, NEUTRALS if rng.random() < 0.75 else ACCENTS))
     if rng.random() < 0.35:
         for k in range(rng.integers(1, 4)):
             canvas.box(
@@ -157,7 +161,8 @@ def room(canvas: Canvas, rng: Rng) -> None:
         )
     for _ in range(rng.integers(0, 3)):
         x, y = rng.uniform(0, CANVAS_PX), rng.uniform(30, 100)
-        canvas.blob(x, y, *rng.uniform(5, 12, 2), np.array([1.8, 1.3, 0.8]) * rng.uniform(0.5, 1.3))
+        wide, tall = rng.uniform(5, 12, 2)
+        canvas.blob(x, y, wide, tall, np.array([1.8, 1.3, 0.8]) * rng.uniform(0.5, 1.3))
     canvas.lit_from_a_side()
 
 
@@ -205,7 +210,7 @@ def crowd(canvas: Canvas, rng: Rng) -> None:
     canvas.least_blur_px = 3.0  # sharper ones would be taken for faces
     canvas.gradient(tone(rng) * 0.8, tone(rng) * 0.4)
     for _ in range(rng.integers(1, 5)):
-        canvas.box(*_somewhere(rng), *rng.uniform(15, 70, 2), tone(rng))
+        canvas.box_somewhere(15, 70, tone(rng))
     for y in np.sort(rng.uniform(50, 150, rng.integers(3, 10))):
         x, size = rng.uniform(0, CANVAS_PX), rng.uniform(9, 28)
         cloth = tone(rng, ACCENTS if rng.random() < 0.35 else NEUTRALS) * 0.7
@@ -238,7 +243,7 @@ def street(canvas: Canvas, rng: Rng) -> None:
         canvas.box(x, horizon, size * 2, size * 0.6, tone(rng, ACCENTS))
         canvas.box(x, horizon - size * 0.4, size * 1.1, size * 0.4, np.full(3, 0.08))
     for _ in range(rng.integers(0, 3)):
-        _foliage(canvas, rng, *_somewhere(rng), rng.uniform(15, 40))
+        _foliage(canvas, rng, *somewhere(rng), rng.uniform(15, 40))
 
 
 def park(canvas: Canvas, rng: Rng) -> None:
@@ -246,13 +251,13 @@ def park(canvas: Canvas, rng: Rng) -> None:
     canvas.least_blur_px, canvas.nearness = 1.5, 0.7
     canvas.gradient(tone(rng, LEAVES) * 1.5, tone(rng, LEAVES))
     for _ in range(rng.integers(5, 10)):
-        _foliage(canvas, rng, *_somewhere(rng), rng.uniform(20, 60))
+        _foliage(canvas, rng, *somewhere(rng), rng.uniform(20, 60))
     for _ in range(rng.integers(0, 4)):
         x = rng.uniform(0, CANVAS_PX)
         canvas.box(x, CANVAS_PX / 2, rng.uniform(3, 14), CANVAS_PX, np.array([0.06, 0.045, 0.03]))
     canvas.mottle(0.35, 7)
     for _ in range(rng.integers(10, 60)):
-        x, y = _somewhere(rng)
+        x, y = somewhere(rng)
         canvas.glint(x, y * 0.7, np.array([1.0, 1.1, 0.85]) * rng.uniform(3, 30))
 
 
@@ -261,11 +266,11 @@ def night(canvas: Canvas, rng: Rng) -> None:
     canvas.least_blur_px, canvas.nearness = 2.0, 0.5
     canvas.gradient(np.array([0.012, 0.013, 0.02]), np.array([0.03, 0.025, 0.02]))
     for _ in range(rng.integers(2, 6)):
-        canvas.box(*_somewhere(rng), *rng.uniform(15, 70, 2), tone(rng) * 0.15)
+        canvas.box_somewhere(15, 70, tone(rng) * 0.15)
     hues = np.array([(1, 0.6, 0.25), (1, 0.8, 0.55), (1, 0.15, 0.1), (0.3, 0.6, 1), (0.3, 1, 0.5)])
     for _ in range(rng.integers(12, 45)):
         hue = hues[rng.choice(5, p=[0.35, 0.35, 0.12, 0.12, 0.06])]
-        canvas.glint(*_somewhere(rng), hue * rng.lognormal(3, 0.8))
+        canvas.glint(*somewhere(rng), hue * rng.lognormal(3, 0.8))
 
 
 def sky(canvas: Canvas, rng: Rng) -> None:
@@ -284,7 +289,7 @@ def dark(canvas: Canvas, rng: Rng) -> None:
     """A dark hall or stage behind somebody in the light."""
     canvas.gradient(tone(rng) * 0.06, tone(rng) * 0.12)
     for _ in range(rng.integers(0, 5)):
-        canvas.box(*_somewhere(rng), *rng.uniform(15, 90, 2), tone(rng) * 0.15)
+        canvas.box_somewhere(15, 90, tone(rng) * 0.15)
 
 
 def _shelf(canvas: Canvas, rng: Rng) -> None:
@@ -318,7 +323,8 @@ def _window(canvas: Canvas, rng: Rng) -> None:
 def _foliage(canvas: Canvas, rng: Rng, x: float, y: float, size: float) -> None:
     for _ in range(14):
         at = rng.normal(0, size * 0.5, 2)
-        canvas.blob(x + at[0], y + at[1], *rng.uniform(3, size * 0.3, 2), tone(rng, LEAVES, 0.6))
+        wide, tall = rng.uniform(3, size * 0.3, 2)
+        canvas.blob(x + at[0], y + at[1], wide, tall, tone(rng, LEAVES, 0.6))
 
 
 PAINTERS: dict[str, Callable[[Canvas, Rng], None]] = {
