@@ -66,19 +66,14 @@ class _Body:
         """Points [A, 3] around the neck, `raised` centimeters over the line of a crew neck."""
         front = (1 + np.cos(_TURN)) / 2
         y = self.chin[1] - 2.0 - 3.6 * front**1.5 + 0.7 * self.lift * (1 - front) + raised
-        return self.neck.around(_TURN, y[None], np.full((1, _COLUMNS), above), _AXIS_Z)[0]
+        points = self.neck.around(_TURN, y[None], np.full((1, _COLUMNS), above), _AXIS_Z)
+        return np.asarray(points[0])
 
     def rings(self, start_A: np.ndarray, above: float = 0.0) -> np.ndarray:
         """Points [R, A, 3] from the share `start` of the way from neck to shoulder to the chest."""
         neck = self.neck_ring(0.0, 0.25)
         side, front = np.abs(np.sin(_TURN)), np.cos(_TURN)
-        y = (
-            self.chin[1]
-            - 8.5
-            + self.lift
-            - 4.5 * np.maximum(front, 0)
-            + 1.0 * np.maximum(-front, 0)
-        )
+        y = self.chin[1] - 8.5 + self.lift - np.where(front > 0, 4.5, 1.0) * front
         x = self.breadth * np.sign(np.sin(_TURN)) * side**0.75
         z = _AXIS_Z + 10.5 * np.sign(front) * np.abs(front) ** 0.8
         shoulder = np.stack([x, y, z], 1)

@@ -77,8 +77,7 @@ def _crowned(model: HeadModel, head: Head, wear: Wear) -> Sheet:
     kind, rng = str(wear.hat), np.random.default_rng([wear.seed, 33])
     hull, center = cranium_hull(model, head), crown_center(head)
     azimuth = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
-    rim_y = _rim_heights(head, kind, azimuth, rng)
-    rim = _elevations(hull, center, azimuth, rim_y)
+    rim = _elevations(hull, center, azimuth, _rim_heights(head, kind, azimuth, rng))
     rise = np.linspace(0, 1, _ROWS)[:, None]
     top = np.minimum(rim + np.radians(32), 1.5) if kind == "headband" else np.full_like(rim, 1.5)
     points = _shell(
@@ -191,6 +190,28 @@ def _brim(
     wave = 0.12 * np.abs(outward[:, :1])
     points = rim_A3 + out * width * (outward + (slope + wave) * np.array([0, 1, 0]))
     return grid(points, color, closed=True)
+
+
+def hat_edge(model: HeadModel, head: Head, wear: Wear) -> tuple[np.ndarray, np.ndarray]:
+    """Where a hat begins around the head: angles [A], ascending from -pi, and limits [A].
+
+    Of crowned hats the angles are azimuths and the limits elevations, above which the hat is; of
+    wrapped ones they turn about the line of sight from above, and beyond the limits, polar angles
+    from the nose, is the cloth.
+    """
+    azimuth = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
+    if wear.hat in WRAPPED:
+        edge = _opening(wrap_hull(model, head), head, azimuth, wear.hat == "hood")
+        edge = edge - wrap_center(head)
+        angle = np.arctan2(edge[:, 0], edge[:, 1])
+        limit = np.arctan2(np.hypot(edge[:, 0], edge[:, 1]), edge[:, 2])
+    else:
+        rng = np.random.default_rng([wear.seed, 33])
+        heights = _rim_heights(head, str(wear.hat), azimuth, rng)
+        angle = np.arctan2(np.sin(azimuth), np.cos(azimuth))
+        limit = _elevations(cranium_hull(model, head), crown_center(head), azimuth, heights)
+    order = np.argsort(angle)
+    return angle[order], limit[order]
 
 
 def _wrapped(model: HeadModel, head: Head, wear: Wear) -> Sheet:
