@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from factory.rendering.coverings import mask_parts, scarf_part
 from factory.rendering.glasses import glasses_parts
+from factory.rendering.hands import hand_parts
+from factory.rendering.hats import hat_part
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.parts import Part
 from factory.rendering.traits import Person
@@ -11,4 +14,14 @@ from factory.rendering.view import View
 
 def accessory_parts(model: HeadModel, head: Head, person: Person, view: View) -> list[Part]:
     """Everything of view.wear but clothes."""
-    return glasses_parts(model, head, person, view)
+    wear = view.wear
+    parts = glasses_parts(model, head, person, view)
+    if wear.hat is not None:
+        parts.append(hat_part(model, head, wear))
+    if wear.mask is not None:
+        parts += mask_parts(model, head, wear)
+    if wear.scarf is not None:
+        parts.append(scarf_part(model, head, wear))
+    if wear.hand is not None:
+        parts += hand_parts(model, head, person, view)
+    return parts

@@ -15,6 +15,7 @@ from factory.rendering.eyes import eye_parts, mouth_parts
 from factory.rendering.facial_hair import beard_parts, brow_parts
 from factory.rendering.frame import frame_of
 from factory.rendering.hair import hair_parts
+from factory.rendering.hat_hair import under_hat
 from factory.rendering.head import Head, head_model
 from factory.rendering.lashes import lash_parts
 from factory.rendering.parts import Label, Part
@@ -69,7 +70,8 @@ class Renderer:
         parts += eye_parts(model, head, person, view.gaze)
         parts += mouth_parts(model, head, person)
         if self._config.hair:
-            parts += hair_parts(model, neutral, person, view.hair)
+            hair = hair_parts(model, neutral, person, view.hair)
+            parts += under_hat(hair, model, neutral, view.wear)
             parts += brow_parts(model, head, person) + beard_parts(model, head, person)
         parts += lash_parts(model, head, person)
         return [
