@@ -17,12 +17,8 @@ from factory.rendering.camera import draw_camera
 from factory.rendering.expressions import draw_expression, draw_gaze, with_gaze
 from factory.rendering.lights import draw_light, white_balance
 from factory.rendering.traits import Person
-<<<<<<< HEAD
 from factory.rendering.view import Camera, HairState, Light, Pose, View
-=======
-from factory.rendering.view import Pose, View
 from factory.rendering.wear import draw_wear
->>>>>>> wear23
 from factory.seeds import stream_seed
 
 
@@ -76,7 +72,6 @@ def draw_view(config: RenderingConfig, person: Person, image: int) -> View:
     return View(
         image,
         seed,
-<<<<<<< HEAD
         pose,
         expression_name=name,
         expression=with_gaze(muscles, gaze, float(config.expression > 0)),
@@ -84,16 +79,10 @@ def draw_view(config: RenderingConfig, person: Person, image: int) -> View:
         light=light,
         camera=_balanced(draw_camera(config, stream(Stream.CAMERA)), light),
         hair=draw_hair_state(person, stream(Stream.HAIR)),
-        # wear and background have streams of their own too: Stream.WEAR and Stream.BACKGROUND
+        wear=draw_wear(config, person, stream(Stream.WEAR)),
+        background=draw_background(config, stream(Stream.BACKGROUND)),
         age_drift=draw_age_drift(stream(Stream.AGE)),
         landmark_noise=draw_landmark_noise(stream(Stream.LANDMARKS)),
-=======
-        Pose(yaw, pitch, roll),
-        light=draw_light(config, rng),
-        camera=draw_camera(config, rng),
-        wear=draw_wear(config, person, np.random.default_rng([seed, 39])),
-        background=draw_background(config, np.random.default_rng([seed, 40])),
->>>>>>> wear23
     )
 
 

@@ -30,6 +30,10 @@ class Label(IntEnum):
     CLOTHES = 11
 
 
+SOLID = 0.5
+"""Opacity from which a pixel is labeled as what it shows first, not as what shines through."""
+
+
 @dataclass(frozen=True)
 class Material:
     """A surface: Disney's principled one, or hair.
@@ -45,7 +49,7 @@ class Material:
     tip_color: Color | None = None
     """Of strands: what their color becomes at the tip."""
     opacity: float = 1.0
-    """Below 1: what lies behind shines through."""
+    """Below 1: what lies behind shines through, and shows in labels below SOLID."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class StrandsPart:
     material: Material
     tip: float = 0.3
     """Radius at the tip as a fraction of that at the root."""
+    colors_S3: np.ndarray | None = None
+    """Linear RGB of each strand at its root, in place of the material's color."""
     fixed: bool = False
 
 

@@ -5,146 +5,225 @@ The only file that imports mitsuba (pip install 'face-factory[render]').
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from factory.errors import ConfigError, DeviceError
+from factory.rendering.denoise import Guide, denoised
+from factory.rendering.emitters import emitters_of
 from factory.rendering.frame import Frame
-from factory.rendering.parts import Material, MeshPart, Part, StrandsPart
+from factory.rendering.parts import SOLID, Part, StrandsPart
+from factory.rendering.shapes import shape_of
 from factory.rendering.view import Light
+
+BLOCK_PX = 16
+"""Side of the blocks that threads take. Each block has its own random numbers, and by default
+Mitsuba chooses the side by the number of threads, which would make bytes depend on it."""
+RUSSIAN_ROULETTE_DEPTH = 5
+"""Earlier ends of paths save a fifth of the time and cost more than that in noise."""
+SEED_STEP = 0x3C6EF372
+TRIES = 3
+"""With other random numbers, where both halves have no number in a pixel."""
+NOTHING = 10**6
+"""Index where a ray meets no shape."""
+KEPT_SHAPES = 16
+AOVS = "part:shape_index,normal:sh_normal,albedo:albedo,uv:uv"
+
+
+class Traced(NamedTuple):
+    """What a camera catches."""
+
+    light_HWC: np.ndarray
+    """Linear RGB float32, premultiplied by alpha."""
+    alpha_HW: np.ndarray
+    shown_HW: np.ndarray
+    """Number of the part at each pixel's center; -1: none."""
 
 
 class SceneRenderer:
-    """Renders parts before a camera with Mitsuba."""
+    """Renders parts before a camera with Mitsuba; shapes of the last `fixed` parts are kept.
 
-    def __init__(self, variant: str, samples: int, max_depth: int) -> None:
-        import mitsuba as mi
+    A fixed part is the same as long as it is the same object.
+    """
 
-        mi.set_variant(variant)
-        self._mi: Any = mi
-        self._samples, self._max_depth = samples, max_depth
+    def __init__(self, variant: str, samples: int, max_depth: int, denoise: bool = True) -> None:
+        self._mi = load_mitsuba(variant)
+        self._denoise, self._max_depth = denoise and samples > 1, max_depth
+        self._halves = ((samples + 1) // 2, samples // 2) if samples > 1 else (samples,)
+        self._kept: dict[int, tuple[Part, Any]] = {}
 
-    def render(
-        self, parts: list[Part], light: Light, frame: Frame, seed: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Linear light float32 [H, W, 3], alpha [H, W] and the part in each pixel (-1: none).
+    def render(self, parts: list[Part], light: Light, frame: Frame, seed: int) -> Traced:
+        """Light, alpha and the part at each pixel's center.
 
-        The parts are asked for in a pass of its own, because beside light Mitsuba takes seven times
-        as long for both.
+        Parts that something shines through are mixed into an image without them, by their opacity.
+        Parts are asked for in a pass of its own: beside light Mitsuba takes seven times as long.
         """
-        mi = self._mi
-        path = {"type": "path", "max_depth": self._max_depth, "hide_emitters": True}
-        scene: dict[str, Any] = {"type": "scene", "integrator": path}
-        for number, part in enumerate(parts):
-            scene[f"part{number:03d}"] = self._shape(part, frame)
-        scene["camera"] = self._camera(frame)
-        loaded = mi.load_dict(scene | self._lights(light, frame))
-        image = np.array(mi.render(loaded, spp=self._samples, seed=seed % 2**31))
-        which = mi.load_dict({"type": "aov", "aovs": "part:shape_index"})
-        shown = np.array(mi.render(loaded, integrator=which, spp=1, seed=0))[..., -1]
-        return image[..., :3], image[..., 3], shown.round().astype(int) - 1
+        shapes, emitters = self._shapes(parts, frame), emitters_of(self._mi, light, frame)
+        solid = [number for number, part in enumerate(parts) if part.material.opacity >= 1]
+        first = self._scene([shapes[number] for number in solid], emitters, frame)
+        halves, passes = self._traced_halves(first, seed), self._passes(first)
+        shown = np.array([*solid, -1])[np.minimum(passes.index_HW, len(solid))]
+        labeled = shown
+        if len(solid) < len(parts):
+            whole = self._scene(shapes, emitters, frame)
+            order = np.minimum(self._passes(whole).index_HW, len(parts))
+            seen = np.where(order == len(parts), -1, order)
+            opacity = np.array([part.material.opacity for part in parts] + [1.0])[seen]
+            labeled = np.where(opacity >= SOLID, seen, shown)
+            mixed = (opacity * (opacity < 1))[..., None]
+            through = self._traced_halves(whole, seed)
+            halves = [a + mixed * (b - a) for a, b in zip(halves, through, strict=True)]
+        image = np.mean(halves, 0)
+        if self._denoise:
+            image = denoised(halves[0], halves[1], _guide(passes, shown, parts, frame))
+        return Traced(image[..., :3], image[..., 3], labeled)
 
-    def _camera(self, frame: Frame) -> dict[str, Any]:
-        matrix, px = frame.matrix_23, frame.image_px
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-        down = np.array([matrix[1, 0], -matrix[1, 1], 0]) / scale
-        origin, target, above = frame.to_head(
-            np.array([[0, 0, frame.distance], [0, 0, 0], [*(-down[:2]), 0]])
-        )
-        shift = (matrix[:, 2] + 0.5 - px / 2) / px
-        return {
-            "type": "perspective",
-            "fov": float(2 * np.degrees(np.arctan(px / 2 / scale))),
-            "principal_point_offset_x": float(shift[0]),
-            "principal_point_offset_y": float(shift[1]),
-            "to_world": self._mi.ScalarTransform4f().look_at(
-                origin=origin.tolist(), target=target.tolist(), up=(above - frame.middle_3).tolist()
-            ),
-            "film": {"type": "hdrfilm", "width": px, "height": px, "pixel_format": "rgba",
-                     "rfilter": {"type": "box"}},
-            "sampler": {"type": "independent", "sample_count": self._samples},
-        }  # fmt: skip
+    def shown(self, parts: list[Part], frame: Frame) -> np.ndarray:
+        """The part at each pixel's center [H, W], -1 for none, without any light."""
+        solid = [n for n, part in enumerate(parts) if part.material.opacity >= SOLID]
+        shapes = self._shapes([parts[n] for n in solid], frame)
+        index = self._passes(self._scene(shapes, {}, frame)).index_HW
+        return np.asarray(np.array([*solid, -1])[np.minimum(index, len(solid))])
 
-    def _lights(self, light: Light, frame: Frame) -> dict[str, Any]:
-        mi = self._mi
-        rows = np.linspace(0, 1, 8)[:, None, None]
-        sky = np.tile(np.array(light.sky_top) * (1 - rows) + np.array(light.sky_bottom) * rows,
-                      (1, 16, 1)).astype(np.float32)  # fmt: skip
-        turn = np.eye(4)
-        turn[:3, :3] = frame.rotation_33.T
-        lights: dict[str, Any] = {
-            "sky": {"type": "envmap", "bitmap": mi.Bitmap(sky),
-                    "to_world": mi.ScalarTransform4f(turn.tolist())}
-        }  # fmt: skip
-        for number, area in enumerate(light.areas):
-            at = np.array(area.direction) * area.distance
-            origin, target, above = frame.to_head(
-                np.array([at, [0, 0, 0], at + np.array([0.01, 1, 0])])
-            )
-            pose = mi.ScalarTransform4f().look_at(
-                origin=origin.tolist(), target=target.tolist(), up=(above - origin).tolist()
-            )
-            emitter = {"type": "area", "radiance": {"type": "rgb", "value": list(area.radiance)}}
-            lights[f"area{number}"] = {
-                "type": "rectangle",
-                "to_world": pose @ mi.ScalarTransform4f().scale([area.size / 2] * 3),
-                "emitter": emitter,
-            }
-        return lights
+    def _shapes(self, parts: list[Part], frame: Frame) -> list[Any]:
+        return [self._fixed(part, frame) if part.fixed else shape_of(self._mi, part, frame)
+                for part in parts]  # fmt: skip
 
-    def _shape(self, part: Part, frame: Frame) -> Any:
-        return self._strands(part) if isinstance(part, StrandsPart) else self._mesh(part, frame)
+    def _fixed(self, part: Part, frame: Frame) -> Any:
+        _, shape = self._kept.pop(id(part), None) or (part, shape_of(self._mi, part, frame))
+        self._kept[id(part)] = part, shape
+        if len(self._kept) > KEPT_SHAPES:
+            del self._kept[next(iter(self._kept))]
+        return shape
 
-    def _bsdf(self, material: Material, color: Any) -> dict[str, Any]:
-        return {
-            "type": "principled",
-            "base_color": color,
-            "roughness": material.roughness,
-            "specular": material.specular,
+    def _scene(self, shapes: list[Any], emitters: dict[str, Any], frame: Frame) -> Any:
+        named = {f"part{number:03d}": shape for number, shape in enumerate(shapes)}
+        cameras = {
+            "camera": camera_of(self._mi, frame, {"type": "multijitter"}),
+            "centers": camera_of(self._mi, frame, {"type": "stratified", "jitter": False}),
         }
+        # One thread builds the scene: the order of shapes is what labels are numbered by.
+        return self._mi.load_dict({"type": "scene", **named, **cameras, **emitters}, parallel=False)
 
-    def _mesh(self, part: MeshPart, frame: Frame) -> Any:
-        mi = self._mi
-        color: Any = {"type": "rgb", "value": list(part.material.color)}
-        if part.colors_V3 is not None:
-            color = {"type": "mesh_attribute", "name": "vertex_color"}
-        properties = mi.Properties()
-        properties["bsdf"] = mi.load_dict(
-            {"type": "twosided", "bsdf": self._bsdf(part.material, color)}
-        )
-        mesh = mi.Mesh(
-            part.name, len(part.vertices_V3), len(part.faces_F3),
-            has_vertex_normals=part.normals_V3 is not None, has_vertex_texcoords=False,
-            props=properties,
+    def _traced_halves(self, scene: Any, seed: int) -> list[np.ndarray]:
+        """RGBA of two independent halves of the samples, each finite."""
+        path = self._mi.load_dict(
+            {"type": "path", "max_depth": self._max_depth, "hide_emitters": True,
+             "rr_depth": RUSSIAN_ROULETTE_DEPTH, "block_size": BLOCK_PX}
         )  # fmt: skip
-        if part.colors_V3 is not None:
-            mesh.add_attribute("vertex_color", 3, part.colors_V3.astype(np.float32).ravel())
-        values = mi.traverse(mesh)
-        at = frame.to_head(part.vertices_V3) if part.in_world else part.vertices_V3
-        values["vertex_positions"] = at.astype(np.float32).ravel()
-        values["faces"] = part.faces_F3.astype(np.uint32).ravel()
-        if part.normals_V3 is not None:
-            values["vertex_normals"] = part.normals_V3.astype(np.float32).ravel()
-        values.update()
-        return mesh
+        for attempt in range(TRIES):
+            halves = []
+            for half, samples in enumerate(self._halves):
+                number = (seed + SEED_STEP * (2 * attempt + half)) % 2**31
+                image = self._mi.render(scene, integrator=path, spp=samples, seed=number)
+                halves.append(np.array(image, np.float32))
+            if (mended := finite(halves)) is not None:
+                return mended
+        raise DeviceError(
+            f"rendering: pixels that are no numbers in {TRIES} renders with seed {seed}; "
+            "want light in each; render another image"
+        )
 
-    def _strands(self, part: StrandsPart) -> Any:
-        num, points = part.points_SK3.shape[:2]
-        radius = part.radius * np.linspace(1, part.tip, points)
-        rows = np.concatenate([part.points_SK3, np.tile(radius[:, None], (num, 1, 1))], -1)
-        # Mitsuba 3.9.1 reads past the last segment of a file when a ray meets its very tip (fixed
-        # by its pull request 1928): the last strand is one that no ray can meet.
-        unseen = rows[-1:] - rows[-1:, :1] + rows.mean((0, 1))
-        unseen[..., 3] = 1e-4
-        rows = np.concatenate([rows, unseen])
-        color = {"type": "rgb", "value": list(part.material.color)}
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            row = "%.4f %.4f %.4f %.4f\n" * points + "\n"
-            file.write(row * (num + 1) % tuple(rows.ravel().tolist()))
-            file.flush()
-            return self._mi.load_dict(
-                {"type": "bsplinecurve", "filename": str(Path(file.name)),
-                 "bsdf": self._bsdf(part.material, color)}
-            )  # fmt: skip
+    def _passes(self, scene: Any) -> _Passes:
+        """What the ray through each pixel's center meets first."""
+        aov = self._mi.load_dict({"type": "aov", "aovs": AOVS, "block_size": BLOCK_PX})
+        film = np.array(self._mi.render(scene, sensor=1, integrator=aov, spp=1, seed=0))
+        index, normal, albedo, v = np.split(film, [1, 4, 7], axis=-1)
+        index_HW = index[..., 0].round().astype(int) - 1
+        return _Passes(np.where(index_HW < 0, NOTHING, index_HW), normal, albedo, v[..., 1])
+
+
+class _Passes(NamedTuple):
+    index_HW: np.ndarray
+    normal_HW3: np.ndarray
+    albedo_HW3: np.ndarray
+    v_HW: np.ndarray
+
+
+def camera_of(mi: Any, frame: Frame, sampler: dict[str, Any]) -> dict[str, Any]:
+    """The frame's camera with a film of its own; pixel centers are whole numbers."""
+    matrix, px = frame.matrix_23, frame.image_px
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    down = np.array([matrix[1, 0], -matrix[1, 1], 0]) / scale
+    origin, target, above = frame.to_head(
+        np.array([[0, 0, frame.distance], [0, 0, 0], [*(-down[:2]), 0]])
+    )
+    shift = (matrix[:, 2] + 0.5 - px / 2) / px
+    return {
+        "type": "perspective",
+        "fov": float(2 * np.degrees(np.arctan(px / 2 / scale))),
+        "principal_point_offset_x": float(shift[0]),
+        "principal_point_offset_y": float(shift[1]),
+        "to_world": mi.ScalarTransform4f().look_at(
+            origin=origin.tolist(), target=target.tolist(), up=(above - frame.middle_3).tolist()
+        ),
+        "film": {"type": "hdrfilm", "width": px, "height": px, "pixel_format": "rgba",
+                 "rfilter": {"type": "box"}},
+        "sampler": sampler,
+    }  # fmt: skip
+
+
+def finite(halves: list[np.ndarray]) -> list[np.ndarray] | None:
+    """Pixels that are no numbers taken from the other half; None where no half has one."""
+    good = [np.isfinite(half).all(-1, keepdims=True) for half in halves]
+    if not np.any(good, 0).all():
+        return None
+    others = halves[::-1]
+    return [np.where(g, half, other) for g, half, other in zip(good, halves, others, strict=True)]
+
+
+def _guide(passes: _Passes, shown: np.ndarray, parts: list[Part], frame: Frame) -> Guide:
+    strands, tangents = np.zeros(shown.shape, bool), np.zeros((*shown.shape, 2))
+    for number, part in enumerate(parts):
+        here = shown == number
+        if isinstance(part, StrandsPart) and here.any():
+            strands |= here
+            tangents[here] = _tangents(part, passes.v_HW[here], frame)
+    return Guide(passes.normal_HW3, passes.albedo_HW3, strands, tangents)
+
+
+def _tangents(part: StrandsPart, v_N: np.ndarray, frame: Frame) -> np.ndarray:
+    """Unit directions [N, 2] in the image of strands at their texture coordinate v."""
+    num, count = part.points_SK3.shape[:2]
+    before = np.clip(np.floor(v_N * num * count - 0.5).astype(int), 0, num * count - 1)
+    strand, point = before // count, np.minimum(before % count, count - 2)
+    along = part.points_SK3[strand, point + 1] - part.points_SK3[strand, point]
+    plane = (along @ frame.rotation_33.T)[:, :2] * [1, -1] @ frame.matrix_23[:, :2].T
+    return np.asarray(plane / np.maximum(np.linalg.norm(plane, axis=1, keepdims=True), 1e-9))
+
+
+@cache
+def load_mitsuba(variant: str) -> Any:
+    """Mitsuba with a variant set, which holds for the process; ConfigError if there is none."""
+    try:
+        import mitsuba as mi
+    except ImportError as error:
+        raise ConfigError(
+            f"rendering: mitsuba is not installed ({error}); pip install 'face-factory[render]'"
+        ) from error
+    try:
+        mi.set_variant(variant)
+        mi.set_log_level(mi.LogLevel.Error)
+        mi.load_dict({"type": "sphere"})
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"rendering.variant: {variant} cannot be used here ({first}); "
+            "want scalar_rgb, or cuda_ad_rgb with an NVIDIA driver"
+        ) from error
+    return mi
+
+
+def versions() -> dict[str, str]:
+    """What the bytes of rendered images depend on beside the factory: for the fingerprint."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("mitsuba", "drjit"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
