@@ -12,7 +12,7 @@ from factory.rendering.view import HairState
 
 FLYAWAYS = 0.03
 """Strands that no comb reached; their directions spread FLYAWAY times as far."""
-FLYAWAY = 3.0
+FLYAWAY = 2.0
 LENGTH_RANGE = (0.75, 1.35)
 """By how much a person's hair may differ from its style's usual length."""
 LONG_CM = 10.0

@@ -8,7 +8,7 @@ import numpy as np
 
 from factory.rendering.combing import combed, length_factor, seen_more
 from factory.rendering.curl import clumped, curled, nearest, pitch_of, radius_of
-from factory.rendering.growth import Forces, cut_before_face, grown, resampled
+from factory.rendering.growth import Forces, cut_before, grown, resampled
 from factory.rendering.hair_styles import STYLES, HairStyle, personal
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.head_surface import HeadSurface, head_surface
@@ -95,7 +95,7 @@ def head_strands(wearer: Wearer) -> tuple[np.ndarray, np.ndarray]:
     if tie is None:
         points = _curled(points, clump, wearer, rng)
     points = pushed_out(points, surface)
-    points, kept = cut_before_face(points, before_face(points, wearer.neutral, style, hair))
+    points, kept = cut_before(points, before_face(points, wearer.neutral, style, hair))
     clump = clump[kept]
     if tie is not None:
         points, clump = _with_tail(points, clump, tie, wearer, rng)

@@ -96,18 +96,18 @@ STYLES: dict[str, HairStyle | None] = {
     "long_straight": HairStyle(
         38.0, 32.0, 30.0, 36.0, away=0.9, backward=0.4, fringe_backward=0.3, lift=0.25, volume=1.0,
         side_volume=1.0, gravity=0.6, comb_cm=6, clump=0.6, frizz=0.05, over_ears=True,
-        num_points=12, num_strands=11000, radius=0.048,
+        num_points=10, num_strands=11000, radius=0.048,
         curl=(0, 0.15), soft_cm=0.6,
     ),
     "long_wavy": HairStyle(
         36.0, 32.0, 30.0, 34.0, away=0.9, backward=0.4, fringe_backward=0.4, lift=0.35, volume=1.7,
         side_volume=1.8, gravity=0.5, comb_cm=6, clump=0.75, num_clumps=220, frizz=0.1,
-        over_ears=True, num_points=16, num_strands=8500, radius=0.055, curl=(0.3, 0.5),
+        over_ears=True, num_points=14, num_strands=8500, radius=0.055, curl=(0.3, 0.5),
         soft_cm=0.6,
     ),
     "curly_medium": HairStyle(
         15.0, 12.0, 12.0, 11.0, away=0.7, backward=0.0, fringe_backward=0.1, lift=0.6, volume=2.6,
-        side_volume=2.4, gravity=0.35, hold=0.3, comb_cm=5, clump=0.9, num_clumps=300, frizz=0.22,
+        side_volume=2.4, gravity=0.45, hold=0.4, comb_cm=5, clump=0.9, num_clumps=260, frizz=0.18,
         over_ears=True, num_points=18, num_strands=7000, radius=0.05, curl=(0.55, 0.8),
     ),
     "afro": HairStyle(
