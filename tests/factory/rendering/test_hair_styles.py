@@ -20,7 +20,7 @@ def test_the_styles_have_their_names() -> None:
 
 def test_the_budget_of_points_holds() -> None:
     for style in ROWS.values():
-        assert style.num_strands * style.num_points <= 145_000  # half of long hair's is dropped
+        assert style.num_strands * style.num_points <= 170_000  # half of long hair is dropped
         assert 5 <= style.num_points <= 18
         assert style.curl[0] <= style.curl[1]
 
