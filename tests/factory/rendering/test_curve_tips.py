@@ -1,7 +1,7 @@
 """Mitsuba 3.9.1 reads past the last segment of many curves; ours end in one that no ray meets.
 
 What is read there is whatever lies in memory, so that a crash cannot be asked for: seen with 20,000
-and 29,768 segments, in two of three processes (pull request 1928 of mitsuba3 clamps the number).
+and 29,768 segments, not in every process (pull request 1928 of mitsuba3 clamps the number).
 """
 
 from __future__ import annotations
