@@ -12,7 +12,7 @@ from factory.rendering.view import HairState
 
 FLYAWAYS = 0.03
 """Strands that no comb reached; their directions spread FLYAWAY times as far."""
-FLYAWAY = 3.0
+FLYAWAY = 2.0
 LENGTH_RANGE = (0.75, 1.35)
 """By how much a person's hair may differ from its style's usual length."""
 LONG_CM = 10.0
@@ -33,11 +33,11 @@ def regions(roots: Roots) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def seen_more(roots: Roots, style: HairStyle, rng: np.random.Generator) -> np.ndarray:
-    """Which roots to keep [N]: of long hair all on top and half of those that the top covers."""
+    """Which roots to keep [N]: of long hair all on top and a third of those that the top covers."""
     if style.top < LONG_CM:
         return np.ones(len(roots), bool)
     top, _, _, fringe = regions(roots)
-    return np.asarray(rng.random(len(roots)) < 0.45 + 0.55 * (top + fringe))
+    return np.asarray(rng.random(len(roots)) < 0.3 + 0.7 * (top + fringe))
 
 
 def length_factor(hair: HairTraits, style: HairStyle, state: HairState) -> float:
@@ -76,12 +76,15 @@ def combed(
     top, sides, back, fringe = regions(roots)
     front = fringe * hair.fringe * (style.top > LONG_CM)
     swept = top + fringe - front
-    away = np.tanh((roots.points_N3[:, 0] - hair.parting) / 0.6)
+    beside = roots.points_N3[:, 0] - hair.parting
+    away = np.tanh(beside / (1.6 if style.top > LONG_CM else 0.6))
+    along = 0.8 * np.exp(-((beside / 1.3) ** 2)) * (style.top > LONG_CM)
     comb = np.zeros((num, 3), np.float32)
     comb[:, 0] = swept * style.away * away
     comb[:, 1] = -(sides + back) * 0.9 - front * 0.6
     comb[:, 2] = 0.8 * front - top * style.backward - 0.35 * sides
     comb[:, 2] -= (fringe - front) * style.fringe_backward
+    comb[:, 2] -= along * swept  # long hair beside a parting covers it
     spread = style.frizz + 0.3 * state.tousled
     locks = rng.standard_normal((int(clump_N.max(initial=0)) + 1, 3))[clump_N]
     own = rng.standard_normal((num, 3))

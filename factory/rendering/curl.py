@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-PITCHES = ((0.0, 9.0), (0.3, 6.5), (0.6, 2.8), (1.0, 1.1))
+PITCHES = np.array([[0, 9.0], [0.3, 6.5], [0.6, 2.8], [1, 1.1]])
 """Curl and centimeters of a turn along the strand."""
-RADII = ((0.0, 0.0), (0.3, 0.55), (0.6, 0.5), (1.0, 0.28))
+RADII = np.array([[0, 0], [0.3, 0.55], [0.6, 0.5], [1, 0.28]])
 """Curl and radius of a turn, centimeters."""
 RISE_CM = 2.0
 """From the root, until a curl has its radius."""
@@ -17,12 +17,12 @@ RISE_CM = 2.0
 
 def pitch_of(curl: float) -> float:
     """Centimeters of a turn along the strand."""
-    return float(np.interp(curl, *zip(*PITCHES, strict=True)))
+    return float(np.interp(curl, PITCHES[:, 0], PITCHES[:, 1]))
 
 
 def radius_of(curl: float) -> float:
     """Radius of a turn, centimeters."""
-    return float(np.interp(curl, *zip(*RADII, strict=True)))
+    return float(np.interp(curl, RADII[:, 0], RADII[:, 1]))
 
 
 def nearest(points_N3: np.ndarray, centers_G3: np.ndarray) -> np.ndarray:

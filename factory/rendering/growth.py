@@ -53,18 +53,19 @@ def grown(
     ahead = _started(strands)
     points = [at]
     memory = np.exp(-step / forces.stiffness_cm)
+    layer = strands.layer_N.astype(np.float32)
+    height, normal = surface.heights(at)
     for number in range(num_steps):
-        height, normal = surface.heights(at)
         wanted = _wanted(strands, forces, at, step * number)
         ahead = _unit(memory * ahead + (1 - memory) * wanted)
-        target = np.minimum(strands.layer_N, CLEARANCE + (number + 1) * step[:, 0] * 0.6)
+        target = np.minimum(layer, CLEARANCE + (number + 1) * step[:, 0] * 0.6)
         pull = np.clip((target - height) / np.maximum(step[:, 0], 0.3), -0.9, 0.9) * forces.hold
         pull *= np.clip((at[:, 1] + 6) / 5, 0, 1)  # below the jaw hair hangs free
         moved = at + step * _unit(ahead + pull[:, None] * normal)
         height, normal = surface.heights(moved)
-        inside = np.maximum(CLEARANCE + 0.5 * np.minimum(target, 0.6) - height, 0)[:, None]
-        moved = moved + inside * normal
-        ahead = _unit(moved - at)
+        inside = np.maximum(CLEARANCE + 0.5 * np.minimum(target, 0.6) - height, 0)
+        height = height + inside
+        ahead = _unit(moved + inside[:, None] * normal - at)
         at = at + step * ahead
         points.append(at)
     return np.stack(points, 1)
@@ -92,16 +93,17 @@ def _wanted(strands: Strands, forces: Forces, at: np.ndarray, gone: np.ndarray) 
     return wanted
 
 
-def cut_before_face(points_NK3: np.ndarray, hidden_NK: np.ndarray, least: int = 2) -> np.ndarray:
-    """Strands shortened to before their first hidden point, with as many points; NaN: nothing left.
+def cut_before(
+    points_NK3: np.ndarray, forbidden_NK: np.ndarray, least: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strands ended before their first forbidden point, with as many points, and which are kept.
 
-    `hidden_NK` says which points no strand may have; strands that keep fewer than `least` segments
-    are dropped.
+    Strands that keep fewer than `least` segments are dropped: which [N] is False for them.
     """
     num = points_NK3.shape[1]
-    first = np.where(hidden_NK.any(1), hidden_NK.argmax(1) - 1, num - 1)
-    kept = first >= least
-    return resampled(points_NK3[kept], num, first[kept]), kept
+    last = np.where(forbidden_NK.any(1), forbidden_NK.argmax(1) - 1, num - 1)
+    kept = last >= least
+    return resampled(points_NK3[kept], num, last[kept]), kept
 
 
 def resampled(points_NK3: np.ndarray, num: int, last_N: np.ndarray | None = None) -> np.ndarray:

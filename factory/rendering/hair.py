@@ -8,13 +8,13 @@ import numpy as np
 
 from factory.rendering.combing import combed, length_factor, seen_more
 from factory.rendering.curl import clumped, curled, nearest, pitch_of, radius_of
-from factory.rendering.growth import Forces, cut_before_face, grown, resampled
+from factory.rendering.growth import Forces, cut_before, grown, resampled
 from factory.rendering.hair_styles import STYLES, HairStyle, personal
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.head_surface import HeadSurface, head_surface
 from factory.rendering.parts import Label, Material, MeshPart, Part
 from factory.rendering.scalp import ears, margins, scalp_roots
-from factory.rendering.strands import hair_strands, lighter, rooted, shade_groups, sound
+from factory.rendering.strands import brightened, hair_strands, lighter, rooted, shade_groups, sound
 from factory.rendering.traits import HairTraits, Person
 from factory.rendering.tying import bun, gathered, tail, tie_of
 from factory.rendering.view import HairState
@@ -24,7 +24,9 @@ MIDDLE_3 = np.array([0.0, 6.0, 0.5], np.float32)
 TIED_FROM_CM = 14.0
 """Shortest hair at the back that can be tied."""
 TIP = 0.35
-CAP_MARGIN = 0.8
+CAP_SHADE = 0.7
+"""Of the hair's color: what is seen between strands lies in their shadow."""
+CAP_MARGIN = 1.0
 """Centimeters behind the hairline where the cap begins."""
 
 
@@ -95,7 +97,7 @@ def head_strands(wearer: Wearer) -> tuple[np.ndarray, np.ndarray]:
     if tie is None:
         points = _curled(points, clump, wearer, rng)
     points = pushed_out(points, surface)
-    points, kept = cut_before_face(points, before_face(points, wearer.neutral, style, hair))
+    points, kept = cut_before(points, before_face(points, wearer.neutral, style, hair))
     clump = clump[kept]
     if tie is not None:
         points, clump = _with_tail(points, clump, tie, wearer, rng)
@@ -173,7 +175,9 @@ def cap_part(wearer: Wearer) -> MeshPart:
         Label.HAIR,
         neutral.vertices_V3[vertices[used]] + thick[:, None] * normals,
         faces.reshape(-1, 3),
-        Material("matte", lighter(wearer.hair.color, 0.8), roughness=0.8, specular=0.1),
+        Material(
+            "matte", lighter(brightened(wearer.hair.color), CAP_SHADE), roughness=0.8, specular=0.1
+        ),
         normals_V3=normals,
         fixed=True,
     )

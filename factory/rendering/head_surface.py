@@ -15,9 +15,8 @@ ROWS, COLUMNS = 120, 128
 LOWEST = -2.5
 """Of the table's rows, in radians of elevation; below the middle one is SCALE centimeters."""
 SCALE = 9.0
-BARYCENTRIC = np.array(
-    [[a, b, 4 - a - b] for a in range(5) for b in range(5 - a)], np.float32
-) / 4  # fmt: skip
+BARYCENTRIC = np.array([[a, b, 3 - a - b] for a in range(4) for b in range(4 - a)], np.float32) / 3
+"""Ten points of a triangle, closer to each other than a cell is wide."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +24,29 @@ class HeadSurface:
     """The outside of a head around a vertical axis through `middle_3`."""
 
     middle_3: np.ndarray
-    radius_RC: np.ndarray
-    normals_RC3: np.ndarray
+    table_RC4: np.ndarray
+    """Radius and unit normal of each place, float32."""
 
     def heights(self, points_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centimeters above the surface [N] (negative: inside) and unit normals there [N, 3]."""
-        row, column, away_N3, distance = self._cell(points_N3)
+        row, column, away_N3, distance = _cells(points_N3, self.middle_3)
         radius, normals = self._lookup(row, column)
         normals /= np.sqrt((normals**2).sum(1, keepdims=True))
         across = np.maximum((away_N3 * normals).sum(1), 0.3)
         return (distance - radius) * across, normals
 
     def _lookup(self, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Radius [N] and normal [N, 3], interpolated between four places."""
         top = np.clip(row.astype(np.int32), 0, ROWS - 2)
         left = np.floor(column).astype(np.int32)
-        down = np.clip(row - top, 0, 1)[:, None]
-        right = (column - left)[:, None]
-        left, beside = left % COLUMNS, (left + 1) % COLUMNS
-        table = np.concatenate([self.radius_RC[..., None], self.normals_RC3], -1)
-        upper = table[top, left] * (1 - right) + table[top, beside] * right
-        lower = table[top + 1, left] * (1 - right) + table[top + 1, beside] * right
+        down = np.clip(row - top, 0, 1)[:, None].astype(np.float32)
+        right = (column - left)[:, None].astype(np.float32)
+        flat = self.table_RC4.reshape(-1, 4)
+        here, beside = top * COLUMNS + left % COLUMNS, top * COLUMNS + (left + 1) % COLUMNS
+        upper = flat[here] * (1 - right) + flat[beside] * right
+        lower = flat[here + COLUMNS] * (1 - right) + flat[beside + COLUMNS] * right
         found = upper * (1 - down) + lower * down
         return found[:, 0], found[:, 1:]
-
-    def _cell(self, points_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return _cells(points_N3, self.middle_3)
 
 
 def _cells(
@@ -69,7 +66,7 @@ def _cells(
 def head_surface(
     vertices_V3: np.ndarray, faces_F3: np.ndarray, middle_3: np.ndarray
 ) -> HeadSurface:
-    """The surface of triangles: in each cell the outermost of 15 points of each of them."""
+    """The surface of triangles: in each cell the outermost of ten points of each of them."""
     points = np.einsum("bc,fcx->fbx", BARYCENTRIC, vertices_V3[faces_F3]).reshape(-1, 3)
     row, column, _, distance = _cells(points, middle_3)
     cell = np.clip(row.round(), 0, ROWS - 1).astype(int) * COLUMNS
@@ -77,7 +74,7 @@ def head_surface(
     radius = np.zeros(ROWS * COLUMNS, np.float32)
     np.maximum.at(radius, cell, distance)
     filled = _smoothed(_filled(radius.reshape(ROWS, COLUMNS)))
-    return HeadSurface(middle_3, filled, _normals(filled))
+    return HeadSurface(middle_3, np.concatenate([filled[..., None], _normals(filled)], -1))
 
 
 def _neighbors(table_RC: np.ndarray) -> np.ndarray:

@@ -93,9 +93,9 @@ def hairline_heights(azimuth_N: np.ndarray, hair: HairTraits, seed: int) -> np.n
     line = line + hair.recession * temples * 2.8 + front * 3.0 * max(0.0, hair.recession - 0.4)
     sideburn = (away > 58) & (away < 74)
     line = line + sideburn * float(rng.uniform(-1.2, 1.0))
-    waves = np.radians(azimuth_N)[:, None] * np.array([7, 13, 29]) + rng.uniform(0, 6.28, 3)
+    waves = np.radians(azimuth_N)[:, None] * np.array([5, 9, 17]) + rng.uniform(0, 6.28, 3)
     edge = smooth(away, 30, 50) * smooth(-away, -74, -60)
-    return np.asarray(line + np.sin(waves).mean(1) * (0.15 + 0.25 * front + 0.6 * edge))
+    return np.asarray(line + np.sin(waves).mean(1) * (0.12 + 0.2 * front + 0.4 * edge))
 
 
 def margins(points_N3: np.ndarray, hair: HairTraits, seed: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def brightened(color: Color) -> Color:
     Light hair owes its brightness to light that passes through many strands, which opaque strands
     and short paths lack.
     """
-    return lighter(color, 1 + 0.8 * min(sum(color) / 0.9, 1.0))
+    return lighter(color, 1 + 0.6 * min(sum(color) / 0.9, 1.0))
 
 
 def hair_strands(
