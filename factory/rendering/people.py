@@ -31,7 +31,7 @@ DECADE = {
 }  # fmt: skip
 """What ten years do to a face after 25 (Farkas 1994; noses droop, lips thin, jowls widen)."""
 AGES = (18.0, 75.0)
-SPREAD = 1.0
+SPREAD = 1.15
 """Standard deviation of a person's own shape, in that of ICT-FaceKit's scans."""
 FARTHEST = 3.0
 """No coefficient is beyond it, because the model was not made for such heads."""

@@ -62,6 +62,8 @@ class HairTraits:
     """Height of the hairline: 0 low, 1 high."""
     recession: float = 0.0
     """Temples and crown without hair."""
+    fringe: float = 0.0
+    """Of hair longer than 10 cm: 0 none, 1 down to the brows."""
 
 
 @dataclass(frozen=True)
