@@ -31,9 +31,13 @@ DECADE = {
 }  # fmt: skip
 """What ten years do to a face after 25 (Farkas 1994; noses droop, lips thin, jowls widen)."""
 AGES = (18.0, 75.0)
-SPREAD = 1.15
-"""Standard deviation of a person's own shape, in that of ICT-FaceKit's scans."""
-FARTHEST = 3.0
+SPREAD = np.repeat([1.15, 1.4, 1.15], [10, 40, 50])
+"""Standard deviation of a person's own shape [100], in that of ICT-FaceKit's scans.
+
+It is above 1 because the scans' 100 components lack what is finer in faces. A recognizer sees the
+middle ones most, and larger first ones (size, length, breadth) are the first to look odd.
+"""
+FARTHEST = 3.5
 """No coefficient is beyond it, because the model was not made for such heads."""
 SHAPE, SKIN, EYES, HAIR, BROWS, BEARD, GLASSES, DESCENT = range(8)
 """Streams of random numbers."""

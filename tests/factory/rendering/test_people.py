@@ -59,7 +59,8 @@ def test_traits_are_plain_numbers_in_their_ranges(people):
         assert all(isinstance(leaf, (float, int, str, type(None))) for leaf in leaves(person))
         assert all(np.isfinite(leaf) for leaf in leaves(person) if isinstance(leaf, float))
         assert len(person.shape) == 100
-        assert max(abs(c) for c in person.shape) <= 3
+        assert max(abs(c) for c in person.shape) <= 3.5
+        assert sum(abs(c) for c in person.shape) < 200  # what test_assets bounds the error for
         assert 18 <= person.age <= 75
         for traits in (person.skin, person.hair, person.brows, person.beard):
             color = getattr(traits, "color", (0.5, 0.5, 0.5))
@@ -229,10 +230,11 @@ def test_faces_differ_by_presentation_age_and_descent(people):
 def test_within_a_group_everybody_has_a_face_of_their_own(people):
     """All 100 components keep most of the variance of the scans, and no two people are near."""
     group = np.array([p.shape for p in people if p.group == "tone3_feminine"])
-    assert np.std(group, 0).mean() == pytest.approx(SPREAD, abs=0.1)
-    assert np.std(group, 0).min() > 0.75 * SPREAD
+    ratio = np.std(group, 0) / SPREAD
+    assert ratio.mean() == pytest.approx(1, abs=0.08)
+    assert ratio.min() > 0.7
     apart = np.linalg.norm(group[:, None] - group[None], axis=2) + 99 * np.eye(len(group))
-    assert apart.min() > 9  # of sqrt(200) = 14 in the mean
+    assert apart.min() > 12  # of about 18 in the mean
 
 
 def test_presentation_of_a_face_follows_the_number():
