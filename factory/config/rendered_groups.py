@@ -23,11 +23,8 @@ def check_groups(groups: dict[str, float]) -> None:
                 f"rendering.groups: got {name!r}; want tone1 (light) to tone6 (dark) with "
                 "_feminine or _masculine, as in tone3_feminine"
             )
-        if not (math.isfinite(share) and 0 < share <= 1):
-            raise ConfigError(
-                f"rendering.groups.{name}: got {share:g}; want a share above 0, at most 1 (leave "
-                "groups out that nobody shall belong to)"
-            )
+        if not (math.isfinite(share) and 0 <= share <= 1):
+            raise ConfigError(f"rendering.groups.{name}: got {share:g}; want a share in [0, 1]")
     total = sum(groups.values())
     if groups and abs(total - 1) > SUM_TOLERANCE:
         raise ConfigError(f"rendering.groups: shares sum to {total:g}; want 1")

@@ -87,14 +87,27 @@ def drawn_shape(
     age: float, masculine: float, descent: Descent, rng: np.random.Generator
 ) -> tuple[float, ...]:
     """Coefficients [100]: the face that age, presentation and descent suggest, and one's own."""
-    decades = (age - 25) / 10
     differences = dict(descent.measures)
-    for table, amount in ((MASCULINE, 1.4 * (2 * masculine - 1)), (DECADE, max(0.0, decades))):
+    for table, amount in ((MASCULINE, 1.4 * (2 * masculine - 1)), (DECADE, decades(age))):
         for name, difference in table.items():
             differences[name] = differences.get(name, 0.0) + amount * difference
     own = SPREAD * rng.standard_normal(100)
     shape = np.clip(shape_of(differences) + own, -FARTHEST, FARTHEST)
     return tuple(float(c) for c in shape.round(6))  # the same where matrix products differ by bits
+
+
+def decades(age: float) -> float:
+    """Tens of years in which DECADE was at work."""
+    return max(0.0, (age - 25) / 10)
+
+
+def aged_shape(person: Person, years: float) -> tuple[float, ...]:
+    """A person's shape `years` after (before) the person's age: View.age_drift."""
+    if not years:
+        return person.shape
+    amount = decades(person.age + years) - decades(person.age)
+    moved = shape_of({name: amount * difference for name, difference in DECADE.items()})
+    return tuple(float(c) for c in (np.array(person.shape) + moved).round(6))
 
 
 def drawn_skin(

@@ -14,7 +14,14 @@ from factory.rendering import colors, grooming
 from factory.rendering.groups import MELANIN, presentation_of, tone_of
 from factory.rendering.head import head_model
 from factory.rendering.measures import MEASURES, effects, measured, shape_of
-from factory.rendering.people import SPREAD, draw_person, drawn_descent, drawn_shape
+from factory.rendering.people import (
+    DECADE,
+    SPREAD,
+    aged_shape,
+    draw_person,
+    drawn_descent,
+    drawn_shape,
+)
 from factory.rendering.populations import BY_TONE, POPULATIONS, Descent, drawn
 
 NUM = 720
@@ -225,6 +232,22 @@ def test_faces_differ_by_presentation_age_and_descent(people):
     light = mean_measures([p for p in people if tone_of(p.group) == "tone1"])
     assert dark["nose_width"] > light["nose_width"] + 0.3
     assert dark["lip_height"] > light["lip_height"] + 0.3
+
+
+def test_a_person_ages_as_people_do(people):
+    model = head_model()
+
+    def nose(shape):
+        return measured(model.shaped(shape, ()).landmarks_68x3)["nose_length"]
+
+    person = next(p for p in people if p.age > 40)
+    assert aged_shape(person, 0.0) is person.shape
+    older, younger = aged_shape(person, 10.0), aged_shape(person, -10.0)
+    assert nose(older) > nose(person.shape) > nose(younger)
+    assert nose(older) - nose(person.shape) == pytest.approx(DECADE["nose_length"], rel=0.3)
+    assert np.allclose(np.add(older, younger), np.multiply(2, person.shape), atol=1e-5)
+    child = next(p for p in people if p.age < 22)
+    assert aged_shape(child, 3.0) == child.shape  # noses do not droop before 25
 
 
 def test_within_a_group_everybody_has_a_face_of_their_own(people):
