@@ -73,7 +73,7 @@ def gray_fraction(age: float, rng: np.random.Generator) -> float:
     """Gray hair: half of people have half of it at about 55; a logistic in age."""
     middle = rng.normal(56, 8)
     gray = 1 / (1 + np.exp(-(age - middle) / 4.5))
-    return float(gray) if gray > 0.02 else 0.0
+    return float(gray) if gray > 0.08 else 0.0  # nobody sees one hair in twelve
 
 
 def drawn_recession(age: float, presentation: str, rng: np.random.Generator) -> float:
@@ -111,9 +111,9 @@ def drawn_hair(
     feminine = presentation == "feminine"
     natural = colors.varied(colors.HAIR[drawn(descent.hair, rng)], 0.18, rng)
     dark = natural[0] < colors.HAIR["brown"][0]
-    dyed = rng.random() < (0.12 if dark else 0.22) * feminine
+    dyed = rng.random() < (0.22 if dark else 0.28) * feminine
     shown = colors.varied(colors.HAIR[drawn(colors.DYES, rng)], 0.15, rng) if dyed else natural
-    hidden = feminine and rng.random() < 0.5  # half of women color their gray hair
+    hidden = feminine and rng.random() < 0.65  # most women color their gray hair
     recession = drawn_recession(age, presentation, rng)
     curl = float(rng.uniform(*descent.curl))
     style = drawn_style(age, presentation, curl, recession, rng)
