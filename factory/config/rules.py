@@ -12,7 +12,7 @@ from factory.config.addresses import (
     check_path,
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
-from factory.config.rendering_rules import check_rendering
+from factory.config.rendered_groups import check_groups
 from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -43,7 +43,7 @@ def check(config: Config) -> None:
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
     _check_fractions(config)
-    check_rendering(config.rendering)
+    check_groups(config.rendering.groups)
     METHOD_RULES[config.release.method](config)
     _check_networks(config)
 

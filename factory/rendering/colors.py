@@ -16,7 +16,8 @@ HAIR: dict[str, Color] = {
     "dyed_red": (0.13, 0.018, 0.014),
     "dyed_blond": (0.42, 0.31, 0.17),
 }
-DYES = {"dyed_blond": 0.3, "blond": 0.2, "light_brown": 0.2, "dyed_red": 0.15, "black": 0.15}
+DYES = {"dyed_blond": 0.2, "blond": 0.15, "light_brown": 0.22, "brown": 0.22, "dyed_red": 0.13,
+        "black": 0.08}  # fmt: skip
 """Shares of what hair is dyed to."""
 IRISES: dict[str, tuple[Color, Color]] = {
     "dark_brown": ((0.035, 0.018, 0.010), (0.05, 0.025, 0.012)),

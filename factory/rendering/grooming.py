@@ -21,7 +21,7 @@ STYLES: dict[str, tuple[float, float]] = {
     "curly_medium": (8.0, 18.0), "afro": (5.0, 12.0), "ponytail": (30.0, 40.0),
     "bun": (30.0, 40.0), "receding_short": (1.0, 4.0), "bald": (0.8, 2.5),
 }  # fmt: skip
-"""Names of hair_styles.STYLES, and how long the hair then is, centimeters."""
+"""Names of hair_styles.STYLES, and how long the longest hair then is, centimeters."""
 STYLE_SHARES: dict[tuple[str, str], dict[str, float]] = {
     ("masculine", "straight"): {
         "crew": 0.2, "short_side_part": 0.24, "short_textured": 0.22, "buzz": 0.1, "quiff": 0.1,
@@ -30,8 +30,7 @@ STYLE_SHARES: dict[tuple[str, str], dict[str, float]] = {
     ("masculine", "curly"): {
         "crew": 0.2, "short_textured": 0.28, "buzz": 0.12, "curly_medium": 0.28, "quiff": 0.06,
         "shaved": 0.03, "bun": 0.03},
-    ("masculine", "coily"): {"crew": 0.26, "buzz": 0.3, "shaved": 0.14, "afro": 0.18,
-                             "short_textured": 0.12},
+    ("masculine", "coily"): {"crew": 0.3, "buzz": 0.32, "shaved": 0.16, "afro": 0.22},
     ("feminine", "straight"): {
         "bob": 0.18, "medium_straight": 0.24, "long_straight": 0.22, "long_wavy": 0.12,
         "ponytail": 0.12, "bun": 0.07, "short_textured": 0.05},
@@ -47,6 +46,9 @@ CURLY, COILY = 0.33, 0.68
 AFTER_60 = {"short_textured": 4.0, "bob": 2.0, "long_straight": 0.3, "long_wavy": 0.3, "quiff": 0.3,
             "ponytail": 0.5, "buzz": 0.7, "short_side_part": 1.5}  # fmt: skip
 """How much oftener a style is worn after 60."""
+WITH_FRINGE = {"bob", "medium_straight", "long_straight", "long_wavy", "ponytail"}
+FRINGED = {True: 0.28, False: 0.12}
+"""Shares of women and men with such hair who have a fringe."""
 BEARD_SHARES = {"none": 0.5, "stubble": 0.17, "moustache": 0.05, "goatee": 0.08, "short_full": 0.13,
                 "full": 0.07}  # fmt: skip
 BEARD_LENGTHS = {"none": (0.0, 0.0), "stubble": (0.08, 0.25), "moustache": (0.5, 1.0),
@@ -71,7 +73,7 @@ def gray_fraction(age: float, rng: np.random.Generator) -> float:
     """Gray hair: half of people have half of it at about 55; a logistic in age."""
     middle = rng.normal(56, 8)
     gray = 1 / (1 + np.exp(-(age - middle) / 4.5))
-    return float(gray) if gray > 0.02 else 0.0
+    return float(gray) if gray > 0.08 else 0.0  # nobody sees one hair in twelve
 
 
 def drawn_recession(age: float, presentation: str, rng: np.random.Generator) -> float:
@@ -87,13 +89,19 @@ def drawn_style(
     """A name of STYLES."""
     if recession > 0.25 and presentation == "masculine":
         if recession > 0.6:
-            return drawn({"bald": 0.6, "shaved": 0.3, "buzz": 0.1}, rng)
+            return drawn({"receding_short": 0.5, "shaved": 0.27, "bald": 0.18, "buzz": 0.05}, rng)
         return drawn({"receding_short": 0.7, "buzz": 0.15, "crew": 0.1, "shaved": 0.05}, rng)
     texture = "coily" if curl > COILY else "curly" if curl > CURLY else "straight"
     shares = STYLE_SHARES[presentation, texture]
     if age > 60:
         shares = {style: share * AFTER_60.get(style, 1.0) for style, share in shares.items()}
     return drawn(shares, rng)
+
+
+def drawn_fringe(style: str, feminine: bool, rng: np.random.Generator) -> float:
+    """How far a fringe reaches, 0 for most people."""
+    worn = rng.random() < FRINGED[feminine] and style in WITH_FRINGE
+    return float(rng.uniform(0.4, 1.0)) if worn else 0.0
 
 
 def drawn_hair(
@@ -103,9 +111,9 @@ def drawn_hair(
     feminine = presentation == "feminine"
     natural = colors.varied(colors.HAIR[drawn(descent.hair, rng)], 0.18, rng)
     dark = natural[0] < colors.HAIR["brown"][0]
-    dyed = rng.random() < (0.12 if dark else 0.22) * feminine
+    dyed = rng.random() < (0.22 if dark else 0.28) * feminine
     shown = colors.varied(colors.HAIR[drawn(colors.DYES, rng)], 0.15, rng) if dyed else natural
-    hidden = feminine and rng.random() < 0.5  # half of women color their gray hair
+    hidden = feminine and rng.random() < 0.65  # most women color their gray hair
     recession = drawn_recession(age, presentation, rng)
     curl = float(rng.uniform(*descent.curl))
     style = drawn_style(age, presentation, curl, recession, rng)
@@ -121,6 +129,7 @@ def drawn_hair(
                       rng.normal(0, 0.3)),
         hairline=float(np.clip(rng.normal(0.5, 0.2), 0, 1)),
         recession=recession,
+        fringe=drawn_fringe(style, feminine, rng),
     )  # fmt: skip
     return traits, natural
 

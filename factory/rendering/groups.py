@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from factory.config.rendered_groups import GROUPS, PRESENTATIONS, TONES
 from factory.config.rendering import RenderingConfig
-from factory.config.rendering_rules import GROUPS, PRESENTATIONS, TONES
 from factory.seeds import stream_seed
 
 __all__ = ["GROUPS", "MELANIN", "group_of", "presentation_of", "tone_of"]

@@ -31,9 +31,13 @@ DECADE = {
 }  # fmt: skip
 """What ten years do to a face after 25 (Farkas 1994; noses droop, lips thin, jowls widen)."""
 AGES = (18.0, 75.0)
-SPREAD = 1.0
-"""Standard deviation of a person's own shape, in that of ICT-FaceKit's scans."""
-FARTHEST = 3.0
+SPREAD = np.repeat([1.15, 1.4, 1.15], [10, 40, 50])
+"""Standard deviation of a person's own shape [100], in that of ICT-FaceKit's scans.
+
+It is above 1 because the scans' 100 components lack what is finer in faces. A recognizer sees the
+middle ones most, and larger first ones (size, length, breadth) are the first to look odd.
+"""
+FARTHEST = 3.5
 """No coefficient is beyond it, because the model was not made for such heads."""
 SHAPE, SKIN, EYES, HAIR, BROWS, BEARD, GLASSES, DESCENT = range(8)
 """Streams of random numbers."""
@@ -83,14 +87,27 @@ def drawn_shape(
     age: float, masculine: float, descent: Descent, rng: np.random.Generator
 ) -> tuple[float, ...]:
     """Coefficients [100]: the face that age, presentation and descent suggest, and one's own."""
-    decades = (age - 25) / 10
     differences = dict(descent.measures)
-    for table, amount in ((MASCULINE, 1.4 * (2 * masculine - 1)), (DECADE, max(0.0, decades))):
+    for table, amount in ((MASCULINE, 1.4 * (2 * masculine - 1)), (DECADE, decades(age))):
         for name, difference in table.items():
             differences[name] = differences.get(name, 0.0) + amount * difference
     own = SPREAD * rng.standard_normal(100)
     shape = np.clip(shape_of(differences) + own, -FARTHEST, FARTHEST)
     return tuple(float(c) for c in shape.round(6))  # the same where matrix products differ by bits
+
+
+def decades(age: float) -> float:
+    """Tens of years in which DECADE was at work."""
+    return max(0.0, (age - 25) / 10)
+
+
+def aged_shape(person: Person, years: float) -> tuple[float, ...]:
+    """A person's shape `years` after (before) the person's age: View.age_drift."""
+    if not years:
+        return person.shape
+    amount = decades(person.age + years) - decades(person.age)
+    moved = shape_of({name: amount * difference for name, difference in DECADE.items()})
+    return tuple(float(c) for c in (np.array(person.shape) + moved).round(6))
 
 
 def drawn_skin(

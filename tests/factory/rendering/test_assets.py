@@ -45,6 +45,26 @@ def test_it_holds_the_whole_model(head_file):
     )
 
 
+def test_it_moves_vertices_as_the_original_does(head_file):
+    """Numbers of ICT-FaceKit: corners of the mouth and the chin, and root mean squares of all."""
+    corners, chin = head_file.landmarks_68[[48, 54]], head_file.landmarks_68[8]
+    assert corners.tolist() == [5708, 6213]
+    expected = {
+        0: [[0.1218, 0.3569, -0.0926], [-0.1218, 0.3569, -0.0926]],
+        9: [[0.0083, 0.0003, 0.0037], [0.0083, -0.0003, -0.0036]],  # one that is antisymmetric
+        50: [[0.0075, -0.0036, -0.0123], [-0.0075, -0.0036, -0.0123]],
+    }
+    for component, moved in expected.items():
+        assert np.allclose(head_file.identity_KV3[component, corners], moved, atol=1.1e-4)
+    expressions = dict(zip(head_file.expression_names, head_file.expressions_KV3, strict=True))
+    assert np.allclose(expressions["jawOpen"][chin], [0, -2.8164, -2.9062], atol=2e-4)
+    smile = expressions["mouthSmile_R"][corners]
+    assert np.allclose(smile, [[-0.7065, 1.0498, -0.9062], [0, 0, 0]], atol=2e-4)
+    size_K = np.sqrt(np.square(head_file.identity_KV3.astype(float)).mean((1, 2)))
+    assert size_K[[0, 9, 50, 99]] == pytest.approx([0.21639, 0.0381, 0.00796, 0.00367], rel=2e-3)
+    assert np.sqrt(np.square(expressions["eyeBlink_L"]).mean()) == pytest.approx(0.0806, rel=1e-3)
+
+
 def test_no_vertex_can_be_off_by_a_tenth_of_a_millimeter(head_file):
     """Half a step for each of 100 coefficients of two sigmas and 16 whole expressions."""
     steps = head_file.identity_step, head_file.expression_step
@@ -136,6 +156,16 @@ def test_codes_of_any_numbers_are_decoded_to_them(seed):
     code = encoded(whole, parents, parity)
     assert code.dtype == np.uint16
     assert np.array_equal(decoded(code, parents, parity), whole)
+
+
+def test_codes_are_zigzags_of_differences():
+    """5, 7 and 8 along a chain, and on the other side 8 again where it would be -8 in x."""
+    parents = Parents(np.array([0, 0, 1, 2]), np.array([False, False, False, True]))
+    whole = np.array([[[5, 5, 5], [7, 7, 7], [8, 8, 8], [8, 8, 8]]])
+    code = encoded(whole, parents, np.ones(1, np.int32))
+    assert code[0].tolist() == [[10, 4, 2, 32], [10, 4, 2, 0], [10, 4, 2, 0]]
+    code = encoded(whole, parents, -np.ones(1, np.int32))
+    assert code[0].tolist() == [[10, 4, 2, 0], [10, 4, 2, 32], [10, 4, 2, 32]]
 
 
 def test_differences_beyond_sixteen_bits_are_refused():

@@ -44,6 +44,7 @@ SHARES = (
     {"tone1_feminine": 0.5, "tone6_masculine": 0.5},
     {"tone1_feminine": 0.7, "tone2_masculine": 0.2, "tone5_feminine": 0.1},
     {"tone3_masculine": 1.0},
+    {"tone1_feminine": 0.4, "tone2_feminine": 0.0, "tone3_feminine": 0.6},
     {"tone1_masculine": 0.333, "tone2_masculine": 0.333, "tone3_feminine": 0.334},
     {"tone1_masculine": 0.617, "tone2_feminine": 0.283, "tone4_feminine": 0.1},
 )
@@ -69,7 +70,11 @@ def test_the_group_depends_on_nothing_but_seed_shares_and_number():
     alone = group_of(config, 777)
     groups.block_order.cache_clear()
     assert [group_of(config, index) for index in (3, 778, 777)][2] == alone
-    turned = RenderingConfig(seed=5, groups={"tone4_masculine": 0.4, "tone1_feminine": 0.6})
+    halves = {"tone1_feminine": 0.5, "tone4_masculine": 0.5}
+    config, turned = (
+        RenderingConfig(seed=5, groups=shares)
+        for shares in (halves, dict(reversed(list(halves.items()))))
+    )
     assert [group_of(turned, i) for i in range(50)] == [group_of(config, i) for i in range(50)]
 
 
@@ -97,7 +102,8 @@ def test_a_block_is_the_shortest_with_whole_shares():
         ({"tone7_feminine": 1.0}, r": got 'tone7_feminine'; want tone1 .* to tone6"),
         ({"asian": 1.0}, r"^rendering.groups: got 'asian'; want"),
         ({"tone1_feminine": -0.5, "tone2_feminine": 1.5}, r"tone1_feminine: got -0.5"),
-        ({"tone1_feminine": 0.0, "tone2_feminine": 1.0}, r"tone1_feminine: got 0; "),
+        ({"tone1_feminine": 1.25, "tone2_feminine": -0.25}, r"tone1_feminine: got 1.25; "),
+        ({"tone1_feminine": 0.0}, r"shares sum to 0; want 1"),
         ({"tone1_feminine": float("inf")}, r"^rendering.groups.tone1_feminine: got inf"),
         ({"tone1_feminine": 0.5, "tone2_feminine": 0.4}, r"shares sum to 0.9; want 1"),
     ],

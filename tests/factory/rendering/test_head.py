@@ -60,7 +60,9 @@ def test_expressions_add_to_any_shape(model, mean):
 def test_heads_do_not_depend_on_those_before(model):
     shape = tuple(np.random.default_rng(2).standard_normal(100))
     first = model.shaped(shape, ())
+    before = first.vertices_V3.copy()
     first.vertices_V3[:] = 0  # a head is its owner's
+    assert np.array_equal(model.shaped(shape, ()).vertices_V3, before)
     model.shaped(unit(0), (("jawOpen", 1.0),))
     again = model.shaped(shape, (("jawOpen", 0.3),))
     fresh = model.shaped(shape, ())

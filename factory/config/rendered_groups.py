@@ -1,14 +1,10 @@
-"""Rules of the section rendering: who may be asked for."""
+"""Groups of rendered people: their names, and what shares of them a config may ask for."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError
-
-if TYPE_CHECKING:
-    from factory.config.rendering import RenderingConfig
 
 TONES = ("tone1", "tone2", "tone3", "tone4", "tone5", "tone6")
 """Bands of skin pigment from light to dark, after Fitzpatrick's six types."""
@@ -19,19 +15,16 @@ SUM_TOLERANCE = 1e-3
 """Of shares that are written with three digits."""
 
 
-def check_rendering(rendering: RenderingConfig) -> None:
+def check_groups(groups: dict[str, float]) -> None:
     """Raise ConfigError for groups that nobody belongs to, and for shares that are no shares."""
-    for name, share in rendering.groups.items():
+    for name, share in groups.items():
         if name not in GROUPS:
             raise ConfigError(
                 f"rendering.groups: got {name!r}; want tone1 (light) to tone6 (dark) with "
                 "_feminine or _masculine, as in tone3_feminine"
             )
-        if not (math.isfinite(share) and 0 < share <= 1):
-            raise ConfigError(
-                f"rendering.groups.{name}: got {share:g}; want a share above 0, at most 1 (leave "
-                "groups out that nobody shall belong to)"
-            )
-    total = sum(rendering.groups.values())
-    if rendering.groups and abs(total - 1) > SUM_TOLERANCE:
+        if not (math.isfinite(share) and 0 <= share <= 1):
+            raise ConfigError(f"rendering.groups.{name}: got {share:g}; want a share in [0, 1]")
+    total = sum(groups.values())
+    if groups and abs(total - 1) > SUM_TOLERANCE:
         raise ConfigError(f"rendering.groups: shares sum to {total:g}; want 1")
