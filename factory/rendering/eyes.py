@@ -28,14 +28,14 @@ def eye_parts(
         ball = eyeball(model, head, side)
         vertices, normals, faces = eyeball_mesh(person.eyes, ball.radius)
         at = vertices @ turn.T + ball.center_3
-        colors = eye_colors(person, side, round(ball.radius, 4))
+        colors = eye_colors(person, side, ball.radius)
         parts.append(
             MeshPart(
                 f"eye_{side.lower()}",
                 Label.EYES,
                 at,
                 faces,
-                Material("cornea", roughness=0.05, specular=0.9),
+                Material("cornea", roughness=0.05, specular=0.12),
                 normals_V3=normals @ turn.T,
                 colors_V3=between_lids(at, colors, head.landmarks_68x3[lids], side),
             )
