@@ -24,7 +24,7 @@ BULGE_CM, BULGE_DEG = 0.085, 29.0
 """How far the cornea stands out of the sphere, and the angle at which it meets the sclera."""
 LAST_DEG = 105.0
 """Of the mesh; what lies behind is never seen."""
-SCLERA = np.array([0.60, 0.555, 0.51])
+SCLERA = np.array([0.66, 0.615, 0.575])
 VEINS = np.array([0.52, 0.26, 0.22])
 PUPIL = 0.004
 SEED = 53
