@@ -24,7 +24,7 @@ BULGE_CM, BULGE_DEG = 0.085, 29.0
 """How far the cornea stands out of the sphere, and the angle at which it meets the sclera."""
 LAST_DEG = 105.0
 """Of the mesh; what lies behind is never seen."""
-SCLERA = np.array([0.60, 0.555, 0.51])
+SCLERA = np.array([0.66, 0.615, 0.575])
 VEINS = np.array([0.52, 0.26, 0.22])
 PUPIL = 0.004
 SEED = 53
@@ -51,7 +51,8 @@ def _round(model: HeadModel, side: str) -> np.ndarray:
 
 def eyeball(model: HeadModel, head: Head, side: str) -> Eyeball:
     """The eyeball of the subject's `Left` or `Right` side."""
-    return Eyeball(*sphere_through(head.vertices_V3[_round(model, side)]))
+    center, radius = sphere_through(head.vertices_V3[_round(model, side)])
+    return Eyeball(center, round(radius, 4))
 
 
 def sphere_through(points_N3: np.ndarray) -> tuple[np.ndarray, float]:
@@ -80,6 +81,7 @@ def rings(eyes: EyeTraits, radius: float) -> np.ndarray:
     return np.concatenate([edges, fibers, white, np.radians([LAST_DEG])])
 
 
+@lru_cache(maxsize=16)
 def eyeball_mesh(eyes: EyeTraits, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices [N, 3] and normals about the origin that look along z, and triangles [G, 3]."""
     angle = rings(eyes, radius)
@@ -114,7 +116,9 @@ def eye_colors(person: Person, side: str, radius: float) -> np.ndarray:
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
     away = radius * np.hypot(unit[:, 0], unit[:, 1])
     away = np.where(unit[:, 2] < 0, 2 * radius - away, away)
-    around = np.stack([unit[:, 0], unit[:, 1]], 1) / np.maximum(np.hypot(*unit[:, :2].T), 1e-9)[:, None]
+    around = (
+        np.stack([unit[:, 0], unit[:, 1]], 1) / np.maximum(np.hypot(*unit[:, :2].T), 1e-9)[:, None]
+    )
     iris = _iris(eyes, away, around, seed)
     sclera = _sclera(eyes, away, points, seed)
     color = np.where((away < eyes.iris_radius)[:, None], iris, sclera)

@@ -13,7 +13,7 @@ from factory.rendering.traits import Person
 
 __all__ = ["eye_parts", "mouth_parts"]
 
-LID_SHADOW, LID_SHADOW_CM = 0.62, 0.17
+LID_SHADOW, LID_SHADOW_CM = 0.55, 0.14
 """Light that the upper lid and its lashes take at its rim, and how far down that reaches."""
 CARUNCLE = np.array([0.46, 0.20, 0.17])
 
@@ -28,14 +28,14 @@ def eye_parts(
         ball = eyeball(model, head, side)
         vertices, normals, faces = eyeball_mesh(person.eyes, ball.radius)
         at = vertices @ turn.T + ball.center_3
-        colors = eye_colors(person, side, round(ball.radius, 4))
+        colors = eye_colors(person, side, ball.radius)
         parts.append(
             MeshPart(
                 f"eye_{side.lower()}",
                 Label.EYES,
                 at,
                 faces,
-                Material("cornea", roughness=0.05, specular=0.9),
+                Material("cornea", roughness=0.05, specular=0.05),
                 normals_V3=normals @ turn.T,
                 colors_V3=between_lids(at, colors, head.landmarks_68x3[lids], side),
             )

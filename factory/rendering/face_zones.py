@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from factory.rendering.head import HeadModel
 from factory.rendering.skin_atlas import skin_atlas
 from factory.rendering.traits import HairTraits
 
+REACH = 3.0
+"""Radii from a bell's middle at which it has fallen to nothing."""
 MIRROR = np.array([-1, 1, 1])
 
 
@@ -55,10 +58,18 @@ def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
 
 def near(points_N3: np.ndarray, centers_K3: np.ndarray, radius: float) -> np.ndarray:
     """A bell [N] of a radius about the nearest of some centers."""
-    square = np.full(len(points_N3), np.inf, np.float32)
-    for center in np.atleast_2d(centers_K3):
-        np.minimum(square, ((points_N3 - center.astype(np.float32)) ** 2).sum(1), out=square)
-    return np.asarray(np.exp(-square / radius**2))
+    centers = np.atleast_2d(centers_K3).astype(np.float32)
+    low, high = centers.min(0) - REACH * radius, centers.max(0) + REACH * radius
+    x, y, z = points_N3.T
+    close = np.flatnonzero(
+        (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]) & (z > low[2]) & (z < high[2])
+    )
+    square = np.full(len(close), np.inf, np.float32)
+    for center in centers:
+        np.minimum(square, ((points_N3[close] - center) ** 2).sum(1), out=square)
+    bell = np.zeros(len(points_N3), np.float32)
+    bell[close] = np.exp(-square / radius**2)
+    return bell
 
 
 def curve(points_K3: np.ndarray, steps: int = 12, closed: bool = False) -> np.ndarray:
@@ -82,7 +93,7 @@ def curve(points_K3: np.ndarray, steps: int = 12, closed: bool = False) -> np.nd
 def distance_to(points_N2: np.ndarray, line_K2: np.ndarray) -> np.ndarray:
     """Distance [N] to the pieces of a line in the plane or in space."""
     best = np.full(len(points_N2), np.inf)
-    for a, b in zip(line_K2[:-1], line_K2[1:], strict=True):
+    for a, b in pairwise(line_K2):
         along = b - a
         t = np.clip((points_N2 - a) @ along / max(float(along @ along), 1e-12), 0, 1)
         np.minimum(best, ((points_N2 - a - t[:, None] * along) ** 2).sum(1), out=best)
@@ -106,7 +117,7 @@ def face_zones(model: HeadModel) -> Zones:
     p, lm = atlas.points_T3, atlas.landmarks_68x3
     x, y, z = p.T
     middle = lm[36:48].mean(0)
-    cheeks = _both((lm[14] + lm[35]) / 2 + [0.2, 0.9, 1.5])
+    cheeks = _both((lm[14] + lm[35]) / 2 + np.array([0.2, 0.9, 1.5]))
     nose = np.concatenate([lm[30:31], lm[[31, 35]], (lm[29:30] + lm[30:31]) / 2])
     ears = smooth(7.4, 8.2, np.abs(x)) * smooth(-3.0, -1.0, y) * smooth(6.5, 5.5, y)
     ears = ears * smooth(-4.5, -3.0, z) * smooth(4.0, 3.0, z)
@@ -114,12 +125,12 @@ def face_zones(model: HeadModel) -> Zones:
     brow = lm[17:27].mean(0)
     forehead = smooth(brow[1] + 0.3, brow[1] + 1.8, y) * smooth(4.0, 7.0, z)
     t_zone = near(p, np.array([lm[27], lm[28], lm[29], lm[30]]), 1.1)
-    front = np.linspace(-2.5, 2.5, 5)[:, None] * [1, 0, 0] + brow + [0, 2.2, 0.6]
+    front = np.linspace(-2.5, 2.5, 5)[:, None] * [1, 0, 0] + brow + np.array([0, 2.2, 0.6])
     t_zone = np.maximum(t_zone, near(p, front, 2.0))
     return Zones(
         redness=np.clip(
             0.85 * near(p, cheeks, 2.3) + 0.9 * near(p, nose, 0.95) + 0.75 * ears
-            + 0.45 * near(p, lm[8:9] + [0, 0.7, 0.6], 1.3), 0, 1,
+            + 0.45 * near(p, lm[8:9] + np.array([0, 0.7, 0.6]), 1.3), 0, 1,
         ),
         forehead=forehead,
         jaw=smooth(lm[33][1] - 0.4, lm[33][1] - 2.2, y) * smooth(-11.0, -9.0, y),
@@ -130,9 +141,9 @@ def face_zones(model: HeadModel) -> Zones:
         lips=smooth(-0.05, 0.08, depth),
         lip_depth=depth,
         mouth_line=_mouth_line(p, lm),
-        oil=np.maximum(t_zone, 0.6 * near(p, lm[8:9] + [0, 0.8, 0.6], 1.2)),
+        oil=np.maximum(t_zone, 0.6 * near(p, lm[8:9] + np.array([0, 0.8, 0.6]), 1.2)),
         beard=_beard(p, lm, depth),
-        freckles=np.maximum(near(p, cheeks, 2.8), near(p, nose + [0, 0.6, 0], 1.5))
+        freckles=np.maximum(near(p, cheeks, 2.8), near(p, nose + np.array([0, 0.6, 0]), 1.5))
         + 0.25 * forehead * smooth(middle[1] + 6.5, middle[1] + 4.0, y),
         neck=smooth(-8.0, -9.5, y),
     )  # fmt: skip
@@ -143,16 +154,18 @@ def _both(center: np.ndarray) -> np.ndarray:
 
 
 def _sockets(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
-    inner = near(p, lm[[39, 42]] + [0, -0.3, 0.1], 0.75)
-    below = np.concatenate([curve(lm[36:40] * 0 + lm[[36, 41, 40, 39]]), curve(lm[[42, 47, 46, 45]])])
+    inner = near(p, lm[[39, 42]] + np.array([0, -0.3, 0.1]), 0.75)
+    below = np.concatenate(
+        [curve(lm[36:40] * 0 + lm[[36, 41, 40, 39]]), curve(lm[[42, 47, 46, 45]])]
+    )
     above = np.concatenate([curve(lm[36:40]), curve(lm[42:46])])
-    under = near(p, below + [0, -0.35, 0.1], 0.62)
+    under = near(p, below + np.array([0, -0.35, 0.1]), 0.62)
     return np.asarray(np.clip(0.7 * inner + 0.8 * under + 0.45 * near(p, above, 0.7), 0, 1))
 
 
 def _lids(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
     above = np.concatenate([curve(lm[36:40]), curve(lm[42:46])])
-    return near(p, above + [0, 0.22, 0], 0.36)
+    return near(p, above + np.array([0, 0.22, 0]), 0.36)
 
 
 def _crease(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
@@ -169,10 +182,8 @@ def _crease(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
 
 
 def _waterline(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
-    rims = np.concatenate(
-        [curve(lm[36:42], closed=True), curve(lm[42:48], closed=True)]
-    )
-    return np.maximum(near(p, rims, 0.10), near(p, lm[[39, 42]], 0.20))
+    rims = np.concatenate([curve(lm[36:42], closed=True), curve(lm[42:48], closed=True)])
+    return np.asarray(np.maximum(near(p, rims, 0.10), near(p, lm[[39, 42]], 0.20)))
 
 
 def _lip_depth(p: np.ndarray, lm: np.ndarray) -> np.ndarray:
@@ -202,11 +213,11 @@ def _beard(p: np.ndarray, lm: np.ndarray, lip_depth: np.ndarray) -> np.ndarray:
     bottom = smooth(-10.5, -8.3, y)
     lips = smooth(0.02, -0.22, lip_depth)
     sides = smooth(1.0, 3.0, z) * smooth(7.9, 7.3, np.abs(x))
-    spared = 1 - 0.5 * near(p, lm[[48, 54]] + [0, -1.0, 0], 0.6)
+    spared = 1 - 0.5 * near(p, lm[[48, 54]] + np.array([0, -1.0, 0]), 0.6)
     return np.asarray(below * bottom * lips * sides * spared)
 
 
-def scalp(points_N3: np.ndarray, hair: HairTraits, edge: float = 0.6) -> np.ndarray:
+def scalp(points_N3: np.ndarray, hair: HairTraits, edge: float = 0.9) -> np.ndarray:
     """Where hair of the head grows [N] in [0, 1], points on the mean head.
 
     `recession` takes the temples first and then the crown, as Hamilton's scale does.

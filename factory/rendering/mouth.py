@@ -16,10 +16,10 @@ from factory.rendering.traits import Person
 TEETH = np.array([0.66, 0.62, 0.53])
 STAINED = np.array([0.56, 0.47, 0.30])
 """Of old teeth."""
-GUMS = np.array([0.40, 0.17, 0.16])
-LINING = np.array([0.22, 0.075, 0.07])
+GUMS = np.array([0.58, 0.25, 0.24])
+LINING = np.array([0.42, 0.13, 0.12])
 SOCKET = np.array([0.30, 0.12, 0.10])
-FRONT_Z, BACK_Z = 10.2, 6.0
+FRONT_Z, BACK_Z = 10.2, 3.0
 """On the mean head: where the mouth's depth begins to take light, and where it has taken all."""
 SEED = 61
 
@@ -82,4 +82,4 @@ def _surface(model: HeadModel, chosen_F: np.ndarray, name: str) -> _Surface:
     vertices, place = np.unique(model.faces_F3[chosen_F], return_inverse=True)
     depth = model.mean_V3[vertices, 2]
     light = np.ones(len(vertices)) if name == "sockets" else smooth(BACK_Z, FRONT_Z, depth)
-    return _Surface(vertices, place.reshape(-1, 3), 0.06 + 0.94 * light)
+    return _Surface(vertices, place.reshape(-1, 3), 0.12 + 0.88 * light)

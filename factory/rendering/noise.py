@@ -27,8 +27,8 @@ def noise(points_N3: np.ndarray, frequency: float, seed: list[int], octaves: int
     return np.asarray(total / (STD * np.sqrt(power)))
 
 
-STD = 0.54
-"""Standard deviation of one octave: of values interpolated smoothly between lattice points."""
+STD = (26 / 35) ** 1.5
+"""Standard deviation of one octave: each axis mixes two values by 3 t^2 - 2 t^3 and the rest."""
 
 
 def _interpolated(values: np.ndarray, points_N3: np.ndarray) -> np.ndarray:

@@ -20,6 +20,9 @@ from factory.rendering.wrinkles import Fold, draw_folds, shade
 SEED = 41
 """Sets the noise of a skin apart from others of the same person."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+MUCOSA = np.array([0.98, 0.84, 0.86], np.float32)
+"""What the thin skin of lips shows more of its blood than skin of the face would."""
+EYESHADOW = np.array([0.06, 0.04, 0.04], np.float32)
 FOLD_CM = 0.05
 """Depth of the deepest fold."""
 COVERED = {"bald": 0.0, "shaved": 0.45, "buzz": 0.7}
@@ -46,7 +49,7 @@ def skin_part(model: HeadModel, head: Head, person: Person) -> MeshPart:
         Label.SKIN,
         head.vertices_V3[atlas.vertices_V],
         atlas.faces_G3,
-        Material("skin", roughness=0.5, specular=0.45),
+        Material("skin", roughness=0.5, specular=0.3),
         normals_V3=normals / np.linalg.norm(normals, axis=1, keepdims=True),
         uv_V2=atlas.uv_V2,
         texture_HWC=paint.texture_HWC,
@@ -66,9 +69,7 @@ def skin_paint(model: HeadModel, person: Person) -> SkinPaint:
     )  # fmt: skip
 
 
-def skin_colors(
-    atlas: SkinAtlas, zones: Zones, person: Person, folds: list[Fold]
-) -> np.ndarray:
+def skin_colors(atlas: SkinAtlas, zones: Zones, person: Person, folds: list[Fold]) -> np.ndarray:
     """Linear RGB float32 [T, 3] of an atlas's texels."""
     melanin, haemoglobin = pigments(atlas, zones, person, draw_marks(atlas, zones, person))
     color = skin_color(melanin, haemoglobin)
@@ -76,14 +77,17 @@ def skin_colors(
     color = _stubble(color, atlas, zones, person)
     depth = shade(atlas.points_T3, folds) * (1 - 0.7 * zones.lips)
     shadow = (
-        depth[:, None] * [0.20, 0.27, 0.30]
+        depth[:, None] * [0.30, 0.38, 0.42]
         + zones.crease[:, None] * [0.26, 0.33, 0.36]
-        + zones.mouth_line[:, None] * [0.40, 0.46, 0.46]
+        + zones.mouth_line[:, None] * [0.28, 0.34, 0.34]
     )
     color = color * (1 - np.clip(shadow, 0, 0.7))
-    wet = (0.65 * zones.waterline)[:, None]
-    color = color * (1 - wet) + wet * skin_color(0.45 * melanin, haemoglobin + 0.9)
-    return np.clip(color, 0, 1).astype(np.float32)
+    color = color + _eyeshadow(zones, person)[:, None] * (EYESHADOW - color)
+    rim = np.flatnonzero(zones.waterline > 0.01)
+    wet = 0.65 * zones.waterline[rim, None]
+    color[rim] *= 1 - wet
+    color[rim] += wet * skin_color(0.45 * melanin[rim], haemoglobin[rim] + 0.9)
+    return np.asarray(np.clip(color, 0, 1), np.float32)
 
 
 def pigments(
@@ -91,8 +95,8 @@ def pigments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Melanin and haemoglobin [T] of texels, as amounts that skin_color knows."""
     skin, seed = person.skin, [person.seed, SEED]
-    broad = noise(atlas.points_T3, 0.35, [*seed, 0], octaves=2)
-    patchy = noise(atlas.points_T3, 0.9, [*seed, 1], octaves=2)
+    broad = atlas.spread(noise(atlas.mean_V3, 0.35, [*seed, 0], octaves=2))
+    patchy = atlas.spread(noise(atlas.mean_V3, 0.9, [*seed, 1], octaves=2))
     fine = noise(atlas.points_T3, 5.0, [*seed, 2])
     # Equal changes of lightness take less melanin where there is much.
     spread = 0.03 + 0.02 * skin.melanin
@@ -111,8 +115,12 @@ def _lips(color: np.ndarray, atlas: SkinAtlas, zones: Zones, person: Person) -> 
     """Lips in their color, with vertical lines, a pale border and a dark line between them."""
     skin, close = person.skin, np.flatnonzero(zones.lip_depth > -0.5)
     points, depth = atlas.points_T3[close], zones.lip_depth[close]
-    own = skin_color(
-        np.full(len(close), 0.78 * skin.melanin + 0.06), np.full(len(close), 1.1 + skin.haemoglobin)
+    own = (
+        skin_color(
+            np.full(len(close), 0.78 * skin.melanin + 0.06),
+            np.full(len(close), 1.1 + skin.haemoglobin),
+        )
+        * MUCOSA
     )
     lip = own + (np.array(skin.lip_color, np.float32) - own) * skin.lip_strength
     lines = noise(points * [1, 0.12, 0.3], 5.5, [person.seed, SEED, 3])
@@ -128,25 +136,31 @@ def _lips(color: np.ndarray, atlas: SkinAtlas, zones: Zones, person: Person) -> 
 def _stubble(color: np.ndarray, atlas: SkinAtlas, zones: Zones, person: Person) -> np.ndarray:
     """The shadow of a shaved beard, and of hair on the scalp that it grows from."""
     grain = noise(atlas.points_T3, 6.0, [person.seed, SEED, 4])
-    patches = noise(atlas.points_T3, 0.8, [person.seed, SEED, 5])
-    texture = np.clip(0.85 + 0.22 * grain + 0.12 * patches, 0, 1.3)
+    patches = atlas.spread(noise(atlas.mean_V3, 0.8, [person.seed, SEED, 5]))
+    texture = np.clip(0.85 + 0.16 * grain + 0.07 * patches, 0, 1.3)
     shadow = (zones.beard * person.beard.shadow * texture)[:, None]
     # Hair under the skin looks blue, as veins do: what is below scatters red away.
-    gray = (color @ LUMINANCE)[:, None] * np.array([0.92, 0.99, 1.10], np.float32)
+    gray = (color @ LUMINANCE)[:, None] * np.array([0.97, 0.99, 1.06], np.float32)
     shaved = 0.52 * (0.4 * color + 0.6 * gray) + 0.06 * np.array(person.beard.color, np.float32)
     color = color + np.clip(shadow, 0, 1) * (shaved - color)
     hair = person.hair
     covered = COVERED.get(hair.style, COVERED_ELSEWHERE) * min(1.0, hair.density)
     own = np.array(hair.color) * (1 - hair.gray_fraction) + 0.42 * hair.gray_fraction
-    roots = (scalp(atlas.points_T3, hair) * covered * np.clip(texture, 0.5, 1.2))[:, None]
+    wavy = atlas.points_T3 + 0.35 * patches[:, None] * np.array([0, 1, 0], np.float32)
+    roots = (scalp(wavy, hair) * covered * np.clip(texture, 0.5, 1.2))[:, None]
     under = 0.18 * color + 0.82 * own.astype(np.float32)
     return np.asarray(color + np.clip(roots, 0, 0.95) * (under - color))
+
+
+def _eyeshadow(zones: Zones, person: Person) -> np.ndarray:
+    """How much [T] of the makeup of the lids, and of a line along their rims."""
+    return np.asarray(person.eyes.makeup * np.clip(0.35 * zones.lids + 0.3 * zones.crease, 0, 1))
 
 
 def _roughness(atlas: SkinAtlas, zones: Zones, person: Person) -> np.ndarray:
     """Roughness float32 [T]: oily skin, lips and the rims of the lids shine."""
     rough = 0.56 - zones.oil * (0.05 + 0.24 * person.skin.oil) - 0.08 * person.skin.oil
-    rough += 0.03 * noise(atlas.points_T3, 1.6, [person.seed, SEED, 6])
+    rough += 0.03 * atlas.spread(noise(atlas.mean_V3, 1.6, [person.seed, SEED, 6]))
     rough = rough + zones.lips * (0.36 - rough)
     rough = rough + zones.waterline * (0.2 - rough)
     return np.clip(rough, 0.15, 0.8).astype(np.float32)
@@ -154,7 +168,7 @@ def _roughness(atlas: SkinAtlas, zones: Zones, person: Person) -> np.ndarray:
 
 def _tilt(model: HeadModel, atlas: SkinAtlas, person: Person, folds: list[Fold]) -> np.ndarray:
     """How the relief tilts normals float32 [V, 3]: the height's gradient along the surface."""
-    points = model.mean_V3[atlas.vertices_V]
+    points = atlas.mean_V3
     step, gradient = 0.08, np.zeros_like(points)
     for axis in (0, 1):
         ahead = np.zeros(3, np.float32)

@@ -14,8 +14,8 @@ import numpy as np
 
 from factory.rendering.head import HeadModel
 
-HEIGHT, FACE_WIDTH, BACK_WIDTH = 384, 384, 192
-"""Texels of .8 mm on the face; a pixel of an aligned face of 112 pixels shows about 2 mm."""
+HEIGHT, FACE_WIDTH, BACK_WIDTH = 288, 288, 144
+"""Texels of 1 mm on the face; a pixel of an aligned face of 112 pixels shows about 2 mm."""
 MARGIN = 3
 """Texels that are painted beyond the edge of what is covered, for interpolation."""
 
@@ -27,17 +27,26 @@ class SkinAtlas:
     vertices_V: np.ndarray
     """Which vertex of the head each vertex of the mesh is; twice at seams."""
     faces_G3: np.ndarray
+    mean_V3: np.ndarray
+    """Where the mesh's vertices lie on the mean head."""
     uv_V2: np.ndarray
     texel_T: np.ndarray
     """Covered texels: row * width + column."""
     points_T3: np.ndarray
     """Where they lie on the mean head, centimeters, float32."""
+    corners_T3: np.ndarray
+    """The vertices of the mesh that each lies between, and their weights."""
+    weights_T3: np.ndarray
     area_T: np.ndarray
     """Square centimeters that each covers."""
     source_HW: np.ndarray
     """Place in texel_T of the covered texel that each texel shows."""
     landmarks_68x3: np.ndarray
     """Of the mean head."""
+
+    def spread(self, values_V: np.ndarray) -> np.ndarray:
+        """Values of the mesh's vertices at its texels [T]: for what changes slowly."""
+        return np.asarray((values_V[self.corners_T3] * self.weights_T3).sum(1))
 
     def image(self, values_T: np.ndarray) -> np.ndarray:
         """Values [T] or [T, C] as a texture [HEIGHT, width] or [HEIGHT, width, C]."""
@@ -56,10 +65,18 @@ def skin_atlas(model: HeadModel) -> SkinAtlas:
     texel, owner, weights = _rasterized(uv, faces)
     at = (points[faces[owner]] * weights[..., None]).sum(1).astype(np.float32)
     return SkinAtlas(
-        pairs[:, 0], faces, uv.astype(np.float32), texel, at,
-        _texel_areas(points[faces], uv[faces])[owner], _nearest_covered(texel),
-        model.mean_V3[model.landmarks_68],
-    )  # fmt: skip
+        vertices_V=pairs[:, 0],
+        faces_G3=faces,
+        mean_V3=points,
+        uv_V2=uv.astype(np.float32),
+        texel_T=texel,
+        points_T3=at,
+        corners_T3=faces[owner],
+        weights_T3=weights.astype(np.float32),
+        area_T=_texel_areas(points[faces], uv[faces])[owner],
+        source_HW=_nearest_covered(texel),
+        landmarks_68x3=model.mean_V3[model.landmarks_68],
+    )
 
 
 def inside_faces(model: HeadModel) -> np.ndarray:

@@ -46,7 +46,7 @@ PATH = 3.0
 SCATTERING = 60.0
 """Reduced scattering at 500 nm, 1/cm, between dermis (45) and epidermis (69): Jacques 2013,
 "Optical properties of biological tissues: a review", table 1."""
-HAZE = 0.012
+HAZE = 0.008
 """What the epidermis scatters back before any pigment."""
 CAROTENE = 0.03
 """What fat and carotene under the dermis take of blue light."""
@@ -87,7 +87,7 @@ def linear_rgb(spectrum: np.ndarray) -> np.ndarray:
     """Linear sRGB [3] of a reflectance at WAVELENGTHS under white light, clipped to [0, 1]."""
     matching = _color_matching()
     xyz = matching @ spectrum / matching.sum(1) * D65
-    return np.clip(TO_SRGB @ xyz, 0, 1)
+    return np.asarray(np.clip(TO_SRGB @ xyz, 0, 1))
 
 
 def _color_matching() -> np.ndarray:

@@ -14,6 +14,8 @@ from factory.rendering.face_zones import Zones, smooth
 from factory.rendering.skin_atlas import BACK_WIDTH, FACE_WIDTH, HEIGHT, SkinAtlas
 from factory.rendering.traits import Person
 
+TEXEL_CM = 0.08
+"""No texel of the front of a face is smaller."""
 WIDTH = FACE_WIDTH + BACK_WIDTH
 FRECKLES = 700
 """Of a face that is full of them."""
@@ -46,7 +48,12 @@ def draw_marks(atlas: SkinAtlas, zones: Zones, person: Person) -> Marks:
     rng = np.random.default_rng([person.seed, SEED])
     clear = (1 - zones.lips) * (1 - zones.neck) * (atlas.points_T3[:, 2] > 1)
     freckles = draw_spots(
-        rng, atlas, zones.freckles * clear, round(FRECKLES * skin.freckles), (0.06, 0.13), (0.15, 0.4)
+        rng,
+        atlas,
+        zones.freckles * clear,
+        round(FRECKLES * skin.freckles),
+        (0.06, 0.13),
+        (0.15, 0.4),
     )
     moles = draw_spots(rng, atlas, clear, skin.num_moles, (0.09, 0.19), (0.45, 0.8))
     blemishes = draw_spots(
@@ -97,7 +104,7 @@ def painted(atlas: SkinAtlas, spots: Spots, soft: float = 0.4) -> np.ndarray:
 
 def window(atlas: SkinAtlas, center: int, radius: float) -> np.ndarray:
     """Covered texels in a square about one that holds a disk of a radius, by place."""
-    reach = int(np.ceil(radius / 0.06)) + 1
+    reach = int(np.ceil(radius / TEXEL_CM)) + 1
     row, column = divmod(int(atlas.texel_T[center]), WIDTH)
     rows = np.arange(max(row - reach, 0), min(row + reach + 1, HEIGHT))
     columns = np.arange(max(column - reach, 0), min(column + reach + 1, WIDTH))

@@ -29,7 +29,7 @@ class Fold:
 
 def wrinkledness(person: Person) -> float:
     """How deep a person's lines are, 0 to 1: by age, and by the skin itself."""
-    aged = float(smooth(22, 85, np.array(person.age)))
+    aged = float(smooth(18, 80, np.array(person.age)))
     return min(1.0, 0.65 * aged + 0.5 * person.skin.wrinkles)
 
 
@@ -49,9 +49,10 @@ def shade(points_N3: np.ndarray, folds: list[Fold]) -> np.ndarray:
     total = np.zeros(len(points_N3))
     front = np.flatnonzero(points_N3[:, 2] > 5)
     at = points_N3[front, :2]
+    x, y = np.ascontiguousarray(at.T)
     for fold in folds:
         low, high = fold.line_K2.min(0) - 3 * fold.width, fold.line_K2.max(0) + 3 * fold.width
-        close = np.flatnonzero((at > low).all(1) & (at < high).all(1))
+        close = np.flatnonzero((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]))
         away = distance_to(at[close], fold.line_K2)
         ends = np.minimum(*(np.linalg.norm(at[close] - e, axis=1) for e in fold.line_K2[[0, -1]]))
         bell = fold.depth * np.exp(-((away / fold.width) ** 2)) * smooth(0, 0.6, ends)
@@ -82,24 +83,30 @@ def _between_brows(rng: np.random.Generator, lm: np.ndarray, amount: float) -> l
 
 def _side(rng: np.random.Generator, lm: np.ndarray, amount: float) -> list[Fold]:
     """The folds of one side, at x > 0."""
-    ala, corner, outer = lm[35] + [0.35, 0.25], lm[54], lm[45]
-    middle = (ala + corner) / 2 + [0.75, 0.35]
-    nasolabial = np.array([ala, middle, corner + [0.75, 0.1], corner + [0.8, -0.9 * amount - 0.1]])
+    ala, corner, outer = lm[35] + np.array([0.35, 0.25]), lm[54], lm[45]
+    middle = (ala + corner) / 2 + np.array([0.75, 0.35])
+    nasolabial = np.array(
+        [ala, middle, corner + np.array([0.75, 0.1]), corner + np.array([0.8, -0.9 * amount - 0.1])]
+    )
     folds = [
         Fold(curve(nasolabial, 6), 0.17, min(1.0, 0.22 + 0.75 * amount)),
-        Fold(_line(corner + [0.1, -0.1], corner + [0.45, -1.5], 0.15), 0.13, 0.6 * amount),
+        Fold(
+            _line(corner + np.array([0.1, -0.1]), corner + np.array([0.45, -1.5]), 0.15),
+            0.13,
+            0.6 * amount,
+        ),
     ]
     for angle in np.radians([28, 6, -16, -38]) + rng.normal(0, 0.06, 4):
         start = outer + 0.45 * np.array([np.cos(angle), np.sin(angle)])
         end = start + rng.uniform(0.7, 1.4) * np.array([np.cos(angle), np.sin(angle)])
-        folds.append(Fold(_line(start, end, -0.06), 0.06, 0.8 * amount * rng.uniform(0.5, 1)))
+        folds.append(Fold(_line(start, end, -0.06), 0.075, 0.9 * amount * rng.uniform(0.5, 1)))
     below = lm[[42, 47, 46, 45]]
     trough = below + np.array([[-0.1, -0.35], [0.0, -0.75], [0.1, -0.8], [0.2, -0.5]])
-    folds.append(Fold(curve(trough, 6), 0.16, 0.18 + 0.6 * amount))
+    folds.append(Fold(curve(trough, 6), 0.17, 0.18 + 0.75 * amount))
     folds.append(Fold(curve(below - [0, 0.3], 6), 0.06, 0.15 + 0.4 * amount * rng.uniform(0.5, 1)))
     for x in rng.uniform(0.3, 1.9, round(4 * amount)):
         top = np.array([x, lm[52, 1] + 0.15])
-        folds.append(Fold(_line(top, top + [0.08, 0.6], 0.02), 0.05, 0.4 * amount))
+        folds.append(Fold(_line(top, top + np.array([0.08, 0.6]), 0.02), 0.05, 0.4 * amount))
     return folds
 
 
