@@ -18,7 +18,6 @@ from factory.rendering.roots import (
     grown,
     rooted,
     scattered,
-    spline_ends,
     unit,
 )
 from factory.rendering.traits import BrowTraits, Person
@@ -152,7 +151,7 @@ def growth_angle(u_N: np.ndarray, v_N: np.ndarray) -> np.ndarray:
 
 
 def grow_brows(model: HeadModel, neutral: Head, person: Person) -> RootedStrands:
-    """Both brows of a person on the head without expression, [N, 7] control points a hair."""
+    """Both brows of a person on the head without expression, 5 points a hair."""
     places, brows = brow_places(model), person.brows
     rng = np.random.default_rng([person.seed, STREAM])
     chance, spread = rng.random(len(places.roots)), rng.standard_normal((len(places.roots), 4))
@@ -171,7 +170,7 @@ def grow_brows(model: HeadModel, neutral: Head, person: Person) -> RootedStrands
         + np.sin(bend)[..., None] * up[:, None]
         + rise[..., None] * normal[:, None]
     )
-    return rooted(roots, spline_ends(grown(directions, length)), neutral)
+    return rooted(roots, grown(directions, length), neutral)
 
 
 PER_PLACE = 0.75

@@ -1,7 +1,7 @@
 """Glasses and sunglasses that sit on the nose and the ears of a head.
 
-A clear lens is left out: it hides nothing, its label would be wrong, and a renderer's shadow rays
-would end on it, which darkens the eyes; sunglasses and tinted lenses are surfaces.
+A clear lens that is coated against reflections is left out, as most are: nobody would see it. One
+that is not is a faint mirror over what lies behind it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ PUPIL_ABOVE = 0.2
 """Of pupils over the middles of lenses, as glasses sit in photographs."""
 NOSE_HALF_WIDTH = 0.85
 """Of a nose where the rims pass it."""
+STREAM = 44
+"""Of the random numbers of glasses, beside a seed."""
+UNCOATED_FRACTION = 0.4
+"""Of the people whose glasses are clear, those whose lenses reflect; each of their images takes two
+renderings, with the lens and without."""
+GLARE = 0.08
+"""Light that both faces of a lens of plain glass reflect (Fresnel, index 1.5)."""
 DARK = 0.6
 """Lenses of a darker tint are sunglasses to the label."""
 SUNGLASSES_SIZE = 1.08
@@ -69,19 +76,25 @@ def glasses_parts(model: HeadModel, head: Head, person: Person, view: View) -> l
     """
     wear = view.wear
     if wear.sunglasses is not None:
-        traits = sunglasses_traits(wear.sunglasses, wear.seed)
-        shape = _scaled(SHAPES[traits.shape], SUNGLASSES_SIZE)
-        return _parts("sunglasses", traits, _frame(model, person, shape, traits.rim), False)
+        return list(_worn(model, person, sunglasses_traits(wear.sunglasses, wear.seed)))
     if wear.glasses and person.glasses is not None:
-        traits = person.glasses
-        frame = _frame(model, person, SHAPES[traits.shape], traits.rim)
-        return _parts("glasses", traits, frame, True)
+        return list(_worn(model, person, person.glasses))
     return []
+
+
+@lru_cache(maxsize=8)
+def _worn(model: HeadModel, person: Person, traits: GlassesTraits) -> tuple[Part, ...]:
+    """The same objects for the same glasses, because a scene keeps what is fixed by object."""
+    dark = traits.tint > DARK
+    shape = _scaled(SHAPES[traits.shape], SUNGLASSES_SIZE if dark else 1.0)
+    frame = fitted(model, model.shaped(person.shape, ()), shape, traits.rim)
+    glossy = np.random.default_rng([person.seed, STREAM]).random() < UNCOATED_FRACTION
+    return tuple(_parts("sunglasses" if dark else "glasses", traits, frame, glossy))
 
 
 def sunglasses_traits(shape: str, seed: int) -> GlassesTraits:
     """Sunglasses of a shape; rims' color and width and the lenses' tint follow from the seed."""
-    rng = np.random.default_rng([seed, 44])
+    rng = np.random.default_rng([seed, STREAM])
     color = SUNGLASSES_COLORS[int(rng.integers(len(SUNGLASSES_COLORS)))]
     thin = shape in ("aviator", "rimless") or color[0] > 0.2
     rim = float(rng.uniform(0.05, 0.07) if thin else rng.uniform(0.12, 0.2))
@@ -91,11 +104,6 @@ def sunglasses_traits(shape: str, seed: int) -> GlassesTraits:
 
 def _scaled(shape: LensShape, size: float) -> LensShape:
     return replace(shape, half_width=shape.half_width * size, half_height=shape.half_height * size)
-
-
-@lru_cache(maxsize=8)
-def _frame(model: HeadModel, person: Person, shape: LensShape, rim: float) -> Frame:
-    return fitted(model, model.shaped(person.shape, ()), shape, rim)
 
 
 def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Frame:
@@ -204,25 +212,26 @@ def _temple(
     return smooth_path(np.concatenate([[hinge, corner], way, behind]), 36)
 
 
-def _parts(name: str, traits: GlassesTraits, frame: Frame, fixed: bool) -> list[Part]:
-    """Rims, bridge and temples as one mesh, and lenses that are not clear as another."""
+def _parts(name: str, traits: GlassesTraits, frame: Frame, glossy: bool) -> list[Part]:
+    """Rims, bridge and temples as one mesh, and lenses that are seen as another."""
     label = Label.SUNGLASSES if traits.tint > DARK else Label.GLASSES
     kind = "metal" if traits.metallic > 0.5 else "plastic"
     surface = Material(kind, traits.color, roughness=0.3, specular=0.5)
-    vertices, faces, normals = rims(traits, frame)
+    mesh = rims(traits, frame)
     parts: list[Part] = [
-        MeshPart(f"{name}_rims", label, vertices, faces, surface, normals_V3=normals, fixed=fixed)
+        MeshPart(f"{name}_rims", label, *mesh[:2], surface, mesh[2], fixed=True),
     ]
+    at, triangles, ahead = merged([lens(frame, side) for side in (0, 1)])
     if traits.tint > 0:
-        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.9, opacity=min(traits.tint, 1.0))
-        if traits.tint > DARK:
-            glass = replace(glass, opacity=1.0)
-        at, triangles, ahead = merged([lens(frame, side) for side in (0, 1)])
+        opacity = 1.0 if traits.tint > DARK else traits.tint
+        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.9, opacity=opacity)
+        colors = _gradient(at)
         parts.append(
-            MeshPart(
-                f"{name}_lenses", label, at, triangles, glass, ahead, _gradient(at), fixed=fixed
-            )
+            MeshPart(f"{name}_lenses", label, at, triangles, glass, ahead, colors, fixed=True)
         )
+    elif glossy:
+        mirror = Material("metal", (0.95, 1.0, 0.97), 0.03, 0.9, opacity=GLARE)
+        parts.append(MeshPart(f"{name}_glare", label, at, triangles, mirror, ahead, fixed=True))
     return parts
 
 
