@@ -22,14 +22,16 @@ FACE_WIDTH = 14.7
 """Of the mean head between the landmarks before the ears, for which frames are measured."""
 PANTOSCOPIC, WRAP = np.radians(8.0), np.radians(5.0)
 """How lenses lean with their lower edge to the cheeks, and turn about the face."""
+CORNEA = 0.15
+"""Of an eye before the edges of its lids, centimeters."""
 VERTEX_DISTANCE = 1.3
 """From the cornea to the back of a lens, centimeters, where brows and cheeks allow it."""
 GAP = 0.2
 """At least between skin and lens."""
 PUPIL_ABOVE = 0.2
 """Of pupils over the middles of lenses, as glasses sit in photographs."""
-NOSE_HALF_WIDTH = 0.85
-"""Of a nose where the rims pass it."""
+NOSE_HALF_WIDTH = (0.75, 1.1)
+"""Between which rims pass a nose, on a face of average width."""
 STREAM = 44
 """Of the random numbers of glasses, beside a seed."""
 UNCOATED_FRACTION = 0.4
@@ -113,14 +115,14 @@ def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Fra
     skin = neutral.vertices_V3[model.region("M_Face")[0]]
     eyes = neutral.five_53[:2]
     sized = _scaled(shape, size)
+    middle = np.array([points[27, 0], eyes[:, 1].mean(), points[[37, 38, 43, 44], 2].max()])
+    middle += [0, -PUPIL_ABOVE * size, CORNEA]
+    nose = np.clip(_nose_half_width(skin, middle), *NOSE_HALF_WIDTH) * size
     outlines, centers, normals = [], [], []
     for side, eye in zip((-1.0, 1.0), eyes, strict=True):
-        inner = abs(eye[0] - points[27, 0]) - NOSE_HALF_WIDTH * size
-        flat = outline(sized, inner - rim)
+        flat = outline(sized, abs(eye[0] - middle[0]) - nose - rim)
         axes = _lens_axes(side)
-        center = np.array(
-            [eye[0], eye[1] - PUPIL_ABOVE * size, points[[37, 38, 43, 44], 2].max() + 0.15]
-        )
+        center = np.array([eye[0], eye[1] - PUPIL_ABOVE * size, middle[2]])
         ahead = _clearance(skin, center, axes, flat, rim)
         centers.append(center + np.array([0, 0, max(ahead, VERTEX_DISTANCE)]))
         outlines.append(flat @ axes[:2])
@@ -132,6 +134,14 @@ def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Fra
     temples = np.stack([_temple(model, neutral, whole[side], side, rim) for side in (0, 1)])
     bridge = _bridge(skin, whole, shape, rim)
     return Frame(whole, np.stack(centers), np.stack(normals), temples, bridge, size)
+
+
+def _nose_half_width(skin_V3: np.ndarray, middle_3: np.ndarray) -> float:
+    """Of the part of the nose that stands before the lenses, beside their upper halves."""
+    apart = skin_V3 - middle_3
+    nose = (apart[:, 2] > VERTEX_DISTANCE) & (np.abs(apart[:, 0]) < 1.5)
+    nose &= (apart[:, 1] > -1.2) & (apart[:, 1] < 1.0)
+    return float(np.abs(apart[nose, 0]).max(initial=0.0)) + 0.15
 
 
 def _lens_axes(side: float) -> np.ndarray:
@@ -148,9 +158,13 @@ def _clearance(
 ) -> float:
     """How far forward of `center_3` a lens must be, so that skin behind it is GAP away."""
     apart = (skin_V3 - center_3) @ axes_33.T
-    behind = inside(apart[:, :2] / 1.06, flat_M2) & (apart[:, 2] > -3)
+    behind = inside(apart[:, :2] / REACH, flat_M2) & (apart[:, 2] > -3)
     highest = float(apart[behind, 2].max(initial=-3.0))
     return (highest + GAP + rim) / float(axes_33[2, 2])
+
+
+REACH = 1.14
+"""By how much more skin than a lens covers must be behind it, for rims and the gaps of the mesh."""
 
 
 def _bridge(
