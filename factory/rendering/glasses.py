@@ -238,7 +238,7 @@ def _parts(name: str, traits: GlassesTraits, frame: Frame, glossy: bool) -> list
     at, triangles, ahead = merged([lens(frame, side) for side in (0, 1)])
     if traits.tint > 0:
         opacity = 1.0 if traits.tint > DARK else traits.tint
-        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.9, opacity=opacity)
+        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.5, opacity=opacity)
         colors = _gradient(at)
         parts.append(
             MeshPart(f"{name}_lenses", label, at, triangles, glass, ahead, colors, fixed=True)
