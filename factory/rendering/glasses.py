@@ -215,15 +215,20 @@ def _temple(
     rest = np.array([beside[0] + sign * (rim + 0.06), top[1] + rim + 0.05, top[2] + 0.6])
     share = np.linspace(0, 1, 9)[1:, None]
     way = corner + share * (rest - corner)
-    vertices = neutral.vertices_V3[model.region("M_Face", "M_BackHead")[0]]
-    mean = model.mean_V3[model.region("M_Face", "M_BackHead")[0]]
-    head = vertices[(np.abs(mean[:, 0]) < EAR_FROM - 0.1) & (sign * mean[:, 0] > 0)]
-    for point in way:
+    behind = way[-1] + np.array([[0, -0.1, -0.9], [-0.2 * sign, -1.2, -1.9]])
+    path = smooth_path(np.concatenate([[hinge, corner], way, behind]), 36)
+    skin, _ = model.region("M_Face", "M_BackHead")
+    # the ear itself is no obstacle: its top is what temples rest on
+    before = model.mean_V3[skin, 2] > model.mean_V3[_ear_vertices(model)[side][0], 2] + 0.8
+    before |= np.abs(model.mean_V3[skin, 0]) < EAR_FROM - 0.1
+    head = neutral.vertices_V3[skin[before]]
+    for point in path:
+        if point[2] < rest[2]:
+            continue
         near = np.hypot(head[:, 1] - point[1], head[:, 2] - point[2]) < 0.6
         edge = (sign * head[near, 0]).max(initial=-np.inf) + rim + 0.05
         point[0] = sign * max(sign * point[0], edge)
-    behind = way[-1] + np.array([[0, -0.1, -0.9], [-0.2 * sign, -1.2, -1.9]])
-    return smooth_path(np.concatenate([[hinge, corner], way, behind]), 36)
+    return path
 
 
 def _parts(name: str, traits: GlassesTraits, frame: Frame, glossy: bool) -> list[Part]:
