@@ -34,11 +34,11 @@ NOSE_HALF_WIDTH = (0.75, 1.1)
 """Between which rims pass a nose, on a face of average width."""
 STREAM = 44
 """Of the random numbers of glasses, beside a seed."""
-UNCOATED_FRACTION = 0.4
+UNCOATED_FRACTION = 0.3
 """Of the people whose glasses are clear, those whose lenses reflect; each of their images takes two
 renderings, with the lens and without."""
-GLARE = 0.08
-"""Light that both faces of a lens of plain glass reflect (Fresnel, index 1.5)."""
+GLARE = 0.06
+"""Light that they reflect: both faces of plain glass .08 (Fresnel, index 1.5), coated ones .01."""
 DARK = 0.6
 """Lenses of a darker tint are sunglasses to the label."""
 SUNGLASSES_SIZE = 1.08
