@@ -20,7 +20,6 @@ from factory.rendering.roots import (
     joined,
     rooted,
     scattered,
-    spline_ends,
     unit,
 )
 from factory.rendering.traits import Person
@@ -74,10 +73,10 @@ STYLES: dict[str, Style] = {
         radius=0.018,
         rise=0.6,
     ),
-    "moustache": Style(moustache=1.0, length=(0.5, 1.2), rise=0.3, clumps=0.25),
+    "moustache": Style(moustache=1.0, length=(0.5, 1.2), radius=0.024, rise=0.3, clumps=0.25),
     "goatee": Style(0.95, 0.9, 1.0, length=(0.5, 1.8), rise=0.35, clumps=0.3),
     "short_full": Style(
-        0.9, 0.8, 1.0, 0.9, 0.55, 0.9, length=(0.3, 0.9), radius=0.018, rise=0.4, clumps=0.2
+        0.9, 0.8, 1.0, 0.9, 0.55, 0.9, length=(0.3, 1.3), radius=0.022, rise=0.4, clumps=0.2
     ),
     "full": Style(
         1.0, 0.9, 1.0, 1.0, 0.7, 1.0, cheek_line=0.3, length=(1.2, 4.0), rise=0.45, clumps=0.45
@@ -180,7 +179,7 @@ def direction_field(places: BeardPlaces, which: np.ndarray) -> np.ndarray:
 
 
 def grow_beard(model: HeadModel, neutral: Head, person: Person) -> tuple[RootedStrands, np.ndarray]:
-    """A beard on the head without expression, 7 control points a hair; True where one is light."""
+    """A beard on the head without expression, 5 points a hair; True where one is light."""
     style, places, beard = STYLES[person.beard.style], beard_places(model), person.beard
     rng = np.random.default_rng([person.seed, STREAM])
     chance, spread = rng.random(POOL + FRONT_POOL), rng.standard_normal((POOL + FRONT_POOL, 5))
@@ -201,7 +200,7 @@ def grow_beard(model: HeadModel, neutral: Head, person: Person) -> tuple[RootedS
     hang = unit(flat + 0.25 * normal + [0, -0.4, 0]) + 1.3 * scatter
     steps = np.linspace(0, 1, SEGMENTS)[:, None] * np.clip(length / 1.5, 0, 1)[:, None, None]
     directions = unit(start)[:, None] * (1 - steps) + unit(hang)[:, None] * steps
-    strands = rooted(roots, spline_ends(grown(directions, length)), neutral)
+    strands = rooted(roots, grown(directions, length), neutral)
     return strands, light[kept]
 
 

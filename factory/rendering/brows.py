@@ -18,7 +18,6 @@ from factory.rendering.roots import (
     grown,
     rooted,
     scattered,
-    spline_ends,
     unit,
 )
 from factory.rendering.traits import BrowTraits, Person
@@ -107,7 +106,7 @@ def coordinates(
     height is that above the landmarks' line, centimeters.
     """
     length = places.length_2[places.side_N]
-    inner = 0.55 * (brows.spacing - 0.5) + 0.05
+    inner = 0.55 * (brows.spacing - 0.5) - 0.1
     outer = length + 0.25 - 0.3 * (brows.spacing - 0.5)
     u = (places.along_N - inner) / (outer - inner)
     arch = 0.75 * (brows.arch - 0.45)
@@ -121,7 +120,7 @@ def coordinates(
 HEIGHT = -0.62
 """Of the middle of a brow beside its landmarks, which lie on the bone above it, centimeters: 2 cm
 above the pupil, as in the photographs of the Face Research Lab London Set."""
-TAIL = 0.7
+TAIL = 0.3
 """By how much tails fall less than the landmarks do, centimeters for the whole length."""
 
 
@@ -133,7 +132,7 @@ def _profile(u_N: np.ndarray) -> np.ndarray:
 
 def brow_density(u_N: np.ndarray, v_N: np.ndarray, density: float) -> np.ndarray:
     """Probability [0, 1] that a hair stands at a place; never less for a greater `density`."""
-    ends = _smooth(u_N, -0.05, 0.2) * (1 - _smooth(u_N, 0.86, 1.04))
+    ends = _smooth(u_N, -0.06, 0.15) * (1 - _smooth(u_N, 0.86, 1.04))
     edges = np.exp(-(np.abs(v_N) ** 2.5))
     return np.asarray(np.clip(density, 0, 1) * ends * edges)
 
@@ -152,7 +151,7 @@ def growth_angle(u_N: np.ndarray, v_N: np.ndarray) -> np.ndarray:
 
 
 def grow_brows(model: HeadModel, neutral: Head, person: Person) -> RootedStrands:
-    """Both brows of a person on the head without expression, [N, 7] control points a hair."""
+    """Both brows of a person on the head without expression, 5 points a hair."""
     places, brows = brow_places(model), person.brows
     rng = np.random.default_rng([person.seed, STREAM])
     chance, spread = rng.random(len(places.roots)), rng.standard_normal((len(places.roots), 4))
@@ -171,10 +170,10 @@ def grow_brows(model: HeadModel, neutral: Head, person: Person) -> RootedStrands
         + np.sin(bend)[..., None] * up[:, None]
         + rise[..., None] * normal[:, None]
     )
-    return rooted(roots, spline_ends(grown(directions, length)), neutral)
+    return rooted(roots, grown(directions, length), neutral)
 
 
-PER_PLACE = 0.75
+PER_PLACE = 0.65
 """Hairs a place of the pool where the density is 1: about 500 a brow."""
 
 

@@ -1,7 +1,7 @@
 """Glasses and sunglasses that sit on the nose and the ears of a head.
 
-A clear lens is left out: it hides nothing, its label would be wrong, and a renderer's shadow rays
-would end on it, which darkens the eyes; sunglasses and tinted lenses are surfaces.
+A clear lens that is coated against reflections is left out, as most are: nobody would see it. One
+that is not is a faint mirror over what lies behind it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,23 @@ FACE_WIDTH = 14.7
 """Of the mean head between the landmarks before the ears, for which frames are measured."""
 PANTOSCOPIC, WRAP = np.radians(8.0), np.radians(5.0)
 """How lenses lean with their lower edge to the cheeks, and turn about the face."""
+CORNEA = 0.15
+"""Of an eye before the edges of its lids, centimeters."""
 VERTEX_DISTANCE = 1.3
 """From the cornea to the back of a lens, centimeters, where brows and cheeks allow it."""
 GAP = 0.2
 """At least between skin and lens."""
 PUPIL_ABOVE = 0.2
 """Of pupils over the middles of lenses, as glasses sit in photographs."""
-NOSE_HALF_WIDTH = 0.85
-"""Of a nose where the rims pass it."""
+NOSE_HALF_WIDTH = (0.75, 1.1)
+"""Between which rims pass a nose, on a face of average width."""
+STREAM = 44
+"""Of the random numbers of glasses, beside a seed."""
+UNCOATED_FRACTION = 0.3
+"""Of the people whose glasses are clear, those whose lenses reflect; each of their images takes two
+renderings, with the lens and without."""
+GLARE = 0.06
+"""Light that they reflect: both faces of plain glass .08 (Fresnel, index 1.5), coated ones .01."""
 DARK = 0.6
 """Lenses of a darker tint are sunglasses to the label."""
 SUNGLASSES_SIZE = 1.08
@@ -69,19 +78,25 @@ def glasses_parts(model: HeadModel, head: Head, person: Person, view: View) -> l
     """
     wear = view.wear
     if wear.sunglasses is not None:
-        traits = sunglasses_traits(wear.sunglasses, wear.seed)
-        shape = _scaled(SHAPES[traits.shape], SUNGLASSES_SIZE)
-        return _parts("sunglasses", traits, _frame(model, person, shape, traits.rim), False)
+        return list(_worn(model, person, sunglasses_traits(wear.sunglasses, wear.seed)))
     if wear.glasses and person.glasses is not None:
-        traits = person.glasses
-        frame = _frame(model, person, SHAPES[traits.shape], traits.rim)
-        return _parts("glasses", traits, frame, True)
+        return list(_worn(model, person, person.glasses))
     return []
+
+
+@lru_cache(maxsize=8)
+def _worn(model: HeadModel, person: Person, traits: GlassesTraits) -> tuple[Part, ...]:
+    """The same objects for the same glasses, because a scene keeps what is fixed by object."""
+    dark = traits.tint > DARK
+    shape = _scaled(SHAPES[traits.shape], SUNGLASSES_SIZE if dark else 1.0)
+    frame = fitted(model, model.shaped(person.shape, ()), shape, traits.rim)
+    glossy = np.random.default_rng([person.seed, STREAM]).random() < UNCOATED_FRACTION
+    return tuple(_parts("sunglasses" if dark else "glasses", traits, frame, glossy))
 
 
 def sunglasses_traits(shape: str, seed: int) -> GlassesTraits:
     """Sunglasses of a shape; rims' color and width and the lenses' tint follow from the seed."""
-    rng = np.random.default_rng([seed, 44])
+    rng = np.random.default_rng([seed, STREAM])
     color = SUNGLASSES_COLORS[int(rng.integers(len(SUNGLASSES_COLORS)))]
     thin = shape in ("aviator", "rimless") or color[0] > 0.2
     rim = float(rng.uniform(0.05, 0.07) if thin else rng.uniform(0.12, 0.2))
@@ -93,11 +108,6 @@ def _scaled(shape: LensShape, size: float) -> LensShape:
     return replace(shape, half_width=shape.half_width * size, half_height=shape.half_height * size)
 
 
-@lru_cache(maxsize=8)
-def _frame(model: HeadModel, person: Person, shape: LensShape, rim: float) -> Frame:
-    return fitted(model, model.shaped(person.shape, ()), shape, rim)
-
-
 def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Frame:
     """Glasses as an optician sets them: before the pupils, off the skin, on nose and ears."""
     points = neutral.landmarks_68x3
@@ -105,14 +115,14 @@ def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Fra
     skin = neutral.vertices_V3[model.region("M_Face")[0]]
     eyes = neutral.five_53[:2]
     sized = _scaled(shape, size)
+    middle = np.array([points[27, 0], eyes[:, 1].mean(), points[[37, 38, 43, 44], 2].max()])
+    middle += [0, -PUPIL_ABOVE * size, CORNEA]
+    nose = np.clip(_nose_half_width(skin, middle), *NOSE_HALF_WIDTH) * size
     outlines, centers, normals = [], [], []
     for side, eye in zip((-1.0, 1.0), eyes, strict=True):
-        inner = abs(eye[0] - points[27, 0]) - NOSE_HALF_WIDTH * size
-        flat = outline(sized, inner - rim)
+        flat = outline(sized, abs(eye[0] - middle[0]) - nose - rim)
         axes = _lens_axes(side)
-        center = np.array(
-            [eye[0], eye[1] - PUPIL_ABOVE * size, points[[37, 38, 43, 44], 2].max() + 0.15]
-        )
+        center = np.array([eye[0], eye[1] - PUPIL_ABOVE * size, middle[2]])
         ahead = _clearance(skin, center, axes, flat, rim)
         centers.append(center + np.array([0, 0, max(ahead, VERTEX_DISTANCE)]))
         outlines.append(flat @ axes[:2])
@@ -124,6 +134,14 @@ def fitted(model: HeadModel, neutral: Head, shape: LensShape, rim: float) -> Fra
     temples = np.stack([_temple(model, neutral, whole[side], side, rim) for side in (0, 1)])
     bridge = _bridge(skin, whole, shape, rim)
     return Frame(whole, np.stack(centers), np.stack(normals), temples, bridge, size)
+
+
+def _nose_half_width(skin_V3: np.ndarray, middle_3: np.ndarray) -> float:
+    """Of the part of the nose that stands before the lenses, beside their upper halves."""
+    apart = skin_V3 - middle_3
+    nose = (apart[:, 2] > VERTEX_DISTANCE) & (np.abs(apart[:, 0]) < 1.5)
+    nose &= (apart[:, 1] > -1.2) & (apart[:, 1] < 1.0)
+    return float(np.abs(apart[nose, 0]).max(initial=0.0)) + 0.15
 
 
 def _lens_axes(side: float) -> np.ndarray:
@@ -140,9 +158,13 @@ def _clearance(
 ) -> float:
     """How far forward of `center_3` a lens must be, so that skin behind it is GAP away."""
     apart = (skin_V3 - center_3) @ axes_33.T
-    behind = inside(apart[:, :2] / 1.06, flat_M2) & (apart[:, 2] > -3)
+    behind = inside(apart[:, :2] / REACH, flat_M2) & (apart[:, 2] > -3)
     highest = float(apart[behind, 2].max(initial=-3.0))
     return (highest + GAP + rim) / float(axes_33[2, 2])
+
+
+REACH = 1.14
+"""By how much more skin than a lens covers must be behind it, for rims and the gaps of the mesh."""
 
 
 def _bridge(
@@ -193,36 +215,42 @@ def _temple(
     rest = np.array([beside[0] + sign * (rim + 0.06), top[1] + rim + 0.05, top[2] + 0.6])
     share = np.linspace(0, 1, 9)[1:, None]
     way = corner + share * (rest - corner)
-    vertices = neutral.vertices_V3[model.region("M_Face", "M_BackHead")[0]]
-    mean = model.mean_V3[model.region("M_Face", "M_BackHead")[0]]
-    head = vertices[(np.abs(mean[:, 0]) < EAR_FROM - 0.1) & (sign * mean[:, 0] > 0)]
-    for point in way:
+    behind = way[-1] + np.array([[0, -0.1, -0.9], [-0.2 * sign, -1.2, -1.9]])
+    path = smooth_path(np.concatenate([[hinge, corner], way, behind]), 36)
+    skin, _ = model.region("M_Face", "M_BackHead")
+    # the ear itself is no obstacle: its top is what temples rest on
+    before = model.mean_V3[skin, 2] > model.mean_V3[_ear_vertices(model)[side][0], 2] + 0.8
+    before |= np.abs(model.mean_V3[skin, 0]) < EAR_FROM - 0.1
+    head = neutral.vertices_V3[skin[before]]
+    for point in path:
+        if point[2] < rest[2]:
+            continue
         near = np.hypot(head[:, 1] - point[1], head[:, 2] - point[2]) < 0.6
         edge = (sign * head[near, 0]).max(initial=-np.inf) + rim + 0.05
         point[0] = sign * max(sign * point[0], edge)
-    behind = way[-1] + np.array([[0, -0.1, -0.9], [-0.2 * sign, -1.2, -1.9]])
-    return smooth_path(np.concatenate([[hinge, corner], way, behind]), 36)
+    return path
 
 
-def _parts(name: str, traits: GlassesTraits, frame: Frame, fixed: bool) -> list[Part]:
-    """Rims, bridge and temples as one mesh, and lenses that are not clear as another."""
+def _parts(name: str, traits: GlassesTraits, frame: Frame, glossy: bool) -> list[Part]:
+    """Rims, bridge and temples as one mesh, and lenses that are seen as another."""
     label = Label.SUNGLASSES if traits.tint > DARK else Label.GLASSES
     kind = "metal" if traits.metallic > 0.5 else "plastic"
     surface = Material(kind, traits.color, roughness=0.3, specular=0.5)
-    vertices, faces, normals = rims(traits, frame)
+    mesh = rims(traits, frame)
     parts: list[Part] = [
-        MeshPart(f"{name}_rims", label, vertices, faces, surface, normals_V3=normals, fixed=fixed)
+        MeshPart(f"{name}_rims", label, *mesh[:2], surface, mesh[2], fixed=True),
     ]
+    at, triangles, ahead = merged([lens(frame, side) for side in (0, 1)])
     if traits.tint > 0:
-        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.9, opacity=min(traits.tint, 1.0))
-        if traits.tint > DARK:
-            glass = replace(glass, opacity=1.0)
-        at, triangles, ahead = merged([lens(frame, side) for side in (0, 1)])
+        opacity = 1.0 if traits.tint > DARK else traits.tint
+        glass = Material("glass", (0.01, 0.01, 0.012), 0.03, 0.5, opacity=opacity)
+        colors = _gradient(at)
         parts.append(
-            MeshPart(
-                f"{name}_lenses", label, at, triangles, glass, ahead, _gradient(at), fixed=fixed
-            )
+            MeshPart(f"{name}_lenses", label, at, triangles, glass, ahead, colors, fixed=True)
         )
+    elif glossy:
+        mirror = Material("metal", (0.95, 1.0, 0.97), 0.03, 0.9, opacity=GLARE)
+        parts.append(MeshPart(f"{name}_glare", label, at, triangles, mirror, ahead, fixed=True))
     return parts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from factory.rendering.head import Head, HeadModel
 from factory.rendering.parts import Label, Material, Part, StrandsPart
-from factory.rendering.roots import RootedStrands, Roots, grown, rooted, spline_ends
+from factory.rendering.roots import RootedStrands, Roots, grown, rooted
 from factory.rendering.traits import Person
 
 STREAM = 43
@@ -132,7 +132,7 @@ def _grow_lid(model: HeadModel, neutral: Head, person: Person, number: int) -> R
     full = np.interp(at, [0, 0.25, 0.6, 0.9], [0.85, 1.0, 0.85, 0.5])
     length = person.eyes.lash_length * full * (1.0 if edge.upper else 0.55)
     length = length * (1 + 0.2 * person.eyes.makeup) * np.exp(0.12 * spread[:, 2])
-    return rooted(roots, spline_ends(grown(directions, length)), neutral)
+    return rooted(roots, grown(directions, length), neutral)
 
 
 def lash_parts(model: HeadModel, head: Head, person: Person) -> list[Part]:

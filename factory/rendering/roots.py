@@ -88,13 +88,3 @@ def grown(directions_NK3: np.ndarray, length_N: np.ndarray) -> np.ndarray:
     """Offsets [N, K + 1, 3] of strands of a length that go along unit directions, root first."""
     steps = unit(directions_NK3) * (length_N / directions_NK3.shape[1])[:, None, None]
     return np.concatenate([np.zeros_like(steps[:, :1]), np.cumsum(steps, axis=1)], axis=1)
-
-
-def spline_ends(offsets_NK3: np.ndarray) -> np.ndarray:
-    """Control points [N, K + 2, 3] of cubic B-splines that begin and end at those of strands.
-
-    A point beyond each end is the mirror image of the last but one: (p0 + 4 p1 + p2) / 6 = p1.
-    """
-    first = 2 * offsets_NK3[:, :1] - offsets_NK3[:, 1:2]
-    last = 2 * offsets_NK3[:, -1:] - offsets_NK3[:, -2:-1]
-    return np.concatenate([first, offsets_NK3, last], axis=1)

@@ -45,7 +45,7 @@ def _wall(num: int, sides: int, closed: bool) -> np.ndarray:
     here, there = ring * sides, (ring + 1) % num * sides
     a, b = here + side, here + (side + 1) % sides
     c, d = there + side, there + (side + 1) % sides
-    return np.concatenate([np.stack([a, b, c], -1), np.stack([b, d, c], -1)]).reshape(-1, 3)
+    return np.concatenate([np.stack([a, c, b], -1), np.stack([b, c, d], -1)]).reshape(-1, 3)
 
 
 def _capped(
@@ -59,8 +59,8 @@ def _capped(
     """The tube with both of its ends closed by fans about their middles."""
     num, side = len(vertices_V3), np.arange(sides)
     after = (side + 1) % sides
-    first = np.stack([after, side, np.full(sides, num)], -1)
-    last = np.stack([side + num - sides, after + num - sides, np.full(sides, num + 1)], -1)
+    first = np.stack([side, after, np.full(sides, num)], -1)
+    last = np.stack([after + num - sides, side + num - sides, np.full(sides, num + 1)], -1)
     vertices = np.concatenate([vertices_V3, path_P3[[0, -1]]])
     normals = np.concatenate([normals_V3, [-tangent_P3[0], tangent_P3[-1]]])
     return vertices, np.concatenate([faces_F3, first, last]), normals
