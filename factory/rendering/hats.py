@@ -79,7 +79,11 @@ def _crowned(model: HeadModel, head: Head, wear: Wear) -> Sheet:
     azimuth = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
     rim = _elevations(hull, center, azimuth, _rim_heights(head, kind, azimuth, rng))
     rise = np.linspace(0, 1, _ROWS)[:, None]
-    top = np.minimum(rim + np.radians(32), np.pi / 2) if kind == "headband" else np.full_like(rim, np.pi / 2)
+    top = (
+        np.minimum(rim + np.radians(32), np.pi / 2)
+        if kind == "headband"
+        else np.full_like(rim, np.pi / 2)
+    )
     points = _shell(
         hull, center, azimuth, rim + (top - rim) * rise, _thickness(kind, rise, azimuth)
     )

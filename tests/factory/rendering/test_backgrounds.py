@@ -27,7 +27,7 @@ def view(kind: str, seed: int = 5, light: Light = EVEN, roll: float = 0.0) -> Vi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_pictures_are_light(kind: str, seed: int):
     picture = background_HWC(view(kind, seed), 48)
     assert picture.shape == (48, 48, 3)
@@ -46,7 +46,7 @@ def test_the_same_view_gives_the_same_bytes(kind: str):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_sizes_show_the_same_picture(kind: str, seed: int):
     large, small = (background_HWC(view(kind, seed), px) for px in (112, 56))
     shrunk = large.reshape(56, 2, 56, 2, 3).mean((1, 3))
@@ -110,7 +110,7 @@ def test_plain_is_plain_and_takes_as_many_draws():
 
 def test_most_are_dimmer_than_a_white_wall():
     rng, config = np.random.default_rng(2), RenderingConfig()
-    means = [background_HWC(view(draw_background(config, rng), s), 24).mean() for s in range(120)]
+    means = [background_HWC(view(draw_background(config, rng), s), 24).mean() for s in range(60)]
     assert 0.08 < np.median(means) < 0.3
     assert np.quantile(means, 0.95) < 1.0
 

@@ -55,9 +55,9 @@ def test_the_jaw_takes_the_mask_along(kind: str):
 
 
 def test_a_mask_lies_close():
-    points = mask_points(MODEL, head_of(1), "surgical").reshape(-1, 3)
+    points = mask_points(MODEL, head_of(1), "surgical").reshape(-1, 3)[::3]
     skin = head_of(1).vertices_V3[MODEL.region("M_Face")[0]]
-    gap = np.linalg.norm(points[:, None] - skin[None, ::3], axis=-1).min(1)
+    gap = np.linalg.norm(points[:, None] - skin[None, ::9], axis=-1).min(1)
     assert np.median(gap) < 1.2
     assert gap.max() < 3.5
 
