@@ -56,19 +56,20 @@ def background_HWC(view: View, side_px: int) -> np.ndarray:
     blur = max(MEAN_BLUR_PX * float(np.exp(0.6 * rng.standard_normal())), canvas.least_blur_px)
     near = 1 + canvas.nearness * float(rng.beta(1, 1.5))
     picture = _turned(_blurred(canvas, blur / near), view.pose.roll, side_px, near)
-    lit = np.clip(picture * light_level(view.light), 0, BRIGHTEST)
+    lit = picture * (light_level(view.light) * np.array(view.light.behind))
+    lit = np.clip(lit, 0, BRIGHTEST)
     return np.asarray(lit, np.float32)
 
 
-def light_level(light: Light) -> np.ndarray:
-    """What a white surface [3] that faces the camera sends back, half as colored as the light."""
+def light_level(light: Light) -> float:
+    """What a white surface that faces the camera sends back, the mean of its three colors."""
     level = (np.array(light.sky_top) + np.array(light.sky_bottom)) / 2
     for area in light.areas:
         facing = max(area.direction[2], 0.0)
         level = level + np.array(area.radiance) * facing * area.size**2 / area.distance**2 / np.pi
     if light.sun is not None:
         level = level + np.array(light.sun.irradiance) * max(light.sun.direction[2], 0.0) / np.pi
-    return np.asarray((level + level.mean()) / 2)
+    return float(level.mean())
 
 
 def _blurred(canvas: Canvas, blur_px: float) -> np.ndarray:

@@ -57,6 +57,8 @@ class Light:
     sky_bottom: Color = (0.3, 0.29, 0.28)
     areas: tuple[AreaLight, ...] = ()
     sun: Sun | None = None
+    behind: Color = (1.0, 1.0, 1.0)
+    """Light on what lies behind the head; 1 is as much as on the face."""
 
 
 @dataclass(frozen=True)
