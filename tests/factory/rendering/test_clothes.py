@@ -31,10 +31,10 @@ def test_nothing_shows_between_chin_and_chest(kind: str, pose: Pose):
     number, turn = KINDS.index(kind) % 3, rotation_of(pose).T
     head = head_of(number)
     vertices, faces = MODEL.region("M_Face", "M_BackHead")
-    faces = faces[MODEL.mean_V3[vertices][faces[:, 0], 1] < -3]
-    x, y = np.meshgrid(np.linspace(-2.5, 2.5, 4), np.linspace(-2, -14, 12))
+    faces = faces[MODEL.mean_V3[vertices][faces[:, 0], 1] < -7]
+    x, y = np.meshgrid(np.linspace(-2.5, 2.5, 3), np.linspace(-2, -14, 9))
     throat = (head.landmarks_68x3[8] * [1, 1, 0] + [0, 0, -0.5]) @ turn
-    points = np.stack([x.ravel() + throat[0], y.ravel() + throat[1], np.full(48, -99.0)], 1)
+    points = np.stack([x.ravel() + throat[0], y.ravel() + throat[1], np.full(27, -99.0)], 1)
     seen = hidden(points, head.vertices_V3[vertices] @ turn, faces)
     for part in worn(kind, number, pose):
         assert isinstance(part, MeshPart)

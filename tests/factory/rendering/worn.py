@@ -30,7 +30,7 @@ def heights_above(
     points_P3: np.ndarray, vertices_V3: np.ndarray, faces_F3: np.ndarray
 ) -> np.ndarray:
     """z of the foremost triangle over each point's (x, y), by brute force; -inf: none."""
-    a, b, c = np.moveaxis(vertices_V3[faces_F3].astype(float), 1, 0)
+    a, b, c = np.moveaxis(vertices_V3[faces_F3].astype(np.float32), 1, 0)
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     flat = np.abs(area) < 1e-12
     area = np.where(flat, 1.0, area)
