@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from factory.rendering.hat_hair import PRESSED_CM, WRAPPED_CM, under_hat
-from factory.rendering.hats import WRAPPED, cranium_hull, crown_center, wrap_hull
+from factory.rendering.hats import (
+    WRAPPED,
+    cranium_hull,
+    crown_center,
+    hat_part,
+    wrap_center,
+    wrap_hull,
+)
 from factory.rendering.parts import Label, Material, StrandsPart
 from factory.rendering.view import Wear
-from tests.factory.rendering.worn import MODEL, head_of
+from tests.factory.rendering.worn import MODEL, facing, head_of, heights_above
 
 HEAD = head_of(0)
 UP = np.array([0.0, 1.0, 0.0])
@@ -36,8 +43,22 @@ def test_hair_on_the_crown_is_pressed(hat: str):
     before, after = strands(UP), pressed(strands(UP), hat)
     assert hull.depth(before.points_SK3.reshape(-1, 3)).min() < -2
     outside = -hull.depth(after.points_SK3.reshape(-1, 3))
-    assert outside.max() < above + 0.2
+    assert outside.max() < above + 0.1
     assert not after.fixed
+
+
+@pytest.mark.parametrize("hat", ["headscarf", "hood", "beanie"])
+@pytest.mark.parametrize("seed", range(3))
+def test_pressed_hair_is_below_the_hat(hat: str, seed: int):
+    part = hat_part(MODEL, HEAD, Wear(hat=hat, seed=seed))
+    way = np.array([0.0, 1.0, -0.7])
+    after = under_hat([strands(way, 6)], MODEL, HEAD, Wear(hat=hat, seed=seed))[0]
+    assert isinstance(after, StrandsPart)
+    middle = wrap_center(HEAD) if hat in WRAPPED else crown_center(HEAD)
+    for point in after.points_SK3[:, -1]:
+        turn = facing(point - middle)
+        hat_at = heights_above(point[None] @ turn.T, part.vertices_V3 @ turn.T, part.faces_F3)
+        assert hat_at[0] > (point @ turn.T)[2] + 0.05
 
 
 def test_hair_within_stays_where_it_is():
