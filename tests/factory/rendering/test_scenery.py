@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.rendering.scenery import CANVAS_PX, NEUTRALS, PAINTERS, Canvas, tone
+from factory.rendering.scenery import CANVAS_PX, NEUTRALS, PAINTERS, Canvas, beside, tone
 
 
 def painted(kind: str, seed: int) -> Canvas:
@@ -94,3 +94,14 @@ def test_tones_are_reflectances():
     assert tones.min() >= 0.004
     assert tones.max() <= 0.9
     assert 0.5 < np.median(tones.mean(1)) / np.median(NEUTRALS.mean(1)) < 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_stands_beside_leaves_the_middle(seed: int):
+    rng = np.random.default_rng(seed)
+    canvas = Canvas(rng)
+    beside(canvas, rng)
+    filled = canvas.picture_HWC.any(2).mean(0)
+    middle = CANVAS_PX // 2
+    assert filled[middle - 5 : middle + 5].max() == 0
+    assert (filled[:middle].max() > 0.5) != (filled[middle:].max() > 0.5)
