@@ -63,13 +63,13 @@ def test_it_touches_the_face_from_outside(kind: str, number: int, seed: int):
     part = hand(kind, number, seed)
     side = 1 if part.vertices_V3[:, 0].mean() > 0 else -1
     turn = facing(np.array(GRIPS[kind].push) * [side, 1, 1]) * np.array([[1], [1], [-1]])
-    skin = head_of(number).vertices_V3[MODEL.region("M_Face")[0]][::17] @ turn.T
+    skin = head_of(number).vertices_V3[MODEL.region("M_Face")[0]][::11] @ turn.T
     held = part.vertices_V3 @ turn.T
     near = np.abs(skin[:, None, :2] - held[None, ::4, :2]).max(2).min(1) < 0.3
     gap = -heights_above(skin[near], held, part.faces_F3) + skin[near][:, 2]
     gap = gap[np.isfinite(gap)]
     assert gap.min(initial=np.inf) > -0.35, "centimeters between hand and face"
-    assert len(gap) < 10 or gap.min() < 2.0
+    assert len(gap) < 10 or gap.min() < 3.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
