@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
-from factory.rendering.scenery import CANVAS_PX, PAINTERS, Canvas
+from factory.rendering.scenery import CANVAS_PX, PAINTERS, Canvas, beside
 from factory.rendering.view import Light, View
 
 SHARES = {
@@ -28,11 +28,16 @@ SHARES = {
 }
 """How often photographs of people have each kind: mostly indoors, cluttered and dim (LFW)."""
 KINDS = ("plain", *SHARES)
+INDOORS = ("wall", "office", "room", "curtain", "press", "crowd")
+BESIDE = 0.6
+"""Of these, how many have something large at one side: LFW's corners differ so much."""
+DIM = 0.8
+"""What is behind people is mostly farther from the lamps than they are."""
 CROP_PX = 112
 """Of the canvas, what an image shows."""
 BRIGHTEST = 3.0
-MEAN_BLUR_PX = 1.8
-"""Median blur in pixels of a 112-pixel image: LFW's cameras were far away and at small apertures,
+MEDIAN_BLUR_PX = 1.2
+"""In pixels of a 112-pixel image: LFW's cameras were far away and at small apertures,
 so much of what is behind the head is still nearly sharp."""
 
 
@@ -53,22 +58,25 @@ def background_HWC(view: View, side_px: int) -> np.ndarray:
     rng = np.random.default_rng([view.seed, 8])
     canvas = Canvas(rng)
     PAINTERS[view.background](canvas, rng)
-    blur = max(MEAN_BLUR_PX * float(np.exp(0.6 * rng.standard_normal())), canvas.least_blur_px)
+    if view.background in INDOORS and rng.random() < BESIDE:
+        beside(canvas, rng)
+    blur = max(MEDIAN_BLUR_PX * float(np.exp(0.6 * rng.standard_normal())), canvas.least_blur_px)
     near = 1 + canvas.nearness * float(rng.beta(1, 1.5))
     picture = _turned(_blurred(canvas, blur / near), view.pose.roll, side_px, near)
-    lit = np.clip(picture * light_level(view.light), 0, BRIGHTEST)
+    lit = picture * (DIM * light_level(view.light) * np.array(view.light.behind))
+    lit = np.clip(lit, 0, BRIGHTEST)
     return np.asarray(lit, np.float32)
 
 
-def light_level(light: Light) -> np.ndarray:
-    """What a white surface [3] that faces the camera sends back, half as colored as the light."""
+def light_level(light: Light) -> float:
+    """What a white surface that faces the camera sends back, the mean of its three colors."""
     level = (np.array(light.sky_top) + np.array(light.sky_bottom)) / 2
     for area in light.areas:
         facing = max(area.direction[2], 0.0)
         level = level + np.array(area.radiance) * facing * area.size**2 / area.distance**2 / np.pi
     if light.sun is not None:
         level = level + np.array(light.sun.irradiance) * max(light.sun.direction[2], 0.0) / np.pi
-    return np.asarray((level + level.mean()) / 2)
+    return float(level.mean())
 
 
 def _blurred(canvas: Canvas, blur_px: float) -> np.ndarray:

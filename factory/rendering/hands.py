@@ -25,6 +25,10 @@ _CELL = 0.56
 _JOIN = 0.35
 """Centimeters over which capsules run into each other."""
 
+_BIN, _REACH = 0.6, 20.0
+"""Cells in which hand and face are compared, and how far they go; centimeters."""
+_SIZE = int(2 * _REACH / _BIN)
+
 
 @dataclass(frozen=True)
 class Grip:
@@ -40,14 +44,16 @@ class Grip:
     """Turn of the fingers in the image: 0 up, 90 toward the middle of the face."""
     lean_deg: float
     """Turn about the fingers: 0, the back of the hand faces the camera."""
+    push: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """The direction in which the hand gives way to the face, x away from the middle."""
 
 
 GRIPS = {
-    "chin": Grip("curled", (8,), (1.5, -1.6, 0.5), 25.0, 10.0),
-    "cheek": Grip("flat", (13, 14), (1.2, -3.5, 1.0), -8.0, 50.0),
+    "chin": Grip("curled", (10, 11), (1.0, 0.6, 0.8), 25.0, 10.0),
+    "cheek": Grip("flat", (13, 14), (1.2, -3.5, 1.0), -8.0, 50.0, (0.8, 0.0, 0.6)),
     "mouth": Grip("flat", (51, 57), (6.0, -2.6, 2.0), 62.0, 15.0),
-    "glasses": Grip("point", (45,), (3.0, -6.4, 2.0), 12.0, 25.0),
-    "phone": Grip("curled", (14,), (2.6, -2.8, 1.5), 5.0, 80.0),
+    "glasses": Grip("point", (45,), (3.0, -6.4, 2.0), 12.0, 25.0, (0.6, 0.0, 0.8)),
+    "phone": Grip("curled", (13, 14), (1.4, -1.0, 2.0), 5.0, 80.0, (0.8, 0.0, 0.6)),
 }
 
 
@@ -58,7 +64,7 @@ def hand_parts(model: HeadModel, head: Head, person: Person, view: View) -> list
     grip = GRIPS[kind]
     points, faces, nails = hand_mesh(grip.fingers)
     placed = _placed(points, head, grip, side, rng)
-    shift = _touch(placed, _face(model, head))
+    shift = _touch(placed, _face(model, head), np.array(grip.push) * [side, 1, 1])
     placed = placed + shift
     colors = _colors(points, nails, skin_tone(person), rng)
     if side < 0:
@@ -217,25 +223,26 @@ def _face(model: HeadModel, head: Head) -> np.ndarray:
     return np.asarray(head.vertices_V3[_face_vertices(model)])
 
 
-def _touch(points_V3: np.ndarray, face_W3: np.ndarray) -> np.ndarray:
-    """The shift [3] along z that lets a hand touch the face without entering it.
+def _touch(points_V3: np.ndarray, face_W3: np.ndarray, push_3: np.ndarray) -> np.ndarray:
+    """The shift [3] along a unit vector that lets a hand touch the face without entering it.
 
-    Both are compared as heights over a grid of half a centimeter.
+    Both are compared as heights along it, over a grid across it.
     """
-    cell, reach = 0.5, 20
-    size = int(2 * reach / cell)
-
-    def bins(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = ((points[:, :2] + reach) / cell).astype(int)
-        fits = ((at >= 0) & (at < size)).all(1)
-        return at[fits, 0] * size + at[fits, 1], points[fits, 2]
-
-    face, hand = np.full(size * size, -np.inf), np.full(size * size, np.inf)
-    np.maximum.at(face, *bins(face_W3))
-    np.minimum.at(hand, *bins(points_V3))
+    across = np.cross([0, 1, 0], push_3)
+    basis = np.stack([across, np.cross(push_3, across), push_3])
+    face, hand = np.full(_SIZE**2, -np.inf), np.full(_SIZE**2, np.inf)
+    np.maximum.at(face, *_binned(face_W3 @ basis.T))
+    np.minimum.at(hand, *_binned(points_V3 @ basis.T))
     shared = np.isfinite(face) & np.isfinite(hand)
-    push = float((face[shared] - hand[shared]).max()) + 0.1 if shared.any() else 0.0
-    return np.array([0.0, 0.0, push])
+    height = float((face[shared] - hand[shared]).max()) + 0.1 if shared.any() else 0.0
+    return np.asarray(height * push_3)
+
+
+def _binned(points_P3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of points, and their heights."""
+    at = ((points_P3[:, :2] + _REACH) / _BIN).astype(int)
+    fits = ((at >= 0) & (at < _SIZE)).all(1)
+    return at[fits, 0] * _SIZE + at[fits, 1], points_P3[fits, 2]
 
 
 def _colors(

@@ -22,7 +22,7 @@ from factory.rendering.view import Wear
 
 PRESSED_CM = 0.5 * HAIR_CM
 """Above the taut hull of the head, safely below every hat."""
-WRAPPED_CM = 0.1
+WRAPPED_CM = 0.05
 """The same under a headscarf, which lies closer."""
 _GRID = (24, 48)
 """Rows of polar angles and columns of azimuths at which the hull's radius is looked up."""
@@ -59,13 +59,23 @@ class _Press:
         x, y, z = np.moveaxis(from_center / np.maximum(distance, 1e-6)[..., None], -1, 0)
         polar, azimuth = np.arccos(np.clip(y, -1, 1)), np.arctan2(x, z)
         covered = self._covered(x, y, z, azimuth)
-        row = np.clip((polar / np.pi * _GRID[0]).astype(int), 0, _GRID[0] - 1)
-        column = ((azimuth / (2 * np.pi) + 0.5) * _GRID[1]).astype(int) % _GRID[1]
-        limit = self._radius_RC[row, column]
+        limit = self._radius(polar, azimuth)
         shrink = np.where(covered & (distance > limit), limit / np.maximum(distance, 1e-6), 1.0)
         points = self._center + from_center * shrink[..., None]
         kept = covered.all(1) if self._hide else np.ones(len(points), bool)
         return replace(part, points_SK3=points[kept].astype(np.float32), fixed=False)
+
+    def _radius(self, polar: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+        """The greatest distance from the middle that hair may have, bilinear in the grid."""
+        down = np.clip(polar / np.pi * (_GRID[0] - 1), 0, _GRID[0] - 1.001)
+        around = (azimuth / (2 * np.pi) + 0.5) * _GRID[1]
+        row, column = down.astype(int), np.floor(around).astype(int)
+        v, u = down - row, around - column
+        left, right = column % _GRID[1], (column + 1) % _GRID[1]
+        table = self._radius_RC
+        upper = table[row, left] * (1 - u) + table[row, right] * u
+        lower = table[row + 1, left] * (1 - u) + table[row + 1, right] * u
+        return np.asarray(upper * (1 - v) + lower * v)
 
     def _covered(
         self, x: np.ndarray, y: np.ndarray, z: np.ndarray, azimuth: np.ndarray
@@ -82,9 +92,9 @@ class _Press:
 
 @cache
 def _grid_ways() -> np.ndarray:
-    """Unit vectors [R * C, 3] in the middles of the grid's cells."""
-    polar = np.pi * (np.arange(_GRID[0]) + 0.5) / _GRID[0]
-    azimuth = 2 * np.pi * ((np.arange(_GRID[1]) + 0.5) / _GRID[1] - 0.5)
+    """Unit vectors [R * C, 3] at the grid's points, from straight up to straight down."""
+    polar = np.pi * np.arange(_GRID[0]) / (_GRID[0] - 1)
+    azimuth = 2 * np.pi * (np.arange(_GRID[1]) / _GRID[1] - 0.5)
     flat, height = np.sin(polar)[:, None], np.cos(polar)[:, None]
     ways = [flat * np.sin(azimuth), np.broadcast_to(height, _GRID), flat * np.cos(azimuth)]
     return np.stack(ways, -1).reshape(-1, 3)

@@ -79,7 +79,11 @@ def _crowned(model: HeadModel, head: Head, wear: Wear) -> Sheet:
     azimuth = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
     rim = _elevations(hull, center, azimuth, _rim_heights(head, kind, azimuth, rng))
     rise = np.linspace(0, 1, _ROWS)[:, None]
-    top = np.minimum(rim + np.radians(32), 1.5) if kind == "headband" else np.full_like(rim, 1.5)
+    top = (
+        np.minimum(rim + np.radians(32), np.pi / 2)
+        if kind == "headband"
+        else np.full_like(rim, np.pi / 2)
+    )
     points = _shell(
         hull, center, azimuth, rim + (top - rim) * rise, _thickness(kind, rise, azimuth)
     )
@@ -223,7 +227,7 @@ def _wrapped(model: HeadModel, head: Head, wear: Wear) -> Sheet:
     polar = np.arctan2(np.hypot(edge[:, 0], edge[:, 1]), edge[:, 2])
     around = np.arctan2(edge[:, 0], edge[:, 1])
     back = np.linspace(0, 1, 16)[:, None]
-    angle = polar + (3.1 - polar) * back
+    angle = polar + (np.pi - polar) * back
     ways = np.stack([np.sin(angle) * np.sin(around), np.sin(angle) * np.cos(around),
                      np.cos(angle)], -1)  # fmt: skip
     flat = ways.reshape(-1, 3)

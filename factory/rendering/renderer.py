@@ -71,7 +71,7 @@ class Renderer:
         parts += mouth_parts(model, head, person)
         if self._config.hair:
             hair = hair_parts(model, neutral, person, view.hair)
-            parts += under_hat(hair, model, neutral, view.wear)
+            parts += under_hat(hair, model, head, view.wear)
             parts += brow_parts(model, head, person) + beard_parts(model, head, person)
         parts += lash_parts(model, head, person)
         return [

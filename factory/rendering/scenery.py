@@ -89,13 +89,13 @@ class Canvas:
 
     def lit_from_a_side(self) -> None:
         """Light that falls off across the picture, as from a window or a lamp."""
-        angle, depth = self._rng.uniform(0, 2 * np.pi), self._rng.uniform(0, 0.6)
+        angle, depth = self._rng.uniform(0, 2 * np.pi), self._rng.uniform(0.1, 0.8)
         at = np.linspace(-1, 1, CANVAS_PX)
         fall = np.cos(angle) * at[None] + np.sin(angle) * at[:, None]
         self.picture_HWC *= np.maximum(1 + depth * fall, 0.15)[..., None].astype(np.float32)
 
 
-def tone(rng: Rng, palette: np.ndarray = NEUTRALS, spread: float = 0.45) -> np.ndarray:
+def tone(rng: Rng, palette: np.ndarray = NEUTRALS, spread: float = 0.7) -> np.ndarray:
     """A color near one of a palette's, lighter or darker."""
     color = palette[rng.integers(len(palette))] * np.exp(spread * rng.standard_normal())
     return np.asarray(np.clip(color * (1 + 0.08 * rng.standard_normal(3)), 0.004, 0.9))
@@ -290,6 +290,18 @@ def dark(canvas: Canvas, rng: Rng) -> None:
     canvas.gradient(tone(rng) * 0.06, tone(rng) * 0.12)
     for _ in range(rng.integers(0, 5)):
         canvas.box_somewhere(15, 90, tone(rng) * 0.15)
+
+
+def beside(canvas: Canvas, rng: Rng) -> None:
+    """Something large at one side of the head: a door, a curtain, a pillar, somebody's back."""
+    wide = rng.uniform(25, 75)
+    x = rng.choice([CANVAS_PX / 2 - 18 - wide / 2, CANVAS_PX / 2 + 18 + wide / 2])
+    y = CANVAS_PX / 2 + rng.choice([0.0, 0.0, 60.0])
+    color = tone(rng, NEUTRALS if rng.random() < 0.8 else ACCENTS, 0.9)
+    canvas.box(x + rng.uniform(-12, 12), y, wide, CANVAS_PX, color)
+    for _ in range(rng.integers(0, 5)):  # what hangs or stands there
+        across, tall = rng.uniform(4, 22, 2)
+        canvas.box(x + rng.uniform(-0.5, 0.5) * wide, somewhere(rng)[1], across, tall, tone(rng))
 
 
 def _shelf(canvas: Canvas, rng: Rng) -> None:
