@@ -92,7 +92,8 @@ class SceneRenderer:
                 for part in parts]  # fmt: skip
 
     def _fixed(self, part: Part, frame: Frame) -> Any:
-        _, shape = self._kept.pop(id(part), None) or (part, shape_of(self._mi, part, frame))
+        known = self._kept.pop(id(part), (part, None))[1]
+        shape = shape_of(self._mi, part, frame) if known is None else known
         self._kept[id(part)] = part, shape
         if len(self._kept) > KEPT_SHAPES:
             del self._kept[next(iter(self._kept))]
@@ -150,7 +151,8 @@ def camera_of(mi: Any, frame: Frame, sampler: dict[str, Any]) -> dict[str, Any]:
     origin, target, above = frame.to_head(
         np.array([[0, 0, frame.distance], [0, 0, 0], [*(-down[:2]), 0]])
     )
-    shift = (matrix[:, 2] + 0.5 - px / 2) / px
+    # Mitsuba shifts the film, not the picture on it.
+    shift = -(matrix[:, 2] + 0.5 - px / 2) / px
     return {
         "type": "perspective",
         "fov": float(2 * np.degrees(np.arctan(px / 2 / scale))),
@@ -214,6 +216,16 @@ def load_mitsuba(variant: str) -> Any:
             "want scalar_rgb, or cuda_ad_rgb with an NVIDIA driver"
         ) from error
     return mi
+
+
+def use_threads(count: int) -> None:
+    """Render on so many threads of this process; images are the same bytes on any number.
+
+    Actors want one each: what is not tracing (about a third) has one thread anyway.
+    """
+    import drjit as dr
+
+    dr.set_thread_count(count)
 
 
 def versions() -> dict[str, str]:
