@@ -198,6 +198,25 @@ def test_opacity_mixes_what_lies_behind_and_takes_no_light_from_it(opacity):
     assert (traced.shown_HW == (1 if opacity >= 0.5 else 0)).all()
 
 
+def test_only_pixels_behind_a_lens_are_mixed():
+    """A wall with a gradient: the lens lies over a part of it, and the crop is where it belongs."""
+    colors = np.array([[0.2] * 3, [0.8] * 3, [0.8] * 3, [0.2] * 3])
+    lens = quad(
+        -3.1, 2.1, -1.1, 4.1, z=0.001, material=Material("matte", (0.0, 0.0, 0.0), opacity=0.5)
+    )
+    wall = quad(-8, 8, -8, 8, colors_V3=colors)
+    scenes = renderer(64, denoise=False)
+    bare = scenes.render([wall], WHITE, straight_frame(), 0).light_HWC
+    seen = scenes.render([wall, lens], WHITE, straight_frame(), 0).light_HWC
+    expected = bare.copy()
+    expected[8:18, 10:20] *= 0.5
+    inside = np.s_[9:17, 11:19]  # pixels of the edge see a part of the wall beside the lens
+    np.testing.assert_allclose(seen[inside], expected[inside], rtol=0.12)
+    outside = np.ones((PX, PX), bool)
+    outside[8:18, 10:20] = False
+    np.testing.assert_array_equal(seen[outside], bare[outside])
+
+
 def noisy_scene() -> tuple[list, Light]:
     light = Light("studio", areas=(AreaLight((0.5, 0.5, 0.7), 120.0, 30.0, (20.0, 18.0, 15.0)),))
     wall = quad(-9, 9, -9, 9, z=-1, material=Material("skin", (0.6, 0.4, 0.3)), fixed=True)
