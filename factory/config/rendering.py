@@ -22,10 +22,12 @@ class RenderingConfig:
     """Share of each group of people (rendering/groups.py); empty: all alike."""
     variant: Literal["scalar_rgb", "cuda_ad_rgb"] = "scalar_rgb"
     """Mitsuba's: on CPU cores, or on a CUDA device."""
-    samples: int = knob(24, low=1, high=4096)
+    samples: int = knob(8, low=1, high=4096)
     """Paths for each pixel."""
-    max_depth: int = knob(4, low=2, high=16)
+    max_depth: int = knob(3, low=2, high=16)
     """Longest path of light, in segments."""
+    denoise: bool = True
+    """Filter the noise of few paths away; without it, four times the samples look alike."""
     yaw_std_deg: float = knob(16.0, low=0.0, high=60.0)
     pitch_std_deg: float = knob(8.0, low=0.0, high=40.0)
     roll_std_deg: float = knob(6.0, low=0.0, high=40.0)

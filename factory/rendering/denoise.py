@@ -69,7 +69,7 @@ def clipped(half_HWC: np.ndarray, other_HWC: np.ndarray) -> np.ndarray:
 
     near = cv2.dilate(np.ascontiguousarray(other_HWC, np.float32), np.ones((3, 3), np.uint8))
     limit = SPIKE * near + FLOOR * float(np.median(near[..., :3]))
-    return np.minimum(half_HWC, limit)
+    return np.asarray(np.minimum(half_HWC, limit))
 
 
 class _Features:

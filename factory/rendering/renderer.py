@@ -13,18 +13,22 @@ from factory.rendering.camera import developed
 from factory.rendering.clothes import clothes_parts
 from factory.rendering.eyes import eye_parts, mouth_parts
 from factory.rendering.facial_hair import beard_parts, brow_parts
-from factory.rendering.frame import frame_of
+from factory.rendering.frame import Frame, frame_of
 from factory.rendering.hair import hair_parts
 from factory.rendering.hat_hair import under_hat
 from factory.rendering.head import Head, head_model
 from factory.rendering.lashes import lash_parts
 from factory.rendering.parts import Label, Part
+from factory.rendering.people import aged_shape
 from factory.rendering.scene import SceneRenderer
 from factory.rendering.skin import skin_part
 from factory.rendering.traits import Person
-from factory.rendering.view import View
+from factory.rendering.view import HairState, View
 
 FACE = (Label.SKIN, Label.EYES, Label.MOUTH, Label.BROWS, Label.BEARD)
+OCCLUDERS = (Label.SUNGLASSES, Label.OCCLUDER, Label.HAT)
+KEPT_HAIR = 8
+"""Hair of so many people and states is kept, since strands are the slowest part to make."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +47,45 @@ class RenderedImage:
 
 
 class Renderer:
-    """Renders people; what is fixed of the last person is kept."""
+    """Renders people; hair of the last people is kept."""
 
     def __init__(self, config: RenderingConfig, image_px: int = 112, zoom: float = 1.0) -> None:
         self._model = head_model()
         self._config, self._image_px, self._zoom = config, image_px, zoom
-        self._scenes = SceneRenderer(config.variant, config.samples, config.max_depth)
+        self._scenes = SceneRenderer(
+            config.variant, config.samples, config.max_depth, config.denoise
+        )
+        self._hair: dict[tuple[Person, HairState], list[Part]] = {}
 
     def render(self, person: Person, view: View) -> RenderedImage:
         """One image; the same person and view give the same bytes, whatever was rendered before."""
-        head = self._model.shaped(person.shape, view.expression)
+        head = self._model.shaped(aged_shape(person, view.age_drift), view.expression)
         frame = frame_of(head, view, self._image_px, self._zoom)
         parts = self._parts(head, person, view)
-        light_HWC, alpha_HW, shown_HW = self._scenes.render(parts, view.light, frame, view.seed)
-        values = np.array([part.label for part in parts] + [Label.BACKGROUND], np.uint8)
-        labels = values[np.where(shown_HW < 0, len(parts), np.minimum(shown_HW, len(parts)))]
+        traced = self._scenes.render(parts, view.light, frame, view.seed)
+        labels = labels_of(parts, traced.shown_HW)
+        occluded = self._occluded_fraction(parts, labels, frame)
         behind = background_HWC(view, self._image_px)
-        whole = light_HWC + (1 - alpha_HW[..., None]) * behind
+        whole = traced.light_HWC + (1 - traced.alpha_HW[..., None]) * behind
         image = developed(whole, labels == Label.SKIN, view.camera, view.seed)
         points = frame.pixels(np.concatenate([head.five_53, head.landmarks_68x3]))
-        return RenderedImage(image, points[:5], points[5:], labels, 0.0)
+        return RenderedImage(image, points[:5], points[5:], labels, occluded)
+
+    def _occluded_fraction(self, parts: list[Part], labels: np.ndarray, frame: Frame) -> float:
+        """Of the pixels that show face without occluders, those that show an occluder with them."""
+        without = [part for part in parts if part.label not in OCCLUDERS]
+        if len(without) == len(parts):
+            return 0.0
+        face = np.isin(labels_of(without, self._scenes.shown(without, frame)), FACE)
+        return float((face & np.isin(labels, OCCLUDERS)).sum() / max(face.sum(), 1))
 
     def _parts(self, head: Head, person: Person, view: View) -> list[Part]:
-        model, neutral = self._model, self._model.shaped(person.shape, ())
+        model = self._model
         parts: list[Part] = [skin_part(model, head, person)]
         parts += eye_parts(model, head, person, view.gaze)
         parts += mouth_parts(model, head, person)
         if self._config.hair:
-            hair = hair_parts(model, neutral, person, view.hair)
+            hair = self._hair_parts(person, view.hair)
             parts += under_hat(hair, model, head, view.wear)
             parts += brow_parts(model, head, person) + beard_parts(model, head, person)
         parts += lash_parts(model, head, person)
@@ -79,3 +94,21 @@ class Renderer:
             *accessory_parts(model, head, person, view),
             *clothes_parts(model, head, person, view),
         ]
+
+    def _hair_parts(self, person: Person, state: HairState) -> list[Part]:
+        """The same objects for the same person and state, so that their shapes are kept too."""
+        key = person, state
+        parts = self._hair.pop(key, None)
+        if parts is None:
+            neutral = self._model.shaped(person.shape, ())
+            parts = hair_parts(self._model, neutral, person, state)
+        self._hair[key] = parts
+        if len(self._hair) > KEPT_HAIR:
+            del self._hair[next(iter(self._hair))]
+        return parts
+
+
+def labels_of(parts: list[Part], shown_HW: np.ndarray) -> np.ndarray:
+    """uint8 labels [H, W] of the parts that pixels show; -1 is the background."""
+    values = np.array([part.label for part in parts] + [Label.BACKGROUND], np.uint8)
+    return np.asarray(values[shown_HW])

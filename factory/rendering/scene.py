@@ -72,13 +72,25 @@ class SceneRenderer:
             seen = np.where(order == len(parts), -1, order)
             opacity = np.array([part.material.opacity for part in parts] + [1.0])[seen]
             labeled = np.where(opacity >= SOLID, seen, shown)
-            mixed = (opacity * (opacity < 1))[..., None]
-            through = self._traced_halves(whole, seed)
-            halves = [a + mixed * (b - a) for a, b in zip(halves, through, strict=True)]
+            mixed = np.where(opacity < 1, opacity, 0)
+            if mixed.any():
+                self._mix(halves, whole, mixed, frame, seed)
         image = np.mean(halves, 0)
         if self._denoise:
             image = denoised(halves[0], halves[1], _guide(passes, shown, parts, frame))
         return Traced(image[..., :3], image[..., 3], labeled)
+
+    def _mix(
+        self, halves: list[np.ndarray], whole: Any, mixed_HW: np.ndarray, frame: Frame, seed: int
+    ) -> None:
+        """Mix the image with all parts into the halves by opacity; only its box is traced."""
+        rows, columns = (np.flatnonzero(mixed_HW.any(axis)) for axis in (1, 0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        sampler = {"type": "multijitter"}
+        camera = self._mi.load_dict(camera_of(self._mi, frame, sampler, box))
+        through = self._traced_halves(whole, seed, camera)
+        for half, all_parts in zip(halves, through, strict=True):
+            half[box] += mixed_HW[box][..., None] * (all_parts - half[box])
 
     def shown(self, parts: list[Part], frame: Frame) -> np.ndarray:
         """The part at each pixel's center [H, W], -1 for none, without any light."""
@@ -92,7 +104,8 @@ class SceneRenderer:
                 for part in parts]  # fmt: skip
 
     def _fixed(self, part: Part, frame: Frame) -> Any:
-        _, shape = self._kept.pop(id(part), None) or (part, shape_of(self._mi, part, frame))
+        known = self._kept.pop(id(part), (part, None))[1]
+        shape = shape_of(self._mi, part, frame) if known is None else known
         self._kept[id(part)] = part, shape
         if len(self._kept) > KEPT_SHAPES:
             del self._kept[next(iter(self._kept))]
@@ -107,7 +120,7 @@ class SceneRenderer:
         # One thread builds the scene: the order of shapes is what labels are numbered by.
         return self._mi.load_dict({"type": "scene", **named, **cameras, **emitters}, parallel=False)
 
-    def _traced_halves(self, scene: Any, seed: int) -> list[np.ndarray]:
+    def _traced_halves(self, scene: Any, seed: int, camera: Any = 0) -> list[np.ndarray]:
         """RGBA of two independent halves of the samples, each finite."""
         path = self._mi.load_dict(
             {"type": "path", "max_depth": self._max_depth, "hide_emitters": True,
@@ -117,7 +130,9 @@ class SceneRenderer:
             halves = []
             for half, samples in enumerate(self._halves):
                 number = (seed + SEED_STEP * (2 * attempt + half)) % 2**31
-                image = self._mi.render(scene, integrator=path, spp=samples, seed=number)
+                image = self._mi.render(
+                    scene, sensor=camera, integrator=path, spp=samples, seed=number
+                )
                 halves.append(np.array(image, np.float32))
             if (mended := finite(halves)) is not None:
                 return mended
@@ -142,15 +157,19 @@ class _Passes(NamedTuple):
     v_HW: np.ndarray
 
 
-def camera_of(mi: Any, frame: Frame, sampler: dict[str, Any]) -> dict[str, Any]:
+def camera_of(
+    mi: Any, frame: Frame, sampler: dict[str, Any], box: tuple[slice, slice] | None = None
+) -> dict[str, Any]:
     """The frame's camera with a film of its own; pixel centers are whole numbers."""
     matrix, px = frame.matrix_23, frame.image_px
+    rows, columns = box or (slice(0, px), slice(0, px))
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     down = np.array([matrix[1, 0], -matrix[1, 1], 0]) / scale
     origin, target, above = frame.to_head(
         np.array([[0, 0, frame.distance], [0, 0, 0], [*(-down[:2]), 0]])
     )
-    shift = (matrix[:, 2] + 0.5 - px / 2) / px
+    # Mitsuba shifts the film, not the picture on it.
+    shift = -(matrix[:, 2] + 0.5 - px / 2) / px
     return {
         "type": "perspective",
         "fov": float(2 * np.degrees(np.arctan(px / 2 / scale))),
@@ -160,7 +179,9 @@ def camera_of(mi: Any, frame: Frame, sampler: dict[str, Any]) -> dict[str, Any]:
             origin=origin.tolist(), target=target.tolist(), up=(above - frame.middle_3).tolist()
         ),
         "film": {"type": "hdrfilm", "width": px, "height": px, "pixel_format": "rgba",
-                 "rfilter": {"type": "box"}},
+                 "rfilter": {"type": "box"},
+                 "crop_offset_x": columns.start, "crop_width": columns.stop - columns.start,
+                 "crop_offset_y": rows.start, "crop_height": rows.stop - rows.start},
         "sampler": sampler,
     }  # fmt: skip
 
@@ -214,6 +235,16 @@ def load_mitsuba(variant: str) -> Any:
             "want scalar_rgb, or cuda_ad_rgb with an NVIDIA driver"
         ) from error
     return mi
+
+
+def use_threads(count: int) -> None:
+    """Render on so many threads of this process; images are the same bytes on any number.
+
+    Actors want one each: what is not tracing (about a third) has one thread anyway.
+    """
+    import drjit as dr
+
+    dr.set_thread_count(count)
 
 
 def versions() -> dict[str, str]:

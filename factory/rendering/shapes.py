@@ -146,10 +146,8 @@ def _set(values: Any, name: str, value: Any) -> None:
     The assignment of SceneParameters compares old and new value first, which in scalar variants
     fails where sizes differ.
     """
-    target, kind, node, _ = values.set_dirty(name)
-    new = type(target)(value) if kind is None else value
+    target, kind, _, _ = values.set_dirty(name)
     if kind is None:
-        values.set_property(target, new)
+        values.set_property(target, type(target)(value))
     else:
-        values.set_property(target, kind, new)
-    del node
+        values.set_property(target, kind, value)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from factory.rendering.parts import Label, Material, StrandsPart
-from factory.rendering.scene import SceneRenderer
+from factory.rendering.shapes import _strands
 
 
 def test_curves_end_in_a_strand_that_is_too_thin_and_too_deep_to_meet() -> None:
     mi = pytest.importorskip("mitsuba")
     points = np.random.default_rng(0).uniform(-1, 1, (30, 5, 3))
     part = StrandsPart("hair", Label.HAIR, points, 0.05, Material("hair"), tip=0.5)
-    shape = SceneRenderer("scalar_rgb", 1, 2)._strands(part)
+    mi.set_variant("scalar_rgb")
+    shape = _strands(mi, part)
     written = np.array(mi.traverse(shape)["control_points"]).reshape(-1, 5, 4)
     np.testing.assert_allclose(written[:30, :, :3], points, atol=1e-4)
     assert len(written) == 31
