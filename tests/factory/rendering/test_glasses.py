@@ -97,6 +97,16 @@ def test_the_bridge_goes_over_the_nose_from_rim_to_rim(shape: str) -> None:
     assert middle[2] > skin[under, 2].max() + 0.1
 
 
+def test_a_high_nose_lifts_the_bridge() -> None:
+    head = model().shaped(MEAN, ())
+    high = head.vertices_V3.copy()
+    high[(np.abs(high[:, 0]) < 0.5) & (high[:, 2] > 10)] += [0, 0, 2]
+    frame = fitted(model(), replace(head, vertices_V3=high), SHAPES["rectangle"], 0.1)
+    middle = frame.bridge_P3[len(frame.bridge_P3) // 2]
+    under = (np.abs(high[:, 0]) < 0.4) & (np.abs(high[:, 1] - middle[1]) < 0.3)
+    assert middle[2] == pytest.approx(high[under, 2].max() + 0.15, abs=0.15)
+
+
 def test_glasses_scale_with_the_head() -> None:
     head = model().shaped(MEAN, ())
     large = Head(head.vertices_V3 * 1.1, head.normals_V3, head.landmarks_68x3 * 1.1)
