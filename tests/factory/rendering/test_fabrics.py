@@ -42,3 +42,11 @@ def test_as_much_is_plain_as_asked():
     plain = np.mean([draw_pattern(seed, 0.6) == "plain" for seed in range(1000)])
     assert abs(plain - 0.6) < 0.05
     assert {draw_pattern(seed, 0.0) for seed in range(100)} == set(PATTERNS[1:])
+
+
+def test_bands_are_as_wide_as_what_is_between_them():
+    at, seeds = np.linspace(0, 420, 6000)[:, None], range(12)
+    pictures = [fabric_colors(at, at[:1], np.full(3, 0.8), "checks", s)[:, 0, 0] for s in seeds]
+    reds = max(pictures, key=np.std)  # the one whose two colors differ most
+    middle = (np.quantile(reds, 0.02) + np.quantile(reds, 0.98)) / 2
+    assert abs((reds > middle).mean() - 0.5) < 0.03
