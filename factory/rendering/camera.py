@@ -25,9 +25,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 MIDDLE = 0.22
 """Linear value, of 1, that a face of FACE_LEVEL gets, and the pivot of contrast; LFW's faces have a
 median of .24."""
-FACE_LEVEL = 0.16
+FACE_LEVEL = 0.18
 """Luminance of a face of middling skin in light of irradiance pi (lights.balanced)."""
-METERING = 0.45
+METERING = 0.55
 """Part of a face's own darkness that metering takes back, in stops. At 1 all skins would come out
 alike; photographers and cameras look at the whole image too."""
 MOST_GAIN = 8.0
@@ -56,7 +56,7 @@ def draw_camera(config: RenderingConfig, rng: np.random.Generator) -> Camera:
     iso = float(rng.beta(1.2, 3.0))
     camera = Camera(
         distance=_log_normal(rng, 110.0, 0.5, NEAREST_CM, FARTHEST_CM),
-        exposure=float(np.clip(0.5 * rng.standard_normal(), -1.3, 1.0)),
+        exposure=float(np.clip(0.45 * rng.standard_normal(), -1.3, 0.8)),
         white_balance=_residual(rng),
         contrast=float(np.clip(1.3 + 0.18 * rng.standard_normal(), 0.85, 1.75)),
         saturation=float(np.clip(1.0 + 0.12 * rng.standard_normal(), 0.75, 1.45)),
@@ -67,7 +67,7 @@ def draw_camera(config: RenderingConfig, rng: np.random.Generator) -> Camera:
         captured_px=round(_log_normal(rng, 125.0, 0.3, SMALLEST_PX, LARGEST_PX)),
         jpeg_quality=int(rng.integers(60, 96)),
         flare=float(0.06 * rng.beta(1.0, 3.0)),
-        adaptation=float(rng.uniform(0.6, 1.0)),
+        adaptation=float(rng.uniform(0.7, 1.0)),
     )
     return Camera(distance=camera.distance) if config.camera == "clean" else camera
 
