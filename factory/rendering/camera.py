@@ -43,7 +43,7 @@ BLOCK_PX = 16
 SRGB_LINEAR, SRGB_SLOPE, SRGB_OFFSET, SRGB_GAMMA = 0.0031308, 12.92, 0.055, 2.4
 NEAREST_CM, FARTHEST_CM = 40.0, 300.0
 """A telephone at arm's length or nearer, and a telephoto lens."""
-SMALLEST_PX, LARGEST_PX = 56, 320
+SMALLEST_PX, LARGEST_PX = 60, 320
 """Sides of a face in photographs: web thumbnails to portraits."""
 
 
@@ -58,15 +58,15 @@ def draw_camera(config: RenderingConfig, rng: np.random.Generator) -> Camera:
         distance=_log_normal(rng, 110.0, 0.5, NEAREST_CM, FARTHEST_CM),
         exposure=float(np.clip(0.45 * rng.standard_normal(), -1.3, 0.8)),
         white_balance=_residual(rng),
-        contrast=float(np.clip(1.3 + 0.18 * rng.standard_normal(), 0.85, 1.75)),
+        contrast=float(np.clip(1.42 + 0.15 * rng.standard_normal(), 0.95, 1.8)),
         saturation=float(np.clip(1.0 + 0.12 * rng.standard_normal(), 0.75, 1.45)),
-        defocus_px=_log_normal(rng, 0.6, 0.22, 0.35, 1.2),
-        motion_px=float(min(rng.exponential(1.3), 5.0)) if rng.random() < 0.1 else 0.0,
+        defocus_px=_log_normal(rng, 0.62, 0.17, 0.4, 1.1),
+        motion_px=float(min(rng.exponential(1.1), 4.0)) if rng.random() < 0.08 else 0.0,
         motion_angle=float(rng.uniform(0, 180)),
         noise=0.002 + 0.02 * iso**2,
-        captured_px=round(_log_normal(rng, 125.0, 0.3, SMALLEST_PX, LARGEST_PX)),
+        captured_px=round(_log_normal(rng, 125.0, 0.26, SMALLEST_PX, LARGEST_PX)),
         jpeg_quality=int(rng.integers(60, 96)),
-        flare=float(0.06 * rng.beta(1.0, 3.0)),
+        flare=float(0.04 * rng.beta(1.0, 3.0)),
         adaptation=float(rng.uniform(0.7, 1.0)),
     )
     return Camera(distance=camera.distance) if config.camera == "clean" else camera

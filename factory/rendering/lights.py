@@ -107,9 +107,9 @@ def direction(azimuth_deg: float, elevation_deg: float) -> Direction:
 def _overcast(rng: np.random.Generator) -> Light:
     """A gray sky that is brighter above, and a dark or a bright ground."""
     color = daylight(rng.uniform(5800, 8200))
-    ground, behind = rng.uniform(0.15, 0.7), rng.uniform(0.6, 1.8)
-    bright = (_area(rng, color, 1.0, _side(rng, 0, 75), (25, 70), (250, 400), (150, 300)),)
-    return _of(rng, bright, color, color, rng.uniform(0.2, 0.5), ground, _times(color, behind))
+    ground, behind = rng.uniform(0.1, 0.55), rng.uniform(0.6, 1.8)
+    bright = (_area(rng, color, 1.0, _side(rng, 0, 65), (25, 70), (250, 400), (150, 300)),)
+    return _of(rng, bright, color, color, rng.uniform(0.3, 0.55), ground, _times(color, behind))
 
 
 def _indoor(rng: np.random.Generator) -> Light:
@@ -120,7 +120,7 @@ def _indoor(rng: np.random.Generator) -> Light:
               (25, 110))
         for _ in range(int(rng.integers(2, 4)))
     )  # fmt: skip
-    key, floor = rng.uniform(0.35, 0.7), rng.uniform(0.35, 0.8)
+    key, floor = rng.uniform(0.4, 0.72), rng.uniform(0.2, 0.6)
     return _of(rng, lamps, color, color, key, floor, _times(color, rng.uniform(0.3, 1.1)))
 
 
@@ -130,7 +130,7 @@ def _window(rng: np.random.Generator) -> Light:
     window = (_area(rng, color, 1.0, _side(rng, 30, 85), (0, 25), (90, 220), (80, 160)),)
     room = _mixed_color(color, lamp(rng.uniform(2900, 4500)), rng.uniform(0, 0.5))
     key, behind = rng.uniform(0.3, 0.62), rng.uniform(0.25, 0.9)
-    return _of(rng, window, room, room, key, rng.uniform(0.5, 0.9), _times(room, behind))
+    return _of(rng, window, room, room, key, rng.uniform(0.35, 0.8), _times(room, behind))
 
 
 def _flash(rng: np.random.Generator) -> Light:
@@ -138,8 +138,8 @@ def _flash(rng: np.random.Generator) -> Light:
     color = daylight(rng.uniform(5300, 6200))
     flash = (_area(rng, color, 1.0, rng.normal(0, 5), (2, 14), (80, 250), (5, 16)),)
     room = lamp(rng.uniform(2800, 4500))
-    key, behind = rng.uniform(0.4, 0.8), rng.uniform(0.08, 0.55)
-    return _of(rng, flash, room, room, key, rng.uniform(0.4, 0.8), _times(room, behind))
+    key, behind = rng.uniform(0.5, 0.85), rng.uniform(0.08, 0.55)
+    return _of(rng, flash, room, room, key, rng.uniform(0.3, 0.65), _times(room, behind))
 
 
 def _sun(rng: np.random.Generator) -> Light:
@@ -187,7 +187,7 @@ def _tungsten(rng: np.random.Generator) -> Light:
         for _ in range(int(rng.integers(1, 4)))
     )  # fmt: skip
     key, behind = rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.8)
-    return _of(rng, lamps, color, color, key, rng.uniform(0.4, 0.8), _times(color, behind))
+    return _of(rng, lamps, color, color, key, rng.uniform(0.3, 0.65), _times(color, behind))
 
 
 def _mixed(rng: np.random.Generator) -> Light:
@@ -214,7 +214,7 @@ def _dim(rng: np.random.Generator) -> Light:
     )  # fmt: skip
     room = lamp(rng.uniform(2300, 4000))
     key, behind = rng.uniform(0.45, 0.7), rng.uniform(0.05, 0.35)
-    return _of(rng, areas, room, room, key, rng.uniform(0.4, 0.8), _times(room, behind))
+    return _of(rng, areas, room, room, key, rng.uniform(0.3, 0.65), _times(room, behind))
 
 
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Light]]] = {
