@@ -56,7 +56,7 @@ def draw_camera(config: RenderingConfig, rng: np.random.Generator) -> Camera:
     iso = float(rng.beta(1.2, 3.0))
     camera = Camera(
         distance=_log_normal(rng, 110.0, 0.5, NEAREST_CM, FARTHEST_CM),
-        exposure=float(np.clip(0.45 * rng.standard_normal(), -1.3, 0.8)),
+        exposure=float(np.clip(0.36 * rng.standard_normal(), -1.2, 0.7)),
         white_balance=_residual(rng),
         contrast=float(np.clip(1.42 + 0.15 * rng.standard_normal(), 0.95, 1.8)),
         saturation=float(np.clip(1.0 + 0.12 * rng.standard_normal(), 0.75, 1.45)),
