@@ -22,11 +22,12 @@ from factory.rendering.view import Camera
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Of linear sRGB (Rec. 709)."""
-MIDDLE = 0.2
-"""Linear value, of 1, that a face of FACE_LEVEL gets; LFW's faces have a median of .24."""
-FACE_LEVEL = 0.28
+MIDDLE = 0.22
+"""Linear value, of 1, that a face of FACE_LEVEL gets, and the pivot of contrast; LFW's faces have a
+median of .24."""
+FACE_LEVEL = 0.18
 """Luminance of a face of middling skin in light of irradiance pi (lights.balanced)."""
-METERING = 0.5
+METERING = 0.55
 """Part of a face's own darkness that metering takes back, in stops. At 1 all skins would come out
 alike; photographers and cameras look at the whole image too."""
 MOST_GAIN = 8.0
@@ -42,7 +43,7 @@ BLOCK_PX = 16
 SRGB_LINEAR, SRGB_SLOPE, SRGB_OFFSET, SRGB_GAMMA = 0.0031308, 12.92, 0.055, 2.4
 NEAREST_CM, FARTHEST_CM = 40.0, 300.0
 """A telephone at arm's length or nearer, and a telephoto lens."""
-SMALLEST_PX, LARGEST_PX = 48, 320
+SMALLEST_PX, LARGEST_PX = 60, 320
 """Sides of a face in photographs: web thumbnails to portraits."""
 
 
@@ -55,18 +56,18 @@ def draw_camera(config: RenderingConfig, rng: np.random.Generator) -> Camera:
     iso = float(rng.beta(1.2, 3.0))
     camera = Camera(
         distance=_log_normal(rng, 110.0, 0.5, NEAREST_CM, FARTHEST_CM),
-        exposure=float(np.clip(0.4 * rng.standard_normal(), -1.2, 0.9)),
+        exposure=float(np.clip(0.36 * rng.standard_normal(), -1.2, 0.7)),
         white_balance=_residual(rng),
-        contrast=float(np.clip(1.12 + 0.14 * rng.standard_normal(), 0.8, 1.5)),
-        saturation=float(np.clip(1.1 + 0.12 * rng.standard_normal(), 0.75, 1.45)),
-        defocus_px=_log_normal(rng, 0.5, 0.35, 0.2, 1.4),
-        motion_px=float(min(rng.exponential(1.3), 5.0)) if rng.random() < 0.1 else 0.0,
+        contrast=float(np.clip(1.42 + 0.15 * rng.standard_normal(), 0.95, 1.8)),
+        saturation=float(np.clip(1.0 + 0.12 * rng.standard_normal(), 0.75, 1.45)),
+        defocus_px=_log_normal(rng, 0.62, 0.17, 0.4, 1.1),
+        motion_px=float(min(rng.exponential(1.1), 4.0)) if rng.random() < 0.08 else 0.0,
         motion_angle=float(rng.uniform(0, 180)),
-        noise=0.002 + 0.025 * iso**2,
-        captured_px=round(_log_normal(rng, 130.0, 0.4, SMALLEST_PX, LARGEST_PX)),
+        noise=0.002 + 0.02 * iso**2,
+        captured_px=round(_log_normal(rng, 125.0, 0.26, SMALLEST_PX, LARGEST_PX)),
         jpeg_quality=int(rng.integers(60, 96)),
-        flare=float(0.06 * rng.beta(1.0, 3.0)),
-        adaptation=float(rng.uniform(0.6, 1.0)),
+        flare=float(0.04 * rng.beta(1.0, 3.0)),
+        adaptation=float(rng.uniform(0.7, 1.0)),
     )
     return Camera(distance=camera.distance) if config.camera == "clean" else camera
 

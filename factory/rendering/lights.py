@@ -107,9 +107,9 @@ def direction(azimuth_deg: float, elevation_deg: float) -> Direction:
 def _overcast(rng: np.random.Generator) -> Light:
     """A gray sky that is brighter above, and a dark or a bright ground."""
     color = daylight(rng.uniform(5800, 8200))
-    ground, behind = rng.uniform(0.15, 0.7), rng.uniform(0.6, 1.8)
-    bright = (_area(rng, color, 1.0, _side(rng, 0, 75), (25, 70), (250, 400), (150, 300)),)
-    return _of(rng, bright, color, color, rng.uniform(0.1, 0.5), ground, _times(color, behind))
+    ground, behind = rng.uniform(0.1, 0.55), rng.uniform(0.6, 1.8)
+    bright = (_area(rng, color, 1.0, _side(rng, 0, 65), (25, 70), (250, 400), (150, 300)),)
+    return _of(rng, bright, color, color, rng.uniform(0.3, 0.55), ground, _times(color, behind))
 
 
 def _indoor(rng: np.random.Generator) -> Light:
@@ -120,7 +120,7 @@ def _indoor(rng: np.random.Generator) -> Light:
               (25, 110))
         for _ in range(int(rng.integers(2, 4)))
     )  # fmt: skip
-    key, floor = rng.uniform(0.35, 0.75), rng.uniform(0.35, 0.8)
+    key, floor = rng.uniform(0.4, 0.72), rng.uniform(0.2, 0.6)
     return _of(rng, lamps, color, color, key, floor, _times(color, rng.uniform(0.3, 1.1)))
 
 
@@ -129,8 +129,8 @@ def _window(rng: np.random.Generator) -> Light:
     color = daylight(rng.uniform(5500, 8000))
     window = (_area(rng, color, 1.0, _side(rng, 30, 85), (0, 25), (90, 220), (80, 160)),)
     room = _mixed_color(color, lamp(rng.uniform(2900, 4500)), rng.uniform(0, 0.5))
-    key, behind = rng.uniform(0.45, 0.82), rng.uniform(0.25, 0.9)
-    return _of(rng, window, room, room, key, rng.uniform(0.5, 0.9), _times(room, behind))
+    key, behind = rng.uniform(0.3, 0.62), rng.uniform(0.25, 0.9)
+    return _of(rng, window, room, room, key, rng.uniform(0.35, 0.8), _times(room, behind))
 
 
 def _flash(rng: np.random.Generator) -> Light:
@@ -138,15 +138,15 @@ def _flash(rng: np.random.Generator) -> Light:
     color = daylight(rng.uniform(5300, 6200))
     flash = (_area(rng, color, 1.0, rng.normal(0, 5), (2, 14), (80, 250), (5, 16)),)
     room = lamp(rng.uniform(2800, 4500))
-    key, behind = rng.uniform(0.4, 0.8), rng.uniform(0.08, 0.55)
-    return _of(rng, flash, room, room, key, rng.uniform(0.4, 0.8), _times(room, behind))
+    key, behind = rng.uniform(0.5, 0.85), rng.uniform(0.08, 0.55)
+    return _of(rng, flash, room, room, key, rng.uniform(0.3, 0.65), _times(room, behind))
 
 
 def _sun(rng: np.random.Generator) -> Light:
     """The sun before the face or aside of it, blue sky, ground that shines back."""
     color, sky = daylight(rng.uniform(4800, 5700)), daylight(rng.uniform(7500, 11000))
-    azimuth, elevation = _side(rng, 10, 110), rng.uniform(18, 62)
-    key, behind = rng.uniform(0.45, 0.72), rng.uniform(0.5, 1.4)
+    azimuth, elevation = _side(rng, 10, 85), rng.uniform(18, 62)
+    key, behind = rng.uniform(0.35, 0.62), rng.uniform(0.5, 1.4)
     hazy = rng.random() < 0.3
     sun = Sun(direction(azimuth, elevation), color, 6.0 if hazy else 0.6)
     light = _of(rng, (), sky, color, 0.0, rng.uniform(0.4, 0.9), _times(color, behind))
@@ -174,7 +174,7 @@ def _studio(rng: np.random.Generator) -> Light:
     ]  # fmt: skip
     if rng.random() < 0.4:
         boxes.append(_area(rng, color, 0.8, -side * 145, (25, 45), (120, 180), (30, 70)))
-    key, behind = rng.uniform(0.6, 0.85), rng.uniform(0.2, 1.6)
+    key, behind = rng.uniform(0.5, 0.75), rng.uniform(0.2, 1.6)
     return _of(rng, tuple(boxes), color, color, key, 0.8, _times(color, behind))
 
 
@@ -186,8 +186,8 @@ def _tungsten(rng: np.random.Generator) -> Light:
               (15, 50))
         for _ in range(int(rng.integers(1, 4)))
     )  # fmt: skip
-    key, behind = rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.8)
-    return _of(rng, lamps, color, color, key, rng.uniform(0.4, 0.8), _times(color, behind))
+    key, behind = rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.8)
+    return _of(rng, lamps, color, color, key, rng.uniform(0.3, 0.65), _times(color, behind))
 
 
 def _mixed(rng: np.random.Generator) -> Light:
@@ -200,7 +200,7 @@ def _mixed(rng: np.random.Generator) -> Light:
               (20, 60)),
     )  # fmt: skip
     room = _mixed_color(day, warm, rng.uniform(0.3, 0.7))
-    key, behind = rng.uniform(0.45, 0.75), rng.uniform(0.3, 0.9)
+    key, behind = rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.9)
     return _of(rng, areas, room, room, key, rng.uniform(0.5, 0.8), _times(room, behind))
 
 
@@ -213,8 +213,8 @@ def _dim(rng: np.random.Generator) -> Light:
         for sign in (1, -1)
     )  # fmt: skip
     room = lamp(rng.uniform(2300, 4000))
-    key, behind = rng.uniform(0.6, 0.85), rng.uniform(0.05, 0.35)
-    return _of(rng, areas, room, room, key, rng.uniform(0.4, 0.8), _times(room, behind))
+    key, behind = rng.uniform(0.45, 0.7), rng.uniform(0.05, 0.35)
+    return _of(rng, areas, room, room, key, rng.uniform(0.3, 0.65), _times(room, behind))
 
 
 KINDS: dict[str, tuple[float, Callable[[np.random.Generator], Light]]] = {
