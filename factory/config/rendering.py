@@ -7,6 +7,13 @@ from typing import Literal
 
 from factory.config.field import knob
 
+LABELS = "labels"
+MASKS = (
+    *("background", "skin", "eyes", "mouth", "hair", "brows", "beard", "glasses", "sunglasses"),
+    *("occluder", "hat", "clothes", LABELS),
+)
+"""Names of masks by the values of rendering.parts.Label; labels is all of them in one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderingConfig:
@@ -14,10 +21,8 @@ class RenderingConfig:
 
     seed: int = knob(0, low=0)
     """Another seed gives other people; the same one gives person N the same face for ever."""
-    images_per_person: int = knob(12, low=1)
-    """Images of each person of a rendered source; a release has plan.images_per_identity."""
     first_person: int = knob(0, low=0)
-    """Number of the first person; sources with other numbers have other people."""
+    """Number of the first person of a release; a source has source.first_person."""
     groups: dict[str, float] = field(default_factory=dict)
     """Share of each group of people (rendering/groups.py); empty: all alike."""
     variant: Literal["scalar_rgb", "cuda_ad_rgb"] = "scalar_rgb"
@@ -47,5 +52,6 @@ class RenderingConfig:
     scarf_fraction: float = knob(0.03, low=0.0, high=1.0)
     hand_fraction: float = knob(0.02, low=0.0, high=1.0)
     masks: tuple[str, ...] = ()
-    """Masks that a release stores beside each image as PNG: skin, hair, glasses, occluder..., or
-    labels, all of them in one."""
+    """Masks that a release stores beside each image as PNG: background, skin, eyes, mouth, hair,
+    brows, beard, glasses, sunglasses, occluder, hat or clothes, white where it is; or labels, all
+    of them in one (values of rendering/parts.py)."""

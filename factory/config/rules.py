@@ -12,7 +12,13 @@ from factory.config.addresses import (
     check_path,
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
-from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
+from factory.config.rendering import MASKS
+from factory.config.source_rules import (
+    WITHOUT_PATH,
+    check_benchmarks,
+    check_reference_sets,
+    check_source,
+)
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
 from factory.errors import ConfigError
@@ -52,6 +58,11 @@ def _check_identities(config: Config) -> None:
         raise ConfigError(
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
             "images of real people need release.allow_real=true"
+        )
+    if identities.proposal == "rendered" and config.release.method != "render":
+        raise ConfigError(
+            f"identities.proposal: got rendered with release.method={config.release.method}; want "
+            "another one, or release.method=render"
         )
     if (identities.proposal == "inquiry") != (identities.inquiry is not None):
         raise ConfigError(
@@ -207,6 +218,11 @@ def _check_edit(config: Config) -> None:
             "jobs.train_inpainting or jobs.train_controlnet wrote"
         )
     _want_micro_batch(config, "a number")
+    if config.filters.max_occluded is not None:
+        raise ConfigError(
+            f"filters.max_occluded: got {config.filters.max_occluded:g} with release.method=edit; "
+            "want null, and editing.occluded_fractions"
+        )
     if method == "classic" and config.filters.min_visible_cosine is not None:
         raise ConfigError(
             f"filters.min_visible_cosine: got {config.filters.min_visible_cosine} with "
@@ -214,7 +230,49 @@ def _check_edit(config: Config) -> None:
         )
 
 
-METHOD_RULES = {"diffusion": _check_diffusion, "lora": _check_lora, "edit": _check_edit}
+def _check_render(config: Config) -> None:
+    """People come from their numbers: no network is asked for, and nobody is in a source."""
+    _want_somebody(config)
+    _refuse_edit_filters(config)
+    _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OF_OTHER_PEOPLE, BY_NUMBER)
+    identities, source = config.identities, config.source
+    if identities.proposal != "rendered":
+        raise ConfigError(
+            f"identities.proposal: got {identities.proposal} with release.method=render; want "
+            "rendered"
+        )
+    if source.kind not in WITHOUT_PATH:
+        raise ConfigError(
+            f"source.kind: got {source.kind} with release.method=render, whose people come from no "
+            "source; want rendered or starter, whom the release is measured against, and "
+            "photographs as features.reference_sets"
+        )
+    for name in BY_RECOGNIZER:
+        if getattr(config.filters, name) is not None:
+            raise ConfigError(
+                f"filters.{name}: got {getattr(config.filters, name):g} with release.method=render, "
+                "which asks no recognizer; want null"
+            )
+    _want_micro_batch(config, "a number, best a divisor of the images of each person")
+    _check_masks(config.rendering.masks)
+
+
+def _check_masks(masks: tuple[str, ...]) -> None:
+    unknown = [name for name in masks if name not in MASKS]
+    if unknown:
+        raise ConfigError(
+            f"rendering.masks: got {unknown[0]!r}; want some of {', '.join(MASKS)}, or []"
+        )
+    if len(set(masks)) < len(masks):
+        raise ConfigError(f"rendering.masks: got {list(masks)}, one of them twice; want each once")
+
+
+METHOD_RULES = {
+    "diffusion": _check_diffusion,
+    "lora": _check_lora,
+    "edit": _check_edit,
+    "render": _check_render,
+}
 """Rules of each release.method."""
 DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
     ("sampler.negative_condition", "none"),
@@ -239,15 +297,29 @@ OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
 """Settings for people who are drawn, not for photographs that are edited."""
 
 
-def _refuse_filled_in(config: Config, wanted: tuple[tuple[str, Any], ...]) -> None:
+BY_RECOGNIZER = (
+    "min_own_cosine",
+    "min_identity_gap",
+    "max_real_cosine",
+    "min_cr_fiqa",
+    "min_ser_fiq",
+)
+"""Filters that ask a recognizer."""
+OF_THE_SOURCE = "makes faces of the source's people alone"
+BY_NUMBER = "renders people by their numbers"
+
+
+def _refuse_filled_in(
+    config: Config, wanted: tuple[tuple[str, Any], ...], because: str = OF_THE_SOURCE
+) -> None:
     """Raise ConfigError for a key that has another value than the method allows."""
     for key, value in wanted:
         section, _, name = key.partition(".")
         got = getattr(getattr(config, section), name)
         if (tuple(got) if isinstance(got, list | tuple) else got) != value:
             raise ConfigError(
-                f"{key}: got {got!r} with release.method={config.release.method}, which makes "
-                f"faces of the source's people alone; want {value!r}"
+                f"{key}: got {got!r} with release.method={config.release.method}, which {because}; "
+                f"want {value!r}"
             )
 
 
@@ -260,6 +332,11 @@ def _want_somebody(config: Config) -> None:
 
 
 def _refuse_edit_filters(config: Config) -> None:
+    if config.filters.max_occluded is not None and config.release.method != "render":
+        raise ConfigError(
+            f"filters.max_occluded: got {config.filters.max_occluded:g} with release.method="
+            f"{config.release.method}, where nobody knows it; want null, or release.method=render"
+        )
     for name in ("min_original_cosine", "min_visible_cosine"):
         if getattr(config.filters, name) is not None:
             raise ConfigError(
@@ -277,14 +354,15 @@ def _check_shortfall(config: Config) -> None:
             f"plan.min_images: got {plan.min_images} with plan.on_shortfall=keep, which keeps "
             "everybody; want plan.on_shortfall=drop, replace or fail"
         )
-    if plan.on_shortfall == "replace" and (method != "diffusion" or plan.fill_to):
-        of = f"release.method={method}" if method != "diffusion" else f"plan.fill_to={plan.fill_to}"
+    if plan.on_shortfall == "replace" and (method in ("lora", "edit") or plan.fill_to):
+        of_source = method in ("lora", "edit")
+        of = f"release.method={method}" if of_source else f"plan.fill_to={plan.fill_to}"
         raise ConfigError(
             f"plan.on_shortfall: got replace with {of}; nobody can replace a person of the source, "
             "want keep, drop or fail"
         )
     limits = {"plan.fill_to": plan.fill_to if method != "edit" else 0}
-    if config.identities.num_virtual and method == "diffusion":
+    if config.identities.num_virtual and method in ("diffusion", "render"):
         limits["plan.images_per_identity"] = plan.images_per_identity
     for key, limit in limits.items():
         if limit and plan.min_images > limit:

@@ -20,6 +20,11 @@ from factory.sources.tar_set import lineage_of, release_of
 STARTER_LICENSE = "Apache-2.0"
 """Of the rendered pack, as of all of the package."""
 STARTER_CREDIT = "head shapes: ICT-FaceKit, USC Institute for Creative Technologies, MIT"
+HEAD_MODEL_LICENSE = "MIT"
+HEAD_MODEL = "head_model"
+"""Role of the model that rendered heads are shaped by: no face, but the shapes of heads."""
+WITHOUT_PEOPLE = ("starter", "rendered")
+"""Kinds of a source whose people are rendered, so that nobody in them exists."""
 
 
 def holds_real_people(config: SourceConfig) -> bool:
@@ -30,7 +35,7 @@ def holds_real_people(config: SourceConfig) -> bool:
     """
     if config.real_people is not None:
         return config.real_people
-    if config.kind == "starter":
+    if config.kind in WITHOUT_PEOPLE:
         return False
     origin = release_of(config)
     return origin is None or bool(origin["holds_real_identities"])
@@ -84,6 +89,20 @@ def source_record(
     )
 
 
+def head_model_record(sha256: str) -> SourceRecord:
+    """The head model of rendered people: shapes of heads, and nobody's image."""
+    return SourceRecord(
+        kind=HEAD_MODEL,
+        fingerprint=sha256,
+        num_images=0,
+        num_people=0,
+        real_people=False,
+        license=HEAD_MODEL_LICENSE,
+        attribution=STARTER_CREDIT,
+        role=HEAD_MODEL,
+    )
+
+
 def require_license(config: SourceConfig, key: str = "source") -> None:
     """Raise ConfigError where nobody has told the license of images that do not bring their own.
 
@@ -91,7 +110,7 @@ def require_license(config: SourceConfig, key: str = "source") -> None:
     """
     if config.license is not None:
         find(config.license, f"{key}.license")
-    elif config.kind != "starter" and _is_there(config) and release_of(config) is None:
+    elif config.kind not in WITHOUT_PEOPLE and _is_there(config) and release_of(config) is None:
         raise ConfigError(
             f"{key}.license: nothing given for {config.path}; want the license of its images, an "
             "SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike, non-commercial, "
@@ -123,7 +142,7 @@ def _rights(config: SourceConfig) -> tuple[str, str]:
 
 def _brought(config: SourceConfig) -> tuple[list[str], list[str]]:
     """Licenses and credits of faces that were made by this factory or lie in its package."""
-    if config.kind == "starter":
+    if config.kind in WITHOUT_PEOPLE:
         return [STARTER_LICENSE], [STARTER_CREDIT]
     if release_of(config) is None:
         return [], []

@@ -40,8 +40,8 @@ class SourceRecord:
     release: str = ""
     """`dataset version` where the set is a release of this factory."""
     role: str = "source"
-    """What it was used for: source, mix, inquiry (whose faces stand for people), or gallery, which
-    is stayed away from."""
+    """What it was used for: source, mix, inquiry (whose faces stand for people), head_model (what
+    rendered heads are shaped by), or gallery, which is stayed away from."""
     consent: dict[str, int] = field(default_factory=dict)
     """People by the basis on which they consented (source.consent); empty without a ledger."""
     consent_sha256: str = ""

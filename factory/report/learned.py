@@ -93,6 +93,8 @@ def by_network(network: NetworkTraining) -> str:
 
 def faces(used: FacesUsed) -> str:
     """A set of faces in words."""
+    if used.role == "head_model":
+        return f"a model of heads and no face (head model {used.fingerprint[:12]}); license {used.license}"
     if used.role == "gallery":
         return f"vectors of people who are stayed away from (gallery {used.fingerprint[:12]})"
     whose = "people who exist" if used.real_people else "people who do not exist"
