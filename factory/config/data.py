@@ -21,13 +21,14 @@ class SourceConfig:
         "starter", "rendered", "folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"
     ] = "starter"
     """starter: the rendered pack in the package; rendered: source.num_identities people by number,
-    who are rendered when they are first read and kept on this machine; folder: one folder an identity (a .tar of such
-    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
-    MXNet .rec of aligned faces, or the folder with train.rec, as insightface publishes them; lmdb:
-    an LMDB as VFace and HSFace are published, or with keys PERSON/IMAGE; cvlface: a folder with
-    train.tsv, and train.rec or images, and the points of ldmk_5points.csv where that is there;
-    parquet: tables with a row an image, as the Hugging Face hub has them (a file, or a folder with
-    *.parquet or data/*.parquet), or a dataset there, hf://owner/name[@revision]."""
+    who are rendered when they are first read, and kept on this machine; folder: one folder an
+    identity (a .tar of such folders too); webdataset: shards with .jpg and .cls, for instance a
+    sealed release; recordio: an MXNet .rec of aligned faces, or the folder with train.rec, as
+    insightface publishes them; lmdb: an LMDB as VFace and HSFace are published, or with keys
+    PERSON/IMAGE; cvlface: a folder with train.tsv, and train.rec or images, and the points of
+    ldmk_5points.csv where that is there; parquet: tables with a row an image, as the Hugging Face
+    hub has them (a file, or a folder with *.parquet or data/*.parquet), or a dataset there,
+    hf://owner/name[@revision]."""
     path: str | None = file_path(images=True)
     """Folder, tar, release, .rec or .lmdb to read, or s3://bucket/prefix of a sealed release (or of
     other tars) for webdataset, or hf://owner/name[@revision] of a dataset on the hub for parquet;

@@ -12,13 +12,8 @@ from factory.config.addresses import (
     check_path,
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
-from factory.config.rendering import MASKS
-from factory.config.source_rules import (
-    WITHOUT_PATH,
-    check_benchmarks,
-    check_reference_sets,
-    check_source,
-)
+from factory.config.render_rules import check_rendered_release, check_rendering
+from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
 from factory.errors import ConfigError
@@ -59,16 +54,12 @@ def _check_identities(config: Config) -> None:
             f"plan.fill_to: got {config.plan.fill_to} while release.allow_real is false; "
             "images of real people need release.allow_real=true"
         )
-    if identities.proposal == "rendered" and config.release.method != "render":
-        raise ConfigError(
-            f"identities.proposal: got rendered with release.method={config.release.method}; want "
-            "another one, or release.method=render"
-        )
     if (identities.proposal == "inquiry") != (identities.inquiry is not None):
         raise ConfigError(
             f"identities.inquiry: got {identities.inquiry!r} with identities.proposal="
             f"{identities.proposal}; want faces for inquiry, and for nothing else"
         )
+    check_rendering(config)
     _check_quotas(identities)
     if identities.extends is not None:
         check_version("identities.extends", identities.extends)
@@ -218,11 +209,6 @@ def _check_edit(config: Config) -> None:
             "jobs.train_inpainting or jobs.train_controlnet wrote"
         )
     _want_micro_batch(config, "a number")
-    if config.filters.max_occluded is not None:
-        raise ConfigError(
-            f"filters.max_occluded: got {config.filters.max_occluded:g} with release.method=edit; "
-            "want null, and editing.occluded_fractions"
-        )
     if method == "classic" and config.filters.min_visible_cosine is not None:
         raise ConfigError(
             f"filters.min_visible_cosine: got {config.filters.min_visible_cosine} with "
@@ -235,36 +221,8 @@ def _check_render(config: Config) -> None:
     _want_somebody(config)
     _refuse_edit_filters(config)
     _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OF_OTHER_PEOPLE, BY_NUMBER)
-    identities, source = config.identities, config.source
-    if identities.proposal != "rendered":
-        raise ConfigError(
-            f"identities.proposal: got {identities.proposal} with release.method=render; want "
-            "rendered"
-        )
-    if source.kind not in WITHOUT_PATH:
-        raise ConfigError(
-            f"source.kind: got {source.kind} with release.method=render, whose people come from no "
-            "source; want rendered or starter, whom the release is measured against, and "
-            "photographs as features.reference_sets"
-        )
-    for name in BY_RECOGNIZER:
-        if getattr(config.filters, name) is not None:
-            raise ConfigError(
-                f"filters.{name}: got {getattr(config.filters, name):g} with release.method=render, "
-                "which asks no recognizer; want null"
-            )
     _want_micro_batch(config, "a number, best a divisor of the images of each person")
-    _check_masks(config.rendering.masks)
-
-
-def _check_masks(masks: tuple[str, ...]) -> None:
-    unknown = [name for name in masks if name not in MASKS]
-    if unknown:
-        raise ConfigError(
-            f"rendering.masks: got {unknown[0]!r}; want some of {', '.join(MASKS)}, or []"
-        )
-    if len(set(masks)) < len(masks):
-        raise ConfigError(f"rendering.masks: got {list(masks)}, one of them twice; want each once")
+    check_rendered_release(config)
 
 
 METHOD_RULES = {
@@ -297,14 +255,6 @@ OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
 """Settings for people who are drawn, not for photographs that are edited."""
 
 
-BY_RECOGNIZER = (
-    "min_own_cosine",
-    "min_identity_gap",
-    "max_real_cosine",
-    "min_cr_fiqa",
-    "min_ser_fiq",
-)
-"""Filters that ask a recognizer."""
 OF_THE_SOURCE = "makes faces of the source's people alone"
 BY_NUMBER = "renders people by their numbers"
 
@@ -332,11 +282,6 @@ def _want_somebody(config: Config) -> None:
 
 
 def _refuse_edit_filters(config: Config) -> None:
-    if config.filters.max_occluded is not None and config.release.method != "render":
-        raise ConfigError(
-            f"filters.max_occluded: got {config.filters.max_occluded:g} with release.method="
-            f"{config.release.method}, where nobody knows it; want null, or release.method=render"
-        )
     for name in ("min_original_cosine", "min_visible_cosine"):
         if getattr(config.filters, name) is not None:
             raise ConfigError(

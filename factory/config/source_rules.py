@@ -23,8 +23,8 @@ def check_source(source: SourceConfig, key: str) -> None:
         )
     if source.kind == "rendered" and source.num_identities is None:
         raise ConfigError(
-            f"{key}.num_identities: nothing given for {key}.kind=rendered, which has people without "
-            f"end; want how many, as in {key}.num_identities=200"
+            f"{key}.num_identities: nothing given for {key}.kind=rendered, which has no last one; "
+            f"want how many, as in {key}.num_identities=200"
         )
     if source.kind not in WITHOUT_PATH and not source.path:
         raise ConfigError(

@@ -13,7 +13,7 @@ from factory.errors import ConfigError
 from factory.provenance.consent import consent_facts
 from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective, sources_of
 from factory.provenance.licenses import OTHER, find, join
-from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
+from factory.provenance.lineage import HEAD_MODEL, UNKNOWN, Lineage, SourceRecord, is_rendered
 from factory.sources.hub_source import commit_of, license_on_card
 from factory.sources.tar_set import lineage_of, release_of
 
@@ -21,8 +21,6 @@ STARTER_LICENSE = "Apache-2.0"
 """Of the rendered pack, as of all of the package."""
 STARTER_CREDIT = "head shapes: ICT-FaceKit, USC Institute for Creative Technologies, MIT"
 HEAD_MODEL_LICENSE = "MIT"
-HEAD_MODEL = "head_model"
-"""Role of the model that rendered heads are shaped by: no face, but the shapes of heads."""
 WITHOUT_PEOPLE = ("starter", "rendered")
 """Kinds of a source whose people are rendered, so that nobody in them exists."""
 
@@ -54,7 +52,8 @@ def descends_from_real(config: SourceConfig) -> bool:
         return True
     lineage = Lineage.from_json(sealed)
     drawing = [one for one in lineage.networks if one.role not in ONLY_LOOK]
-    return not (drawing and all(one.is_told for one in drawing)) or any(
+    knows_makers = bool(drawing) or is_rendered(lineage.sources)
+    return not (knows_makers and all(one.is_told for one in drawing)) or any(
         one.real_people or one.descends_from_real
         for one in sources_of(lineage)
         if one.role != AVOIDED

@@ -1,4 +1,4 @@
-"""What a rendered person or image is made again from: numbers, seeds, and digests of what renders."""
+"""What decides a rendered image: numbers, seeds, and digests of what renders."""
 
 from __future__ import annotations
 

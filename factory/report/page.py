@@ -61,6 +61,7 @@ def render_page(
         **_likeness(metrics),
         **_leaks(metrics, pictures),
         **_attack(metrics),
+        is_rendered=plan.request.rendering is not None,
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from factory.errors import Conflict, PlanError
 from factory.identities.roster import Roster
 from factory.provenance.effective import narrowest
-from factory.provenance.licenses import OTHER
 from factory.provenance.faces import WITHOUT_PEOPLE
+from factory.provenance.licenses import OTHER
 from factory.provenance.lineage import Lineage, SourceRecord, read_lineage, untold_networks
 from factory.provenance.merging import each_once, faces_once
 from factory.provenance.withdrawn import WITHDRAWN
