@@ -45,7 +45,14 @@ TRUTH_FIELDS = (
     ("hand", "str", "Empty where none is held before the face"),
     ("occluded", "float", "Fraction of the face that is hidden"),
 )
-"""What a rendered sample's .json tells, but for its points: name, type and meaning."""
+"""What metadata/ tells of a rendered image, but for its points: name, type and meaning."""
+POINTS = (
+    ("landmarks_5", "5,2", "Eyes, nose tip, mouth corners: x and y in pixels"),
+    ("landmarks_68", "68,2", "The points of iBUG 300-W: x and y in pixels"),
+)
+"""The points: name, shape and meaning."""
+METADATA = "metadata"
+"""Name of the set of metadata/*.parquet."""
 MASK = "White where a pixel shows it; of labels, values of rendering/parts.py:Label"
 KEY = r"^([^.]+)"
 """Key of a sample in the name of its file; applied twice it gives the same."""
@@ -172,10 +179,9 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
     kinds = [("images", f"image/{image_format}", pattern), ("labels", "text/plain", "*.cls")]
     if rendering:  # whose masks are PNGs too, and whose keys end in a digit
         kinds[0] = ("images", f"image/{image_format}", f"*[0-9]{SUFFIXES[image_format]}")
-        kinds.append(("facts", "application/json", "*.json"))
         masks = rendering.rendering.masks
         kinds += [(_files_of(name), "image/png", f"*{mask_suffix(name)}") for name in masks]
-    return tars + [
+    sets = [
         mlc.FileSet(
             ctx=context,
             id=name,
@@ -186,6 +192,17 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
         )
         for name, encoding, pattern in kinds
     ]
+    if rendering:
+        sets.append(
+            mlc.FileSet(
+                ctx=context,
+                id=METADATA,
+                name=METADATA,
+                encoding_formats=["application/x-parquet"],
+                includes=["metadata/*.parquet"],
+            )
+        )
+    return [*tars, *sets]
 
 
 def _files_of(mask: str) -> str:
@@ -199,8 +216,18 @@ def _record_sets(mlc: Any, context: Any, request: PlanRequest) -> list[Any]:
     Of rendered people `truths` too: what is true of each image, and a set for each kind of mask.
     """
 
-    def field(record: str, name: str, text: str, kind: Any, source: Any, refers: Any = None) -> Any:
+    def field(
+        record: str,
+        name: str,
+        text: str,
+        kind: Any,
+        source: Any,
+        refers: Any = None,
+        shape: str | None = None,
+    ) -> Any:
+        array = {"is_array": True, "array_shape": shape} if shape else {}
         return mlc.Field(
+            **array,
             ctx=context,
             id=f"{record}/{name}",
             name=name,
@@ -218,9 +245,9 @@ def _record_sets(mlc: Any, context: Any, request: PlanRequest) -> list[Any]:
     def other(name: str) -> Any:
         return mlc.Source(ctx=context, field=name)
 
-    def value(name: str) -> Any:
-        extract = mlc.Extract(ctx=context, json_path=f"$.{name}")
-        return mlc.Source(ctx=context, file_set="facts", extract=extract)
+    def column(name: str) -> Any:
+        extract = mlc.Extract(ctx=context, column=name)
+        return mlc.Source(ctx=context, file_set=METADATA, extract=extract)
 
     key, label = "IIIIII_JJJJ: identity and image", "The identity that was drawn"
     text, whole, picture = mlc.DataType.TEXT, mlc.DataType.INTEGER, mlc.DataType.IMAGE_OBJECT
@@ -243,8 +270,9 @@ def _record_sets(mlc: Any, context: Any, request: PlanRequest) -> list[Any]:
     if request.rendering:
         kinds = {"float": mlc.DataType.FLOAT, "int": whole, "bool": mlc.DataType.BOOL, "str": text}
         sets["truths"] = [
-            field("truths", "key", key, text, file("facts", "filename")),
-            *(field("truths", n, t, kinds[k], value(n)) for n, k, t in TRUTH_FIELDS),
+            field("truths", "key", key, text, column("key")),
+            *(field("truths", n, t, kinds[k], column(n)) for n, k, t in TRUTH_FIELDS),
+            *(field("truths", n, t, kinds["float"], column(n), shape=s) for n, s, t in POINTS),
         ]
         for mask in request.rendering.rendering.masks:
             name, files = f"mask_{mask}", _files_of(mask)
