@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from factory.config import SourceConfig, as_dict
+from factory.errors import SourceError
 from factory.rendering.images import draw_view
 from factory.rendering.numbers import renderer_sha256
 from factory.rendering.people import draw_person
@@ -42,7 +43,11 @@ class RenderedSource:
     remarks: Sequence[str] = ()
 
     def __init__(self, config: SourceConfig) -> None:
-        assert config.num_identities is not None, "which rules of the config ask for"
+        if config.num_identities is None:
+            raise SourceError(
+                "source.num_identities: nothing given for source.kind=rendered, which has no last "
+                "one; want how many, as in source.num_identities=200"
+            )
         self._config, self._each = config, config.images_per_person
         last = config.first_person + config.num_identities - 1
         self._numbers = range(config.first_person, last + 1)
@@ -69,8 +74,12 @@ class RenderedSource:
         return SourceFace(images_JHWC[image], label, key, landmarks_J52[image])
 
     def encoded(self, index: int) -> bytes:
-        """Its pixels: it was never encoded."""
-        return self[index].image_HWC.tobytes()
+        """The image as PNG, whose pixels are those that were rendered."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(self[index].image_HWC).save(buffer, "PNG")
+        return buffer.getvalue()
 
     def _look_facts(self) -> dict[str, object]:
         """All that decides the pixels of a person's images."""
