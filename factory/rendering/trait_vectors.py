@@ -15,7 +15,7 @@ from factory.rendering.traits import Color, Person
 
 NUM_SHAPE = 100
 """Coefficients of the head's shape, each of standard deviation 1 among people."""
-WEIGHT = 2.0
+WEIGHT = 1.5
 """Of each other trait, in standard deviations of the shape's: there are few of them, and they show
 from afar."""
 CENTER_AGE, STD_AGE = 45.0, 16.0
