@@ -32,13 +32,17 @@ class RenderingConfig:
     max_depth: int = knob(4, low=2, high=16)
     """Longest path of light, in segments."""
     yaw_std_deg: float = knob(16.0, low=0.0, high=60.0)
+    """Standard deviation of yaw among images."""
     pitch_std_deg: float = knob(8.0, low=0.0, high=40.0)
+    """Standard deviation of pitch."""
     roll_std_deg: float = knob(6.0, low=0.0, high=40.0)
+    """Standard deviation of roll, which alignment turns back."""
     expression: float = knob(1.0, low=0.0, high=2.0)
     """How strong expressions are; 0: all faces are neutral."""
     light: Literal["varied", "studio"] = "varied"
     """studio: the same soft light in all images."""
     background: Literal["varied", "plain"] = "varied"
+    """plain: one color behind each head."""
     hair: bool = True
     """Hair of the head, brows and beards; without, heads are bald."""
     camera: Literal["varied", "clean"] = "varied"
@@ -46,11 +50,15 @@ class RenderingConfig:
     glasses_fraction: float = knob(0.15, low=0.0, high=1.0)
     """People who wear glasses."""
     sunglasses_fraction: float = knob(0.03, low=0.0, high=1.0)
-    """Of images; so are the following."""
+    """Images with sunglasses."""
     hat_fraction: float = knob(0.06, low=0.0, high=1.0)
+    """Images with a hat."""
     mask_fraction: float = knob(0.02, low=0.0, high=1.0)
+    """Images with a mask."""
     scarf_fraction: float = knob(0.03, low=0.0, high=1.0)
+    """Images with a scarf before the chin."""
     hand_fraction: float = knob(0.02, low=0.0, high=1.0)
+    """Images with a hand before the face."""
     masks: tuple[str, ...] = ()
     """Masks that a release stores beside each image as PNG: background, skin, eyes, mouth, hair,
     brows, beard, glasses, sunglasses, occluder, hat or clothes, white where it is; or labels, all

@@ -45,10 +45,10 @@ class ScoringThread:
     def score(self, batch: EmbeddedBatch) -> list[Scores]:
         """Score a batch in the thread that calls."""
         with self._on_stream():
-            if isinstance(self._scorer, Scorer):
-                assert batch.unit_BD is not None, "a recognizer embeds what it scores"
-                return self._scorer.score(batch.shots, batch.images, batch.unit_BD)
-            return self._scorer.score(batch.shots, batch.images)
+            if isinstance(self._scorer, TruthScorer):
+                return self._scorer.score(batch.shots, batch.images)
+            assert batch.unit_BD is not None, "a recognizer embeds what it scores"
+            return self._scorer.score(batch.shots, batch.images, batch.unit_BD)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
