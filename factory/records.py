@@ -121,6 +121,62 @@ class Shot:
     """Fraction of the face that the region is to hide."""
 
 
+Point = tuple[float, float]
+"""x and y in pixels; the centers of pixels are whole numbers."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a rendered image, because it was rendered so; columns of its metadata.
+
+    Degrees are those of Shot; texts are "" where there is nothing of the kind.
+    """
+
+    person: int
+    """Number of the person, whom (rendering.seed, person) makes again."""
+    view: int
+    """Number of the image of that person: shots/plan.py:view_number of image and attempt."""
+    landmarks_5: tuple[Point, ...]
+    """Eyes, nose tip and mouth corners, by which the image is aligned."""
+    landmarks_68: tuple[Point, ...]
+    """The points of iBUG 300-W."""
+    yaw: float
+    """Positive when the nose moves to the right in the image."""
+    pitch: float
+    """Positive when the face looks up."""
+    roll: float
+    """Of the head before alignment, which turns it back; positive when it tilts clockwise."""
+    expression: str
+    light: str
+    background: str
+    group: str
+    """A key of rendering.groups."""
+    age: float
+    """Years, in this image."""
+    hair: str
+    """Style of the hair of the head."""
+    beard: str
+    """Style of the beard; none where there is none."""
+    glasses: bool
+    """The person's own, worn in this image."""
+    sunglasses: str
+    hat: str
+    mask: str
+    scarf: str
+    hand: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a renderer knows of an image that was drawn: its truth, and what each pixel shows."""
+
+    truth: Truth
+    labels_HW: np.ndarray
+    """uint8 values of rendering.parts.Label."""
+    occluded: float
+    """Fraction of the face that is hidden."""
+
+
 @dataclass(frozen=True)
 class DrawnBatch:
     """Images of a batch by slot, with what their generator knows of them; padding is anything."""
@@ -135,6 +191,8 @@ class DrawnBatch:
     """Fraction of each face that the region hides; NaN where none could be placed."""
     device_BHWC: torch.Tensor | None = None
     """The images where they were drawn, so that they need not go back there."""
+    rendered: dict[int, Rendered] = field(default_factory=dict)
+    """Of images that were rendered, by slot."""
 
     @property
     def for_networks(self) -> np.ndarray | torch.Tensor:
@@ -144,13 +202,13 @@ class DrawnBatch:
 
 @dataclass(frozen=True)
 class Scores:
-    """What is measured of a face; cosines by the conditioning recognizer."""
+    """What is measured of a face; cosines by the conditioning recognizer, None without one."""
 
-    own_cosine: float
+    own_cosine: float | None
     nearest_other: int
     """Roster index of the nearest other identity, -1 where there is none."""
-    nearest_other_cosine: float
-    nearest_real_cosine: float
+    nearest_other_cosine: float | None
+    nearest_real_cosine: float | None
     sharpness: float
     brightness: float
     cr_fiqa: float | None = None
@@ -162,7 +220,8 @@ class Scores:
     visible_cosine: float | None = None
     """To what stays visible of it, the region grayed."""
     occluded: float | None = None
-    """Fraction of the face that the region hides; None where none could be placed."""
+    """Fraction of the face that the region hides, None where none could be placed; of a rendered
+    face, that is hidden by what is worn or held before it."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +231,10 @@ class Face:
     shot: Shot
     encoded: bytes
     scores: Scores
+    truth: Truth | None = None
+    """Of a rendered image."""
+    masks: dict[str, bytes] = field(default_factory=dict)
+    """PNGs of a rendered image by the suffix of their files, as rendering.masks asks for them."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +391,8 @@ class UnitResult:
     """Times the unit had been begun before, by makers that died."""
     remarks: list[str] = field(default_factory=list)
     """What a commit record should tell of the making."""
+    tells_truth: bool = False
+    """Whether its images are rendered, so that metadata has the columns of Truth."""
     vectors: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
     """Vectors [K, D] of the kept faces, in their order, by the sha256 of the network that gave
     them: what a maker knows and an evaluation need not compute again."""

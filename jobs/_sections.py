@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRAINING = ("source", "compute", "training", "store")
+TRAINING = ("source", "rendering", "compute", "training", "store")
 """Of every training."""
 ON_FACES = (*TRAINING, "fleet", "acceptance")
 """Of a training whose faces a fleet makes into files before a gang starts."""
@@ -10,7 +10,17 @@ NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personaliza
 """Networks that draw or edit faces; which of them counts is for release.method to say."""
 MEASURING = ("judge", "audit", "features")
 """How what was made is measured."""
-SEALED = ("release", "source", *NETWORKS, "identities", "plan", "sampler", "filters", *MEASURING)
+SEALED = (
+    "release",
+    "source",
+    "rendering",
+    *NETWORKS,
+    "identities",
+    "plan",
+    "sampler",
+    "filters",
+    *MEASURING,
+)
 """Of a finished release that is looked at again: what must be as when it was made, and how it is
 measured."""
 RELEASE = (

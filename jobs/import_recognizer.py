@@ -27,7 +27,9 @@ def import_recognizer(config: Config, dry_run: bool) -> None:
 
 
 JOB = Job(
-    __doc__, import_recognizer, reads=("source", "compute", "training", "recognizer", "checkpoint")
+    __doc__,
+    import_recognizer,
+    reads=("source", "rendering", "compute", "training", "recognizer", "checkpoint"),
 )
 
 if __name__ == "__main__":

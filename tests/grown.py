@@ -12,7 +12,7 @@ import numpy as np
 from factory.config import PlanConfig
 from factory.identities.people import People
 from factory.identities.roster import Roster
-from factory.identities.roster_building import _num_shots
+from factory.identities.roster_building import planned_shots
 from factory.quality.scores import Scorer
 from factory.records import DrawnBatch, Manifest, Shot
 from factory.shards import layout, manifest
@@ -98,7 +98,7 @@ def plan_of(
             attempt=0,
             nearest_real_cosine=0.1,
             nearest_other_cosine=0.2,
-            num_shots=_num_shots(settings, count),
+            num_shots=planned_shots(settings, count),
         ),
         np.eye(DIM, dtype=np.float32)[first : first + count],
     )

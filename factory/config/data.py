@@ -9,6 +9,7 @@ from typing import Literal
 from factory.config.addresses import in_bucket
 from factory.config.field import STARTER, file_path, knob
 from factory.config.release import StoreConfig
+from factory.config.rendering import RenderingConfig
 from factory.errors import ConfigError
 
 
@@ -16,20 +17,30 @@ from factory.errors import ConfigError
 class SourceConfig:
     """Real faces: to learn from, and to stay away from."""
 
-    kind: Literal["starter", "folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"] = (
-        "starter"
-    )
-    """starter: the rendered pack in the package; folder: one folder an identity (a .tar of such
-    folders too); webdataset: shards with .jpg and .cls, for instance a sealed release; recordio: an
-    MXNet .rec of aligned faces, or the folder with train.rec, as insightface publishes them; lmdb:
-    an LMDB as VFace and HSFace are published, or with keys PERSON/IMAGE; cvlface: a folder with
-    train.tsv, and train.rec or images, and the points of ldmk_5points.csv where that is there;
-    parquet: tables with a row an image, as the Hugging Face hub has them (a file, or a folder with
-    *.parquet or data/*.parquet), or a dataset there, hf://owner/name[@revision]."""
+    kind: Literal[
+        "starter", "rendered", "folder", "webdataset", "recordio", "lmdb", "cvlface", "parquet"
+    ] = "starter"
+    """starter: the rendered pack in the package; rendered: source.num_identities people by number,
+    who are rendered when they are first read, and kept on this machine; folder: one folder an
+    identity (a .tar of such folders too); webdataset: shards with .jpg and .cls, for instance a
+    sealed release; recordio: an MXNet .rec of aligned faces, or the folder with train.rec, as
+    insightface publishes them; lmdb: an LMDB as VFace and HSFace are published, or with keys
+    PERSON/IMAGE; cvlface: a folder with train.tsv, and train.rec or images, and the points of
+    ldmk_5points.csv where that is there; parquet: tables with a row an image, as the Hugging Face
+    hub has them (a file, or a folder with *.parquet or data/*.parquet), or a dataset there,
+    hf://owner/name[@revision]."""
     path: str | None = file_path(images=True)
     """Folder, tar, release, .rec or .lmdb to read, or s3://bucket/prefix of a sealed release (or of
     other tars) for webdataset, or hf://owner/name[@revision] of a dataset on the hub for parquet;
-    None only for the starter pack."""
+    None only for the starter pack and rendered people."""
+    first_person: int = knob(0, low=0)
+    """Number of the first person of kind rendered; sources with other numbers have other people,
+    and so has a release with another rendering.first_person."""
+    images_per_person: int = knob(12, low=1, high=9999)
+    """Images of each person of kind rendered."""
+    rendering: RenderingConfig = field(default_factory=RenderingConfig)
+    """How people of kind rendered look; as it is by default: as section rendering says. Its
+    first_person and masks count nowhere."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """How a bucket in path or heldout is reached, as endpoint_url and region; its url counts
     nowhere. As it is by default: by the settings of section store."""
@@ -142,6 +153,15 @@ class SourceConfig:
         if own or not any(in_bucket(path or "") for path in paths):
             return self
         return replace(self, store=replace(store, url=self.store.url))
+
+    def rendered_as(self, rendering: RenderingConfig) -> SourceConfig:
+        """The same source, whose people look as section rendering says unless it says itself.
+
+        Nothing changes unless some of its people are rendered.
+        """
+        if "rendered" not in (self.kind, self.heldout_kind) or self.rendering != RenderingConfig():
+            return self
+        return replace(self, rendering=replace(rendering, first_person=0, masks=()))
 
     @property
     def stem(self) -> str:

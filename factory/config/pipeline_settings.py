@@ -18,10 +18,13 @@ from factory.errors import ConfigError
 if TYPE_CHECKING:
     from factory.config.pipeline import PipelineConfig, StageConfig
 
-_TRAINING = ("source", "compute", "training")
+_TRAINING = ("source", "rendering", "compute", "training")
 _ON_FACES = (*_TRAINING, "fleet", "acceptance")
 _NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
-_DRAWN = ("release", "source", *_NETWORKS, "identities", "plan", "sampler", "filters")
+_DRAWN = (
+    *("release", "source", "rendering", *_NETWORKS),
+    *("identities", "plan", "sampler", "filters"),
+)
 _MEASURED = ("judge", "audit", "features")
 READS = {
     "train_recognizer": (*_TRAINING, "batches", "recognizer"),
@@ -37,7 +40,7 @@ READS = {
 }
 """Sections that a stage's job reads, besides `store`, which the pipeline gives."""
 TRAININGS = ("train_recognizer", "import_recognizer", "train_autoencoder", "train_generator")
-IMPORTED = ("recognizer.checkpoint", "source", "compute", "training", "checkpoint")
+IMPORTED = ("recognizer.checkpoint", "source", "rendering", "compute", "training", "checkpoint")
 """What an import takes of the settings of the training that it stands for."""
 
 

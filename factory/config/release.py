@@ -13,10 +13,11 @@ from factory.config.field import file_path, knob
 class IdentitiesConfig:
     """The identities of a release: how they are proposed, and how far apart they are."""
 
-    proposal: Literal["prototypes", "pca", "packing", "inquiry"] = "prototypes"
+    proposal: Literal["prototypes", "pca", "packing", "inquiry", "rendered"] = "prototypes"
     """prototypes: the recognizer's virtual prototypes (VIGFace); pca: samples of a normal
     distribution in the PCA space of real class centers; packing: samples of pca, moved apart from
-    each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace)."""
+    each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace);
+    rendered: people by number, for release.method=render, compared by their traits."""
     inquiry: str | None = file_path(images=True)
     """For inquiry: the faces, a source of source.kind. Use generated faces, for instance a release:
     the embedding of a photograph is that of the person in it."""
@@ -168,6 +169,9 @@ class FiltersConfig:
     """Cosine of an edited face to its original, by the conditioning recognizer."""
     min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Cosine of an edited face to what stays visible of its original, the region grayed."""
+    max_occluded: float | None = knob(None, low=0.0, high=1.0)
+    """Fraction of a rendered face that sunglasses, masks, scarves, hands or hats hide, as is known
+    of every image of release.method=render."""
     min_kept_fraction: float | None = knob(0.2, low=0.0, high=1.0)
     """Fraction of all drawn faces, top-ups included, that must be kept: a release with fewer is
     sealed and not published. It drops no face and is no part of the plan, so the same command with
@@ -237,10 +241,11 @@ class StoreConfig:
 class ReleaseConfig:
     """Name, method and seed of a release."""
 
-    method: Literal["diffusion", "lora", "edit"] = "diffusion"
+    method: Literal["diffusion", "lora", "edit", "render"] = "diffusion"
     """How faces are made. diffusion: people are drawn from embeddings (VIGFace, CemiFace); lora:
     the source's people by a text-to-image model with a LoRA each (ID-Booth); edit: faces of the
-    source with regions redrawn (Mask-ControlNet)."""
+    source with regions redrawn (Mask-ControlNet); render: people by number as path-traced heads,
+    with the truth of every image in its metadata; it needs no network."""
     dataset: str = "faces"
     """Name of the dataset, a folder in the store: letters, digits, - and _."""
     version: str = "0.1.0"

@@ -7,6 +7,13 @@ from typing import Literal
 
 from factory.config.field import knob
 
+LABELS = "labels"
+MASKS = (
+    *("background", "skin", "eyes", "mouth", "hair", "brows", "beard", "glasses", "sunglasses"),
+    *("occluder", "hat", "clothes", LABELS),
+)
+"""Names of masks by the values of rendering.parts.Label; labels is all of them in one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderingConfig:
@@ -14,10 +21,8 @@ class RenderingConfig:
 
     seed: int = knob(0, low=0)
     """Another seed gives other people; the same one gives person N the same face for ever."""
-    images_per_person: int = knob(12, low=1)
-    """Images of each person of a rendered source; a release has plan.images_per_identity."""
     first_person: int = knob(0, low=0)
-    """Number of the first person; sources with other numbers have other people."""
+    """Number of the first person of a release; a source has source.first_person."""
     groups: dict[str, float] = field(default_factory=dict)
     """Share of each group of people (rendering/groups.py); empty: all alike."""
     variant: Literal["scalar_rgb", "cuda_ad_rgb"] = "scalar_rgb"
@@ -29,13 +34,17 @@ class RenderingConfig:
     denoise: bool = True
     """Filter the noise of few paths away; without it, four times the samples look alike."""
     yaw_std_deg: float = knob(16.0, low=0.0, high=60.0)
+    """Standard deviation of yaw among images."""
     pitch_std_deg: float = knob(8.0, low=0.0, high=40.0)
+    """Standard deviation of pitch."""
     roll_std_deg: float = knob(6.0, low=0.0, high=40.0)
+    """Standard deviation of roll, which alignment turns back."""
     expression: float = knob(1.0, low=0.0, high=2.0)
     """How strong expressions are; 0: all faces are neutral."""
     light: Literal["varied", "studio"] = "varied"
     """studio: the same soft light in all images."""
     background: Literal["varied", "plain"] = "varied"
+    """plain: one color behind each head."""
     hair: bool = True
     """Hair of the head, brows and beards; without, heads are bald."""
     camera: Literal["varied", "clean"] = "varied"
@@ -43,11 +52,16 @@ class RenderingConfig:
     glasses_fraction: float = knob(0.15, low=0.0, high=1.0)
     """People who wear glasses."""
     sunglasses_fraction: float = knob(0.03, low=0.0, high=1.0)
-    """Of images; so are the following."""
+    """Images with sunglasses."""
     hat_fraction: float = knob(0.06, low=0.0, high=1.0)
+    """Images with a hat."""
     mask_fraction: float = knob(0.02, low=0.0, high=1.0)
+    """Images with a mask."""
     scarf_fraction: float = knob(0.03, low=0.0, high=1.0)
+    """Images with a scarf before the chin."""
     hand_fraction: float = knob(0.02, low=0.0, high=1.0)
+    """Images with a hand before the face."""
     masks: tuple[str, ...] = ()
-    """Masks that a release stores beside each image as PNG: skin, hair, glasses, occluder..., or
-    labels, all of them in one."""
+    """Masks that a release stores beside each image as PNG: background, skin, eyes, mouth, hair,
+    brows, beard, glasses, sunglasses, occluder, hat or clothes, white where it is; or labels, all
+    of them in one (values of rendering/parts.py)."""

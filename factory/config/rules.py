@@ -12,7 +12,7 @@ from factory.config.addresses import (
     check_path,
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
-from factory.config.rendered_groups import check_groups
+from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -43,7 +43,6 @@ def check(config: Config) -> None:
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
     _check_fractions(config)
-    check_groups(config.rendering.groups)
     METHOD_RULES[config.release.method](config)
     _check_networks(config)
 
@@ -60,6 +59,7 @@ def _check_identities(config: Config) -> None:
             f"identities.inquiry: got {identities.inquiry!r} with identities.proposal="
             f"{identities.proposal}; want faces for inquiry, and for nothing else"
         )
+    check_rendering(config)
     _check_quotas(identities)
     if identities.extends is not None:
         check_version("identities.extends", identities.extends)
@@ -216,7 +216,21 @@ def _check_edit(config: Config) -> None:
         )
 
 
-METHOD_RULES = {"diffusion": _check_diffusion, "lora": _check_lora, "edit": _check_edit}
+def _check_render(config: Config) -> None:
+    """People come from their numbers: no network is asked for, and nobody is in a source."""
+    _want_somebody(config)
+    _refuse_edit_filters(config)
+    _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OF_OTHER_PEOPLE, BY_NUMBER)
+    _want_micro_batch(config, "a number, best a divisor of the images of each person")
+    check_rendered_release(config)
+
+
+METHOD_RULES = {
+    "diffusion": _check_diffusion,
+    "lora": _check_lora,
+    "edit": _check_edit,
+    "render": _check_render,
+}
 """Rules of each release.method."""
 DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
     ("sampler.negative_condition", "none"),
@@ -241,15 +255,21 @@ OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
 """Settings for people who are drawn, not for photographs that are edited."""
 
 
-def _refuse_filled_in(config: Config, wanted: tuple[tuple[str, Any], ...]) -> None:
+OF_THE_SOURCE = "makes faces of the source's people alone"
+BY_NUMBER = "renders people by their numbers"
+
+
+def _refuse_filled_in(
+    config: Config, wanted: tuple[tuple[str, Any], ...], because: str = OF_THE_SOURCE
+) -> None:
     """Raise ConfigError for a key that has another value than the method allows."""
     for key, value in wanted:
         section, _, name = key.partition(".")
         got = getattr(getattr(config, section), name)
         if (tuple(got) if isinstance(got, list | tuple) else got) != value:
             raise ConfigError(
-                f"{key}: got {got!r} with release.method={config.release.method}, which makes "
-                f"faces of the source's people alone; want {value!r}"
+                f"{key}: got {got!r} with release.method={config.release.method}, which {because}; "
+                f"want {value!r}"
             )
 
 
@@ -279,14 +299,15 @@ def _check_shortfall(config: Config) -> None:
             f"plan.min_images: got {plan.min_images} with plan.on_shortfall=keep, which keeps "
             "everybody; want plan.on_shortfall=drop, replace or fail"
         )
-    if plan.on_shortfall == "replace" and (method != "diffusion" or plan.fill_to):
-        of = f"release.method={method}" if method != "diffusion" else f"plan.fill_to={plan.fill_to}"
+    if plan.on_shortfall == "replace" and (method in ("lora", "edit") or plan.fill_to):
+        of_source = method in ("lora", "edit")
+        of = f"release.method={method}" if of_source else f"plan.fill_to={plan.fill_to}"
         raise ConfigError(
             f"plan.on_shortfall: got replace with {of}; nobody can replace a person of the source, "
             "want keep, drop or fail"
         )
     limits = {"plan.fill_to": plan.fill_to if method != "edit" else 0}
-    if config.identities.num_virtual and method == "diffusion":
+    if config.identities.num_virtual and method in ("diffusion", "render"):
         limits["plan.images_per_identity"] = plan.images_per_identity
     for key, limit in limits.items():
         if limit and plan.min_images > limit:

@@ -72,18 +72,16 @@ class Config:
         check(self)
 
     def _reach_sources(self) -> None:
-        """Give sources in buckets the settings of section store, which readers never see."""
+        """Give sources the settings of sections store and rendering, which readers never see."""
 
-        def reached(sources: list[SourceConfig]) -> list[SourceConfig]:
-            return [source.reached_by(self.store) for source in sources]
+        def reached(source: SourceConfig, *others: str | None) -> SourceConfig:
+            return source.reached_by(self.store, *others).rendered_as(self.rendering)
 
-        mix = [
-            replace(mixed, source=mixed.source.reached_by(self.store)) for mixed in self.batches.mix
-        ]
-        benchmarks = reached(self.utility.benchmarks)
-        reference_sets = reached(self.features.reference_sets)
+        mix = [replace(mixed, source=reached(mixed.source)) for mixed in self.batches.mix]
+        benchmarks = [reached(source) for source in self.utility.benchmarks]
+        reference_sets = [reached(source) for source in self.features.reference_sets]
         values = {
-            "source": self.source.reached_by(self.store, self.identities.inquiry),
+            "source": reached(self.source, self.identities.inquiry),
             "batches": replace(self.batches, mix=mix),
             "utility": replace(self.utility, benchmarks=benchmarks),
             "features": replace(self.features, reference_sets=reference_sets),

@@ -10,18 +10,26 @@ from factory.errors import ConfigError
 if TYPE_CHECKING:
     from factory.config.data import SourceConfig
 
+WITHOUT_PATH = ("starter", "rendered")
+"""Kinds of a source that lie nowhere."""
+
 
 def check_source(source: SourceConfig, key: str) -> None:
     """Raise ConfigError where a source's fields do not go together; `key` is what holds it."""
-    if source.kind != "starter" and not source.path:
+    if source.kind in WITHOUT_PATH and source.path:
+        raise ConfigError(
+            f"{key}.path: got {source.path!r} with {key}.kind={source.kind}, which takes none; set "
+            f"{key}.kind=folder or {key}.kind=webdataset"
+        )
+    if source.kind == "rendered" and source.num_identities is None:
+        raise ConfigError(
+            f"{key}.num_identities: nothing given for {key}.kind=rendered, which has no last one; "
+            f"want how many, as in {key}.num_identities=200"
+        )
+    if source.kind not in WITHOUT_PATH and not source.path:
         raise ConfigError(
             f"{key}.path: nothing given for {key}.kind={source.kind}; want a folder, tar, release, "
             f".rec or .lmdb; set {key}.path=..."
-        )
-    if source.kind == "starter" and source.path:
-        raise ConfigError(
-            f"{key}.path: got {source.path!r} with {key}.kind=starter, which takes none; set "
-            f"{key}.kind=folder or {key}.kind=webdataset"
         )
     addresses = {"path": source.path, "heldout": source.heldout}
     for name, address in addresses.items():
@@ -40,9 +48,9 @@ def check_source(source: SourceConfig, key: str) -> None:
                 f"{key}.{name}: got {address!r} with kind {kind}; want kind webdataset, as only "
                 "releases and other WebDataset tars are read in a bucket"
             )
-    if source.kind == "starter" and source.heldout:
+    if source.kind in WITHOUT_PATH and source.heldout:
         raise ConfigError(
-            f"{key}.heldout: got {source.heldout!r} with {key}.kind=starter; use "
+            f"{key}.heldout: got {source.heldout!r} with {key}.kind={source.kind}; use "
             f"{key}.holdout_identities, or another {key}.kind"
         )
     if source.holdout_identities == 1:

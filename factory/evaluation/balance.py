@@ -19,7 +19,8 @@ def balance(plan: Plan, roster: Roster, accuracy: float | None) -> Balance | Not
 
     `accuracy` is the fraction of real people left out whose group was read correctly.
     """
-    quotas = plan.request.identities.quotas
+    rendering = plan.request.rendering
+    quotas = rendering.rendering.groups if rendering else plan.request.identities.quotas
     is_virtual_N, people = roster.virtual_N, roster.people
     count = int((is_virtual_N & ~people.where("group", "")).sum())
     if not count:

@@ -114,6 +114,8 @@ def evaluate(
     pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
     strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
+    if plan.request.rendering:  # whose gate compares traits, not what a recognizer sees
+        strangers = strangers[:0]
     lineage = read_lineage(store)
     utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(

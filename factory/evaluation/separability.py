@@ -29,6 +29,7 @@ from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
 from factory.identities.gate import nearest_of
 from factory.identities.packing import nearest_of_random, smallest_possible_cosine
+from factory.identities.rendered_people import rendered_vectors
 from factory.identities.roster import Roster
 from factory.identities.roster_building import class_centers, open_recognizer
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
@@ -106,6 +107,8 @@ def audit(
     not those of the roster, or not below the gate.
     """
     refuse_other_inputs(config, plan, source)
+    if plan.request.rendering:
+        return _audit_rendered(plan, roster)
     recognizer = open_recognizer(config)
     planned = plan.request.identities
     if check_galleries(config, recognizer.dim, recognizer.sha256) != planned.gallery:
@@ -140,6 +143,21 @@ def audit(
             max(largest.real, float(real.max())), max(largest.other, float(other.max()))
         )
     return largest
+
+
+def _audit_rendered(plan: Plan, roster: Roster) -> LargestCosines:
+    """The same of rendered people, whose vectors are drawn anew from their numbers."""
+    assert plan.request.rendering is not None
+    unit_ND = rendered_vectors(roster.people, plan.request.rendering.rendering)
+    if not np.array_equal(unit_ND, roster.unit_ND):
+        raise IntegrityError(
+            "embeddings.npy: holds other traits than those of the people of the roster; restore it"
+        )
+    gallery = Gallery(unit_ND.shape[1])
+    gallery.add(unit_ND)
+    other = gallery.nearest(unit_ND, without=itself(0, len(unit_ND)))
+    _compare("other", roster, np.arange(len(unit_ND)), other, AGREEMENT, plan.request.max_cosine)
+    return LargestCosines(other=float(other.max(initial=-1.0)))
 
 
 def _compare(

@@ -311,8 +311,10 @@ def _crowded(max_attempts: int, identity: int, wanted: int, max_cosine: float) -
 
 
 def _exhausted(name: str, reached: int, wanted: int, max_cosine: float) -> str:
-    surplus = "more identities.packing_surplus or identities.packing_rounds"
-    remedy = surplus if name == "packing" else "identities.proposal=pca"
+    remedy = {
+        "packing": "more identities.packing_surplus or identities.packing_rounds",
+        "rendered": "another rendering.seed",
+    }.get(name, "identities.proposal=pca")
     return (
         f"identities.num_virtual: {name} gave {reached} identities of {wanted} that stay below "
         f"cosine {max_cosine:.3f} to real and accepted ones, then ran out; want fewer, a larger "

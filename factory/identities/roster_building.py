@@ -80,8 +80,8 @@ def build_roster(
             attempt=admitted.attempts,
             nearest_real_cosine=admitted.nearest_real,
             nearest_other_cosine=admitted.nearest_other,
-            nearest_other=_indices_of(admitted.nearest_index, first_identity),
-            num_shots=_num_shots(config.plan, num_virtual),
+            nearest_other=indices_of(admitted.nearest_index, first_identity),
+            num_shots=planned_shots(config.plan, num_virtual),
             group=_group_names(groups, admitted.unit_ND),
         ),
         admitted.unit_ND,
@@ -132,7 +132,7 @@ def real_people_again(
     return _private(labels, recognizer, source, unit_SD, edited if method == "edit" else [])
 
 
-def _num_shots(plan: PlanConfig, num_virtual: int) -> np.ndarray:
+def planned_shots(plan: PlanConfig, num_virtual: int) -> np.ndarray:
     """Images planned of each virtual identity: none of the reserves, the last ones of a unit."""
     row_N = np.arange(num_virtual)
     end_N = np.minimum((row_N // plan.unit_size + 1) * plan.unit_size, num_virtual)
@@ -301,7 +301,7 @@ def _with_source(
         attempt=0,
         nearest_real_cosine=nearest_real,
         nearest_other_cosine=[round(one, 6) for one in nearest_cosine[num_virtual:].tolist()],
-        nearest_other=_indices_of(nearest_index[num_virtual:], first_identity),
+        nearest_other=indices_of(nearest_index[num_virtual:], first_identity),
         num_shots=[person.num_shots for person in wanted],
         name=[naming.of(source.names[person.label]) for person in wanted],
         originals=[naming.keys(source.names[one.label], one.originals) for one in wanted],
@@ -345,6 +345,6 @@ def _group_names(groups: Groups | None, unit_ND: np.ndarray) -> pa.Array | str:
     return pa.array(groups.names, pa.string()).take(pa.array(groups.predict(unit_ND)))
 
 
-def _indices_of(row_N: np.ndarray, first_identity: int) -> np.ndarray:
+def indices_of(row_N: np.ndarray, first_identity: int) -> np.ndarray:
     """Indices of rows; -1 stays nobody."""
     return np.where(row_N >= 0, first_identity + row_N, -1)

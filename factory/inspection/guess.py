@@ -21,11 +21,13 @@ from factory.sources.record_source import records_of
 from factory.sources.tar_scan import is_system_file
 from factory.sources.tar_set import PLAN, SUCCESS, SUMS
 
-STARTER, FOLDER, WEBDATASET, RECORDIO = "starter", "folder", "webdataset", "recordio"
+STARTER, RENDERED = "starter", "rendered"
+FOLDER, WEBDATASET, RECORDIO = "folder", "webdataset", "recordio"
 LMDB, CVLFACE, PARQUET = "lmdb", "cvlface", "parquet"
 KINDS: tuple[str, ...] = get_args(get_type_hints(SourceConfig)["kind"])
 SHAPES = {
     STARTER: "that word",
+    RENDERED: "that word",
     FOLDER: "a folder, or .tar, with one folder a person",
     WEBDATASET: "a release, .tar with labels, a folder of these or s3://bucket/prefix",
     RECORDIO: "a .rec",
@@ -56,8 +58,8 @@ def guess_kind(address: str) -> str:
     ConfigError for an address that is none.
     """
     path = Path(address)
-    if address == STARTER and not path.exists():
-        return STARTER
+    if address in (STARTER, RENDERED) and not path.exists():
+        return address
     if address.startswith(HUB) and not path.exists():
         check_hub_address("SOURCE", address)
         return PARQUET
@@ -115,7 +117,7 @@ def source_path(address: str, kind: str) -> str | None:
 
     Raises SourceError for a folder with several .rec.
     """
-    if kind == STARTER:
+    if kind in (STARTER, RENDERED):
         return None
     path = Path(address)
     if kind == LMDB and path.name == "data.mdb":

@@ -85,7 +85,8 @@ Watch = Callable[[str], OnImage]
 
 def inspect(request: Request, watch: Watch = lambda name: lambda done, total: None) -> Inspected:
     """Look at a dataset and compare it; raises FactoryError in one line for what is none."""
-    own, store = request.config.source, request.config.store
+    store = request.config.store
+    own = request.config.source.rendered_as(request.config.rendering)
     pairs = open_pairs_file(request.pairs, own.max_pixels) if request.pairs else None
     mine = opened(request.address, own, request.given, store)
     other = None

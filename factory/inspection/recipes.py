@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.config import SourceConfig
+from factory.config.source_rules import WITHOUT_PATH
 from factory.inspection.findings import Recipe
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -116,7 +117,7 @@ def _recipe(
     words.append(f"configs/{name}")
     if source and not subject:
         words.append(f"source.kind={facts.kind}")
-        words += [] if facts.kind == "starter" else [f"source.path={facts.address}"]
+        words += [] if facts.kind in WITHOUT_PATH else [f"source.path={facts.address}"]
         own = list(facts.settings)
         if facts.aligned_px not in (None, 112):
             own = [line for line in own if not line.startswith(RESIZE)] + [f"{RESIZE}true"]

@@ -15,7 +15,7 @@ from factory.errors import ConfigError
 from factory.inspection.guess import guess_kind, source_path
 from factory.inspection.inspect import Request
 
-SECTIONS = ("source", "judge", "features", "compute", "store")
+SECTIONS = ("source", "rendering", "judge", "features", "compute", "store")
 """What of a config is read; the rest of a recipe may be unfinished."""
 USAGE = "want SOURCE [CONFIG] [section.key=value ...]"
 

@@ -102,13 +102,16 @@ def decide(
 
     The plan lacks the part that only a device can tell (device_part.py).
     """
+    from factory.identities.rendered_people import build_rendered_roster
     from factory.identities.roster_building import build_roster, open_recognizer
     from factory.shards.plan_files import earlier_plans, earlier_vectors, numbers_after
-    from factory.shards.private_files import private_digests
     from factory.synthesis.lora_loading import lora_units
 
     dataset = open_store(config.store).below(config.release.dataset)
     first_identity, first_unit = numbers_after(earlier_plans(dataset, config.identities.extends))
+    if config.release.method == "render":
+        roster = build_rendered_roster(config, inputs.request.max_cosine)
+        return _planned(config, inputs, roster, first_unit)
     with kept_threads():
         roster = build_roster(
             config,
@@ -121,6 +124,15 @@ def decide(
             naming=release_naming(config),
             loras=lora_units(config, inputs.source) if config.release.method == "lora" else None,
         )
+    return _planned(config, inputs, roster, first_unit)
+
+
+def _planned(
+    config: Config, inputs: Inputs, roster: Roster, first_unit: int
+) -> tuple[Plan, Roster, dict[str, bytes]]:
+    """The plan of a roster, and the roster's files."""
+    from factory.shards.private_files import private_digests
+
     contents = {layout.ROSTER: roster.parquet(), layout.EMBEDDINGS: roster.embeddings()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     units = cut_units(roster.identities, config.plan.unit_size, first_unit)

@@ -14,6 +14,7 @@ from factory import checkpoint
 from factory.config import Config, IdentitiesConfig
 from factory.diffusion.acceptance import check_accepted
 from factory.errors import CheckpointError, ConfigError, PlanError
+from factory.identities import rendered_people
 from factory.identities.capacity import Capacity
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
@@ -76,12 +77,13 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     networks, source = check_weights(config), open_source(config.source)
     accepted = check_accepted(config.acceptance, to_be_accepted(config, networks))
     check_consent(config.source, source.names, today or date.today())
-    recognizer = networks.metadata["recognizer"]
+    recognizer = networks.metadata.get("recognizer")
     existing = read_plan(release_store(config))
     _refuse_other_key(config, existing, source, naming)
     added = METHODS[config.release.method].request(config, source, networks)
-    _check_pool(config, recognizer)
-    check_quality(config, recognizer["config"])
+    if recognizer:
+        _check_pool(config, recognizer)
+        check_quality(config, recognizer["config"])
     _check_space(config, existing, num_images(config, source))
     extended, num_earlier = _extended(config, source, networks.weights)
     limit = _limit(config, recognizer, source, existing, num_earlier)
@@ -111,12 +113,19 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         prompts=added.prompts,
         pose=added.pose,
         edits=added.edits,
-        resize=RESIZE if recognizer["config"]["image_px"] != config.source.image_px else None,
+        rendering=added.rendering,
+        resize=_resize(config, recognizer),
         pseudonyms=naming.mode,
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
     return Inputs(request, source, lineage, limit.capacity, (*accepted, *remarks_of(source)))
+
+
+def _resize(config: Config, recognizer: dict[str, Any] | None) -> str | None:
+    """How the recognizer that conditions is shown images that are larger than it sees."""
+    shown_px = recognizer["config"]["image_px"] if recognizer else config.source.image_px
+    return RESIZE if shown_px != config.source.image_px else None
 
 
 def to_be_accepted(config: Config, networks: Networks) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -170,6 +179,8 @@ def _identities(
 
     A plan says what files are, not where they lie.
     """
+    if config.release.method == "render":
+        return dataclasses.replace(config.identities, max_cosine=max_cosine)
     recognizer_sha256 = networks.weights["recognizer"]
     inquiry = inquiry_source(config).fingerprint if config.identities.inquiry else None
     return dataclasses.replace(
@@ -252,11 +263,13 @@ def check_weights(config: Config) -> Networks:
     """Every network a release uses, after checking that they are whole and fit each other."""
     from factory.evaluation.features import check_networks
 
-    networks = Networks()
-    name = config.recognizer.checkpoint
-    recognizer = networks.read("recognizer", name, "recognizer.checkpoint")
+    looking, networks = Networks(), Networks()  # a method without a recognizer is measured by one
+    method, name = METHODS[config.release.method], config.recognizer.checkpoint
+    recognizer = (networks if method.has_recognizer else looking).read(
+        "recognizer", name, "recognizer.checkpoint"
+    )
     _check_side("recognizer", config, recognizer)
-    METHODS[config.release.method].check(config, networks)
+    method.check(config, networks)
     check_networks(config.features, config.source.image_px)
     if judge := describe_judge(config):
         if "config" in judge:
@@ -281,15 +294,20 @@ def _check_side(key: str, config: Config, metadata: dict[str, Any]) -> None:
 
 def _limit(
     config: Config,
-    recognizer: dict[str, Any],
+    recognizer: dict[str, Any] | None,
     source: FaceSource,
     existing: Plan | None,
     num_earlier: int,
 ) -> Limit:
-    """The gate's limit and the room under it; where a version is planned already, its own."""
+    """The gate's limit and the room under it; where a version is planned already, its own.
+
+    Rendered people are compared by their traits, without a recognizer.
+    """
+    fixed = config.identities.max_cosine
     if existing:
-        fixed = config.identities.max_cosine
         return Limit(existing.request.max_cosine if fixed is None else fixed)
+    if recognizer is None:
+        return Limit(rendered_people.MAX_COSINE if fixed is None else fixed)
     return settle_limit(config, recognizer, source, num_earlier)
 
 

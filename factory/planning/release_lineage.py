@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from factory.config import Config
 from factory.identities.roster_building import inquiry_source
-from factory.provenance.faces import require_license, source_record
+from factory.provenance.faces import head_model_record, require_license, source_record
 from factory.provenance.licenses import find
 from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
 from factory.provenance.networks import ancestors
@@ -68,6 +68,8 @@ def _lookers(request: PlanRequest) -> list[NetworkRecord]:
 def _further(config: Config, request: PlanRequest) -> list[SourceRecord]:
     """Faces that stand for people (inquiry), and people who are stayed away from (gallery)."""
     found = []
+    if request.rendering:
+        found.append(head_model_record(request.rendering.assets))
     if request.identities.inquiry:
         inquiry = replace(
             config.source,

@@ -13,13 +13,16 @@ from factory.errors import ConfigError
 from factory.provenance.consent import consent_facts
 from factory.provenance.effective import AVOIDED, ONLY_LOOK, effective, sources_of
 from factory.provenance.licenses import OTHER, find, join
-from factory.provenance.lineage import UNKNOWN, Lineage, SourceRecord
+from factory.provenance.lineage import HEAD_MODEL, UNKNOWN, Lineage, SourceRecord, is_rendered
 from factory.sources.hub_source import commit_of, license_on_card
 from factory.sources.tar_set import lineage_of, release_of
 
 STARTER_LICENSE = "Apache-2.0"
 """Of the rendered pack, as of all of the package."""
 STARTER_CREDIT = "head shapes: ICT-FaceKit, USC Institute for Creative Technologies, MIT"
+HEAD_MODEL_LICENSE = "MIT"
+WITHOUT_PEOPLE = ("starter", "rendered")
+"""Kinds of a source whose people are rendered, so that nobody in them exists."""
 
 
 def holds_real_people(config: SourceConfig) -> bool:
@@ -30,7 +33,7 @@ def holds_real_people(config: SourceConfig) -> bool:
     """
     if config.real_people is not None:
         return config.real_people
-    if config.kind == "starter":
+    if config.kind in WITHOUT_PEOPLE:
         return False
     origin = release_of(config)
     return origin is None or bool(origin["holds_real_identities"])
@@ -49,7 +52,8 @@ def descends_from_real(config: SourceConfig) -> bool:
         return True
     lineage = Lineage.from_json(sealed)
     drawing = [one for one in lineage.networks if one.role not in ONLY_LOOK]
-    return not (drawing and all(one.is_told for one in drawing)) or any(
+    knows_makers = bool(drawing) or is_rendered(lineage.sources)
+    return not (knows_makers and all(one.is_told for one in drawing)) or any(
         one.real_people or one.descends_from_real
         for one in sources_of(lineage)
         if one.role != AVOIDED
@@ -84,6 +88,20 @@ def source_record(
     )
 
 
+def head_model_record(sha256: str) -> SourceRecord:
+    """The head model of rendered people: shapes of heads, and nobody's image."""
+    return SourceRecord(
+        kind=HEAD_MODEL,
+        fingerprint=sha256,
+        num_images=0,
+        num_people=0,
+        real_people=False,
+        license=HEAD_MODEL_LICENSE,
+        attribution=STARTER_CREDIT,
+        role=HEAD_MODEL,
+    )
+
+
 def require_license(config: SourceConfig, key: str = "source") -> None:
     """Raise ConfigError where nobody has told the license of images that do not bring their own.
 
@@ -91,7 +109,7 @@ def require_license(config: SourceConfig, key: str = "source") -> None:
     """
     if config.license is not None:
         find(config.license, f"{key}.license")
-    elif config.kind != "starter" and _is_there(config) and release_of(config) is None:
+    elif config.kind not in WITHOUT_PEOPLE and _is_there(config) and release_of(config) is None:
         raise ConfigError(
             f"{key}.license: nothing given for {config.path}; want the license of its images, an "
             "SPDX id such as CC-BY-4.0, or permissive, attribution, share-alike, non-commercial, "
@@ -123,7 +141,7 @@ def _rights(config: SourceConfig) -> tuple[str, str]:
 
 def _brought(config: SourceConfig) -> tuple[list[str], list[str]]:
     """Licenses and credits of faces that were made by this factory or lie in its package."""
-    if config.kind == "starter":
+    if config.kind in WITHOUT_PEOPLE:
         return [STARTER_LICENSE], [STARTER_CREDIT]
     if release_of(config) is None:
         return [], []

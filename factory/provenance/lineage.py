@@ -17,6 +17,8 @@ from factory.store.json_text import json_text
 
 FILE = "lineage.json"
 """Below the prefix of a release, and of a set of LoRAs."""
+HEAD_MODEL = "head_model"
+"""Role of the model that rendered heads are shaped by: no face, but the shapes of heads."""
 UNKNOWN = "unknown"
 """License of something whose license nobody told."""
 
@@ -40,8 +42,8 @@ class SourceRecord:
     release: str = ""
     """`dataset version` where the set is a release of this factory."""
     role: str = "source"
-    """What it was used for: source, mix, inquiry (whose faces stand for people), or gallery, which
-    is stayed away from."""
+    """What it was used for: source, mix, inquiry (whose faces stand for people), head_model (what
+    rendered heads are shaped by), or gallery, which is stayed away from."""
     consent: dict[str, int] = field(default_factory=dict)
     """People by the basis on which they consented (source.consent); empty without a ledger."""
     consent_sha256: str = ""
@@ -116,6 +118,11 @@ def has_real_source(sources: Iterable[Faces]) -> bool:
     Faces that only stand for people (inquiry) or are stayed away from (gallery) do not count.
     """
     return any(one.real_people for one in sources if one.role == "source")
+
+
+def is_rendered(sources: Iterable[Faces]) -> bool:
+    """Whether the people of a release were rendered by number, so that no network drew them."""
+    return any(one.role == HEAD_MODEL for one in sources)
 
 
 def read_lineage(store: Store) -> Lineage | None:

@@ -20,6 +20,7 @@ UNSTABLE = "unstable"
 NO_REGION = "no_region"
 UNLIKE_ORIGINAL = "unlike_original"
 UNLIKE_VISIBLE = "unlike_visible"
+OCCLUDED = "occluded"
 TOO_FEW_IMAGES = "too_few_images"
 """No filter's: a face that passed all, of an identity that plan.on_shortfall drops."""
 
@@ -55,6 +56,7 @@ def build_filters(limits: FiltersConfig, *, needs_region: bool = False) -> list[
         (UNSTABLE, limits.min_ser_fiq, lambda s, limit: s.ser_fiq >= limit),
         (UNLIKE_ORIGINAL, limits.min_original_cosine, lambda s, limit: s.original_cosine >= limit),
         (UNLIKE_VISIBLE, limits.min_visible_cosine, lambda s, limit: s.visible_cosine >= limit),
+        (OCCLUDED, limits.max_occluded, lambda s, limit: s.occluded <= limit),
     ]
     filters = [_filter(reason, rule, limit) for reason, limit, rule in rules if limit is not None]
     if needs_region:

@@ -18,11 +18,42 @@ from factory.report.learned import by_network, faces
 from factory.report.rights import addresses, stated_license
 from factory.report.statements import statements
 from factory.shards import layout
+from factory.shards.masks import mask_suffix
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
+from factory.shots.request import PlanRequest
 from factory.store.json_text import json_text
 
 VERSION = "http://mlcommons.org/croissant/1.1"
+TRUTH_FIELDS = (
+    ("person", "int", "Number of the person"),
+    ("yaw", "float", "Degrees, positive when the nose moves to the right in the image"),
+    ("pitch", "float", "Degrees, positive when the face looks up"),
+    ("roll", "float", "Degrees before alignment, positive when the head tilts clockwise"),
+    ("expression", "str", "Name of the expression"),
+    ("light", "str", "Kind of the light"),
+    ("background", "str", "Kind of the background"),
+    ("group", "str", "Group of the person (rendering.groups)"),
+    ("age", "float", "Years, in this image"),
+    ("hair", "str", "Style of the hair"),
+    ("beard", "str", "Style of the beard; none where there is none"),
+    ("glasses", "bool", "Whether the person's own glasses are worn"),
+    ("sunglasses", "str", "Empty where none are worn"),
+    ("hat", "str", "Empty where none is worn"),
+    ("mask", "str", "Empty where none is worn"),
+    ("scarf", "str", "Empty where none is worn"),
+    ("hand", "str", "Empty where none is held before the face"),
+    ("occluded", "float", "Fraction of the face that is hidden"),
+)
+"""What metadata/ tells of a rendered image, but for its points: name, type and meaning."""
+POINTS = (
+    ("landmarks_5", "5,2", "Eyes, nose tip, mouth corners: x and y in pixels"),
+    ("landmarks_68", "68,2", "The points of iBUG 300-W: x and y in pixels"),
+)
+"""The points: name, shape and meaning."""
+METADATA = "metadata"
+"""Name of the set of metadata/*.parquet."""
+MASK = "White where a pixel shows it; of labels, values of rendering/parts.py:Label"
 KEY = r"^([^.]+)"
 """Key of a sample in the name of its file; applied twice it gives the same."""
 
@@ -50,7 +81,7 @@ def render_croissant(
         cite_as=f"{manifest.dataset} {manifest.version}, plan {manifest.plan_hash}",
         keywords=["face recognition", "synthetic"],
         distribution=_distribution(mlc, context, plan, manifest),
-        record_sets=_record_sets(mlc, context),
+        record_sets=_record_sets(mlc, context, plan.request),
         data_collection=sentences.collection,
         data_collection_type=["Synthetic"],
         data_annotation_protocol=[sentences.labels],
@@ -143,10 +174,14 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
             )
         )
     inside = [tar.id for tar in tars]
-    image_format = plan.request.shards.image_format
+    image_format, rendering = plan.request.shards.image_format, plan.request.rendering
     pattern = "*" + SUFFIXES[image_format]
-    kinds = (("images", f"image/{image_format}", pattern), ("labels", "text/plain", "*.cls"))
-    return tars + [
+    kinds = [("images", f"image/{image_format}", pattern), ("labels", "text/plain", "*.cls")]
+    if rendering:  # whose masks are PNGs too, and whose keys end in a digit
+        kinds[0] = ("images", f"image/{image_format}", f"*[0-9]{SUFFIXES[image_format]}")
+        masks = rendering.rendering.masks
+        kinds += [(_files_of(name), "image/png", f"*{mask_suffix(name)}") for name in masks]
+    sets = [
         mlc.FileSet(
             ctx=context,
             id=name,
@@ -157,13 +192,42 @@ def _distribution(mlc: Any, context: Any, plan: Plan, manifest: Manifest) -> lis
         )
         for name, encoding, pattern in kinds
     ]
+    if rendering:
+        sets.append(
+            mlc.FileSet(
+                ctx=context,
+                id=METADATA,
+                name=METADATA,
+                encoding_formats=["application/x-parquet"],
+                includes=["metadata/*.parquet"],
+            )
+        )
+    return [*tars, *sets]
 
 
-def _record_sets(mlc: Any, context: Any) -> list[Any]:
-    """`identities`: key and label of each sample; `faces`: key, image and label."""
+def _files_of(mask: str) -> str:
+    """Name of the files of a mask."""
+    return f"files_of_mask_{mask}"
 
-    def field(record: str, name: str, text: str, kind: Any, source: Any, refers: Any = None) -> Any:
+
+def _record_sets(mlc: Any, context: Any, request: PlanRequest) -> list[Any]:
+    """`identities`: key and label of each sample; `faces`: key, image and label.
+
+    Of rendered people `truths` too: what is true of each image, and a set for each kind of mask.
+    """
+
+    def field(
+        record: str,
+        name: str,
+        text: str,
+        kind: Any,
+        source: Any,
+        refers: Any = None,
+        shape: str | None = None,
+    ) -> Any:
+        array = {"is_array": True, "array_shape": shape} if shape else {}
         return mlc.Field(
+            **array,
             ctx=context,
             id=f"{record}/{name}",
             name=name,
@@ -180,6 +244,10 @@ def _record_sets(mlc: Any, context: Any) -> list[Any]:
 
     def other(name: str) -> Any:
         return mlc.Source(ctx=context, field=name)
+
+    def column(name: str) -> Any:
+        extract = mlc.Extract(ctx=context, column=name)
+        return mlc.Source(ctx=context, file_set=METADATA, extract=extract)
 
     key, label = "IIIIII_JJJJ: identity and image", "The identity that was drawn"
     text, whole, picture = mlc.DataType.TEXT, mlc.DataType.INTEGER, mlc.DataType.IMAGE_OBJECT
@@ -198,7 +266,21 @@ def _record_sets(mlc: Any, context: Any) -> list[Any]:
         ),
         field("faces", "identity", label, whole, other("identities/identity")),
     ]
+    sets = {"identities": labels, "faces": faces}
+    if request.rendering:
+        kinds = {"float": mlc.DataType.FLOAT, "int": whole, "bool": mlc.DataType.BOOL, "str": text}
+        sets["truths"] = [
+            field("truths", "key", key, text, column("key")),
+            *(field("truths", n, t, kinds[k], column(n)) for n, k, t in TRUTH_FIELDS),
+            *(field("truths", n, t, kinds["float"], column(n), shape=s) for n, s, t in POINTS),
+        ]
+        for mask in request.rendering.rendering.masks:
+            name, files = f"mask_{mask}", _files_of(mask)
+            sets[name] = [
+                field(name, "key", key, text, file(files, "filename"), other("identities/key")),
+                field(name, "mask", MASK, picture, file(files, "content")),
+            ]
     return [
         mlc.RecordSet(ctx=context, id=name, name=name, key=[f"{name}/key"], fields=fields)
-        for name, fields in (("identities", labels), ("faces", faces))
+        for name, fields in sets.items()
     ]

@@ -153,7 +153,8 @@ def _biases(metrics: Metrics) -> str:
 
 
 def _measures(plan: Plan) -> str:
-    quotas = plan.request.identities.quotas
+    rendering = plan.request.rendering
+    quotas = rendering.rendering.groups if rendering else plan.request.identities.quotas
     if not quotas:
         return "no quotas were set"
     return "quotas: " + ", ".join(f"{name} {share:g}" for name, share in quotas.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from factory.evaluation.metrics.lineage import FacesUsed, LineageMetrics, NetworkTraining
 from factory.provenance.carriers import is_part_of
 from factory.provenance.effective import AVOIDED
-from factory.provenance.lineage import has_real_source
+from factory.provenance.lineage import HEAD_MODEL, has_real_source, is_rendered
 
 NOT_RECORDED = "not recorded"
 
@@ -18,6 +18,8 @@ def learned(lineage: LineageMetrics | None) -> str:
         f"{network.role.capitalize()} ({network.sha256[:12]}): {by_network(network)}."
         for network in lineage.networks
     ]
+    if not networks and is_rendered(lineage.sources):
+        return "No network made it."
     if not networks:
         return f"What its networks learned from is {NOT_RECORDED}."
     return " ".join(["What its networks learned from:", *networks])
@@ -25,6 +27,8 @@ def learned(lineage: LineageMetrics | None) -> str:
 
 def learned_in_all(lineage: LineageMetrics | None) -> str:
     """From how many images of whom all networks learned, each set of faces once."""
+    if lineage is not None and not lineage.drawing and is_rendered(lineage.sources):
+        return "no network made it, so none learned from anybody"
     if lineage is None or not lineage.drawing:
         return f"what the networks learned from is {NOT_RECORDED}"
     used = {
@@ -52,7 +56,7 @@ def unseen(lineage: LineageMetrics | None, audited: str) -> str:
         return f"what the networks that made it learned from is {NOT_RECORDED}"
     drawing = lineage.drawing
     untold = [network.role for network in drawing if not network.is_told]
-    if untold or not drawing:
+    if untold or not (drawing or is_rendered(lineage.sources)):
         return f"what its {' and '.join(untold) or 'networks'} learned from is {NOT_RECORDED}"
     stood_for = [one for one in lineage.sources if one.role == "inquiry"]
     if people := sum(one.identities for one in stood_for if one.real_people):
@@ -93,6 +97,9 @@ def by_network(network: NetworkTraining) -> str:
 
 def faces(used: FacesUsed) -> str:
     """A set of faces in words."""
+    if used.role == HEAD_MODEL:
+        digest = used.fingerprint[:12]
+        return f"a model of heads and no face (head model {digest}); license {used.license}"
     if used.role == "gallery":
         return f"vectors of people who are stayed away from (gallery {used.fingerprint[:12]})"
     whose = "people who exist" if used.real_people else "people who do not exist"

@@ -24,6 +24,7 @@ from factory.report.privacy import banner
 from factory.report.rights import stated_license
 from factory.report.statements import few_kept, statements
 from factory.shards.card_header import size_category
+from factory.shards.masks import mask_suffix
 from factory.shards.writer import SUFFIXES
 from factory.shots.plan import Plan
 
@@ -61,6 +62,7 @@ def render_page(
         **_likeness(metrics),
         **_leaks(metrics, pictures),
         **_attack(metrics),
+        is_rendered=plan.request.rendering is not None,
         **_groups(metrics.balance),
         edits=tables.edits(metrics.edits) if metrics.edits else None,
         throughput=tables.throughput(metrics.throughput),
@@ -89,6 +91,7 @@ def render_card(
         statements=statements(plan, metrics),
         evidence=evidence(plan, manifest, metrics),
         suffix=SUFFIXES[plan.request.shards.image_format],
+        masks=_masks(plan),
         weights=plan.request.weights,
         ancestors=tables.networks(metrics.lineage.drawing if metrics.lineage else []),
         lookers=tables.networks(metrics.lineage.looking if metrics.lineage else []),
@@ -97,6 +100,12 @@ def render_card(
         **_accuracy(metrics),
         **_attack(metrics),
     )
+
+
+def _masks(plan: Plan) -> list[str]:
+    """Suffixes of the masks beside each image."""
+    rendering = plan.request.rendering
+    return [mask_suffix(name) for name in rendering.rendering.masks] if rendering else []
 
 
 def _accuracy(metrics: Metrics) -> dict[str, Any]:

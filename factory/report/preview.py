@@ -34,12 +34,16 @@ def render_preview(
     return render("preview.html", title=title, rows=rows, lines=lines)
 
 
+def _number(cosine: float | None) -> str:
+    return "" if cosine is None else f"{cosine:.2f}"
+
+
 def _cell(face: Drawn) -> dict[str, str]:
     """Picture, words and reason of a face."""
     kind = "png" if face.encoded and face.encoded.startswith(b"\x89PNG") else "jpeg"
     encoded = base64.b64encode(face.encoded).decode() if face.encoded else ""
     return {
         "uri": f"data:image/{kind};base64,{encoded}" if encoded else "",
-        "cosine": f"{face.scores.own_cosine:.2f}" if face.scores else "",
+        "cosine": _number(face.scores.own_cosine) if face.scores else "",
         "reason": face.reason.replace("_", " "),
     }

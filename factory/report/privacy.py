@@ -88,6 +88,8 @@ def privacy(request: PlanRequest, metrics: Metrics) -> str:
         return _of_real_people(reason, metrics)
     if request.edits:
         return _of_edits(request, reason, metrics)
+    if request.rendering and not reason:
+        return f"{_of_rendered_people(metrics)} {_audited(metrics)}"
     return f"{_of_virtual_people(request, reason, metrics)} {_audited(metrics)}"
 
 
@@ -137,6 +139,18 @@ def _of_virtual_people(request: PlanRequest, reason: str, metrics: Metrics) -> s
     return (
         f"Nobody in it exists: neither its source nor what its networks learned from holds a "
         f"person who does, so nobody real can leak. E{gate}."
+    )
+
+
+def _of_rendered_people(metrics: Metrics) -> str:
+    return (
+        "Nobody in it exists: its people follow from numbers, and no photograph of anybody was "
+        "used, nor a network that learned from one. The shapes of their heads are sums of the "
+        "components of a head model that its authors learned from scans of people (ICT-FaceKit), "
+        "with random weights. A gate keeps the cosine of their traits (shape of the head, age, "
+        "skin, eyes, hair, beard, glasses) below "
+        f"{metrics.separability.max_cosine:.3f} from each to every other: a space of parameters, "
+        "and not one of a recognizer."
     )
 
 

@@ -76,7 +76,9 @@ def notice_file(plan: Plan, lineage: LineageMetrics | None) -> bytes:
 
 
 def _networks(networks: list[NetworkTraining]) -> list[str]:
-    """A line for each."""
+    """A line for each; one that says so where there are none."""
+    if not networks:
+        return ["- none"]
     return [
         f"- {one.role} {one.sha256}: learned from {by_network(one)}; {rights(one)}"
         for one in networks

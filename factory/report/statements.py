@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.config import FiltersConfig, as_dict
@@ -12,8 +13,22 @@ from factory.report.learned import learned
 from factory.report.privacy import banner, privacy
 from factory.report.tables import about
 from factory.shards.derived import made_of
+from factory.shards.masks import mask_suffix
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
+
+RENDERED_LIMITS = (
+    "Pose, expression, light, hair, what is worn, background and camera vary by rules "
+    "(section rendering of plan.json) and not as photographs do; skin, hair and eyes are "
+    "procedural, and a recognizer can tell them from photographs. Labels have no errors. See "
+    "metrics/ for how alike its people are to a recognizer."
+)
+RENDERED_LABELS = (
+    "The label is the person that was rendered, and all that metadata/ tells of an image was put "
+    "into it and not annotated: its points, head pose, expression, light, background, group, age, "
+    "hair, beard, glasses, what is worn or held before the face, and which fraction of the face "
+    "that hides."
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +64,8 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
             "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
             "test on real people of the groups that it will meet."
         ),
-        limits=limits(metrics.separability, request.edits),
-        biases=biases(metrics.balance),
+        limits=limits(metrics.separability, request),
+        biases=biases(metrics.balance, is_rendered=request.rendering is not None),
         filtering=(
             "Faces were kept where they passed "
             + (_filters(request.filters) or "no filter")
@@ -84,12 +99,14 @@ def made_of_versions(plan: Plan) -> str:
     )
 
 
-def limits(measured: Separability, edits: EditRequest | None = None) -> str:
+def limits(measured: Separability, request: PlanRequest) -> str:
     """What its images lack, and how far its identities can be told apart."""
+    if request.rendering:
+        return RENDERED_LIMITS
     text = (
         "Pose, light, age and accessories are those of the images that it edits, but for what the "
         "edits change, and errors of their labels are its own. "
-        if edits
+        if request.edits
         else "Pose, light, age and accessories vary no more than where the generator learned them; "
         "images of an identity are alike by a recognizer's measure, not by a person's record; "
         "errors of that recognizer are errors of the labels. "
@@ -111,6 +128,8 @@ def labels(plan: Plan) -> str:
     request = plan.request
     if request.edits:
         return "The label is that of the image that was edited."
+    if request.rendering:
+        return RENDERED_LABELS + _masks(request.rendering.rendering.masks)
     text = "The label is the identity that an image was drawn for; nobody annotated anything."
     if not plan.first_identity:
         return text
@@ -127,6 +146,12 @@ def collection(request: PlanRequest, training: RecognizerTraining | NotMeasured)
     if not isinstance(training, NotMeasured):
         learned = f"{training.images} images of {training.identities} people"
     source = f"{request.source.num_images} images of {request.source.num_identities} people"
+    if request.rendering:
+        return (
+            "No image was collected for it: every one was rendered by path tracing, from its own "
+            f"number and that of its person. The dataset was measured against {source}, which are "
+            "not part of it."
+        )
     if request.release.method == "lora":
         return (
             "No image was collected for it: every one was drawn by a text-to-image model with a "
@@ -157,7 +182,7 @@ def edited_collection(source: SourceFacts, edits: EditRequest) -> str:
     )
 
 
-def biases(balance: Balance | NotMeasured) -> str:
+def biases(balance: Balance | NotMeasured, *, is_rendered: bool = False) -> str:
     """Fractions of groups, where attributes tell them apart."""
     if isinstance(balance, NotMeasured):
         return (
@@ -166,7 +191,16 @@ def biases(balance: Balance | NotMeasured) -> str:
         )
     groups = balance.groups.items()
     fractions = ", ".join(f"{name} {group.fraction:.1%}" for name, group in groups)
-    return f"Fractions of virtual identities by group, read off embeddings: {fractions}."
+    how = "as they were drawn (rendering.groups)" if is_rendered else "read off embeddings"
+    return f"Fractions of virtual identities by group, {how}: {fractions}."
+
+
+def _masks(names: Sequence[str]) -> str:
+    """Which masks lie beside an image; empty where none do."""
+    if not names:
+        return ""
+    listed = ", ".join(f"`{mask_suffix(name)}`" for name in names)
+    return f" Beside each image lie {listed}: which pixels show what."
 
 
 def _filters(filters: FiltersConfig) -> str:

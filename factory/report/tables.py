@@ -72,7 +72,11 @@ def _people(plan: Plan, counts: Counts) -> list[tuple[str, int]]:
 def images_of_each(plan: Plan, manifest: Manifest) -> int | None:
     """How many images every identity with images has, where all have as many; None where not."""
     each, request = plan.request.plan.images_per_identity, plan.request
-    if request.release.method != "diffusion" or request.plan.fill_to or manifest.counts.short != 0:
+    if (
+        request.release.method not in ("diffusion", "render")
+        or request.plan.fill_to
+        or manifest.counts.short != 0
+    ):
         return None
     counts = [shard.counts for shard in manifest.shards]
     exact = all(one.identities is not None and one.kept == one.identities * each for one in counts)

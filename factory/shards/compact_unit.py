@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from factory.errors import IntegrityError
 from factory.records import Counts, Failure, Shard, Shot, Timings, Unit, UnitResult
@@ -20,6 +21,7 @@ from factory.shards.reader import content_of, metadata_rows
 from factory.shots.older_plans import column_names
 from factory.shots.plan import Plan, members
 from factory.shots.shortfall import with_images
+from factory.sources.entries import sample_of
 from factory.store import Store
 from factory.store.parquet import read_table, to_parquet
 
@@ -85,7 +87,7 @@ class UnitCopier:
         counts = self._counts(unit, rows, rejects, failures)
         data = {
             layout.tar_name(unit.index): stream.getvalue(),
-            layout.metadata_name(unit.index): to_parquet(rows, layout.METADATA_SCHEMA),
+            layout.metadata_name(unit.index): to_parquet(rows, _schema(self._plan)),
             layout.rejects_name(unit.index): to_parquet(rejects, layout.REJECTS_SCHEMA),
         }
         joined = _joined(vectors, len(rows))
@@ -137,8 +139,12 @@ def _samples(tar: bytes) -> dict[str, list[tuple[str, bytes]]]:
         for member in opened:
             file = opened.extractfile(member)
             assert file is not None, "a shard holds files"
-            found.setdefault(member.name.rpartition(".")[0], []).append((member.name, file.read()))
+            found.setdefault(sample_of(member.name), []).append((member.name, file.read()))
     return found
+
+
+def _schema(plan: Plan) -> pa.Schema:
+    return layout.metadata_schema(plan.request.rendering is not None)
 
 
 def _added(tar: tarfile.TarFile, contents: Contents, row: Row) -> Row:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from factory.errors import Conflict, PlanError
 from factory.identities.roster import Roster
 from factory.provenance.effective import narrowest
+from factory.provenance.faces import WITHOUT_PEOPLE
 from factory.provenance.licenses import OTHER
 from factory.provenance.lineage import Lineage, SourceRecord, read_lineage, untold_networks
 from factory.provenance.merging import each_once, faces_once
@@ -140,7 +141,9 @@ def joined_lineage(members: Sequence[Member]) -> dict[str, bytes]:
 def _untold(request: PlanRequest) -> Lineage:
     """What the plan of a release without lineage tells: which faces and which networks."""
     faces = request.source
-    is_real = faces.release.holds_real_identities if faces.release else faces.kind != "starter"
+    is_real = (
+        faces.release.holds_real_identities if faces.release else faces.kind not in WITHOUT_PEOPLE
+    )
     source = SourceRecord(
         faces.kind, faces.fingerprint, faces.num_images, faces.num_identities, is_real
     )

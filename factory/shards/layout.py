@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from factory.config import Config
 from factory.provenance import lineage
-from factory.records import Scores, Shot
+from factory.records import Scores, Shot, Truth
 from factory.store import Store, open_store
 from factory.store.references import split
 
@@ -57,7 +57,13 @@ QUARANTINE = "quarantine/"
 VECTORS = "vectors/"
 """Vectors of kept faces: beside a release until it is published, or part of it."""
 
-COLUMN_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+COLUMN_TYPES = {
+    "str": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "tuple[Point, ...]": pa.list_(pa.list_(pa.float32(), 2)),
+}
 NARROW = {"image", "attempt", "num_steps", "batch", "slot"}
 """Whole numbers that fit into 32 bits."""
 
@@ -84,7 +90,20 @@ METADATA_SCHEMA = pa.schema(
         ("size", pa.int64()),
     ]
 )
+TRUTH_FIELDS = tuple(field.name for field in fields(Truth))
+RENDERED_SCHEMA = pa.schema(
+    [
+        *METADATA_SCHEMA,
+        *(pa.field(*c) for c in _columns(Truth) if c[0] not in METADATA_SCHEMA.names),
+    ]
+)
+"""Of rendered images, whose yaw and pitch stand in the columns that a shot's have."""
 REJECTS_SCHEMA = pa.schema([*SHOT_AND_SCORES, ("reason", pa.string())])
+
+
+def metadata_schema(tells_truth: bool) -> pa.Schema:
+    """Columns of metadata/: `tells_truth` of images that are rendered."""
+    return RENDERED_SCHEMA if tells_truth else METADATA_SCHEMA
 
 
 def release_prefix(dataset: str, version: str) -> str:

@@ -84,6 +84,8 @@ def refuse_other_inputs(
 ) -> None:
     """Raise IntegrityError unless source and recognizer are those that the plan was made with.
 
+    Of a plan without a recognizer any may look at what was made.
+
     Of a roster with `people` who withdrew, a source that lacks them passes too. Raises ConfigError
     where the environment lacks the key of the others' pseudonyms that this needs.
     """
@@ -92,8 +94,8 @@ def refuse_other_inputs(
     recognizer = checkpoint.read_metadata(
         config.recognizer.checkpoint, "recognizer", "recognizer.checkpoint"
     )
-    planned = plan.request.weights["recognizer"]
-    if recognizer["sha256"] != planned:
+    planned = plan.request.weights.get("recognizer")
+    if planned and recognizer["sha256"] != planned:
         raise IntegrityError(
             f"recognizer.checkpoint: has sha256 {recognizer['sha256'][:12]}, the release was "
             f"planned with {planned[:12]}; use that one"
@@ -130,8 +132,8 @@ def earlier_plans(dataset: Store, version: str | None) -> list[Plan]:
                 "extend another"
             )
         plan = Plan.from_json(store.get(layout.PLAN))
-        weights = plan.request.weights["recognizer"]
-        if plans and weights != plans[0].request.weights["recognizer"]:
+        weights = plan.request.weights.get("recognizer")
+        if plans and weights != plans[0].request.weights.get("recognizer"):
             raise PlanError(f"identities.extends: {store.url} has another recognizer's space")
         if promised not in (None, plan.hash):
             raise PlanError(

@@ -104,7 +104,7 @@ def _refuse_unlike(
 def _alike(request: PlanRequest) -> dict[str, str | int]:
     """What must be the same in all versions, by its key."""
     return {
-        "weights.recognizer": request.weights["recognizer"],
+        "weights.recognizer": request.weights.get("recognizer", "none"),
         "release.method": request.release.method,
         "source.image_px": request.source.image_px,
         "shards.image_format": request.shards.image_format,

@@ -26,13 +26,17 @@ from factory.records import (
     Failure,
     FileRecord,
     Identity,
+    Rendered,
+    Scores,
     Shard,
+    Shot,
     Timings,
     UnitResult,
     person_of,
 )
 from factory.shards import layout, locks
 from factory.shards.marks import PNG_KEYWORD, Mark
+from factory.shards.masks import mask_files
 from factory.shards.tracebacks import portable
 from factory.shards.vectors import vectors_file
 from factory.shots.request import PlanRequest
@@ -43,7 +47,8 @@ from factory.store.parquet import to_parquet
 BLOCK = tarfile.BLOCKSIZE
 SAMPLE_FIELDS = ("identity", "kind", "image", "attempt", "seed", "guidance")
 """Fields of a sample's .json."""
-EDIT_FIELDS = ("original", "edit", "occluded")
+OCCLUDED = "occluded"
+EDIT_FIELDS = ("original", "edit", OCCLUDED)
 """Further ones of an edited image."""
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 
@@ -66,12 +71,25 @@ class Encoding:
     image_format: str
     jpeg_quality: int
     mark: Mark = Mark()  # noqa: RUF009
+    masks: tuple[str, ...] = ()
+    """Of rendered images: rendering.masks."""
 
     @classmethod
     def of(cls, request: PlanRequest) -> Encoding:
         """The encoding that a plan asks for."""
         shards = request.shards
-        return cls(shards.image_format, shards.jpeg_quality, Mark.of(request))
+        masks = request.rendering.rendering.masks if request.rendering else ()
+        return cls(shards.image_format, shards.jpeg_quality, Mark.of(request), masks)
+
+    def face(
+        self, shot: Shot, image_HWC: np.ndarray, scores: Scores, rendered: Rendered | None = None
+    ) -> Face:
+        """A face with its image, and its masks where it is `rendered`."""
+        encoded = self.encode(image_HWC, shot.prompt)
+        if rendered is None:
+            return Face(shot, encoded, scores)
+        masks = mask_files(rendered.labels_HW, self.masks)
+        return Face(shot, encoded, scores, rendered.truth, masks)
 
     def encode(self, image_HWC: np.ndarray, prompt: str = "") -> bytes:
         """An RGB uint8 image, a JPEG in full chroma resolution, marked as what it is.
@@ -100,8 +118,8 @@ def suffix_of(encoded: bytes) -> str:
 def pack(faces: list[Face], identities: Sequence[Identity]) -> tuple[bytes, list[dict[str, Any]]]:
     """(tar of the faces in the given order, their metadata rows).
 
-    Every sample has the members .jpg (or .png), .cls and .json; a row holds offset and size of the
-    image.
+    Every sample has the members .jpg (or .png), .cls and .json, then its masks; a row holds offset
+    and size of the image.
     """
     buffer = io.BytesIO()
     rows = []
@@ -114,12 +132,12 @@ def pack(faces: list[Face], identities: Sequence[Identity]) -> tuple[bytes, list
                 "size": len(face.encoded),
             }
             rows.append(row)
-            sample = {
-                k: row[k] for k in SAMPLE_FIELDS + (EDIT_FIELDS if face.shot.original else ())
-            }
+            sample = {k: row[k] for k in _sample_fields(face)}
             add_member(tar, face.shot.key + suffix_of(face.encoded), face.encoded)
             add_member(tar, face.shot.key + ".cls", str(face.shot.identity).encode())
             add_member(tar, face.shot.key + ".json", json_text(sample, sort_keys=True).encode())
+            for suffix, mask in face.masks.items():
+                add_member(tar, face.shot.key + suffix, mask)
     return buffer.getvalue(), rows
 
 
@@ -138,7 +156,7 @@ def commit(
     reject_rows = [_row(face) | {"reason": reason} for face, reason in result.rejected]
     contents = {
         layout.tar_name(unit): data,
-        layout.metadata_name(unit): to_parquet(rows, layout.METADATA_SCHEMA),
+        layout.metadata_name(unit): to_parquet(rows, layout.metadata_schema(result.tells_truth)),
         layout.rejects_name(unit): to_parquet(reject_rows, layout.REJECTS_SCHEMA),
     }
     if vectors := vectors_file(result, identities):
@@ -263,7 +281,15 @@ def record_bytes(shard: Shard) -> bytes:
 
 
 def _row(face: Face) -> dict[str, Any]:
-    return asdict(face.shot) | asdict(face.scores)
+    row = asdict(face.shot) | asdict(face.scores)
+    return row | asdict(face.truth) if face.truth else row
+
+
+def _sample_fields(face: Face) -> tuple[str, ...]:
+    """Fields of a sample's .json."""
+    if face.truth:
+        return (*SAMPLE_FIELDS, OCCLUDED, *layout.TRUTH_FIELDS)
+    return SAMPLE_FIELDS + (EDIT_FIELDS if face.shot.original else ())
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -10,12 +10,14 @@ from factory.shots.request import Environment
 
 ROOMS_THAT_DECIDE_BYTES = (
     "__init__.py",
+    "config/rendering.py",
     "diffusion",
     "editing",
     "identities",
     "images.py",
     "quality",
     "recognition",
+    "rendering",
     "seeds.py",
     "shards",
     "shots",

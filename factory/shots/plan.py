@@ -20,7 +20,9 @@ import numpy as np
 from factory.config import SamplerConfig, as_dict
 from factory.errors import PlanError
 from factory.identities.people import People
+from factory.identities.rendered_people import rendered_numbers
 from factory.records import Identity, Shot, Unit
+from factory.rendering.numbers import view_seed
 from factory.seeds import stream_seed
 from factory.shots.canary import Canary
 from factory.shots.edits import Edit, edit_of
@@ -40,6 +42,8 @@ MAX_UNITS = 10**6
 WITHOUT_CANARY = 2
 """The format before plans had a canary; else it is the same."""
 NO_EDIT = Edit("", "", None, "")
+MAX_IMAGES = 10_000
+"""Images of an identity: keys hold four digits."""
 LEAST_PERTURBATION_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
 Stream = tuple[int, int, int]
@@ -288,6 +292,8 @@ def plan_shots(
     request: PlanRequest, wanted: list[tuple[int, int]], roster: Roster, attempt: int
 ) -> list[Shot]:
     """Shots of (identity, image) pairs at an attempt, in full batches of the planned size."""
+    if request.rendering:
+        return _rendered_shots(request, wanted, roster, attempt)
     sampler, size = request.sampler, request.batch_size(attempt)
     begin, end = sampler.guidance_interval
     digits = roster.key_digits
@@ -325,6 +331,40 @@ def plan_shots(
             )
         )
     return shots
+
+
+def view_number(image: int, attempt: int) -> int:
+    """Number of a rendered person's image: each attempt at an image is another one of them."""
+    return image + attempt * MAX_IMAGES
+
+
+def _rendered_shots(
+    request: PlanRequest, wanted: list[tuple[int, int]], roster: Roster, attempt: int
+) -> list[Shot]:
+    """Shots of people who are rendered by their numbers; the seed is that of the image's view."""
+    assert request.rendering is not None
+    rendering, size = request.rendering.rendering, request.batch_size(attempt)
+    digits, person_N = roster.key_digits, rendered_numbers(roster.people, rendering.first_person)
+    return [
+        Shot(
+            key=f"{index:0{digits}d}_{image:04d}",
+            identity=index,
+            image=image,
+            attempt=attempt,
+            seed=view_seed(
+                rendering,
+                int(person_N[index - roster.first_identity]),
+                view_number(image, attempt),
+            ),
+            sampler="path",
+            num_steps=rendering.samples,
+            guidance=1.0,
+            batch=position // size,
+            slot=position % size,
+            timestep_spacing="",
+        )
+        for position, (index, image) in enumerate(wanted)
+    ]
 
 
 def _negative_identity(sampler: SamplerConfig, identity: Identity) -> int:

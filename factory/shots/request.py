@@ -19,6 +19,7 @@ from factory.config import (
     IdentitiesConfig,
     PersonalizationConfig,
     PlanConfig,
+    RenderingConfig,
     SamplerConfig,
     ShardsConfig,
     as_dict,
@@ -136,6 +137,17 @@ class EditRequest:
 
 
 @dataclass(frozen=True)
+class RenderRequest:
+    """How people are rendered."""
+
+    rendering: RenderingConfig
+    assets: str
+    """Digest of the head model."""
+    mitsuba: str
+    """Version of the renderer."""
+
+
+@dataclass(frozen=True)
 class MethodRequest:
     """What only one release.method asks for; the others leave it None."""
 
@@ -145,6 +157,8 @@ class MethodRequest:
     """Of a generator that is shown five points."""
     edits: EditRequest | None = None
     """With release.method=edit."""
+    rendering: RenderRequest | None = None
+    """With release.method=render."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,8 @@ class PlanRequest:
     """Of a generator that is shown five points."""
     edits: EditRequest | None = None
     """With release.method=edit."""
+    rendering: RenderRequest | None = None
+    """With release.method=render."""
     resize: str | None = None
     """How images become those that recognizer or judge see, where these see smaller ones."""
     pseudonyms: str = "names"
@@ -225,7 +241,7 @@ class PlanRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        for name in ("prompts", "pose", "edits", "resize"):
+        for name in ("prompts", "pose", "edits", "rendering", "resize"):
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body)
@@ -257,6 +273,10 @@ class PlanRequest:
             edits = dict(body["edits"])
             edits["editing"] = section(EditingConfig, edits["editing"])
             values["edits"] = section(EditRequest, edits)
+        if "rendering" in body:
+            rendering = dict(body["rendering"])
+            rendering["rendering"] = section(RenderingConfig, rendering["rendering"])
+            values["rendering"] = section(RenderRequest, rendering)
         return cls(**values)
 
 
@@ -348,6 +368,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
         del request["identities"]["inquiry_license"]  # which lineage.json holds
     if "filters" in request:
         del request["filters"]["min_kept_fraction"]  # which drops no face
+        if request["filters"]["max_occluded"] is None:
+            del request["filters"]["max_occluded"]
     for name in NEW_IN_PLANS if "plan" in request else ():
         if request["plan"][name] == getattr(PlanConfig, name):
             del request["plan"][name]

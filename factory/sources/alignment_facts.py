@@ -14,7 +14,7 @@ from factory.sources.cvlface_tables import points_file
 from factory.sources.decoding import BACKGROUND
 from factory.sources.detector import FACE_RULE, model_sha256
 
-ALIGNED = ("starter", "recordio")
+ALIGNED = ("starter", "rendered", "recordio")
 """Kinds of sources whose faces are aligned, so that nothing looks for any in them."""
 
 
@@ -56,7 +56,7 @@ def alignment_facts(config: SourceConfig) -> AlignmentFacts:
 
     A field that has no effect, such as the zoom of faces that are never aligned, has its default.
     """
-    if config.kind == "recordio":  # whose faces are aligned, or refused
+    if config.kind in ("recordio", "rendered"):  # whose faces are aligned, or refused
         return AlignmentFacts(None, None, False, 1.0, config.max_pixels, config.background)
     own = points_file(config) if config.kind == "cvlface" else None
     table, detector = str(own) if own else config.landmarks, detector_of_source(config)

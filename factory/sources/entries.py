@@ -6,6 +6,7 @@ No member can land outside its folder, and random access by `pread` works from m
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from factory.sources.decoding import SUFFIXES
 
 IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 """Those of files that may be images; what they are is told by their content."""
+MASK = re.compile(r"\.(labels|mask_[a-z]+)\.png$")
+"""What the names of a rendered image's masks end in, after the image's key (shards/masks.py)."""
 
 
 class UnreadImageError(CorruptImageError):
@@ -47,3 +50,14 @@ def read_entry(entry: Entry) -> bytes:
 def stem_of(name: str) -> str:
     """A member's name without its suffix."""
     return name.rsplit(".", 1)[0]
+
+
+def sample_of(name: str) -> str:
+    """The same of a member of a shard; that of its image, of a mask."""
+    found = MASK.search(name)
+    return name[: found.start()] if found else stem_of(name)
+
+
+def is_mask(name: str) -> bool:
+    """Whether a member of a tar is a mask of a rendered image, and no image of a face."""
+    return MASK.search(name) is not None

@@ -2,7 +2,7 @@
 
 Folders are listed by folder.py, tars and the starter pack by tars.py; releases and other WebDataset
 tars are read by release_source.py, RecordIO by record_source.py, parquet by parquet_source.py,
-datasets of the hub by hub_source.py.
+datasets of the hub by hub_source.py; people by number are rendered by rendered_source.py.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from factory.sources.lmdb_source import LmdbSource
 from factory.sources.parquet_source import ParquetSource
 from factory.sources.record_source import RecordSource
 from factory.sources.release_source import ReleaseSource
+from factory.sources.rendered_source import RenderedSource
 from factory.sources.tars import list_tar
 
 STARTER_PACK = Path(__file__).parent.parent / "starter" / "pack.tar"
@@ -151,6 +152,8 @@ def open_source(config: SourceConfig) -> FaceSource:
 
 
 def _complete(config: SourceConfig) -> FaceSource:
+    if config.kind == "rendered":
+        return RenderedSource(config)
     if config.kind == "starter":
         listing = list_tar(STARTER_PACK, "starter pack")
         return IndexedSource(listing, config, FaceDecoder(config))

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from factory.errors import SourceError
-from factory.sources.entries import IMAGE_SUFFIXES, stem_of
+from factory.sources.entries import IMAGE_SUFFIXES, is_mask, sample_of
 from factory.sources.left_out import (
     DANGLING_LINK,
     MISSING_IMAGE,
@@ -99,7 +99,7 @@ class _Samples:
     def add(self, member: tarfile.TarInfo, content: IO[bytes] | None) -> None:
         """Take a member; raises SourceError for a second one of its name, or a .cls without one."""
         name = member.name.removeprefix("./")
-        stem, suffix = stem_of(name), "." + name.lower().rpartition(".")[2]
+        stem, suffix = sample_of(name), "." + name.lower().rpartition(".")[2]
         if is_system_file(name):
             self.tally.add(SYSTEM_FILE, name)
         elif content is None:
@@ -111,7 +111,7 @@ class _Samples:
         elif suffix == ".cls":
             self._refuse_second(stem in self.labels, member)
             self.labels[stem] = self._label(content, member)
-        elif suffix in IMAGE_SUFFIXES:
+        elif suffix in IMAGE_SUFFIXES and not is_mask(name):
             self._refuse_second(stem in self.images, member)
             self.images[stem] = (member.offset_data, member.size, _digest(content))
         else:

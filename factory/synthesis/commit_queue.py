@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from factory.records import Face, Identity, Scores, Shard, Shot, UnitResult
+from factory.records import Face, Identity, Rendered, Scores, Shard, Shot, UnitResult
 from factory.shards import writer
 from factory.store import Store
 
@@ -88,17 +88,22 @@ class CommitQueue:
         self._pending: deque[Future[Shard]] = deque()
 
     def encode(
-        self, shot: Shot, image_HWC: np.ndarray, scores: Scores, beat: Callable[[], None]
+        self,
+        shot: Shot,
+        image_HWC: np.ndarray,
+        scores: Scores,
+        beat: Callable[[], None],
+        rendered: Rendered | None = None,
     ) -> Future[Face]:
         """Begin to encode a kept face; waits while the queue is full."""
         self.budget.take(image_HWC.nbytes, beat)
         self.budget.moving(+1)
-        return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores)
+        return self._encoder.submit(self._encode, shot, image_HWC.copy(), scores, rendered)
 
     def withdraw(self, future: Future[Face]) -> Face:
         """A face that was kept and is not to be committed, without its pixels."""
         face = future.result()
-        self.budget.give(len(face.encoded))
+        self.budget.give(num_bytes(face))
         return without_pixels(face.shot, face.scores)
 
     def commit(self, result: UnitResult, futures: list[Future[Face]]) -> None:
@@ -129,11 +134,12 @@ class CommitQueue:
         self._encoder.shutdown(wait=False, cancel_futures=True)
         self._uploader.shutdown(wait=True, cancel_futures=True)
 
-    def _encode(self, shot: Shot, image_HWC: np.ndarray, scores: Scores) -> Face:
+    def _encode(
+        self, shot: Shot, image_HWC: np.ndarray, scores: Scores, rendered: Rendered | None
+    ) -> Face:
         try:
-            encoded = self._encoding.encode(image_HWC, shot.prompt)
-            face = Face(shot, encoded, scores)
-            self.budget.give(image_HWC.nbytes - len(encoded))
+            face = self._encoding.face(shot, image_HWC, scores, rendered)
+            self.budget.give(image_HWC.nbytes - num_bytes(face))
             return face
         finally:
             self.budget.moving(-1)
@@ -146,8 +152,13 @@ class CommitQueue:
             result = replace(result, kept=faces, timings=timings)
             return writer.commit(self._store, result, self._identities, same_bytes=self._same_bytes)
         finally:
-            self.budget.give(sum(len(face.encoded) for face in faces))
+            self.budget.give(sum(map(num_bytes, faces)))
             self.budget.moving(-1)
+
+
+def num_bytes(face: Face) -> int:
+    """Bytes of its image and masks."""
+    return len(face.encoded) + sum(map(len, face.masks.values()))
 
 
 def without_pixels(shot: Shot, scores: Scores) -> Face:

@@ -264,4 +264,9 @@ def _joined(parts: dict[int, DrawnBatch], batch_size: int) -> DrawnBatch:
         join({first: part.originals_BHWC for first, part in parts.items()}),
         join({first: part.visible_BHWC for first, part in parts.items()}),
         join({first: part.occluded_B for first, part in parts.items()}),
+        rendered={
+            first + slot: one
+            for first, part in parts.items()
+            for slot, one in part.rendered.items()
+        },
     )

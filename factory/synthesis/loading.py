@@ -27,7 +27,8 @@ class LoadedRelease:
     plan: Plan
     roster: Roster
     generator: Generator
-    recognizer: Recognizer
+    recognizer: Recognizer | None
+    """None where no recognizer conditions and scores (methods.Method.has_recognizer)."""
     difference: str | None
     """First way in which this software or device is not the plan's, or None; see canary.py."""
 
@@ -61,8 +62,10 @@ def load_planned(
             f"release.method: got {method}, the release was planned with {planned}; use that"
         )
     device = device or pick_device(config.compute)
-    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    weights = {"recognizer": recognizer.sha256}
+    recognizer, weights = None, dict[str, str]()
+    if METHODS[method].has_recognizer:
+        recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+        weights = {"recognizer": recognizer.sha256}
     generator = METHODS[method].load(config, plan, roster, device, weights)
     wrong = first_difference(weights, plan.request.weights)
     if wrong:

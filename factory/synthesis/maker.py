@@ -25,6 +25,7 @@ from factory.images import to_uint8
 from factory.quality.filters import TOO_FEW_IMAGES, apply_filters, build_filters
 from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Measure, Scorer
+from factory.quality.truth_scores import TruthScorer
 from factory.recognition.embed import Embedder, Recognizer
 from factory.records import (
     Counts,
@@ -89,9 +90,11 @@ class UnitProgress:
         """A sign of life while nothing is drawn."""
         self.heartbeat(())
 
-    def vectors(self, pairs: list[Pair], sha256: str) -> dict[str, np.ndarray]:
+    def vectors(self, pairs: list[Pair], embedder: Embedder | None) -> dict[str, np.ndarray]:
         """Vectors of kept faces in the order of `pairs`, for UnitResult."""
-        return {sha256: np.stack([self.embeddings[pair] for pair in pairs])} if pairs else {}
+        if embedder is None or not pairs:
+            return {}
+        return {embedder.sha256: np.stack([self.embeddings[pair] for pair in pairs])}
 
     def counts(self, planned: int, identities: int, short: int) -> Counts:
         """Of a unit with so many identities with images, and so many of these with too few."""
@@ -116,10 +119,11 @@ class ShardMaker:
         plan: Plan,
         roster: Roster,
         generator: Generator,
-        embedder: Embedder,
-        scorer: Scorer,
+        embedder: Embedder | None,
+        scorer: Scorer | TruthScorer,
         queue: CommitQueue,
     ) -> None:
+        """Without an `embedder` no recognizer looks at a face, and no vectors are kept."""
         self._plan, self._roster, self._commits = plan, roster, queue
         self._generator = SplitOnOutOfMemory(generator)
         self._embedder = embedder
@@ -153,16 +157,7 @@ class ShardMaker:
     ) -> ShardMaker:
         """A maker for a release that is loaded."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
-        own_real = roster.prototype_of(recognizer.real_names)
-        available, limits = quality_measures(recognizer), plan.request.filters
-        measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
-        if plan.request.edits:
-            measures |= edit_measures(recognizer)
-        device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
-        shared_as = None if roster.private else digest  # no machine keeps a release's templates
-        people = FixedPeople(roster.unit_ND, device, shared_as)
-        real = FixedPeople(recognizer.unit_real, device, f"{recognizer.sha256}.real")
-        scorer = Scorer(people, real, own_real, measures, roster.first_identity)
+        scorer = _scorer(plan, roster, recognizer) if recognizer else TruthScorer()
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(
             store,
@@ -182,8 +177,12 @@ class ShardMaker:
         """Float values of a full batch that pixels and scores are rounded from."""
         size = self._plan.request.batch_size(shots[0].attempt)
         generator = self._generator.generator
+        if self._embedder is None:
+            return {}
         if not isinstance(generator, TellsUnrounded):
-            return {"embeddings": self._embed(generator.generate(shots, size))}
+            embeddings_BD = self._embed(generator.generate(shots, size))
+            assert embeddings_BD is not None
+            return {"embeddings": embeddings_BD}
         unrounded_BCHW = generator.unrounded(shots, size)
         images_BHWC = to_uint8(torch.from_numpy(unrounded_BCHW))  # which saves a draw
         embeddings_BD = self._embedder.embed(images_BHWC)
@@ -222,7 +221,8 @@ class ShardMaker:
             failures=progress.failures,
             attempt=progress.retry.attempt,
             remarks=self._generator.remarks,
-            vectors=progress.vectors(kept, self._embedder.sha256),
+            tells_truth=request.rendering is not None,
+            vectors=progress.vectors(kept, self._embedder),
         )
         self._commits.commit(result, [progress.kept[pair] for pair in kept])
         return self._commits.finished()
@@ -269,7 +269,7 @@ class ShardMaker:
         dropped = {person.index for person in people}
         for pair in [pair for pair in sorted(progress.kept) if pair[0] in dropped]:
             face = self._commits.withdraw(progress.kept.pop(pair))
-            del progress.embeddings[pair]
+            progress.embeddings.pop(pair, None)
             progress.rejected.append((face, TOO_FEW_IMAGES))
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
@@ -296,8 +296,10 @@ class ShardMaker:
         batch = self._generator.generate(shots, self._plan.request.batch_size(shots[0].attempt))
         return EmbeddedBatch(shots, batch, self._embed(batch))
 
-    def _embed(self, batch: DrawnBatch) -> np.ndarray:
-        """Unit embeddings of all slots, from where the images are."""
+    def _embed(self, batch: DrawnBatch) -> np.ndarray | None:
+        """Unit embeddings of all slots, from where the images are; None without an embedder."""
+        if self._embedder is None:
+            return None
         if isinstance(self._embedder, Recognizer):
             return self._embedder.embed(batch.for_networks)
         return self._embedder.embed(batch.images_BHWC)
@@ -365,11 +367,28 @@ class ShardMaker:
         for shot, score in zip(batch.shots, scores, strict=True):
             verdict, who = self.verdict(score), (shot.identity, shot.image)
             if verdict.keep:
-                image = batch.images.images_BHWC[shot.slot]
-                progress.kept[who] = self._commits.encode(shot, image, score, progress.beat)
-                progress.embeddings[who] = batch.unit_BD[shot.slot].astype(np.float16)
+                image, known = batch.images.images_BHWC[shot.slot], batch.images.rendered
+                progress.kept[who] = self._commits.encode(
+                    shot, image, score, progress.beat, known.get(shot.slot)
+                )
+                if batch.unit_BD is not None:
+                    progress.embeddings[who] = batch.unit_BD[shot.slot].astype(np.float16)
             else:
                 progress.rejected.append((without_pixels(shot, score), verdict.reason))
+
+
+def _scorer(plan: Plan, roster: Roster, recognizer: Recognizer) -> Scorer:
+    """What measures faces by the recognizer that conditions them."""
+    own_real = roster.prototype_of(recognizer.real_names)
+    available, limits = quality_measures(recognizer), plan.request.filters
+    measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
+    if plan.request.edits:
+        measures |= edit_measures(recognizer)
+    device, digest = recognizer.device, plan.roster_sha256.get(layout.EMBEDDINGS)
+    shared_as = None if roster.private else digest  # no machine keeps a release's templates
+    people = FixedPeople(roster.unit_ND, device, shared_as)
+    real = FixedPeople(recognizer.unit_real, device, f"{recognizer.sha256}.real")
+    return Scorer(people, real, own_real, measures, roster.first_identity)
 
 
 def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from factory.quality.scores import Scorer
+from factory.quality.truth_scores import TruthScorer
 from factory.records import DrawnBatch, Scores, Shot
 
 
@@ -20,7 +21,8 @@ class EmbeddedBatch:
 
     shots: list[Shot]
     images: DrawnBatch
-    unit_BD: np.ndarray
+    unit_BD: np.ndarray | None
+    """None where no recognizer looks."""
 
 
 class ScoringThread:
@@ -30,7 +32,7 @@ class ScoringThread:
     of its own, so that it does not wait for what is being drawn.
     """
 
-    def __init__(self, scorer: Scorer, device: torch.device) -> None:
+    def __init__(self, scorer: Scorer | TruthScorer, device: torch.device) -> None:
         self._scorer, self._device = scorer, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         threads = torch.get_num_threads()
@@ -43,6 +45,9 @@ class ScoringThread:
     def score(self, batch: EmbeddedBatch) -> list[Scores]:
         """Score a batch in the thread that calls."""
         with self._on_stream():
+            if isinstance(self._scorer, TruthScorer):
+                return self._scorer.score(batch.shots, batch.images)
+            assert batch.unit_BD is not None, "a recognizer embeds what it scores"
             return self._scorer.score(batch.shots, batch.images, batch.unit_BD)
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def test_limits_say_for_how_many_others_a_person_could_be_taken():
     assert "mistake each of them for 12346 of" in statements(Plan(REQUEST, {}, []), metrics).limits
     alone = replace(matches, num_others=0, per_person=0.0)
     metrics = replace(plain, separability=replace(plain.separability, false_matches=alone))
-    assert statements(Plan(REQUEST, {}, []), metrics).limits == limits(plain.separability)
+    assert statements(Plan(REQUEST, {}, []), metrics).limits == limits(plain.separability, REQUEST)
 
 
 def test_groups_are_named_with_their_fractions():

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from factory.config import PlanConfig
-from factory.identities.roster_building import _num_shots
+from factory.identities.roster_building import planned_shots
 from factory.shots.shortfall import least_images, rounds, too_few, with_images
 from tests.planned import request_with, virtual_people
 
@@ -48,5 +48,5 @@ def test_shortfall_reserves_are_the_last_of_each_unit(people, each, fraction):
     while left:
         expected += [8] * min(each, left) + [0] * plan.num_reserves
         left -= min(each, left)
-    assert _num_shots(plan, plan.num_admitted(people)).tolist() == expected
+    assert planned_shots(plan, plan.num_admitted(people)).tolist() == expected
     assert PlanConfig(identities_per_unit=each).num_admitted(people) == people
