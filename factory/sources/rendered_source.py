@@ -14,19 +14,19 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from factory.config import SourceConfig, as_dict
 from factory.errors import SourceError
-from factory.rendering.images import draw_view
-from factory.rendering.numbers import renderer_sha256
-from factory.rendering.people import draw_person
-from factory.rendering.renderer import Renderer
 from factory.sources.base import SourceFace
 from factory.sources.left_out import LeftOut
 from factory.store.atomic import dispensable, write_atomically
 from factory.store.cache import PLACE, cache_root
+
+if TYPE_CHECKING:  # the room of rendering is on this floor and reads alignment.py
+    from factory.rendering.renderer import Renderer
 
 NOT_OF_PIXELS = ("first_person", "masks")
 """Keys of section rendering that change no pixel of a person."""
@@ -83,6 +83,8 @@ class RenderedSource:
 
     def _look_facts(self) -> dict[str, object]:
         """All that decides the pixels of a person's images."""
+        from factory.rendering.numbers import renderer_sha256
+
         rendering = as_dict(self._config.rendering)
         return {
             "rendering": {k: v for k, v in rendering.items() if k not in NOT_OF_PIXELS},
@@ -93,6 +95,9 @@ class RenderedSource:
 
     def _images_of(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """(images [J, H, W, 3], landmarks [J, 5, 2]) of a person, from the disk or rendered."""
+        from factory.rendering.images import draw_view
+        from factory.rendering.people import draw_person
+
         folder = cache_root() / FOLDER / self._look[:32]
         file = folder / f"{self.names[label]}-{self._each:04d}.npz"
         if file.is_file():
@@ -111,6 +116,8 @@ class RenderedSource:
 
     def _opened(self) -> Renderer:
         if self._renderer is None:
+            from factory.rendering.renderer import Renderer
+
             config = self._config
             self._renderer = Renderer(config.rendering, config.image_px, config.zoom)
         return self._renderer
