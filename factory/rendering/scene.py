@@ -19,8 +19,7 @@ from factory.rendering.shapes import shape_of
 from factory.rendering.view import Light
 
 BLOCK_PX = 16
-"""Side of the blocks that threads take. Each block has its own random numbers, and by default
-Mitsuba chooses the side by the number of threads, which would make bytes depend on it."""
+"""Side of the blocks that threads take; by default Mitsuba chooses it by the number of threads."""
 RUSSIAN_ROULETTE_DEPTH = 5
 """Earlier ends of paths save a fifth of the time and cost more than that in noise."""
 SEED_STEP = 0x3C6EF372

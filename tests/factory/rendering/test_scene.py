@@ -59,6 +59,15 @@ def test_the_nearer_part_shows_and_numbers_are_places_in_the_list():
     assert shown[0, 0] == -1
 
 
+def test_lights_change_no_labels_even_those_behind_the_head():
+    parts, _ = noisy_scene()
+    rim = AreaLight((0.05, 0.05, -1.0), 60.0, 30.0, (9.0, 9.0, 9.0))
+    light = replace(WHITE, areas=(rim, rim), sun=Sun((0.0, 0.1, -1.0), (1.0, 1.0, 1.0)))
+    traced = renderer().render(parts, light, straight_frame(64), 0)
+    np.testing.assert_array_equal(traced.shown_HW, renderer().shown(parts, straight_frame(64)))
+    assert set(np.unique(traced.shown_HW)) == {-1, 0, 1}
+
+
 def test_edges_are_premultiplied_so_that_no_fringe_shows():
     """Over a background of the quad's own light, nothing of the edge is seen."""
     part = quad(-3.1, 2.3, -1.2, 4.4, material=Material("matte", (0.5, 0.5, 0.5)))
@@ -251,10 +260,20 @@ def test_the_same_bytes_on_one_thread_or_three():
     try:
         for threads in (1, 3):
             scene.use_threads(threads)
-            images.append(renderer().render(parts, light, straight_frame(80), 5))
+            images.append(renderer().render(parts, light, straight_frame(32), 5))
     finally:
         scene.use_threads(2)
     assert images[0].light_HWC.tobytes() == images[1].light_HWC.tobytes()
+
+
+def test_the_side_of_blocks_is_ours_and_not_the_machine_s(monkeypatch):
+    """Random numbers follow blocks, so a side chosen by the number of cores would show in bytes."""
+    parts, light = noisy_scene()
+    images = []
+    for side in (scene.BLOCK_PX, 8):
+        monkeypatch.setattr(scene, "BLOCK_PX", side)
+        images.append(renderer().render(parts, light, straight_frame(), 5).light_HWC)
+    assert images[0].tobytes() != images[1].tobytes()
 
 
 def test_shapes_of_fixed_parts_are_built_once(monkeypatch):
