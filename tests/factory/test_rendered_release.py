@@ -17,6 +17,7 @@ from factory.preview import preview
 from factory.provenance.faces import descends_from_real, holds_real_people, source_record
 from factory.records import Counts
 from factory.release import build
+from factory.rendering import numbers, renderer
 from factory.rendering.images import draw_view
 from factory.rendering.parts import Label
 from factory.rendering.people import draw_person
@@ -27,7 +28,7 @@ from factory.shards.plan_files import open_public_roster
 from factory.shards.reader import metadata_rows, read_face
 from factory.shards.verify import verify
 from factory.shots.plan import view_number
-from factory.sources import open_source, rendered_source
+from factory.sources import open_source
 from factory.store import LocalStore
 from factory.store.parquet import read_table
 from factory.synthesis import render_loading
@@ -41,8 +42,8 @@ pytest.importorskip("mitsuba")
 def with_known_pixels(patch: pytest.MonkeyPatch) -> None:
     """Let everything be rendered by KnownPixels."""
     patch.setattr(render_loading, "Renderer", KnownPixels)
-    patch.setattr(rendered_source, "Renderer", KnownPixels)
-    patch.setattr(rendered_source, "renderer_sha256", lambda: "of known pixels")
+    patch.setattr(renderer, "Renderer", KnownPixels)
+    patch.setattr(numbers, "renderer_sha256", lambda: "of known pixels")
 
 
 @pytest.fixture(autouse=True)
@@ -288,7 +289,7 @@ def test_a_preview_shows_people_without_cosines(config, tmp_path):
         ("identities.quotas={a: 1.0}", r"identities\.quotas: .* want rendering\.groups"),
         ("rendering.masks=[nose]", r"rendering\.masks: got 'nose'"),
         ("rendering.masks=[skin,skin]", r"rendering\.masks: .* twice"),
-        ("rendering.groups={a: 0.5}", r"rendering\.groups: got fractions that add up to 0\.5"),
+        ("rendering.groups={a: 0.5}", r"rendering\.groups: got 'a'; want tone1"),
         ("identities.extends=0.0.9", r"identities\.extends: .* renders people by their numbers"),
         ("source.num_identities=null", r"source\.num_identities: nothing given"),
         ("source.path=somewhere", r"source\.path: got 'somewhere' with source\.kind=rendered"),

@@ -32,7 +32,7 @@ def _person(style: str, number: int = 1) -> Person:
     row = STYLES[style]
     length = 1.0 if row is None else max(row.top, row.back)
     hair = HairTraits(style, (0.05, 0.03, 0.02), length=length, curl=0.2, parting=-2.0)
-    return replace(person, hair=hair)
+    return replace(person, shape=(0.0,) * 100, hair=hair)
 
 
 @cache

@@ -18,7 +18,7 @@ from factory.rendering.parts import Label
 from factory.rendering.people import draw_person
 from factory.rendering.renderer import FACE, Renderer
 from factory.rendering.truth import rendered
-from factory.rendering.view import Pose, Wear
+from factory.rendering.view import AreaLight, Light, Pose, Wear
 from factory.shards.masks import mask_files
 from factory.sources.pose import yaw_degrees
 from tests.rendered import KnownPixels
@@ -78,9 +78,9 @@ def test_a_planted_copy_under_a_warmer_light_is_a_duplicate_and_another_pose_is_
     """The audit's hash sees copies; the same face lit from elsewhere is for its recognizers."""
     renderer = Renderer(replace(BALD, samples=8), PX)
     person = draw_person(BALD, 0)
-    view = bare(draw_view(BALD, person, 0), pose=Pose())
-    areas = [replace(one, radiance=(13.0, 10.0, 7.0)) for one in view.light.areas]
-    warmer = replace(view, light=replace(view.light, areas=tuple(areas)))
+    lamp = AreaLight((0.5, 0.5, 0.70711), 120.0, 60.0, (9.0, 8.5, 8.0))
+    view = bare(draw_view(BALD, person, 0), pose=Pose(), light=Light(areas=(lamp,)))
+    warmer = replace(view, light=Light(areas=(replace(lamp, radiance=(13.0, 10.0, 7.0)),)))
     turned = replace(view, pose=Pose(yaw=40.0))
     first, copy, other = (renderer.render(person, one).image_HWC for one in (view, warmer, turned))
     assert np.abs(first.astype(int) - copy).mean() > 1, "the light did change it"

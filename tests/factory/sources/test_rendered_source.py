@@ -10,7 +10,8 @@ import pytest
 from factory.config import RenderingConfig, SourceConfig, load
 from factory.errors import SourceError
 from factory.provenance.faces import holds_real_people, source_record
-from factory.sources import open_source, read_faces, rendered_source
+from factory.rendering import numbers, renderer
+from factory.sources import open_source, read_faces
 from factory.sources.decoding import decode_image
 from factory.sources.rendered_source import RenderedSource
 from tests.rendered import PX, KnownPixels
@@ -22,8 +23,8 @@ CONFIG = SourceConfig(
 
 @pytest.fixture(autouse=True)
 def known_pixels(monkeypatch, tmp_path):
-    monkeypatch.setattr(rendered_source, "Renderer", KnownPixels)
-    monkeypatch.setattr(rendered_source, "renderer_sha256", lambda: "of known pixels")
+    monkeypatch.setattr(renderer, "Renderer", KnownPixels)
+    monkeypatch.setattr(numbers, "renderer_sha256", lambda: "of known pixels")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -43,7 +44,7 @@ def test_what_is_rendered_once_is_read_afterwards(monkeypatch):
     def never(*args):
         raise AssertionError("it was rendered already")
 
-    monkeypatch.setattr(rendered_source, "Renderer", never)
+    monkeypatch.setattr(renderer, "Renderer", never)
     again = read_faces(open_source(CONFIG), 0.0)
     assert (first.images_NHWC == again.images_NHWC).all()
     assert first.fingerprint == again.fingerprint
