@@ -84,7 +84,7 @@ def head_strands(wearer: Wearer) -> tuple[np.ndarray, np.ndarray]:
     jitter = 0.25 * rng.standard_normal((len(roots), 3))
     clump = nearest(roots.points_N3 + jitter, roots.points_N3[guides])
     strands = combed(roots, hair, style, wearer.state, clump, rng)
-    tie = tie_of(wearer.neutral, style.tied) if style.tied else None
+    tie = tie_of(wearer.neutral, style.tied, surface) if style.tied else None
     points = grown(strands, Forces(style.gravity, style.hold, style.comb_cm, tie_3=tie), surface)
     if tie is not None:
         points, kept = gathered(points, tie, rng)
@@ -146,7 +146,7 @@ def before_face(
     marks = neutral.landmarks_68x3
     brows, chin = float(marks[17:27, 1].max()), float(marks[8, 1])
     x, y, z = np.abs(points_NK3[..., 0] - marks[27, 0]), points_NK3[..., 1], points_NK3[..., 2]
-    wide = float(np.abs(marks[[17, 26], 0] - marks[27, 0]).max()) + 0.3
+    wide = float(np.abs(marks[[17, 26], 0] - marks[27, 0]).max()) + 0.5
     top = brows + (0.5 if style.covers_forehead or hair.fringe > 0 else 2.0)
     front = z > marks[[36, 45], 2].min() - 4.0
     return np.asarray((x < wide) & (y < top) & (y > chin - 6) & front)
@@ -157,7 +157,9 @@ def pushed_out(points_NK3: np.ndarray, surface: HeadSurface) -> np.ndarray:
     flat = points_NK3[:, 1:].reshape(-1, 3)
     height, normal = surface.heights(flat)
     flat = flat + np.maximum(0.05 - height, 0)[:, None] * normal
-    return np.concatenate([points_NK3[:, :1], flat.reshape(len(points_NK3), -1, 3)], 1)
+    return np.concatenate(
+        [points_NK3[:, :1], flat.reshape(len(points_NK3), points_NK3.shape[1] - 1, 3)], 1
+    )
 
 
 def cap_part(wearer: Wearer) -> MeshPart:

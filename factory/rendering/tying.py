@@ -9,16 +9,20 @@ from factory.rendering.head import Head
 from factory.rendering.head_surface import HeadSurface
 
 TIES = {"ponytail": (0.0, 4.5, -18.6), "bun": (0.0, 8.0, -17.0)}
-"""From the middle of the eyes, centimeters on a head of mean size."""
+"""From the middle of the eyes, centimeters, near the scalp of a head of mean size."""
+TIE_HEIGHT = 0.6
+"""Centimeters: deeper in a long head no strand would reach it."""
 REACHED = 1.3
 """Centimeters from the tie, where a strand is in it."""
 BUN_RADIUS = 2.6
 NUM_TAIL = 1200
 
 
-def tie_of(neutral: Head, tied: str) -> np.ndarray:
-    """The point where hair is gathered."""
-    return np.asarray(neutral.middle_3 + np.array(TIES[tied]), np.float32)
+def tie_of(neutral: Head, tied: str, surface: HeadSurface) -> np.ndarray:
+    """The point where hair is gathered, TIE_HEIGHT above the scalp of this head."""
+    at_13 = np.asarray(neutral.middle_3 + np.array(TIES[tied]), np.float32)[None]
+    height_1, normal_13 = surface.heights(at_13)
+    return np.asarray((at_13 + (TIE_HEIGHT - height_1)[:, None] * normal_13)[0], np.float32)
 
 
 def gathered(

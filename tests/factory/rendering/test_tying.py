@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from factory.rendering.head import head_model
-from factory.rendering.head_surface import head_surface
-from factory.rendering.tying import BUN_RADIUS, NUM_TAIL, REACHED, bun, gathered, tail, tie_of
+from factory.config import RenderingConfig
+from factory.rendering.head import Head, head_model
+from factory.rendering.head_surface import HeadSurface, head_surface
+from factory.rendering.people import draw_person
+from factory.rendering.tying import (
+    BUN_RADIUS,
+    NUM_TAIL,
+    REACHED,
+    TIE_HEIGHT,
+    bun,
+    gathered,
+    tail,
+    tie_of,
+)
 
 MODEL = head_model()
 HEAD = MODEL.shaped((0.0,) * 100, ())
+
+
+def _surface(head: Head) -> HeadSurface:
+    vertices, faces = MODEL.region("M_Face", "M_BackHead")
+    return head_surface(head.vertices_V3[vertices], faces, np.array([0, 6.0, 0.5]))
 
 
 def test_gathered_strands_end_in_the_tie() -> None:
@@ -23,18 +40,22 @@ def test_gathered_strands_end_in_the_tie() -> None:
     assert ends[0, :-1, 0].max() <= 5 - REACHED + 1
 
 
-def test_ties_are_behind_the_head() -> None:
-    for tied in ("ponytail", "bun"):
-        tie = tie_of(HEAD, tied)
-        assert abs(tie[0]) < 1e-3
-        assert tie[2] < -5
-        assert tie[1] > HEAD.middle_3[1]
+@pytest.mark.parametrize("tied", ["ponytail", "bun"])
+@pytest.mark.parametrize("person", [0, 7, 29])
+def test_ties_are_on_the_back_of_any_head(tied: str, person: int) -> None:
+    """Deep in a long head no strand would reach it: person 29 had no bun."""
+    head = MODEL.shaped(draw_person(RenderingConfig(), person).shape, ())
+    surface = _surface(head)
+    tie = tie_of(head, tied, surface)
+    assert abs(tie[0] - head.middle_3[0]) < 0.5
+    assert tie[2] < -5
+    assert tie[1] > head.middle_3[1]
+    assert surface.heights(tie[None])[0][0] == pytest.approx(TIE_HEIGHT, abs=0.2)
 
 
 def test_a_tail_falls_behind_the_neck() -> None:
-    vertices, faces = MODEL.region("M_Face", "M_BackHead")
-    surface = head_surface(HEAD.vertices_V3[vertices], faces, np.array([0, 6.0, 0.5]))
-    tie = tie_of(HEAD, "ponytail")
+    surface = _surface(HEAD)
+    tie = tie_of(HEAD, "ponytail", surface)
     strands = tail(tie, 20.0, surface, 9, np.random.default_rng(0))
     assert strands.shape == (NUM_TAIL, 9, 3)
     assert np.linalg.norm(strands[:, 0] - tie, axis=1).max() < 3
