@@ -17,8 +17,8 @@ from factory.identities.people import People
 from factory.identities.proposals import Pool
 from factory.identities.roster import Roster
 from factory.identities.roster_building import indices_of, planned_shots
-from factory.rendering.people import draw_person
-from factory.rendering.trait_vectors import trait_vector
+from factory.rendering.people.people import draw_person
+from factory.rendering.people.trait_vectors import trait_vector
 
 MAX_COSINE = 0.75
 """The gate's limit where identities.max_cosine is null: of 100 components of a normal distribution

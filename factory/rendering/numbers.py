@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factory.config.rendering import RenderingConfig
 from factory.errors import ConfigError
-from factory.rendering.head import ASSETS
+from factory.rendering.head.head import ASSETS
 from factory.seeds import stream_seed
 
 ROOM = Path(__file__).parent
@@ -40,7 +40,7 @@ def assets_sha256() -> str:
 @cache
 def renderer_sha256() -> str:
     """sha256 over the code of this room and its assets: others may render other pixels."""
-    code = _sha256(sorted(ROOM.glob("*.py")))
+    code = _sha256(sorted(ROOM.rglob("*.py")))
     return hashlib.sha256(f"{code} {assets_sha256()} {mitsuba_version()}".encode()).hexdigest()
 
 

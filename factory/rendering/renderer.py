@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
-from factory.rendering.accessories import accessory_parts
-from factory.rendering.backgrounds import background_HWC
-from factory.rendering.camera import developed
-from factory.rendering.clothes import clothes_parts
-from factory.rendering.eyes import eye_parts, mouth_parts
-from factory.rendering.facial_hair import beard_parts, brow_parts
-from factory.rendering.frame import Frame, frame_of
-from factory.rendering.hair import hair_parts
-from factory.rendering.hat_hair import under_hat
-from factory.rendering.head import Head, head_model
-from factory.rendering.lashes import lash_parts
+from factory.rendering.hair.facial_hair import beard_parts, brow_parts
+from factory.rendering.hair.hair import hair_parts
+from factory.rendering.hair.hat_hair import under_hat
+from factory.rendering.hair.lashes import lash_parts
+from factory.rendering.head.head import Head, head_model
 from factory.rendering.parts import Label, Part
-from factory.rendering.people import aged_shape
-from factory.rendering.scene import SceneRenderer
-from factory.rendering.skin import skin_part
+from factory.rendering.people.people import aged_shape
+from factory.rendering.scene.frame import Frame, frame_of
+from factory.rendering.scene.scene import SceneRenderer
+from factory.rendering.skin.eyes import eye_parts, mouth_parts
+from factory.rendering.skin.skin import skin_part
 from factory.rendering.traits import Person
 from factory.rendering.view import HairState, View
+from factory.rendering.views.backgrounds import background_HWC
+from factory.rendering.views.camera import developed
+from factory.rendering.wear.accessories import accessory_parts
+from factory.rendering.wear.clothes import clothes_parts
 
 FACE = (Label.SKIN, Label.EYES, Label.MOUTH, Label.BROWS, Label.BEARD)
 OCCLUDERS = (Label.SUNGLASSES, Label.OCCLUDER, Label.HAT)

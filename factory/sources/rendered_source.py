@@ -95,8 +95,8 @@ class RenderedSource:
 
     def _images_of(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """(images [J, H, W, 3], landmarks [J, 5, 2]) of a person, from the disk or rendered."""
-        from factory.rendering.images import draw_view
-        from factory.rendering.people import draw_person
+        from factory.rendering.people.people import draw_person
+        from factory.rendering.views.images import draw_view
 
         folder = cache_root() / FOLDER / self._look[:32]
         file = folder / f"{self.names[label]}-{self._each:04d}.npz"

@@ -10,12 +10,12 @@ import numpy as np
 
 from factory.config import RenderingConfig
 from factory.records import DrawnBatch, Rendered, Shot
-from factory.rendering.images import draw_view
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import RenderedImage
 from factory.rendering.traits import Person
 from factory.rendering.truth import rendered
 from factory.rendering.view import View
+from factory.rendering.views.images import draw_view
 from factory.shots.plan import view_number
 
 KEPT_PEOPLE = 64

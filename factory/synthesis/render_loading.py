@@ -11,7 +11,7 @@ from factory.identities.roster import Roster
 from factory.records import row_of
 from factory.rendering.numbers import assets_sha256, mitsuba_version
 from factory.rendering.renderer import Renderer
-from factory.rendering.scene import use_threads
+from factory.rendering.scene.scene import use_threads
 from factory.shots.plan import Plan
 from factory.shots.request import MethodRequest, RenderRequest
 from factory.sources import FaceSource

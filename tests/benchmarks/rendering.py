@@ -21,15 +21,15 @@ import numpy as np
 
 from factory.config.rendering import RenderingConfig
 from factory.rendering import renderer as module
-from factory.rendering.frame import frame_of
-from factory.rendering.head import Head, HeadModel
-from factory.rendering.images import draw_view
+from factory.rendering.head.head import Head, HeadModel
 from factory.rendering.parts import Label, Material, Part, StrandsPart
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import Renderer
-from factory.rendering.scene import versions
+from factory.rendering.scene.frame import frame_of
+from factory.rendering.scene.scene import versions
 from factory.rendering.traits import Person
 from factory.rendering.view import HairState, View
+from factory.rendering.views.images import draw_view
 
 PX = 112
 CONFIG = RenderingConfig(camera="clean")
@@ -118,7 +118,7 @@ def parts_of(renderer: Renderer, person: Person, view: View) -> tuple[Head, list
 
 def loaded(renderer: Renderer, person: Person, view: View) -> object:
     """The scene of an image as the renderer would load it."""
-    from factory.rendering.emitters import emitters_of
+    from factory.rendering.scene.emitters import emitters_of
 
     head, parts = parts_of(renderer, person, view)
     frame, scenes = frame_of(head, view, PX), renderer._scenes

@@ -79,9 +79,9 @@ def rendered(people: int, images: int, dotlist: list[str]) -> Iterator[np.ndarra
     from omegaconf import OmegaConf
 
     from factory.config.rendering import RenderingConfig
-    from factory.rendering.images import draw_view
-    from factory.rendering.people import draw_person
+    from factory.rendering.people.people import draw_person
     from factory.rendering.renderer import Renderer
+    from factory.rendering.views.images import draw_view
 
     merged = OmegaConf.merge(OmegaConf.structured(RenderingConfig), OmegaConf.from_dotlist(dotlist))
     config = OmegaConf.to_object(merged)

@@ -18,9 +18,9 @@ from factory.provenance.faces import descends_from_real, holds_real_people, sour
 from factory.records import Counts
 from factory.release import build
 from factory.rendering import numbers, renderer
-from factory.rendering.images import draw_view
 from factory.rendering.parts import Label
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
+from factory.rendering.views.images import draw_view
 from factory.shards import layout
 from factory.shards.compact import Cut, compact
 from factory.shards.manifest import read_plan

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 RENDER = """
-from factory.rendering.scene import SceneRenderer
+from factory.rendering.scene.scene import SceneRenderer
 from tests.factory.rendering.scenes import straight_frame
 from tests.factory.rendering.test_scene import noisy_scene
 parts, light = noisy_scene()

@@ -15,8 +15,8 @@ from factory.identities.rendered_people import (
     rendered_numbers,
     rendered_vectors,
 )
-from factory.rendering.people import draw_person
-from factory.rendering.trait_vectors import trait_vector
+from factory.rendering.people.people import draw_person
+from factory.rendering.people.trait_vectors import trait_vector
 
 
 class Few:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
-from factory.rendering.head import Head, HeadModel, head_model
-from factory.rendering.people import draw_person
+from factory.rendering.head.head import Head, HeadModel, head_model
+from factory.rendering.people.people import draw_person
 from factory.rendering.traits import BeardTraits, BrowTraits, EyeTraits, Person
 
 MEAN = (0.0,) * 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from factory.rendering.frame import Frame
 from factory.rendering.parts import Label, Material, MeshPart, StrandsPart
+from factory.rendering.scene.frame import Frame
 from factory.rendering.view import Light
 
 PX = 32

@@ -13,12 +13,12 @@ pytest.importorskip("mitsuba")
 
 from factory.config import RenderingConfig
 from factory.evaluation.perceptual_hash import MIN_DUPLICATE_COSINE, PerceptualHash
-from factory.rendering.images import draw_view
 from factory.rendering.parts import Label
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import FACE, Renderer
 from factory.rendering.truth import rendered
 from factory.rendering.view import AreaLight, Light, Pose, Wear
+from factory.rendering.views.images import draw_view
 from factory.shards.masks import mask_files
 from factory.sources.pose import yaw_degrees
 from tests.rendered import KnownPixels

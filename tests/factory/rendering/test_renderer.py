@@ -13,11 +13,11 @@ import pytest
 pytest.importorskip("mitsuba", reason="renders: pip install 'face-factory[render]'")
 from factory.config.rendering import RenderingConfig
 from factory.rendering import renderer as module
-from factory.rendering.images import draw_view
 from factory.rendering.parts import Label, Material
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import FACE, Renderer, labels_of
 from factory.rendering.view import HairState, View
+from factory.rendering.views.images import draw_view
 from tests.factory.rendering.scenes import quad
 
 CONFIG = RenderingConfig(samples=2)

@@ -9,13 +9,13 @@ import pytest
 
 from factory.config import RenderingConfig
 from factory.config.rendering import LABELS, MASKS
-from factory.rendering.images import draw_view
 from factory.rendering.numbers import view_seed
 from factory.rendering.parts import Label
-from factory.rendering.people import draw_person
+from factory.rendering.people.people import draw_person
 from factory.rendering.traits import GlassesTraits
 from factory.rendering.truth import rendered
 from factory.rendering.view import Pose, Wear
+from factory.rendering.views.images import draw_view
 from tests.rendered import KnownPixels
 
 CONFIG = RenderingConfig()

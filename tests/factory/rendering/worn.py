@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
-from factory.rendering.head import Head, head_model
-from factory.rendering.people import draw_person
+from factory.rendering.head.head import Head, head_model
+from factory.rendering.people.people import draw_person
 from factory.rendering.traits import Person
 
 MODEL = head_model()

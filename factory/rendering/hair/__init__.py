@@ -1,0 +1,1 @@
+"""Hair of head and face as strands."""

@@ -1,0 +1,1 @@
+"""The head model, its shapes and its surface."""

@@ -1,0 +1,1 @@
+"""Who rendered people are: all traits from a number."""

@@ -1,0 +1,1 @@
+"""Parts as a scene of Mitsuba, and the scene as light."""

@@ -1,0 +1,1 @@
+"""Skin, eyes and mouth."""

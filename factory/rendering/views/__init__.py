@@ -1,0 +1,1 @@
+"""How images of a person vary: pose, expression, light, camera, background."""

@@ -1,0 +1,1 @@
+"""What is worn on head and body, or held before the face."""
