@@ -165,7 +165,9 @@ def test_kept_faces_and_means_are_below_the_limits_and_rejected_ones_are_not(tmp
     kept, gone = kept_of(store, plan), Counter()
     for row in rejects_of(store, plan):
         if row["reason"] == NEAR_REAL_PERSON:
-            gone[row["identity"]] += cosine_of(row["identity"], row["image"], row["attempt"]) <= 0.75
+            gone[row["identity"]] += (
+                cosine_of(row["identity"], row["image"], row["attempt"]) <= 0.75
+            )
 
     def center_cosine(shots):
         images = np.zeros((len(shots), 1, 1, 3), int)
