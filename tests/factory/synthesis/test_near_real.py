@@ -143,6 +143,17 @@ def test_a_mean_is_that_of_the_faces_that_stay(tmp_path):
         assert set(kept_of(store, plan)) == wanted
 
 
+def test_a_face_that_is_rejected_for_being_near_does_not_make_a_mean_nearer(tmp_path):
+    plan, roster = plan_of(3, **EXACT | {"min_images": 1, "max_rounds": 1})
+    table = {(1, 0): 0.99} | {(1, image): 0.3 for image in (1, 2, 3)}
+    mean_cosine = (0.99 + 0.9) / np.hypot(0.99 + 0.9, (0.14**2 + 3 * 0.954**2) ** 0.5)
+    assert mean_cosine > LIMITS.center_cosine > 0.3 / np.hypot(0.3, 0.954 / 3**0.5)
+    store = store_in(tmp_path)
+    counts = make(store, plan, roster, lambda i, image, _: table.get((i, image), 0.1))
+    assert counts.reasons == {NEAR_REAL_PERSON: 1}
+    assert {image for image, _ in kept_of(store, plan)[1]} == {1, 2, 3}
+
+
 def test_reserves_are_spared_alike_and_reasons_are_told_apart(tmp_path):
     plan, roster = plan_of(3, **REPLACED)
     store = store_in(tmp_path)
@@ -264,6 +275,10 @@ def test_vectors_are_private_checked_and_made_anew_to_the_bit(tmp_path):
         private.put(layout.SPARED_PEOPLE, data)
         with pytest.raises(IntegrityError, match="is gone or not the one"):
             read_spared(store, plan)
+    private.delete(layout.SPARED_PEOPLE)
+    write_spared(store, np.eye(3, DIM, dtype=np.float32))
+    with pytest.raises(IntegrityError, match="is gone or not the one"):
+        read_spared(store, plan)
     private.delete(layout.SPARED_PEOPLE)
     with pytest.raises(IntegrityError, match="embeds the people of the source otherwise"):
         put_spared_again(store, plan, REAL + np.float32(1e-7))
