@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from factory.config import load
-from factory.errors import ConfigError, LeakError, PlanError
+from factory.errors import ConfigError, IntegrityError, LeakError, PlanError
+from factory.evaluation.evaluate import evaluate
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.release import AuditVerdict
 from factory.evaluation.metrics.values import NotMeasured
@@ -29,6 +32,7 @@ from factory.shards.verify import verify
 from factory.shots.plan import Plan
 from factory.sources import open_source
 from factory.sources.decoding import decode_image
+from factory.synthesis.near_real import NearReal
 from tests.byte_scan import ByteScan
 from tests.conftest import NAMES, draw_people, save_networks, save_recognizer, tiny_dotlist
 
@@ -253,3 +257,24 @@ def test_one_person_is_refused_and_off_asks_for_nothing(config_of, root):
     with pytest.raises(LeakError, match="at least two people"):
         preflight(config_of(*SPARED, "release.dataset=one", f"source.path={alone}"))
     check_sparing(config_of("judge.checkpoint=null", "source.real_people=false"))
+
+
+def test_rejected_faces_of_somebody_real_are_not_shown(released):
+    config, store, _, _ = released
+    plan, source = open_plan(store)[0], open_source(config.source)
+    sealed = manifest.sealed_manifest(store, plan)
+    for show in (False, True):
+        shown = replace(config, audit=replace(config.audit, show_real=show))
+        pictures = evaluate(shown, source, store, plan, sealed, run_units, lambda line: None)[1]
+        assert (NEAR_REAL_PERSON in pictures.rejects) is show
+
+
+def test_makers_refuse_another_judge_than_the_planned_one(released, config_of, root):
+    _, store, _, _ = released
+    plan, cpu = open_plan(store)[0], torch.device("cpu")
+    for judge, got in ((third_judge(root), "has sha256"), ("null", "got null")):
+        other = config_of(*SPARED, f"judge.checkpoint={judge}")
+        with pytest.raises(IntegrityError, match=rf"judge\.checkpoint: {got}.* planned with"):
+            NearReal.open(other, store, plan, cpu)
+    plain = replace(plan, request=replace(plan.request, spared=None))
+    assert NearReal.open(config_of(), store, plain, cpu) is None
