@@ -41,7 +41,8 @@ def audit_release(config: Config, dry_run: bool) -> None:
     print(*gate_lines(plan, roster, largest), sep="\n")
     sealed, run_units = manifest.sealed_manifest(store, plan), runner_of(config)
     faces = audit_faces(config, source, store, sealed, roster, run_units)
-    print(*audit_lines(config, source, faces, read_lineage(store)), sep="\n")
+    lineage, spared = read_lineage(store), plan.request.spared
+    print(*audit_lines(config, source, faces, lineage, spared), sep="\n")
     if faces:
         refuse_leaks(faces.metrics)
         print(within_limit(config, faces.metrics))

@@ -12,7 +12,8 @@ from factory.config.field import file_path, knob
 class AuditConfig:
     """The search for real people in a release, in the judge's space (METHODS 6).
 
-    Nothing here changes a byte of the data; it decides whether they are published.
+    Nothing here changes a byte of the data; it decides whether they are published. Only leak_fpir
+    also decides who is drawn with filters.spare_real_people.
     """
 
     leak_fpir: float = knob(0.001, low=1e-6, high=0.5)

@@ -144,7 +144,7 @@ class SamplerConfig:
 class FiltersConfig:
     """Which faces are kept in a release.
 
-    None switches a filter off.
+    None switches a filter off, and so does false.
     """
 
     min_own_cosine: float | None = knob(0.4, low=-1.0, high=1.0)
@@ -172,6 +172,12 @@ class FiltersConfig:
     max_occluded: float | None = knob(None, low=0.0, high=1.0)
     """Fraction of a rendered face that sunglasses, masks, scarves, hands or hats hide, as is known
     of every image of release.method=render."""
+    spare_real_people: bool = False
+    """Reject faces that the judge (judge.checkpoint) sees as a person of the source, and all faces
+    of an identity whose mean face is one to it, by the limits of the audit (audit.leak_fpir): what
+    it would count as leaks. With plan.on_shortfall=replace reserves take their place. The judge
+    then also chose which faces stay, which the audit says; jobs.audit with another judge.checkpoint
+    lets a further one look."""
     min_kept_fraction: float | None = knob(0.2, low=0.0, high=1.0)
     """Fraction of all drawn faces, top-ups included, that must be kept: a release with fewer is
     sealed and not published. It drops no face and is no part of the plan, so the same command with

@@ -181,6 +181,11 @@ def _check_diffusion(config: Config) -> None:
     """People are drawn from embeddings, so somebody must be wanted and nothing is edited."""
     _want_somebody(config)
     _refuse_edit_filters(config)
+    if config.filters.spare_real_people and config.plan.fill_to:
+        raise ConfigError(
+            f"filters.spare_real_people: got true with plan.fill_to={config.plan.fill_to}, which "
+            "draws people of the source; want false, or plan.fill_to=0"
+        )
 
 
 def _check_lora(config: Config) -> None:
@@ -192,7 +197,7 @@ def _check_lora(config: Config) -> None:
             "set that jobs.personalize has made"
         )
     _check_name("personalization.loras", loras)
-    _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OWN_SAMPLERS + PROPOSED)
+    _refuse_filled_in(config, DRAWN_FROM_EMBEDDINGS + OWN_SAMPLERS + PROPOSED + OF_NOBODY_REAL)
     _want_somebody(config)
     _refuse_edit_filters(config)
     _want_micro_batch(config, "a number, best a divisor of the images of each person")
@@ -201,7 +206,7 @@ def _check_lora(config: Config) -> None:
 def _check_edit(config: Config) -> None:
     """Nobody is proposed, and samplers do what the editing method can."""
     method = config.editing.method
-    keys = DRAWN_FROM_EMBEDDINGS + PROPOSED + OF_OTHER_PEOPLE
+    keys = DRAWN_FROM_EMBEDDINGS + PROPOSED + OF_OTHER_PEOPLE + OF_NOBODY_REAL
     _refuse_filled_in(config, keys + (OWN_SAMPLERS if method == "controlnet" else ()))
     if method in ("uvit", "controlnet") and not config.editing.checkpoint:
         raise ConfigError(
@@ -246,6 +251,8 @@ OWN_SAMPLERS: tuple[tuple[str, Any], ...] = (
 )
 """Settings that our samplers have and those of diffusers have not."""
 PROPOSED: tuple[tuple[str, Any], ...] = (("identities.num_virtual", 0),)
+OF_NOBODY_REAL: tuple[tuple[str, Any], ...] = (("filters.spare_real_people", False),)
+"""Settings of a release that nobody of the source is in."""
 OF_OTHER_PEOPLE: tuple[tuple[str, Any], ...] = (
     ("plan.fill_to", 0),
     ("identities.gallery", None),

@@ -16,7 +16,7 @@ from factory.evaluation.attack_scores import (
     standardized_mean,
 )
 from factory.evaluation.metrics.attack import Nobody
-from factory.evaluation.real_people import unit_means
+from factory.quality.real_limits import unit_means
 from factory.records import Log
 from factory.seeds import stream_seed
 from factory.training.distributed import pick_device

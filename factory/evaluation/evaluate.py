@@ -29,7 +29,6 @@ from factory.evaluation.metrics.similarity import Properties, RecognizerProperti
 from factory.evaluation.metrics.utility import Utility
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
-from factory.evaluation.real_people import unit_means
 from factory.evaluation.recognizers import CONDITIONING, JUDGE, open_recognizers
 from factory.evaluation.reduction import CLASS, Reduction
 from factory.evaluation.reference_sets import quality, reference_sets
@@ -49,7 +48,8 @@ from factory.execution.inline import RunUnits
 from factory.identities.roster import Roster
 from factory.identities.roster_building import learn_groups
 from factory.provenance.lineage import read_lineage
-from factory.quality.filters import NEAR_REAL, NO_REGION
+from factory.quality.filters import NEAR_REAL, NEAR_REAL_PERSON, NO_REGION
+from factory.quality.real_limits import unit_means
 from factory.recognition.verification import pair_cosines
 from factory.records import Log, Manifest, Shot
 from factory.shards import layout
@@ -130,7 +130,7 @@ def evaluate(
         properties=properties,
         separability=separability(plan, roster, strangers),
         leakage=leaks,
-        audit=verdict(config, leaks, lineage),
+        audit=verdict(config, leaks, lineage, plan.request.spared),
         diversity=Diversity(
             pose=pose(pictures.faces, source, config.source),
             within_identity=made.scores.within_identity(),
@@ -287,7 +287,7 @@ def _rejects(
     anyway. Those that were too near to a real person, or are photographs that could not be edited,
     stay unseen unless real people may be shown.
     """
-    hidden = () if config.audit.show_real else (NEAR_REAL, NO_REGION)
+    hidden = () if config.audit.show_real else (NEAR_REAL, NEAR_REAL_PERSON, NO_REGION)
     shots = {reason: some for reason, some in shots.items() if reason not in hidden}
     if not any(shots.values()):
         return {}

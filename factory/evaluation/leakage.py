@@ -35,13 +35,13 @@ from factory.evaluation.metrics.values import NotMeasured, distribution
 from factory.evaluation.real_people import RealPeople
 from factory.evaluation.tallies import CosineTally, Near, nearest_first
 from factory.evaluation.yardstick import (
-    EQUAL,
     MAX_PAIRED,
     DoubleLabel,
     Yardstick,
     judge_power,
     own_pairs,
 )
+from factory.quality.real_limits import is_leak, leak_limit
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 
 FMRS = (1e-3, 1e-4)
@@ -54,6 +54,12 @@ LEAKS = {
     "near_copies": "faces are near-copies of source images",
 }
 """What a leak of each kind is, in words."""
+
+CHOSE = (
+    "this judge also chose which faces stay (filters.spare_real_people), so it is not independent "
+    "of them; jobs.audit with another judge.checkpoint lets a further one look"
+)
+"""What is said of leaks that makers were told to leave out."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +98,16 @@ class LeakTest:
 
     def __init__(self, strangers: np.ndarray, leak_fpir: float) -> None:
         self._strangers = strangers
-        self.limit = float(np.quantile(strangers, 1 - leak_fpir, method="higher"))
+        self.limit = leak_limit(strangers, leak_fpir)
         self._tally = CosineTally()
         self._leaks: list[str | int] = []
 
     def add(self, names: Sequence[str] | Sequence[int], cosines: np.ndarray) -> np.ndarray:
         """Look at some more of them; which are leaks, bool [N]."""
-        is_leak = self._is_leak(cosines)
+        found = is_leak(cosines, self.limit)
         self._tally.add(cosines)
-        self._leaks += [names[i] for i in np.flatnonzero(is_leak).tolist()]
-        return is_leak
+        self._leaks += [names[i] for i in np.flatnonzero(found).tolist()]
+        return found
 
     def counts(self) -> LeakCounts:
         return LeakCounts(
@@ -112,11 +118,22 @@ class LeakTest:
             fraction=len(self._leaks) / self._tally.count,
             leaks=self._leaks,
             nearest=self._tally.distribution(),
-            num_strangers_above=int(self._is_leak(self._strangers).sum()),
+            num_strangers_above=int(is_leak(self._strangers, self.limit).sum()),
         )
 
-    def _is_leak(self, cosines: np.ndarray) -> np.ndarray:
-        return np.asarray((cosines > self.limit) | (cosines >= EQUAL))
+
+def tests_of(people: RealPeople, leak_fpir: float) -> tuple[LeakTest, LeakTest]:
+    """The tests of faces and of class centers in the space of a judge.
+
+    Raises LeakError for a source of one person.
+    """
+    if len(people.centers) < 2:
+        raise LeakError(
+            "source: the audit needs at least two people to tell how near strangers are"
+        )
+    strangers = people.strangers.cosine_M, people.between_centers()
+    faces, classes = (LeakTest(cosines, leak_fpir) for cosines in strangers)
+    return faces, classes
 
 
 @dataclass(frozen=True)
@@ -163,13 +180,8 @@ class LeakageTally:
     def __init__(self, config: AuditConfig, yardstick: Yardstick) -> None:
         """Raises LeakError for a source of one person."""
         people, originals = yardstick.galleries
-        if len(people.centers) < 2:
-            raise LeakError(
-                "source: the audit needs at least two people to tell how near strangers are"
-            )
         self._config, self._yardstick = config, yardstick
-        self._faces = LeakTest(people.strangers.cosine_M, config.leak_fpir)
-        self._classes = LeakTest(people.between_centers(), config.leak_fpir)
+        self._faces, self._classes = tests_of(people, config.leak_fpir)
         self._copies = LeakTest(originals.strangers.cosine_M, config.leak_fpir)
         unit_ND, label_N = people.some_images(MAX_PAIRED)
         impostor = pair_cosines(unit_ND, label_N)[1]

@@ -13,6 +13,7 @@ import numpy as np
 from factory.errors import Conflict
 from factory.evaluation.embeddings import RealFaces, evenly_spaced
 from factory.identities.gallery import Gallery
+from factory.quality.real_limits import unit_means
 from factory.store import Store
 from factory.store.base import digest
 
@@ -82,6 +83,11 @@ class RealPeople:
         is_center = order >= len(label_N)
         rows = (unit_GD[order], labels[order], indices[order], is_center)
         return cls(*rows, alias_A2, is_alias[order])
+
+    @property
+    def unit_GD(self) -> np.ndarray:
+        """Vectors of all images and centers, float32 [G, D]."""
+        return self._gallery.unit_GD
 
     def sha256(self) -> str:
         """Digest of all that they are compared by."""
@@ -160,11 +166,3 @@ def same_person(label_N: np.ndarray, alias_A2: np.ndarray) -> np.ndarray:
         return np.asarray(label_N)
     at_N = np.minimum(np.searchsorted(alias_A2[:, 0], label_N), len(alias_A2) - 1)
     return np.where(alias_A2[at_N, 0] == label_N, alias_A2[at_N, 1], label_N)
-
-
-def unit_means(unit_ND: np.ndarray, rows_N: np.ndarray) -> np.ndarray:
-    """Unit mean [P, D] of the vectors of each row 0..P-1."""
-    sums_PD = np.zeros((rows_N.max() + 1, unit_ND.shape[1]))
-    np.add.at(sums_PD, rows_N, unit_ND)
-    unit_PD = sums_PD / np.linalg.norm(sums_PD, axis=1, keepdims=True)
-    return np.asarray(unit_PD, np.float32)

@@ -13,7 +13,7 @@ from typing import Any
 
 from factory.config import AuditConfig, Config
 from factory.errors import LeakError, YieldError
-from factory.evaluation.leakage import Audit, power_in_words, refuse_leaks, summary_lines
+from factory.evaluation.leakage import CHOSE, Audit, power_in_words, refuse_leaks, summary_lines
 from factory.evaluation.metrics.release import AuditVerdict, KeptCounts, Metrics
 from factory.evaluation.metrics.separability import JudgePower, Leakage
 from factory.evaluation.metrics.values import NotMeasured
@@ -24,15 +24,21 @@ from factory.provenance.lineage import Lineage, NetworkRecord, has_real_source
 from factory.provenance.networks import records_of
 from factory.recognition.judge import describe_judge, judge_of, public_name
 from factory.records import Counts
+from factory.shots.request import SparedPeople
 from factory.sources import FaceSource
 
 NO_JUDGE = "n/a: no judge looked (judge.checkpoint is null)"
 
 
 def verdict(
-    config: Config, leakage: Leakage | NotMeasured, lineage: Lineage | None
+    config: Config,
+    leakage: Leakage | NotMeasured,
+    lineage: Lineage | None,
+    spared: SparedPeople | None = None,
 ) -> AuditVerdict:
     """Whether it is established that nobody real shows, and if not, why; and who judged.
+
+    `spared` says by what judge a plan had faces rejected.
 
     Whether people of the source exist is for the release's `lineage` to say, else for the config.
     """
@@ -48,6 +54,7 @@ def verdict(
         judge=public_name(judge) if judge else None,
         judge_sha256=described.get("sha256"),
         judge_shares=_shares(described, lineage) if lineage else "",
+        judge_chose=spared is not None and spared.judge_sha256 == described.get("sha256"),
     )
 
 
@@ -90,15 +97,21 @@ def not_established(config: AuditConfig, leakage: Leakage | NotMeasured) -> str:
 
 
 def audit_lines(
-    config: Config, source: FaceSource, audit: Audit | None, lineage: Lineage | None
+    config: Config,
+    source: FaceSource,
+    audit: Audit | None,
+    lineage: Lineage | None,
+    spared: SparedPeople | None = None,
 ) -> list[str]:
     """What jobs.audit tells the owner of the source: findings, doubtful labels, the verdict.
 
     Images of the source are named here, so these lines go to a terminal and nowhere else.
     """
-    found = verdict(config, audit.metrics if audit else NotMeasured(NO_JUDGE), lineage)
+    leakage = audit.metrics if audit else NotMeasured(NO_JUDGE)
+    found = verdict(config, leakage, lineage, spared)
     lines = [f"judge: {found.judge}, sha256 {found.judge_sha256}"] if found.judge else []
     lines += summary_lines(audit.metrics) if audit else []
+    lines += [CHOSE] if found.judge_chose else []
     for double in audit.doubles if audit else ():
         one, two = source.keys[double.first], source.keys[double.second]
         lines.append(f"one person by two labels: {one} and {two}, {double.cosine:.3f}")

@@ -19,6 +19,7 @@ from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.metrics.separability import JudgePower
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.real_people import RealPeople
+from factory.quality.real_limits import EQUAL
 
 MAX_PAIRED = 4000
 """Real images whose pairs are compared."""
@@ -30,8 +31,6 @@ no judge strong: the limit falls to this quantile at the lowest, above which are
 MAX_DOUBLE_FRACTION = 0.05
 """Of images that may be so near; where more are, the judge takes strangers for one person, and only
 equal pictures are told."""
-EQUAL = 1 - 1e-6
-"""Cosine from which two vectors are of one picture."""
 NO_PAIRS = "n/a: nobody in the source has two images, so nothing tells whom the judge would see"
 
 

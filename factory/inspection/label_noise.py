@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.evaluation.embeddings import evenly_spaced
-from factory.evaluation.real_people import unit_means
 from factory.identities.cosine_tail import CosineTail, Fit
 from factory.identities.gallery import Gallery, itself
+from factory.quality.real_limits import unit_means
 
 MAX_FALSE = 0.03
 """Estimated fraction of a person's own images that may be taken for somebody else's."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from factory.errors import SourceError
 from factory.evaluation.image_queries import hashes_of
-from factory.evaluation.real_people import NOBODY, unit_means
+from factory.evaluation.real_people import NOBODY
 from factory.identities.gallery import Gallery
 from factory.inspection.faces import squeezed
 from factory.inspection.findings import CopyPair, DoubleName, PairsOverlap, SetOverlap
@@ -20,6 +20,7 @@ from factory.inspection.label_noise import MIN_PEOPLE, NAMES_FPIR, stranger_limi
 from factory.inspection.looked import DIGEST_BYTES, Looked, digest_of
 from factory.inspection.near_copies import IDENTICAL, Copies, copies_between
 from factory.inspection.people import LISTED, JudgedPeople
+from factory.quality.real_limits import unit_means
 from factory.recognition.pairs import read_encoded, read_lfw
 from factory.sources.base import FaceSource
 from factory.sources.decoding import decode_image

@@ -12,6 +12,7 @@ from factory.identities.gallery_files import OpenGalleries, open_here
 from factory.identities.roster import Roster
 from factory.planning.gate_limit import describe_capacity
 from factory.planning.preflight import Inputs
+from factory.planning.sparing import restore
 from factory.provenance.naming import release_naming
 from factory.shards import layout
 from factory.shards.lineage import put_lineage, refuse_other_lineage
@@ -87,6 +88,7 @@ def write_plan(
         for name, content in contents.items():
             store.put_once(name, content)
         write_private(store, roster)
+        inputs.sparing.write(store)
         prefix = layout.release_prefix(config.release.dataset, config.release.version)
         plan = on_device(complete, absolute(config), prefix, plan)
         store.put_once(layout.PLAN, plan.to_json())
@@ -150,6 +152,8 @@ def going_on(config: Config, inputs: Inputs, store: Store, existing: Plan | None
     from factory.shards.private_files import make_again, put_again, read_private
     from factory.synthesis.lora_loading import lora_units
 
+    if existing is not None:
+        restore(config, store, existing, inputs.source)
     if existing is None or existing.private is None or read_private(store, existing) is not None:
         return existing
     private = make_again(config, existing, open_public_roster(store, existing), inputs.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from factory.identities.roster_building import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
 from factory.planning.release_lineage import release_lineage
+from factory.planning.sparing import Sparing, check_sparing, sparing
 from factory.provenance.consent import check_consent
 from factory.provenance.effective import refuse_wider
 from factory.provenance.lineage import Lineage
@@ -60,6 +61,8 @@ class Inputs:
     """All that the release will descend from."""
     capacity: Capacity | None = None
     """How many people the gate can hold, where that was worth asking."""
+    sparing: Sparing = field(default_factory=Sparing)
+    """Real people whom makers spare, with filters.spare_real_people."""
     remarks: Sequence[str] = ()
     """What was not checked, and of the source what it leaves out, for whoever watches."""
 
@@ -73,6 +76,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     if config.fleet.runner == "inline":
         pick_device(config.compute)
     check_release_places(config)
+    check_sparing(config)
     naming = release_naming(config)
     networks, source = check_weights(config), open_source(config.source)
     accepted = check_accepted(config.acceptance, to_be_accepted(config, networks))
@@ -88,6 +92,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     extended, num_earlier = _extended(config, source, networks.weights)
     limit = _limit(config, recognizer, source, existing, num_earlier)
     facts = source_facts(config.source, source)
+    spared = sparing(config, source, existing)
     request = PlanRequest(
         source=as_planned(facts, existing.request.source) if existing else facts,
         weights=networks.weights,
@@ -116,10 +121,12 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         rendering=added.rendering,
         resize=_resize(config, recognizer),
         pseudonyms=naming.mode,
+        spared=spared.limits,
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
-    return Inputs(request, source, lineage, limit.capacity, (*accepted, *remarks_of(source)))
+    remarks = (*accepted, *remarks_of(source))
+    return Inputs(request, source, lineage, limit.capacity, spared, remarks)
 
 
 def _resize(config: Config, recognizer: dict[str, Any] | None) -> str | None:

@@ -21,6 +21,9 @@ NO_REGION = "no_region"
 UNLIKE_ORIGINAL = "unlike_original"
 UNLIKE_VISIBLE = "unlike_visible"
 OCCLUDED = "occluded"
+NEAR_REAL_PERSON = "near_real_person"
+"""No filter's: a face that passed all, or an identity's mean face, is somebody real to the judge
+(filters.spare_real_people)."""
 TOO_FEW_IMAGES = "too_few_images"
 """No filter's: a face that passed all, of an identity that plan.on_shortfall drops."""
 

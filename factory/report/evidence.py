@@ -243,7 +243,8 @@ def _audit(metrics: Metrics) -> str:
         return f"audit {NOT_MEASURED}"
     power = leaks.power
     seen = power_in_words(power) if isinstance(power, JudgePower) else NOT_MEASURED
-    judge = f" by {named_judge(metrics.audit)}:" if metrics.audit.judge else ""
+    chose = ", which also chose which faces stay" if metrics.audit.judge_chose else ""
+    judge = f" by {named_judge(metrics.audit)}{chose}:" if metrics.audit.judge else ""
     state = "established" if metrics.audit.established else "not established"
     return (
         f"audit{judge} {state}: {leaks.faces.num_leaks} of {leaks.faces.count} faces, "

@@ -183,9 +183,10 @@ def _audited(metrics: Metrics) -> str:
 def _looker(audit: AuditVerdict) -> str:
     """Which judge looked, and whether it may be called independent."""
     named = f" ({named_judge(audit)})" if audit.judge else ""
-    if audit.judge_shares:
+    chose = "it also chose which faces stay, by these limits" if audit.judge_chose else ""
+    if reasons := " and ".join(filter(None, (audit.judge_shares, chose))):
         return (
-            f"Another recognizer{named}, not an independent one since {audit.judge_shares}, looked "
+            f"Another recognizer{named}, not an independent one since {reasons}, looked "
             "at every face"
         )
     return f"An independent recognizer{named} looked at every face"

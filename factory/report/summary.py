@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from factory.evaluation.leakage import summary_lines
+from factory.evaluation.leakage import CHOSE, summary_lines
 from factory.evaluation.metrics.release import Metrics
 from factory.evaluation.metrics.values import NotMeasured
 from factory.records import Counts
@@ -13,6 +13,8 @@ def summary(url: str, counts: Counts, metrics: Metrics) -> list[str]:
     """Lines on where a release is, what was kept, whether real people show, and its speed."""
     leaks = metrics.leakage
     audited = [leaks.note] if isinstance(leaks, NotMeasured) else summary_lines(leaks)
+    if metrics.audit.judge_chose:
+        audited.append(CHOSE)
     if metrics.audit.real_people and not metrics.audit.established:
         audited.append(f"not established: {metrics.audit.reason}")
     return [

@@ -235,7 +235,13 @@ def judge_line(audit: AuditVerdict) -> str:
     if not audit.judge:
         return ""
     shares = f"; {audit.judge_shares}" if audit.judge_shares else ""
-    return f"The judge is {audit.judge} (sha256 {audit.judge_sha256}){shares}."
+    chose = (
+        " It also chose which faces stay, by the limits of this audit (filters.spare_real_people), "
+        "so it is not independent of that choice."
+        if audit.judge_chose
+        else ""
+    )
+    return f"The judge is {audit.judge} (sha256 {audit.judge_sha256}){shares}.{chose}"
 
 
 def power_line(measured: Leakage) -> str:

@@ -129,6 +129,10 @@ PRIVATE_PEOPLE = "people.npz"
 """What makers need of real people, while a release is made: below `private_url`."""
 
 
+SPARED_PEOPLE = "spared.npy"
+"""Vectors of the real people by the judge, with filters.spare_real_people: beside those."""
+
+
 def private_url(release_url: str) -> str:
     """Where what must not be published of a release lies while it is made: beside releases/."""
     return _beside(release_url, "private")

@@ -102,7 +102,7 @@ def drop_what_makers_needed(store: Store) -> None:
     Of what is private also what a writer that died has left: it holds the same templates.
     """
     plan, private = read_plan(store), layout.private_store(store)
-    for leftover in private.leftovers() if plan and plan.private else []:
+    for leftover in private.leftovers() if plan and (plan.private or plan.request.spared) else []:
         private.discard(leftover)
     for name in private.list(""):
         private.delete(name)

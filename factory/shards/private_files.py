@@ -7,8 +7,12 @@ and the key of pseudonyms that the release was planned with.
 
 from __future__ import annotations
 
+import hashlib
+import io
 from contextlib import suppress
 from zipfile import BadZipFile
+
+import numpy as np
 
 from factory.config import Config
 from factory.errors import IntegrityError
@@ -77,6 +81,54 @@ def read_private(release: Store, plan: UnitPlan) -> PrivatePeople | None:
             "was made with; delete it, and the command of the release makes it anew"
         )
     return private
+
+
+def write_spared(release: Store, unit_GD: np.ndarray) -> None:
+    """Write the judge's vectors of the real people whom makers spare, float32 [G, D].
+
+    Raises Conflict where others lie there.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(unit_GD, "<f4"), allow_pickle=False)
+    layout.private_store(release).put_once(layout.SPARED_PEOPLE, buffer.getvalue())
+
+
+def spared_sha256(unit_GD: np.ndarray) -> str:
+    """Digest of vectors, as a plan has it."""
+    return hashlib.sha256(np.ascontiguousarray(unit_GD, "<f4").tobytes()).hexdigest()
+
+
+def read_spared(release: Store, plan: Plan) -> np.ndarray:
+    """What was written for a plan; raises IntegrityError where it is gone, or another plan's."""
+    spared = plan.request.spared
+    assert spared is not None, "the plan spares nobody"
+    unit_GD: np.ndarray | None = None
+    with suppress(FileNotFoundError, ValueError, EOFError):  # also of bytes that nobody wrote so
+        data = layout.private_store(release).get(layout.SPARED_PEOPLE)
+        unit_GD = np.load(io.BytesIO(data), allow_pickle=False)
+    if unit_GD is None or spared_sha256(unit_GD) != spared.vectors_sha256:
+        raise IntegrityError(
+            f"{layout.private_url(release.url)}/{layout.SPARED_PEOPLE}: is gone or not the one the "
+            "plan was made with; delete it, and the command of the release makes it anew"
+        )
+    return unit_GD
+
+
+def put_spared_again(release: Store, plan: Plan, unit_GD: np.ndarray) -> None:
+    """Write vectors that were made anew; nothing for a sealed release, which needs none.
+
+    Raises IntegrityError where they are not the planned ones to the bit.
+    """
+    spared = plan.request.spared
+    if spared is None or release.exists(layout.SUMS):
+        return
+    if spared_sha256(unit_GD) != spared.vectors_sha256:
+        raise IntegrityError(
+            f"{layout.private_url(release.url)}/{layout.SPARED_PEOPLE}: is gone, and this machine "
+            "embeds the people of the source otherwise than the one that planned the release; run "
+            "on a machine like that one, restore the file, or choose another release.version"
+        )
+    write_spared(release, unit_GD)
 
 
 def make_again(config: Config, plan: UnitPlan, roster: Roster, source: FaceSource) -> PrivatePeople:

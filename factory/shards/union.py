@@ -117,7 +117,10 @@ def _numbers(plan: Plan) -> str:
 
 
 def _request(members: Sequence[Member], version: str) -> PlanRequest:
-    """That of the newest member, or of the newest with real people, for all of them."""
+    """That of the newest member, or of the newest with real people, for all of them.
+
+    What a judge chose of any member it chose of the union, so the newest choice is kept.
+    """
     newest = members[-1].plan.request
     real = [m.plan.request for m in members if m.plan.request.holds_real_people]
     request, oldest = (real[-1] if real else newest), members[0].plan.request
@@ -126,7 +129,13 @@ def _request(members: Sequence[Member], version: str) -> PlanRequest:
         num_virtual=sum(member.plan.request.identities.num_virtual for member in members),
         extends=oldest.identities.extends,
     )
-    named = replace(request, identities=identities, extends_plan_hash=oldest.extends_plan_hash)
+    chosen = [m.plan.request.spared for m in members if m.plan.request.spared]
+    named = replace(
+        request,
+        identities=identities,
+        extends_plan_hash=oldest.extends_plan_hash,
+        spared=chosen[-1] if chosen else None,
+    )
     return renamed(named, version)
 
 

@@ -162,6 +162,21 @@ class MethodRequest:
 
 
 @dataclass(frozen=True)
+class SparedPeople:
+    """By what judge and limits faces of somebody real are rejected: those of the audit."""
+
+    judge_sha256: str
+    leak_fpir: float
+    """audit.leak_fpir."""
+    face_cosine: float
+    """Limit of faces to the nearest image or center of a real person."""
+    center_cosine: float
+    """Limit of the mean faces of identities."""
+    vectors_sha256: str
+    """Of the real people's vectors, which makers read beside the release (private_files.py)."""
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """All that was asked of a release: limits resolved, digests in place of paths."""
 
@@ -190,6 +205,8 @@ class PlanRequest:
     """How images become those that recognizer or judge see, where these see smaller ones."""
     pseudonyms: str = "names"
     """keyed: its real people are called by pseudonyms under a key; names: as the source does."""
+    spared: SparedPeople | None = None
+    """With filters.spare_real_people."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -241,7 +258,7 @@ class PlanRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        for name in ("prompts", "pose", "edits", "rendering", "resize"):
+        for name in ("prompts", "pose", "edits", "rendering", "resize", "spared"):
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body)
@@ -250,7 +267,7 @@ class PlanRequest:
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
         """The request in a plan.json; raises PlanError for what this factory does not know."""
-        optional = {"prompts": PromptRequest, "pose": PoseRequest}
+        optional = {"prompts": PromptRequest, "pose": PoseRequest, "spared": SparedPeople}
         values: dict[str, Any] = {
             "source": _source(body),
             "weights": dict(_part(body, "weights")),
@@ -370,6 +387,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
         del request["filters"]["min_kept_fraction"]  # which drops no face
         if request["filters"]["max_occluded"] is None:
             del request["filters"]["max_occluded"]
+        if not request["filters"]["spare_real_people"]:
+            del request["filters"]["spare_real_people"]
     for name in NEW_IN_PLANS if "plan" in request else ():
         if request["plan"][name] == getattr(PlanConfig, name):
             del request["plan"][name]

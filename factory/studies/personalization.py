@@ -105,9 +105,10 @@ def compare(
         raise ConfigError(
             "personalization.loras: nothing given; want a name that the rows' sets begin with"
         )
+    limits: dict[str, Any] = {f.name: None for f in fields(FiltersConfig) if f.type != "bool"}
     config = replace(
         config,
-        filters=FiltersConfig(**{f.name: None for f in fields(FiltersConfig)}),
+        filters=FiltersConfig(**limits),
         plan=replace(config.plan, max_rounds=1),
         release=replace(config.release, dataset=f"{config.release.dataset}-comparison"),
     )

@@ -22,7 +22,12 @@ from factory.execution.device_errors import is_of_the_device
 from factory.execution.retries import Heartbeat, RetryState, ids, unwatched
 from factory.identities.roster import Roster
 from factory.images import to_uint8
-from factory.quality.filters import TOO_FEW_IMAGES, apply_filters, build_filters
+from factory.quality.filters import (
+    NEAR_REAL_PERSON,
+    TOO_FEW_IMAGES,
+    apply_filters,
+    build_filters,
+)
 from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Measure, Scorer
 from factory.quality.truth_scores import TruthScorer
@@ -59,7 +64,11 @@ from factory.synthesis.commit_queue import CommitQueue, without_pixels
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.generators import Generator, SplitOnOutOfMemory, TellsUnrounded
 from factory.synthesis.loading import LoadedRelease, load_release
+from factory.synthesis.near_real import NearReal
 from factory.synthesis.scoring import EmbeddedBatch, ScoringThread
+
+Judged = dict[Shot, np.ndarray]
+"""The judge's vectors [D] of the faces that passed all filters; of none where nobody is spared."""
 
 
 @dataclass
@@ -72,10 +81,12 @@ class UnitProgress:
     kept: dict[Pair, Future[Face]] = field(default_factory=dict)
     embeddings: dict[Pair, np.ndarray] = field(default_factory=dict)
     """float16 [D] of the kept ones."""
+    judged: dict[Pair, np.ndarray] = field(default_factory=dict)
+    """The judge's vectors [D] of the kept ones; with filters.spare_real_people."""
     rejected: list[tuple[Face, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     num_shots: int = 0
-    being_scored: tuple[EmbeddedBatch, Future[list[Scores]]] | None = None
+    being_scored: tuple[EmbeddedBatch, Future[list[Scores]], Future[Judged]] | None = None
     """The batch that was drawn last, which is not judged yet."""
 
     @property
@@ -122,11 +133,15 @@ class ShardMaker:
         embedder: Embedder | None,
         scorer: Scorer | TruthScorer,
         queue: CommitQueue,
+        near_real: NearReal | None = None,
     ) -> None:
-        """Without an `embedder` no recognizer looks at a face, and no vectors are kept."""
+        """Without an `embedder` no recognizer looks at a face, and no vectors are kept.
+
+        With `near_real` faces of somebody real are rejected.
+        """
         self._plan, self._roster, self._commits = plan, roster, queue
         self._generator = SplitOnOutOfMemory(generator)
-        self._embedder = embedder
+        self._embedder, self._near_real = embedder, near_real
         self._scoring = ScoringThread(scorer, getattr(embedder, "device", torch.device("cpu")))
         edits = plan.request.edits
         needs_region = edits is not None and edits.editing.method != CLASSIC
@@ -143,7 +158,10 @@ class ShardMaker:
         release = load_release(config, store)
         refuse(release.difference)
         fleet = config.fleet
-        maker = cls.at(release, store, fleet.max_queued_bytes, fleet.encoder_threads)
+        near_real = NearReal.open(config, store, release.plan, release.recognizer.device)
+        maker = cls.at(
+            release, store, fleet.max_queued_bytes, fleet.encoder_threads, near_real=near_real
+        )
         refuse(maker.canary_difference())
         return maker
 
@@ -154,8 +172,9 @@ class ShardMaker:
         store: Store,
         max_queued_bytes: int,
         encoder_threads: int = 1,
+        near_real: NearReal | None = None,
     ) -> ShardMaker:
-        """A maker for a release that is loaded."""
+        """A maker for a release that is loaded; without `near_real` nobody is spared."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
         scorer = _scorer(plan, roster, recognizer) if recognizer else TruthScorer()
         encoding = writer.Encoding.of(plan.request)
@@ -167,7 +186,7 @@ class ShardMaker:
             encoder_threads=encoder_threads,
             same_bytes=plan.request.compute.device == "cpu",
         )
-        return cls(plan, roster, release.generator, recognizer, scorer, queue)
+        return cls(plan, roster, release.generator, recognizer, scorer, queue, near_real)
 
     def canary(self) -> Canary:
         """What this process makes of the canary's batch."""
@@ -262,15 +281,30 @@ class ShardMaker:
                 self._shoot(shots[start : start + size], progress)
             self._settle(progress)
             missing = [pair for pair in wanted if pair not in progress.kept]
+        self._drop(self._near_by_mean(people, progress), progress, NEAR_REAL_PERSON)
         return wanted
 
-    def _drop(self, people: list[Identity], progress: UnitProgress) -> None:
+    def _near_by_mean(self, people: list[Identity], progress: UnitProgress) -> list[Identity]:
+        """Those whose mean kept face is somebody real to the judge."""
+        if self._near_real is None:
+            return []
+        near, kept = [], sorted(progress.judged)
+        for person in people:
+            own = [progress.judged[pair] for pair in kept if pair[0] == person.index]
+            if own and self._near_real.is_near_by_mean(np.stack(own)):
+                near.append(person)
+        return near
+
+    def _drop(
+        self, people: list[Identity], progress: UnitProgress, reason: str = TOO_FEW_IMAGES
+    ) -> None:
         """Turn the kept faces of some people into rejected ones."""
         dropped = {person.index for person in people}
         for pair in [pair for pair in sorted(progress.kept) if pair[0] in dropped]:
             face = self._commits.withdraw(progress.kept.pop(pair))
             progress.embeddings.pop(pair, None)
-            progress.rejected.append((face, TOO_FEW_IMAGES))
+            progress.judged.pop(pair, None)
+            progress.rejected.append((face, reason))
 
     def flush(self, heartbeat: Heartbeat = unwatched) -> list[Shard]:
         """Wait for the units in the queue; the shards that were committed since the last call."""
@@ -322,21 +356,22 @@ class ShardMaker:
             self._after_error(error, shots, progress)
             return
         scores = self._scoring.submit(batch)
+        judged = self._scoring.call(lambda: self._judged(batch, scores.result()))
         self._settle(progress)
-        progress.being_scored = batch, scores
+        progress.being_scored = batch, scores, judged
         if not progress.overlaps:
             self._settle(progress)
 
     def _settle(self, progress: UnitProgress) -> None:
         """Judge the faces of the batch that is being scored, and of those drawn in its place."""
         while progress.being_scored:
-            (batch, future), progress.being_scored = progress.being_scored, None
+            (batch, scoring, judging), progress.being_scored = progress.being_scored, None
             try:
-                scores = future.result()
+                scores, judged = scoring.result(), judging.result()
             except Exception as error:
                 self._after_error(error, batch.shots, progress)
             else:
-                self._judge(batch, scores, progress)
+                self._judge(batch, scores, judged, progress)
 
     def _after_error(self, error: Exception, shots: list[Shot], progress: UnitProgress) -> None:
         """Raise an error that is no shot's fault; else find the shots whose fault it is.
@@ -362,10 +397,24 @@ class ShardMaker:
         self._settle(progress)
         progress.failures.append(Failure(shot, error, trace))
 
-    def _judge(self, batch: EmbeddedBatch, scores: list[Scores], progress: UnitProgress) -> None:
+    def _judged(self, batch: EmbeddedBatch, scores: list[Scores]) -> Judged:
+        """What the judge sees in the faces of a batch that pass all filters."""
+        if self._near_real is None:
+            return {}
+        scored = zip(batch.shots, scores, strict=True)
+        return self._near_real.embed(batch, [shot for shot, s in scored if self.verdict(s).keep])
+
+    def _judge(
+        self, batch: EmbeddedBatch, scores: list[Scores], judged: Judged, progress: UnitProgress
+    ) -> None:
         """Keep or reject the faces of a batch that is scored."""
         for shot, score in zip(batch.shots, scores, strict=True):
             verdict, who = self.verdict(score), (shot.identity, shot.image)
+            if verdict.keep and self._near_real is not None:
+                if self._near_real.is_near(judged[shot]):
+                    verdict = Verdict(False, NEAR_REAL_PERSON)
+                else:
+                    progress.judged[who] = judged[shot]
             if verdict.keep:
                 image, known = batch.images.images_BHWC[shot.slot], batch.images.rendered
                 progress.kept[who] = self._commits.encode(

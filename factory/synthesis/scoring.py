@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ import torch
 from factory.quality.scores import Scorer
 from factory.quality.truth_scores import TruthScorer
 from factory.records import DrawnBatch, Scores, Shot
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class ScoringThread:
     def submit(self, batch: EmbeddedBatch) -> Future[list[Scores]]:
         """Begin to score a batch, which is whole: nothing on its device is still being computed."""
         return self._pool.submit(self.score, batch)
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """Do something after all that was begun before, on the same stream."""
+
+        def on_stream() -> Result:
+            with self._on_stream():
+                return function()
+
+        return self._pool.submit(on_stream)
 
     def score(self, batch: EmbeddedBatch) -> list[Scores]:
         """Score a batch in the thread that calls."""

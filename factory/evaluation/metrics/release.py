@@ -63,6 +63,9 @@ class AuditVerdict:
     judge_sha256: str | None = None
     judge_shares: str = ""
     """What the judge shares with the networks of the release; empty where nothing is known."""
+    judge_chose: bool = False
+    """Whether this judge also chose which faces stay, by these limits (filters.spare_real_people):
+    then it is not independent of them."""
 
 
 NO_VERDICT = AuditVerdict(
@@ -183,4 +186,7 @@ class Metrics:
         """JSON by file stem of metrics/, without those of jobs.utility and jobs.attack."""
         named = {item.name: getattr(self, item.name) for item in fields(self)}
         del named["utility"], named["attack"]
-        return {stem: to_json(value) for stem, value in named.items() if value is not None}
+        bodies = {stem: to_json(value) for stem, value in named.items() if value is not None}
+        if not self.audit.judge_chose:
+            del bodies["audit"]["judge_chose"]  # as files of other releases were before
+        return bodies

@@ -127,7 +127,7 @@ def test_more_leaks_than_allowed_are_refused(kind):
 
 def test_a_release_that_leaks_is_sealed_but_not_published(release_config, monkeypatch):
     config = release_config("audit.max_leak_fraction=.1")
-    monkeypatch.setattr("factory.evaluation.leakage.EQUAL", -1.0)  # everything is a copy
+    monkeypatch.setattr("factory.quality.real_limits.EQUAL", -1.0)  # everything is a copy
     with pytest.raises(LeakError, match=r"audit\.max_leak_fraction"):
         build(config, run_units, log=lambda line: None)
     store = layout.release_store(config)

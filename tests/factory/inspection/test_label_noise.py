@@ -7,7 +7,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from factory.evaluation.real_people import unit_means
 from factory.inspection import label_noise
 from factory.inspection.label_noise import (
     core_scores,
@@ -15,6 +14,7 @@ from factory.inspection.label_noise import (
     mislabeled_images,
     stranger_limit,
 )
+from factory.quality.real_limits import unit_means
 from tests.factory.inspection.conftest import PEOPLE
 
 SEEDS = (0, 1, 2)

@@ -27,10 +27,11 @@ from factory.shards.union import chain_of, check, write_union
 from factory.shards.vectors import read_vectors
 from factory.shards.verify import verify
 from factory.shots.plan import Plan
+from factory.shots.request import SparedPeople
 from factory.sources.webdataset import ReleaseStream
 from factory.store import LocalStore, open_store
 from jobs.union import JOB as union_job
-from tests.grown import make_release, never, often
+from tests.grown import begin, make_release, make_units, never, often, plan_of, publish
 from tests.withdrawals import NAMES, NUM_VIRTUAL, write_version
 
 FIRST, SECOND, THIRD, UNION = "0.1.0", "0.2.0", "0.3.0", "1.0.0"
@@ -329,6 +330,20 @@ def test_union_of_people_by_pseudonyms_and_by_names_is_refused(tmp_path):
     virtual = replace(virtual, plan=replace(virtual.plan, fill_to=0))
     assert not virtual.holds_real_people
     check([one, replace(other, plan=replace(keyed, request=virtual))])
+
+
+def test_union_keeps_that_a_judge_chose_faces_of_any_version(tmp_path):
+    dataset, limits = LocalStore(tmp_path), SparedPeople("a" * 64, 0.01, 0.9, 0.8, "b" * 64)
+    plan, roster = plan_of(3, version=FIRST)
+    plan = replace(plan, request=replace(plan.request, spared=limits))
+    begin(release(dataset, FIRST), plan, roster)
+    make_units(release(dataset, FIRST), plan, roster, never)
+    publish(dataset, release(dataset, FIRST), plan)
+    numbers = {"first": plan.next_identity, "first_unit": plan.next_unit}
+    make_release(dataset, 3, never, version=SECOND, extends=plan, **numbers)
+    write_union(dataset, [FIRST, SECOND], UNION)
+    assert open_plan(release(dataset, SECOND))[0].request.spared is None
+    assert open_plan(release(dataset, UNION))[0].request.spared == limits
 
 
 def test_union_has_a_card_until_it_is_measured(copied):
