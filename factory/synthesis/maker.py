@@ -158,7 +158,8 @@ class ShardMaker:
         release = load_release(config, store)
         refuse(release.difference)
         fleet = config.fleet
-        near_real = NearReal.open(config, store, release.plan, release.recognizer.device)
+        device = getattr(release.recognizer, "device", torch.device("cpu"))
+        near_real = NearReal.open(config, store, release.plan, device)
         maker = cls.at(
             release, store, fleet.max_queued_bytes, fleet.encoder_threads, near_real=near_real
         )
