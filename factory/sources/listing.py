@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from factory.config import SourceConfig
+from factory.config.source_rules import WITHOUT_PATH
 from factory.errors import SourceError
 from factory.sources.decoding import SUFFIXES, missing_package
 from factory.sources.entries import IMAGE_SUFFIXES, Entry, stem_of
@@ -62,9 +63,11 @@ FIRST_CHOICE = (".jpg", ".jpeg", ".png", ".webp")
 KINDS = get_args(get_type_hints(SourceConfig)["kind"])
 FORMATS = " ".join(suffixes[0] for suffixes in SUFFIXES.values())
 """What images of each format that is read are called, for messages."""
+NO_FILES = ("folder", *WITHOUT_PATH)
+"""Kinds that a message about files does not offer: this one, and those that have none."""
 WANTED = (
     f"want one folder a person (PERSON/IMAGE, of {FORMATS}) in a folder or a plain tar, or else "
-    f"another source.kind: {', '.join(kind for kind in KINDS if kind not in ('folder', 'starter'))}"
+    f"another source.kind: {', '.join(kind for kind in KINDS if kind not in NO_FILES)}"
 )
 
 

@@ -7,13 +7,14 @@ import shutil
 import tarfile
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from factory.checkpoint import file_sha256
-from factory.config import SourceConfig, StoreConfig
+from factory.config import RenderingConfig, SourceConfig, StoreConfig
 from factory.errors import SourceError
 from factory.sources import FaceSet, open_source, readers, training_faces
 from factory.sources.alignment_facts import alignment_facts, pixel_facts
@@ -62,6 +63,14 @@ def as_records(source: SourceConfig) -> SourceConfig:
     (root.parent / "packed.rec").write_bytes(records)
     packed = replace(source, kind="recordio", path=str(root.parent / "packed.rec"))
     return replace(packed, image_px=SIDE)
+
+
+def as_rendered(**changes: Any) -> SourceConfig:
+    """People by number, of whom nothing is rendered before an image is read."""
+    pytest.importorskip("mitsuba")
+    return SourceConfig(
+        **{"kind": "rendered", "num_identities": 2, "images_per_person": 1} | changes
+    )
 
 
 def other_images(source: SourceConfig) -> SourceConfig:
@@ -114,9 +123,17 @@ DECIDES = {
     "num_identities": lambda source: replace(source, num_identities=2),
     "holdout_identities": lambda source: replace(source, holdout_identities=1),
     "holdout_fraction": lambda source: replace(source, holdout_fraction=0.5),
+    "images_per_person": lambda source: as_rendered(images_per_person=2),
+    "first_person": lambda source: as_rendered(first_person=1),
+    "rendering": lambda source: as_rendered(rendering=RenderingConfig(seed=1)),
 }
 """Settings that change a pixel, a label or the order of the faces, and how each is changed."""
-BEFORE = {"label_column": as_records}
+BEFORE = {
+    "label_column": as_records,
+    "images_per_person": lambda source: as_rendered(),
+    "first_person": lambda source: as_rendered(),
+    "rendering": lambda source: as_rendered(),
+}
 """Sources that a setting has an effect on, where that of the fixture is none."""
 DECIDES_NOTHING = {
     "max_corrupt_fraction": lambda source: replace(source, max_corrupt_fraction=0.5),
