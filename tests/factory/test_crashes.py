@@ -250,14 +250,17 @@ def test_an_orphan_maker_on_a_gpu_stands_back_where_one_on_a_cpu_stops(
     request = replace(loaded.plan.request, compute=compute)
     loaded = replace(loaded, plan=replace(loaded.plan, request=request))
     with closing(ShardMaker.at(loaded, release, 10**9)) as maker:
+
+        def committed():
+            return [*maker.make(1), *maker.flush()]  # by whichever comes after the commit
+
         if goes_on:
-            (shard,) = [*maker.make(1), *maker.flush()]  # whichever comes after the commit
+            (shard,) = committed()
             assert shard == read_commit(release, 1)
             assert len(release.list(layout.DIFFERENCES)) == 1
         else:
             with pytest.raises(IntegrityError, match=r"unit 1.*same plan gave other bytes"):
-                maker.make(1)
-                maker.flush()
+                committed()
 
 
 class Poisoned:

@@ -244,16 +244,3 @@ def use_threads(count: int) -> None:
     import drjit as dr
 
     dr.set_thread_count(count)
-
-
-def versions() -> dict[str, str]:
-    """What the bytes of rendered images depend on beside the factory: for the fingerprint."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("mitsuba", "drjit"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from factory.rendering.skin.skin_color import skin_color
 from factory.rendering.traits import Person
 
 
 def skin_tone(person: Person) -> np.ndarray:
     """Linear RGB reflectance [3]."""
-    light, dark = np.array([0.80, 0.56, 0.45]), np.array([0.20, 0.105, 0.07])
-    return np.asarray(light * (1 - person.skin.melanin) + dark * person.skin.melanin)
+    skin = person.skin
+    color_13 = skin_color(np.array([skin.melanin]), np.array([skin.haemoglobin]))
+    return np.asarray(color_13[0])

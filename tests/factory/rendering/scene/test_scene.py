@@ -16,7 +16,7 @@ from tests.factory.rendering.scenes import PX, WHITE, quad, rows_of_strands, str
 
 mitsuba = pytest.importorskip("mitsuba", reason="renders: pip install 'face-factory[render]'")
 from factory.rendering.scene import scene  # noqa: E402
-from factory.rendering.scene.scene import SceneRenderer, finite, versions  # noqa: E402
+from factory.rendering.scene.scene import SceneRenderer, finite  # noqa: E402
 
 DARK = Light("dark", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
@@ -324,7 +324,3 @@ def test_a_variant_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"rendering.variant: no_such cannot be used here"):
         SceneRenderer("no_such", 1, 2)
     scene.load_mitsuba.cache_clear()
-
-
-def test_versions_name_what_bytes_depend_on():
-    assert versions()["mitsuba"] == mitsuba.__version__
