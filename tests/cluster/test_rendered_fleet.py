@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -32,13 +33,19 @@ def killed_after_a_commit(weights: Path, store: Path, folder: Path) -> None:
     recipe = folder / "killed.yaml"
     recipe.write_text("{}\n")
     words = [sys.executable, "-m", "jobs.release", str(recipe), *rendered_dotlist(weights, store)]
-    driver = subprocess.Popen([*words, *SMALL], start_new_session=True)
-    commits = store / "rendered/releases/0.1.0" / layout.COMMITS
+    said = folder / "killed.log"
+    with said.open("wb") as log:
+        driver = subprocess.Popen(
+            [*words, *SMALL], start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+        )
+    release = store / "rendered/releases/0.1.0"
     try:
-        while driver.poll() is None and not list(commits.glob("*.json")):
+        while driver.poll() is None and not list((release / layout.COMMITS).glob("*.json")):
             time.sleep(0.05)
+        assert list((release / layout.COMMITS).glob("*.json")), said.read_text()
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
 
 
