@@ -166,10 +166,13 @@ def _audited(metrics: Metrics) -> str:
     leaks = metrics.leakage
     if isinstance(leaks, NotMeasured):
         return f"No independent recognizer has looked at its faces ({leaks.note})."
+    whom, strangers = "somebody real", "real strangers"
+    if not has_real_source(metrics):
+        whom, strangers = "somebody of the source", "its strangers"
     text = (
         f"{_looker(metrics.audit)}: {leaks.faces.num_leaks} of "
-        f"{leaks.faces.count} are nearer to somebody real than all but "
-        f"{leaks.leak_fpir:.2%} of real strangers are to each other{_beside(leaks.faces)}, "
+        f"{leaks.faces.count} are nearer to {whom} than all but "
+        f"{leaks.leak_fpir:.2%} of {strangers} are to each other{_beside(leaks.faces)}, "
         f"{leaks.classes.num_leaks} of {leaks.classes.count} identities are by their mean face"
         f"{_beside(leaks.classes)}, "
         f"{leaks.near_copies.num_leaks} are near-copies of an image of the source"
@@ -201,7 +204,7 @@ def _beside(counts: LeakCounts) -> str:
     if counts.num_strangers_above is None:
         return ""
     above, count = counts.num_strangers_above, counts.num_strangers
-    return f" (of real strangers' own images {above} of {count})"
+    return f" (of strangers' own images {above} of {count})"
 
 
 def _power(leaks: Leakage) -> str:

@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from factory.config.rendering import RenderingConfig
+from factory.rendering.numbers import view_seed
 from factory.rendering.traits import Person
 from factory.rendering.view import Camera, HairState, Light, Pose, View
 from factory.rendering.views.backgrounds import draw_background
@@ -19,7 +20,6 @@ from factory.rendering.views.camera import draw_camera
 from factory.rendering.views.expressions import draw_expression, draw_gaze, with_gaze
 from factory.rendering.views.lights import draw_light, white_balance
 from factory.rendering.wear.wear import draw_wear
-from factory.seeds import stream_seed
 
 
 class Stream(IntEnum):
@@ -60,7 +60,7 @@ TIED_CM = 18.0
 
 def draw_view(config: RenderingConfig, person: Person, image: int) -> View:
     """Image number `image` of a person, whatever other images are drawn."""
-    seed = stream_seed("image", config.seed, person.index, image)
+    seed = view_seed(config, person.index, image)
 
     def stream(which: Stream) -> np.random.Generator:
         return np.random.default_rng([seed, which])

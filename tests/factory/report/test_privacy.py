@@ -80,7 +80,7 @@ def test_nobody_exists_is_said_where_an_audit_with_judge_power_supports_it():
     text = privacy(REQUEST, known(CLEAN, OWN))
     assert text.startswith("Nobody in it exists, as far as the audit sees: every identity passed")
     assert "below 0.432. An independent recognizer looked at every face: 0 of 40" in text
-    assert "(of real strangers' own images 0 of 500)" in text
+    assert "(of strangers' own images 0 of 500)" in text
     assert "It would see a known person in 75.0% of images (95 % interval 53.0% to 89.0%" in text
     assert banner(Plan(REQUEST, {}, []), known(CLEAN, OWN)).kind == "virtual"
 
