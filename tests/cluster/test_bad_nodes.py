@@ -60,6 +60,22 @@ def fleet(cluster):
     return fleet
 
 
+@pytest.fixture
+def joined(cluster):
+    """A fourth node, for one test; whatever becomes of the test, it leaves no node behind."""
+    import ray
+
+    def alive() -> set[str]:
+        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    until(lambda: node.node_id in alive())
+    yield node
+    if node in cluster.worker_nodes:
+        cluster.remove_node(node)
+    until(lambda: node.node_id not in alive())
+
+
 def until(condition, heartbeat=unwatched) -> None:
     deadline = time.monotonic() + 200
     while not condition():
@@ -71,17 +87,23 @@ def until(condition, heartbeat=unwatched) -> None:
 class NodeMaker:
     """Makes units that say where; does what it is told on the node that opened a maker first.
 
-    `at` is where: open or make. Nobody goes on before three nodes have opened, nor makes the second
-    half of the units before a node is known to be bad, if one is `expected`.
+    `at` is where: open or make. Nobody goes on before `nodes` of them have opened, nor makes the
+    second half of the units before a node is known to be bad, if one is `expected`.
     """
 
     def __init__(
-        self, folder: Path, error: Exception | str, at: str, everywhere: bool, expected: bool
+        self,
+        folder: Path,
+        error: Exception | str,
+        at: str,
+        everywhere: bool,
+        expected: bool,
+        nodes: int = 3,
     ) -> None:
         import ray
 
         self.folder, self.error, self.at = folder, error, at
-        self.expected = expected
+        self.expected, self.nodes = expected, nodes
         self.node = ray.get_runtime_context().get_node_id()
         try:
             with (folder / "sick").open("x") as file:
@@ -111,7 +133,7 @@ class NodeMaker:
         raise self.error
 
     def make(self, unit: int, retry: RetryState | None = None, heartbeat=unwatched) -> list[Shard]:
-        until(lambda: len(list(self.folder.glob("*.node"))) >= 3, heartbeat)
+        until(lambda: len(list(self.folder.glob("*.node"))) >= self.nodes, heartbeat)
         if self.expected and not self.here and unit >= UNITS // 2:
             until((self.folder / "bad").exists, heartbeat)
         heartbeat((("key", 0),))
@@ -284,24 +306,19 @@ def test_a_frozen_node_does_not_stall_the_others(fleet, cluster, tmp_path):
     assert sorted(shard.unit for shard in done) == list(range(60))
 
 
-def test_a_lost_node_is_no_bad_node_and_its_units_are_not_suspect(fleet, cluster, tmp_path):
-    import ray
-
-    joined = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 5)
+def test_a_lost_node_is_no_bad_node_and_its_units_are_not_suspect(fleet, cluster, joined, tmp_path):
     done: list[Shard] = []
     states: list[FleetState] = []
 
     lost: list[str] = []
 
     def lose(shard: Shard) -> None:
-        until((tmp_path / f"{joined.node_id}.node").exists)  # however slowly it begins
         done.append(shard)
         if shard.plan_hash == joined.node_id and not lost:
             lost.append(joined.node_id)
             cluster.remove_node(joined, allow_graceful=False)
 
-    open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False)
+    open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False, 4)
     config = FleetConfig(num_workers=4, units_in_flight=2, max_unit_deaths=1)
     fleet.run_units(config, open_maker, range(300), lose, on_state=states.append)
     assert sorted(shard.unit for shard in done) == list(range(300))
@@ -309,17 +326,12 @@ def test_a_lost_node_is_no_bad_node_and_its_units_are_not_suspect(fleet, cluster
     assert states[-1].bad_nodes == ()
 
 
-def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
+def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, joined, tmp_path):
     """`python -m cluster.drain`: no further unit there, what was drawn is committed."""
-    import ray
-
-    joined = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 5)
     done: list[Shard] = []
     drains: list[subprocess.Popen] = []
 
     def drain(shard: Shard) -> None:
-        until((tmp_path / f"{joined.node_id}.node").exists)  # however slowly it begins
         done.append(shard)
         if shard.plan_hash == joined.node_id and not drains:
             words = ["--node-id", joined.node_id, "--address", cluster.address, "--seconds", "60"]
@@ -332,7 +344,7 @@ def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
             )
             until(lambda: joined.node_id in draining_nodes())  # however long it takes to begin
 
-    open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False)
+    open_maker = functools.partial(NodeMaker, tmp_path, "", "", False, False, 4)
     config = FleetConfig(num_workers=4, units_in_flight=2)
     many = 100
     fleet.run_units(config, open_maker, range(many), drain)
@@ -342,4 +354,3 @@ def test_a_node_with_a_spot_notice_is_emptied(fleet, cluster, tmp_path):
     assert all(shard.attempt == 0 for shard in done), "a unit was lost with the node"
     last = max(i for i, shard in enumerate(done) if shard.plan_hash == joined.node_id)
     assert last < many - 1
-    cluster.remove_node(joined)
