@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,18 @@ def test_files_and_functions_stay_small(folder):
 
 def test_release_tells_the_story_on_one_page():
     assert len((ROOT / "factory/release.py").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "gpu", "journeys"])
+def test_what_no_test_runs_imports_names_that_exist(folder):
+    """Benchmarks and checks for a GPU are run rarely; a name that is gone must show at once."""
+    for file in sorted((ROOT / "tests" / folder).rglob("*.py")):
+        for name in imports(file):
+            module, _, wanted = name.rpartition(".")
+            if module.split(".")[0] not in {"factory", "cluster", "jobs"}:
+                continue
+            there = importlib.import_module(module)
+            found = (
+                hasattr(there, wanted) or (Path(there.__file__).parent / f"{wanted}.py").exists()
+            )
+            assert found, f"{file.relative_to(ROOT)}: {name}"

@@ -21,7 +21,7 @@ from factory.config import load
 from factory.diffusion.autoencoder import Autoencoder
 from factory.identities.roster_building import open_recognizer
 from factory.sources import open_source
-from factory.sources.alignment import DETECT_PX, YuNet
+from factory.sources.detector import DETECT_PX, YuNet
 from factory.sources.pose import yaw_degrees
 from factory.synthesis.generators import DiffusionGenerator
 from factory.training.distributed import pick_device
@@ -50,7 +50,7 @@ def main() -> None:
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
     autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
     generator = DiffusionGenerator(loaded, autoencoder, unit_ND, device, precision)
-    detector = YuNet(str(config.source.detector), enlarge_to=DETECT_PX)
+    detector = YuNet(config.source.detector, enlarge_to=DETECT_PX)
     requested, estimated, cosines, rows = [], [], [], []
     for yaw in YAWS:
         drawn = draw_each(generator, len(chosen), 8, config.sampler, yaw=float(yaw), pitch=0.0)

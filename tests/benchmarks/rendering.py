@@ -22,11 +22,11 @@ import numpy as np
 from factory.config.rendering import RenderingConfig
 from factory.rendering import renderer as module
 from factory.rendering.head.head import Head, HeadModel
+from factory.rendering.numbers import mitsuba_version
 from factory.rendering.parts import Label, Material, Part, StrandsPart
 from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import Renderer
 from factory.rendering.scene.frame import frame_of
-from factory.rendering.scene.scene import versions
 from factory.rendering.traits import Person
 from factory.rendering.view import HairState, View
 from factory.rendering.views.images import draw_view
@@ -78,7 +78,7 @@ def speeds(person: Person, views: list[View]) -> dict[str, object]:
         "wall_s": round(time.perf_counter() - started, 1),
         "cores": os.cpu_count(),
         **{f"{name}_s": round(value, 3) for name, value in each.items()},
-        **versions(),
+        "mitsuba": mitsuba_version(),
     }  # fmt: skip
 
 

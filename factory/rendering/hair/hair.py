@@ -58,7 +58,7 @@ def hair_parts(model: HeadModel, neutral: Head, person: Person, state: HairState
     points, shades = head_strands(wearer)
     hair, style = wearer.hair, wearer.style
     radius = style.radius * (0.6 + 0.8 * hair.thickness)
-    parts: list[Part] = [*hair_strands(points, shades, hair.color, radius, TIP)]
+    parts: list[Part] = [*hair_strands(points, shades, hair.color, radius, TIP, hair.curl)]
     return [*parts, cap_part(wearer)] if style.cap else parts
 
 

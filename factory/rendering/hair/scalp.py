@@ -25,6 +25,8 @@ CROWN_3 = np.array([0.6, 13.4, -4.0])
 """The whorl, on the mean head; a little to one side."""
 SKULL_RADIUS = 7.5
 """At the height of the temples, centimeters."""
+SHADOW_CM = (-0.3, 0.8)
+"""Inside the hairline, where skin begins to look dark by the roots in it and where it is dark."""
 SOFT_CM = 1.0
 """Behind the hairline, where hair becomes as dense as elsewhere."""
 
@@ -108,6 +110,11 @@ def margins(points_N3: np.ndarray, hair: HairTraits, seed: int) -> np.ndarray:
     crown = np.linalg.norm(points_N3 - CROWN_3, axis=1) - 9.0 * max(0.0, hair.recession - 0.45)
     margin = np.minimum(above, crown) if hair.recession > 0.45 else above
     return np.where(ears(points_N3) | (points_N3[:, 1] < -7), -5.0, margin)
+
+
+def hair_shadow(points_N3: np.ndarray, hair: HairTraits, seed: int) -> np.ndarray:
+    """How far roots darken the skin at points of the mean head [N], 0 to 1."""
+    return smooth(margins(points_N3, hair, seed), *SHADOW_CM)
 
 
 def scalp_roots(

@@ -56,16 +56,26 @@ def brightened(color: Color) -> Color:
 
 
 def hair_strands(
-    points_NK3: np.ndarray, shade_N: np.ndarray, color: Color, radius: float, tip: float
+    points_NK3: np.ndarray,
+    shade_N: np.ndarray,
+    color: Color,
+    radius: float,
+    tip: float,
+    curl: float = 0.0,
 ) -> list[StrandsPart]:
-    """One part for each shade that occurs."""
+    """One part for each shade that occurs.
+
+    The more hair curls, the less it shines: strands of a straight lock mirror light together, those
+    of a curl, each at another place, would sparkle.
+    """
+    roughness, specular = 0.4 + 0.2 * curl, 0.35 - 0.25 * curl
     bright = brightened(color)
     colors = [lighter(bright, factor) for _, factor in SHADES] + [GRAY]
     parts = []
     for shade, shaded in enumerate(colors):
         chosen = points_NK3[shade_N == shade]
         if len(chosen):
-            material = Material("hair", shaded, roughness=0.3, specular=0.5,
+            material = Material("hair", shaded, roughness=roughness, specular=specular,
                                 tip_color=lighter(shaded, 1.25))  # fmt: skip
             parts.append(
                 StrandsPart(f"hair{shade}", Label.HAIR, chosen, radius, material, tip, fixed=True)

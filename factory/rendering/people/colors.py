@@ -16,9 +16,11 @@ HAIR: dict[str, Color] = {
     "dyed_red": (0.13, 0.018, 0.014),
     "dyed_blond": (0.42, 0.31, 0.17),
 }
-DYES = {"dyed_blond": 0.2, "blond": 0.15, "light_brown": 0.22, "brown": 0.22, "dyed_red": 0.13,
-        "black": 0.08}  # fmt: skip
-"""Shares of what hair is dyed to."""
+DYES_OF_LIGHT = {"dyed_blond": 0.3, "blond": 0.25, "light_brown": 0.2, "brown": 0.12,
+                 "dyed_red": 0.1, "black": 0.03}  # fmt: skip
+DYES_OF_DARK = {"brown": 0.36, "black": 0.24, "light_brown": 0.16, "dyed_red": 0.16,
+                "dyed_blond": 0.05, "blond": 0.03}  # fmt: skip
+"""Shares of what hair is dyed to: few people bleach dark hair to blond."""
 IRISES: dict[str, tuple[Color, Color]] = {
     "dark_brown": ((0.035, 0.018, 0.010), (0.05, 0.025, 0.012)),
     "brown": ((0.085, 0.040, 0.016), (0.12, 0.058, 0.022)),

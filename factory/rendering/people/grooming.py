@@ -112,7 +112,8 @@ def drawn_hair(
     natural = colors.varied(colors.HAIR[drawn(descent.hair, rng)], 0.18, rng)
     dark = natural[0] < colors.HAIR["brown"][0]
     dyed = rng.random() < (0.22 if dark else 0.28) * feminine
-    shown = colors.varied(colors.HAIR[drawn(colors.DYES, rng)], 0.15, rng) if dyed else natural
+    dyes = colors.DYES_OF_DARK if dark else colors.DYES_OF_LIGHT
+    shown = colors.varied(colors.HAIR[drawn(dyes, rng)], 0.15, rng) if dyed else natural
     hidden = feminine and rng.random() < 0.65  # most women color their gray hair
     recession = drawn_recession(age, presentation, rng)
     curl = float(rng.uniform(*descent.curl))

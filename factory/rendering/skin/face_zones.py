@@ -14,7 +14,6 @@ import numpy as np
 
 from factory.rendering.head.head import HeadModel
 from factory.rendering.skin.skin_atlas import skin_atlas
-from factory.rendering.traits import HairTraits
 
 REACH = 3.0
 """Radii from a bell's middle at which it has fallen to nothing."""
@@ -215,23 +214,3 @@ def _beard(p: np.ndarray, lm: np.ndarray, lip_depth: np.ndarray) -> np.ndarray:
     sides = smooth(1.0, 3.0, z) * smooth(7.9, 7.3, np.abs(x))
     spared = 1 - 0.5 * near(p, lm[[48, 54]] + np.array([0, -1.0, 0]), 0.6)
     return np.asarray(below * bottom * lips * sides * spared)
-
-
-def scalp(points_N3: np.ndarray, hair: HairTraits, edge: float = 0.9) -> np.ndarray:
-    """Where hair of the head grows [N] in [0, 1], points on the mean head.
-
-    `recession` takes the temples first and then the crown, as Hamilton's scale does.
-    """
-    x, y, z = points_N3.T
-    high = 10.1 + 1.6 * (hair.hairline - 0.5)
-    temples = 1.4 * hair.recession * smooth(1.5, 4.5, np.abs(x)) * smooth(7.5, 5.5, np.abs(x))
-    # Height of the hairline by depth: the forehead, the temple, the sideburn, the nape.
-    line = np.interp(
-        z, [-9.0, -4.5, -1.0, 1.2, 2.6, 4.2, 6.2, 8.5], [-5.5, -4.5, 5.0, 5.6, 3.0, 5.4, 8.0, high]
-    )
-    line = line + np.where(z > 3, temples * 2, 0) + 3.5 * max(hair.recession - 0.4, 0) * (z > 3)
-    grown = smooth(-edge, edge, y - line)
-    crown = near(points_N3, np.array([0.0, 13.2, -3.5]), 1.0 + 7.0 * max(hair.recession - 0.4, 0))
-    grown = grown * (1 - crown * smooth(0.3, 0.8, np.array(hair.recession)))
-    ears = smooth(7.6, 8.4, np.abs(x)) * smooth(6.3, 5.3, y) * smooth(-4.5, -2.5, z)
-    return np.asarray(grown * (1 - ears))

@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from factory.rendering.hair.scalp import hair_shadow
 from factory.rendering.head.head import Head, HeadModel
 from factory.rendering.parts import Label, Material, MeshPart
-from factory.rendering.skin.face_zones import Zones, face_zones, scalp, smooth
+from factory.rendering.skin.face_zones import Zones, face_zones, smooth
 from factory.rendering.skin.noise import noise
 from factory.rendering.skin.skin_atlas import SkinAtlas, skin_atlas
 from factory.rendering.skin.skin_color import skin_color
@@ -147,7 +148,7 @@ def _stubble(color: np.ndarray, atlas: SkinAtlas, zones: Zones, person: Person) 
     covered = COVERED.get(hair.style, COVERED_ELSEWHERE) * min(1.0, hair.density)
     own = np.array(hair.color) * (1 - hair.gray_fraction) + 0.42 * hair.gray_fraction
     wavy = atlas.points_T3 + 0.35 * patches[:, None] * np.array([0, 1, 0], np.float32)
-    roots = (scalp(wavy, hair) * covered * np.clip(texture, 0.5, 1.2))[:, None]
+    roots = (hair_shadow(wavy, hair, person.seed) * covered * np.clip(texture, 0.5, 1.2))[:, None]
     under = 0.18 * color + 0.82 * own.astype(np.float32)
     return np.asarray(color + np.clip(roots, 0, 0.95) * (under - color))
 

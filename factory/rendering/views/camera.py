@@ -195,13 +195,6 @@ def encode_srgb(linear: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(value <= SRGB_LINEAR, SRGB_SLOPE * value, curve))
 
 
-def decode_srgb(encoded: np.ndarray) -> np.ndarray:
-    """The inverse of `encode_srgb`."""
-    value = np.asarray(encoded, np.float64)
-    curve = ((value + SRGB_OFFSET) / (1 + SRGB_OFFSET)) ** SRGB_GAMMA
-    return np.asarray(np.where(value <= SRGB_LINEAR * SRGB_SLOPE, value / SRGB_SLOPE, curve))
-
-
 def srgb_slope(linear: float) -> float:
     """Derivative of `encode_srgb` above SRGB_LINEAR."""
     return float((1 + SRGB_OFFSET) / SRGB_GAMMA * linear ** (1 / SRGB_GAMMA - 1))

@@ -14,7 +14,6 @@ from factory.rendering.wear.hulls import taut_hull
 from factory.rendering.wear.sheets import Sheet, grid, joined, tube
 
 MASKS = ("surgical", "ffp", "cloth")
-SCARVES = ("neck", "chin")
 MASK_COLORS = {
     "surgical": ((0.42, 0.62, 0.75), (0.80, 0.80, 0.80), (0.03, 0.03, 0.035), (0.45, 0.66, 0.58)),
     "ffp": ((0.82, 0.82, 0.80), (0.82, 0.82, 0.80), (0.04, 0.04, 0.045)),

@@ -10,6 +10,7 @@ import pytest
 from factory.rendering.hair.scalp import (
     CROWN_3,
     ears,
+    hair_shadow,
     hairline_heights,
     margins,
     sample_triangles,
@@ -118,3 +119,14 @@ def test_margins_are_distances_from_the_line_where_it_is_steep() -> None:
 
 def test_smooth_goes_from_zero_to_one() -> None:
     np.testing.assert_allclose(smooth(np.array([-1, 0, 1, 2, 3.0]), 0, 2), [0, 0, 0.5, 1, 1])
+
+
+def test_roots_darken_the_skin_where_strands_grow_and_not_before_them() -> None:
+    """One hairline for both: a second one left a dark band on foreheads."""
+    vertices = MODEL.mean_V3[MODEL.region("M_Face", "M_BackHead")[0]]
+    for seed, recession in ((5, 0.0), (6, 0.6), (7, 1.0)):
+        hair = replace(HAIR, recession=recession)
+        shadow, margin = hair_shadow(vertices, hair, seed), margins(vertices, hair, seed)
+        assert (shadow[margin < -0.3] == 0).all()
+        assert (shadow[margin > 0.8] == 1).all()
+        assert np.corrcoef(shadow, margin > 0.25)[0, 1] > 0.95

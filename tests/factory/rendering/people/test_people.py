@@ -279,7 +279,9 @@ def test_populations_are_whole_tables():
     for shares in BY_TONE.values():
         assert set(shares) <= set(POPULATIONS)
         assert sum(shares.values()) == pytest.approx(1)
-    assert set(colors.DYES) <= set(colors.HAIR)
+    for dyes in (colors.DYES_OF_DARK, colors.DYES_OF_LIGHT):
+        assert set(dyes) <= set(colors.HAIR)
+        assert sum(dyes.values()) == pytest.approx(1)
     for shares in grooming.STYLE_SHARES.values():
         assert set(shares) <= set(grooming.STYLES)
     assert set(grooming.BEARD_SHARES) == set(grooming.BEARD_LENGTHS) == BEARDS

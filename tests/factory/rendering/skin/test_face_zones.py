@@ -14,11 +14,9 @@ from factory.rendering.skin.face_zones import (
     face_zones,
     inside,
     near,
-    scalp,
     smooth,
 )
 from factory.rendering.skin.skin_atlas import skin_atlas
-from factory.rendering.traits import HairTraits
 
 MODEL = head_model()
 ATLAS, ZONES = skin_atlas(MODEL), face_zones(MODEL)
@@ -76,34 +74,6 @@ def test_zones_are_alike_on_both_sides() -> None:
         right = weight[ATLAS.points_T3[:, 0] < -0.05].sum()
         if field.name != "lip_depth":
             assert abs(left - right) < 0.06 * (left + right), field.name
-
-
-def test_hair_grows_on_the_head_and_not_on_the_face() -> None:
-    hair = HairTraits("short", (0.0, 0.0, 0.0))
-    places = np.array([[0, 14.0, -1], [0, 5.0, -9], [*LM[30]], [*LM[8]], [0, 8.5, 10]])
-    grown = scalp(places, hair)
-    assert (grown[:2] > 0.9).all()
-    assert (grown[2:] < 0.05).all()
-
-
-def test_a_receding_hairline_leaves_less_and_takes_the_temples_first() -> None:
-    shares = []
-    for recession in (0.0, 0.35, 0.7, 1.0):
-        hair = HairTraits("short", (0.0, 0.0, 0.0), recession=recession)
-        shares.append(float((scalp(ATLAS.points_T3, hair) * ATLAS.area_T).sum()))
-    assert shares[0] > shares[1] > shares[2] > shares[3] > 0.3 * shares[0]
-    temple, middle = np.array([[3.8, 10.2, 8.0]]), np.array([[0.0, 11.2, 8.5]])
-    full = HairTraits("short", (0.0, 0.0, 0.0))
-    some = HairTraits("short", (0.0, 0.0, 0.0), recession=0.35)
-    lost_temple = scalp(temple, full) - scalp(temple, some)
-    lost_middle = scalp(middle, full) - scalp(middle, some)
-    assert lost_temple > lost_middle + 0.05
-
-
-def test_a_high_hairline_is_higher() -> None:
-    front = np.array([[0.0, 10.4, 9.0]])
-    low, high = (scalp(front, HairTraits("short", (0, 0, 0), hairline=h))[0] for h in (0.0, 1.0))
-    assert low > high + 0.3
 
 
 def test_a_smooth_step_has_flat_ends() -> None:

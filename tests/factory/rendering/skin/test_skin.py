@@ -7,9 +7,10 @@ from functools import cache
 
 import numpy as np
 
+from factory.rendering.hair.scalp import hair_shadow
 from factory.rendering.head.head import head_model
 from factory.rendering.parts import Label
-from factory.rendering.skin.face_zones import face_zones, scalp
+from factory.rendering.skin.face_zones import face_zones
 from factory.rendering.skin.skin import pigments, skin_colors, skin_paint, skin_part
 from factory.rendering.skin.skin_atlas import skin_atlas
 from factory.rendering.skin.skin_marks import draw_marks
@@ -137,7 +138,7 @@ def test_a_shaved_beard_darkens_its_area_alone() -> None:
 
 def test_a_shaved_scalp_shows_a_hairline_and_a_bald_one_none() -> None:
     bald, buzz = colors(person(style="bald")), colors(person(style="buzz"))
-    grown = scalp(ATLAS.points_T3, HairTraits("buzz", (0.0, 0.0, 0.0)))
+    grown = hair_shadow(ATLAS.points_T3, HairTraits("buzz", (0.0, 0.0, 0.0)), person().seed)
     change = (bald - buzz) @ LUMINANCE
     assert change[grown > 0.95].mean() > 0.1
     assert np.abs(change[grown == 0]).mean() < 0.002

@@ -8,7 +8,7 @@ import pytest
 from factory.rendering.parts import Label, MeshPart
 from factory.rendering.scene.frame import rotation_of
 from factory.rendering.view import Pose, Wear
-from factory.rendering.wear.coverings import MASKS, SCARVES, mask_parts, mask_points, scarf_part
+from factory.rendering.wear.coverings import MASKS, mask_parts, mask_points, scarf_part
 from tests.factory.rendering.worn import MODEL, PEOPLE, SMILE, head_of, heights_above, hidden
 
 EYES, BROWS, NOSE, MOUTH = slice(36, 48), slice(17, 27), slice(30, 36), slice(48, 68)
@@ -66,6 +66,9 @@ def test_a_slipped_mask_hangs_lower():
     straight, slipped = (mask_points(MODEL, head_of(0), "cloth", s) for s in (0.0, 0.8))
     assert (straight[0, :, 1] - slipped[0, :, 1]) == pytest.approx(0.8, abs=1e-4)
     assert straight[-1] == pytest.approx(slipped[-1], abs=1e-4)
+
+
+SCARVES = ("neck", "chin")
 
 
 @pytest.mark.parametrize("make", [*(lambda n, k=k: mask(k, n) for k in MASKS),
