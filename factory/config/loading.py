@@ -15,6 +15,7 @@ from factory.config.reading import Scalar, Tree, read_file
 from factory.config.release import StoreConfig
 from factory.config.rules import check_ranges
 from factory.config.schema import Config
+from factory.config.source_rules import WITHOUT_PATH
 from factory.errors import ConfigError
 
 Schema = TypeVar("Schema")
@@ -37,6 +38,7 @@ def typed(schema: type[Schema], path: str | Path | None, dotlist: Sequence[str])
 def from_tree(schema: type[Schema], tree: dict[str, Tree], dotlist: Sequence[str]) -> Schema:
     """What a YAML file holds, and arguments, as an object of a dataclass; raises ConfigError."""
     changed = apply_arguments(schema, tree, list(dotlist))
+    _leave_out_what_a_source_without_path_lacks(changed)
     missing = list(required_keys(changed))
     if missing:
         raise ConfigError(required_line(missing))
@@ -77,6 +79,19 @@ def required_keys(tree: Tree, key: str = "") -> Iterator[tuple[str, str]]:
     else:
         for name, part in tree.items():
             yield from required_keys(part, f"{key}.{name}" if key else name)
+
+
+def _leave_out_what_a_source_without_path_lacks(tree: Any) -> None:
+    """Take from a tree the `???` that ask where faces lie and under which license.
+
+    A recipe written for a folder is then also one for people of the package or rendered ones.
+    """
+    source = tree.get("source")
+    kind = source.get("kind") if isinstance(source, dict) else None
+    if isinstance(kind, Scalar) and kind.text in WITHOUT_PATH:
+        for key in ("path", "license"):
+            if isinstance(source.get(key), Scalar) and source[key].is_required:
+                del source[key]
 
 
 def absolute(config: Config) -> Config:

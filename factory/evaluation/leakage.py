@@ -49,8 +49,8 @@ FMRS = (1e-3, 1e-4)
 TOP = 20
 """Nearest pairs that are listed and shown."""
 LEAKS = {
-    "faces": "faces are nearer to a real person than strangers are",
-    "classes": "identities are nearer to a real person than strangers are",
+    "faces": "faces are nearer to somebody of the source than its strangers are",
+    "classes": "identities are nearer to somebody of the source than its strangers are",
     "near_copies": "faces are near-copies of source images",
 }
 """What a leak of each kind is, in words."""
@@ -250,12 +250,12 @@ class LeakageTally:
 
 
 def summary_lines(metrics: Leakage) -> list[str]:
-    """A line for each kind of leak beside real strangers, and some on what the judge can see."""
+    """A line for each kind of leak beside the source's strangers, and what the judge can see."""
     lines = []
     for kind, leaks in metrics.counts().items():
         line = f"{leaks.num_leaks} of {leaks.count} {LEAKS[kind]} (limit {leaks.limit_cosine:.3f})"
         if leaks.num_strangers_above is not None:
-            line += f"; of real strangers {leaks.num_strangers_above} of {leaks.num_strangers}"
+            line += f"; of its strangers {leaks.num_strangers_above} of {leaks.num_strangers}"
         lines.append(line)
     if isinstance(metrics.power, JudgePower):
         lines.append(f"this judge would see a known person in {power_in_words(metrics.power)}")

@@ -177,7 +177,7 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
     meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers.num_pairs} pairs"
     rows = [
         ("largest cosine allowed between two people", f"{measured.max_cosine:.4f}"),
-        ("pairs of real strangers above it, by the same recognizer", meaning),
+        ("pairs of its strangers above it, by the same recognizer", meaning),
         *_false_matches(measured.false_matches),
         ("identities drawn again", f"{measured.num_redrawn} of {measured.num_virtual}"),
     ]

@@ -51,7 +51,7 @@ TERMS = {
     "contrast": "Standard deviation of the gray level.",
     "limit": "Similarity above which a made face counts as a leak. It is chosen on the source's "
     "own people, each against the others.",
-    "of real strangers": "The same count for images of real people against other real people: "
+    "of its strangers": "The same count for images of the source against its other people: "
     "what is found where nobody leaks.",
     "leaks": "Made faces that are as near to a real person as hardly any stranger is.",
     "99 % are below": "99th percentile of the cosines to the nearest real person.",

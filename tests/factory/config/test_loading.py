@@ -45,6 +45,19 @@ def test_a_key_that_a_recipe_leaves_open_is_asked_for_with_its_comment(tmp_path)
     assert (config.source.path, config.source.detector) == ("x", None)
 
 
+@pytest.mark.parametrize("kind", ["starter", "rendered"])
+def test_a_recipe_for_a_folder_asks_no_path_of_people_that_lie_nowhere(tmp_path, kind):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("source:\n  path: ???  # a folder\n  license: ???\n  detector: ???\n")
+    words = [f"source.kind={kind}", "source.num_identities=3"]
+    with pytest.raises(ConfigError, match=r"^source.detector: this recipe needs it; give source.d"):
+        load(file, words)
+    config = load(file, [*words, "source.detector=null"])
+    assert (config.source.path, config.source.license) == (None, None)
+    with pytest.raises(ConfigError, match=r"^source.path: "):
+        load(file, ["source.kind=folder"])
+
+
 def test_required_keys_are_found_at_any_depth():
     tree = read_text("a: ???  # one\nb:\n  c:\n    - d: ???\n    - 1\n  e: '???'\n", "x")
     assert list(required_keys(tree)) == [("a", "one"), ("b.c[0].d", "")]

@@ -176,7 +176,7 @@ def test_a_limit_that_sees_nothing_is_pointed_out():
     assert "a known person in 0.0% of images" in summary_lines(blind)[-1]
     plain = leakage(STRICT, [made([30], [0])], TWO, HASHES, {}).metrics
     assert plain.power.fraction == 1
-    assert "; of real strangers 0 of 4" in summary_lines(plain)[0]
+    assert "; of its strangers 0 of 4" in summary_lines(plain)[0]
 
 
 def jpeg(image: Image.Image, quality: int) -> np.ndarray:

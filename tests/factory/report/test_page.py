@@ -85,7 +85,7 @@ def test_a_page_of_what_could_not_be_measured_says_why():
         "recognizer, against ffhq n/a n/a n/a n/a",
         "sharpness n/a: nobody looked",
         "Yaw: n/a: nobody looked.",
-        "pairs of real strangers above it, by the same recognizer n/a",
+        "pairs of its strangers above it, by the same recognizer n/a",
         "cosine of an identity to the nearest real person n/a: nobody looked",
         "Leakage: do real people show? Not established: nobody looked. n/a: nobody looked",
         "Not measured: python -m jobs.utility RELEASE CONFIG trains on it.",
