@@ -12,8 +12,10 @@ from PIL import Image
 pytest.importorskip("mitsuba")
 
 from factory.config import RenderingConfig
+from factory.config.rendered_groups import TONES
 from factory.evaluation.perceptual_hash import MIN_DUPLICATE_COSINE, PerceptualHash
 from factory.rendering.parts import Label
+from factory.rendering.people.groups import GROUPS, group_of, tone_of
 from factory.rendering.people.people import draw_person
 from factory.rendering.renderer import FACE, Renderer
 from factory.rendering.truth import rendered
@@ -96,3 +98,19 @@ def test_masks_of_a_render_add_up_to_its_labels(renderer):
     files = mask_files(image.labels_HW, names)
     white = [np.array(Image.open(BytesIO(data))) == 255 for data in files.values()]
     assert (np.sum(white, axis=0) == 1).all()
+
+
+def test_skin_of_a_darker_group_is_darker_in_the_same_light():
+    """The pixels of skin give back the band of pigment that a person's name of group tells."""
+    config = replace(BALD, samples=4, light="studio", groups={})
+    renderer, bands, shown = Renderer(config, 32), [], []
+    for group in GROUPS:
+        number = next(n for n in range(200) if group_of(config, n) == group)
+        person = draw_person(config, number)
+        view = bare(draw_view(config, person, 0), pose=Pose(0.0, 0.0, 0.0), expression=())
+        made = renderer.render(person, view)
+        bands.append(TONES.index(tone_of(group)))
+        shown.append(float(made.image_HWC[made.labels_HW == Label.SKIN].mean()))
+    order = np.argsort(np.argsort(-np.array(shown)))
+    assert np.corrcoef(order, bands)[0, 1] > 0.95
+    assert np.abs(order // 2 - bands).max() <= 1, "a person looks like no neighbor of the own group"
