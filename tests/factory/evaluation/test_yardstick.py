@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from factory.config import AuditConfig
+from factory.evaluation import yardstick
 from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.leakage import LeakageTally, LeakTest
 from factory.evaluation.metrics.separability import JudgePower
@@ -56,6 +57,17 @@ def measured(faces: RealFaces) -> Yardstick:
 
 def limit(yardstick: Yardstick) -> float:
     return LeakTest(yardstick.people.strangers.cosine_M, 0.05).limit
+
+
+def test_two_labels_are_one_person_above_95_percent_of_one_persons_pairs():
+    """Unless more than 5 % of strangers are there too, or there are too few pairs to tell."""
+    cosines = np.arange(1, 101) / 101
+    pairs, near = [cosines[:30], cosines[30:]], np.concatenate([np.full(5, 0.99), np.zeros(95)])
+    assert (cosines > cosines[95]).mean() == 0.04
+    assert yardstick._double_limit(pairs, near) == pytest.approx(cosines[95])
+    assert yardstick._double_limit(pairs, np.append(near, 0.99)) == EQUAL
+    assert yardstick._double_limit([cosines[:19]], near) == EQUAL
+    assert yardstick._double_limit([np.arange(20) / 20], near) == pytest.approx(0.95)
 
 
 SHARP = crowd(60, 4, 0.3)
