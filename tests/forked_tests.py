@@ -2,8 +2,8 @@
 
 python tests/forked_tests.py ROOT   reads lines of JSON {"tests": [...], "limit_s": 60, "log": FILE}
 and answers each with {"code": pytest's exit code, "seconds": of the processor}; the code is null
-where the tests were stopped at the limit. It is a program of its own because nothing of ROOT may be imported before
-the fork: each run reads the tree as it is then.
+where the tests were stopped at the limit. It is a program of its own, because nothing of ROOT may
+be imported before the fork: each run reads the tree as it is then.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_accuracy_without_a_rule_is_that_of_guessing():
 
 def plain_groups(unit_ND: np.ndarray, group_N: np.ndarray, query_MD: np.ndarray) -> np.ndarray:
     """Ridge regression of one-hot labels by least squares on rows that stand for the ridge."""
-    count, dim = unit_ND.shape
+    dim = unit_ND.shape[1]
     mean = unit_ND.mean(0)
     centered = unit_ND - mean
     damping = np.sqrt(0.01 * np.square(centered).sum() / dim) * np.eye(dim)
