@@ -32,6 +32,13 @@ def test_coinciding_points_are_refused():
         similarity_transform(np.ones((5, 2)), TEMPLATE_52)
 
 
+def test_the_template_is_that_of_arcface():
+    assert TEMPLATE_52.ravel().tolist() == [
+        *(38.2946, 51.6963, 73.5318, 51.5014, 56.0252),
+        *(71.7366, 41.5493, 92.3655, 70.7299, 92.2041),
+    ]
+
+
 def test_aligning_moves_the_points_to_the_template():
     image = np.zeros((200, 200, 3), np.uint8)
     points = TEMPLATE_52 * 0.8 + [60, 50]
