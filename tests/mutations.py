@@ -59,11 +59,11 @@ class Mutation:
     replacement: str
     why: str
     tests: tuple[str, ...]
-    """Test files or node ids, below tests/factory/ROOM/."""
+    """Test files or node ids, below tests/factory/."""
 
     @property
     def test_paths(self) -> list[str]:
-        return [f"tests/factory/{self.room}/{test}" for test in self.tests]
+        return [f"tests/factory/{test}" for test in self.tests]
 
     def applied(self, source: str) -> str | None:
         """The source with the text replaced; None unless it occurs exactly once."""
@@ -158,7 +158,7 @@ class Copies:
             copy.close()
 
 
-def tests_by_file(mutations: Sequence[Mutation]) -> dict[str, list[str]]:
+def named_by_file(mutations: Sequence[Mutation]) -> dict[str, list[str]]:
     """All tests that are named, by their file; the file alone where one entry names all of it."""
     named: dict[str, set[str]] = {}
     for path in (path for mutation in mutations for path in mutation.test_paths):
@@ -201,7 +201,7 @@ def outcomes_of(mutations: Sequence[Mutation], jobs: int) -> list[Outcome]:
         copies = Copies(Path(folder), min(jobs, len(mutations)))
         try:
             with ThreadPoolExecutor(jobs) as pool:
-                files = tests_by_file(mutations).items()
+                files = named_by_file(mutations).items()
                 failing = set(pool.map(lambda item: fails_without(copies, *item), files)) - {None}
                 return list(pool.map(lambda one: tried(copies, one, failing), mutations))
         finally:
