@@ -100,6 +100,9 @@ def test_the_loss_is_that_of_its_terms(recipe):
 
 def test_latents_have_mean_and_spread_taken_out_and_put_back(weights):
     loaded = Autoencoder.load(str(weights / "autoencoder"), CPU, "fp32")
+    stored = checkpoint.load(str(weights / "autoencoder"), "autoencoder", "k").tensors
+    torch.testing.assert_close(loaded._mean.flatten(), stored["latent_mean"])
+    torch.testing.assert_close(loaded._std.flatten(), stored["latent_std"])
     loaded._mean, loaded._std = torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1, 1)
     images = np.random.default_rng(0).integers(0, 256, (2, PX, PX, 3), np.uint8)
     raw = loaded.encode(images)
