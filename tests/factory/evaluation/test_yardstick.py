@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from factory.config import AuditConfig
-from factory.evaluation import yardstick
 from factory.evaluation.embeddings import RealFaces
 from factory.evaluation.leakage import LeakageTally, LeakTest
 from factory.evaluation.metrics.separability import JudgePower
@@ -59,15 +58,27 @@ def limit(yardstick: Yardstick) -> float:
     return LeakTest(yardstick.people.strangers.cosine_M, 0.05).limit
 
 
+def pairs_of(cosines: np.ndarray, double: float) -> RealFaces:
+    """People at right angles with two images each, and one image that is so near to the first's."""
+    count = len(cosines)
+    unit_ND = np.zeros((2 * count + 1, 2 * count + 1))
+    for person, cosine in enumerate(cosines):
+        first, second = 2 * person, 2 * person + 1
+        unit_ND[first, first] = 1
+        unit_ND[second, [first, second]] = cosine, np.sqrt(1 - cosine**2)
+    unit_ND[-1, [0, -1]] = double, np.sqrt(1 - double**2)
+    labels = np.append(np.repeat(np.arange(count), 2), count)
+    return RealFaces(unit_ND.astype(np.float32), labels, np.arange(len(labels)))
+
+
 def test_two_labels_are_one_person_above_95_percent_of_one_persons_pairs():
-    """Unless more than 5 % of strangers are there too, or there are too few pairs to tell."""
-    cosines = np.arange(1, 101) / 101
-    pairs, near = [cosines[:30], cosines[30:]], np.concatenate([np.full(5, 0.99), np.zeros(95)])
-    assert (cosines > cosines[95]).mean() == 0.04
-    assert yardstick._double_limit(pairs, near) == pytest.approx(cosines[95])
-    assert yardstick._double_limit(pairs, np.append(near, 0.99)) == EQUAL
-    assert yardstick._double_limit([cosines[:19]], near) == EQUAL
-    assert yardstick._double_limit([np.arange(20) / 20], near) == pytest.approx(0.95)
+    """Unless there are too few pairs to tell; the first person's own pair is the least alike."""
+    cosines = np.arange(1, 101) / 102
+    limit = cosines[95]  # four of a hundred are above it
+    assert not measured(pairs_of(cosines, limit - 1e-3)).doubles
+    (double,) = measured(pairs_of(cosines, limit + 1e-3)).doubles
+    assert (double.first, double.second) == (0, 200)
+    assert not measured(pairs_of(cosines[:19], 0.999)).doubles
 
 
 SHARP = crowd(60, 4, 0.3)
