@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from factory import checkpoint
 from factory.diffusion import autoencoder as autoencoding
-from factory.diffusion.autoencoder import Autoencoder, encode_some
+from factory.diffusion.autoencoder import Autoencoder, AutoencoderLoss, encode_some
 from factory.diffusion.train import train as train_generator
 from factory.errors import CheckpointError, ConfigError
 from factory.provenance.networks import records_of, starts_of
+from factory.recognition.embed import Recognizer
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 
@@ -72,6 +77,44 @@ def test_latents_of_evenly_spaced_faces_where_there_are_too_many(recipe):
     assert torch.equal(encode_some(loaded, faces, len(faces)), whole)
     some = loaded.encode(faces.images_NHWC[[0, 5, 11]])
     assert torch.equal(encode_some(loaded, faces, 3), some)
+
+
+def test_the_loss_is_that_of_its_terms(recipe):
+    """L1, KL to N(0, I), and distances of unit features at every stage and of embeddings."""
+    config = recipe("autoencoder.kl_weight=0.3", "autoencoder.perceptual_weight=0.7")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    torch.manual_seed(0)
+    model = AutoencoderLoss(config.autoencoder, recognizer)
+    x, noise = torch.rand(3, 3, PX, PX) * 2 - 1, torch.randn(3, 4, PX // 4, PX // 4)
+    blocks = F.pixel_unshuffle(x, 2)
+    mean, log_variance = model.network.encoder(blocks).double().chunk(2, 1)
+    z = mean + noise * torch.sqrt(torch.exp(log_variance))
+    y = F.pixel_shuffle(model.network.decoder(z.float()), 2)
+    kl = ((mean**2 + log_variance.exp()) / 2 - (1 + log_variance) / 2).mean()
+    backbone, terms = recognizer.backbone, []
+    for made, wanted in zip(backbone.feature_maps(y), backbone.feature_maps(x), strict=True):
+        terms.append(2 - 2 * F.cosine_similarity(made.double(), wanted.double()).mean())
+    made, wanted = recognizer.unit_features(y), recognizer.unit_features(x)
+    terms.append(1 - (made * wanted).sum(1).double().mean())
+    expected = (y - x).abs().mean() + 0.3 * kl + 0.7 * torch.stack(terms).mean()
+    torch.testing.assert_close(model(x, noise).double(), expected.double(), rtol=1e-4, atol=0)
+
+
+def test_latents_have_mean_and_spread_taken_out_and_put_back(weights):
+    stored = checkpoint.load(str(weights / "autoencoder"), "autoencoder", "k")
+
+    def with_normal(mean: torch.Tensor, std: torch.Tensor) -> Autoencoder:
+        normal = {"latent_mean": mean, "latent_std": std}
+        return Autoencoder(replace(stored, tensors=stored.tensors | normal), CPU, "fp32")
+
+    images = np.random.default_rng(0).integers(0, 256, (2, PX, PX, 3), np.uint8)
+    plain = with_normal(torch.zeros(4), torch.ones(4))
+    raw = plain.encode(images)
+    mean, std = torch.linspace(-1, 1, 4), torch.linspace(0.5, 2, 4)
+    normalized = with_normal(mean, std)
+    wanted = (raw - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(normalized.encode(images), wanted)
+    torch.testing.assert_close(normalized.decode(wanted), plain.decode(raw), atol=1e-4, rtol=1e-4)
 
 
 def test_an_autoencoder_begins_with_another(recipe, weights, tmp_path):

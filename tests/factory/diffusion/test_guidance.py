@@ -56,6 +56,18 @@ def test_guidance_acts_in_its_interval_alone(network):
         torch.testing.assert_close(inside(x, t), same(x, t), atol=1e-5, rtol=1e-4)
 
 
+def test_the_noise_level_of_the_interval_is_that_of_the_timesteps_end():
+    """Of ten timesteps the fifth, t = 4, is at .5; both ends of an interval belong to it."""
+
+    def network(x, t_B, identity_BD, similarity_B):
+        return x * identity_BD[:, :1, None, None]
+
+    condition, x = torch.ones(2, 6), torch.ones(2, 2, 8, 8)
+    conditioning = conditioned_on(condition, [3.0, 3.0])
+    denoise = guided(network, NoiseSchedule(10), "x0", conditioning, (0.5, 0.7))
+    assert [float(denoise(x, t)[0, 0, 0, 0]) for t in range(3, 8)] == [1, 3, 3, 3, 1]
+
+
 def test_guidance_leads_away_from_another_similarity():
     def network(x, t_B, identity_BD, similarity_B):
         return x * similarity_B.view(-1, 1, 1, 1)

@@ -67,6 +67,20 @@ def test_timesteps_stay_in_range_and_repeat(law):
     assert float(draws[0].float().mean()) == pytest.approx(49.5, abs=2)
 
 
+def test_timesteps_follow_their_laws():
+    """Uniform: as many in each tenth; logit-normal: .159 beyond one deviation to each side."""
+    count = 20_000
+    uniform, logit = (
+        draw_timesteps(count, 1000, law, torch.Generator().manual_seed(1)).double() / 1000
+        for law in ("uniform", "logit_normal")
+    )
+    tenths = torch.histc(uniform, 10, 0, 1) / count
+    assert float((tenths - 0.1).abs().max()) < 0.01
+    for deviations, fraction in ((-2, 0.0228), (-1, 0.1587), (0, 0.5), (1, 0.8413)):
+        below = float((logit < torch.sigmoid(torch.tensor(float(deviations)))).double().mean())
+        assert below == pytest.approx(fraction, abs=0.015)
+
+
 @pytest.mark.parametrize("prediction", ["x0", "v", "epsilon"])
 def test_one_timestep_for_all_gives_the_same_bytes(prediction):
     schedule, draw = NoiseSchedule(1000), torch.Generator().manual_seed(0)

@@ -139,3 +139,14 @@ def test_timesteps_begin_at_the_noisiest():
     assert spaced_timesteps(NoiseSchedule(10), 10, "logsnr") == list(range(9, -1, -1))
     with pytest.raises(ValueError, match=r"sampler\.num_steps"):
         spaced_timesteps(NoiseSchedule(10), 11, "trailing")
+
+
+def test_logsnr_timesteps_are_those_nearest_to_equal_steps_in_lambda():
+    """From the noisiest lambda on, as many steps as calls, the last to the least noisy one."""
+    schedule = NoiseSchedule(100_000)  # so many that no timestep is wanted twice
+    a = schedule.alpha_bar_T
+    lambdas = (a / (1 - a)).log() / 2
+    for num_steps in (1, 4, 9):
+        step = (lambdas[0] - lambdas[-1]) / num_steps
+        nearest = [int((lambdas - lambdas[-1] - i * step).abs().argmin()) for i in range(num_steps)]
+        assert spaced_timesteps(schedule, num_steps, "logsnr") == nearest

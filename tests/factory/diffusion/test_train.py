@@ -100,6 +100,61 @@ def test_half_of_the_faces_are_mirrored(recipe, monkeypatch):
     assert counts.min() >= 2
 
 
+def test_learning_rates_and_timesteps_are_those_of_the_recipe(recipe, monkeypatch):
+    """A linear rise over warmup_steps, and a fall to 0 over the last decay_fraction."""
+    rates, laws, update = [], [], training.TrainingRun.update
+    draw = training.draw_timesteps
+
+    def updated(run, lr):
+        rates.append(lr)
+        update(run, lr)
+
+    def drawn(count, num_timesteps, law, generator):
+        laws.append((count, num_timesteps, law))
+        return draw(count, num_timesteps, law, generator)
+
+    monkeypatch.setattr(training.TrainingRun, "update", updated)
+    monkeypatch.setattr(training, "draw_timesteps", drawn)
+    settings = ("generator.warmup_steps=4", "generator.decay_fraction=0.5", "generator.lr=1e-3")
+    law = "generator.time_sampling=logit_normal"
+    train(recipe(*settings, law, "training.max_steps=8", "generator.epochs=100"), quiet)
+    wanted = [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25]
+    assert rates == pytest.approx([1e-3 * factor for factor in wanted])
+    assert set(laws) == {(6, 100, "logit_normal")}
+
+
+def test_the_identity_loss_is_of_the_first_samples_alone(recipe):
+    """generator.identity_batch of them; the denoising error is of all."""
+    config = recipe("generator.space=pixels", "generator.identity_batch=2")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    x, t = torch.rand(4, 3, PX, PX) * 2 - 1, torch.tensor([10, 50, 90, 20])
+    wanted = recognizer.unit_features(x)
+    inputs = (x, torch.randn_like(x), t, torch.zeros(4, recognizer.dim), wanted, None)
+    plain, weighted = (plain_loss(config, recognizer, w)(*inputs)[0] for w in (0.0, 0.5))
+    black = recognizer.unit_features(torch.zeros_like(x))
+    distance = (black - wanted)[:2].square().sum(1).mean()
+    torch.testing.assert_close(weighted - plain, 0.5 * distance)
+
+
+def test_the_identity_loss_is_of_the_estimated_image(recipe):
+    """An untrained network predicts v = 0, so x0^ = sqrt(a) x_t."""
+    config = recipe("generator.space=pixels")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    losses = []
+    for weight in (0.0, 0.5):
+        generator = replace(config.generator, identity_weight=weight, prediction="v")
+        shape = network_shape(config, 3, PX, recognizer.dim)
+        model = GeneratorLoss(generator, shape, lambda y: y, recognizer)
+        torch.manual_seed(1)
+        x, noise = torch.rand(3, 3, PX, PX) * 2 - 1, torch.randn(3, 3, PX, PX)
+        t, wanted = torch.tensor([10, 50, 90]), recognizer.unit_features(x)
+        losses.append(model(x, noise, t, torch.zeros(3, 16), wanted, None)[0])
+    x_t = model.schedule.add_noise(x, noise, t)
+    signal = model.schedule.alpha_bar_T[t].sqrt().float().view(3, 1, 1, 1)
+    distance = (recognizer.unit_features(signal * x_t) - wanted).square().sum(1).mean()
+    torch.testing.assert_close(losses[1] - losses[0], 0.5 * distance, rtol=1e-3, atol=1e-5)
+
+
 def plain_loss(config, recognizer, identity_weight):
     """The loss in a space of pixels, predicting x0: an untrained network predicts zero."""
     generator = replace(config.generator, identity_weight=identity_weight, prediction="x0")

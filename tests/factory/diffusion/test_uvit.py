@@ -96,6 +96,101 @@ def test_long_skips_add_to_what_comes_through_the_middle():
     assert not torch.equal(before, run(network))
 
 
+class Plainly:
+    """The network of METHODS 1 and 2 written out in float64, one head and one token at a time."""
+
+    def __init__(self, network: UViT) -> None:
+        self.shape = network.shape
+        self.w = {name: tensor.double() for name, tensor in network.state_dict().items()}
+
+    def linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.w[f"{name}.weight"].T + self.w.get(f"{name}.bias", 0)
+
+    def twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        inner = self.linear(f"{name}.0", x)
+        return self.linear(f"{name}.2", inner * torch.sigmoid(inner))
+
+    def __call__(self, x, t, condition, m):
+        shape, side = self.shape, self.shape.side // self.shape.patch
+        unit = condition.double() * shape.embedding_dim**0.5
+        rates = 10_000.0 ** (-torch.arange(shape.width // 2).double() / (shape.width // 2))
+        angle = t[:, None] * rates
+        drive = self.twice("time", torch.cat([angle.sin(), angle.cos()], 1))
+        drive = drive + self.twice("identity", unit)
+        joined = torch.cat([unit, self.linear("similarity", m[:, None].double())], 1)
+        joined = self.linear("joined", joined)
+        drive = drive + self.linear("joined_drive", joined * torch.sigmoid(joined))
+        tokens = joined.view(len(x), shape.similarity_tokens, shape.width)
+        sixes = self.linear("modulation.1", drive * torch.sigmoid(drive))
+        sixes = sixes.view(len(x), 6, shape.width)
+        patches = x.double().view(len(x), shape.channels, side, shape.patch, side, shape.patch)
+        patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(len(x), side**2, -1)
+        y = self.linear("embed", patches) + self.w["position_1NW"]
+        skips, half = [], shape.depth // 2
+        for block in range(half):
+            y = self.block(f"down.{block}", y, sixes, tokens)
+            skips.append(y)
+        y = self.block("middle", y, sixes, tokens)
+        for block in range(half):
+            y = self.linear(f"skips.{block}", torch.cat([y, skips[half - 1 - block]], 2))
+            y = self.block(f"up.{block}", y, sixes, tokens)
+        shift, scale = (self.w["final_table_2W"] + drive[:, None]).unbind(1)
+        values = self.linear("final", self.modulated(y, shift, scale))
+        values = values.view(len(x), side, side, shape.channels, shape.patch, shape.patch)
+        return values.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+
+    def block(self, name, y, sixes, tokens):
+        sixes = sixes + self.w[f"{name}.table_6W"]
+        shift1, scale1, gate1, shift2, scale2, gate2 = sixes.unbind(1)
+        seen = self.modulated(y, shift1, scale1)
+        y = y + gate1[:, None] * self.attention(name, seen, tokens)
+        inner = self.linear(f"{name}.mlp.0", self.modulated(y, shift2, scale2))
+        inner = nn.functional.gelu(inner, approximate="tanh")
+        return y + gate2[:, None] * self.linear(f"{name}.mlp.2", inner)
+
+    def attention(self, name, y, tokens):
+        """Queries of the image alone; keys and values of the image and of the tokens."""
+        width, size = y.shape[2], y.shape[2] // self.shape.num_heads
+        everything = self.linear(f"{name}.qkv", torch.cat([y, tokens], 1))
+        mixed = torch.empty_like(y)
+        for head in range(self.shape.num_heads):
+            q, k, v = (
+                everything[..., part * width + head * size : part * width + (head + 1) * size]
+                for part in range(3)
+            )
+            q, k = (a / a.square().mean(2, keepdim=True).sqrt() for a in (q, k))
+            scale_q, scale_k = self.w[f"{name}.scale_2d"]
+            scores = (q * scale_q)[:, : y.shape[1]] @ (k * scale_k).transpose(1, 2)
+            mixed[..., head * size : (head + 1) * size] = (scores / size**0.5).softmax(2) @ v
+        return self.linear(f"{name}.out", mixed)
+
+    def modulated(self, y, shift, scale):
+        centered = y - y.mean(2, keepdim=True)
+        normal = centered / (centered.square().mean(2, keepdim=True) + 1e-5).sqrt()
+        return normal * (1 + scale[:, None]) + shift[:, None]
+
+
+def test_the_network_is_that_of_its_equations():
+    """Every weight drawn anew, those that begin at zero or one too."""
+    torch.manual_seed(0)
+    network = UViT(Shape(2, 8, 2, None, 24, 5, 3, 7, similarity_tokens=2)).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x, t = torch.randn(3, 2, 8, 8), torch.tensor([2, 300, 999])
+    condition, m = nn.functional.normalize(torch.randn(3, 7)), torch.tensor([-0.6, 0.2, 1.0])
+    with torch.no_grad():
+        got = network(x, t, condition, m)
+    wanted = Plainly(network)(x, t, condition, m)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(got.double(), wanted, atol=2e-4, rtol=1e-4)
+
+
+def test_what_begins_at_zero_does():
+    network = UViT(replace(SHAPE, similarity_tokens=2, hint_channels=2, hint_px=32))
+    for layer in (network.final, network.joined_drive, network.hint):
+        assert not any(parameter.any() for parameter in layer.parameters())
+
+
 def test_a_new_hint_changes_nothing_and_a_learned_one_does():
     torch.manual_seed(0)
     network = UViT(replace(SHAPE, hint_channels=2, hint_px=32))

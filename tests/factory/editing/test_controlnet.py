@@ -54,6 +54,31 @@ def test_condition_forms():
     assert printed[:, 3:, 16:].any()  # the target itself: it teaches copying
 
 
+def test_the_adapter_is_two_layers_of_width_32_with_silu_and_tanh(base):
+    adapter = MaskControlNet.on(base).adapter.double()
+    first, second = adapter[0], adapter[2]
+    assert (first.in_channels, first.out_channels, second.out_channels) == (6, 32, 3)
+    x = torch.randn(1, 6, 8, 8, dtype=torch.float64) * 4
+    inner = first(x)
+    torch.testing.assert_close(adapter(x), torch.tanh(second(inner * torch.sigmoid(inner))))
+
+
+@pytest.mark.parametrize(("guidance", "copies"), [(1.0, 1), (3.0, 2)])
+def test_guidance_of_one_costs_one_answer(base, monkeypatch, guidance, copies):
+    asked, estimate = [], base.estimate
+
+    def noting(z_t, *args, **options):
+        asked.append(len(z_t))
+        return estimate(z_t, *args, **options)
+
+    monkeypatch.setattr(base, "estimate", noting)
+    prompts, negative = base.encode_prompts(["a person"] * 2), base.encode_prompts([""] * 2)
+    shown, noise = condition(FACES, ALPHA, "inference"), base.noise([1, 2])
+    control = MaskControlNet.on(base).eval()
+    redraw(base, control, shown, prompts, negative, noise, ("ddim", 2, guidance), "fp32")
+    assert asked == [2 * copies] * 2
+
+
 def test_masks_at_another_size_hide_the_same_fraction():
     assert resized(ALPHA, 16).shape == (2, 16, 16)
     assert abs(float(resized(ALPHA, 16).mean()) - 0.5) < 0.02

@@ -81,6 +81,56 @@ def test_classic_augmentation_is_its_draws():
     assert (first != classic(FACES[:2], paints(2, seed=2))).any()
 
 
+def still(**draws: float) -> np.ndarray:
+    """Draws that turn, crop and mirror nothing and add no noise, but for some."""
+    whole = np.full((1, NUM_PAINTS), 0.5)
+    whole[0, [1, 6]] = 0
+    for place, value in draws.items():
+        whole[0, int(place.removeprefix("u"))] = value
+    return whole
+
+
+def gradient_of(axis: int) -> np.ndarray:
+    """A ramp of one gray level a pixel along x (0) or y (1), 100 pixels wide."""
+    ramp = np.meshgrid(np.arange(100), np.arange(100))[axis]
+    return np.repeat(ramp[None, :, :, None], 3, axis=3).astype(np.uint8)
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.75, 1.0])
+def test_classic_turns_by_up_to_twenty_degrees_to_either_side(draw):
+    """About the middle: x and y of a turned pixel are read off two ramps."""
+    angle = np.radians(20 * (2 * draw - 1))
+    turned = [classic(gradient_of(axis), still(u0=draw))[0, ..., 0] for axis in (0, 1)]
+    for x, y in ((50, 50), (62, 50), (50, 70), (40, 35)):
+        dx, dy = x - 50, y - 50
+        wanted = 50 + np.array(
+            [np.cos(angle) * dx - np.sin(angle) * dy, np.sin(angle) * dx + np.cos(angle) * dy]
+        )
+        np.testing.assert_allclose([ramp[y, x] for ramp in turned], wanted, atol=1.0)
+
+
+@pytest.mark.parametrize(("place", "first"), [(0.0, 0), (1.0, 20), (0.5, 10)])
+def test_classic_crops_to_at_least_four_fifths_anywhere(place, first):
+    cropped = classic(gradient_of(0), still(u1=1.0, u2=place))[0, 50, :, 0].astype(float)
+    np.testing.assert_allclose(cropped[10:90], (first + 0.8 * np.arange(100))[10:90], atol=1.0)
+    half = classic(gradient_of(1), still(u1=0.5, u3=place))[0, :, 50, 0].astype(float)
+    np.testing.assert_allclose(half[10:90], (first / 2 + 0.9 * np.arange(100))[10:90], atol=1.0)
+
+
+@pytest.mark.parametrize(("draw", "deviation"), [(1.0, 10.0), (0.5, 5.0)])
+def test_classic_noise_is_normal_with_a_deviation_of_ten_at_most(draw, deviation):
+    gray = np.full((1, 200, 200, 3), 128, np.uint8)
+    noise = classic(gray, still(u6=draw)).astype(float) - 128
+    assert noise.std() == pytest.approx(deviation, rel=0.03)
+    assert (np.abs(noise) > deviation + 0.5).mean() == pytest.approx(0.317, abs=0.05)
+
+
+def test_blend_rounds_to_the_nearest_level():
+    images, drawn = np.zeros((1, 1, 2, 3), np.uint8), np.full((1, 1, 2, 3), 10, np.uint8)
+    mixed = blend(images, drawn, np.array([[[0.26, 0.24]]], np.float32))
+    assert mixed[0, 0, :, 0].tolist() == [3, 2]
+
+
 @pytest.mark.parametrize("draw", [0, 1, 2, 3])
 def test_each_classic_draw_does_something(draw):
     still = np.full((1, NUM_PAINTS), 0.5)

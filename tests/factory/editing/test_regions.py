@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from factory.config.editing import KINDS, SPARING
-from factory.editing.regions import FIELDS, NUM_DRAWS, regions
+from factory.editing.regions import FIELDS, NUM_DRAWS, Frames, regions
 from factory.sources.alignment import TEMPLATE_52, YuNet
 from tests.outside import DETECTOR, LFW, needs_data
 
@@ -31,6 +31,16 @@ def some(kind: str, fraction: float, count: int = 16, **options):
 def test_every_kind_of_the_config_is_a_field():
     assert tuple(FIELDS) == KINDS
     assert set(SPARING) < set(KINDS)
+
+
+def test_the_template_looks_ahead():
+    """Its mouth lies 1.154 eye distances below the eyes, the unit of both axes of a face."""
+    eyes, mouth = TEMPLATE_52[:2], TEMPLATE_52[3:]
+    apart = np.linalg.norm(eyes[1] - eyes[0])
+    frames = Frames(template(1), 112)
+    assert frames.tall_px[0] == pytest.approx(apart, rel=2e-3)
+    assert frames.wide_px[0] == pytest.approx(apart, rel=1e-6)
+    assert (mouth.mean(0) - eyes.mean(0))[1] / apart == pytest.approx(1.154, abs=1e-3)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.4])

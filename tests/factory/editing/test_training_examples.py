@@ -7,6 +7,7 @@ import pytest
 
 from factory.config import InpaintingTrainingConfig, SourceConfig, load
 from factory.editing import training_examples
+from factory.editing.regions import Regions
 from factory.editing.training_examples import AS_IS, ExampleMaker
 from factory.sources import open_source
 from factory.sources.alignment import TEMPLATE_52, mirrored_points, points_of
@@ -62,6 +63,62 @@ def test_regions_grow_while_it_learns(faces):
 
     assert area(0.0) < 0.7 * area(0.5)
     assert area(0.5) == area(1.0)
+
+
+class Asked:
+    """What a maker asks of its regions and paints, which are none here."""
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(training_examples, "regions", self.regions)
+        monkeypatch.setattr(training_examples, "draw_over", lambda images, *_: images)
+
+    def regions(self, points, kinds, fractions, draws, px, **_):
+        self.points, self.kinds, self.fractions = points, np.array(kinds), np.array(fractions)
+        count = len(points)
+        blank = np.zeros((count, 1, 1), np.float32)
+        return Regions(blank, blank, np.zeros(count), np.ones(count, bool))
+
+
+@pytest.mark.parametrize(
+    ("progress", "largest"), [(0.0, 0.24), (0.25, 0.42), (0.5, 0.6), (1.0, 0.6)]
+)
+def test_fractions_are_uniform_up_to_a_limit_that_rises(faces, monkeypatch, progress, largest):
+    """From .05 to 40 % of the largest at first, to all of it from half of the steps on."""
+    asked, count = Asked(monkeypatch), 4000
+    recipe = InpaintingTrainingConfig(max_occluded_fraction=0.6, kinds=("mask",))
+    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
+    rows = np.zeros(count, int)
+    maker.batch(rows, rows > 0, np.random.default_rng(0), progress)
+    fractions = np.sort(asked.fractions)
+    wanted = 0.05 + (largest - 0.05) * (np.arange(count) + 0.5) / count
+    np.testing.assert_allclose(fractions, wanted, atol=0.02 * largest)
+    assert fractions[-1] == pytest.approx(largest, abs=1e-3)
+
+
+@pytest.mark.parametrize("drawn", [0.5, 0.2])
+def test_one_in_five_that_can_spares_the_face_and_as_many_as_told_are_painted(
+    faces, monkeypatch, drawn
+):
+    """A background always spares it and is never painted, a mask never spares it."""
+    asked, count = Asked(monkeypatch), 6000
+    recipe = InpaintingTrainingConfig(kinds=("hat", "mask", "background"), drawn=drawn)
+    maker = ExampleMaker(faces, recipe, SourceConfig(image_px=PX))
+    rows = np.zeros(count, int)
+    made = maker.batch(rows, rows > 0, np.random.default_rng(1), 1.0)
+    spared = {kind: (asked.fractions == 0)[asked.kinds == kind].mean() for kind in recipe.kinds}
+    assert spared == {"hat": pytest.approx(0.2, abs=0.04), "mask": 0.0, "background": 1.0}
+    painted = {kind: made.painted_B[asked.kinds == kind].mean() for kind in recipe.kinds}
+    about = pytest.approx(drawn, abs=0.05)
+    assert painted == {"hat": about, "mask": about, "background": 0.0}
+
+
+def test_regions_of_a_mirror_are_placed_by_its_points(faces, monkeypatch):
+    asked = Asked(monkeypatch)
+    maker = ExampleMaker(faces, InpaintingTrainingConfig(), SourceConfig(image_px=PX))
+    maker.batch(np.arange(2), np.array([False, True]), np.random.default_rng(0), 1.0)
+    plain = points_of(faces.images_NHWC[:1], None)
+    np.testing.assert_allclose(asked.points[:1], plain)
+    np.testing.assert_allclose(asked.points[1:], mirrored_points(plain, PX))
 
 
 def test_points_of_a_mirror_are_those_of_a_face():

@@ -37,6 +37,10 @@ def test_consistency_is_that_of_plain_loops():
     assert measured.within_class.mean == pytest.approx(np.mean(pairs), abs=1e-6)
     assert measured.ccs.mean == pytest.approx(cosine[np.arange(40), labels].mean(), abs=1e-6)
     assert measured.nnccs.mean == pytest.approx(others.mean(), abs=1e-6)
+    own = cosine[np.arange(40), labels]
+    assert measured.ccs_over_nnccs == pytest.approx((own / (others + 1 + 1e-9)).mean(), abs=1e-6)
+    between = (centers @ centers.T - 3 * np.eye(10)).max(1)
+    assert measured.nearest_center.mean == pytest.approx(between.mean(), abs=1e-6)
 
 
 def test_one_class_and_single_images_leave_figures_out():

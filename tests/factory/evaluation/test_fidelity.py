@@ -7,7 +7,6 @@ import pytest
 
 from factory.evaluation.embeddings import evenly_spaced
 from factory.evaluation.fidelity import (
-    SIGMA,
     cmmd,
     fid,
     fidelity,
@@ -59,7 +58,7 @@ def test_cmmd_and_neighborhoods_are_those_of_plain_loops():
     a, b = (x[:60] for x in sets())
 
     def kernel(x, y):
-        return np.mean([[np.exp(-((p - q) ** 2).sum() / (2 * SIGMA**2)) for q in y] for p in x])
+        return np.mean([[np.exp(-((p - q) ** 2).sum() / (2 * 10.0**2)) for q in y] for p in x])
 
     wanted = 1000 * (kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))
     assert cmmd(a, b) == pytest.approx(wanted, rel=1e-6)

@@ -109,6 +109,46 @@ def test_the_largest_pairs_are_listed_first():
     assert [pair[:2] for pair in audit.lookalikes] == [(1, 2), (0, 2), (1, 3)]
 
 
+def test_of_many_faces_the_twenty_nearest_are_listed():
+    degrees = [20 + (37 * row) % 60 for row in range(30)]  # in no order
+    audit = leakage(STRICT, [made(degrees, list(range(30)))], TWO, HASHES, {})
+    apart = np.minimum(np.abs(np.array(degrees) - 10), np.abs(np.array(degrees) - 100))
+    listed = [pair for pair in audit.pairs if pair.kind == "faces"]
+    wanted = np.cos(np.radians(np.sort(apart)[:20]))
+    np.testing.assert_allclose([pair.cosine for pair in listed], wanted, atol=1e-6)
+
+
+def test_pairwise_rates_are_at_the_cosines_of_strangers_pairs():
+    """At FMR 1e-3 and 1e-4, of forty people around half a circle with two images each."""
+    labels = np.arange(80) // 2
+    degrees = 4.5 * labels + np.random.default_rng(0).uniform(0, 1, 80)
+    source = real(degrees.tolist(), labels.tolist())
+    row, column = np.triu_indices(80, 1)
+    apart = labels[row] != labels[column]
+    impostor = np.sort((source.unit_ND @ source.unit_ND.T)[row, column][apart])
+    made_ND = unit(*np.linspace(176, 187, 50))
+    release = made(np.linspace(176, 187, 50).tolist(), list(range(50)))
+    pairwise = leakage(STRICT, [release], source, HASHES, {}).metrics.pairwise
+    assert pairwise.num_pairs == len(impostor)
+    cosines, fractions = (made_ND @ source.unit_ND.T).max(1), []
+    for fmr, name in ((1e-3, "0.001"), (1e-4, "0.0001")):
+        found = pairwise.at_fmr[name]
+        limit = impostor[-1 - int(fmr * len(impostor))]
+        assert found.cosine == pytest.approx(limit, abs=1e-6)
+        assert found.fraction == np.mean(cosines > limit)
+        fractions.append(found.fraction)
+    assert 1 > fractions[0] > fractions[1] > 0
+
+
+def test_a_face_that_leaks_either_way_counts_once():
+    """One is near in the judge's space, one among hashes, one both ways, one in neither."""
+    judged, hashed = unit(12, 220, 12, 220), unit(230, 3, 3, 230)
+    rows = [{"identity": row, "key": f"k{row}"} for row in range(4)]
+    measured = leakage(STRICT, [MadeFaces(rows, judged, hashed)], TWO, HASHES, {}).metrics
+    assert (measured.faces.num_leaks, measured.near_copies.num_leaks) == (2, 2)
+    assert measured.faces_or_near_copies == 0.75
+
+
 def test_one_person_is_no_yardstick():
     one = real([0, 10], [0, 0])
     with pytest.raises(LeakError, match="at least two people"):

@@ -7,7 +7,12 @@ import pytest
 
 from factory.evaluation.metrics.similarity import Overlap
 from factory.evaluation.metrics.values import BINS, NotMeasured
-from factory.evaluation.similarity import histogram_overlap, made_vs_photographs, similarity
+from factory.evaluation.similarity import (
+    histogram_overlap,
+    made_vs_photographs,
+    pair_metrics,
+    similarity,
+)
 
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 TWICE = np.array([0, 0, 1, 1])
@@ -40,6 +45,14 @@ def test_people_who_are_told_apart_by_chance():
     assert mixed.fdr == pytest.approx((0.6 - 0.4) ** 2 / 0.16, rel=1e-5)
 
 
+def test_error_rates_of_pairs_are_those_of_counts():
+    """Of a thousand impostors ten may be above the cosine of FMR100, one above that of FMR1000."""
+    impostor = np.linspace(-0.5, 0.5, 1000)
+    genuine = np.array([impostor[-5], impostor[-12], 0.1, 0.9])
+    metrics = pair_metrics(genuine, impostor)
+    assert (metrics.fmr100, metrics.fmr1000) == (0.5, 0.75)
+
+
 def test_one_person_is_not_enough_for_pairs():
     one = np.stack([RED, RED])
     measured = similarity(one, np.array([0, 0]), one, np.array([0, 0]))
@@ -62,3 +75,4 @@ def test_overlap_is_the_intersection_over_the_union_of_histograms():
     assert histogram_overlap(a, a) == 1.0
     assert histogram_overlap(a, b) == pytest.approx(0.75 / 1.25)
     assert histogram_overlap(a, -b - 0.1) == 0.0
+    assert histogram_overlap(a, np.tile(b, 3)) == pytest.approx(0.75 / 1.25)  # of any sizes

@@ -58,6 +58,29 @@ def limit(yardstick: Yardstick) -> float:
     return LeakTest(yardstick.people.strangers.cosine_M, 0.05).limit
 
 
+def pairs_of(cosines: np.ndarray, double: float) -> RealFaces:
+    """People at right angles with two images each, and one image that is so near to the first's."""
+    count = len(cosines)
+    unit_ND = np.zeros((2 * count + 1, 2 * count + 1))
+    for person, cosine in enumerate(cosines):
+        first, second = 2 * person, 2 * person + 1
+        unit_ND[first, first] = 1
+        unit_ND[second, [first, second]] = cosine, np.sqrt(1 - cosine**2)
+    unit_ND[-1, [0, -1]] = double, np.sqrt(1 - double**2)
+    labels = np.append(np.repeat(np.arange(count), 2), count)
+    return RealFaces(unit_ND.astype(np.float32), labels, np.arange(len(labels)))
+
+
+def test_two_labels_are_one_person_above_95_percent_of_one_persons_pairs():
+    """Unless there are too few pairs to tell; the first person's own pair is the least alike."""
+    cosines = np.arange(1, 101) / 102
+    limit = cosines[95]  # four of a hundred are above it
+    assert not measured(pairs_of(cosines, limit - 1e-3)).doubles
+    (double,) = measured(pairs_of(cosines, limit + 1e-3)).doubles
+    assert (double.first, double.second) == (0, 200)
+    assert not measured(pairs_of(cosines[:19], 0.999)).doubles
+
+
 SHARP = crowd(60, 4, 0.3)
 """360 pairs of one person's images, near each other and far from everybody else's."""
 

@@ -183,3 +183,24 @@ def test_the_law_of_proposals_is_counted_below_the_threshold_and_fitted_above(sp
 def test_the_least_cosine_is_rounded_up():
     assert least_cosine(lambda cosine: cosine >= 0.71234) == pytest.approx(0.713)
     assert least_cosine(lambda cosine: False) == 1.0
+
+
+def test_what_is_sure_is_two_standard_errors_off():
+    some = capacity.Capacity(1000.0, 0.3)
+    assert some.surely == int(1000 * np.exp(-0.6))
+    assert some.at_most == pytest.approx(1000 * np.exp(0.6))
+
+
+def test_the_spread_of_a_gate_is_the_most_likely_one_with_its_standard_error():
+    """By a plain grid of likelihoods: the best, and the curvature of their logarithm there."""
+    rng, rate, true = np.random.default_rng(2), 0.02, 1.0
+    before = np.arange(600) // 2
+    taken = rng.random(600) < free_fraction(before * rate, true)
+    grid = np.arange(-0.5, 3.0, 0.002)
+    free = np.stack([free_fraction(before * rate, spread) for spread in grid])
+    likelihood = np.log(np.where(taken, free, 1 - free).clip(1e-12)).sum(1)
+    best = int(likelihood.argmax())
+    curvature = np.polyfit(grid[best - 10 : best + 11], likelihood[best - 10 : best + 11], 2)[0]
+    spread, error = capacity._fit_spread((before, taken), rate)
+    assert spread == pytest.approx(grid[best], abs=0.01)
+    assert error == pytest.approx(1 / np.sqrt(-2 * curvature), rel=0.1)

@@ -10,6 +10,7 @@ import pytest
 from factory.config import IdentitiesConfig
 from factory.errors import ConfigError, PlanError
 from factory.execution.inline import run_units
+from factory.identities import groups as groups_module
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.proposals import PcaProposal, Pool
@@ -42,6 +43,57 @@ def test_accuracy_without_a_rule_is_that_of_guessing():
     unit = unit_rows(0, 400, 8)
     labels = np.random.default_rng(1).choice(["a", "b"], 400).tolist()
     assert Groups(unit, labels, {}).accuracy == pytest.approx(0.5, abs=0.1)
+
+
+def plain_groups(unit_ND: np.ndarray, group_N: np.ndarray, query_MD: np.ndarray) -> np.ndarray:
+    """Ridge regression of one-hot labels by least squares on rows that stand for the ridge."""
+    dim = unit_ND.shape[1]
+    mean = unit_ND.mean(0)
+    centered = unit_ND - mean
+    damping = np.sqrt(0.01 * np.square(centered).sum() / dim) * np.eye(dim)
+    one_hot = np.eye(group_N.max() + 1)[group_N]
+    target = np.concatenate([one_hot - one_hot.mean(0), np.zeros((dim, one_hot.shape[1]))])
+    weights = np.linalg.lstsq(np.concatenate([centered, damping]), target, rcond=None)[0]
+    return ((query_MD - mean) @ weights + one_hot.mean(0)).argmax(1)
+
+
+def test_groups_are_those_of_a_plain_ridge_regression_and_so_is_their_accuracy():
+    """40 people of three unequal groups, for whom ridge, prior and leaving out all matter."""
+    rng = np.random.default_rng(4)
+    unit_ND = unit_rows(6, 40, 16).astype(np.float64)
+    group_N = rng.choice(3, 40, p=[0.6, 0.25, 0.15])
+    group_N[:3] = 0, 1, 2
+    groups = Groups(unit_ND, [str(group) for group in group_N], {})
+    query_MD = 0.3 * unit_rows(7, 500, 16).astype(np.float64)
+    wanted = plain_groups(unit_ND, group_N, query_MD)
+    assert len(set(wanted)) == 3
+    assert np.array_equal(groups.predict(query_MD), wanted)
+    right = 0
+    for fold in range(5):
+        out = np.arange(40) % 5 == fold
+        guessed = plain_groups(unit_ND[~out], group_N[~out], unit_ND[out])
+        right += (guessed == group_N[out]).sum()
+    assert groups.accuracy == right / 40
+
+
+def test_a_classifier_gets_pixels_from_minus_one_to_one(release_config, monkeypatch, tmp_path):
+    seen = []
+
+    class Session:
+        def get_inputs(self):
+            return [type("Entry", (), {"name": "x", "shape": [1, 3, 32, 32]})]
+
+        def run(self, _, inputs):
+            seen.append(inputs["x"])
+            return [np.array([[0.0, 1.0]])]
+
+    monkeypatch.setattr(groups_module, "open_classifier", lambda path: Session())
+    (tmp_path / "any.onnx").write_bytes(b"")
+    source = open_source(release_config().source)
+    read_labels(IdentitiesConfig(attributes=str(tmp_path / "any.onnx")), source)
+    assert len(seen) == len(source)
+    image = source[0].image_HWC.astype(np.float64).transpose(2, 0, 1)
+    np.testing.assert_allclose(seen[0][0], image / 127.5 - 1, atol=1e-6)
 
 
 def test_every_beginning_of_a_roster_has_the_shares():

@@ -32,6 +32,11 @@ def test_random_directions_are_as_near_as_simulated():
     )
 
 
+def test_one_random_direction_has_a_mean_squared_cosine_of_one_over_the_dimensions():
+    cosines = nearest_of_random(1, 12, num_probes=20_000)
+    assert np.square(cosines).mean() == pytest.approx(1 / 12, abs=0.003)
+
+
 def test_points_on_a_circle_end_evenly_spaced():
     start = unit_rows(0, 6, 2)
     packed = pack(start, start[:1], NOBODY, Packing(rounds=60, pull=0.0, num_neighbors=5))
@@ -47,6 +52,45 @@ def test_the_nearest_neighbors_of_all_go_further_away():
     assert after.mean() < before.mean() - 0.05
     assert after.max() > smallest_possible_cosine(500, 12)
     assert np.array_equal(packed, pack(start, unit_rows(2, 50, 12), NOBODY, SETTINGS))
+
+
+def plainly_packed(start: np.ndarray, real: np.ndarray, limit: float, s: Packing) -> np.ndarray:
+    """METHODS 5 point by point in float64, for points that span the space."""
+    x = start.astype(np.float64)
+    for turn in range(s.rounds):
+        near = np.argsort(-(x @ x.T) + 9 * np.eye(len(x)), axis=1)[:, : s.num_neighbors]
+        nearest = real[(x @ real.T).argmax(1)].astype(np.float64)
+        size = s.step_size * (1 - turn / s.rounds)
+        for _ in range(s.steps):
+            moved = x.copy()
+            for i, point in enumerate(x):
+                weight = np.exp(s.sharpness * (x[near[i]] @ point))
+                push = (weight / weight.sum()) @ x[near[i]]
+                push += (1.0 if point @ nearest[i] >= limit - size else -s.pull) * nearest[i]
+                push -= (push @ point) * point
+                moved[i] = np.cos(size) * point - np.sin(size) * push / np.linalg.norm(push)
+            x = moved
+    return x
+
+
+@pytest.mark.parametrize("limit", [0.5, NOBODY])
+def test_packing_is_that_of_a_plain_loop(limit):
+    start, real = unit_rows(11, 40, 6), unit_rows(12, 5, 6)
+    settings = Packing(rounds=2, num_neighbors=7)
+    wanted = plainly_packed(start, real, limit, settings)
+    np.testing.assert_allclose(pack(start, real, limit, settings), wanted, atol=2e-5)
+
+
+def test_a_step_turns_every_point_by_its_size():
+    start = unit_rows(13, 40, 6)
+    for size in (0.05, 0.2):
+        moved = pack(start, start[:1], NOBODY, Packing(rounds=1, steps=1, step_size=size))
+        np.testing.assert_allclose(np.arccos((moved * start).sum(1)), size, atol=1e-3)
+
+
+def test_the_constants_are_those_of_methods():
+    """Five steps a round, 16 neighbors, a softmax of 30, .05 radians, a pull of .1."""
+    assert Packing() == Packing(20, 5, 16, 30.0, 0.05, 0.1)
 
 
 def test_points_stay_in_the_span_they_came_from():

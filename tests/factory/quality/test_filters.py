@@ -40,6 +40,12 @@ def test_reasons(change, limits, reason):
     assert got.keep == (reason == "")
 
 
+def test_the_gap_is_between_the_own_cosine_and_the_nearest_other():
+    near = dataclasses.replace(GOOD, own_cosine=0.7, nearest_other_cosine=0.5)
+    assert verdict(near, min_identity_gap=0.1999).keep
+    assert verdict(near, min_identity_gap=0.2001).reason == filters.NEARER_TO_ANOTHER
+
+
 @pytest.mark.parametrize(
     ("field", "limit", "reason"),
     [
@@ -50,6 +56,7 @@ def test_reasons(change, limits, reason):
         ("brightness", "max_brightness", filters.TOO_BRIGHT),
         ("original_cosine", "min_original_cosine", filters.UNLIKE_ORIGINAL),
         ("visible_cosine", "min_visible_cosine", filters.UNLIKE_VISIBLE),
+        ("occluded", "max_occluded", filters.OCCLUDED),
     ],
 )
 def test_a_score_at_its_limit_passes_and_one_beyond_does_not(field, limit, reason):

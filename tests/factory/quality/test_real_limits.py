@@ -20,6 +20,7 @@ def test_a_leak_is_above_the_limit_and_an_equal_picture_always():
     cosines = np.array([0.8, np.nextafter(0.8, 1), EQUAL, 1.0])
     assert is_leak(cosines, 0.8).tolist() == [False, True, True, True]
     assert is_leak(cosines, 1.0).tolist() == [False, False, True, True]
+    assert not is_leak(np.array([1 - 2e-6]), 1.0)[0]  # alike, and still two pictures
 
 
 def test_means_are_of_unit_length_and_weigh_every_vector_alike():

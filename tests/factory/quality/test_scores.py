@@ -26,6 +26,15 @@ def test_scores_of_axes():
     assert first.sharpness == 0
 
 
+def test_the_own_cosine_is_that_to_the_shots_identity_where_another_is_nearer():
+    roster = np.eye(2, dtype=np.float32)
+    unit, images = np.array([[0.6, 0.8]], np.float32), np.zeros((1, 8, 8, 3), np.uint8)
+    (score,) = Scorer(roster, roster[1:], {}).score(
+        shots_of(REQUEST, [(0, 0)]), DrawnBatch(images), unit
+    )
+    assert (score.own_cosine, score.nearest_other_cosine) == (0.6, 0.8)
+
+
 def mean_gray(batch, unit_BD):
     return batch.images_BHWC.mean((1, 2, 3)) / 40
 

@@ -52,3 +52,22 @@ def test_quality_is_the_norm_against_its_moving_statistics():
     )
     torch.testing.assert_close(features, 0.333 * (norms - 20) / (std + 1e-3), atol=1e-4, rtol=0)
     assert quality(torch.tensor([1e6, 20.0, 20.0])).max() <= 1
+
+
+def test_arcface_goes_on_as_a_line_beyond_pi_minus_the_margin():
+    theta = torch.tensor([math.pi - 0.45, 3.0, math.pi])
+    wanted = theta.double().cos() - 0.5 * math.sin(0.5)
+    torch.testing.assert_close(arcface(theta.cos(), 0.5), wanted.float())
+    before = torch.tensor([math.pi - 0.55])
+    torch.testing.assert_close(arcface(before.cos(), 0.5), (before + 0.5).cos())
+
+
+def test_norm_statistics_begin_and_move_as_in_adafaces_code():
+    """Mean 20 and deviation 100 at first, .99 of them kept a step, norms cut at 100."""
+    quality = NormQuality()
+    features = quality(torch.tensor([10.0, 30.0, 400.0]))
+    cut = torch.tensor([10.0, 30.0, 100.0], dtype=torch.float64)
+    mean, std = 0.99 * 20 + 0.01 * cut.mean(), 0.99 * 100 + 0.01 * cut.std(correction=0)
+    torch.testing.assert_close(quality.mean_std_2.double(), torch.stack([mean, std]))
+    wanted = (0.333 * (cut - mean) / (std + 1e-3)).clamp(-1, 1)
+    torch.testing.assert_close(features.double(), wanted)

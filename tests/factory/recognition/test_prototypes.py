@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from factory.config import RecognizerConfig
 from factory.errors import CheckpointError
 from factory.recognition.class_shards import RankRows
-from factory.recognition.margin import arcface
+from factory.recognition.margin import NormQuality, arcface
 from factory.recognition.memory import classifier_bytes
 from factory.recognition.prototypes import (
     Prototypes,
@@ -165,6 +165,70 @@ def test_confidence_is_cosine_to_the_own_and_the_nearest_other():
     torch.testing.assert_close(own, cosine.gather(1, labels[:, None]).squeeze(1))
     cosine.scatter_(1, labels[:, None], -1.0)
     torch.testing.assert_close(other, cosine.amax(1))
+
+
+def test_the_nearest_other_is_another_where_the_own_is_nearest():
+    prototypes = make()
+    prototypes.weight_RD[:REAL] = torch.eye(DIM)[:REAL] * torch.arange(1.0, REAL + 1)[:, None]
+    features = torch.zeros(2, DIM)
+    features[0, :3] = torch.tensor([0.8, 0.36, 0.48])
+    features[1, 3:5] = torch.tensor([3.0, 4.0])
+    own, other = prototypes.confidence(features, torch.tensor([0, 4]))
+    torch.testing.assert_close(own, torch.tensor([0.8, 0.8]))
+    torch.testing.assert_close(other, torch.tensor([0.48, 0.6]))
+
+
+def test_a_virtual_feature_has_the_neutral_quality_of_adaface():
+    """Real features have that of their norms, the virtual ones 0, where AdaFace is CosFace."""
+    prototypes, quality = make(margin="adaface"), NormQuality()
+    features, labels, virtual, noise = batch()
+    features *= torch.linspace(0.1, 60, len(features))[:, None]
+    got = prototypes.loss(features, labels, virtual, noise, margin=MARGIN)
+    unit_KD = F.normalize(prototypes.weight_RD.double())
+    drawn = F.normalize(unit_KD[virtual + REAL] + noise * prototypes.sigma_D)
+    unit = torch.cat([F.normalize(features.double()), drawn])
+    q = torch.cat([quality(features.norm(dim=1)), torch.zeros(len(virtual))]).double()
+    labels = torch.cat([labels, virtual + REAL])
+    cosine = unit @ unit_KD.T
+    theta = cosine.gather(1, labels[:, None])[:, 0].acos()
+    wanted = (theta - MARGIN * q).cos() - MARGIN * q - MARGIN
+    logits = SCALE * cosine.scatter(1, labels[:, None], wanted[:, None])
+    torch.testing.assert_close(got.double(), F.cross_entropy(logits, labels), rtol=1e-4, atol=0)
+
+
+def test_the_average_of_rows_keeps_the_decay_of_itself():
+    prototypes = make(ema=0.9)
+    before = prototypes.average_RD.clone()
+    prototypes.weight_RD.data += 1
+    prototypes.average(0.75)
+    torch.testing.assert_close(prototypes.average_RD, before + 0.25)
+
+
+def test_geometry_is_of_directions_and_of_different_classes():
+    draw = torch.Generator().manual_seed(1)
+    real, virtual = (torch.randn(n, 6, generator=draw).exp() for n in (5, 4))
+    cosine = F.cosine_similarity(
+        torch.cat([real, virtual])[:, None].double(), torch.cat([real, virtual])[None].double(), 2
+    )
+    pairs = {
+        "real_real": [(i, j) for i in range(5) for j in range(i)],
+        "real_virtual": [(i, j) for i in range(5) for j in range(5, 9)],
+        "virtual_virtual": [(i, j) for i in range(5, 9) for j in range(5, i)],
+    }
+    table = geometry(real, virtual)
+    for name, places in pairs.items():
+        of = torch.stack([cosine[place] for place in places])
+        assert table[name]["mean"] == pytest.approx(float(of.mean()), abs=1e-6)
+        assert table[name]["std"] == pytest.approx(float(of.std()), abs=1e-6)
+
+
+def test_proportional_virtual_features_are_rounded():
+    """k*b/n of 11*8/30 = 2.93, of 10*8/30 = 2.67, of 7*8/30 = 1.87; never more than there are."""
+    modes = [num_virtual_features(8, 30, k, "proportional") for k in (11, 10, 7)]
+    assert modes == [3, 3, 2]
+    assert num_virtual_features(8, 2, 3, "proportional") == 3
+    assert [num_virtual_features(8, 30, k, "batch") for k in (3, 11)] == [3, 8]
+    assert num_virtual_features(8, 30, 11, "none") == 0
 
 
 def test_rows_cover_all_classes_once():

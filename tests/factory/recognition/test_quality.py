@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from factory import checkpoint
+from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.recognition.quality import classifiability, quality_loss, ser_fiq
 from tests.conftest import DIM
@@ -55,3 +56,15 @@ def test_scores_of_a_recognizer_do_not_depend_on_the_other_images(weights):
         alone = np.concatenate([score(images[i : i + 1]) for i in range(4)])
         np.testing.assert_allclose(score(images), alone, rtol=1e-4)
     assert (recognizer.ser_fiq(images) < 1).all()
+
+
+def test_ser_fiq_is_of_a_hundred_passes_of_unit_length(weights):
+    recognizer = recognizer_with(weights, dropout=0.4)
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        x_BCHW = to_network(torch.from_numpy(images))
+        passes = recognizer.backbone.dropout_passes(x_BCHW, 100).double().numpy()
+    unit = passes / np.linalg.norm(passes, axis=2, keepdims=True)
+    for image, score in zip(unit, recognizer.ser_fiq(images), strict=True):
+        apart = [np.linalg.norm(image[i] - image[j]) for i in range(100) for j in range(i)]
+        assert score == pytest.approx(2 / (1 + np.exp(np.mean(apart))), rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from factory import checkpoint
 from factory.config import AugmentConfig, load
 from factory.errors import CheckpointError, ConfigError
 from factory.images import to_network, to_uint8
+from factory.recognition import train as training
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import SHAPES, IResNet
 from factory.recognition.embed import Recognizer
@@ -100,6 +102,98 @@ def test_margin_and_learning_rate_schedules(recipe):
     assert margins == pytest.approx([0.0, 0.0, 0.1, 0.2])
     assert learning_rate(recognizer, 0, 10, 100) == pytest.approx(0.002)
     assert learning_rate(recognizer, 20, 10, 100) == pytest.approx(0.02)
+
+
+class Handed:
+    """What a training gives to its parts, step by step."""
+
+    def __init__(self, monkeypatch):
+        self.margins, self.lrs, self.decays, self.virtual, self.noise = [], [], [], [], []
+        self.losses, self.quality, self.backward, self.engine = [], [], [], {}
+        handed = self
+
+        class Recording(training.Prototypes):
+            def loss(self, *args, **options):
+                handed.margins.append(options["margin"])
+                handed.virtual.append(args[2])
+                handed.noise.append(args[3])
+                loss = super().loss(*args, **options)
+                handed.losses.append(loss.item())
+                return loss
+
+            def step(self, lr, *args, **options):
+                handed.lrs.append(lr)
+                super().step(lr, *args, **options)
+
+            def average(self, decay):
+                handed.decays.append(decay)
+                super().average(decay)
+
+        def start_engine(model, optimizer, *args, **options):
+            handed.optimizer = optimizer([torch.nn.Parameter(torch.ones(1))])
+            handed.engine = options
+            engine = real_start(model, optimizer, *args, **options)
+            real_backward = engine.backward
+
+            def backward(loss):
+                handed.backward.append(loss.item())
+                real_backward(loss)
+
+            monkeypatch.setattr(engine, "backward", backward)
+            return engine
+
+        def recorded_quality(*args):
+            loss = real_quality(*args)
+            handed.quality.append(loss.item())
+            return loss
+
+        real_start, real_quality = training.start_engine, training.quality_loss
+        monkeypatch.setattr(training, "Prototypes", Recording)
+        monkeypatch.setattr(training, "start_engine", start_engine)
+        monkeypatch.setattr(training, "quality_loss", recorded_quality)
+
+
+def test_a_training_hands_on_what_its_recipe_says(recipe, tmp_path, monkeypatch):
+    """Margin, learning rates, virtual classes, quality loss, averages and SGD of METHODS 1."""
+    handed = Handed(monkeypatch)
+    config = recipe(
+        f"training.out={tmp_path / 'out'}",
+        "training.max_steps=6",
+        "recognizer.margin_ramp=0.25",
+        "recognizer.warmup_epochs=1",
+        "recognizer.weight_decay=0.03",
+        "recognizer.quality_weight=7",
+        "recognizer.ema=0.9",
+    )
+    train(config, quiet)
+    one = config.recognizer
+    progress = [step / 6 for step in range(6)]
+    assert handed.margins == pytest.approx([margin_at(one, p) for p in progress])
+    assert len(set(handed.margins)) > 2
+    assert handed.lrs == pytest.approx([learning_rate(one, step, 2, 6) for step in range(6)])
+    assert handed.decays == pytest.approx([(1 + t) / (10 + t) for t in range(1, 7)])
+    for virtual in handed.virtual:
+        assert sorted(virtual.tolist()) == sorted(set(virtual.tolist()))
+    noise = torch.cat(handed.noise).double()
+    assert float(noise.mean()) == pytest.approx(0, abs=0.15)
+    assert float(noise.square().mean()) == pytest.approx(1, abs=0.2)
+    wanted = [a + 7 * b for a, b in zip(handed.losses, handed.quality, strict=True)]
+    assert handed.backward == pytest.approx(wanted, rel=1e-5)
+    (group,) = handed.optimizer.param_groups
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 0.03)
+    assert handed.engine["grad_clip"] == 5.0
+
+
+def test_learning_rates_in_closed_form(recipe):
+    """Two epochs of warm-up, then half a cosine; or a tenth at each milestone in epochs."""
+    cosine = recipe("recognizer.warmup_epochs=2", "recognizer.schedule=cosine").recognizer
+    for step, rise in ((0, 0.05), (9, 0.5), (19, 1.0), (50, 1.0), (99, 1.0)):
+        wanted = 0.02 * rise * (1 + math.cos(math.pi * step / 100)) / 2
+        assert learning_rate(cosine, step, 10, 100) == pytest.approx(wanted)
+    settings = ("recognizer.schedule=step", "recognizer.milestones=[3,5]")
+    steps = recipe(*settings, "recognizer.warmup_epochs=0").recognizer
+    rates = [learning_rate(steps, step, 10, 100) for step in (0, 29, 30, 49, 50, 99)]
+    assert rates == pytest.approx([0.02, 0.02, 2e-3, 2e-3, 2e-4, 2e-4])
 
 
 @pytest.mark.parametrize("name", SHAPES)

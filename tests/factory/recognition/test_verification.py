@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.errors import SourceError
-from factory.recognition.pairs import pairs_over
+from factory.recognition.pairs import Pairs, pairs_over
 from factory.recognition.verification import (
     auc,
     cosine_at_fmr,
@@ -183,3 +183,50 @@ def test_pairs_in_blocks_are_all_pairs_in_their_order(monkeypatch):
         genuine, impostor = pair_cosines(unit, labels)
         np.testing.assert_allclose(genuine, cosines[same], rtol=1e-12)
         np.testing.assert_allclose(impostor, cosines[~same], rtol=1e-12)
+
+
+def test_a_pair_at_the_threshold_is_no_match():
+    impostor = np.arange(100) / 100
+    threshold = cosine_at_fmr(impostor, 0.05)
+    assert tar_at_far(np.array([threshold, threshold + 1e-6]), impostor, 0.05) == 0.5
+
+
+def test_thresholds_are_on_the_squared_distance_by_hundredths():
+    """2 - 2c of .104 and .116 are told apart by .11; of .104 and .108 by nothing between."""
+    same = np.tile([True, False], 10)
+    for other, accuracy in ((0.116, 1.0), (0.108, 0.5)):
+        distances = np.where(same, 0.104, other)
+        assert fold_accuracy(1 - distances / 2, same, num_folds=2)[0] == accuracy
+
+
+def test_ten_folds_unless_told():
+    assert Pairs(np.empty(0), np.empty(0)).num_folds == 10
+    rng = np.random.default_rng(3)
+    same = np.tile([True, False], 40)
+    cosines = np.clip(rng.normal(np.where(same, 0.5, 0.3), 0.2), -1, 1)
+    assert fold_accuracy(cosines, same) == fold_accuracy(cosines, same, num_folds=10)
+    assert fold_accuracy(cosines, same) != fold_accuracy(cosines, same, num_folds=5)
+
+
+class AtAngles:
+    """Embeds images as told, on the unit circle; the sum with the mirror image stays there."""
+
+    def __init__(self, angles):
+        self._unit = np.stack([np.cos(angles), np.sin(angles)], 1)
+
+    def embed_with_mirror(self, images):
+        return self._unit[: len(images)]
+
+
+def test_figures_of_pairs_are_those_of_their_cosines():
+    """fmr100 and fmr1000 are the genuine pairs at or below the cosine of 1 % and .1 %."""
+    impostor = np.linspace(-0.5, 0.5, 1000)
+    genuine = np.array([impostor[-2], impostor[-12], impostor[-5], 0.1, 0.9])
+    cosines = np.concatenate([genuine, impostor])
+    angles = np.zeros(2 * len(cosines))
+    angles[1::2] = np.arccos(cosines) + 1e-9  # a hair below
+    pairs = Pairs(np.zeros((len(angles), 1, 1, 3)), np.arange(len(cosines)) < len(genuine), 5)
+    figures = verify_pairs(AtAngles(angles), pairs)
+    assert figures["fmr100"] == pytest.approx(2 / 5)  # of ten above: .1 and the twelfth are not
+    assert figures["fmr1000"] == pytest.approx(4 / 5)  # of one above: .9 alone is
+    assert figures["tar_at_far_1e-1"] == pytest.approx(4 / 5)

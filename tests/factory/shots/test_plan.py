@@ -25,6 +25,7 @@ from factory.shots.plan import (
     first_difference,
     first_round_shots,
     plan_shots,
+    view_number,
 )
 from factory.shots.request import ComputeFacts, Environment
 from factory.sources import open_source
@@ -218,3 +219,20 @@ def test_guidance_acts_in_the_interval_that_was_asked_for():
     late = request_with(sampler={"guidance_interval": (0.25, 0.75)})
     (shot,) = plan_shots(late, [(0, 0)], roster, 0)
     assert (shot.guidance_from, shot.guidance_to) == (0.25, 0.75)
+
+
+def test_cosines_of_turns_are_uniform_down_to_half_the_angle():
+    people = [replace(virtual_people(1)[0], nearest_other_cosine=0.28, nearest_real_cosine=-0.5)]
+    roster = Roster(people, np.eye(1, dtype=np.float32))
+    bent = request_with(sampler={"perturb_identity": True})
+    shots = plan_shots(bent, [(0, image) for image in range(1000)], roster, 0)
+    cosines = np.sort([shot.perturbation_cos for shot in shots])
+    least = np.cos(np.arccos(0.28) / 2)  # .8
+    wanted = least + (1 - least) * (np.arange(1000) + 0.5) / 1000
+    np.testing.assert_allclose(cosines, wanted, atol=0.06 * (1 - least))
+
+
+def test_every_attempt_at_a_rendered_image_is_another_view():
+    views = {view_number(image, attempt) for image in (0, 1, 9999) for attempt in (0, 1, 2)}
+    assert len(views) == 9
+    assert view_number(7, 0) == 7

@@ -32,6 +32,27 @@ def test_coinciding_points_are_refused():
         similarity_transform(np.ones((5, 2)), TEMPLATE_52)
 
 
+def test_the_template_is_that_of_arcface():
+    assert TEMPLATE_52.ravel().tolist() == [
+        *(38.2946, 51.6963, 73.5318, 51.5014, 56.0252),
+        *(71.7366, 41.5493, 92.3655, 70.7299, 92.2041),
+    ]
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_a_similarity_is_the_least_squares_one_without_a_reflection(exchanged):
+    """As complex numbers w = a z + b, a = sum(conj(z) w) / sum |z|^2 of centered points."""
+    points = TEMPLATE_52 * 1.7 + np.random.default_rng(0).normal(0, 6, (5, 2))
+    if exchanged:
+        points[:, 0] *= -1  # which a reflection would undo
+    z, w = (p[:, 0] + 1j * p[:, 1] for p in (points, TEMPLATE_52))
+    z0, w0 = z - z.mean(), w - w.mean()
+    a = (z0.conj() * w0).sum() / (np.abs(z0) ** 2).sum()
+    b = w.mean() - a * z.mean()
+    wanted = [[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]
+    np.testing.assert_allclose(similarity_transform(points, TEMPLATE_52), wanted, atol=1e-9)
+
+
 def test_aligning_moves_the_points_to_the_template():
     image = np.zeros((200, 200, 3), np.uint8)
     points = TEMPLATE_52 * 0.8 + [60, 50]

@@ -14,6 +14,7 @@ from factory.errors import ConfigError, SourceError
 from factory.evaluation.metrics.json_form import to_json
 from factory.execution.inline import run_units
 from factory.recognition.train import train
+from factory.recognition.verification import equal_error_rate
 from factory.records import Counts, Manifest, Shard, Timings
 from factory.shots.plan import Plan
 from factory.sources import open_source, training_faces
@@ -21,6 +22,7 @@ from factory.store import open_store
 from factory.studies import occlusion
 from factory.studies.occlusion import (
     ORIGINAL,
+    Probes,
     check,
     compare,
     lines,
@@ -95,7 +97,10 @@ def test_a_whole_schedule_is_shortened_by_what_was_kept(config, monkeypatch):
     monkeypatch.setattr(
         occlusion.manifest, "collect", lambda store, plan: Manifest("d", "v", "h", [half])
     )
-    mixed = mixed_training(config, config).recognizer
+    training = mixed_training(config, config)
+    (copies,) = training.batches.mix
+    assert copies.same_people
+    mixed = training.recognizer
     assert (mixed.epochs, mixed.warmup_epochs, mixed.milestones) == (20, 0.5, (12.0, 15.0))
 
 
@@ -143,6 +148,52 @@ def test_figures_of_a_recognizer_that_knows_everybody(config):
     assert figures["closed clean"] == 1
     assert figures["eer clean"] == 0
     assert figures["tar clean"] == 1
+
+
+def test_figures_are_those_of_pairs_of_a_clean_and_an_occluded_image():
+    """Closed-set accuracy by the nearest class; pairs of strangers' clean images with that look."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(24, 5)) + np.repeat(3 * rng.normal(size=(8, 1, 5)), 3, 1).reshape(
+        24, 5
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    classes = rng.normal(size=(4, 5))
+
+    class Looks:
+        real_names = ("d", "a", "c", "b")
+        unit_real = classes[[3, 0, 2, 1]]
+
+        def embed_with_mirror(self, images):
+            return vectors[images[:, 0, 0, 0]]
+
+    def faces(rows):
+        return np.array(rows).reshape(-1, 1, 1, 1)
+
+    clean, occluded = np.arange(12), np.arange(12, 24)
+    labels = np.repeat(np.arange(4), 3)
+    probes = Probes(
+        {"clean": faces(clean), "new 20%": faces(occluded)},
+        labels,
+        ["a", "b", "c", "d"],
+        {"clean": faces(clean), "new 20%": faces(occluded)},
+        labels,
+    )
+    figures = measure(Looks(), probes)
+    for look, rows in (("clean", clean), ("new 20%", occluded)):
+        right = [(vectors[row] @ classes.T).argmax() for row in rows] == labels
+        assert figures[f"closed {look}"] == right.mean()
+        genuine, impostor = [], []
+        for i in range(12):
+            for j in range(12):
+                cosine = vectors[clean[i]] @ vectors[rows[j]]
+                if labels[i] != labels[j]:
+                    impostor.append(cosine)
+                elif i != j:
+                    genuine.append(cosine)
+        threshold = np.sort(impostor)[-1 - len(impostor) // 100]
+        assert figures[f"tar {look}"] == np.mean(np.array(genuine) > threshold)
+        wanted = equal_error_rate(np.array(genuine), np.array(impostor))
+        assert figures[f"eer {look}"] == pytest.approx(wanted)
 
 
 def test_what_cannot_be_compared_is_refused(config):

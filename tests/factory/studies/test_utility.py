@@ -138,6 +138,24 @@ def test_sets_are_the_source_the_release_and_both(config, tmp_path):
     (added,) = sets["both"].batches.mix
     assert added.source == sets["release"].source
     assert not added.same_people
+    assert added.weight == config.utility.release_weight == 1.0
+
+
+def test_what_is_mixed_into_the_source_stays_there_and_is_no_part_of_the_release(config, tmp_path):
+    other = MixedSource(
+        source=SourceConfig(kind="folder", path="other"), domain="other", weight=2.0
+    )
+    config = replace(
+        config,
+        batches=replace(config.batches, mix=[other]),
+        utility=replace(config.utility, release_weight=0.25),
+    )
+    sets = training_sets(config, tmp_path)
+    assert sets["real"].batches.mix == [other]
+    assert sets["release"].batches.mix == []
+    first, added = sets["both"].batches.mix
+    assert first == other
+    assert added.weight == 0.25
 
 
 def test_needs_a_benchmark(config, tmp_path):

@@ -1,6 +1,7 @@
 """The tiny pipeline: what is saved is opened again, and what is missing is named."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 
 from factory.config import BaseModelConfig
 from factory.errors import CheckpointError
-from factory.images import to_uint8
-from factory.text_to_image.base_model import TextToImage, digest, locate
+from factory.images import to_network, to_uint8
+from factory.text_to_image.base_model import PromptEmbedding, TextToImage, digest, locate
 from tests.base_model import save_base, tiny_autoencoder
 from tests.conftest import draw_face
 
@@ -24,6 +25,26 @@ def test_its_autoencoder_is_ours_with_normalized_latents(base):
     assert (moments[:, 1] > 0).all()
     z = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(base.decode(z), ours.decode(z), atol=1e-5)
+
+
+def test_latents_are_multiplied_by_the_factor_of_their_autoencoder(base):
+    """.18215 in Stable Diffusion; 1 in the tiny pipeline, so another one is set."""
+    plain, x = base.encode(FACES), to_network(FACES)
+    latents, images = base.latents(x), base.decode(plain[:, 0])
+    torch.testing.assert_close(latents, plain[:, 0], atol=1e-5, rtol=1e-4)
+    base._vae.register_to_config(scaling_factor=0.25)
+    torch.testing.assert_close(base.encode(FACES), 0.25 * plain)
+    torch.testing.assert_close(base.latents(x), 0.25 * latents)
+    torch.testing.assert_close(base.decode(0.25 * plain[:, 0]), images)
+
+
+def test_sdxl_is_told_the_size_of_a_whole_image():
+    """(original height, width, top, left, target height, width), as its pipeline does."""
+    model = SimpleNamespace(image_px=32, device=CPU)
+    prompts = PromptEmbedding(torch.zeros(2, 4, 8), torch.ones(2, 8))
+    added = TextToImage.added_conditions(model, prompts)
+    assert added["time_ids"].tolist() == [[32, 32, 0, 0, 32, 32]] * 2
+    assert added["text_embeds"] is prompts.pooled_BP
 
 
 @pytest.mark.parametrize("predicts_v", [True, False])

@@ -42,6 +42,37 @@ def test_a_large_face_is_averaged_before_it_is_sampled():
     assert crop[:, 20:-20, 20:-20].abs().max() < 0.02
 
 
+def test_a_large_face_is_where_its_points_are():
+    """Shrunk three times before the warp: what it averages lies as the pixels did."""
+    image = np.zeros((3, 336, 336))
+    image[0], image[1] = np.meshgrid(np.arange(336.0), np.arange(336.0))
+    points = TEMPLATE_52 * 3 + np.array([1.0, 2.0])
+    crop = aligned(torch.from_numpy(image), points, 112)
+    inside = slice(10, -10)
+    x, y = np.meshgrid(np.arange(112.0), np.arange(112.0))
+    np.testing.assert_allclose(crop[0, inside, inside], (3 * x + 1)[inside, inside], atol=0.05)
+    np.testing.assert_allclose(crop[1, inside, inside], (3 * y + 2)[inside, inside], atol=0.05)
+
+
+def test_a_crop_is_clamped_and_the_detector_sees_the_image_as_it_is():
+    seen = []
+
+    class Detector(FixedDetector):
+        def best(self, image_HWC):
+            seen.append(image_HWC)
+            return self.detection
+
+    image = to_network(smooth_image(56)[None])[0]
+    detection = np.concatenate([[0, 0, 56, 56], (TEMPLATE_52 / 2).ravel(), [1.0]])
+    for kind in ("landmarks", "box"):
+        crop = FaceCrop(kind, Detector(detection), 56)(image * 3)
+        assert crop.abs().max() <= 1
+        wanted = FaceCrop(kind, Detector(detection), 56)((image * 3).clamp(-1, 1))
+        torch.testing.assert_close(crop, wanted)
+    assert (FaceCrop("whole", None, 56)(image * 3).abs() <= 1).all()
+    assert np.array_equal(seen[1], to_uint8((image * 3).clamp(-1, 1)[None])[0])
+
+
 def test_gradients_reach_every_pixel_of_the_face():
     image = torch.zeros(3, 160, 160, requires_grad=True)
     aligned(image, POINTS, 112).sum().backward()

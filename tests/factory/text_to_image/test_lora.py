@@ -51,6 +51,18 @@ def test_only_its_matrices_learn(base, lora):
     assert not any(p.requires_grad for p in base.pipeline.vae.parameters())
 
 
+@pytest.mark.parametrize("rank", [2, 8])
+def test_new_matrices_are_normal_over_the_rank_and_zero(base, rank):
+    lora = Lora(base.unet, PersonalizationConfig(rank=rank, alpha=rank), base.sha256)
+    lora.reset(torch.Generator().manual_seed(3))
+    down, up = [], []
+    for name, tensor in lora.tensors().items():
+        (down if "lora_A" in name else up).append(tensor.flatten())
+    assert float(torch.cat(down).std()) == pytest.approx(1 / rank, rel=0.05)
+    assert float(torch.cat(down).mean()) == pytest.approx(0, abs=0.05 / rank)
+    assert not torch.cat(up).any()
+
+
 def test_a_file_comes_back_and_diffusers_reads_it(base, base_folder, tmp_path):
     lora = Lora(base.unet, PersonalizationConfig(rank=2, alpha=6), base.sha256)
     lora.load(learned(lora))

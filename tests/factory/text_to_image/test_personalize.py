@@ -1,6 +1,7 @@
 """A person's LoRA: what it learns from, what it depends on, and what it leaves alone."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from factory.config import BaseModelConfig, PersonalizationConfig
 from factory.errors import SourceError
 from factory.recognition.embed import Recognizer
-from factory.seeds import torch_generator
+from factory.seeds import stream_seed, torch_generator
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.identity_losses import weight_of_time
@@ -36,6 +37,36 @@ def test_priors_are_as_many_as_configured_and_always_the_same(base, open_trainer
     assert first.shape == (3, 32, 32, 3)
     assert (first == again).all()
     assert (first != draw_prior(base, config, "ddim", 1)).any()
+
+
+class Recorded:
+    """A base that notes what is drawn, and draws nothing."""
+
+    config = BaseModelConfig(path="x", negative_prompt="blurred")
+
+    def __init__(self):
+        self.prompts, self.seeds, self.sampling = [], [], []
+
+    def encode_prompts(self, texts):
+        self.prompts.append(texts)
+        return SimpleNamespace(rows=lambda rows: [texts[row] for row in rows])
+
+    def noise(self, seeds):
+        self.seeds += seeds
+        return torch.zeros(len(seeds))
+
+    def draw(self, prompts, negative, noise, *sampling):
+        self.sampling.append((prompts[0], negative[0], *sampling))
+        return np.zeros((len(noise), 2, 2, 3), np.uint8)
+
+
+def test_priors_are_drawn_by_the_prior_prompt_each_from_its_own_noise():
+    base = Recorded()
+    config = PersonalizationConfig(num_prior=20, prior_steps=7, prior_guidance=3.0)
+    assert len(draw_prior(base, config, "ddim", 5)) == 20
+    assert set(base.sampling) == {("photo of a person", "blurred", "ddim", 7, 3.0)}
+    assert len(set(base.seeds)) == len(base.seeds) >= 20
+    assert base.seeds[:20] == [stream_seed(5, "prior", image) for image in range(20)]
 
 
 @pytest.mark.parametrize("objective", ["dreambooth", "portraitbooth", "idbooth"])

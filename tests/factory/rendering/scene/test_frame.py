@@ -34,6 +34,22 @@ def test_the_five_points_need_no_more_alignment(pose, zoom):
     np.testing.assert_allclose(matrix, [[1, 0, 0], [0, 1, 0]], atol=1e-9)
 
 
+def test_a_head_that_looks_ahead_lies_in_the_crop_as_the_template_does():
+    """Eyes above the mouth, the left one to the left: not merely a similarity of it."""
+    pixels = frame_of(a_head(), View(0, 0), 112).pixels(a_head().five_53)
+    np.testing.assert_allclose(pixels, TEMPLATE_52, atol=4)
+
+
+def test_a_head_is_turned_by_pitch_then_yaw_then_roll():
+    """About axes of the world: 30 degrees up, then 90 to the side, then a quarter clockwise."""
+    ahead = [0, 0, 1]
+    up, aside = np.sin(np.radians(30)), np.cos(np.radians(30))
+    turned = rotation_of(Pose(yaw=90, pitch=30)) @ ahead
+    np.testing.assert_allclose(turned, [aside, up, 0], atol=1e-12)
+    rolled = rotation_of(Pose(yaw=90, pitch=30, roll=90)) @ ahead
+    np.testing.assert_allclose(rolled, [up, -aside, 0], atol=1e-12)
+
+
 def test_wrong_points_move_the_crop_as_they_would_move_alignment():
     noise = ((2.0, -1.0),) * 5
     exact = frame_of(a_head(), View(0, 0), 112)

@@ -84,6 +84,14 @@ def test_exposure_brings_a_face_to_its_level() -> None:
     assert np.log2(brought / MIDDLE) == pytest.approx(-2 * (1 - METERING))
 
 
+def test_a_face_darker_by_two_stops_comes_out_darker_by_nine_tenths_of_one() -> None:
+    """Metering takes back .55 of them: 2 * .45 = .9."""
+    face = np.ones((4, 4), bool)
+    lights = [np.full((4, 4, 3), 0.18 / factor) for factor in (1, 4)]
+    shown = [float((light * exposure_gain(light, face, 0.0)).mean()) for light in lights]
+    assert np.log2(shown[0] / shown[1]) == pytest.approx(0.9)
+
+
 def test_a_middling_face_is_developed_to_the_middle() -> None:
     light = np.full((112, 112, 3), FACE_LEVEL)
     image = developed(light, ALL, Camera(), 1)
