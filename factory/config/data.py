@@ -185,8 +185,9 @@ class MixedSource:
     weight: float = knob(1.0, low=1e-3)
     """How often its images come in an epoch; images of the main source come once."""
     same_people: bool = False
-    """Identities with the names of the main source's are the same classes; false: nobody is in two
-    sources."""
+    """Identities with the names of the main source's are the same classes (VIGFace's augmentation);
+    of a release only those whom it has from a source, found by their key where they have
+    pseudonyms, while its virtual people stay apart. false: nobody is in two sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
