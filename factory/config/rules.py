@@ -71,6 +71,13 @@ def _check_identities(config: Config) -> None:
 
 
 def _check_networks(config: Config) -> None:
+    for key in ("generator", "inpainting_training"):
+        betas = getattr(config, key).betas
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(
+                f"{key}.betas: got [{betas[0]:g}, {betas[1]:g}]; want two numbers from 0 to below "
+                "1, as in [0.9, 0.999]"
+            )
     if config.recognizer.virtual_per_step != "batch" and not config.recognizer.num_virtual:
         raise ConfigError(
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
