@@ -25,8 +25,8 @@ MirrorSum = Literal["unit", "raw"]
 """What of an image and of its mirror image is summed for verification: unit vectors, or features as
 the network gives them, as insightface does, where the longer one counts for more."""
 MIRROR_SUM: MirrorSum = "unit"
-"""That of checkpoints that name none. On 1,200 LFW pairs the package's recognizer has an accuracy of
-.7433 by unit vectors and .7408 by raw ones, its judge .7392 and .7367 (2026-11-27)."""
+"""That of checkpoints that name none. On 1,200 LFW pairs the package's recognizer has an accuracy
+of .7433 by unit vectors and .7408 by raw ones, its judge .7392 and .7367 (2026-11-27)."""
 PASSES = 100
 """Dropout passes of SER-FIQ, as in its paper."""
 
