@@ -219,5 +219,9 @@ class AugmentConfig:
     """Smallest side of a random crop, as a fraction of the image; 1 switches it off."""
     erase: float = knob(0.0, low=0.0, high=0.5)
     """Largest erased fraction of the area; 0 switches it off."""
+    erase_least: float = knob(0.0, low=0.0, high=0.5)
+    """Smallest erased fraction of the area, where an image is erased."""
+    erase_chance: float = knob(1.0, low=1e-3, high=1.0)
+    """Fraction of the images that are erased; .5 in torchvision's RandomErasing."""
     jitter: float = knob(0.0, low=0.0, high=1.0)
     """Strength of brightness, contrast and saturation jitter; 0 switches it off."""

@@ -15,10 +15,11 @@ class RecognizerConfig:
 
     checkpoint: str = file_path("starter:recognizer", or_name="checkpoint")
     """Checkpoint folder that conditions generation; starter:NAME is the one in the package."""
-    backbone: Literal["iresnet_mini", "iresnet18", "iresnet34", "iresnet50", "iresnet100"] = (
-        "iresnet50"
-    )
-    """Network to train; mini has a stride-2 stem and thin stages, for CPUs."""
+    backbone: Literal[
+        "iresnet_mini", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "ir_se50"
+    ] = "iresnet50"
+    """Network to train; mini has a stride-2 stem and thin stages, for CPUs; ir_se50 is iresnet50
+    with squeeze-and-excitation, which papers train on synthetic sets."""
     embedding_dim: int = knob(512, low=8, high=4096)
     """Length of an embedding."""
     dropout: float = knob(0.0, low=0.0, high=0.9)
