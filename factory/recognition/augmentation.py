@@ -35,7 +35,7 @@ def erased_area(config: AugmentConfig, uniform_B: torch.Tensor) -> torch.Tensor:
     """Fractions of the area [B] that are erased: none, or from erase_least to erase, uniformly."""
     along_B = uniform_B / config.erase_chance
     area_B = config.erase_least + (config.erase - config.erase_least) * along_B
-    return torch.where(along_B < 1, area_B, 0.0)
+    return torch.where(along_B <= 1, area_B, 0.0)
 
 
 def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, position_B2: torch.Tensor) -> torch.Tensor:
