@@ -50,7 +50,8 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         mean_BC11 = x_BCHW.mean((2, 3), keepdim=True)
-        return x_BCHW * self.up(self.down(mean_BC11).relu()).sigmoid()
+        weight_BC11: torch.Tensor = self.up(self.down(mean_BC11).relu()).sigmoid()
+        return x_BCHW * weight_BC11
 
 
 class Block(nn.Module):

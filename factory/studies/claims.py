@@ -156,8 +156,9 @@ def measure(
 
 
 def _figure(name: str, metrics: dict[str, Any], arm: ArmConfig) -> float:
+    found: Any = metrics
     try:
-        return float(functools.reduce(operator.getitem, name.split("."), metrics))
+        return float(functools.reduce(operator.getitem, name.split("."), found))
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
             f"figure: got {name!r}, which {arm.config} does not give; want a name in "
