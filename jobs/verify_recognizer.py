@@ -5,7 +5,8 @@
     python -m jobs.verify_recognizer configs/recognizer/casia_r50.yaml source.pairs=lfw.bin
     python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
 
-Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR.
+Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR; recognizer.mirror_sum=raw
+sums image and mirror image as insightface does.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
         print("checked; nothing is written")
         return
     embedder = open_embedder(name, pick_device(config.compute), key)
+    embedder.mirror_sum = config.recognizer.mirror_sum or embedder.mirror_sum
     print(json_text(verify_pairs(embedder, pairs), indent=2))
 
 

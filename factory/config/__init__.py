@@ -7,7 +7,7 @@ refused before torch, ray or faiss are touched.
 
 from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
-from factory.config.claims import ArmConfig, ClaimConfig, load_claim
+from factory.config.claims import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
@@ -45,6 +45,7 @@ __all__ = [
     "BaseModelConfig",
     "BaseTrainingConfig",
     "BatchesConfig",
+    "BoundConfig",
     "CheckpointConfig",
     "ClaimConfig",
     "ComparisonConfig",

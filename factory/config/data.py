@@ -185,8 +185,9 @@ class MixedSource:
     weight: float = knob(1.0, low=1e-3)
     """How often its images come in an epoch; images of the main source come once."""
     same_people: bool = False
-    """Identities with the names of the main source's are the same classes; false: nobody is in two
-    sources."""
+    """Identities with the names of the main source's are the same classes (VIGFace's augmentation);
+    of a release only those whom it has from a source, found by their key where they have
+    pseudonyms, while its virtual people stay apart. false: nobody is in two sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,5 +219,9 @@ class AugmentConfig:
     """Smallest side of a random crop, as a fraction of the image; 1 switches it off."""
     erase: float = knob(0.0, low=0.0, high=0.5)
     """Largest erased fraction of the area; 0 switches it off."""
+    erase_least: float = knob(0.0, low=0.0, high=0.5)
+    """Smallest erased fraction of the area, where an image is erased."""
+    erase_chance: float = knob(1.0, low=1e-3, high=1.0)
+    """Fraction of the images that are erased; .5 in torchvision's RandomErasing."""
     jitter: float = knob(0.0, low=0.0, high=1.0)
     """Strength of brightness, contrast and saturation jitter; 0 switches it off."""

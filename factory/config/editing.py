@@ -61,6 +61,8 @@ class InpaintingTrainingConfig(RegionsConfig):
     """Images a step over all processes."""
     lr: float = knob(4e-4, low=0.0)
     """Learning rate of AdamW, after 100 steps of warm-up; linear to 0 over the last third."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """As generator.betas; (.9, .999) in the public training of ControlNets."""
     identity_dropout: float = knob(0.2, low=0.0, high=1.0)
     """Fraction of training images that jobs.train_inpainting shows without their identity, for
     classifier-free guidance. (A ControlNet's captions have base_training.caption_dropout.)"""

@@ -79,6 +79,10 @@ class UtilityConfig:
     """Where pairs come from: sources with their own `pairs` (LFW's pairs.txt, or a .bin)."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; each set is learned once with each."""
+    same_people: bool = True
+    """Where source and release are both learned, made images of people of the source (plan.fill_to,
+    edits, LoRAs) join the classes of these, as in VIGFace's rows of augmented real people; virtual
+    people are always classes of their own. false: all of a release are other people."""
     release_weight: float = knob(1.0, low=1e-3)
     """How often a made image comes for each time of a real one, where both are learned."""
     out: str = file_path("runs/utility", only_local=True)

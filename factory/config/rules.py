@@ -71,6 +71,19 @@ def _check_identities(config: Config) -> None:
 
 
 def _check_networks(config: Config) -> None:
+    for key in ("generator", "inpainting_training"):
+        betas = getattr(config, key).betas
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(
+                f"{key}.betas: got [{betas[0]:g}, {betas[1]:g}]; want two numbers from 0 to below "
+                "1, as in [0.9, 0.999]"
+            )
+    augment = config.recognizer.augment
+    if augment.erase and augment.erase_least > augment.erase:
+        raise ConfigError(
+            f"recognizer.augment.erase_least: got {augment.erase_least:g} with erase="
+            f"{augment.erase:g}; want at most that"
+        )
     if config.recognizer.virtual_per_step != "batch" and not config.recognizer.num_virtual:
         raise ConfigError(
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "

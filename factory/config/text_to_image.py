@@ -84,6 +84,15 @@ class PersonalizationConfig:
     """Linear layers of the U-Net that get them."""
     steps: int = knob(6400, low=0)
     """Steps for each person, of one photograph and one prior image."""
+    order: Literal["epochs", "random"] = "epochs"
+    """Which photograph and prior image make a step. epochs: as in ID-Booth's public code, an epoch
+    has as many pairs as there are images of the more numerous kind, in a new order, and pair i is
+    photograph i and prior image i, the fewer ones taken in turn; random: both by chance."""
+    mirrors: bool = True
+    """Mirrored photographs are learned too; ID-Booth's public code learns none."""
+    grad_clip: float = knob(1.0, low=0.0)
+    """Largest norm of the gradient of all matrices together, 1 in ID-Booth's public code; 0: not
+    clipped."""
     lr: float = knob(1e-4, low=0.0)
     """Learning rate of AdamW at the start, with a cosine to 0."""
     weight_decay: float = knob(1e-2, low=0.0)

@@ -140,7 +140,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if recipe.init_from:
         started_as = autoencoder.finetuned_from if autoencoder else []
         lineage["start"] = init_from(model.network, recipe, lineage, started_as)
-    optimizer = adamw(recipe.lr, recipe.weight_decay)
+    optimizer = adamw(recipe.lr, recipe.weight_decay, recipe.betas)
     average = {"ema": recipe.ema, "ema_sigma_rel": recipe.ema_sigma_rel}
     run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, **average)
     estimates = (recipe.prediction, recipe.num_timesteps)

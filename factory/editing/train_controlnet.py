@@ -95,7 +95,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # ControlNet, engine
     run.seed()
     model = ControlLoss(base, recipe.region_weight)
-    run.start(model, adamw(recipe.lr, weight_decay=0.01), part="trained", ema=recipe.ema)
+    run.start(model, adamw(recipe.lr, 0.01, recipe.betas), part="trained", ema=recipe.ema)
 
     # Steps
     for step in run.steps():

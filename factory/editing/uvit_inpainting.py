@@ -110,7 +110,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     num_timesteps, prediction = int(start.config["num_timesteps"]), str(start.config["prediction"])
     model = InpaintingLoss(shape, num_timesteps, prediction, recipe.region_weight)
     init_from(model.network, start)
-    run.start(model, adamw(recipe.lr, weight_decay=0.0), part="network", ema=recipe.ema)
+    run.start(model, adamw(recipe.lr, 0.0, recipe.betas), part="network", ema=recipe.ema)
 
     # Steps
     for step in run.steps():

@@ -16,6 +16,7 @@ from factory.provenance.faces import require_license
 from factory.provenance.naming import release_naming
 from factory.recognition.import_onnx import check_import
 from factory.recognition.judge import describe_judge
+from factory.recognition.shared_people import shared_names
 from factory.sources import open_source
 from factory.sources.base import first_heldout, subset
 from factory.training.enough import method_of, warnings_of
@@ -74,7 +75,8 @@ def warnings_for(job: str, config: Config) -> list[str]:
     if job == "train_recognizer":
         for mixed in config.batches.mix:
             other = open_source(mixed.source)
-            num_people += 0 if mixed.same_people else len(other.names)
+            shared = shared_names(mixed.source, ()) if mixed.same_people else {}
+            num_people += 0 if shared is None else sum(name not in shared for name in other.names)
             num_images += len(other)
         return warnings_of("recognizer", num_people, num_images)
     section = job.removeprefix("train_")

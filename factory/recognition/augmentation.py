@@ -26,8 +26,16 @@ def augment(x_BCHW: torch.Tensor, config: AugmentConfig, uniform_BU: torch.Tenso
     if config.jitter:
         x_BCHW = _jitter(x_BCHW, (2 * uniform_BU[:, 4:7] - 1) * config.jitter)
     if config.erase:
-        x_BCHW = _erase(x_BCHW, uniform_BU[:, 7] * config.erase, uniform_BU[:, 8:10])
+        area_B = erased_area(config, uniform_BU[:, 7])
+        x_BCHW = _erase(x_BCHW, area_B, uniform_BU[:, 8:10])
     return x_BCHW
+
+
+def erased_area(config: AugmentConfig, uniform_B: torch.Tensor) -> torch.Tensor:
+    """Fractions of the area [B] that are erased: none, or from erase_least to erase, uniformly."""
+    along_B = uniform_B / config.erase_chance
+    area_B = config.erase_least + (config.erase - config.erase_least) * along_B
+    return torch.where(along_B <= 1, area_B, 0.0)
 
 
 def _crop(x_BCHW: torch.Tensor, side_B: torch.Tensor, position_B2: torch.Tensor) -> torch.Tensor:

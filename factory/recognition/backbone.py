@@ -22,6 +22,8 @@ class Shape:
     widths: tuple[int, int, int, int]
     blocks: tuple[int, int, int, int]
     stem_stride: int = 1
+    squeeze: int = 0
+    """Channels to one of the bottleneck of a block's squeeze-and-excitation; 0: none."""
 
 
 SHAPES = {
@@ -30,13 +32,36 @@ SHAPES = {
     "iresnet34": Shape((64, 128, 256, 512), (3, 4, 6, 3)),
     "iresnet50": Shape((64, 128, 256, 512), (3, 4, 14, 3)),
     "iresnet100": Shape((64, 128, 256, 512), (3, 13, 30, 3)),
+    "ir_se50": Shape((64, 128, 256, 512), (3, 4, 14, 3), squeeze=16),
 }
 
 
-class Block(nn.Module):
-    """Residual block: BN, 3x3, BN, PReLU, 3x3 with the stride, BN; plus the input."""
+class SqueezeExcitation(nn.Module):
+    """Channels weighted by what all of the image says of them (Hu et al. 2018, section 3).
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    `x * sigmoid(W2 relu(W1 mean(x)))` with W1 of C/squeeze rows, both without bias, as in the
+    IR-SE50 of ArcFace's and AdaFace's public code.
+    """
+
+    def __init__(self, channels: int, squeeze: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, channels // squeeze, 1, bias=False)
+        self.up = nn.Conv2d(channels // squeeze, channels, 1, bias=False)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        mean_BC11 = x_BCHW.mean((2, 3), keepdim=True)
+        weight_BC11: torch.Tensor = self.up(self.down(mean_BC11).relu()).sigmoid()
+        return x_BCHW * weight_BC11
+
+
+class Block(nn.Module):
+    """Residual block: BN, 3x3, BN, PReLU, 3x3 with the stride, BN, SE where wanted; plus the input.
+
+    In IR-SE50's public code the shortcut of a block that keeps its width takes every other pixel;
+    here it is a 1x1 convolution wherever there is a stride, as in IResNet.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, squeeze: int = 0) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.BatchNorm2d(inputs),
@@ -45,6 +70,7 @@ class Block(nn.Module):
             nn.PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
+            *([SqueezeExcitation(outputs, squeeze)] if squeeze else []),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
@@ -79,8 +105,8 @@ class IResNet(nn.Module):
         )
         stages = []
         for outputs, num_blocks in zip(shape.widths, shape.blocks, strict=True):
-            blocks = [Block(width, outputs, 2)]
-            blocks += [Block(outputs, outputs, 1) for _ in range(num_blocks - 1)]
+            blocks = [Block(width, outputs, 2, shape.squeeze)]
+            blocks += [Block(outputs, outputs, 1, shape.squeeze) for _ in range(num_blocks - 1)]
             stages.append(nn.Sequential(*blocks))
             width = outputs
         self.stages = nn.ModuleList(stages)

@@ -9,7 +9,7 @@ read a release where it is, and the images of a batch are fetched from a bucket 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from factory.config import BatchesConfig, Config, SourceConfig
 from factory.errors import ConfigError, FactoryError, SourceError
 from factory.provenance.faces import source_record
 from factory.provenance.lineage import SourceRecord
+from factory.recognition.shared_people import shared_names
 from factory.sources import (
     CorruptImageError,
     FaceSet,
@@ -77,6 +78,16 @@ class WeightedSource:
     """How often each image comes, before balancing."""
     same_people: bool
     """Whether its names are those of people of the sources before it."""
+    shared: Mapping[str, str] | None = None
+    """Of a release with the same people: what the main source calls those whom it has from there,
+    by the names of their classes; all others are people of its own. None: everybody is shared."""
+
+    def class_name(self, name: str) -> str:
+        """What a person of it is called in a training set, where it is no main source."""
+        apart = f"{self.domain}/{name}"
+        if not self.same_people:
+            return apart
+        return name if self.shared is None else self.shared.get(name, apart)
 
 
 class TrainingSet:
@@ -98,8 +109,7 @@ class TrainingSet:
         class_of: dict[str, int] = {}
         labels = []
         for number, part in enumerate(parts):
-            apart = number > 0 and not part.same_people
-            class_names = [f"{part.domain}/{name}" if apart else name for name in part.faces.names]
+            class_names = [part.class_name(name) if number else name for name in part.faces.names]
             for name in class_names:
                 if name not in class_of:
                     class_of[name] = len(names)
@@ -333,7 +343,8 @@ def open_training_set(config: Config) -> tuple[TrainingSet, FaceSet]:
         ]
     parts = [WeightedSource(main, batches.domain, 1.0, same_people=True)]
     for mixed, faces in zip(batches.mix, further, strict=True):
-        parts.append(WeightedSource(faces, mixed.domain, mixed.weight, mixed.same_people))
+        shared = shared_names(mixed.source, main.names) if mixed.same_people else None
+        parts.append(WeightedSource(faces, mixed.domain, mixed.weight, mixed.same_people, shared))
     return TrainingSet(parts, batches.min_images), heldout
 
 

@@ -15,7 +15,14 @@ import torch
 
 from factory import checkpoint
 from factory.errors import CheckpointError
-from factory.recognition.embed import Embedder, Recognizer, providers, with_mirror
+from factory.recognition.embed import (
+    MIRROR_SUM,
+    Embedder,
+    MirrorSum,
+    Recognizer,
+    providers,
+    with_mirror,
+)
 
 DLIB = "dlib"
 DLIB_PX = 150
@@ -84,6 +91,8 @@ def onnx_file(name: str, key: str) -> Path | None:
 class OnnxEmbedder:
     """A recognition model of insightface's make, run by insightface on onnxruntime."""
 
+    mirror_sum: MirrorSum = MIRROR_SUM
+
     def __init__(self, file: Path, device: torch.device) -> None:
         model_zoo = _import("insightface.model_zoo", "insightface")
         try:
@@ -105,14 +114,18 @@ class OnnxEmbedder:
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
         """Unit vectors of RGB uint8 images, resized to what the model takes."""
+        features = self.features(images_NHWC)
+        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+
+    def features(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """What the model gives of RGB uint8 images, float32 [N, dim]."""
         parts = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(images_NHWC), self._batch):
             part = images_NHWC[start : start + self._batch]
             missing = self._batch - len(part) if self._is_fixed else 0
             padded = np.concatenate([part, np.repeat(part[:1], missing, 0)]) if missing else part
             parts.append(self._run(padded)[: len(part)])
-        features = np.concatenate(parts)
-        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+        return np.concatenate(parts)
 
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
@@ -131,6 +144,7 @@ class DlibEmbedder:
 
     dim = 128
     image_px = 112
+    mirror_sum: MirrorSum = MIRROR_SUM
 
     def __init__(self, key: str) -> None:
         dlib = _import("dlib", "dlib-bin")
@@ -142,28 +156,31 @@ class DlibEmbedder:
         self._pool: ProcessPoolExecutor | None = None
 
     def embed(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """Unit vectors of aligned RGB uint8 faces, in which dlib finds its own five points.
+        """Unit vectors of aligned RGB uint8 faces, in which dlib finds its own five points."""
+        features = self.features(images_NHWC)
+        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+
+    def features(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """dlib's descriptors, float32 [N, 128].
 
         Many are divided among as many processes as torch may have threads here (one in an actor
         of a CPU), because dlib holds the interpreter's lock while it computes.
         """
         num_processes = torch.get_num_threads()
         if len(images_NHWC) < POOL_FROM or num_processes == 1:
-            features = self.features(images_NHWC)
-        else:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    num_processes,
-                    mp_context=get_context("spawn"),
-                    initializer=_start_dlib,
-                    initargs=(self._key,),
-                )
-            parts = np.array_split(images_NHWC, -(-len(images_NHWC) // POOL_PART))
-            features = np.concatenate(list(self._pool.map(_dlib_features, parts)))
-        return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+            return self.features_here(images_NHWC)
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                num_processes,
+                mp_context=get_context("spawn"),
+                initializer=_start_dlib,
+                initargs=(self._key,),
+            )
+        parts = np.array_split(images_NHWC, -(-len(images_NHWC) // POOL_PART))
+        return np.concatenate(list(self._pool.map(_dlib_features, parts)))
 
-    def features(self, images_NHWC: np.ndarray) -> np.ndarray:
-        """dlib's descriptors, float32 [N, 128], computed by this process."""
+    def features_here(self, images_NHWC: np.ndarray) -> np.ndarray:
+        """The same, computed by this process."""
         descriptors = [np.empty((0, self.dim))]
         for image in images_NHWC:
             chip = self._chip(np.ascontiguousarray(image))
@@ -192,7 +209,7 @@ def _start_dlib(key: str) -> None:
 
 def _dlib_features(images_NHWC: np.ndarray) -> np.ndarray:
     assert _worker_embedder, "the worker was not started"
-    return _worker_embedder.features(images_NHWC)
+    return _worker_embedder.features_here(images_NHWC)
 
 
 def _dlib_files(key: str) -> tuple[Path, Path]:

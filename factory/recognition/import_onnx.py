@@ -18,6 +18,7 @@ from factory.config import Config
 from factory.errors import CheckpointError
 from factory.provenance.faces import require_license, source_record
 from factory.provenance.networks import of_somebody_else, provenance, require_weights_license
+from factory.recognition.embed import MIRROR_SUM
 from factory.recognition.external import OnnxEmbedder, describe_embedder, onnx_file
 from factory.recognition.pairs import open_pairs
 from factory.recognition.validation import measure
@@ -75,6 +76,7 @@ def import_recognizer(config: Config, log: Log = print) -> dict[str, Any]:
             "dropout": 0.0,
             "quality_head": False,
             "num_virtual": 0,
+            "mirror_sum": config.recognizer.mirror_sum or MIRROR_SUM,
             "real_names": faces.names,
         },
         step=0,

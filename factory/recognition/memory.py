@@ -164,6 +164,8 @@ def activation_values(recipe: RecognizerConfig, image_px: int, *, recomputed: bo
             inside = (width + 3 * outputs) * side**2 + outputs * below**2
             if block == 0:
                 inside += outputs * below**2  # the shortcut's convolution
+            if shape.squeeze:  # the map that is weighted, its mean, the bottleneck, the weights
+                inside += outputs * below**2 + 2 * outputs + outputs // shape.squeeze
             kept += width * side**2 + (0 if recomputed else inside)
             largest = max(largest, inside)
             width, side = outputs, below

@@ -18,6 +18,7 @@ from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
 from factory.recognition.class_shards import RankRows
+from factory.recognition.embed import MIRROR_SUM
 from factory.recognition.memory import memory_line
 from factory.recognition.pairs import open_pairs
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
@@ -282,6 +283,7 @@ def checkpoint_of(
             "dropout": recipe.dropout,
             "quality_head": recipe.quality_weight > 0,
             "num_virtual": recipe.num_virtual,
+            "mirror_sum": recipe.mirror_sum or MIRROR_SUM,
             "real_names": training_set.names,
             "domains": training_set.domains,
         },

@@ -161,7 +161,7 @@ def fold_accuracy(
 
 
 def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
-    """Figures of a recognizer on pairs, image and mirror image summed.
+    """Figures of a recognizer on pairs, image and mirror image summed as its mirror_sum says.
 
     They are accuracy by folds (None, and why, where a fold would lack a kind of pairs), AUC, EER,
     FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that
@@ -172,6 +172,7 @@ def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
     genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
     figures: dict[str, Any] = {
         "num_pairs": len(cosines),
+        "mirror_sum": embedder.mirror_sum,
         **_accuracy(cosines, pairs),
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),

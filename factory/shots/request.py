@@ -36,9 +36,11 @@ Section = TypeVar("Section", bound="DataclassInstance")
 LEARNED = (
     "objective rank alpha modules steps lr weight_decay prior_weight identity_weight margin "
     "num_prior prior_steps prior_guidance crop zoom instance_prompt prior_prompt "
-    "gradient_checkpointing"
+    "gradient_checkpointing order mirrors grad_clip"
 ).split()
 """Fields of PersonalizationConfig that decide what a LoRA learns; the others are of drawing."""
+LEARNED_BEFORE = {"order": "random", "mirrors": True, "grad_clip": 0.0}
+"""How LoRAs were learned whose plans lack these fields; a plan leaves them out where it is so."""
 NEW_IN_PLANS = ("min_images", "on_shortfall", "reserve_fraction")
 """Fields of PlanConfig that a request leaves out where they have their defaults: older ones have
 none of them."""
@@ -336,7 +338,9 @@ class LoraRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        body["recipe"] = {name: body["recipe"][name] for name in LEARNED}
+        recipe = {name: body["recipe"][name] for name in LEARNED}
+        before = LEARNED_BEFORE.items()
+        body["recipe"] = {n: v for n, v in recipe.items() if (n, v) not in before}
         _leave_out_what_is_new(body)
         return dict(json.loads(json.dumps(body, allow_nan=False)))
 
@@ -349,7 +353,7 @@ class LoraRequest:
             seed=int(_part(body, "seed")),
             source=section(PeopleFacts, _aligned(_part(body, "source"))),
             weights=dict(_part(body, "weights")),
-            recipe=section(PersonalizationConfig, _part(body, "recipe")),
+            recipe=section(PersonalizationConfig, LEARNED_BEFORE | _part(body, "recipe")),
             base_model=section(BaseModelConfig, _part(body, "base_model")),
             sampler=str(_part(body, "sampler")),
             compute=section(ComputeFacts, _part(body, "compute")),

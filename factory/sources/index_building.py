@@ -231,13 +231,21 @@ def _check(rows: ShardRows, size: int, name: str) -> None:
         )
 
 
-def _names(tars: TarSet) -> dict[int, str]:
-    """Names by class number of the identities that a release has from a source.
+def source_people(tars: TarSet) -> dict[str, str] | None:
+    """What a release calls everybody whom it has from a source, by the names of their classes.
 
-    Empty where one of them is called by the class number of another, or by the name of another.
+    People of its own (virtual ones) are left out. None for tars without a roster.
     """
     if tars.roster is None:
-        return {}
+        return None
+    called = _called(tars)
+    names = _names(tars)
+    return {names.get(index, _class_name(index)): name for index, name in called.items() if name}
+
+
+def _called(tars: TarSet) -> dict[int, str]:
+    """Names by class number of everybody in a release; empty names of people of its own."""
+    assert tars.roster is not None
     try:
         rows = read_table(tars.get(tars.roster), ["index", "name"]).to_pylist()
     except (OSError, ValueError, KeyError) as error:
@@ -247,8 +255,19 @@ def _names(tars: TarSet) -> dict[int, str]:
             f"source.path: {tars.store.url}/{tars.roster} is not a release's roster "
             f"({type(error).__name__}); restore it"
         ) from None
-    names = {row["index"]: row["name"] for row in rows if row["name"]}
-    numbers = {_class_name(row["index"]) for row in rows if not row["name"]}
+    return {row["index"]: row["name"] or "" for row in rows}
+
+
+def _names(tars: TarSet) -> dict[int, str]:
+    """Names by class number of the identities that a release has from a source.
+
+    Empty where one of them is called by the class number of another, or by the name of another.
+    """
+    if tars.roster is None:
+        return {}
+    called = _called(tars)
+    names = {index: name for index, name in called.items() if name}
+    numbers = {_class_name(index) for index, name in called.items() if not name}
     alone = len(set(names.values())) == len(names) and not numbers & set(names.values())
     return names if alone else {}
 

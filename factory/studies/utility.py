@@ -33,6 +33,8 @@ from factory.recognition.verification import too_few_for_folds, verify_pairs
 from factory.records import Log
 from factory.sources import open_source
 from factory.sources.alignment_facts import pixel_facts
+from factory.sources.index_building import source_people
+from factory.sources.tar_set import open_tars
 from factory.training.distributed import pick_device
 from factory.training.identity import without_paths
 
@@ -87,12 +89,21 @@ def learn_with_seeds(
 
 
 def training_sets(config: Config, release: Path) -> dict[str, Config]:
-    """Configs that train on the source alone, on the release alone, and on both."""
+    """Configs that train on the source alone, on the release alone, and on both.
+
+    Where the release has people of a source, their made images join the classes of that name,
+    unless utility.same_people says otherwise.
+    """
     px = config.source.image_px
     made = SourceConfig(kind="webdataset", path=str(release), image_px=px)
     source = replace(config.source, pairs=None)
     plain = replace(config, source=source, training=replace(config.training, eval_every=None))
-    added = MixedSource(source=made, domain="made", weight=config.utility.release_weight)
+    added = MixedSource(
+        source=made,
+        domain="made",
+        weight=config.utility.release_weight,
+        same_people=config.utility.same_people and bool(source_people(open_tars(made))),
+    )
     return {
         "real": plain,
         "release": replace(plain, source=made, batches=replace(config.batches, mix=[])),

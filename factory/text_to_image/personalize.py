@@ -102,7 +102,8 @@ class LoraTrainer:
         It takes the recipe's steps, or `steps`. Raises SourceError when no photograph shows a face.
         """
         config, base, device = self._config, self._base, self._base.device
-        prior, photographs = self.prior, self.prepare(_with_mirrors(images_NHWC))
+        learned = _with_mirrors(images_NHWC) if config.mirrors else images_NHWC
+        prior, photographs = self.prior, self.prepare(learned)
         if config.objective != "dreambooth" and not photographs.unit_ND.any():
             raise SourceError(f"source.path: no face is found in the images of {name!r}")
         num_steps = steps or config.steps
@@ -114,8 +115,13 @@ class LoraTrainer:
         no_face = no_identity = 0
         for step in range(num_steps):
             draw = torch_generator(self._seed, "booth", name, step)
-            photograph = int(torch.randint(len(photographs.moments), (1,), generator=draw))
-            other = int(torch.randint(len(prior.moments), (1,), generator=draw))
+            counts = len(photographs.moments), len(prior.moments)
+            if config.order == "epochs":
+                photograph, other = pair_of_step(step, counts, self._seed, name)
+            else:
+                photograph, other = (
+                    int(torch.randint(count, (1,), generator=draw)) for count in counts
+                )
             latents = [photographs.sample(photograph, draw), prior.sample(other, draw)]
             z = torch.stack(latents).to(device)
             noise = torch.randn(z.shape, generator=draw).to(device)
@@ -144,6 +150,8 @@ class LoraTrainer:
             if not bool(loss.isfinite()):
                 raise FloatingPointError(f"{name}: the loss is not a number at step {step}")
             loss.backward()
+            if config.grad_clip:
+                torch.nn.utils.clip_grad_norm_(self.lora.parameters(), config.grad_clip)
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * cosine_decay(step / num_steps)
             optimizer.step()
@@ -152,12 +160,12 @@ class LoraTrainer:
             errors = error_B.detach().tolist()
             last = [*last[-99:], (errors[0], errors[1], term)]
             beat()
-        counts = {
+        tallies = {
             "num_images": len(images_NHWC),
             "no_face": no_face,
             "no_identity": no_identity,
         }
-        return counts | self._metrics(last)
+        return tallies | self._metrics(last)
 
     def _identity(
         self,
@@ -213,6 +221,19 @@ def draw_prior(
         )
         images.append(batch[: config.num_prior - start])
     return np.concatenate(images)
+
+
+def pair_of_step(step: int, counts: tuple[int, int], seed: int, name: str) -> tuple[int, int]:
+    """Which photograph and which prior image a step takes, of so many of each.
+
+    Epochs have max(counts) steps, and each an order of its own. In one all images of the more
+    numerous kind come once, the others in turn (ID-Booth's public training code).
+    """
+    longer = max(counts)
+    epoch, place = divmod(step, longer)
+    order = torch.randperm(longer, generator=torch_generator(seed, "pairs", name, epoch))
+    index = int(order[place])
+    return index % counts[0], index % counts[1]
 
 
 def _with_mirrors(images_NHWC: np.ndarray) -> np.ndarray:

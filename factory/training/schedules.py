@@ -34,8 +34,8 @@ def linear_decay(progress: float, fraction: float) -> float:
     return 1.0 if fraction == 0 else min(1.0, max(0.0, (1 - progress) / fraction))
 
 
-def adamw(lr: float, weight_decay: float) -> MakeOptimizer:
-    """AdamW as diffusion models are trained with it: betas .9 and .99."""
-    return lambda parameters: torch.optim.AdamW(
-        parameters, lr, (0.9, 0.99), weight_decay=weight_decay
-    )
+def adamw(
+    lr: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.99)
+) -> MakeOptimizer:
+    """AdamW with the betas of our diffusion models; papers that name none have torch's .9, .999."""
+    return lambda parameters: torch.optim.AdamW(parameters, lr, betas, weight_decay=weight_decay)

@@ -38,7 +38,8 @@ def folder(tmp_path_factory):
 
 
 def open_trainer(folder, objective):
-    config = PersonalizationConfig(steps=STEPS, crop="whole", objective=objective)
+    plain = {"order": "random", "grad_clip": 0.0}
+    config = PersonalizationConfig(steps=STEPS, crop="whole", objective=objective, **plain)
     base = TextToImage(BaseModelConfig(path=str(folder)), CPU, "fp32")
     recognizer = Recognizer.load("starter:recognizer", CPU)
     trainer = LoraTrainer(

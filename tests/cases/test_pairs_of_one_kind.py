@@ -20,12 +20,12 @@ def verify(faces, run_job, tmp_path):
         for image, file in enumerate(sorted(folder.iterdir()), start=1):
             file.rename(person / f"{person.name}_{image:04d}.jpg")
 
-    def run(text):
+    def run(text, *further):
         (tmp_path / "pairs.txt").write_text(text)
         words = ["configs/recognizer/mini.yaml", "recognizer.checkpoint=starter:recognizer"]
         words += ["source.license=CC0-1.0", "source.holdout_identities=0"]
         words += [f"source.path={tmp_path / 'f'}", f"source.pairs={tmp_path / 'pairs.txt'}"]
-        return run_job("verify_recognizer", *words)
+        return run_job("verify_recognizer", *words, *further)
 
     return run
 
@@ -79,3 +79,12 @@ def test_the_single_number_of_pairs_dev_test_is_no_number_of_folds(verify):
     code, said = verify(f"4\n{GENUINE_FIRST}")
     assert code == 0
     assert "for 10 folds" in strict(said)["accuracy_note"]
+
+
+def test_the_protocol_can_be_asked_for_and_is_told(verify):
+    figures = {
+        name: strict(verify(f"4 1\n{IN_ORDER}", *words)[1])
+        for name, words in (("unit", ()), ("raw", ("recognizer.mirror_sum=raw",)))
+    }
+    assert [figures[name]["mirror_sum"] for name in ("unit", "raw")] == ["unit", "raw"]
+    assert figures["unit"]["fdr"] != figures["raw"]["fdr"]

@@ -52,6 +52,11 @@ import pytest
         (["autoencoder.widths=[]"], "autoencoder.widths: got []; want one or more multiples"),
         (["base_training.widths=[33]"], "base_training.widths: got [33]; want multiples of 32"),
         (["sampler.guidance_interval=[1, 0]"], "sampler.guidance_interval: got [1, 0]"),
+        (["generator.betas=[0.9, 1]"], "generator.betas: got [0.9, 1]; want two numbers from 0 to"),
+        (
+            ["recognizer.augment={erase: 0.1, erase_least: 0.2}"],
+            "recognizer.augment.erase_least: got 0.2 with erase=0.1; want at most that",
+        ),
         (["sampler.similarity=[2]"], "sampler.similarity: got 2.0; want cosines"),
         (["release.method=lora"], "personalization.loras: nothing given with release.method=lora"),
         (

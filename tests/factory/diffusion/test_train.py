@@ -15,6 +15,7 @@ from factory.diffusion.train import GeneratorLoss, dropout, init_from, network_s
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
+from factory.training.schedules import adamw
 from tests.conftest import PX
 from tests.factory.diffusion.conftest import CPU, quiet
 from tests.recorded import record_batches
@@ -47,6 +48,13 @@ def test_resume_gives_the_same_weights(recipe, tmp_path, fraction):
         return (tmp_path / name / "weights.safetensors").read_bytes()
 
     assert weights("whole", 6) == weights("parts", 2, 4, 6)
+
+
+def test_the_optimizer_has_the_betas_of_the_recipe(recipe, monkeypatch):
+    made = []
+    monkeypatch.setattr(training, "adamw", lambda *given: made.append(given) or adamw(*given))
+    train(recipe("training.max_steps=1", "generator.betas=[0.8,0.95]"), quiet)
+    assert [given[2] for given in made] == [(0.8, 0.95)]
 
 
 def test_dropout_keeps_the_mean():

@@ -15,6 +15,7 @@ from factory.editing.controlnet import MaskControlNet, condition
 from factory.editing.train_controlnet import ControlLoss, train
 from factory.errors import CheckpointError, ConfigError
 from factory.provenance.networks import records_of
+from factory.training.schedules import adamw
 from tests.conftest import draw_face
 from tests.recorded import record_batches
 
@@ -65,6 +66,14 @@ def training(base_folder, people, tmp_path):
         return load(file, [*base, *dotlist])
 
     return make
+
+
+def test_the_optimizer_has_the_betas_of_the_recipe(training, monkeypatch):
+    made = []
+    record = lambda *given: made.append(given) or adamw(*given)  # noqa: E731
+    monkeypatch.setattr(train_controlnet, "adamw", record)
+    train(training("inpainting_training.betas=[0.9,0.999]", "training.max_steps=1"), log=len)
+    assert [given[2] for given in made] == [(0.9, 0.999)]
 
 
 def test_it_trains_resumes_and_is_loaded_on_its_base_alone(training, base, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from factory.config import AugmentConfig
-from factory.recognition.augmentation import NUM_DRAWS, augment
+from factory.recognition.augmentation import NUM_DRAWS, augment, erased_area
 
 STILL = torch.full((NUM_DRAWS,), 0.5)
 """Draws that flip nothing, crop in the middle, and jitter by nothing."""
@@ -57,3 +57,17 @@ def test_an_erased_square_has_the_area_and_place_of_its_draws():
     assert hole.float().mean() == pytest.approx(0.25, abs=0.04)
     rows, columns = hole.nonzero().float().mean(0).tolist()
     assert (rows, columns) == pytest.approx((8, 24), abs=1)
+
+
+def test_some_images_are_erased_from_the_least_area_on():
+    """CemiFace's recipe: .02 to .1 of half of the images."""
+    config = AugmentConfig(erase=0.1, erase_least=0.02, erase_chance=0.5)
+    uniform = torch.tensor([0.0, 0.25, 0.5, 0.51, 0.9])
+    wanted = torch.tensor([0.02, 0.06, 0.1, 0.0, 0.0])
+    torch.testing.assert_close(erased_area(config, uniform), wanted)
+    before = AugmentConfig(erase=0.1)
+    torch.testing.assert_close(erased_area(before, uniform), 0.1 * uniform)
+    fewer = AugmentConfig(erase=0.1, erase_least=0.02, erase_chance=0.4)
+    untouched, erased = augment(torch.ones(2, 3, 32, 32), fewer, draws(u7=0.3))
+    assert (untouched == 1).all()
+    assert (erased == 0).any()

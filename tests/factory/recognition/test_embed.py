@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,16 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, PX, PX, 3), dtype=np.uint
 
 
 class LeftHalf:
-    """Embeds by the brightness of an image's left half: (bright, 1 - bright), normalized."""
+    """Embeds by the brightness b of an image's left half: (2b, 1 - b), and normalized."""
+
+    mirror_sum = "unit"
+
+    def features(self, images_NHWC):
+        bright_N = images_NHWC[:, :, : images_NHWC.shape[2] // 2].mean((1, 2, 3)) / 255
+        return np.stack([2 * bright_N, 1 - bright_N], 1)
 
     def embed(self, images_NHWC):
-        bright_N = images_NHWC[:, :, : images_NHWC.shape[2] // 2].mean((1, 2, 3)) / 255
-        feature_N2 = np.stack([bright_N, 1 - bright_N], 1)
+        feature_N2 = self.features(images_NHWC)
         return feature_N2 / np.linalg.norm(feature_N2, axis=1, keepdims=True)
 
 
@@ -27,6 +34,15 @@ def test_image_and_mirror_image_are_summed_and_normalized():
     half[:, :, :2] = 255  # the left half is white: (1, 0); its mirror image is black there: (0, 1)
     np.testing.assert_allclose(LeftHalf().embed(half), [[1, 0]])
     np.testing.assert_allclose(with_mirror(LeftHalf(), half), [[0.5**0.5, 0.5**0.5]])
+
+
+def test_raw_features_count_by_their_length_as_insightface_sums_them():
+    """(2, 0) and (0, 1) are (2, 1) together, where their unit vectors are (1, 1)."""
+    half = np.zeros((1, 4, 4, 3), np.uint8)
+    half[:, :, :2] = 255
+    raw = LeftHalf()
+    raw.mirror_sum = "raw"
+    np.testing.assert_allclose(with_mirror(raw, half), [[2 / 5**0.5, 1 / 5**0.5]])
 
 
 @pytest.fixture
@@ -39,6 +55,24 @@ def test_a_recognizer_sums_mirror_images_too(recognizer):
     both /= np.linalg.norm(both, axis=1, keepdims=True)
     np.testing.assert_allclose(recognizer.embed_with_mirror(IMAGES), both, atol=1e-6)
     assert not np.allclose(recognizer.embed(IMAGES), both, atol=1e-3)
+
+
+def test_a_checkpoint_says_what_is_summed_and_kept_vectors_do_not_depend_on_it(tmp_path):
+    """Whose name is the sha256 of the weights alone, so one digest must stand for one space."""
+    save_recognizer(tmp_path / "weights", seed=1)
+    older = Recognizer.load(str(tmp_path / "weights"), CPU)  # of a factory that wrote none
+    file = tmp_path / "weights/checkpoint.json"
+    metadata = json.loads(file.read_text())
+    file.write_text(json.dumps(metadata | {"config": metadata["config"] | {"mirror_sum": "raw"}}))
+    raw = Recognizer.load(str(tmp_path / "weights"), CPU)
+    assert (older.mirror_sum, raw.mirror_sum) == ("unit", "raw")
+    assert older.sha256 == raw.sha256
+    assert np.array_equal(older.embed(IMAGES), raw.embed(IMAGES))
+    features = raw.features(IMAGES) + raw.features(IMAGES[:, :, ::-1])
+    wanted = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(raw.embed_with_mirror(IMAGES), wanted, atol=1e-6)
+    assert not np.allclose(raw.embed_with_mirror(IMAGES), older.embed_with_mirror(IMAGES))
+    np.testing.assert_allclose(np.linalg.norm(raw.embed_with_mirror(IMAGES), axis=1), 1, atol=1e-5)
 
 
 def test_embeddings_are_unit_vectors_whatever_the_batch(recognizer):

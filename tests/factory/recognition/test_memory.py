@@ -48,6 +48,7 @@ def live_bytes(recipe, compute, px, num_real, world=1) -> int:
         ({}, {"backbone": "iresnet18", "batch_size": 32, "sample_rate": 0.1}),
         ({}, {"backbone": "iresnet18", "num_virtual": 30_000, "sample_rate": 0.3, "ema": 0.9}),
         ({"activation_checkpointing": True}, {"backbone": "iresnet34", "batch_size": 32}),
+        ({}, {"backbone": "ir_se50", "batch_size": 32}),
         ({"accumulate": 4}, {"backbone": "iresnet18", "batch_size": 64, "sample_rate": 0.1}),
     ],
 )

@@ -96,6 +96,15 @@ def test_a_resume_with_another_recipe_is_refused(recipe, tmp_path):
         train(other, quiet)
 
 
+@pytest.mark.parametrize(("asked", "written"), [([], "unit"), (["raw"], "raw")])
+def test_a_checkpoint_says_what_its_verification_sums(recipe, tmp_path, asked, written):
+    items = [f"recognizer.mirror_sum={value}" for value in asked]
+    train(recipe(f"training.out={tmp_path}", "training.max_steps=1", *items), quiet)
+    loaded = Recognizer.load(str(tmp_path), torch.device("cpu"))
+    assert loaded.mirror_sum == written
+    assert checkpoint.load(str(tmp_path), "recognizer", "x").config["mirror_sum"] == written
+
+
 def test_margin_and_learning_rate_schedules(recipe):
     recognizer = recipe("recognizer.margin_ramp=0.25", "recognizer.warmup_epochs=1").recognizer
     margins = [margin_at(recognizer, p) for p in (0.0, 0.49, 0.625, 1.0)]

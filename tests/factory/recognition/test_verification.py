@@ -125,6 +125,8 @@ def test_summary_has_the_gate_threshold():
 
 def test_pairs_over_a_source(tmp_path):
     class ByColor:
+        mirror_sum = "raw"
+
         def embed_with_mirror(self, images):
             mean = images.reshape(len(images), -1, 3).astype(float).mean(1)
             mean -= mean.mean(1, keepdims=True)
@@ -140,6 +142,7 @@ def test_pairs_over_a_source(tmp_path):
     file.write_text("2 1\nA 1 2\nA 1 B 1\nB 1 2\nA 2 B 2\n")
     figures = verify_pairs(ByColor(), pairs_over(faces, file))
     assert (figures["accuracy"], figures["auc"], figures["num_pairs"]) == (1.0, 1.0, 4)
+    assert figures["mirror_sum"] == "raw"
     assert (figures["fmr100"], "tar_at_far_1e-1" in figures) == (0.0, False)  # two impostors only
     file.write_text("1\nA 1 9\nA 1 B 1\n")
     with pytest.raises(

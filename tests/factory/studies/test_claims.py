@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from factory.config import ArmConfig, ClaimConfig, load_claim
+from factory.config import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.errors import ConfigError
 from factory.studies import claims
-from factory.studies.claims import decide, examine, measure, result_json, roster, verdict_line
+from factory.studies.claims import decide, examine, measure, result_json, verdict_line
+from factory.studies.people_figures import roster
 
 ROOT = Path(__file__).parents[3]
 CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
@@ -104,6 +105,57 @@ def test_what_is_not_built_is_not_run(claim):
     assert result_json(result)["verdict"] == "not yet"
 
 
+def claimed(claim, figures, **changes):
+    """The result of a claim whose arms give these figures at each seed."""
+    arms = {name: replace(arm, set=(), release=None) for name, arm in claim.arms.items()}
+    runs = iter(
+        [dict(zip(figures, values, strict=True)) for values in zip(*figures.values(), strict=True)]
+    )
+    return examine("c", replace(claim, arms=arms, **changes), lambda c: next(runs), None, len)
+
+
+@pytest.mark.parametrize(
+    ("energy", "verdict"),
+    [
+        ([0.9, 0.9], "holds"),
+        ([0.25, 0.24], "refuted"),  # it wins, and is not what the claim is about
+        ([0.9, 0.24], "undecided"),
+        ([0.5, 0.9], "holds"),
+        ([0.9, 1.1], "undecided"),
+        ([0.9, float("nan")], "undecided"),
+    ],
+)
+def test_a_win_counts_within_the_bounds_of_the_claim(claim, energy, verdict):
+    """The order of arms is one, two; both win as claimed and only the better one is bounded."""
+    bound = BoundConfig(figure="energy", low=0.5, high=1.0)
+    figures = {"apart": [0.8, 0.8, 0.9, 0.9], "energy": [0.0, 0.0, *energy]}
+    result = claimed(claim, figures, figure="apart", bounds=[bound])
+    assert result.verdict == verdict
+    assert bool(result.decision.broken) == (verdict != "holds")
+    assert ("want at least 0.5 and at most 1" in verdict_line(result)) == (verdict != "holds")
+    assert result.further["energy"]["one"] == [0.0, 0.0]
+
+
+def test_a_loss_within_the_bounds_is_a_loss(claim):
+    bound = BoundConfig(figure="energy", low=0.5)
+    figures = {"apart": [0.8, 0.8, 0.7, 0.7], "energy": [1, 1, 1, 0.2]}
+    result = claimed(claim, figures, figure="apart", bounds=[bound])
+    assert result.verdict == "refuted"
+
+
+def test_prices_are_printed_for_both_sides(claim):
+    figures = {"apart": [0.8, 0.8, 0.9, 0.9], "own": [0.6, 0.7, 0.3, 0.4]}
+    result = claimed(claim, figures, figure="apart", prices=("own",))
+    assert "price: own 0.350 against 0.650" in verdict_line(result)
+    assert result_json(result)["further"]["own"] == {"one": [0.6, 0.7], "two": [0.3, 0.4]}
+
+
+def test_the_claim_of_packing_tells_its_price():
+    claim = load_claim(ROOT / "configs/claims/packing.yaml")
+    assert claim.prices == ("drawn.own_cosine", "drawn.kept_fraction")
+    assert "price" in claim.finding
+
+
 def test_a_roster_is_decided_without_writing(release_config, tmp_path):
     config = release_config("identities.proposal=prototypes", "identities.max_cosine=1.0")
     before = sorted(tmp_path.rglob("*"))
@@ -117,8 +169,11 @@ def test_a_figure_of_a_roster_is_found_by_its_dotted_name(claim, release_config,
     arm = ArmConfig(config="some.yaml")
     monkeypatch.setattr(claims, "load", lambda path, changes: release_config(*changes))
     of_roster = replace(claim, measures="roster", figure="nearest_other.mean")
-    figure = measure(of_roster, arm, "out", 3, None, None)
-    assert figure == roster(release_config("release.seed=3")).nearest_other.mean
+    found = measure(of_roster, arm, "out", 3, None, None)
+    assert list(found) == ["nearest_other.mean"]
+    assert (
+        found["nearest_other.mean"] == roster(release_config("release.seed=3")).nearest_other.mean
+    )
     with pytest.raises(ConfigError, match=r"'nearest_other\.low'.* want a name in num_virtual"):
         measure(replace(of_roster, figure="nearest_other.low"), arm, "out", 3, None, None)
 
@@ -137,6 +192,10 @@ def test_a_figure_of_a_roster_is_found_by_its_dotted_name(claim, release_config,
             "worse: got 'b'; want one of the arms a",
         ),
         ("{finding: x, better: a, worse: b, arms: {a: {}, b: {}}, seeds: [1]}", "seeds: got 1"),
+        (
+            "{finding: x, better: a, worse: b, arms: {a: {}, b: {}}, bounds: [{figure: f}]}",
+            r"bounds\[0\]: got 'f' from None to None; want a figure with low, high or both",
+        ),
         ("{finding: x, bettr: a}", "bettr"),
         ("{finding: x, measures: luck}", "measures"),
     ],

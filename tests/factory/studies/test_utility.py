@@ -17,9 +17,12 @@ from factory.errors import ConfigError
 from factory.evaluation.metrics.json_form import from_json, to_json
 from factory.evaluation.metrics.utility import Utility, UtilityRun
 from factory.evaluation.metrics.values import MeanStd, NotMeasured
+from factory.recognition.batches import open_training_set
 from factory.recognition.train import train
+from factory.store import LocalStore
 from factory.studies.utility import gap_to_real, summary, training_sets, utility, with_seed
 from tests.conftest import IMAGES, PEOPLE, PX, draw_face
+from tests.releases import write_release
 from tests.unaligned import draw_unaligned, write_table
 
 
@@ -156,6 +159,21 @@ def test_what_is_mixed_into_the_source_stays_there_and_is_no_part_of_the_release
     first, added = sets["both"].batches.mix
     assert first == other
     assert added.weight == 0.25
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_people_whom_a_release_fills_up_stay_themselves(config, tmp_path, named):
+    """Their made images join their class; a release of virtual people changes nothing."""
+    made = LocalStore(tmp_path / "made")
+    write_release(made, [3], 2, px=PX, names={2: "person_0"} if named else None)
+    (added,) = training_sets(config, made.root)["both"].batches.mix
+    assert added.same_people == named
+    training_set, _ = open_training_set(training_sets(config, made.root)["both"])
+    assert len(training_set.names) == PEOPLE + 3 - named
+    assert np.bincount(training_set.labels)[0] == IMAGES + 2 * named
+    others = replace(config, utility=replace(config.utility, same_people=False))
+    (added,) = training_sets(others, made.root)["both"].batches.mix
+    assert not added.same_people
 
 
 def test_needs_a_benchmark(config, tmp_path):

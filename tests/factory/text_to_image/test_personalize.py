@@ -14,7 +14,7 @@ from factory.seeds import stream_seed, torch_generator
 from factory.text_to_image.base_model import TextToImage
 from factory.text_to_image.face_crop import FaceCrop
 from factory.text_to_image.identity_losses import weight_of_time
-from factory.text_to_image.personalize import LoraTrainer, draw_prior
+from factory.text_to_image.personalize import LoraTrainer, draw_prior, pair_of_step
 from tests.conftest import IMAGES, PX, draw_face
 
 PHOTOGRAPHS = np.stack([draw_face(0, image) for image in range(IMAGES)])
@@ -112,11 +112,12 @@ def test_the_denoising_error_falls(open_trainer):
     assert error() < 0.9 * before
 
 
+@pytest.mark.parametrize("order", ["epochs", "random"])
 @pytest.mark.parametrize("objective", ["dreambooth", "portraitbooth", "idbooth"])
-def test_steps_are_those_of_the_loss_written_out(open_trainer, base, recognizer, objective):
+def test_steps_are_those_of_the_loss_written_out(open_trainer, base, recognizer, objective, order):
     """METHODS 3 term by term: three steps of AdamW, everything computed where it is used."""
     weights = {"prior_weight": 0.7, "identity_weight": 0.5, "margin": 0.8, "weight_decay": 0.02}
-    trainer = open_trainer(objective=objective, steps=3, **weights)
+    trainer = open_trainer(objective=objective, steps=3, order=order, grad_clip=1e-3, **weights)
     priors = draw_prior(base, trainer._config, "ddim", 0)  # while the LoRA changes nothing
     trainer.train("anna", PHOTOGRAPHS)
     learned = trainer.lora.tensors()
@@ -126,7 +127,9 @@ def test_steps_are_those_of_the_loss_written_out(open_trainer, base, recognizer,
     optimizer = torch.optim.AdamW(trainer.lora.parameters(), 1e-2, weight_decay=0.02)
     for step in range(3):
         draw = torch_generator(0, "booth", "anna", step)
-        rows = [int(torch.randint(count, (1,), generator=draw)) for count in (2 * IMAGES, 4)]
+        rows = pair_of_step(step, (2 * IMAGES, 4), 0, "anna")
+        if order == "random":
+            rows = [int(torch.randint(count, (1,), generator=draw)) for count in (2 * IMAGES, 4)]
         pair = np.stack([photographs[rows[0]], priors[rows[1]]])
         mean_std = base.encode(pair)
         z = torch.stack([m + s * torch.randn(m.shape, generator=draw) for m, s in mean_std])
@@ -147,12 +150,60 @@ def test_steps_are_those_of_the_loss_written_out(open_trainer, base, recognizer,
             loss = loss + 0.5 * (1 - t_B[0] / 1000) ** 2 * term
         optimizer.zero_grad()
         loss.backward()
+        gradients = [parameter.grad for parameter in trainer.lora.parameters()]
+        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        for gradient in gradients:
+            gradient *= 1e-3 / norm
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 + math.cos(math.pi * step / 3)) / 2
         optimizer.step()
     wanted = trainer.lora.tensors()
     off = torch.cat([(learned[name] - wanted[name]).flatten() for name in wanted]).norm()
     size = torch.cat([wanted[name].flatten() for name in wanted if "lora_B" in name]).norm()
     assert off < 0.01 * size  # AdamW turns rounding of a vanishing gradient into a step
+
+
+@pytest.mark.parametrize("counts", [(2, 6), (6, 2), (4, 6), (5, 5)])
+def test_an_epoch_shows_every_image_of_the_longer_kind_once(counts):
+    """ID-Booth's order: index i of a shuffled epoch is photograph i and prior image i, in turn."""
+    epochs = [
+        [pair_of_step(epoch * max(counts) + i, counts, 0, "anna") for i in range(max(counts))]
+        for epoch in range(3)
+    ]
+    wanted = sorted((index % counts[0], index % counts[1]) for index in range(max(counts)))
+    assert [sorted(pairs) for pairs in epochs] == [wanted] * 3
+    assert len({tuple(pairs) for pairs in epochs}) == 3
+    again = [pair_of_step(i, counts, 0, "anna") for i in range(max(counts))]
+    assert again == epochs[0]
+    assert [pair_of_step(i, (50, 60), 0, "berta") for i in range(60)] != [
+        pair_of_step(i, (50, 60), 0, "anna") for i in range(60)
+    ]
+
+
+@pytest.mark.parametrize(("clip", "largest"), [(1e-4, 1e-4), (0.0, float("inf"))])
+def test_gradients_of_all_matrices_together_are_clipped(open_trainer, monkeypatch, clip, largest):
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def recorded(optimizer, *arguments):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+        return step(optimizer, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", recorded)
+    open_trainer(objective="dreambooth", grad_clip=clip).train("anna", PHOTOGRAPHS)
+    assert len(norms) == 4
+    if clip:
+        assert norms == pytest.approx([largest] * 4, rel=0.02)
+    else:
+        assert min(norms) > 1e-3
+
+
+def test_mirrored_photographs_can_be_left_out(open_trainer):
+    trainer, prepared = open_trainer(mirrors=False), []
+    prepare = trainer.prepare
+    trainer.prepare = lambda images: prepared.append(images) or prepare(images)
+    trainer.train("anna", PHOTOGRAPHS)
+    assert np.array_equal(prepared[0], PHOTOGRAPHS)
 
 
 def test_no_face_in_an_estimate_leaves_the_term_out_and_counts(open_trainer):

@@ -34,3 +34,5 @@ def test_adamw_has_the_betas_of_diffusion_models():
     optimizer = adamw(1e-3, 0.02)([torch.nn.Parameter(torch.zeros(1))])
     assert optimizer.defaults["betas"] == (0.9, 0.99)
     assert optimizer.defaults["weight_decay"] == 0.02
+    published = adamw(1e-3, 0.02, (0.9, 0.999))([torch.nn.Parameter(torch.zeros(1))])
+    assert published.defaults["betas"] == (0.9, 0.999)
