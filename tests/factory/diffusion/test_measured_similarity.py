@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from factory import checkpoint
+from factory.config import load
 from factory.diffusion import train as training
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.measured_similarity import MeasuredSimilarity, cosines_of
@@ -28,6 +30,7 @@ from tests.factory.diffusion.conftest import CPU, faces_of, quiet
 from tests.mapped import small_shards
 from tests.recorded import record_batches
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 MEASURED = (
     "generator.similarity_tokens=2",
     "generator.similarity_label=measured",
@@ -269,3 +272,28 @@ def test_labels_that_cannot_be_measured_are_refused(recipe, settings, said):
 def test_a_recognizer_that_conditions_is_not_given_again(recipe, weights):
     with pytest.raises(ConfigError, match=r"^generator\.similarity_recognizers: got .* twice"):
         recipe(*MEASURED, f"generator.similarity_recognizers=[{weights / 'recognizer'}]")
+
+
+@pytest.mark.parametrize("name", ["mini_measured", "starter_similarity"])
+def test_the_recipes_measure(name):
+    generator = load(
+        CONFIGS / f"generator/{name}.yaml", ["source.path=x"][: name[0] == "s"]
+    ).generator
+    assert (generator.similarity_label, generator.condition) == ("measured", "center")
+    assert generator.similarity_tokens
+    assert generator.init_from
+
+
+def test_the_mini_recipe_goes_on_from_the_starter_generator(tmp_path):
+    """Three people of the pack for a step: the checkpoint says what was measured of them."""
+    settings = ["source.num_identities=3", "source.holdout_identities=0", "training.max_steps=1"]
+    settings += ["generator.batch_size=2", "compute.precision=fp32", "compute.compile=false"]
+    settings += ["compute.device=cpu", f"training.out={tmp_path}"]
+    config = load(CONFIGS / "generator/mini_measured.yaml", settings)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "measure_generator", lambda *_, **__: {})
+        train(config, quiet)
+    stored = checkpoint.read_metadata(str(tmp_path), "generator", "k")
+    low, high = SeenSimilarities.from_checkpoint(stored["config"]).range
+    assert 0.4 < low < high < 1
+    assert stored["config"]["similarity"]["num_images"] == 60
