@@ -82,7 +82,10 @@ def examples(
 
 
 def centers_of(faces: Faces, chosen: np.ndarray, recognizer: Recognizer) -> np.ndarray:
-    """Unit centers [B, D] of the people of faces, by up to MOST_PEERS of each and not the face."""
+    """Unit centers [B, D] of the people of faces, without the face itself.
+
+    Of a person those chosen and up to MOST_PEERS others make it.
+    """
     own = [np.flatnonzero(faces.labels == label)[:MOST_PEERS] for label in faces.labels[chosen]]
     rows = np.unique(np.concatenate([chosen, *own]))
     images = faces.images_NHWC[rows]

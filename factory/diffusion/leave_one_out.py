@@ -21,7 +21,6 @@ class LeaveOneOutCenters:
         """`unit` are embeddings of the faces, rows [V, D]; augmented copies do not count."""
         self._labels_N, self._unit = labels_N, unit
         num_people = int(labels_N.max(initial=-1)) + 1
-        self._count_P = np.bincount(labels_N, minlength=num_people)
         self._sum_PD = np.zeros((num_people, unit.shape[-1]), np.float64)
         for start in range(0, len(unit), unit.shard_rows):
             rows = np.arange(start, min(start + unit.shard_rows, len(unit)))
@@ -29,10 +28,9 @@ class LeaveOneOutCenters:
 
     def of(self, rows_B: np.ndarray) -> np.ndarray:
         """Unit centers for faces, float32 [B, D]; zero where a person has no other image."""
-        labels_B = self._labels_N[rows_B]
-        other_BD = self._sum_PD[labels_B] - self._both(rows_B)
+        other_BD = self._sum_PD[self._labels_N[rows_B]] - self._both(rows_B)
         norm_B1 = np.linalg.norm(other_BD, axis=1, keepdims=True)
-        alone_B1 = (self._count_P[labels_B] < 2)[:, None] | (norm_B1 == 0)
+        alone_B1 = norm_B1 == 0  # exact: the sum of one, less the same one
         return np.where(alone_B1, 0, other_BD / np.where(alone_B1, 1, norm_B1)).astype(np.float32)
 
     def _both(self, rows: np.ndarray) -> np.ndarray:

@@ -73,7 +73,9 @@ def build_roster(
         unit_earlier_ED=unit_earlier_ED,
         groups=groups if config.identities.quotas else None,
     )
-    keeps_images = isinstance(proposal, InquiryPool) and config.identities.inquiry_copies
+    originals: list[tuple[str, ...]] = []
+    if isinstance(proposal, InquiryPool) and config.identities.inquiry_copies:
+        originals = proposal.keys_of(admitted.attempts)
     virtual = Roster(
         People.filled(
             num_virtual,
@@ -86,7 +88,7 @@ def build_roster(
             nearest_other=indices_of(admitted.nearest_index, first_identity),
             num_shots=planned_shots(config.plan, num_virtual),
             group=_group_names(groups, admitted.unit_ND),
-            originals=proposal.keys_of(admitted.attempts) if keeps_images else (),
+            originals=originals,
         ),
         admitted.unit_ND,
     )

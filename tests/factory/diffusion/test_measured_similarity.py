@@ -12,7 +12,9 @@ import torch
 
 from factory import checkpoint
 from factory.config import load
+from factory.diffusion import generator_figures
 from factory.diffusion import train as training
+from factory.diffusion.generator_figures import centers_of, examples
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.measured_similarity import MeasuredSimilarity, cosines_of
 from factory.diffusion.remeasure import figures_of
@@ -217,6 +219,20 @@ def test_figures_are_measured_again_of_held_out_people(recipe):
     assert figures_of(again, "generator")["validation"]["ratio"] == pytest.approx(
         metrics["validation"]["ratio"], rel=1e-4
     )
+
+
+def test_figures_are_of_centers_without_the_face_itself(monkeypatch):
+    """In any order, by a few of many images; who is alone is left out."""
+    monkeypatch.setattr(generator_figures, "MOST_PEERS", 2)
+    faces = faces_at([1, 0, 1, 2, 0, 1])
+    angles = [0.0, 1.0, 0.2, 2.0, 1.6, 0.5]
+    chosen = np.array([5, 0, 1])
+    found = centers_of(faces, chosen, Told(angles))
+    wanted = [0.1, 0.35, 1.6]  # of images 0 and 2; of 2 and 5, which was chosen too; of 4
+    np.testing.assert_allclose(found, np.stack([np.cos(wanted), np.sin(wanted)], 1), atol=1e-6)
+    shown = examples(faces, np.array([3, 4]), Told(angles), None, "center")
+    assert shown.labels.tolist() == [0]
+    np.testing.assert_allclose(shown.unit_ND.numpy(), [[np.cos(1), np.sin(1)]], atol=1e-6)
 
 
 def test_drawing_asks_for_what_was_seen():
