@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +81,19 @@ def test_a_release_holds_its_inquiry_images(config):
         assert copied == bool(one.original)
         if copied:
             assert row["own_cosine"] == pytest.approx(1, abs=1e-4)
+
+
+def test_a_sample_tells_of_what_it_is_a_copy(config):
+    made = config()
+    build(made, run_units, log=lambda line: None)
+    shots, plan = shots_of(made)
+    data = release_store(made).get(layout.tar_name(plan.units[0].index))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        names = [name for name in tar.getnames() if name.endswith(".json")]
+        told = [json.loads(tar.extractfile(name).read()) for name in names]
+    first = [one for one in shots if one.identity < plan.units[0].num_identities]
+    assert [one.get("original", "") for one in told] == [one.original for one in first]
+    assert not any("edit" in one for one in told)
 
 
 def test_plan_and_lineage_say_it(config):
