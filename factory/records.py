@@ -50,7 +50,7 @@ class Identity:
     group: str = ""
     """By identities.attributes, where given."""
     originals: tuple[str, ...] = ()
-    """Keys of the source's images that are edited."""
+    """Keys of the source's images that are edited, or of the inquiry image that is copied."""
 
 
 def row_of(index: int, first: int, num_rows: int) -> int:
@@ -114,7 +114,8 @@ class Shot:
     prompt: str = ""
     """What a text-to-image model is asked for (ID-Booth, Mask-ControlNet)."""
     original: str = ""
-    """Key of the source's image that is edited."""
+    """Key of the source's image that is edited, or, without an `edit`, of the inquiry image that is
+    copied."""
     edit: str = ""
     """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
     occlusion: float | None = None

@@ -170,8 +170,17 @@ class GeneratorConfig:
     similarity_tokens: int = knob(0, low=0, high=64)
     """Further keys and values made of the identity and of a similarity m to it (CemiFace); sampling
     is then given m by sampler.similarity. 0: no such condition."""
+    similarity_label: Literal["asked", "measured"] = "asked"
+    """Where m comes from in training. asked: from a grid, and L_SimMat makes the image obey it
+    (CemiFace). measured: it is the training image's own cosine to the center of its person's other
+    images, and no loss but denoising bears on it; needs generator.condition=center or prototype."""
+    similarity_recognizers: tuple[str, ...] = file_path((), or_name="checkpoint")
+    """Further recognizers that measure it, checkpoint folders. Each one's cosines are standardized
+    over all images, and their mean is put on the scale of recognizer.checkpoint. Empty: that one
+    alone measures."""
     similarity_weight: float = knob(0.05, low=0.0)
-    """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m."""
+    """Weight of CemiFace's L_SimMat, which makes an image's cosine to its identity m; counts with
+    similarity_label=asked alone."""
     pose: bool = False
     """Show the network an image of the five points, by which sampling chooses the pose (VIGFace,
     ICCV version); needs source.detector, which finds them in the aligned faces."""
@@ -181,8 +190,10 @@ class GeneratorConfig:
     """init_from was trained with another recognizer: the layers that read an identity begin anew,
     the rest of its weights (how faces look) is taken over. None: where that is so; false: such an
     init_from is refused."""
-    condition: Literal["image", "prototype"] = "image"
-    """Trained on E(x) of the image (VIGFace v1) or on its class prototype (ICCV version)."""
+    condition: Literal["image", "prototype", "center"] = "image"
+    """Trained on E(x) of the image (VIGFace v1), on its class prototype (ICCV version), or on the
+    center of its person's other images, which needs no prototypes; an image whose person has no
+    other is then learned without a condition."""
     epochs: float = knob(100.0, low=0.0)
     """Passes over the source; each image or its mirror."""
     batch_size: int = knob(64, low=1)

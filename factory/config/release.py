@@ -23,6 +23,12 @@ class IdentitiesConfig:
     the embedding of a photograph is that of the person in it."""
     inquiry_license: str | None = None
     """License of these faces, as source.license. None: unknown, unless they bring their own."""
+    inquiry_real_people: bool | None = None
+    """Whether people who exist are in them, as source.real_people."""
+    inquiry_copies: int = knob(0, low=0)
+    """How many of an identity's images are its inquiry image itself, the first ones (CemiFace: 5 of
+    50), so that a recognizer learns that image as often; a copy that the filters reject is drawn
+    instead. Only of faces of nobody who exists. 0: the image itself is not in the release."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
     gallery: str | None = file_path(only_local=True)
@@ -124,8 +130,9 @@ class SamplerConfig:
     """Noise levels, as t/T, between which guidance acts; a step outside costs half."""
     negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
     """What guidance leads away from: the unconditional prediction, the prediction for the nearest
-    other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
-    reaches low similarities (below about .6) that training alone does not reach."""
+    other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1 (the
+    largest seen, of a generator with measured ones), which reaches low similarities (below about
+    .6) that training alone does not reach."""
     perturb_identity: bool = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity."""

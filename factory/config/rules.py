@@ -13,6 +13,7 @@ from factory.config.addresses import (
 )
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.render_rules import check_rendered_release, check_rendering
+from factory.config.similarity_rules import check_inquiry_copies, check_similarity_label
 from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
 from factory.config.types import range_in_words
@@ -59,6 +60,7 @@ def _check_identities(config: Config) -> None:
             f"identities.inquiry: got {identities.inquiry!r} with identities.proposal="
             f"{identities.proposal}; want faces for inquiry, and for nothing else"
         )
+    check_inquiry_copies(config)
     check_rendering(config)
     _check_quotas(identities)
     if identities.extends is not None:
@@ -128,6 +130,7 @@ def _check_networks(config: Config) -> None:
             "generator to begin with, or false"
         )
     _check_augmented_copies(config)
+    check_similarity_label(config)
 
 
 def _check_augmented_copies(config: Config) -> None:
@@ -138,10 +141,10 @@ def _check_augmented_copies(config: Config) -> None:
             f"generator.augmented_copies: got {copies} while recognizer.augment changes nothing; "
             "want recognizer.augment.jitter=0.05, say, or generator.augmented_copies=0"
         )
-    if copies and generator.condition == "prototype":
+    if copies and generator.condition != "image":
         raise ConfigError(
-            f"generator.augmented_copies: got {copies} with generator.condition=prototype; want "
-            "generator.condition=image, or 0"
+            f"generator.augmented_copies: got {copies} with generator.condition="
+            f"{generator.condition}; want generator.condition=image, or 0"
         )
     if copies and generator.pose and augment.crop < 1:
         raise ConfigError(

@@ -15,17 +15,21 @@ import torch
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.denoising_error import timestep_at
 from factory.diffusion.latent_cache import prototypes_of
+from factory.diffusion.leave_one_out import LeaveOneOutCenters
 from factory.diffusion.reconstruction import evenly_spaced
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.sources.detector import DETECT_PX, YuNet
 from factory.training.faces import Faces
+from factory.training.rows import in_memory
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Noise levels t/T at which the error is measured."""
 NUM_VALIDATED, NUM_DRAWN = 128, 32
 """Faces whose noise is removed, and people who are drawn."""
+MOST_PEERS = 12
+"""Images of a person that make a center here, to save embedding thousands."""
 
 LEAST_DISTANCE = 1e-4
 """Mean 1 - cosine of embeddings below which it is rounding (of float32, 1e-7) more than faces."""
@@ -49,7 +53,8 @@ class Examples:
     x_NCHW: torch.Tensor
     """The images in the denoised space."""
     unit_ND: torch.Tensor
-    """What the network is conditioned on: embeddings of the images, or prototypes of the people."""
+    """What the network is conditioned on: embeddings of the images, or prototypes or centers of the
+    people."""
 
 
 def examples(
@@ -59,14 +64,34 @@ def examples(
     autoencoder: Autoencoder | None,
     kind: str,
 ) -> Examples:
-    """The rows `chosen` of faces; `kind` is generator.condition."""
+    """The rows `chosen` of faces; `kind` is generator.condition.
+
+    By center, those whose person has no other image are left out.
+    """
+    if kind == "center":
+        chosen = chosen[np.bincount(faces.labels)[faces.labels[chosen]] > 1]
     images, labels = np.asarray(faces.images_NHWC[chosen]), faces.labels[chosen]
     x_NCHW = autoencoder.encode(images) if autoencoder else to_network(images)
-    if kind == "prototype":
+    if kind == "center":
+        unit_ND = centers_of(faces, chosen, recognizer)
+    elif kind == "prototype":
         unit_ND = np.asarray(prototypes_of(faces, recognizer)[labels], np.float32)
     else:
         unit_ND = recognizer.embed(images)
     return Examples(images, labels, x_NCHW, torch.from_numpy(unit_ND))
+
+
+def centers_of(faces: Faces, chosen: np.ndarray, recognizer: Recognizer) -> np.ndarray:
+    """Unit centers [B, D] of the people of faces, without the face itself.
+
+    Of a person those chosen and up to MOST_PEERS others make it.
+    """
+    own = [np.flatnonzero(faces.labels == label)[:MOST_PEERS] for label in faces.labels[chosen]]
+    rows = np.unique(np.concatenate([chosen, *own]))
+    images = faces.images_NHWC[rows]
+    both = [recognizer.embed(np.ascontiguousarray(view)) for view in (images, images[:, :, ::-1])]
+    unit = in_memory([np.stack(both, 1)])
+    return LeaveOneOutCenters(faces.labels[rows], unit).of(np.searchsorted(rows, chosen))
 
 
 def measure_generator(

@@ -2,8 +2,8 @@
 
 Classifier-free guidance (Ho & Salimans 2022) leads away from the answer without an identity,
 NegFaceDiff (2025) from that for the nearest other identity, and, to reach low similarities, from
-that for the same identity at similarity 1; all in an interval of noise levels alone where one is
-given (Kynkaanniemi et al. 2024).
+that for the same identity at the largest similarity; all in an interval of noise levels alone where
+one is given (Kynkaanniemi et al. 2024).
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ import torch
 from factory.config import Config
 from factory.diffusion.augmented_copies import AugmentedCopies
 from factory.diffusion.autoencoder import Autoencoder
-from factory.errors import CheckpointError
+from factory.diffusion.leave_one_out import LeaveOneOutCenters
+from factory.errors import CheckpointError, ConfigError
 from factory.images import to_network
 from factory.recognition.embed import Recognizer
 from factory.training.distributed import pick_device
@@ -45,17 +46,23 @@ class TrainingCache:
         kind: str,
         copies: AugmentedCopies = NO_COPIES,
     ) -> None:
-        """`kind` is generator.condition: embeddings of the images, or prototypes of their people.
+        """`kind` is generator.condition: embeddings of images, prototypes or centers of people.
 
-        Raises CheckpointError where the recognizer has no prototype of somebody.
+        Raises CheckpointError where the recognizer has no prototype of somebody, ConfigError where
+        nobody has a center because everybody has one image.
         """
         self._faces, self._copies = faces, copies
         self._unit: Rows | None = None
+        self._centers: LeaveOneOutCenters | None = None
         self._latents: Rows | None = None
         if kind == "prototype":
             self._unit_by_label = prototypes_of(faces, recognizer)
         else:
             self._unit = embeddings_of(faces, recognizer, copies).rows()
+        if kind == "center":
+            assert self._unit is not None
+            self._centers = LeaveOneOutCenters(faces.labels, self._unit)
+            self._refuse_singles()
         if autoencoder:
             self._latents = latents_of(faces, autoencoder, copies).rows()
         first = self._x(np.array([0]), np.array([0]))
@@ -79,6 +86,13 @@ class TrainingCache:
         x = self._faces.images_NHWC if self._latents is None else self._latents
         return [x] if self._unit is None else [x, self._unit]
 
+    def _refuse_singles(self) -> None:
+        if np.bincount(self._faces.labels).max(initial=0) < 2:
+            raise ConfigError(
+                "generator.condition: got center, but no person has two images, and a center is "
+                "of the others; want several images of each person, or generator.condition=image"
+            )
+
     def _x(self, which: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
         if self._latents is not None:
             return torch.from_numpy(self._latents.pick(chosen, which))
@@ -92,6 +106,8 @@ class TrainingCache:
         return to_network(images)
 
     def _conditions(self, which: np.ndarray, chosen: np.ndarray) -> torch.Tensor:
+        if self._centers is not None:
+            return torch.from_numpy(self._centers.of(chosen))
         if self._unit is not None:
             return torch.from_numpy(self._unit.pick(chosen, which))
         return torch.from_numpy(self._unit_by_label[self._faces.labels[chosen]])

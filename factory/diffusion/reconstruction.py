@@ -28,9 +28,13 @@ def measured_faces(
 ) -> tuple[Faces, str]:
     """The faces to measure a trained network on, and what they are.
 
-    A generator is shown by `condition` prototypes of people, which those held out have not.
+    A generator is shown by `condition` prototypes of people, which those held out have not, or
+    centers, which those with one image have not.
     """
-    if len(heldout) and condition != "prototype":
+    usable = condition != "prototype"
+    if condition == "center":
+        usable = bool((np.bincount(heldout.labels) > 1).any())
+    if len(heldout) and usable:
         return heldout, HELDOUT
     return training, TRAINING
 

@@ -12,6 +12,7 @@ from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
+from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
@@ -103,6 +104,7 @@ def _generator(config: Config, device: torch.device) -> tuple[TrainedGenerator, 
         (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])),
         autoencoder.decode if autoencoder else lambda x: x,
         device,
+        SeenSimilarities.from_checkpoint(loaded.config),
     )
     return generator, autoencoder
 

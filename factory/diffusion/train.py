@@ -19,6 +19,11 @@ from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.head_poses import FacePoses, open_points
 from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
 from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
+from factory.diffusion.measured_similarity import (
+    MeasuredSimilarity,
+    label_records,
+    open_label_recognizers,
+)
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.pose import CHANNELS
 from factory.diffusion.reconstruction import measured_faces
@@ -39,7 +44,8 @@ from factory.training.schedules import adamw, linear_decay, warmup
 class GeneratorLoss(nn.Module):
     """Denoising error, plus losses on identity and similarity through frozen networks.
 
-    They are lambda times the identity loss of VIGFace's eq 8, and CemiFace's similarity loss.
+    They are lambda times the identity loss of VIGFace's eq 8, and CemiFace's similarity loss where
+    similarities are asked for. Samples whose condition was dropped are nobody's, and bear neither.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class GeneratorLoss(nn.Module):
         """
         config = self._config
         similar = bool(config.similarity_tokens)
+        obeys = similar and config.similarity_label == "asked" and bool(config.similarity_weight)
         x_t = self.schedule.add_noise(x_BCHW, noise, t_B)
         m_or_none = m_B if similar else None
         output = self.network(x_t, t_B, condition_BD, m_or_none, dropout_BW, hint_BSHW)
@@ -76,18 +83,18 @@ class GeneratorLoss(nn.Module):
         error_B = (output - target).square().mean((1, 2, 3))
         weight_B = self.schedule.loss_weight(t_B, config.loss_weighting, config.prediction)
         loss = (weight_B.to(error_B.dtype) * error_B).mean()
-        if config.identity_weight or (similar and config.similarity_weight):
+        if config.identity_weight or obeys:
             first = slice(config.identity_batch)
             decode, unit_features = self._frozen
             x0 = self.schedule.x0(output[first], x_t[first], t_B[first], config.prediction)
             unit_ID, identity_ID = unit_features(decode(x0)), identity_BD[first]
+            given_I = condition_BD[first].any(1)  # a dropped condition has nothing to obey
             if config.identity_weight:
                 error_I = (unit_ID - identity_ID).square().sum(1)  # eq 8
-                loss = loss + config.identity_weight * error_I.mean()
-            if similar:
+                loss = loss + config.identity_weight * (error_I * given_I).mean()
+            if obeys:
                 g_I = t_B[first] / config.num_timesteps
                 aim_I = similarity_loss(unit_ID, identity_ID, m_B[first], g_I)
-                given_I = condition_BD[first].any(1)  # a dropped condition has nothing to obey
                 loss = loss + config.similarity_weight * (aim_I * given_I).mean()
         return loss, error_B.detach()
 
@@ -126,11 +133,17 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         decode = autoencoder.decode
         lineage["autoencoder"] = autoencoder.sha256
+    labelers = open_label_recognizers(config, device)
     copies = AugmentedCopies.of(config)
     augment = {"augment": as_dict(copies.augment)} if copies.count else {}
-    run.resume(**lineage, init_from=_init_sha256(recipe), **augment)
+    labeled_by = {f"label_recognizer_{i}": one.sha256 for i, one in enumerate(labelers, start=1)}
+    run.resume(**lineage, **labeled_by, init_from=_init_sha256(recipe), **augment)
     cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition, copies)
     run.read_ahead(*cache.arrays)
+    measured = None
+    if recipe.similarity_label == "measured":
+        measured = MeasuredSimilarity(run.faces, [recognizer, *labelers])
+        log(measured.seen.told)
     poses = FacePoses(run.faces, config) if recipe.pose else None
 
     # Network, engine
@@ -144,6 +157,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     average = {"ema": recipe.ema, "ema_sigma_rel": recipe.ema_sigma_rel}
     run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, **average)
     estimates = (recipe.prediction, recipe.num_timesteps)
+    seen = measured.seen if measured else None
     by_level = LossByNoiseLevel(recipe.num_timesteps)
     run.state.also_log(by_level.take)
 
@@ -155,7 +169,12 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
             noise = torch.randn(x.shape, generator=step.draw)
             t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, step.draw)
             keep_B = torch.rand(len(x), generator=step.draw) >= recipe.condition_dropout
-            m_B = draw_similarities(len(x), step.draw) * keep_B
+            if measured:
+                m_B = measured.rows(mirrored, part)
+                keep_B &= ~m_B.isnan()  # nobody else to be alike to
+            else:
+                m_B = draw_similarities(len(x), step.draw)
+            m_B = torch.where(keep_B, m_B, 0.0)
             dropout_BW = hint_BSHW = None
             if recipe.identity_dropout:
                 size = (len(x), recipe.width)
@@ -171,7 +190,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
         if (step.index + 1) % (config.training.eval_every or run.total + 1) == 0:
             weights = run.weights()
             if rank() == 0:
-                drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device)
+                drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device, seen)
                 grid = sample_grid(drawing, cache.some_people(PEOPLE))
                 save_png(run.out / "sheets" / f"{step.index + 1:07d}.png", grid)
 
@@ -179,14 +198,23 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     weights = run.weights()
     if rank() != 0:
         return {}
-    drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device)
+    drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device, seen)
     kind = recipe.condition
     faces, which = measured_faces(run.faces, run.heldout, kind)
-    measured = measure_generator(
+    figures = measure_generator(
         drawing, faces, recognizer, autoencoder, condition=kind, which=which
     )
-    stored = _checkpoint_config(recipe, shape) | ({"pose": poses.to_json()} if poses else {})
-    return run.save("generator", weights, config=stored, lineage=lineage, measured=measured)
+    stored = _checkpoint_config(recipe, shape)
+    stored |= {"pose": poses.to_json()} if poses else {}
+    stored |= {"similarity": seen.to_json()} if seen else {}
+    return run.save(
+        "generator",
+        weights,
+        config=stored,
+        lineage=lineage | labeled_by,
+        measured=figures,
+        known=label_records(config),
+    )
 
 
 def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:
@@ -195,7 +223,7 @@ def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:
     opens: list[Callable[[Config], FaceRows]] = []
     if recipe.space == "latents":
         opens.append(open_latents)
-    if recipe.condition == "image":
+    if recipe.condition != "prototype" or recipe.similarity_label == "measured":
         opens.append(open_embeddings)
     return [*opens, open_points] if recipe.pose else opens
 
@@ -274,7 +302,7 @@ def dropout(size: tuple[int, int], fraction: float, draw: torch.Generator) -> to
 
 def _check_gradients(recipe: GeneratorConfig, recognizer: Recognizer) -> None:
     weights = {"identity": recipe.identity_weight}
-    if recipe.similarity_tokens:
+    if recipe.similarity_tokens and recipe.similarity_label == "asked":
         weights["similarity"] = recipe.similarity_weight
     for name, weight in weights.items():
         if weight and not recognizer.has_gradients:

@@ -12,6 +12,7 @@ from factory.diffusion.denoising_error import denoising_error
 from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import sample
+from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.images import to_uint8
 from factory.seeds import torch_generator
@@ -30,6 +31,8 @@ class TrainedGenerator:
     prediction: str
     decode: Decode
     device: torch.device
+    seen: SeenSimilarities | None = None
+    """Which similarities it learned from; None where they were asked for, or it takes none."""
 
     @classmethod
     def of(
@@ -39,12 +42,19 @@ class TrainedGenerator:
         estimates: tuple[str, int],
         decode: Decode,
         device: torch.device,
+        seen: SeenSimilarities | None = None,
     ) -> TrainedGenerator:
         """A network of these weights; `estimates` are its prediction and num_timesteps."""
         network = UViT(shape).eval().requires_grad_(False)
         network.load_state_dict(weights)
         prediction, num_timesteps = estimates
-        return cls(network.to(device), NoiseSchedule(num_timesteps), prediction, decode, device)
+        schedule = NoiseSchedule(num_timesteps)
+        return cls(network.to(device), schedule, prediction, decode, device, seen)
+
+    @property
+    def similarities(self) -> tuple[float, float]:
+        """The lowest and the highest similarity to draw at: what was seen, or 0 to 1."""
+        return self.seen.range if self.seen else (0.0, 1.0)
 
     @torch.inference_mode()
     def draw(
@@ -52,7 +62,8 @@ class TrainedGenerator:
     ) -> np.ndarray:
         """RGB uint8 [B, H, W, 3] of people, always from the same noise of a `stream`.
 
-        A network with similarity tokens is asked for `similarity_B`, by default for 1.
+        A network with similarity tokens is asked for `similarity_B`, by default for 1, or for the
+        median of those it has seen.
         """
         shape, identity_BD = self.network.shape, unit_BD.to(self.device)
         size = (len(identity_BD), shape.channels, shape.side, shape.side)
@@ -79,8 +90,8 @@ class TrainedGenerator:
         shape, batch = self.network.shape, len(identity_BD)
         negative_similarity_B = hint_BSHW = None
         if shape.similarity_tokens:
-            asked = torch.ones(batch) if similarity_B is None else similarity_B
-            similarity_B = asked.to(self.device)
+            usual = torch.full((batch,), self.seen.median if self.seen else 1.0)
+            similarity_B = (usual if similarity_B is None else similarity_B).to(self.device)
             negative_similarity_B = torch.zeros_like(similarity_B)
         if shape.hint_channels:  # without points: in any pose
             hint_size = (batch, shape.hint_channels, shape.hint_px, shape.hint_px)

@@ -97,7 +97,7 @@ def attack(
     if judged_by == "judge":
         unit_ND = spaces[CONDITIONING].embed(people.images_NHWC)
     metadata = _generator(config)
-    by_person = metadata["config"]["condition"] == "prototype"
+    by_person = metadata["config"]["condition"] in ("prototype", "center")
     trial = Trial(config, gallery, unit_ND, virtual_VD, by_person, log)
     tables: dict[Uses, Mapping[str, np.ndarray]] = {
         "generator": trial.scores(),

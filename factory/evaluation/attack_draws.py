@@ -2,7 +2,8 @@
 
 It is opened as a release opens it and samples as `sampler` says; without an identity it is not
 guided. A generator that is shown five points gets none, one with similarities the largest of
-sampler.similarity (for real images 1). Shapes: N images, B batch, L noise levels.
+sampler.similarity (for real images the largest that it knows). Shapes: N images, B batch, L noise
+levels.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class AttackedGenerator:
         for number, start in enumerate(range(0, len(rows), size)):
             part = slice(start, start + size)
             x_BCHW = self._network.encode(images_NHWC[part])
-            shots = [self._shot(row, slot, 0, 1.0, 1.0) for slot, row in enumerate(rows[part])]
+            most = self._network.most_similar
+            shots = [self._shot(row, slot, 0, 1.0, most) for slot, row in enumerate(rows[part])]
             parts.append(self._losses(x_BCHW, shots))
             if number % LOG_EVERY == LOG_EVERY - 1 or part.stop >= len(rows):
                 log(f"attack: {min(part.stop, len(rows))} of {len(rows)} losses with {what}")

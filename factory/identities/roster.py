@@ -143,7 +143,7 @@ class Roster:
 
     def keys_of(self, person: Identity) -> dict[str, str]:
         """Those of one person."""
-        private = self._whole_private if person.originals else None
+        private = self._whole_private if person.originals and person.kind != "virtual" else None
         if private is None:
             return {key: key for key in person.originals}
         row = person.index - self.first_identity - self.num_public

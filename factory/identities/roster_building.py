@@ -12,10 +12,11 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from factory.config import Config, PlanConfig
-from factory.errors import IntegrityError, PlanError, SourceError
+from factory.errors import IntegrityError, PlanError
 from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
+from factory.identities.inquiry import InquiryPool, inquiry_source
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
 from factory.identities.private_people import NOBODY, PrivatePeople
@@ -23,7 +24,7 @@ from factory.identities.proposals import PcaProposal, Pool, Proposal
 from factory.identities.roster import Roster
 from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
-from factory.sources import FaceSource, open_source
+from factory.sources import FaceSource
 from factory.sources.base import SourceFace, check_all_readable, iterate_faces
 from factory.sources.tar_set import release_of
 from factory.training.distributed import device_here
@@ -61,8 +62,9 @@ def build_roster(
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
     num_virtual = config.plan.num_admitted(config.identities.num_virtual)
+    proposal = _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier)
     admitted = admit(
-        _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
+        proposal,
         real_ND,
         num_identities=num_virtual,
         max_cosine=max_cosine,
@@ -71,6 +73,9 @@ def build_roster(
         unit_earlier_ED=unit_earlier_ED,
         groups=groups if config.identities.quotas else None,
     )
+    originals: list[tuple[str, ...]] = []
+    if isinstance(proposal, InquiryPool) and config.identities.inquiry_copies:
+        originals = proposal.keys_of(admitted.attempts)
     virtual = Roster(
         People.filled(
             num_virtual,
@@ -83,6 +88,7 @@ def build_roster(
             nearest_other=indices_of(admitted.nearest_index, first_identity),
             num_shots=planned_shots(config.plan, num_virtual),
             group=_group_names(groups, admitted.unit_ND),
+            originals=originals,
         ),
         admitted.unit_ND,
     )
@@ -175,18 +181,6 @@ def embedded(
         yield recognizer.embed(images), batch
 
 
-def inquiry_source(config: Config) -> FaceSource:
-    """The faces that identities.proposal=inquiry takes; raises SourceError when it has too few."""
-    source = open_source(replace(config.source, path=config.identities.inquiry))
-    wanted = config.plan.num_admitted(config.identities.num_virtual)
-    if len(source) < wanted:
-        raise SourceError(
-            f"identities.inquiry: {config.identities.inquiry} has {len(source)} images for "
-            f"{wanted} identities; want more images, or fewer identities"
-        )
-    return source
-
-
 def learn_groups(config: Config, source: FaceSource, centers_ND: np.ndarray) -> Groups | None:
     """A classifier of groups, learned from the class centers of the source's people.
 
@@ -212,8 +206,10 @@ def _proposal(
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
     if identities.proposal == "inquiry":
-        faces = embedded(recognizer, inquiry_source(config), config.source.max_corrupt_fraction)
-        return Pool("inquiry", np.concatenate([unit_BD for unit_BD, _ in faces]))
+        taken = inquiry_source(config)
+        batches = list(embedded(recognizer, taken, config.source.max_corrupt_fraction))
+        keys = tuple(face.key for _, faces in batches for face in faces)
+        return InquiryPool("inquiry", np.concatenate([unit_BD for unit_BD, _ in batches]), keys)
     pca = PcaProposal(centers_ND, identities.pca_dims, config.release.seed)
     if identities.proposal == "pca":
         return pca

@@ -18,7 +18,7 @@ from factory.identities import rendered_people
 from factory.identities.capacity import Capacity
 from factory.identities.gallery_files import check_galleries
 from factory.identities.groups import open_classifier, read_labels
-from factory.identities.roster_building import inquiry_source
+from factory.identities.inquiry import inquiry_source
 from factory.planning.gate_limit import Limit, settle_limit
 from factory.planning.places import check_release_places
 from factory.planning.release_lineage import release_lineage
@@ -197,6 +197,7 @@ def _identities(
         attributes=_attributes(config, source),
         inquiry=inquiry,
         inquiry_license=None,
+        inquiry_real_people=None,
     )
 
 

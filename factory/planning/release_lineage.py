@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from factory.config import Config
-from factory.identities.roster_building import inquiry_source
+from factory.identities.inquiry import inquiry_config, inquiry_source
 from factory.provenance.faces import head_model_record, require_license, source_record
 from factory.provenance.licenses import find
 from factory.provenance.lineage import UNKNOWN, Lineage, NetworkRecord, SourceRecord
@@ -71,15 +69,7 @@ def _further(config: Config, request: PlanRequest) -> list[SourceRecord]:
     if request.rendering:
         found.append(head_model_record(request.rendering.assets))
     if request.identities.inquiry:
-        inquiry = replace(
-            config.source,
-            path=config.identities.inquiry,
-            license=config.identities.inquiry_license,
-            attribution=None,  # this and what follows is told of the source alone
-            real_people=None,
-            consent=None,
-        )
-        found.append(source_record(inquiry, inquiry_source(config), "inquiry"))
+        found.append(source_record(inquiry_config(config), inquiry_source(config), "inquiry"))
     if request.identities.gallery:
         digest = request.identities.gallery
         found.append(SourceRecord("gallery", digest, 0, 0, real_people=True, role="gallery"))

@@ -289,7 +289,9 @@ def _sample_fields(face: Face) -> tuple[str, ...]:
     """Fields of a sample's .json."""
     if face.truth:
         return (*SAMPLE_FIELDS, OCCLUDED, *layout.TRUTH_FIELDS)
-    return SAMPLE_FIELDS + (EDIT_FIELDS if face.shot.original else ())
+    if face.shot.edit:
+        return SAMPLE_FIELDS + EDIT_FIELDS
+    return SAMPLE_FIELDS + (("original",) if face.shot.original else ())
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:

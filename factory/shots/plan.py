@@ -301,9 +301,8 @@ def plan_shots(
     for position, (index, image) in enumerate(wanted):
         identity, stream = roster.person(index), (request.release.seed, index, image)
         yaw, pitch = _pose(request, stream, attempt)
-        edit = (
-            edit_of(request.edits.editing, identity, stream, attempt) if request.edits else NO_EDIT
-        )
+        edit = _edit(request, identity, stream, attempt)
+        copied = bool(edit.original) and not edit.kind
         shots.append(
             Shot(
                 key=f"{index:0{digits}d}_{image:04d}",
@@ -321,7 +320,7 @@ def plan_shots(
                 guidance_to=end,
                 negative_identity=_negative_identity(sampler, identity),
                 perturbation_cos=_perturbation_cos(sampler, identity, stream, attempt),
-                similarity=_similarity(sampler, stream, attempt),
+                similarity=None if copied else _similarity(sampler, stream, attempt),
                 yaw=yaw,
                 pitch=pitch,
                 prompt=_prompt(request, identity, stream, attempt, edit),
@@ -331,6 +330,17 @@ def plan_shots(
             )
         )
     return shots
+
+
+def _edit(request: PlanRequest, identity: Identity, stream: Stream, attempt: int) -> Edit:
+    """What a shot does to an image that exists: it edits it, copies it, or there is none."""
+    if request.edits:
+        return edit_of(request.edits.editing, identity, stream, attempt)
+    is_first = attempt % request.plan.max_rounds == 0  # of its group of people
+    copies = request.identities.inquiry_copies if identity.kind == "virtual" else 0
+    if is_first and stream[2] < copies:
+        return Edit(identity.originals[0], "", None, "")
+    return NO_EDIT
 
 
 def view_number(image: int, attempt: int) -> int:

@@ -386,7 +386,10 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
     if request["pseudonyms"] == "names":
         del request["pseudonyms"]
     if "identities" in request:
-        del request["identities"]["inquiry_license"]  # which lineage.json holds
+        for name in ("inquiry_license", "inquiry_real_people"):
+            del request["identities"][name]  # which lineage.json holds
+        if not request["identities"]["inquiry_copies"]:
+            del request["identities"]["inquiry_copies"]
     if "filters" in request:
         del request["filters"]["min_kept_fraction"]  # which drops no face
         if request["filters"]["max_occluded"] is None:

@@ -9,6 +9,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder, factor_of
+from factory.diffusion.similarity import MARGIN, SeenSimilarities
 from factory.errors import CheckpointError, ConfigError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
@@ -16,6 +17,7 @@ from factory.shots.request import MethodRequest, PoseRequest
 from factory.sources import FaceSource
 from factory.sources.pose import learned_range
 from factory.synthesis.generators import DiffusionGenerator, Generator
+from factory.synthesis.inquiry_copies import with_copies
 from factory.synthesis.networks import Networks
 
 
@@ -66,9 +68,10 @@ def load(
         weights["autoencoder"] = autoencoder.sha256
     unit_ND, first = roster.unit_ND, roster.first_identity
     compiled = plan.request.compute.compile
-    return DiffusionGenerator(
+    generator = DiffusionGenerator(
         loaded, autoencoder, unit_ND, device, precision, first, compiled=compiled
     )
+    return with_copies(generator, config, plan.request)
 
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:
@@ -81,16 +84,26 @@ def check_sampler(config: Config, generator: dict[str, Any]) -> None:
             "sampler.timestep_spacing: got 'trailing' for a generator that estimates epsilon, "
             "whose error its first step multiplies a thousandfold; want 'logsnr'"
         )
-    _check_similarity(config, int(generator["shape"].get("similarity_tokens", 0)))
+    _check_similarity(config, generator)
     _check_pose(config, generator.get("pose"))
 
 
-def _check_similarity(config: Config, tokens: int) -> None:
+def _check_similarity(config: Config, generator: dict[str, Any]) -> None:
+    tokens = int(generator["shape"].get("similarity_tokens", 0))
+    seen = SeenSimilarities.from_checkpoint(generator)
     if bool(config.sampler.similarity) != bool(tokens):
-        wanted = "values such as [0.0]" if tokens else "none"
+        wanted = f"values such as [{seen.median if seen else 0.0:.1f}]" if tokens else "none"
         raise ConfigError(
             f"sampler.similarity: got {list(config.sampler.similarity)} for a generator with "
             f"{tokens} similarity tokens; want {wanted}, or another generator.checkpoint"
+        )
+    unseen = [m for m in config.sampler.similarity if seen and seen.unseen(m)]
+    if seen and unseen:
+        low, high = seen.range
+        raise ConfigError(
+            f"sampler.similarity: got {unseen[0]:g} for a generator that has seen measured ones of "
+            f"{low:.3f} to {high:.3f}; want values at most {MARGIN} outside these, or a generator "
+            "trained with generator.similarity_label=asked"
         )
 
 

@@ -18,6 +18,7 @@ from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
+from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.images import on_host, to_network, to_pixels
@@ -75,6 +76,7 @@ class DiffusionGenerator:
         self._prediction = str(loaded.config["prediction"])
         pose = loaded.config.get("pose")
         self._pose = PoseModel.from_json(pose) if pose else None
+        self._seen = SeenSimilarities.from_checkpoint(loaded.config)
         self._autoencoder = autoencoder
         self._roster_ND, self._first = unit_roster_ND, first_identity
         self._device, self._precision = device, precision
@@ -86,6 +88,14 @@ class DiffusionGenerator:
     @property
     def remarks(self) -> list[str]:
         return []
+
+    @property
+    def most_similar(self) -> float:
+        """The largest similarity that the network knows: 1, or what it has seen of measured ones.
+
+        Guidance against the same identity leads away from the answer for it.
+        """
+        return self._seen.range[1] if self._seen else 1.0
 
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
@@ -126,7 +136,8 @@ class DiffusionGenerator:
             guidance_B[slot] = shot.guidance
             similarity_B[slot] = shot.similarity or 0.0
             if shot.negative_identity == shot.identity:
-                negative_BD[slot], negative_similarity_B[slot] = identity_BD[slot], 1.0
+                negative_BD[slot] = identity_BD[slot]
+                negative_similarity_B[slot] = self.most_similar
             elif shot.negative_identity >= 0:
                 negative_BD[slot] = self._vector(shot.negative_identity)
                 negative_similarity_B[slot] = shot.similarity or 0.0

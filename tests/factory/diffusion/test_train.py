@@ -176,16 +176,45 @@ def test_identity_loss_is_equation_8(recipe):
     recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
     x = torch.rand(3, 3, PX, PX) * 2 - 1
     t = torch.tensor([10, 50, 90])
-    noise, no_condition = torch.randn_like(x), torch.zeros(3, recognizer.dim)
-    wanted = recognizer.unit_features(x)
+    noise, wanted = torch.randn_like(x), recognizer.unit_features(x)
     plain, weighted = (
-        plain_loss(config, recognizer, weight)(x, noise, t, no_condition, wanted, None)[0]
+        plain_loss(config, recognizer, weight)(x, noise, t, wanted, wanted, None)[0]
         for weight in (0.0, 0.5)
     )
     black = recognizer.unit_features(torch.zeros_like(x))
     distance = (black - wanted).square().sum(1).mean()
     torch.testing.assert_close(plain, x.square().mean())
     torch.testing.assert_close(weighted - plain, 0.5 * distance)
+
+
+def test_a_sample_whose_condition_was_dropped_bears_no_identity_loss(recipe):
+    """It is to be anybody; with prototypes, eq 8 would make nobody somebody in particular."""
+    config = recipe("generator.space=pixels")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    model = plain_loss(config, recognizer, 0.5)
+    x, t = torch.rand(3, 3, PX, PX) * 2 - 1, torch.tensor([10, 50, 90])
+    prototype = torch.nn.functional.normalize(torch.randn(3, recognizer.dim), dim=1)
+    given = prototype * torch.tensor([[1.0], [0.0], [1.0]])
+    loss, _ = model(x, torch.randn_like(x), t, given, prototype, torch.zeros(3))
+    black = recognizer.unit_features(torch.zeros_like(x))
+    error = (black - prototype).square().sum(1)
+    torch.testing.assert_close(loss, x.square().mean() + 0.5 * (error[0] + error[2]) / 3)
+
+
+def test_a_measured_label_is_learned_by_denoising_alone(recipe):
+    """Nothing is decoded, so there is no recognizer to fool."""
+    config = recipe("generator.space=pixels", "generator.similarity_tokens=2")
+    recognizer = Recognizer.load(config.recognizer.checkpoint, CPU)
+    generator = replace(config.generator, similarity_label="measured", similarity_weight=1.0)
+
+    def decode(x):
+        raise AssertionError("decoded")
+
+    model = GeneratorLoss(generator, network_shape(config, 3, PX, 16), decode, recognizer)
+    x, noise, t = torch.rand(3, 3, PX, PX), torch.randn(3, 3, PX, PX), torch.tensor([10, 50, 90])
+    unit = recognizer.unit_features(x)
+    loss, error_B = model(x, noise, t, unit, unit, torch.full((3,), 0.5))
+    torch.testing.assert_close(loss, error_B.mean())
 
 
 @pytest.mark.parametrize("weighting", ["none", "min_snr", "x0"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 
 from factory import checkpoint
 from factory.diffusion.pose import CHANNELS, PoseModel
+from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import ConfigError
 from factory.planning.plan_writer import write_plan
@@ -103,3 +105,42 @@ def test_more_steps_than_the_generator_learned_are_refused(release_config):
 def test_what_a_sampler_cannot_do_is_refused(release_config, settings, message):
     with pytest.raises(ConfigError, match=message):
         preflight(release_config(*settings))
+
+
+SEEN = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, ["a" * 64])
+
+
+@pytest.fixture
+def measured(weights, tmp_path):
+    """Folder of an untrained generator that has seen similarities from .502 to .898."""
+    plain = checkpoint.load(str(weights / "generator"), "generator", "k")
+    shape = replace(Shape.from_config(plain.config), similarity_tokens=2)
+    config = plain.config | {"shape": asdict(shape), "similarity": SEEN.to_json()}
+    network = UViT(shape)
+    save(tmp_path / "measured", "generator", network.state_dict(), config, plain.lineage)
+    return tmp_path / "measured"
+
+
+@pytest.mark.parametrize("m", [0.0, 0.48, 0.92, 1.0])
+def test_a_similarity_that_was_never_seen_is_refused_before_anything_is_planned(
+    measured, release_config, m
+):
+    """With the key, what it got, what was seen, and what to do."""
+    items = (f"generator.checkpoint={measured}", f"sampler.similarity=[.7,{m}]")
+    with pytest.raises(ConfigError) as raised:
+        preflight(release_config(*items))
+    assert str(raised.value) == (
+        f"sampler.similarity: got {m:g} for a generator that has seen measured ones of 0.502 to "
+        "0.898; want values at most 0.02 outside these, or a generator trained with "
+        "generator.similarity_label=asked"
+    )
+
+
+def test_a_similarity_within_the_margin_is_planned(measured, release_config):
+    items = (f"generator.checkpoint={measured}", "sampler.similarity=[.485,.9]")
+    assert preflight(release_config(*items)).request.sampler.similarity == (0.485, 0.9)
+
+
+def test_a_measured_generator_without_similarities_is_told_a_usual_one(measured, release_config):
+    with pytest.raises(ConfigError, match=r"^sampler\.similarity: got \[\] .* such as \[0\.7\]"):
+        preflight(release_config(f"generator.checkpoint={measured}"))

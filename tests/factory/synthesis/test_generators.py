@@ -10,6 +10,7 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.pose import CHANNELS, PoseModel
+from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.records import Shot
 from factory.sources.pose import yaw_degrees
@@ -41,7 +42,7 @@ def shot(slot: int = 0, **fields) -> Shot:
 
 
 def test_what_guidance_leads_away_from_has_a_similarity_too():
-    """No identity has none, another identity the same, the identity itself 1."""
+    """No identity has none, another the same, the identity itself 1 or the largest measured."""
     generator = generator_of(checkpoint_of(replace(SHAPE, similarity_tokens=2)))
     negatives = (-1, 0, 1)  # none, itself, the other
     shots = [
@@ -52,6 +53,10 @@ def test_what_guidance_leads_away_from_has_a_similarity_too():
     assert conditioning.similarity_B.tolist() == [0.25, 0.25, 0.25, 0]
     assert conditioning.negative_similarity_B.tolist() == [0, 1, 0.25, 0]
     assert not conditioning.negative_BD[0].any()
+    seen = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, []).to_json()
+    measured = generator_of(checkpoint_of(replace(SHAPE, similarity_tokens=2), similarity=seen))
+    _, other = measured.inputs(shots, 4)
+    assert other.negative_similarity_B.tolist() == pytest.approx([0, 0.898, 0.25, 0])
     turned = conditioning.identity_BD[1]
     torch.testing.assert_close(conditioning.negative_BD[1], turned)
     torch.testing.assert_close(conditioning.negative_BD[2], torch.from_numpy(UNIT_ND[1]))
