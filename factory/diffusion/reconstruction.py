@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from factory.images import to_uint8
-from factory.quality.texture import texture
+from factory.quality.texture import suffixed, texture
 from factory.recognition.embed import Embedder, Recognizer
 from factory.sources.alignment import scaled
 from factory.training.faces import Faces
@@ -68,14 +68,8 @@ def measure(
     }
     if judge:
         figures["judge_cosine_mean"] = float(_cosines(judge, images, again).mean())
-    originals = {of_originals(name): value for name, value in texture(images).items()}
-    return figures | texture(again, like_NHWC=images) | originals
-
-
-def of_originals(name: str) -> str:
-    """The name of a figure of the originals, beside that of what was made of them."""
-    figure, note = name.removesuffix("_note"), "_note" * name.endswith("_note")
-    return f"{figure}_originals{note}"
+    of_originals = suffixed(texture(images), "originals")
+    return figures | texture(again, like_NHWC=images) | of_originals
 
 
 def _cosines(embedder: Embedder, images: np.ndarray, again: np.ndarray) -> np.ndarray:

@@ -48,6 +48,13 @@ def texture(images_NHWC: np.ndarray, like_NHWC: np.ndarray | None = None) -> dic
     }
 
 
+def suffixed(figures: dict[str, Any], suffix: str) -> dict[str, Any]:
+    """Figures by other names: sharpness_given, and ringing_given_note of a reason why none."""
+    parts = ((name.removesuffix("_note"), name.endswith("_note")) for name in figures)
+    names = [f"{figure}_{suffix}{'_note' * is_note}" for figure, is_note in parts]
+    return dict(zip(names, figures.values(), strict=True))
+
+
 def luma(images_NHWC: np.ndarray) -> np.ndarray:
     """Rec. 601 luma of RGB uint8 images, float64 [N, H, W] on the scale of 0 to 255."""
     return np.asarray(images_NHWC @ np.array(LUMA, np.float64) / SCALE)
