@@ -87,12 +87,12 @@ def test_the_gradient_is_that_of_both_losses(sharp, weights):
         for part in (plain_error, plain_adversarial)
     ]
     wanted = 0.3 * lengths[0] / (lengths[1] + EPSILON)
-    assert float(weight) == pytest.approx(float(wanted), rel=1e-4)
-    assert float(error) == pytest.approx(float(plain_error), rel=1e-5)
-    assert float(adversarial) == pytest.approx(float(plain_adversarial), rel=1e-5)
-    assert float(loss) == pytest.approx(float(plain_error + wanted * plain_adversarial), rel=1e-4)
+    plain = plain_error + wanted.detach() * plain_adversarial
+    for got, value in ((weight, wanted), (error, plain_error), (adversarial, plain_adversarial)):
+        assert got.item() == pytest.approx(value.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-4)
     torch.testing.assert_close(y, plain_y.detach())
-    (plain_error + wanted.detach() * plain_adversarial).backward()
+    plain.backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             torch.testing.assert_close(ours[name], parameter.grad, atol=1e-6, rtol=1e-3)
