@@ -53,7 +53,8 @@ def adaptive_weight(of_error: torch.Tensor, of_adversarial: torch.Tensor) -> tor
 
     So both losses pull the last layer with the same force.
     """
-    return (of_error.norm() / (of_adversarial.norm() + EPSILON)).clamp(max=LARGEST).detach()
+    ratio: torch.Tensor = of_error.norm() / (of_adversarial.norm() + EPSILON)
+    return ratio.clamp(max=LARGEST).detach()
 
 
 class DiscriminatorTraining:
@@ -79,7 +80,7 @@ class DiscriminatorTraining:
         """Add `share` of the gradient of real images x and made ones y; returns the loss."""
         with autocast(self._device, self._precision):
             loss = hinge(self._network(x_BCHW).float(), self._network(y_BCHW.detach()).float())
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        (loss * share).backward()
         return loss.detach()
 
     def step(self) -> None:

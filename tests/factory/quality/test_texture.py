@@ -82,6 +82,15 @@ def test_figures_of_an_image_with_an_outline():
     assert figures["checkerboard"] == pytest.approx(np.sqrt((4 + 4 + 0) / 3))
 
 
+def test_a_neighbor_is_one_of_eight():
+    """Around one tile that is not flat, those above, below and at its corners ring too."""
+    busy = (X // 8 == 1) & (Y // 8 == 1)
+    level = np.where(busy, 100.0 + 60 * ((X // 2 + Y // 2) % 2), 100.0)
+    corner = (X // 8 == 2) & (Y // 8 == 2)  # alone has a pattern of amplitude 3
+    figures = texture(gray(level + 3 * (-1.0) ** X * corner))
+    assert figures["ringing"] == pytest.approx(np.sqrt(12**2 / 8))
+
+
 def test_tiles_are_flat_where_the_originals_are():
     original = gray(np.where(X < 16, 100.0, 100.0 + 40 * ((X // 4 + Y // 4) % 2)))
     made = gray(100 + 3 * (-1.0) ** X * (X < 8) + 30 * ((X // 4 + Y // 4) % 2) * (X >= 8))
