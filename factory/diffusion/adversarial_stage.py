@@ -178,8 +178,8 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     normal = (start.tensors["latent_mean"], start.tensors["latent_std"])
     stored = first_stage.stored_config(recipe, start)
     final = first_stage.unwritten(tensors, normal, stored)
-    pair = (Autoencoder(part, device, precision) for part in (start, final))
-    measured = compare(*pair, recognizer, *measured_faces(run.faces, run.heldout), judge)
+    before, after = (Autoencoder(part, device, precision) for part in (start, final))
+    measured = compare(before, after, recognizer, *measured_faces(run.faces, run.heldout), judge)
     measured["judge"] = judged_by
     for line in measured["lost"]:
         run.state.log(f"the adversarial stage is not accepted: {line}")
