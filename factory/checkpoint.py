@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -180,12 +180,20 @@ def read_metadata(name: str, kind: str, key: str) -> dict[str, Any]:
     return dict(metadata)
 
 
-def refuse_other(trained: str, lineage: Mapping[str, Any], weights: Mapping[str, str]) -> None:
+def refuse_other(
+    trained: str,
+    lineage: Mapping[str, Any],
+    weights: Mapping[str, str],
+    latents_of: Sequence[str] = (),
+) -> None:
     """Raise CheckpointError unless a network of kind `trained` was trained with others' weights.
 
-    `weights` are sha256 by kind.
+    `weights` are sha256 by kind, `latents_of` those of autoencoders whose latents are those of the
+    one at hand, to the bit: what was trained with one of them works in the same space.
     """
     for kind, actual in weights.items():
+        if kind == "autoencoder" and lineage.get(kind) in latents_of:
+            continue
         if actual != lineage.get(kind):
             raise CheckpointError(
                 f"{kind}.checkpoint: has sha256 {actual[:12]}, the {trained} was trained with "

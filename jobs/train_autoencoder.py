@@ -2,7 +2,13 @@
 
     python -m jobs.train_autoencoder configs/autoencoder/mini.yaml [training.out=runs/autoencoder]
 
-The same command resumes. With compute.num_ranks it trains on a gang of Ray actors, one GPU each,
+The same command resumes. With autoencoder.adversarial_epochs above 0 a second stage makes the
+decoder sharp, and a decoder that there is already gets that stage alone by
+
+    python -m jobs.train_autoencoder configs/autoencoder/starter.yaml autoencoder.epochs=0 \\
+        autoencoder.init_from=starter:autoencoder recognizer.checkpoint=starter:recognizer
+
+With compute.num_ranks it trains on a gang of Ray actors, one GPU each,
 and survives their deaths.
 """
 
@@ -15,12 +21,14 @@ from jobs._training import train_on_faces
 
 
 def train_autoencoder(config: Config, dry_run: bool) -> None:
-    from factory.diffusion.autoencoder import train
+    from factory.diffusion.adversarial_stage import stages
 
-    train_on_faces(train, config, dry_run, "recognizer")
+    trainings = stages(config)
+    for train, stage in trainings[:1] if dry_run else trainings:
+        train_on_faces(train, stage, dry_run, "recognizer")
 
 
-JOB = Job(__doc__, train_autoencoder, reads=(*ON_FACES, "recognizer", "autoencoder"))
+JOB = Job(__doc__, train_autoencoder, reads=(*ON_FACES, "recognizer", "judge", "autoencoder"))
 
 if __name__ == "__main__":
     JOB.main()

@@ -128,6 +128,23 @@ class AutoencoderConfig:
     freeze_encoder: bool = False
     """Only the decoder of init_from is trained: latents, and their normalization, stay as they
     are."""
+    adversarial_epochs: float = knob(0.0, low=0.0)
+    """Passes over the source of a second stage that makes the decoder sharp: the encoder is frozen,
+    and a discriminator of patches is trained beside the decoder. 0: no such stage. An autoencoder
+    that there is already gets it by init_from with epochs=0. The first stage is then kept in
+    `first_stage` below training.out; training.min_steps and max_steps hold for each stage."""
+    adversarial_weight: float = knob(0.5, low=0.0)
+    """Force of the discriminator on the decoder's last layer, as a part of that of the error."""
+    adversarial_lr: float = knob(2e-4, low=0.0)
+    """Learning rate of the decoder in that stage, which falls linearly to 0 over the last 30 %; the
+    discriminator's is twice as high and stays."""
+    adversarial_warmup_steps: int = knob(100, low=0)
+    """Steps over which adversarial_weight and the decoder's learning rate rise from 0."""
+    adversarial_batch_size: int = knob(16, low=1)
+    """Images a step of that stage over all processes."""
+    discriminator_width: int = knob(32, low=1)
+    """Channels of the discriminator's first layer; the second and third have 2 and 4 times as
+    many."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ _MEASURED = ("judge", "audit", "features")
 READS = {
     "train_recognizer": (*_TRAINING, "batches", "recognizer"),
     "import_recognizer": (*_TRAINING, "recognizer", "checkpoint"),
-    "train_autoencoder": (*_ON_FACES, "recognizer", "autoencoder"),
+    "train_autoencoder": (*_ON_FACES, "recognizer", "judge", "autoencoder"),
     "train_generator": (*_ON_FACES, "recognizer", "autoencoder", "generator"),
     "release": (
         *(*_DRAWN, *_MEASURED, "checkpoint", "acceptance"),

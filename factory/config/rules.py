@@ -110,6 +110,7 @@ def _check_networks(config: Config) -> None:
             "autoencoder.freeze_encoder: got true without autoencoder.init_from; want an "
             "autoencoder to begin with, or false"
         )
+    _check_adversarial(config)
     if config.judge.checkpoint == config.recognizer.checkpoint:
         raise ConfigError(
             f"judge.checkpoint: got {config.judge.checkpoint!r}, the recognizer that conditions; "
@@ -131,6 +132,21 @@ def _check_networks(config: Config) -> None:
         )
     _check_augmented_copies(config)
     check_similarity_label(config)
+
+
+def _check_adversarial(config: Config) -> None:
+    recipe = config.autoencoder
+    if recipe.adversarial_epochs and not (recipe.epochs or recipe.init_from):
+        raise ConfigError(
+            f"autoencoder.adversarial_epochs: got {recipe.adversarial_epochs:g} with "
+            "autoencoder.epochs=0 and no autoencoder.init_from; want an autoencoder to begin with, "
+            "or epochs above 0"
+        )
+    if recipe.adversarial_epochs and config.compute.zero_stage == 3:
+        raise ConfigError(
+            f"autoencoder.adversarial_epochs: got {recipe.adversarial_epochs:g} with "
+            "compute.zero_stage=3, which cuts the last layer over the ranks; want at most 2"
+        )
 
 
 def _check_augmented_copies(config: Config) -> None:

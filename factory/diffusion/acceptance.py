@@ -83,7 +83,7 @@ def check_accepted(
     return [
         remark
         for kind, (name, metadata) in networks.items()
-        for remark in _remarks(config, kind, name, metadata)
+        for remark in (*_remarks(config, kind, name, metadata), *_lost(kind, name, metadata))
     ]
 
 
@@ -118,6 +118,15 @@ def _measured(
             part = metrics if limit.part is None else metrics.get(limit.part) or {}
             value, note = part.get(limit.figure), str(part.get(f"{limit.figure}_note", ""))
             yield limit, part, note if value is None and is_no_number(note) else value
+
+
+def _lost(kind: str, name: str, metadata: Mapping[str, Any]) -> Iterable[str]:
+    """What the stage that made a decoder sharp took from it (reconstruction.py:compare)."""
+    for line in metadata["metrics"].get("lost", ()):
+        yield (
+            f"{kind}.checkpoint {name}: its adversarial stage is not accepted: {line}; the "
+            "autoencoder that it began with is better there"
+        )
 
 
 def _remarks(

@@ -60,6 +60,14 @@ def factor_of(config: dict[str, Any]) -> int:
     return int(config.get("block", 2)) << (len(config["widths"]) - 1)
 
 
+def latents_of(config: dict[str, Any]) -> list[str]:
+    """sha256 of autoencoders with the same latents, to the bit, by the config of a checkpoint.
+
+    They are those that it began with and whose encoder was frozen, nearest first.
+    """
+    return list(config.get("latents_of", ()))
+
+
 class Autoencoder:
     """A trained autoencoder with latents normalized to zero mean and unit spread per channel."""
 
@@ -67,6 +75,7 @@ class Autoencoder:
         self.sha256 = loaded.sha256
         self.finetuned_from = starts_of(records_of(vars(loaded)))
         """sha256 of the autoencoders that training began with, nearest first."""
+        self.latents_of = latents_of(loaded.config)
         self.channels = int(loaded.config["latent_channels"])
         self.widths = tuple(loaded.config["widths"])
         self.block = int(loaded.config.get("block", 2))
@@ -99,7 +108,7 @@ class Autoencoder:
         for start in range(0, len(images_NHWC), batch_size):
             x_BCHW = to_network(images_NHWC[start : start + batch_size]).to(self._device)
             with autocast(self._device, self._precision):
-                moments = self.network.encoder(_blocks(x_BCHW, self.block))
+                moments = self.network.encoder(blocks_of(x_BCHW, self.block))
             mean = moments.float()[:, : self.channels]
             parts.append(((mean - self._mean) / self._std).cpu())
         return torch.cat(parts)
@@ -122,7 +131,7 @@ class AutoencoderLoss(nn.Module):
         self._recognizer_px = recognizer.image_px
 
     def forward(self, x_BCHW: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        blocks = _blocks(x_BCHW, self._config.block)
+        blocks = blocks_of(x_BCHW, self._config.block)
         moments = self.network.encoder(blocks).float()
         mean, log_variance = moments.chunk(2, 1)
         log_variance = log_variance.clamp(-20, 10)
@@ -132,10 +141,11 @@ class AutoencoderLoss(nn.Module):
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         loss: torch.Tensor = (y_BCHW - x_BCHW).abs().mean() + self._config.kl_weight * kl
         if self._config.perceptual_weight:
-            loss = loss + self._config.perceptual_weight * self._perceptual(y_BCHW, x_BCHW)
+            loss = loss + self._config.perceptual_weight * self.perceptual(y_BCHW, x_BCHW)
         return loss
 
-    def _perceptual(self, y_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> torch.Tensor:
+    def perceptual(self, y_BCHW: torch.Tensor, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Mean distance of the recognizer's feature maps and embeddings of images y and x."""
         backbone: Any = self._frozen[0]
         size = (self._recognizer_px, self._recognizer_px)
         if y_BCHW.shape[2:] != size:
@@ -162,15 +172,13 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     lineage = {"recognizer": recognizer.sha256}
-    start = _start(recipe)
+    start = start_of(recipe)
     if start:
         lineage["start"] = start.sha256
     run.resume(augment=as_dict(config.recognizer.augment), **lineage)
-    if not recognizer.has_gradients:
-        raise ConfigError(
-            "recognizer.checkpoint: an imported recognizer has no feature maps for the perceptual "
-            "loss; want one of ours, for instance starter:recognizer"
-        )
+    if run.is_finished("autoencoder"):
+        return run.finished_metrics()
+    require_gradients(recognizer)
     model = AutoencoderLoss(recipe, recognizer)
     if start:
         init_from(model.network, recipe, start)
@@ -197,22 +205,30 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     tensors = run.weights()
     if rank() != 0:
         return {}
-    stored = {"widths": list(recipe.widths), "latent_channels": recipe.latent_channels}
-    stored["block"] = recipe.block
+    stored = stored_config(recipe, start)
     if start and recipe.freeze_encoder:
         normal = (start.tensors["latent_mean"], start.tensors["latent_std"])
     else:
         unscaled = (torch.zeros(recipe.latent_channels), torch.ones(recipe.latent_channels))
-        raw = Autoencoder(_checkpoint(tensors, unscaled, stored), device, precision)
+        raw = Autoencoder(unwritten(tensors, unscaled, stored), device, precision)
         z = encode_some(raw, run.faces, MAX_NORMALIZED)
         normal = (z.mean((0, 2, 3)), z.std((0, 2, 3)))
-    final = _checkpoint(tensors, normal, stored)
+    final = unwritten(tensors, normal, stored)
     trained = Autoencoder(final, device, precision)
     measured = measure(trained, recognizer, *measured_faces(run.faces, run.heldout))
     return run.save("autoencoder", final.tensors, config=stored, lineage=lineage, measured=measured)
 
 
-def _start(recipe: AutoencoderConfig) -> checkpoint.Checkpoint | None:
+def require_gradients(recognizer: Recognizer) -> None:
+    """Raise ConfigError for a recognizer without feature maps."""
+    if not recognizer.has_gradients:
+        raise ConfigError(
+            "recognizer.checkpoint: an imported recognizer has no feature maps for the perceptual "
+            "loss; want one of ours, for instance starter:recognizer"
+        )
+
+
+def start_of(recipe: AutoencoderConfig) -> checkpoint.Checkpoint | None:
     """The autoencoder that training begins with; None where it begins from nothing."""
     if not recipe.init_from:
         return None
@@ -242,7 +258,19 @@ def init_from(network: Any, recipe: AutoencoderConfig, start: checkpoint.Checkpo
         network.encoder.requires_grad_(False)
 
 
-def _checkpoint(
+def stored_config(recipe: AutoencoderConfig, start: checkpoint.Checkpoint | None) -> dict[str, Any]:
+    """The config of a checkpoint: its shape, and whose latents it has."""
+    stored: dict[str, Any] = {
+        "widths": list(recipe.widths),
+        "latent_channels": recipe.latent_channels,
+        "block": recipe.block,
+    }
+    if start and recipe.freeze_encoder:
+        stored["latents_of"] = [start.sha256, *latents_of(start.config)]
+    return stored
+
+
+def unwritten(
     network: dict[str, torch.Tensor],
     normal: tuple[torch.Tensor, torch.Tensor],
     config: dict[str, Any],
@@ -261,5 +289,6 @@ def encode_some(autoencoder: Autoencoder, faces: Faces, most: int) -> torch.Tens
     return torch.cat([autoencoder.encode(part) for part in images])
 
 
-def _blocks(x_BCHW: torch.Tensor, block: int) -> torch.Tensor:
+def blocks_of(x_BCHW: torch.Tensor, block: int) -> torch.Tensor:
+    """Blocks of pixels as channels, [B, 3*block^2, H/block, W/block]."""
     return F.pixel_unshuffle(x_BCHW, block).contiguous(memory_format=torch.channels_last)

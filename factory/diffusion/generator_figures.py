@@ -19,6 +19,7 @@ from factory.diffusion.leave_one_out import LeaveOneOutCenters
 from factory.diffusion.reconstruction import evenly_spaced
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.images import to_network
+from factory.quality.texture import suffixed, texture
 from factory.recognition.embed import Recognizer
 from factory.sources.detector import DETECT_PX, YuNet
 from factory.training.faces import Faces
@@ -103,7 +104,11 @@ def measure_generator(
     condition: str,
     which: str,
 ) -> dict[str, Any]:
-    """Metrics `validation` and `probe`; `which` says what the faces are (reconstruction.py)."""
+    """Metrics `validation` and `probe`; `which` says what the faces are (reconstruction.py).
+
+    The probe also has sharpness, checkerboard and ringing of the drawn faces, each beside that of
+    the given ones (quality/texture.py).
+    """
 
     def of(chosen: np.ndarray) -> Examples:
         return examples(faces, chosen, recognizer, autoencoder, condition)
@@ -118,7 +123,9 @@ def measure_generator(
         "validation": told | denoising_ratio(generator, shown.x_NCHW, shown.unit_ND),
         "probe": probed
         | probe(asked.unit_ND.numpy(), asked.labels, recognizer.embed(drawn))
-        | found(drawn, asked.images_NHWC, lambda image: detector.best(image) is not None),
+        | found(drawn, asked.images_NHWC, lambda image: detector.best(image) is not None)
+        | texture(drawn)
+        | suffixed(texture(asked.images_NHWC), "given"),
     }
 
 

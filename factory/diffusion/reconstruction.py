@@ -1,4 +1,4 @@
-"""How well an autoencoder gives faces back: PSNR, and cosine of a recognizer's embeddings."""
+"""How well an autoencoder gives faces back: pixels, identity, and how sharp they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from factory.images import to_uint8
-from factory.recognition.embed import Recognizer
+from factory.quality.texture import suffixed, texture
+from factory.recognition.embed import Embedder, Recognizer
 from factory.sources.alignment import scaled
 from factory.training.faces import Faces
 
@@ -46,21 +47,67 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
 
 @torch.inference_mode()
 def measure(
-    autoencoder: Autoencoder, recognizer: Recognizer, faces: Faces, which: str
+    autoencoder: Autoencoder,
+    recognizer: Recognizer,
+    faces: Faces,
+    which: str,
+    judge: Embedder | None = None,
 ) -> dict[str, Any]:
-    """Reconstruction of up to MOST faces: PSNR in dB and cosine of embeddings before and after."""
+    """Reconstruction of up to MOST faces.
+
+    PSNR in dB; cosine of the recognizer's embeddings before and after, and of an independent
+    judge's where there is one; sharpness, checkerboard and ringing of what comes back and, as
+    *_originals, of the faces (quality/texture.py).
+    """
     images = faces.images_NHWC[evenly_spaced(len(faces), MOST)]
     z = autoencoder.encode(images).to(recognizer.device)
     again = np.concatenate([to_uint8(autoencoder.decode(part)) for part in z.split(64)])
-    before, after = (np.stack([scaled(i, recognizer.image_px) for i in s]) for s in (images, again))
-    cosine = (recognizer.embed(before) * recognizer.embed(after)).sum(1)
-    return {
+    cosine = _cosines(recognizer, images, again)
+    figures = {
         "num_images": len(images),
         "faces": which,
         "psnr_db": float(psnr_db(images, again).mean()),
         "identity_cosine_mean": float(cosine.mean()),
         "identity_cosine_p05": float(np.quantile(cosine, 0.05)),
     }
+    if judge:
+        figures["judge_cosine_mean"] = float(_cosines(judge, images, again).mean())
+    of_originals = suffixed(texture(images), "originals")
+    return figures | texture(again, like_NHWC=images) | of_originals
+
+
+def _cosines(embedder: Embedder, images: np.ndarray, again: np.ndarray) -> np.ndarray:
+    before, after = (np.stack([scaled(i, embedder.image_px) for i in s]) for s in (images, again))
+    return np.asarray((embedder.embed(before) * embedder.embed(after)).sum(1))
+
+
+MAY_NOT_FALL = ("psnr_db", "judge_cosine_mean")
+"""Figures that a sharper decoder must keep: pixels, and identity by who did not teach it."""
+
+
+def compare(
+    start: Autoencoder,
+    final: Autoencoder,
+    recognizer: Recognizer,
+    faces: Faces,
+    which: str,
+    judge: Embedder | None,
+) -> dict[str, Any]:
+    """Figures of `final`, with those of `start` as `before`, and whether it kept what it must.
+
+    `accepted`: none of MAY_NOT_FALL is lower; None without a judge. `lost`: a line for each that
+    is.
+    """
+    before, after = (
+        measure(network, recognizer, faces, which, judge) for network in (start, final)
+    )
+    lost = [
+        f"{name} {after[name]:.4f}, before {before[name]:.4f}"
+        for name in MAY_NOT_FALL
+        if name in after and not after[name] >= before[name]  # NaN is a loss too
+    ]
+    accepted = False if lost else True if judge else None
+    return after | {"before": before, "accepted": accepted, "lost": lost}
 
 
 def psnr_db(images_NHWC: np.ndarray, others_NHWC: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
-from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.autoencoder import Autoencoder, latents_of
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
 from factory.diffusion.similarity import SeenSimilarities
@@ -78,15 +78,13 @@ def _writable(config: Config, kind: str) -> dict[str, Any]:
 def _check_lineage(config: Config, generator: dict[str, Any]) -> None:
     """Raise CheckpointError unless a generator was trained with the config's other networks."""
     kinds = ["recognizer", *(["autoencoder"] if generator["config"]["space"] == "latents" else [])]
-    weights = {
-        kind: str(
-            checkpoint.read_metadata(getattr(config, kind).checkpoint, kind, f"{kind}.checkpoint")[
-                "sha256"
-            ]
-        )
+    there = {
+        kind: checkpoint.read_metadata(getattr(config, kind).checkpoint, kind, f"{kind}.checkpoint")
         for kind in kinds
     }
-    checkpoint.refuse_other("generator", generator["lineage"], weights)
+    weights = {kind: str(metadata["sha256"]) for kind, metadata in there.items()}
+    same = latents_of(there["autoencoder"]["config"]) if "autoencoder" in there else []
+    checkpoint.refuse_other("generator", generator["lineage"], weights, same)
 
 
 def _generator(config: Config, device: torch.device) -> tuple[TrainedGenerator, Autoencoder | None]:

@@ -97,7 +97,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     if start.config["space"] == "latents":
         autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         lineage["autoencoder"] = autoencoder.sha256
-    _check_lineage(start, lineage)
+    _check_lineage(start, lineage, autoencoder.latents_of if autoencoder else [])
     detector = detector_sha256(recipe.points, config.source)
     run.resume(detector=detector, segmenter=segmenter_sha256(recipe), **lineage)
     cache = TrainingCache(run.faces, recognizer, autoencoder, "image")
@@ -170,7 +170,9 @@ def init_from(network: UViT, start: checkpoint.Checkpoint) -> None:
     network.load_state_dict(network.state_dict() | with_present_names(start.tensors))
 
 
-def _check_lineage(start: checkpoint.Checkpoint, lineage: dict[str, str]) -> None:
+def _check_lineage(
+    start: checkpoint.Checkpoint, lineage: dict[str, str], latents_of: list[str]
+) -> None:
     kinds = ("recognizer", "autoencoder")
     networks = {kind: sha256 for kind, sha256 in lineage.items() if kind in kinds}
-    checkpoint.refuse_other("generator", start.lineage, networks)
+    checkpoint.refuse_other("generator", start.lineage, networks, latents_of)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from factory import checkpoint
+from factory.diffusion.autoencoder import latents_of
 from factory.errors import CheckpointError
 
 
@@ -36,7 +37,9 @@ class Networks:
     def check_lineage(self, trained: str, lineage: dict[str, Any], kinds: tuple[str, ...]) -> None:
         """Raise CheckpointError unless a network was trained with the others that are named."""
         there = {kind: self.weights[kind] for kind in kinds if kind in self.weights}
-        checkpoint.refuse_other(trained, lineage, there)
+        autoencoder = self.metadata.get("autoencoder")
+        same = latents_of(autoencoder["config"]) if autoencoder else []
+        checkpoint.refuse_other(trained, lineage, there, same)
 
 
 def refuse_altered(name: str, sha256: str, key: str) -> None:

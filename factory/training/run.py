@@ -16,7 +16,7 @@ The loop itself stays in each training's own file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class TrainingRun:
         self._ema: EMA | None = None
         self._losses: list[torch.Tensor] = []
         self._read_ahead: ReadAhead | None = None
+        self._also_save: list[Callable[[Path], None]] = []
 
     def resume(self, **learned_from: Any) -> None:
         """Find the state to go on from.
@@ -109,6 +110,18 @@ class TrainingRun:
             return []
         key = method_of(section_of(self._recipe), self._recipe.init_from)
         return warnings_of(key, len(self.faces.names), len(self.faces))
+
+    def is_finished(self, kind: str) -> bool:
+        """Whether all steps are made and the checkpoint of this kind is written; after `resume`."""
+        if self.state.first_step < self.total:
+            return False
+        written = checkpoint.any_metadata(self._config.training.out)
+        return bool(written and (written["kind"], written["step"]) == (kind, self.total))
+
+    def finished_metrics(self) -> dict[str, Any]:
+        """Metrics of the checkpoint that a finished training has written."""
+        written = checkpoint.any_metadata(self._config.training.out)
+        return dict(written["metrics"]) if written else {}
 
     def seed(self) -> None:
         """Seed torch's global generator, from which a new model draws its weights."""
@@ -161,6 +174,10 @@ class TrainingRun:
         """
         mapped = [array for array in arrays if isinstance(array, Rows) and array.in_files]
         self._read_ahead = ReadAhead(mapped) if mapped else None
+
+    def also_save(self, save: Callable[[Path], None]) -> None:
+        """Have `save`, on every rank, write what the engine does not know into each state."""
+        self._also_save.append(save)
 
     def steps(self) -> Iterator[Step]:
         """The steps that are left; losses are logged and states saved between them."""
@@ -250,3 +267,5 @@ class TrainingRun:
         self._engine.save(folder)
         if self._ema:
             self._ema.save(folder)
+        for save in self._also_save:
+            save(folder)

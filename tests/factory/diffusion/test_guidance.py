@@ -7,6 +7,7 @@ import torch
 
 from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
+from factory.diffusion.sampler import SAMPLERS, sample
 from factory.diffusion.uvit import Shape, UViT
 
 
@@ -66,6 +67,41 @@ def test_the_noise_level_of_the_interval_is_that_of_the_timesteps_end():
     conditioning = conditioned_on(condition, [3.0, 3.0])
     denoise = guided(network, NoiseSchedule(10), "x0", conditioning, (0.5, 0.7))
     assert [float(denoise(x, t)[0, 0, 0, 0]) for t in range(3, 8)] == [1, 3, 3, 3, 1]
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "logsnr"])
+@pytest.mark.parametrize("kind", sorted(SAMPLERS))
+def test_a_sampler_pays_for_guidance_in_its_interval_alone(network, kind, spacing):
+    """Ends count as inside; outside there is one answer an image, the conditional one.
+
+    The result is that of the sampler with the mixture written out, answer by answer.
+    """
+    schedule, guidance, ends = NoiseSchedule(1000), 2.5, (0.2, 0.6)
+    condition, noise = torch.randn(2, 6), torch.randn(2, 2, 8, 8)
+    calls: list[tuple[int, int]] = []
+
+    def counted(x, t_B, identity_BD, similarity_B):
+        calls.append((int(t_B[0]) + 1, len(x)))
+        return network(x, t_B, identity_BD, similarity_B)
+
+    def written_out(x, t):
+        t_B = torch.full((2,), t)
+        wanted = network(x, t_B, condition)
+        if 200 <= t + 1 <= 600:
+            away_from = network(x, t_B, torch.zeros(2, 6))
+            return away_from + guidance * (wanted - away_from)
+        return wanted
+
+    denoise = guided(counted, schedule, "x0", conditioned_on(condition, [guidance] * 2), ends)
+    got = sample(kind, denoise, noise, schedule, 10, spacing)
+    levels = [level for level, _ in calls]
+    assert len(calls) == 10
+    assert calls == [(level, 4 if 200 <= level <= 600 else 2) for level in levels]
+    assert len({rows for _, rows in calls}) == 2
+    if spacing == "trailing":
+        assert {200, 600} <= set(levels)  # both ends were met
+    wanted = sample(kind, written_out, noise, schedule, 10, spacing)
+    torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_guidance_leads_away_from_another_similarity():
