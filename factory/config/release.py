@@ -126,9 +126,11 @@ class SamplerConfig:
     """What guidance leads away from: the unconditional prediction, the prediction for the nearest
     other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
     reaches low similarities (below about .6) that training alone does not reach."""
-    perturb_identity: bool = False
+    perturb_identity: Literal[False, True, "random", "learned"] = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
-    or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity."""
+    or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity. true
+    or random: in a random direction; learned: in one that is likely among images of one person, by
+    turns.checkpoint."""
     yaw: tuple[float, ...] = ()
     """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; []: distributed
     as in its training data."""
@@ -138,6 +140,10 @@ class SamplerConfig:
     """Similarities m to the identity (CemiFace), one drawn for each shot: [0.0] is a fixed one,
     repeated values come more often. Such a generator (generator.similarity_tokens)
     requires this key, others refuse it."""
+
+    def __post_init__(self) -> None:
+        if self.perturb_identity == "random":  # one spelling in plans, that of older ones
+            object.__setattr__(self, "perturb_identity", True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,6 +161,11 @@ def _check_sampler(config: Config) -> None:
             "sampler.similarity: got 1 with sampler.negative_condition=same_identity, which leads "
             "away from 1; want smaller ones, or sampler.negative_condition=none"
         )
+    if sampler.perturb_identity == "learned" and not config.turns.checkpoint:
+        raise ConfigError(
+            "turns.checkpoint: nothing given with sampler.perturb_identity=learned; want the "
+            "folder that jobs.train_turns wrote, or sampler.perturb_identity=random"
+        )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
         raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")
