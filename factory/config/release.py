@@ -122,10 +122,16 @@ class SamplerConfig:
     """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Noise levels, as t/T, between which guidance acts; a step outside costs half."""
-    negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
+    negative_condition: Literal[
+        "none", "nearest_identity", "farthest_identity", "random_identity", "same_identity"
+    ] = "none"
     """What guidance leads away from: the unconditional prediction, the prediction for the nearest
-    other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1, which
-    reaches low similarities (below about .6) that training alone does not reach."""
+    other identity of the roster, for the farthest or for any one, drawn for each shot (NegFaceDiff;
+    the last two are of nobody real), or that for the same identity at similarity 1, which reaches
+    low similarities (below about .6) that training alone does not reach."""
+    negative_ramp: tuple[float, float] = (1.0, 1.0)
+    """For a negative_condition: factors on its weight, guidance - 1, at the largest noise level and
+    without noise, linear between (AdaptDiff): [0.0, 1.0] lets the person form first."""
     perturb_identity: Literal[False, True, "random", "learned"] = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
     or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity. true

@@ -150,6 +150,8 @@ def _check_sampler(config: Config) -> None:
             f"sampler.negative_condition: got {sampler.negative_condition!r} with "
             "sampler.guidance=1, which guides nowhere; want a larger guidance, or 'none'"
         )
+    if sampler.negative_ramp != (1.0, 1.0):
+        _check_ramp(sampler.negative_ramp, sampler.negative_condition)
     against_itself = sampler.negative_condition == "same_identity"
     if against_itself and not sampler.similarity:
         raise ConfigError(
@@ -179,6 +181,20 @@ def _check_sampler(config: Config) -> None:
             f"filters.min_identity_gap: got {config.filters.min_identity_gap} while "
             f"sampler.similarity asks for {min(sampler.similarity)}, where others may be nearer; "
             "want null"
+        )
+
+
+def _check_ramp(ramp: tuple[float, float], negative: str) -> None:
+    """Raise ConfigError for factors that turn guidance round, or without what they weigh."""
+    shown = [float(factor) for factor in ramp]
+    if not all(0 <= factor <= 10 for factor in ramp) or not any(ramp):
+        raise ConfigError(
+            f"sampler.negative_ramp: got {shown}; want two factors from 0 to 10, not both 0"
+        )
+    if negative == "none":
+        raise ConfigError(
+            f"sampler.negative_ramp: got {shown} with sampler.negative_condition=none; want a "
+            "negative condition, or [1.0, 1.0]"
         )
 
 
@@ -244,6 +260,7 @@ METHOD_RULES = {
 """Rules of each release.method."""
 DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
     ("sampler.negative_condition", "none"),
+    ("sampler.negative_ramp", (1.0, 1.0)),
     ("sampler.perturb_identity", False),
     ("sampler.similarity", ()),
     ("sampler.yaw", ()),

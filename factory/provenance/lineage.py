@@ -61,7 +61,8 @@ class NetworkRecord:
 
     role: str
     """What it is: recognizer, generator, autoencoder, turns, editor, controlnet, base, lora, onnx
-    (weights of somebody else inside a recognizer), or one that only looks: judge, detector, segmenter."""
+    (weights of somebody else inside a recognizer), or one that only looks: judge, detector,
+    segmenter."""
     sha256: str
     learned_from: tuple[SourceRecord, ...] = ()
     """Empty where that is not known (`is_told`) or where it learned from no faces."""

@@ -186,7 +186,8 @@ class DiffusionGenerator:
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval)
+        ramp = (like.negative_from, like.negative_to)
+        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval, ramp)
         return sample(
             like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
         )

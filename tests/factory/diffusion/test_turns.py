@@ -158,7 +158,7 @@ def test_turns_have_the_directions_of_an_anisotropic_truth():
     wanted = (unit_rows(truth) ** 2).mean(0)
     np.testing.assert_allclose(energy[:3] / energy[:3].sum(), wanted, atol=0.12)
     assert energy[0] > 1.4 * energy[1:3].max()
-    assert energy[:3].sum() > 0.9  # at random 3/11
+    assert energy[:3].sum() > 0.75  # at random 3/11; at other identities P lets some out
 
 
 def test_likelihood_is_that_of_a_normal_on_the_tangent_space():
