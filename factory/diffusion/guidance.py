@@ -84,7 +84,7 @@ def guided(
 
 
 def ramped(guidance: torch.Tensor, ramp: tuple[float, float], level: float) -> torch.Tensor | None:
-    """1 + r*(g - 1) at a noise level t/T, r linear from ramp[0] at 1 to ramp[1] at 0; None at r = 0.
+    """1 + r*(g - 1) at a noise level t/T, r linear from ramp[0] at 1 to ramp[1] at 0, or None.
 
     g - 1 is NegFaceDiff's weight w, so r*w is AdaptDiff's w(t).
     """
