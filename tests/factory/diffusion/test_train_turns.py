@@ -12,8 +12,13 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion.train_turns import train
 from factory.errors import CheckpointError, ConfigError
+from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
+from factory.release import build
+from factory.shards.reader import metadata_rows
+from factory.store import open_store
 from factory.synthesis import diffusion_loading
+from factory.synthesis.reproduce import reproduce
 from tests.conftest import tiny_dotlist
 
 
@@ -99,3 +104,15 @@ def test_a_release_turns_by_the_flow(config_of, tmp_path):
     draws = np.random.Generator(np.random.Philox(0))
     draws.standard_normal((2, 8, 8), np.float32)  # the noise comes first
     assert np.array_equal(got, turned(UNIT_ND[0], 0.8, draws, flow))
+
+
+def test_a_release_with_learned_turns_is_made_and_its_faces_come_again(config_of, tmp_path):
+    train(config_of(), print)
+    config = config_of(LEARNED, f"turns.checkpoint={tmp_path / 't'}", "sampler.num_steps=2")
+    build(config, run_units, log=lambda line: None)
+    store = open_store(config.store).below("tiny/releases/0.1.0")
+    rows = metadata_rows(store, 0)
+    assert all(row["perturbation_cos"] < 1 for row in rows)
+    again = reproduce(config, store, rows[0]["key"])
+    assert again.encoded == again.published
+    assert b"turns" in store.get("lineage.json")
