@@ -105,6 +105,10 @@ class Shot:
     similarity 1); -1: nobody."""
     perturbation_cos: float = 1.0
     """Cosine of the angle by which the condition is turned (IDperturb)."""
+    negative_from: float = 1.0
+    """Factor on guidance - 1 at the largest noise level (AdaptDiff)."""
+    negative_to: float = 1.0
+    """The same without noise; linear between."""
     similarity: float | None = None
     """m that the generator is conditioned on (CemiFace)."""
     yaw: float | None = None

@@ -19,6 +19,7 @@ from factory.config.models import (
     GeneratorConfig,
     JudgeConfig,
     RecognizerConfig,
+    TurnsConfig,
 )
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.release import (
@@ -73,6 +74,7 @@ __all__ = [
     "StageConfig",
     "StoreConfig",
     "TrainingConfig",
+    "TurnsConfig",
     "UtilityConfig",
     "absolute",
     "as_dict",

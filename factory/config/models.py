@@ -238,3 +238,19 @@ class GeneratorConfig:
     augmented_copies: int = knob(0, low=0, high=32)
     """Copies of each face, changed as recognizer.augment says, that are learned from as often as
     the face itself, for sources of few images; each with a latent and an embedding of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnsConfig:
+    """Which directions an identity is turned in by sampler.perturb_identity=learned."""
+
+    checkpoint: str | None = file_path(or_name="checkpoint")
+    """Checkpoint folder that jobs.train_turns wrote, with the conditioning recognizer."""
+    ridge: float = knob(1.0, low=0.0)
+    """Penalty on the mean direction's dependence on the identity, in units of the mean square of an
+    embedding's value; .inf leaves it out."""
+    shrinkage: float = knob(0.05, low=1e-3, high=1.0)
+    """Weight of a sphere in the spread of directions: 1 forgets which ones are likely; a recognizer
+    trained on few people, whose embeddings fill few dimensions, needs some."""
+    num_turns: int = knob(32, low=1)
+    """Turns of each held-out image whose nearest is compared with its mates."""

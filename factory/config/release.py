@@ -128,14 +128,22 @@ class SamplerConfig:
     """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Noise levels, as t/T, between which guidance acts; a step outside costs half."""
-    negative_condition: Literal["none", "nearest_identity", "same_identity"] = "none"
+    negative_condition: Literal[
+        "none", "nearest_identity", "farthest_identity", "random_identity", "same_identity"
+    ] = "none"
     """What guidance leads away from: the unconditional prediction, the prediction for the nearest
-    other identity of the roster (NegFaceDiff), or that for the same identity at similarity 1 (the
-    largest seen, of a generator with measured ones), which reaches low similarities (below about
-    .6) that training alone does not reach."""
-    perturb_identity: bool = False
+    other identity of the roster, for the farthest or for any one, drawn for each shot (NegFaceDiff;
+    the last two are of nobody real), or that for the same identity at similarity 1 (the largest
+    seen, of a generator with measured ones), which reaches low similarities (below about .6) that
+    training alone does not reach."""
+    negative_ramp: tuple[float, float] = (1.0, 1.0)
+    """For a negative_condition: factors on its weight, guidance - 1, at the largest noise level and
+    without noise, linear between (AdaptDiff): [0.0, 1.0] lets the person form first."""
+    perturb_identity: Literal[False, True, "random", "learned"] = False
     """Turn each shot's condition by a random angle, at most halfway to the nearest other identity
-    or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity."""
+    or real person, never beyond a cosine of .6 (IDperturb): more variety within an identity. true
+    or random: in a random direction; learned: in one that is likely among images of one person, by
+    turns.checkpoint."""
     yaw: tuple[float, ...] = ()
     """Yaw in degrees, one drawn for each shot, for a generator with generator.pose; []: distributed
     as in its training data."""
@@ -145,6 +153,10 @@ class SamplerConfig:
     """Similarities m to the identity (CemiFace), one drawn for each shot: [0.0] is a fixed one,
     repeated values come more often. Such a generator (generator.similarity_tokens)
     requires this key, others refuse it."""
+
+    def __post_init__(self) -> None:
+        if self.perturb_identity == "random":  # one spelling in plans, that of older ones
+            object.__setattr__(self, "perturb_identity", True)
 
 
 @dataclass(frozen=True, kw_only=True)

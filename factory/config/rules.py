@@ -182,6 +182,8 @@ def _check_sampler(config: Config) -> None:
             f"sampler.negative_condition: got {sampler.negative_condition!r} with "
             "sampler.guidance=1, which guides nowhere; want a larger guidance, or 'none'"
         )
+    if sampler.negative_ramp != (1.0, 1.0):
+        _check_ramp(sampler.negative_ramp, sampler.negative_condition)
     against_itself = sampler.negative_condition == "same_identity"
     if against_itself and not sampler.similarity:
         raise ConfigError(
@@ -192,6 +194,11 @@ def _check_sampler(config: Config) -> None:
         raise ConfigError(
             "sampler.similarity: got 1 with sampler.negative_condition=same_identity, which leads "
             "away from 1; want smaller ones, or sampler.negative_condition=none"
+        )
+    if sampler.perturb_identity == "learned" and not config.turns.checkpoint:
+        raise ConfigError(
+            "turns.checkpoint: nothing given with sampler.perturb_identity=learned; want the "
+            "folder that jobs.train_turns wrote, or sampler.perturb_identity=random"
         )
     wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
     if wrong:
@@ -206,6 +213,20 @@ def _check_sampler(config: Config) -> None:
             f"filters.min_identity_gap: got {config.filters.min_identity_gap} while "
             f"sampler.similarity asks for {min(sampler.similarity)}, where others may be nearer; "
             "want null"
+        )
+
+
+def _check_ramp(ramp: tuple[float, float], negative: str) -> None:
+    """Raise ConfigError for factors that turn guidance round, or without what they weigh."""
+    shown = [float(factor) for factor in ramp]
+    if not all(0 <= factor <= 10 for factor in ramp) or not any(ramp):
+        raise ConfigError(
+            f"sampler.negative_ramp: got {shown}; want two factors from 0 to 10, not both 0"
+        )
+    if negative == "none":
+        raise ConfigError(
+            f"sampler.negative_ramp: got {shown} with sampler.negative_condition=none; want a "
+            "negative condition, or [1.0, 1.0]"
         )
 
 
@@ -271,6 +292,7 @@ METHOD_RULES = {
 """Rules of each release.method."""
 DRAWN_FROM_EMBEDDINGS: tuple[tuple[str, Any], ...] = (
     ("sampler.negative_condition", "none"),
+    ("sampler.negative_ramp", (1.0, 1.0)),
     ("sampler.perturb_identity", False),
     ("sampler.similarity", ()),
     ("sampler.yaw", ()),

@@ -16,6 +16,7 @@ from factory.config.models import (
     GeneratorConfig,
     JudgeConfig,
     RecognizerConfig,
+    TurnsConfig,
 )
 from factory.config.release import (
     FiltersConfig,
@@ -45,6 +46,7 @@ class Config:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    turns: TurnsConfig = field(default_factory=TurnsConfig)
     acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
     base_training: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)

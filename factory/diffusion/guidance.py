@@ -1,9 +1,10 @@
 """From a network to a denoiser: its conditioning, and guidance by a second answer.
 
 Classifier-free guidance (Ho & Salimans 2022) leads away from the answer without an identity,
-NegFaceDiff (2025) from that for the nearest other identity, and, to reach low similarities, from
-that for the same identity at the largest similarity; all in an interval of noise levels alone where
-one is given (Kynkaanniemi et al. 2024).
+NegFaceDiff (2025) from that for the nearest, farthest or any other identity, and, to reach low
+similarities, from that for the same identity at the largest similarity; all in an interval of noise
+levels alone where one is given (Kynkaanniemi et al. 2024). AdaptDiff (Caldeira et al. 2026) changes
+the weight of a negative over the noise levels.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from factory.diffusion.sampler import Denoiser
 Network = Callable[..., torch.Tensor]
 """(x_t [B, C, H, W], timesteps [B], identity [B, D], similarity [B] or None, and where there is a
 hint hint_BSHW=) -> prediction."""
+
+NO_RAMP = (1.0, 1.0)
+"""Guidance is the same at all noise levels."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ def guided(
     prediction: str,
     conditioning: Conditioning,
     interval: tuple[float, float] = (0.0, 1.0),
+    ramp: tuple[float, float] = NO_RAMP,
 ) -> Denoiser:
     """Denoiser x0 = a + g*(c - a), both answers in one network call.
 
-    Where every g is 1, and at noise levels t/T outside the interval, it is the plain conditional
-    model, which costs half.
+    Where every g is 1, at noise levels t/T outside the interval, and where the `ramp` (`ramped`)
+    is 0, it is the plain conditional model, which costs half.
     """
     always_plain = bool((conditioning.guidance_B == 1).all())
     identities = torch.cat([conditioning.identity_BD, conditioning.negative_BD])
@@ -62,16 +67,28 @@ def guided(
 
     def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
         level = (t + 1) / schedule.num_timesteps
-        plain = always_plain or not interval[0] <= level <= interval[1]
+        guidance_now = ramped(guidance_B111, ramp, level)
+        plain = always_plain or guidance_now is None or not interval[0] <= level <= interval[1]
         x_t = x_t if plain else torch.cat([x_t, x_t])
         t_B = torch.full((len(x_t),), t, device=x_t.device)
         similarity_B = None if similarities is None else similarities[: len(x_t)]
         hint = {name: both[: len(x_t)] for name, both in hints.items()}
         output = network(x_t, t_B, identities[: len(x_t)], similarity_B, **hint)
         x0 = schedule.x0_at(output, x_t, t, prediction)
-        if plain:
+        if plain or guidance_now is None:
             return x0
         wanted, negative = x0.chunk(2)
-        return negative + guidance_B111 * (wanted - negative)
+        return negative + guidance_now * (wanted - negative)
 
     return denoise
+
+
+def ramped(guidance: torch.Tensor, ramp: tuple[float, float], level: float) -> torch.Tensor | None:
+    """1 + r*(g - 1) at a noise level t/T, r linear from ramp[0] at 1 to ramp[1] at 0, or None.
+
+    g - 1 is NegFaceDiff's weight w, so r*w is AdaptDiff's w(t).
+    """
+    if ramp == NO_RAMP:
+        return guidance
+    factor = ramp[1] + (ramp[0] - ramp[1]) * level
+    return 1 + factor * (guidance - 1) if factor else None

@@ -17,7 +17,7 @@ KNOWN_LOOKERS = {
     "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31": "Apache-2.0",
 }
 """Licenses of published detectors, by sha256: YuNet (yunet_n_640_640.onnx)."""
-MADE_BY = ("recognizer", "generator", "autoencoder", "editor", "base")
+MADE_BY = ("recognizer", "generator", "autoencoder", "turns", "editor", "base")
 """Roles among the weights of a plan whose checkpoints tell what they learned from."""
 
 

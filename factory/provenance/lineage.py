@@ -60,8 +60,9 @@ class NetworkRecord:
     """A network, what it learned from, and which networks it was trained with."""
 
     role: str
-    """What it is: recognizer, generator, autoencoder, editor, controlnet, base, lora, onnx (weights
-    of somebody else inside a recognizer), or one that only looks: judge, detector, segmenter."""
+    """What it is: recognizer, generator, autoencoder, turns, editor, controlnet, base, lora, onnx
+    (weights of somebody else inside a recognizer), or one that only looks: judge, detector,
+    segmenter."""
     sha256: str
     learned_from: tuple[SourceRecord, ...] = ()
     """Empty where that is not known (`is_told`) or where it learned from no faces."""

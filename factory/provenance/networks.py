@@ -23,6 +23,7 @@ NAMED_AT = {
     "recognizer": ["recognizer.checkpoint"],
     "autoencoder": ["autoencoder.checkpoint"],
     "generator": ["generator.checkpoint"],
+    "turns": ["turns.checkpoint"],
     "start": ["generator.init_from", "autoencoder.init_from"],
     "editor": ["editing.checkpoint"],
 }

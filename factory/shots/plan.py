@@ -44,6 +44,8 @@ WITHOUT_CANARY = 2
 NO_EDIT = Edit("", "", None, "")
 MAX_IMAGES = 10_000
 """Images of an identity: keys hold four digits."""
+BLOCK = 4096
+"""Identities whose vectors are compared at once."""
 LEAST_PERTURBATION_COS = 0.6
 """Cosine of the widest turn of a condition (IDperturb)."""
 Stream = tuple[int, int, int]
@@ -296,6 +298,8 @@ def plan_shots(
         return _rendered_shots(request, wanted, roster, attempt)
     sampler, size = request.sampler, request.batch_size(attempt)
     begin, end = sampler.guidance_interval
+    negative_from, negative_to = sampler.negative_ramp
+    farthest = _farthest(sampler, roster, {index for index, _ in wanted})
     digits = roster.key_digits
     shots = []
     for position, (index, image) in enumerate(wanted):
@@ -318,7 +322,11 @@ def plan_shots(
                 timestep_spacing=sampler.timestep_spacing,
                 guidance_from=begin,
                 guidance_to=end,
-                negative_identity=_negative_identity(sampler, identity),
+                negative_identity=_negative_identity(
+                    sampler, identity, farthest, _others(roster), (*stream, attempt)
+                ),
+                negative_from=negative_from,
+                negative_to=negative_to,
                 perturbation_cos=_perturbation_cos(sampler, identity, stream, attempt),
                 similarity=None if copied else _similarity(sampler, stream, attempt),
                 yaw=yaw,
@@ -377,11 +385,55 @@ def _rendered_shots(
     ]
 
 
-def _negative_identity(sampler: SamplerConfig, identity: Identity) -> int:
+def _negative_identity(
+    sampler: SamplerConfig,
+    identity: Identity,
+    farthest: dict[int, int],
+    others: range,
+    stream: tuple[int, ...],
+) -> int:
     """Index of whom guidance leads away from; -1: nobody."""
     if sampler.negative_condition == "nearest_identity":
         return identity.nearest_other
+    if sampler.negative_condition == "farthest_identity":
+        return farthest[identity.index]
+    if sampler.negative_condition == "random_identity":
+        return _any_other(identity.index, others, stream)
     return identity.index if sampler.negative_condition == "same_identity" else -1
+
+
+def _others(roster: Roster) -> range:
+    """Indices of all who are not real; real people come last."""
+    return range(roster.first_identity, roster.first_identity + roster.num_public)
+
+
+def _any_other(index: int, others: range, stream: tuple[int, ...]) -> int:
+    """One of the others, each as likely; -1 where there is none."""
+    num_others = len(others) - (index in others)
+    if not num_others:
+        return -1
+    drawn = others.start + stream_seed(*stream, "negative") % num_others
+    return drawn + (index in others and drawn >= index)
+
+
+def _farthest(sampler: SamplerConfig, roster: Roster, wanted: set[int]) -> dict[int, int]:
+    """Who is farthest from each of some identities, of all who are not real; the first of equals.
+
+    -1 where there is nobody else. Exact in float64, in blocks of the roster.
+    """
+    if sampler.negative_condition != "farthest_identity":
+        return {}
+    indices, others = sorted(wanted), _others(roster)
+    unit_MD = roster.unit_ND[[roster.row(index) for index in indices]].astype(np.float64)
+    least_M, found_M = np.full(len(indices), np.inf), np.full(len(indices), -1)
+    for start in range(0, len(others), BLOCK):
+        index_B = np.arange(others.start, others.stop)[start : start + BLOCK]
+        cosine_MB = unit_MD @ roster.unit_ND[index_B - others.start].astype(np.float64).T
+        cosine_MB[np.array(indices)[:, None] == index_B] = np.inf  # nobody is led from itself
+        nearer_M = cosine_MB.min(1) < least_M
+        least_M[nearer_M] = cosine_MB.min(1)[nearer_M]
+        found_M[nearer_M] = index_B[cosine_MB.argmin(1)[nearer_M]]
+    return dict(zip(indices, found_M.tolist(), strict=True))
 
 
 def _prompt(

@@ -383,6 +383,9 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
     """Remove what older plans do not have from one that does not use it: it is the same plan."""
     if not request["compute"]["compile"]:
         del request["compute"]["compile"]
+    sampler = request["sampler"]
+    if isinstance(sampler, dict) and tuple(sampler["negative_ramp"]) == SamplerConfig.negative_ramp:
+        del sampler["negative_ramp"]
     if request["pseudonyms"] == "names":
         del request["pseudonyms"]
     if "identities" in request:

@@ -10,6 +10,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder, factor_of
 from factory.diffusion.similarity import MARGIN, SeenSimilarities
+from factory.diffusion.turns import KIND, TangentFlow
 from factory.errors import CheckpointError, ConfigError
 from factory.identities.roster import Roster
 from factory.shots.plan import Plan
@@ -19,6 +20,8 @@ from factory.sources.pose import learned_range
 from factory.synthesis.generators import DiffusionGenerator, Generator
 from factory.synthesis.inquiry_copies import with_copies
 from factory.synthesis.networks import Networks
+
+TURNS = "turns.checkpoint"
 
 
 def check(config: Config, networks: Networks) -> None:
@@ -47,6 +50,7 @@ def check(config: Config, networks: Networks) -> None:
             f"takes {wanted}"
         )
     check_sampler(config, generator["config"])
+    _check_turns(config, networks)
 
 
 def request(config: Config, source: FaceSource, networks: Networks) -> MethodRequest:
@@ -68,10 +72,27 @@ def load(
         weights["autoencoder"] = autoencoder.sha256
     unit_ND, first = roster.unit_ND, roster.first_identity
     compiled = plan.request.compute.compile
+    flow = _learned_turns(config, weights)
     generator = DiffusionGenerator(
-        loaded, autoencoder, unit_ND, device, precision, first, compiled=compiled
+        loaded, autoencoder, unit_ND, device, precision, first, compiled=compiled, flow=flow
     )
     return with_copies(generator, config, plan.request)
+
+
+def _learned_turns(config: Config, weights: dict[str, str]) -> TangentFlow | None:
+    """The flow of sampler.perturb_identity=learned; its digest is added to `weights`."""
+    if config.sampler.perturb_identity != "learned":
+        return None
+    loaded = checkpoint.load(str(config.turns.checkpoint), KIND, TURNS)
+    weights[KIND] = loaded.sha256
+    return TangentFlow.of(loaded)
+
+
+def _check_turns(config: Config, networks: Networks) -> None:
+    """Raise CheckpointError for learned turns that another recognizer's embeddings gave."""
+    if config.sampler.perturb_identity == "learned":
+        turns = networks.read(KIND, str(config.turns.checkpoint), TURNS)
+        networks.check_lineage("turns", turns["lineage"], ("recognizer",))
 
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -19,6 +18,7 @@ from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
 from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.turns import TangentFlow, turned
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.images import on_host, to_network, to_pixels
@@ -64,7 +64,9 @@ class DiffusionGenerator:
         first_identity: int = 0,
         *,
         compiled: bool = False,
+        flow: TangentFlow | None = None,
     ) -> None:
+        """With a `flow` conditions are turned as it has learned, else at random."""
         self._network = UViT.from_checkpoint(loaded.config, loaded.tensors)
         self._shape = self._network.shape
         if unit_roster_ND.shape[1] != self._shape.embedding_dim:
@@ -78,7 +80,7 @@ class DiffusionGenerator:
         self._pose = PoseModel.from_json(pose) if pose else None
         self._seen = SeenSimilarities.from_checkpoint(loaded.config)
         self._autoencoder = autoencoder
-        self._roster_ND, self._first = unit_roster_ND, first_identity
+        self._roster_ND, self._first, self._flow = unit_roster_ND, first_identity, flow
         self._device, self._precision = device, precision
         self._network.eval().requires_grad_(False).to(device)
         if precision == "bf16":
@@ -132,7 +134,8 @@ class DiffusionGenerator:
         for shot in shots:
             slot, stream = shot.slot, np.random.Generator(np.random.Philox(shot.seed))
             stream.standard_normal(dtype=np.float32, out=noise[slot])
-            identity_BD[slot] = turned(self._vector(shot.identity), shot.perturbation_cos, stream)
+            vector_D = self._vector(shot.identity)
+            identity_BD[slot] = turned(vector_D, shot.perturbation_cos, stream, self._flow)
             guidance_B[slot] = shot.guidance
             similarity_B[slot] = shot.similarity or 0.0
             if shot.negative_identity == shot.identity:
@@ -194,21 +197,11 @@ class DiffusionGenerator:
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
         """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
         interval = (like.guidance_from, like.guidance_to)
-        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval)
+        ramp = (like.negative_from, like.negative_to)
+        denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval, ramp)
         return sample(
             like.sampler, denoise, noise, self._schedule, like.num_steps, like.timestep_spacing
         )
-
-
-def turned(unit_D: np.ndarray, cos: float, stream: np.random.Generator) -> np.ndarray:
-    """v~ = cos(th)*v + sin(th)*u, with u a random unit vector orthogonal to v (IDperturb)."""
-    if cos == 1.0:
-        return unit_D
-    unit = torch.from_numpy(np.array(unit_D))
-    across_D = torch.from_numpy(stream.standard_normal(len(unit), dtype=np.float32))
-    across_D = across_D - (across_D @ unit) * unit
-    turned_D: torch.Tensor = cos * unit + math.sqrt(1 - cos**2) * across_D / across_D.norm()
-    return turned_D.numpy()
 
 
 class SplitOnOutOfMemory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factory.diffusion.guidance import Conditioning, guided
+from factory.diffusion.guidance import Conditioning, guided, ramped
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import SAMPLERS, sample
 from factory.diffusion.uvit import Shape, UViT
@@ -127,3 +127,37 @@ def test_both_answers_have_the_same_hint(guidance):
     conditioning = conditioned_on(condition, [guidance] * 2, torch.ones(2, 6), hint_BSHW=hint)
     got = guided(network, NoiseSchedule(10), "x0", conditioning)(x, 5)
     torch.testing.assert_close(got, x * (1 + guidance * 2) + hint)
+
+
+@pytest.mark.parametrize("ramp", [(0.0, 1.0), (1.0, 0.0), (0.5, 2.0)])
+@pytest.mark.parametrize("kind", sorted(SAMPLERS))
+def test_a_ramp_weighs_a_negative_by_the_noise_in_every_sampler(kind, ramp):
+    """w(t) = (g-1) * r(t/T) at each call, r linear: by a network that answers its condition."""
+    schedule, calls = NoiseSchedule(100), []
+
+    def network(x, t_B, identity_BD, similarity_B):
+        calls.append((int(t_B[0]), len(x)))
+        return identity_BD[:, :1, None, None].expand(-1, 1, 2, 2) + 0 * x
+
+    given = conditioned_on(torch.tensor([[1.0]]), [3.0], torch.tensor([[0.25]]))
+    denoise = guided(network, schedule, "x0", given, ramp=ramp)
+    seen = []
+
+    def told(x, t):
+        answer = denoise(x, t)
+        seen.append((t, float(answer.mean())))
+        return answer
+
+    sample(kind, told, torch.zeros(1, 1, 2, 2), schedule, 6)
+    assert len(calls) == len(seen) == 6  # no call more than without a negative
+    for (t, rows), (_, answer) in zip(calls, seen, strict=True):
+        level = (t + 1) / 100
+        weight = 2 * (ramp[1] + (ramp[0] - ramp[1]) * level)  # NegFaceDiff's w = g - 1 = 2
+        assert answer == pytest.approx((1 + weight) * 1.0 - weight * 0.25, rel=1e-5)
+        assert rows == (2 if weight else 1)
+
+
+def test_without_a_ramp_guidance_is_the_same_tensor():
+    strength = torch.tensor([2.0])
+    assert ramped(strength, (1.0, 1.0), 0.3) is strength
+    assert ramped(strength, (0.0, 1.0), 1.0) is None

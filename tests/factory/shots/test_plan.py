@@ -27,7 +27,7 @@ from factory.shots.plan import (
     plan_shots,
     view_number,
 )
-from factory.shots.request import ComputeFacts, Environment
+from factory.shots.request import ComputeFacts, Environment, PlanRequest
 from factory.sources import open_source
 from tests.conftest import IMAGES, PEOPLE
 from tests.planned import REQUEST, request_with, shots_of, virtual_people
@@ -236,3 +236,45 @@ def test_every_attempt_at_a_rendered_image_is_another_view():
     views = {view_number(image, attempt) for image in (0, 1, 9999) for attempt in (0, 1, 2)}
     assert len(views) == 9
     assert view_number(7, 0) == 7
+
+
+def test_negatives_are_the_farthest_or_any_other_who_is_not_real(monkeypatch):
+    """By brute force, in blocks that cut the roster; real people are led away from nobody real."""
+    monkeypatch.setattr("factory.shots.plan.BLOCK", 3)
+    rng = np.random.default_rng(0)
+    unit = rng.standard_normal((9, 5))
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    unit[8] = -unit[0]  # a real person, who would be the farthest from the first
+    people = [
+        dataclasses.replace(one, index=20 + row, kind="real" if row > 6 else "virtual")
+        for row, one in enumerate(virtual_people(*[30] * 9))
+    ]
+    roster = Roster(people, unit)
+    wanted = [(20 + row, image) for row in range(9) for image in range(30)]
+    ramp = {"negative_condition": "farthest_identity", "negative_ramp": (0.25, 1.0)}
+    shots = plan_shots(request_with(sampler=ramp), wanted, roster, 0)
+    for shot in shots:
+        row = shot.identity - 20
+        cosines = [unit[other] @ unit[row] if other != row else np.inf for other in range(7)]
+        assert shot.negative_identity == 20 + int(np.argmin(cosines))
+        assert (shot.negative_from, shot.negative_to) == (0.25, 1.0)
+
+    anyone = request_with(sampler={"negative_condition": "random_identity"})
+    drawn = plan_shots(anyone, wanted, roster, 0)
+    for row in range(9):
+        met = [s.negative_identity for s in drawn if s.identity == 20 + row]
+        assert {*met} == {*range(20, 27)} - {20 + row}  # everybody, never itself
+    again = plan_shots(anyone, wanted[5:6], roster, 0)[0]
+    assert again.negative_identity == drawn[5].negative_identity  # whoever else is asked for
+    alone = Roster(virtual_people(1), np.eye(1, dtype=np.float32))
+    for kind in ("farthest_identity", "random_identity"):
+        (shot,) = plan_shots(request_with(sampler={"negative_condition": kind}), [(0, 0)], alone, 0)
+        assert shot.negative_identity == -1
+
+
+def test_a_plan_without_a_ramp_is_that_of_an_older_factory():
+    assert "negative_ramp" not in REQUEST.to_dict()["sampler"]
+    ramped = request_with(sampler={"negative_ramp": (0.0, 1.0)})
+    assert ramped.to_dict()["sampler"]["negative_ramp"] == [0.0, 1.0]
+    assert PlanRequest.from_dict(ramped.to_dict()) == ramped
+    assert PlanRequest.from_dict(REQUEST.to_dict()) == REQUEST

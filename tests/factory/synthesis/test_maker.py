@@ -334,6 +334,8 @@ def test_a_turned_condition_keeps_its_length_and_angle():
     [
         "sampler.perturb_identity=true",
         "sampler.negative_condition=nearest_identity",
+        "sampler.negative_condition=farthest_identity",
+        "sampler.negative_condition=random_identity",
         "sampler.kind=dpmpp_2s",
         "sampler.timestep_spacing=logsnr",
     ],
