@@ -24,6 +24,7 @@ NAMED_AT = {
     "autoencoder": ["autoencoder.checkpoint"],
     "generator": ["generator.checkpoint"],
     "start": ["generator.init_from", "autoencoder.init_from"],
+    "teacher": ["distillation.teacher"],
     "editor": ["editing.checkpoint"],
 }
 """Keys of a config that may name the checkpoint of a role."""
