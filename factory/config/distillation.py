@@ -22,7 +22,7 @@ class DistillationConfig:
     Guidance is folded in (Meng et al. 2023), steps are merged as in progressive distillation
     (Salimans & Ho 2022): with substeps=1 and num_steps=16 the student learns guidance alone, with
     substeps=2 and that student as the teacher two steps become one, and so on; with num_steps=4 and
-    substeps=4 one training does both.
+    several substeps one training does both.
     """
 
     teacher: str = file_path("starter:generator", or_name="checkpoint")
@@ -33,8 +33,11 @@ class DistillationConfig:
     as teacher must have learned the same one."""
     num_steps: int = knob(4, low=1, high=512)
     """Network calls an image of the student; sampler.kind=distilled draws with at most 4."""
-    substeps: int = knob(4, low=1, high=512)
-    """Steps of DDIM by the teacher that one of the student replaces."""
+    substeps: int = knob(5, low=1, high=512)
+    """Steps of the teacher that one of the student replaces."""
+    solver: Literal["ddim", "dpmpp_2m"] = "dpmpp_2m"
+    """How the teacher goes: by DDIM, as in both papers, or by DPM-Solver++ 2M begun anew in each
+    step of the student, which costs as much and comes nearer to the ODE."""
     inputs: Literal["noised", "drawn"] = "noised"
     """What a step begins from in training. noised: faces of the source with noise (Salimans & Ho);
     drawn: what the student itself has drawn so far from pure noise, as when it is used (Imagine

@@ -72,6 +72,7 @@ def distill(config: Config, log: Log = print) -> dict[str, Any]:
         schedule,
         prediction,
         grid_NS,
+        solver=recipe.solver,
         drawn=recipe.inputs == "drawn",
     )
     optimizer = adamw(recipe.lr, recipe.weight_decay)
@@ -164,6 +165,7 @@ def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:
         "num_steps": recipe.num_steps,
         "guidance": recipe.guidance,
         "substeps": recipe.substeps,
+        "solver": recipe.solver,
         "inputs": recipe.inputs,
     }
 

@@ -1,4 +1,4 @@
-"""What a student of few calls learns: several guided DDIM steps of its teacher as one (METHODS 1).
+"""What a student of few calls learns: several guided steps of its teacher as one (METHODS 1).
 
 Guidance distillation is Meng et al. 2023 (section 3.1, here at one fixed weight), merging of steps
 progressive distillation (Salimans & Ho 2022, algorithm 2 and appendix G). Both keep the teacher's
@@ -127,6 +127,22 @@ def ddim_step(
     return next_signal * x0 + next_sigma / sigma * (x_t - signal * x0)
 
 
+def slope_2m(
+    schedule: NoiseSchedule, x0: torch.Tensor, before: torch.Tensor, times_B3: torch.Tensor
+) -> torch.Tensor:
+    """The x0 of a step of DPM-Solver++ 2M (Lu et al. 2022, algorithm 2), which `ddim_step` makes.
+
+    x0 + (x0 - before) * h/(2*h'), with h the step in lambda = log(sqrt(a)/sqrt(1-a)) from the
+    second of three timesteps to the third, and h' from the first, where `before` was estimated, to
+    the second. x0 itself where the third is CLEAN.
+    """
+    alpha_bar = schedule.alpha_bar_on(times_B3.device)[times_B3.clamp(min=0)]
+    lambda_B3 = (alpha_bar.log() - (1 - alpha_bar).log()) / 2
+    ratio_B = (lambda_B3[:, 2] - lambda_B3[:, 1]) / (lambda_B3[:, 1] - lambda_B3[:, 0]) / 2
+    ratio_B = torch.where(times_B3[:, 2] == CLEAN, 0.0, ratio_B)
+    return x0 + (x0 - before) * ratio_B.to(x0.dtype).view(-1, *[1] * (x0.ndim - 1))
+
+
 def x0_of_step(
     schedule: NoiseSchedule,
     x_end: torch.Tensor,
@@ -158,14 +174,19 @@ class DistillationLoss(nn.Module):
         prediction: str,
         grid_NS: torch.Tensor,
         *,
+        solver: str = "ddim",
         drawn: bool = False,
     ) -> None:
-        """`grid_NS` are the timesteps of `step_grid`; `drawn` is distillation.inputs=drawn."""
+        """`grid_NS` are the timesteps of `step_grid`, `solver` is distillation.solver.
+
+        `drawn` is distillation.inputs=drawn.
+        """
         super().__init__()
         self.network = network
         self._teacher = (teacher,)  # a tuple hides it from parameters()
         self._schedule, self._prediction = schedule, prediction
         self._grid_NS, self._drawn = grid_NS, drawn
+        self._second_order = solver == "dpmpp_2m"
 
     def forward(
         self,
@@ -193,10 +214,14 @@ class DistillationLoss(nn.Module):
     def target(self, x_t: torch.Tensor, grid_BS: torch.Tensor, given: Conditions) -> torch.Tensor:
         """The x0 by which one step from x_t does what the teacher's along `grid_BS` do."""
         (teacher,) = self._teacher
-        x = x_t
-        for now_B, next_B in zip(grid_BS.T[:-1], grid_BS.T[1:], strict=True):
+        x, before = x_t, None
+        for index in range(grid_BS.shape[1] - 1):
+            now_B, next_B = grid_BS[:, index], grid_BS[:, index + 1]
             x0 = teacher.x0(self._schedule, self._prediction, x, now_B, given)
-            x = ddim_step(self._schedule, x0, x, now_B, next_B)
+            slope = x0
+            if before is not None and self._second_order:
+                slope = slope_2m(self._schedule, x0, before, grid_BS[:, index - 1 : index + 2])
+            x, before = ddim_step(self._schedule, slope, x, now_B, next_B), x0
         return x0_of_step(self._schedule, x, x_t, grid_BS[:, 0], grid_BS[:, -1])
 
     def _rolled(
