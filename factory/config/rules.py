@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from factory.config.addresses import (
     check_path,
 )
+from factory.config.distillation import check_distilled_sampler
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
@@ -150,6 +151,7 @@ def _check_sampler(config: Config) -> None:
             f"sampler.negative_condition: got {sampler.negative_condition!r} with "
             "sampler.guidance=1, which guides nowhere; want a larger guidance, or 'none'"
         )
+    check_distilled_sampler(sampler, config.release.method)
     against_itself = sampler.negative_condition == "same_identity"
     if against_itself and not sampler.similarity:
         raise ConfigError(

@@ -24,7 +24,7 @@ from factory.diffusion.reconstruction import measured_faces
 from factory.diffusion.similarity import draw_similarities
 from factory.diffusion.trained_generator import Decode, TrainedGenerator
 from factory.diffusion.uvit import UViT
-from factory.errors import CheckpointError, ConfigError
+from factory.errors import ConfigError
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.training.distributed import pick_device, rank
@@ -168,15 +168,6 @@ def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:
         "solver": recipe.solver,
         "inputs": recipe.inputs,
     }
-
-
-def refuse_student(config: dict[str, Any], key: str) -> None:
-    """Raise CheckpointError for a student, by its checkpoint's config, where `key` names it.
-
-    It denoises at a few noise levels alone, and answers with the end of a step, not with x0.
-    """
-    if distilled_facts(config):
-        raise CheckpointError(f"{key}: is a distilled student; want its teacher")
 
 
 def _identity(x: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ from factory.diffusion.guidance import Network
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import spaced_timesteps
 from factory.diffusion.uvit import UViT
+from factory.errors import CheckpointError
 
 CLEAN = -1
 """The timestep after the last one, where there is no noise."""
@@ -244,6 +245,15 @@ def distilled_facts(config: dict[str, Any]) -> dict[str, Any] | None:
     """What a generator was distilled for, by the config in its checkpoint.json; None of others."""
     facts = config.get("distilled")
     return dict(facts) if facts else None
+
+
+def refuse_student(config: dict[str, Any], key: str) -> None:
+    """Raise CheckpointError for a student, by its checkpoint's config, where `key` names it.
+
+    It denoises at a few noise levels alone, and answers with the end of a step, not with x0.
+    """
+    if distilled_facts(config):
+        raise CheckpointError(f"{key}: is a distilled student; want its teacher")
 
 
 def _with_zeros(similarity_B: torch.Tensor | None) -> torch.Tensor | None:
