@@ -62,9 +62,8 @@ def test_a_student_is_asked_once_a_step_without_guidance():
     generator, sizes = generator_of(checkpoint_of(SHAPE)), []
     shots = [replace(shot(slot), sampler="distilled", guidance=2.5) for slot in (0, 1)]
     plain = [replace(one, sampler="ddim", guidance=1.0) for one in shots]
-    hook = generator._network.register_forward_pre_hook(
-        lambda _, given: sizes.append(len(given[0]))
-    )
+    network = generator._network
+    hook = network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     drawn = generator.unrounded(shots, 2)
     hook.remove()
     assert sizes == [2, 2]
