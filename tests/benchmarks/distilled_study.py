@@ -34,7 +34,8 @@ from factory.diffusion.generator_figures import one_of_each, probe
 from factory.diffusion.train import save_png
 from factory.quality.pixels import sharpness_and_brightness
 from factory.recognition.embed import Recognizer
-from factory.recognition.judge import judge_of, open_embedder
+from factory.recognition.external import open_embedder
+from factory.recognition.judge import judge_of
 from factory.records import Shot
 from factory.sources import open_source, read_faces
 from factory.synthesis.generators import DiffusionGenerator
