@@ -23,7 +23,7 @@ from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.reconstruction import measured_faces
 from factory.diffusion.similarity import draw_similarities
 from factory.diffusion.trained_generator import Decode, TrainedGenerator
-from factory.diffusion.uvit import UViT
+from factory.diffusion.uvit import Shape, UViT, with_present_names
 from factory.errors import ConfigError
 from factory.recognition.embed import Recognizer
 from factory.records import Log
@@ -98,20 +98,10 @@ def distill(config: Config, log: Log = print) -> dict[str, Any]:
     weights = run.weights()
     if rank() != 0:
         return {}
-    estimates = (prediction, schedule.num_timesteps)
-    shape = student.shape
-    drawing = TrainedGenerator.of(
-        shape, weights, estimates, decode, run.device, num_distilled=recipe.num_steps
-    )
-    beside = TrainedGenerator.of(
-        shape,
-        UViT.from_checkpoint(loaded.config, loaded.tensors).state_dict(),
-        estimates,
-        decode,
-        run.device,
-        guidance=recipe.guidance,
-        num_distilled=(distilled_facts(loaded.config) or {}).get("num_steps"),
-    )
+    drawing = _drawing(loaded, weights, decode, run.device, num_distilled=recipe.num_steps)
+    calls = (distilled_facts(loaded.config) or {}).get("num_steps")
+    own = {"guidance": recipe.guidance, "num_distilled": calls}
+    beside = _drawing(loaded, with_present_names(loaded.tensors), decode, run.device, **own)
     faces, which = measured_faces(run.faces, run.heldout, kind)
     measured = measure_student(
         drawing, beside, faces, recognizer, autoencoder, condition=kind, which=which
@@ -157,6 +147,19 @@ def frozen_teacher(
     if precision == "bf16":
         network.cast_matrices(torch.bfloat16)
     return Teacher(network, 1.0 if distilled_facts(loaded.config) else recipe.guidance)
+
+
+def _drawing(
+    loaded: checkpoint.Checkpoint,
+    weights: dict[str, torch.Tensor],
+    decode: Decode,
+    device: torch.device,
+    **how: Any,
+) -> TrainedGenerator:
+    """A generator like the one loaded, with these weights, which draws as `how` says."""
+    estimates = (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"]))
+    shape = Shape.from_config(loaded.config)
+    return TrainedGenerator.of(shape, weights, estimates, decode, device, **how)
 
 
 def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:
