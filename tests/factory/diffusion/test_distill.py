@@ -211,7 +211,7 @@ def test_a_student_draws_with_its_own_calls(weights):
 
 
 def test_distance_and_spread_are_what_they_say():
-    teacher = torch.tensor([1.0, -1.0, 3.0, -3.0]).view(4, 1, 1, 1)  # variance 5
+    teacher = 7 + torch.tensor([1.0, -1.0, 3.0, -3.0]).view(4, 1, 1, 1)  # variance 5
     assert relative_distance(teacher + 0.5, teacher) == pytest.approx(0.5 / 5**0.5)
     assert relative_distance(teacher, teacher) == 0
     images = np.zeros((4, 2, 2, 3), np.uint8)
