@@ -11,7 +11,7 @@ from jobs._job import Job
 GROUPS = {
     "make": ("plan", "release", "pipeline", "submit", "union", "compact"),
     "train": (
-        *("train_recognizer", "train_autoencoder", "train_generator", "train_turns"),
+        *("train_recognizer", "train_autoencoder", "train_generator", "train_turns", "distill"),
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),
         *("import_recognizer", "pack_weights"),
     ),

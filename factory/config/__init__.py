@@ -10,6 +10,7 @@ from factory.config.attack import AttackConfig
 from factory.config.claims import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
+from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
@@ -52,6 +53,7 @@ __all__ = [
     "ComparisonConfig",
     "ComputeConfig",
     "Config",
+    "DistillationConfig",
     "EditingConfig",
     "EstimateConfig",
     "FeaturesConfig",

@@ -118,14 +118,16 @@ class PlanConfig:
 class SamplerConfig:
     """How an image is sampled."""
 
-    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc"] = "unipc"
-    """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2."""
+    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2s", "unipc", "distilled"] = "unipc"
+    """DDIM (eta 0), DPM-Solver++ 2M or 2S, or UniPC-2; distilled: the steps that a student of
+    jobs.distill has learned, which draws by no other kind."""
     num_steps: int = knob(12, low=1, high=1000)
     """Network calls per image; with guidance other than 1 each is on a double batch."""
     timestep_spacing: Literal["trailing", "logsnr"] = "trailing"
     """Timesteps equally spaced, or equally spaced in the log signal-to-noise ratio."""
-    guidance: float = knob(1.5, low=0.0, high=20.0)
-    """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1."""
+    guidance: float | None = knob(1.5, low=0.0, high=20.0)
+    """g in x0 = u + g*(c - u); 1 is the conditional model and costs half. VIGFace's w is g - 1. A
+    student (kind=distilled) has learned one, at no cost: that one is wanted, or None."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Noise levels, as t/T, between which guidance acts; a step outside costs half."""
     negative_condition: Literal[

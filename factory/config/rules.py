@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from factory.config.addresses import (
     check_path,
 )
+from factory.config.distillation import check_distilled_sampler
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.similarity_rules import check_inquiry_copies, check_similarity_label
@@ -184,6 +185,7 @@ def _check_sampler(config: Config) -> None:
         )
     if sampler.negative_ramp != (1.0, 1.0):
         _check_ramp(sampler.negative_ramp, sampler.negative_condition)
+    check_distilled_sampler(sampler, config.release.method)
     against_itself = sampler.negative_condition == "same_identity"
     if against_itself and not sampler.similarity:
         raise ConfigError(

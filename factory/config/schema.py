@@ -8,6 +8,7 @@ from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
+from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.models import (
@@ -47,6 +48,7 @@ class Config:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     turns: TurnsConfig = field(default_factory=TurnsConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
     base_training: BaseTrainingConfig = field(default_factory=BaseTrainingConfig)

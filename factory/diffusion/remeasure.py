@@ -10,6 +10,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder, latents_of
+from factory.diffusion.distillation import refuse_student
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
 from factory.diffusion.similarity import SeenSimilarities
@@ -34,6 +35,7 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
     require_license(config.source)
     metadata = _writable(config, kind)
     if kind == "generator":
+        refuse_student(metadata["config"], "generator.checkpoint")
         _check_lineage(config, metadata)
     if dry_run:
         return {}

@@ -169,6 +169,7 @@ SAMPLERS = {
     "dpmpp_2m": dpmpp_2m,
     "dpmpp_2s": dpmpp_2s,
     "unipc": unipc,
+    "distilled": ddim,  # whose steps are what a student has learned (distillation.py)
 }
 
 

@@ -15,6 +15,7 @@ from factory import checkpoint
 from factory.config import Config, GeneratorConfig, as_dict
 from factory.diffusion.augmented_copies import AugmentedCopies
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.distillation import refuse_student
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.head_poses import FacePoses, open_points
 from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
@@ -259,6 +260,7 @@ def init_from(
     """
     name = str(recipe.init_from)
     loaded = checkpoint.load(name, "generator", "generator.init_from")
+    refuse_student(loaded.config, "generator.init_from")
     trained_with = {kind: loaded.lineage.get(kind) for kind in lineage}
     resets = recipe.reset_identity_layers
     if resets is None:

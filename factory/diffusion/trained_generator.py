@@ -33,6 +33,10 @@ class TrainedGenerator:
     device: torch.device
     seen: SeenSimilarities | None = None
     """Which similarities it learned from; None where they were asked for, or it takes none."""
+    guidance: float = GUIDANCE
+    num_distilled: int | None = None
+    """Network calls an image of a distilled generator, which is drawn with as it has learned;
+    None: it is none."""
 
     @classmethod
     def of(
@@ -43,18 +47,29 @@ class TrainedGenerator:
         decode: Decode,
         device: torch.device,
         seen: SeenSimilarities | None = None,
+        *,
+        guidance: float = GUIDANCE,
+        num_distilled: int | None = None,
     ) -> TrainedGenerator:
         """A network of these weights; `estimates` are its prediction and num_timesteps."""
         network = UViT(shape).eval().requires_grad_(False)
         network.load_state_dict(weights)
         prediction, num_timesteps = estimates
         schedule = NoiseSchedule(num_timesteps)
-        return cls(network.to(device), schedule, prediction, decode, device, seen)
+        network.to(device)
+        return cls(network, schedule, prediction, decode, device, seen, guidance, num_distilled)
 
     @property
     def similarities(self) -> tuple[float, float]:
         """The lowest and the highest similarity to draw at: what was seen, or 0 to 1."""
         return self.seen.range if self.seen else (0.0, 1.0)
+
+    @property
+    def num_calls(self) -> int:
+        """Network calls an image, where one with guidance counts as two."""
+        if self.num_distilled:
+            return self.num_distilled
+        return min(NUM_STEPS, self.schedule.num_timesteps) * (1 if self.guidance == 1 else 2)
 
     @torch.inference_mode()
     def draw(
@@ -65,14 +80,22 @@ class TrainedGenerator:
         A network with similarity tokens is asked for `similarity_B`, by default for 1, or for the
         median of those it has seen.
         """
+        return to_uint8(self.decode(self.draw_x0(unit_BD, stream, similarity_B)))
+
+    @torch.inference_mode()
+    def draw_x0(
+        self, unit_BD: torch.Tensor, stream: str, similarity_B: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The same before it is decoded, in the denoised space."""
         shape, identity_BD = self.network.shape, unit_BD.to(self.device)
         size = (len(identity_BD), shape.channels, shape.side, shape.side)
         noise = torch.randn(size, generator=torch_generator(0, stream)).to(self.device)
         given = self.conditioning(identity_BD, similarity_B)
         denoise = guided(self.network, self.schedule, self.prediction, given)
+        if self.num_distilled:
+            return sample("distilled", denoise, noise, self.schedule, self.num_distilled)
         num_steps = min(NUM_STEPS, self.schedule.num_timesteps)
-        x0 = sample("unipc", denoise, noise, self.schedule, num_steps, "logsnr")
-        return to_uint8(self.decode(x0))
+        return sample("unipc", denoise, noise, self.schedule, num_steps, "logsnr")
 
     @torch.inference_mode()
     def error(self, x_BCHW: torch.Tensor, unit_BD: torch.Tensor, t: int) -> np.ndarray:
@@ -86,8 +109,9 @@ class TrainedGenerator:
     def conditioning(
         self, identity_BD: torch.Tensor, similarity_B: torch.Tensor | None = None
     ) -> Conditioning:
-        """The conditions of people who are drawn in any pose, by guidance GUIDANCE."""
+        """The conditions of people who are drawn in any pose; a student is guided by itself."""
         shape, batch = self.network.shape, len(identity_BD)
+        guidance = 1.0 if self.num_distilled else self.guidance
         negative_similarity_B = hint_BSHW = None
         if shape.similarity_tokens:
             usual = torch.full((batch,), self.seen.median if self.seen else 1.0)
@@ -99,7 +123,7 @@ class TrainedGenerator:
         return Conditioning(
             identity_BD,
             negative_BD=torch.zeros_like(identity_BD),
-            guidance_B=torch.full((batch,), GUIDANCE, device=self.device),
+            guidance_B=torch.full((batch,), guidance, device=self.device),
             similarity_B=similarity_B,
             negative_similarity_B=negative_similarity_B,
             hint_BSHW=hint_BSHW,

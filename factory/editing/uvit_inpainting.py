@@ -22,6 +22,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.config.editing import KINDS
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.distillation import refuse_student
 from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
 from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
 from factory.diffusion.uvit import Shape, UViT, with_present_names
@@ -90,6 +91,7 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     # The generator it begins with, and the networks of its space
     device, precision = pick_device(config.compute), config.compute.precision
     start = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    refuse_student(start.config, "generator.checkpoint")
     shape = shape_of(start, config.source.image_px)
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
     lineage = {"generator": start.sha256, "recognizer": recognizer.sha256}

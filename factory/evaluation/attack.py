@@ -19,6 +19,7 @@ import numpy as np
 
 from factory import checkpoint
 from factory.config import AttackConfig, Config
+from factory.diffusion.distillation import refuse_student
 from factory.errors import ConfigError
 from factory.evaluation.attack_people import (
     AttackedPeople,
@@ -74,12 +75,19 @@ def check(config: Config) -> Sides:
             f"release.method: got {method!r}; an attack asks a generator that draws from "
             "embeddings, want diffusion (for lora and edit there is none yet)"
         )
+    if config.sampler.kind == "distilled":
+        raise ConfigError(
+            "sampler.kind: got 'distilled'; an attack asks the teacher, want 'unipc' and the "
+            "teacher as generator.checkpoint"
+        )
     if not levels or not all(0 < level <= 1 for level in levels):
         raise ConfigError(
             f"attack.noise_levels: got {list(levels)}; want one or more above 0 and at most 1"
         )
     sides = open_sides(config.source)
-    refuse_learned(records_of(_generator(config)), sides[1])
+    generator = _generator(config)
+    refuse_student(generator["config"], "generator.checkpoint")
+    refuse_learned(records_of(generator), sides[1])
     return sides
 
 

@@ -44,6 +44,7 @@ class AttackedGenerator:
         for number, start in enumerate(range(0, len(rows), size)):
             part = slice(start, min(start + size, len(rows)))
             guided = self._config.sampler.guidance
+            assert guided is not None, "null is refused with all but students"
             shots = [
                 self._shot(row, slot, seed, 1.0 if self._is_nobody_N[row] else guided)
                 for slot, (row, seed) in enumerate(zip(rows[part], seeds[part], strict=True))

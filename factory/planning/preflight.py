@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from factory import checkpoint
-from factory.config import Config, IdentitiesConfig
+from factory.config import Config, IdentitiesConfig, SamplerConfig
 from factory.diffusion.acceptance import check_accepted
 from factory.errors import CheckpointError, ConfigError, PlanError
 from factory.identities import rendered_people
@@ -36,6 +36,7 @@ from factory.shots.environment import environment
 from factory.shots.plan import Plan, canonical, check_unit_numbers
 from factory.shots.request import (
     ComputeFacts,
+    MethodRequest,
     PlanRequest,
     ReleaseFacts,
 )
@@ -98,7 +99,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         weights=networks.weights,
         identities=_identities(config, source, networks, limit.max_cosine),
         plan=config.plan,
-        sampler=config.sampler,
+        sampler=_sampler(config, added),
         filters=dataclasses.replace(config.filters, min_kept_fraction=None),  # it drops no face
         shards=config.shards,
         compute=ComputeFacts(
@@ -127,6 +128,13 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
     refuse_wider(lineage, config.release.license)
     remarks = (*accepted, *remarks_of(source))
     return Inputs(request, source, lineage, limit.capacity, spared, remarks)
+
+
+def _sampler(config: Config, added: MethodRequest) -> SamplerConfig:
+    """The sampler with its guidance as a number: what a distilled generator has learned."""
+    if config.sampler.guidance is not None:
+        return config.sampler
+    return dataclasses.replace(config.sampler, guidance=added.guidance)
 
 
 def _resize(config: Config, recognizer: dict[str, Any] | None) -> str | None:

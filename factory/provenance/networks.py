@@ -25,6 +25,7 @@ NAMED_AT = {
     "generator": ["generator.checkpoint"],
     "turns": ["turns.checkpoint"],
     "start": ["generator.init_from", "autoencoder.init_from"],
+    "teacher": ["distillation.teacher"],
     "editor": ["editing.checkpoint"],
 }
 """Keys of a config that may name the checkpoint of a role."""

@@ -316,7 +316,7 @@ def plan_shots(
                 seed=stream_seed(*stream, "noise", attempt),
                 sampler=sampler.kind,
                 num_steps=sampler.num_steps,
-                guidance=sampler.guidance,
+                guidance=request.guidance,
                 batch=position // size,
                 slot=position % size,
                 timestep_spacing=sampler.timestep_spacing,

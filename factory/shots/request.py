@@ -157,6 +157,8 @@ class MethodRequest:
     """With release.method=lora."""
     pose: PoseRequest | None = None
     """Of a generator that is shown five points."""
+    guidance: float | None = None
+    """What a distilled generator has learned, in the place of sampler.guidance=null."""
     edits: EditRequest | None = None
     """With release.method=edit."""
     rendering: RenderRequest | None = None
@@ -219,6 +221,12 @@ class PlanRequest:
         """The gate's limit, which a request always holds."""
         assert self.identities.max_cosine is not None
         return self.identities.max_cosine
+
+    @property
+    def guidance(self) -> float:
+        """Strength of guidance, which a request always holds."""
+        assert self.sampler.guidance is not None
+        return self.sampler.guidance
 
     def batch_size(self, attempt: int) -> int:
         """Slots of every batch of a round: plan.micro_batch, then plan.topup_batch."""

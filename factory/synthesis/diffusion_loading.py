@@ -9,6 +9,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder, factor_of
+from factory.diffusion.distillation import distilled_facts
 from factory.diffusion.similarity import MARGIN, SeenSimilarities
 from factory.diffusion.turns import KIND, TangentFlow
 from factory.errors import CheckpointError, ConfigError
@@ -54,9 +55,13 @@ def check(config: Config, networks: Networks) -> None:
 
 
 def request(config: Config, source: FaceSource, networks: Networks) -> MethodRequest:
-    """The poses that a generator has learned, where it is shown five points."""
-    pose = networks.metadata["generator"]["config"].get("pose")
-    return MethodRequest(pose=PoseRequest(pose["bins"]) if pose else None)
+    """The poses that a generator has learned, if it is shown five points; a student's guidance."""
+    generator = networks.metadata["generator"]["config"]
+    pose, distilled = generator.get("pose"), distilled_facts(generator)
+    return MethodRequest(
+        pose=PoseRequest(pose["bins"]) if pose else None,
+        guidance=float(distilled["guidance"]) if distilled else None,
+    )
 
 
 def load(
@@ -97,6 +102,7 @@ def _check_turns(config: Config, networks: Networks) -> None:
 
 def check_sampler(config: Config, generator: dict[str, Any]) -> None:
     """Raise ConfigError for what a generator (the config in its checkpoint.json) cannot draw."""
+    _check_distilled(config, distilled_facts(generator))
     steps, largest = config.sampler.num_steps, int(generator["num_timesteps"])
     if steps > largest:
         raise ConfigError(f"sampler.num_steps: got {steps}; want at most the generator's {largest}")
@@ -107,6 +113,33 @@ def check_sampler(config: Config, generator: dict[str, Any]) -> None:
         )
     _check_similarity(config, generator)
     _check_pose(config, generator.get("pose"))
+
+
+def _check_distilled(config: Config, learned: dict[str, Any] | None) -> None:
+    """Raise ConfigError unless a student is drawn with as it has learned, and nothing else is."""
+    sampler = config.sampler
+    if sampler.kind == "distilled" and not learned:
+        raise ConfigError(
+            "sampler.kind: got 'distilled' for a generator that is not; want 'unipc', or a "
+            "generator.checkpoint that `python -m jobs.distill` wrote"
+        )
+    if not learned:
+        return
+    if sampler.kind != "distilled":
+        raise ConfigError(
+            f"sampler.kind: got {sampler.kind!r} for a generator that was distilled to "
+            f"{learned['num_steps']} calls; want 'distilled', or its teacher's checkpoint"
+        )
+    if sampler.num_steps != learned["num_steps"]:
+        raise ConfigError(
+            f"sampler.num_steps: got {sampler.num_steps} for a generator that was distilled to "
+            f"{learned['num_steps']} calls; want {learned['num_steps']}"
+        )
+    if sampler.guidance not in (None, learned["guidance"]):
+        raise ConfigError(
+            f"sampler.guidance: got {sampler.guidance:g} for a generator that has learned "
+            f"{learned['guidance']:g}; want {learned['guidance']:g} or null"
+        )
 
 
 def _check_similarity(config: Config, generator: dict[str, Any]) -> None:

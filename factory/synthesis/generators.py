@@ -195,7 +195,13 @@ class DiffusionGenerator:
 
     @torch.inference_mode()
     def sample(self, noise: torch.Tensor, conditioning: Conditioning, like: Shot) -> torch.Tensor:
-        """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says."""
+        """The bare sampling loop: x0 of a batch in the denoised space, sampled as `like` says.
+
+        A student (sampler.kind=distilled) has its guidance in it: one plain call a step.
+        """
+        if like.sampler == "distilled":
+            plain_B = torch.ones_like(conditioning.guidance_B)
+            conditioning = replace(conditioning, guidance_B=plain_B)
         interval = (like.guidance_from, like.guidance_to)
         ramp = (like.negative_from, like.negative_to)
         denoise = guided(self._call, self._schedule, self._prediction, conditioning, interval, ramp)

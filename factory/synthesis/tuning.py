@@ -95,7 +95,8 @@ def _generator(config: Config) -> Generator:
 def _shots(config: Config, count: int) -> list[Shot]:
     sampler = config.sampler
     steps = min(STEPS, sampler.num_steps)
-    like = (sampler.kind, steps, sampler.guidance, 0)
+    guidance = 1.0 if sampler.guidance is None else sampler.guidance  # null: of a student
+    like = (sampler.kind, steps, guidance, 0)
     optional = {
         "timestep_spacing": sampler.timestep_spacing,
         "similarity": next(iter(sampler.similarity), None),

@@ -22,6 +22,7 @@ import torch
 from factory.config import (
     AutoencoderConfig,
     BaseTrainingConfig,
+    DistillationConfig,
     GeneratorConfig,
     InpaintingTrainingConfig,
     RecognizerConfig,
@@ -42,6 +43,7 @@ Recipe = (
     RecognizerConfig
     | AutoencoderConfig
     | GeneratorConfig
+    | DistillationConfig
     | BaseTrainingConfig
     | InpaintingTrainingConfig
 )

@@ -6,6 +6,8 @@ CONFIG is a release, whose roster, weights, guidance and seeds are used; no stor
 Prints a table and JSON: for each sampler and number of calls, the root mean square distance to the
 reference's images of the same noise (gray levels), the mean cosine to the identity, the overlap of
 genuine cosines with the source's, and images a second over those of the reference.
+
+A student of few calls is studied beside its teacher by tests/benchmarks/distilled_study.py.
 """
 
 from __future__ import annotations

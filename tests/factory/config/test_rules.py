@@ -57,6 +57,34 @@ import pytest
             ["recognizer.augment={erase: 0.1, erase_least: 0.2}"],
             "recognizer.augment.erase_least: got 0.2 with erase=0.1; want at most that",
         ),
+        (["sampler.guidance=null"], "sampler.guidance: got null with sampler.kind=unipc; want a"),
+        (
+            ["sampler.kind=distilled", "sampler.num_steps=5"],
+            "sampler.num_steps: got 5 with sampler.kind=distilled; want what the generator was "
+            "distilled for, at most 4",
+        ),
+        (
+            ["sampler.kind=distilled", "sampler.num_steps=4", "sampler.timestep_spacing=logsnr"],
+            "sampler.timestep_spacing: got 'logsnr' with sampler.kind=distilled",
+        ),
+        (
+            ["sampler.kind=distilled", "sampler.num_steps=4", "sampler.guidance_interval=[0,.6]"],
+            "sampler.guidance_interval: got (0.0, 0.6) with sampler.kind=distilled",
+        ),
+        (
+            [
+                *("sampler.kind=distilled", "sampler.num_steps=4"),
+                "sampler.negative_condition=nearest_identity",
+            ],
+            "sampler.negative_condition: got 'nearest_identity' with sampler.kind=distilled",
+        ),
+        (
+            [
+                *("sampler.kind=distilled", "sampler.num_steps=4", "release.method=edit"),
+                *("identities.num_virtual=0", "editing.checkpoint=c"),
+            ],
+            "sampler.kind: got 'distilled' with release.method=edit; want ddim or unipc",
+        ),
         (["sampler.similarity=[2]"], "sampler.similarity: got 2.0; want cosines"),
         (["release.method=lora"], "personalization.loras: nothing given with release.method=lora"),
         (

@@ -52,6 +52,13 @@ def test_a_generator_is_measured_with_the_networks_it_was_trained_with(
     assert figures_of(config_of(weights), "generator", dry_run=True) == {}
 
 
+def test_a_student_is_measured_beside_its_teacher_alone(config_of, weights, tmp_path):
+    facts = {"num_steps": 4, "guidance": 1.5}
+    out = changed(weights / "generator", tmp_path / "student", "generator", distilled=facts)
+    with pytest.raises(CheckpointError, match=r"^generator\.checkpoint: is a distilled student"):
+        figures_of(config_of(weights, f"generator.checkpoint={out}"), "generator", dry_run=True)
+
+
 def test_a_generator_of_images_needs_no_autoencoder(config_of, weights, tmp_path):
     out = changed(weights / "generator", tmp_path / "images", "generator", space="images")
     config = config_of(weights, f"generator.checkpoint={out}", "autoencoder.checkpoint=nowhere")

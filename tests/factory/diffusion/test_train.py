@@ -267,6 +267,14 @@ def test_a_generator_begins_with_another(recipe, tmp_path):
     train(recipe(*third, "training.max_steps=1"), quiet)  # its start has a start itself
 
 
+def test_a_generator_does_not_begin_with_a_student(recipe, weights, tmp_path):
+    loaded = checkpoint.load(str(weights / "generator"), "generator", "k")
+    loaded.config["distilled"] = {"num_steps": 4, "guidance": 1.5}
+    checkpoint.save(tmp_path / "student", loaded)
+    with pytest.raises(CheckpointError, match=r"^generator\.init_from: is a distilled student"):
+        train(recipe(f"generator.init_from={tmp_path / 'student'}"), quiet)
+
+
 def test_another_recognizer_gets_new_identity_layers_and_the_old_faces(recipe):
     first = recipe("generator.similarity_tokens=2", "training.max_steps=1")
     train(first, quiet)

@@ -102,6 +102,14 @@ def test_it_trains_and_tells_its_lineage(training, weights, tmp_path):
     assert loaded.lineage == named
 
 
+def test_it_does_not_begin_with_a_student(training, weights, tmp_path):
+    loaded = checkpoint.load(str(weights / "generator"), "generator", "k")
+    loaded.config["distilled"] = {"num_steps": 4, "guidance": 1.5}
+    checkpoint.save(tmp_path / "student", loaded)
+    with pytest.raises(CheckpointError, match=r"^generator\.checkpoint: is a distilled student"):
+        train(training(f"generator.checkpoint={tmp_path / 'student'}"), log=lambda line: None)
+
+
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(training, tmp_path):
     whole = training(f"training.out={tmp_path / 'whole'}", "training.save_every_s=0")
     train(whole, log=lambda line: None)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from factory import checkpoint
 from factory.checkpoint import METADATA
 from factory.config import AttackConfig, Config, load
 from factory.diffusion.train import train
-from factory.errors import ConfigError
+from factory.errors import CheckpointError, ConfigError
 from factory.evaluation.attack import attack, check
 from factory.evaluation.attack_people import choose_people
 from factory.evaluation.attack_roc import chances, person_means
@@ -112,6 +113,17 @@ def attacked(described):
 @pytest.fixture(scope="module")
 def caught(attacked):
     return found_in(attacked("learned"))
+
+
+def test_a_student_is_not_attacked_in_its_teachers_place(described, weights, tmp_path):
+    loaded = checkpoint.load(str(weights / "generator"), "generator", "k")
+    loaded.config["distilled"] = {"num_steps": 4, "guidance": 1.5}
+    checkpoint.save(tmp_path / "student", loaded)
+    named = f"generator.checkpoint={tmp_path / 'student'}"
+    with pytest.raises(CheckpointError, match=r"^generator\.checkpoint: is a distilled student"):
+        check(described("learned", named))
+    with pytest.raises(ConfigError, match=r"^sampler\.kind: got 'distilled'; an attack asks the t"):
+        check(described("learned", named, "sampler.kind=distilled", "sampler.guidance=null"))
 
 
 def found_in(config: Config) -> Attack:

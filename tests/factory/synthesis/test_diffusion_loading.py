@@ -13,11 +13,15 @@ from factory.diffusion.pose import CHANNELS, PoseModel
 from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import ConfigError
+from factory.execution.inline import run_units
 from factory.planning.plan_writer import write_plan
 from factory.planning.preflight import preflight
+from factory.release import build
 from factory.shards.layout import release_store
 from factory.shards.plan_files import open_plan
+from factory.shards.verify import verify
 from factory.shots.plan import first_round_shots
+from factory.shots.request import PlanRequest
 from factory.sources.pose import learned_range
 from factory.synthesis.diffusion_loading import check_sampler
 from tests.conftest import PX, save
@@ -35,6 +39,54 @@ def posed(weights, tmp_path):
     config = plain.config | {"shape": asdict(shape), "pose": asdict(model)}
     save(tmp_path / "posed", "generator", network.state_dict(), config, plain.lineage)
     return tmp_path / "posed"
+
+
+STUDENT = ("sampler.kind=distilled", "sampler.num_steps=2", "sampler.guidance=null")
+"""Settings of a release that draws with `student`."""
+
+
+@pytest.fixture
+def student(weights, tmp_path):
+    """Folder of a generator that says that it was distilled to two calls."""
+    plain = checkpoint.load(str(weights / "generator"), "generator", "k")
+    config = plain.config | {"distilled": {"num_steps": 2, "guidance": 2.5}}
+    save(tmp_path / "student", "generator", plain.tensors, config, plain.lineage)
+    return tmp_path / "student"
+
+
+def test_a_student_is_drawn_with_as_it_has_learned(student, release_config):
+    """A plan names what was learned, given or not; by another sampler it is another plan."""
+    named = f"generator.checkpoint={student}"
+    request = preflight(release_config(named, *STUDENT)).request
+    same = preflight(release_config(named, *STUDENT, "sampler.guidance=2.5")).request
+    assert request.sampler.guidance == 2.5
+    assert request == same
+    plain = preflight(release_config("sampler.num_steps=2", "sampler.guidance=2.5")).request
+    assert request.sampler == replace(plain.sampler, kind="distilled")
+    other = replace(request, sampler=plain.sampler)
+    assert request.to_dict() != other.to_dict()
+    assert PlanRequest.from_dict(request.to_dict()) == request
+    with pytest.raises(ConfigError, match=r"^sampler\.kind: got 'distilled' for a generator th"):
+        preflight(release_config(*STUDENT))
+    with pytest.raises(ConfigError, match=r"^sampler\.kind: got 'unipc' .* distilled to 2 calls"):
+        preflight(release_config(named))
+    with pytest.raises(ConfigError, match=r"^sampler\.num_steps: got 3 .* to 2 calls; want 2"):
+        preflight(release_config(named, *STUDENT, "sampler.num_steps=3"))
+    with pytest.raises(ConfigError, match=r"^sampler\.guidance: got 1\.5 .* learned 2\.5; want 2"):
+        preflight(release_config(named, *STUDENT, "sampler.guidance=1.5"))
+
+
+def test_a_release_is_drawn_by_a_student(student, release_config):
+    """From config to seal; every image says how it was drawn."""
+    config = release_config(f"generator.checkpoint={student}", *STUDENT)
+    build(config, run_units, log=lambda line: None)
+    store = release_store(config)
+    plan, roster = open_plan(store)
+    assert verify(store) == []
+    shots = [s for unit in plan.units for s in first_round_shots(plan.request, unit, roster)]
+    assert {(s.sampler, s.num_steps, s.guidance) for s in shots} == {("distilled", 2, 2.5)}
+    metadata = checkpoint.read_metadata(str(student), "generator", "k")
+    assert plan.request.weights["generator"] == metadata["sha256"]
 
 
 def planned_shots(config):

@@ -84,6 +84,21 @@ def test_every_shot_is_guided_as_strongly_as_it_says():
     assert conditioning.guidance_B.tolist() == [2.0, 2.0, 3.5]
 
 
+def test_a_student_is_asked_once_a_step_without_guidance():
+    """Whatever guidance its shots tell; the same image as DDIM at guidance 1."""
+    generator, sizes = generator_of(checkpoint_of(SHAPE)), []
+    shots = [replace(shot(slot), sampler="distilled", guidance=2.5, num_steps=4) for slot in (0, 1)]
+    plain = [replace(one, sampler="ddim", guidance=1.0) for one in shots]
+    network = generator._network
+    hook = network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    drawn = generator.unrounded(shots, 2)
+    hook.remove()
+    assert sizes == [2, 2, 2, 2]
+    np.testing.assert_array_equal(drawn, generator.unrounded(plain, 2))
+    guided = [replace(one, sampler="ddim") for one in shots]
+    assert np.abs(drawn - generator.unrounded(guided, 2)).max() > 1e-3
+
+
 @pytest.fixture(scope="module")
 def posed():
     """A generator whose hint are five points."""
