@@ -193,6 +193,15 @@ def refuse_other(trained: str, lineage: Mapping[str, Any], weights: Mapping[str,
             )
 
 
+def alike(metadata: Mapping[str, Any], wanted: str | None) -> str:
+    """sha256 of a network's weights, or `wanted` where that is the one whose backbone it has.
+
+    A recognizer that went through the prototype stage embeds and knows real people as before.
+    """
+    backbone = str(metadata["lineage"].get("backbone", ""))
+    return backbone if backbone and backbone == wanted else str(metadata["sha256"])
+
+
 def pack(names: dict[str, str], out: Path) -> dict[str, int]:
     """Copy the checkpoints `names` (role -> folder) to out/role in bf16; returns bytes by role.
 

@@ -11,7 +11,7 @@ from jobs._job import Job
 GROUPS = {
     "make": ("plan", "release", "pipeline", "submit", "union", "compact"),
     "train": (
-        *("train_recognizer", "train_autoencoder", "train_generator"),
+        *("train_recognizer", "train_prototypes", "train_autoencoder", "train_generator"),
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),
         *("import_recognizer", "pack_weights"),
     ),
@@ -24,6 +24,7 @@ GROUPS = {
         "utility",
         "attack",
         "claim",
+        "compare_proposals",
         "compare_personalization",
         "compare_edits",
     ),

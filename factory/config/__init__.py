@@ -18,6 +18,7 @@ from factory.config.models import (
     CheckpointConfig,
     GeneratorConfig,
     JudgeConfig,
+    PrototypeStageConfig,
     RecognizerConfig,
 )
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
@@ -63,6 +64,7 @@ __all__ = [
     "PersonalizationConfig",
     "PipelineConfig",
     "PlanConfig",
+    "PrototypeStageConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "RenderingConfig",

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
-from factory.diffusion.trained_generator import TrainedGenerator
-from factory.diffusion.uvit import UViT
+from factory.diffusion.trained_generator import load_trained
 from factory.errors import CheckpointError
 from factory.provenance.faces import require_license
 from factory.recognition.embed import Recognizer
@@ -44,7 +41,7 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
         return measure(network, recognizer, faces, which)
     condition = str(metadata["config"]["condition"])
     faces, which = _faces(config, condition)
-    generator, autoencoder = _generator(config, device)
+    generator, autoencoder = load_trained(config, device)
     return measure_generator(
         generator, faces, recognizer, autoencoder, condition=condition, which=which
     )
@@ -78,33 +75,13 @@ def _check_lineage(config: Config, generator: dict[str, Any]) -> None:
     """Raise CheckpointError unless a generator was trained with the config's other networks."""
     kinds = ["recognizer", *(["autoencoder"] if generator["config"]["space"] == "latents" else [])]
     weights = {
-        kind: str(
-            checkpoint.read_metadata(getattr(config, kind).checkpoint, kind, f"{kind}.checkpoint")[
-                "sha256"
-            ]
+        kind: checkpoint.alike(
+            checkpoint.read_metadata(getattr(config, kind).checkpoint, kind, f"{kind}.checkpoint"),
+            generator["lineage"].get(kind),
         )
         for kind in kinds
     }
     checkpoint.refuse_other("generator", generator["lineage"], weights)
-
-
-def _generator(config: Config, device: torch.device) -> tuple[TrainedGenerator, Autoencoder | None]:
-    """The generator of a config, with its autoencoder where it draws latents."""
-    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
-    autoencoder = None
-    if loaded.config["space"] == "latents":
-        autoencoder = Autoencoder.load(
-            config.autoencoder.checkpoint, device, config.compute.precision
-        )
-    network = UViT.from_checkpoint(loaded.config, loaded.tensors)
-    generator = TrainedGenerator.of(
-        network.shape,
-        network.state_dict(),
-        (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])),
-        autoencoder.decode if autoencoder else lambda x: x,
-        device,
-    )
-    return generator, autoencoder
 
 
 def _faces(config: Config, condition: str | None = None) -> tuple[Faces, str]:

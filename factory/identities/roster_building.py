@@ -19,7 +19,7 @@ from factory.identities.groups import Groups, read_labels
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
 from factory.identities.private_people import NOBODY, PrivatePeople
-from factory.identities.proposals import PcaProposal, Pool, Proposal
+from factory.identities.proposals import PcaProposal, Pool, Proposal, coloured
 from factory.identities.roster import Roster
 from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
@@ -62,7 +62,7 @@ def build_roster(
     groups = learn_groups(config, source, centers_ND)
     num_virtual = config.plan.num_admitted(config.identities.num_virtual)
     admitted = admit(
-        _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
+        propose(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier),
         real_ND,
         num_identities=num_virtual,
         max_cosine=max_cosine,
@@ -200,7 +200,7 @@ def learn_groups(config: Config, source: FaceSource, centers_ND: np.ndarray) -> 
     return Groups(centers_ND[labeled], groups, config.identities.quotas)
 
 
-def _proposal(
+def propose(
     config: Config,
     recognizer: Recognizer,
     centers_ND: np.ndarray,
@@ -208,9 +208,12 @@ def _proposal(
     max_cosine: float,
     num_earlier: int,
 ) -> Proposal | Pool:
+    """The candidates of identities.proposal; `max_cosine` is the gate's, centers are the source's."""
     identities = config.identities
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
+    if identities.proposal == "coloured":
+        return coloured(recognizer.unit_virtual, centers_ND)
     if identities.proposal == "inquiry":
         faces = embedded(recognizer, inquiry_source(config), config.source.max_corrupt_fraction)
         return Pool("inquiry", np.concatenate([unit_BD for unit_BD, _ in faces]))

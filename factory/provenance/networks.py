@@ -25,6 +25,7 @@ NAMED_AT = {
     "generator": ["generator.checkpoint"],
     "start": ["generator.init_from", "autoencoder.init_from"],
     "editor": ["editing.checkpoint"],
+    "backbone": ["recognizer.checkpoint"],
 }
 """Keys of a config that may name the checkpoint of a role."""
 

@@ -92,6 +92,12 @@ class Recognizer:
         parts = [self._embed(part) for part in _batches(images_NHWC, batch_size)]
         return torch.cat(parts).cpu().numpy()
 
+    @torch.inference_mode()
+    def features(self, images_NHWC: np.ndarray, batch_size: int = 64) -> torch.Tensor:
+        """Embeddings before they are normalized, [N, dim], float32, on the recognizer's device."""
+        parts = [self.backbone(self._seen(part)) for part in _batches(images_NHWC, batch_size)]
+        return torch.cat(parts).float()
+
     def embed_with_mirror(self, images_NHWC: np.ndarray) -> np.ndarray:
         return with_mirror(self, images_NHWC)
 

@@ -35,7 +35,13 @@ class Networks:
 
     def check_lineage(self, trained: str, lineage: dict[str, Any], kinds: tuple[str, ...]) -> None:
         """Raise CheckpointError unless a network was trained with the others that are named."""
-        there = {kind: self.weights[kind] for kind in kinds if kind in self.weights}
+        there = {
+            kind: checkpoint.alike(self.metadata[kind], lineage.get(kind))
+            if kind in self.metadata
+            else self.weights[kind]
+            for kind in kinds
+            if kind in self.weights
+        }
         checkpoint.refuse_other(trained, lineage, there)
 
 
