@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.decoded_prototypes import decoded_own
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
 from factory.diffusion.trained_generator import load_trained
 from factory.errors import CheckpointError
 from factory.provenance.faces import require_license
 from factory.recognition.embed import Recognizer
+from factory.recognition.prototypes import geometry
 from factory.store.json_text import json_text
 from factory.store.local import write_atomically
 from factory.training.distributed import pick_device
@@ -21,7 +25,9 @@ from factory.training.faces import Faces, open_faces
 
 
 def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str, Any]:
-    """Figures of the autoencoder or the generator that a config names, on faces of its source.
+    """Figures of a network that a config names, on faces of its source.
+
+    Of a recognizer: the geometry of its prototypes, and what the generator draws from them.
 
     Raises CheckpointError, also where a generator was trained with other networks than the
     config's, and SourceError for a source without a license. A dry run measures nothing and returns
@@ -31,10 +37,15 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
     metadata = _writable(config, kind)
     if kind == "generator":
         _check_lineage(config, metadata)
+    if kind == "recognizer":
+        name, key = config.generator.checkpoint, "generator.checkpoint"
+        _check_lineage(config, checkpoint.read_metadata(name, "generator", key))
     if dry_run:
         return {}
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    if kind == "recognizer":
+        return {"geometry": _geometry(config, recognizer, metadata["metrics"])}
     if kind == "autoencoder":
         faces, which = _faces(config)
         network = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
@@ -45,6 +56,18 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
     return measure_generator(
         generator, faces, recognizer, autoencoder, condition=condition, which=which
     )
+
+
+def _geometry(
+    config: Config, recognizer: Recognizer, metrics: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """The table of a recognizer, with `decoded_own` of the config's generator."""
+    rows = (torch.from_numpy(recognizer.unit_real), torch.from_numpy(recognizer.unit_virtual))
+    table = metrics.get("geometry", {}) | geometry(*rows)
+    if len(recognizer.unit_virtual):
+        generator, _ = load_trained(config, recognizer.device)
+        table["decoded_own"] = decoded_own(generator, recognizer, recognizer.unit_virtual)
+    return dict(table)
 
 
 def add_figures(config: Config, kind: str, measured: dict[str, Any]) -> str:

@@ -208,7 +208,7 @@ def propose(
     max_cosine: float,
     num_earlier: int,
 ) -> Proposal | Pool:
-    """The candidates of identities.proposal; `max_cosine` is the gate's, centers are the source's."""
+    """The candidates of identities.proposal; `max_cosine` is the gate's."""
     identities = config.identities
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
