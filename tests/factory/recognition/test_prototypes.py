@@ -371,4 +371,4 @@ def test_geometry_of_orthogonal_axes():
     axes = geometry(torch.eye(6)[:3], torch.eye(6)[3:])
     pairs = ("real_real", "real_virtual", "virtual_virtual")
     assert all(axes[k]["mean"] == axes[k]["std"] == 0.0 for k in pairs)
-    assert set(axes) == {"real_real", "real_virtual", "virtual_virtual"}
+    assert set(axes) == {"real_real", "real_virtual", "virtual_virtual", "real_span"}
