@@ -131,7 +131,7 @@ def shape_prototypes(
             virtual_margin=min(stage.margin, recipe.margin_m),
             step=step,
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         rate = warmup(step, WARMUP_STEPS) * cosine_decay(step / stage.steps)
         prototypes.step(stage.lr * rate, virtual_by_DD=by_DD)
         losses.append(loss.detach())
@@ -164,7 +164,8 @@ def _begin(
     length = FIRST_SPREAD * real_RD.shape[1] ** 0.5
     weight_RD[: len(real_RD)] = real_RD
     weight_RD[len(real_RD) :] = colored(white_RD, mean_D, covariance_DD) * length
-    return covariance_DD / torch.linalg.eigvalsh(covariance_DD)[-1]
+    largest: torch.Tensor = torch.linalg.eigvalsh(covariance_DD)[-1]
+    return covariance_DD / largest
 
 
 def _draws(
@@ -203,4 +204,4 @@ def _read(training_set: TrainingSet, indices: np.ndarray) -> tuple[np.ndarray, n
     if not len(good):
         raise SourceError(f"source: {len(indices)} images in a row cannot be read; mend the source")
     used = [int(good[np.abs(good - place).argmin()]) for place in range(len(found))]
-    return np.stack([image for place in used if (image := found[place]) is not None]), indices[used]
+    return np.stack([one for place in used if (one := found[place]) is not None]), indices[used]

@@ -94,7 +94,7 @@ def labels_of(training_set: TrainingSet, real_names: list[str]) -> np.ndarray:
             f"source: nobody of {len(row_P)} people is among the {len(real_names)} whom {KEY} was "
             "trained on; want the source that it was trained on, or a part of it"
         )
-    return row_P[training_set.labels]
+    return np.asarray(row_P[training_set.labels])
 
 
 def child(
