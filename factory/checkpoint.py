@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -184,21 +185,29 @@ def refuse_other(
     trained: str,
     lineage: Mapping[str, Any],
     weights: Mapping[str, str],
-    latents_of: Sequence[str] = (),
+    alike: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Raise CheckpointError unless a network of kind `trained` was trained with others' weights.
 
-    `weights` are sha256 by kind, `latents_of` those of autoencoders whose latents are those of the
-    one at hand, to the bit: what was trained with one of them works in the same space.
+    `weights` are sha256 by kind, `alike` those of further networks that the ones at hand stand for
+    (`stands_for`).
     """
     for kind, actual in weights.items():
-        if kind == "autoencoder" and lineage.get(kind) in latents_of:
-            continue
-        if actual != lineage.get(kind):
+        if lineage.get(kind) not in (actual, *alike.get(kind, ())):
             raise CheckpointError(
                 f"{kind}.checkpoint: has sha256 {actual[:12]}, the {trained} was trained with "
                 f"{str(lineage.get(kind))[:12]}; use the {kind} it was trained with"
             )
+
+
+def stands_for(metadata: Mapping[str, Any]) -> list[str]:
+    """sha256 of networks in whose place this one works, to the bit, by its checkpoint.json.
+
+    A recognizer that went through the prototype stage embeds and knows real people as its backbone
+    did; an autoencoder whose encoder was frozen has the latents of the one that it began with.
+    """
+    backbone = metadata["lineage"].get("backbone")
+    return [*([str(backbone)] if backbone else []), *metadata["config"].get("latents_of", ())]
 
 
 def pack(names: dict[str, str], out: Path) -> dict[str, int]:

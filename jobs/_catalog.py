@@ -11,7 +11,8 @@ from jobs._job import Job
 GROUPS = {
     "make": ("plan", "release", "pipeline", "submit", "union", "compact"),
     "train": (
-        *("train_recognizer", "train_autoencoder", "train_generator", "train_turns", "distill"),
+        *("train_recognizer", "train_prototypes", "train_autoencoder", "train_generator"),
+        *("train_turns", "distill"),
         *("train_base", "personalize", "train_inpainting", "train_controlnet"),
         *("import_recognizer", "pack_weights"),
     ),
@@ -24,6 +25,7 @@ GROUPS = {
         "utility",
         "attack",
         "claim",
+        "compare_proposals",
         "compare_personalization",
         "compare_edits",
     ),

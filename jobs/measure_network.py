@@ -1,15 +1,19 @@
-"""Measure an autoencoder or a generator again, into its checkpoint.json.
+"""Measure a network again, into its checkpoint.json.
 
     python -m jobs.measure_network autoencoder configs/demo.yaml \\
         autoencoder.checkpoint=runs/demo/autoencoder [section.key=value ...]
     python -m jobs.measure_network generator configs/demo.yaml \\
         generator.checkpoint=runs/demo/generator
+    python -m jobs.measure_network recognizer configs/demo.yaml \\
+        recognizer.checkpoint=runs/demo/recognizer
 
-They are those that section acceptance has limits of, on the faces of the source: those held out,
-where source.holdout_identities or source.heldout names some. Trainings measure at their end; this
-is for networks of an older factory, or for other faces. Weights stay as they are. Networks of the
-package (starter:NAME) are not written to, and a generator is measured with those networks alone
-that it was trained with.
+Of an autoencoder or a generator they are those that section acceptance has limits of, on the faces
+of the source: those held out, where source.holdout_identities or source.heldout names some. Of a
+recognizer it is the geometry of its prototypes, with the cosines of what the generator draws from
+virtual ones to them. Trainings measure at their end; this is for networks of an older factory, for
+other faces, and for what needs a generator. Weights stay as they are. Networks of the package
+(starter:NAME) are not written to, and a generator is measured with those networks alone that it was
+trained with.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ def measure_network(network: str, config: Config, dry_run: bool) -> None:
     print("wrote", add_figures(config, network, measured))
 
 
-NETWORK = Argument("network", "what to measure", choices=("autoencoder", "generator"))
+NETWORK = Argument("network", "what to measure", choices=("autoencoder", "generator", "recognizer"))
 JOB = Job(
     __doc__,
     measure_network,

@@ -19,6 +19,7 @@ from factory.config.models import (
     CheckpointConfig,
     GeneratorConfig,
     JudgeConfig,
+    PrototypeStageConfig,
     RecognizerConfig,
     TurnsConfig,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "PersonalizationConfig",
     "PipelineConfig",
     "PlanConfig",
+    "PrototypeStageConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "RenderingConfig",

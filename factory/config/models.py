@@ -10,6 +10,29 @@ from factory.config.field import file_path, knob
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrototypeStageConfig:
+    """The stage after a recognizer in which its virtual prototypes become faces.
+
+    Backbone and real prototypes stay as they are. Virtual ones begin at draws from the normal
+    distribution of real class centers and learn by the recognizer's own loss on kept embeddings.
+    """
+
+    steps: int = knob(0, low=0)
+    """Steps of it; 0: none, virtual prototypes are those that were trained jointly, as published.
+    Seconds for a few thousand people."""
+    batch_size: int = knob(128, low=1)
+    """Embeddings of images a step over all processes; recognizer.virtual_per_step says how many
+    virtual features there are beside them."""
+    lr: float = knob(0.05, low=0.0)
+    """Learning rate of SGD at the start, with a cosine to 0."""
+    margin: float = knob(0.3, low=0.0, high=0.3)
+    """Margin of virtual features, or recognizer.margin_m where that is smaller: a larger one pushes
+    prototypes off the faces."""
+    max_images: int = knob(16384, low=1)
+    """Images that are embedded for it, spread evenly over the people."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecognizerConfig:
     """The recognizer, in whose space identities exist (VIGFace stage 1)."""
 
@@ -40,6 +63,13 @@ class RecognizerConfig:
     virtual_per_step: Literal["batch", "proportional", "none"] = "batch"
     """Virtual features a step: as many as the batch (arXiv v1), round(k*b/n) (ICCV), or none, which
     lets virtual prototypes collapse (VIGFace's ablation)."""
+    loss_mean: Literal["real", "all"] = "real"
+    """What the summed losses of a step's real and virtual features are divided by: the number of
+    real ones, so that virtual ones leave the backbone's learning rate as it is, or the number of
+    all (VIGFace), which halves it where both are as many."""
+    covariance_weight: float = knob(0.0, low=0.0)
+    """Weight of a penalty that draws virtual prototypes to where faces are: the squared distance of
+    their covariance to that of the real ones, relative to its square. 0: none, as published."""
     sample_rate: float = knob(1.0, low=1e-4, high=1.0)
     """Fraction of the classes that are negatives in a step (partial FC); 1 is the full softmax."""
     batch_norm: Literal["local", "synced", "frozen"] = "local"
@@ -70,6 +100,7 @@ class RecognizerConfig:
     here (.7433 against .7408 and .7392 against .7367 on LFW's pairs). None: as the checkpoint says,
     in which a training writes it down; unit where none does."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    prototypes: PrototypeStageConfig = field(default_factory=PrototypeStageConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from factory.errors import ConfigError
 
 if TYPE_CHECKING:
     from factory.config.cluster import EstimateConfig, FleetConfig
+    from factory.config.models import RecognizerConfig
     from factory.config.release import IdentitiesConfig, ReleaseConfig
     from factory.config.schema import Config
     from factory.config.training import ComputeConfig
@@ -92,6 +93,7 @@ def _check_networks(config: Config) -> None:
             f"recognizer.virtual_per_step: got {config.recognizer.virtual_per_step!r} with "
             "recognizer.num_virtual=0; want some virtual prototypes, or 'batch'"
         )
+    _check_virtual(config.recognizer)
     if any(width <= 0 or width % 32 for width in config.base_training.widths):
         raise ConfigError(
             f"base_training.widths: got {list(config.base_training.widths)}; want multiples of 32"
@@ -148,6 +150,20 @@ def _check_adversarial(config: Config) -> None:
             f"autoencoder.adversarial_epochs: got {recipe.adversarial_epochs:g} with "
             "compute.zero_stage=3, which cuts the last layer over the ranks; want at most 2"
         )
+
+
+def _check_virtual(recognizer: RecognizerConfig) -> None:
+    """Raise ConfigError for what is asked of virtual prototypes where there are none."""
+    asked = {
+        "covariance_weight": recognizer.covariance_weight,
+        "prototypes.steps": recognizer.prototypes.steps,
+    }
+    for key, value in asked.items():
+        if value and not recognizer.num_virtual:
+            raise ConfigError(
+                f"recognizer.{key}: got {value:g} with recognizer.num_virtual=0; want some virtual "
+                f"prototypes, or {key.rpartition('.')[2]}=0"
+            )
 
 
 def _check_augmented_copies(config: Config) -> None:

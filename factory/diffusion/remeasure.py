@@ -9,16 +9,16 @@ import torch
 from factory import checkpoint
 from factory.config import Config
 from factory.config.addresses import in_bucket
-from factory.diffusion.autoencoder import Autoencoder, latents_of
+from factory.diffusion.autoencoder import Autoencoder
+from factory.diffusion.decoded_prototypes import decoded_own
 from factory.diffusion.distillation import refuse_student
 from factory.diffusion.generator_figures import measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
-from factory.diffusion.similarity import SeenSimilarities
-from factory.diffusion.trained_generator import TrainedGenerator
-from factory.diffusion.uvit import UViT
+from factory.diffusion.trained_generator import load_trained
 from factory.errors import CheckpointError
 from factory.provenance.faces import require_license
 from factory.recognition.embed import Recognizer
+from factory.recognition.prototypes import geometry
 from factory.store.json_text import json_text
 from factory.store.local import write_atomically
 from factory.training.distributed import pick_device
@@ -26,7 +26,9 @@ from factory.training.faces import Faces, open_faces
 
 
 def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str, Any]:
-    """Figures of the autoencoder or the generator that a config names, on faces of its source.
+    """Figures of a network that a config names, on faces of its source.
+
+    Of a recognizer: the geometry of its prototypes, and what the generator draws from them.
 
     Raises CheckpointError, also where a generator was trained with other networks than the
     config's, and SourceError for a source without a license. A dry run measures nothing and returns
@@ -37,20 +39,37 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
     if kind == "generator":
         refuse_student(metadata["config"], "generator.checkpoint")
         _check_lineage(config, metadata)
+    if kind == "recognizer":
+        name, key = config.generator.checkpoint, "generator.checkpoint"
+        _check_lineage(config, checkpoint.read_metadata(name, "generator", key))
     if dry_run:
         return {}
     device, precision = pick_device(config.compute), config.compute.precision
     recognizer = Recognizer.load(config.recognizer.checkpoint, device)
+    if kind == "recognizer":
+        return {"geometry": _geometry(config, recognizer, metadata["metrics"])}
     if kind == "autoencoder":
         faces, which = _faces(config)
         network = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
         return measure(network, recognizer, faces, which)
     condition = str(metadata["config"]["condition"])
     faces, which = _faces(config, condition)
-    generator, autoencoder = _generator(config, device)
+    generator, autoencoder = load_trained(config, device)
     return measure_generator(
         generator, faces, recognizer, autoencoder, condition=condition, which=which
     )
+
+
+def _geometry(
+    config: Config, recognizer: Recognizer, metrics: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """The table of a recognizer, with `decoded_own` of the config's generator."""
+    rows = (torch.from_numpy(recognizer.unit_real), torch.from_numpy(recognizer.unit_virtual))
+    table = metrics.get("geometry", {}) | geometry(*rows)
+    if len(recognizer.unit_virtual):
+        generator, _ = load_trained(config, recognizer.device)
+        table["decoded_own"] = decoded_own(generator, recognizer, recognizer.unit_virtual)
+    return dict(table)
 
 
 def add_figures(config: Config, kind: str, measured: dict[str, Any]) -> str:
@@ -85,28 +104,8 @@ def _check_lineage(config: Config, generator: dict[str, Any]) -> None:
         for kind in kinds
     }
     weights = {kind: str(metadata["sha256"]) for kind, metadata in there.items()}
-    same = latents_of(there["autoencoder"]["config"]) if "autoencoder" in there else []
-    checkpoint.refuse_other("generator", generator["lineage"], weights, same)
-
-
-def _generator(config: Config, device: torch.device) -> tuple[TrainedGenerator, Autoencoder | None]:
-    """The generator of a config, with its autoencoder where it draws latents."""
-    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
-    autoencoder = None
-    if loaded.config["space"] == "latents":
-        autoencoder = Autoencoder.load(
-            config.autoencoder.checkpoint, device, config.compute.precision
-        )
-    network = UViT.from_checkpoint(loaded.config, loaded.tensors)
-    generator = TrainedGenerator.of(
-        network.shape,
-        network.state_dict(),
-        (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])),
-        autoencoder.decode if autoencoder else lambda x: x,
-        device,
-        SeenSimilarities.from_checkpoint(loaded.config),
-    )
-    return generator, autoencoder
+    alike = {kind: checkpoint.stands_for(metadata) for kind, metadata in there.items()}
+    checkpoint.refuse_other("generator", generator["lineage"], weights, alike)
 
 
 def _faces(config: Config, condition: str | None = None) -> tuple[Faces, str]:

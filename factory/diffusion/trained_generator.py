@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from factory import checkpoint
+from factory.config import Config
+from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.denoising_error import denoising_error
 from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
@@ -128,3 +131,25 @@ class TrainedGenerator:
             negative_similarity_B=negative_similarity_B,
             hint_BSHW=hint_BSHW,
         )
+
+
+def load_trained(
+    config: Config, device: torch.device
+) -> tuple[TrainedGenerator, Autoencoder | None]:
+    """The generator of a config, with its autoencoder where it draws latents."""
+    loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
+    autoencoder = None
+    if loaded.config["space"] == "latents":
+        autoencoder = Autoencoder.load(
+            config.autoencoder.checkpoint, device, config.compute.precision
+        )
+    network = UViT.from_checkpoint(loaded.config, loaded.tensors)
+    generator = TrainedGenerator.of(
+        network.shape,
+        network.state_dict(),
+        (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])),
+        autoencoder.decode if autoencoder else lambda x: x,
+        device,
+        SeenSimilarities.from_checkpoint(loaded.config),
+    )
+    return generator, autoencoder

@@ -177,4 +177,4 @@ def _check_lineage(
 ) -> None:
     kinds = ("recognizer", "autoencoder")
     networks = {kind: sha256 for kind, sha256 in lineage.items() if kind in kinds}
-    checkpoint.refuse_other("generator", start.lineage, networks, latents_of)
+    checkpoint.refuse_other("generator", start.lineage, networks, {"autoencoder": latents_of})

@@ -39,6 +39,22 @@ class Pool:
     unit_KD: np.ndarray
 
 
+def coloured(unit_virtual_KD: np.ndarray, unit_centers_ND: np.ndarray) -> Pool:
+    """Virtual prototypes moved onto the faces of real class centers: mean + C^(1/2) w (ours).
+
+    The prototypes of a recognizer without the prototype stage are as good as random directions;
+    scaled by sqrt(D), as those are, they have the covariance of white noise, and get that of the
+    centers.
+    """
+    import torch
+
+    from factory.recognition.covariance import colored, moments
+
+    mean_D, covariance_DD = moments(torch.from_numpy(unit_centers_ND.astype(np.float64)))
+    white_KD = torch.from_numpy(np.array(unit_virtual_KD)) * unit_virtual_KD.shape[1] ** 0.5
+    return Pool("coloured", colored(white_KD, mean_D, covariance_DD).numpy())
+
+
 class PcaProposal:
     """A normal distribution in the PCA space of real class centers (Vec2Face, Arc2Face)."""
 

@@ -20,7 +20,7 @@ from factory.identities.inquiry import InquiryPool, inquiry_source
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
 from factory.identities.private_people import NOBODY, PrivatePeople
-from factory.identities.proposals import PcaProposal, Pool, Proposal
+from factory.identities.proposals import PcaProposal, Pool, Proposal, coloured
 from factory.identities.roster import Roster
 from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
@@ -62,7 +62,7 @@ def build_roster(
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
     num_virtual = config.plan.num_admitted(config.identities.num_virtual)
-    proposal = _proposal(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier)
+    proposal = propose(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier)
     admitted = admit(
         proposal,
         real_ND,
@@ -194,7 +194,7 @@ def learn_groups(config: Config, source: FaceSource, centers_ND: np.ndarray) -> 
     return Groups(centers_ND[labeled], groups, config.identities.quotas)
 
 
-def _proposal(
+def propose(
     config: Config,
     recognizer: Recognizer,
     centers_ND: np.ndarray,
@@ -202,9 +202,12 @@ def _proposal(
     max_cosine: float,
     num_earlier: int,
 ) -> Proposal | Pool:
+    """The candidates of identities.proposal; `max_cosine` is the gate's."""
     identities = config.identities
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
+    if identities.proposal == "coloured":
+        return coloured(recognizer.unit_virtual, centers_ND)
     if identities.proposal == "inquiry":
         taken = inquiry_source(config)
         batches = list(embedded(recognizer, taken, config.source.max_corrupt_fraction))

@@ -27,6 +27,7 @@ NAMED_AT = {
     "start": ["generator.init_from", "autoencoder.init_from"],
     "teacher": ["distillation.teacher"],
     "editor": ["editing.checkpoint"],
+    "backbone": ["recognizer.checkpoint"],
 }
 """Keys of a config that may name the checkpoint of a role."""
 

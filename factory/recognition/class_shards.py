@@ -12,6 +12,8 @@ from factory.seeds import torch_generator
 
 INIT_ROWS = 4096
 """Rows drawn from one random stream, so that their values do not depend on the ranks."""
+FIRST_SPREAD = 0.01
+"""Standard deviation of the values that rows begin with."""
 ROWS = ".safetensors"
 """How the names of files of rows end."""
 
@@ -57,7 +59,7 @@ def draw_rows(seed: int, kind: str, rows: range, out_RD: torch.Tensor) -> None:
     """Fill `out_RD` with small normal draws, the same for a row whichever rank holds it."""
     for block in range(rows.start // INIT_ROWS, -(-rows.stop // INIT_ROWS)):
         draw, begin = torch_generator(seed, kind, block), block * INIT_ROWS
-        drawn = torch.randn(INIT_ROWS, out_RD.shape[1], generator=draw) * 0.01
+        drawn = torch.randn(INIT_ROWS, out_RD.shape[1], generator=draw) * FIRST_SPREAD
         first, stop = max(rows.start, begin), min(rows.stop, begin + INIT_ROWS)
         if first < stop:
             out_RD[first - rows.start : stop - rows.start] = drawn[first - begin : stop - begin]

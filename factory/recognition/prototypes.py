@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from factory.config import RecognizerConfig
 from factory.recognition.class_shards import RankRows, draw_rows, read_rows, write_rows
+from factory.recognition.covariance import covariance_distance, moments
 from factory.recognition.margin import NormQuality, with_margin
 from factory.recognition.sharded_softmax import Cosine, LogSumExp, put_at, take
 from factory.seeds import torch_generator
@@ -34,6 +35,10 @@ from factory.training.distributed import (
 )
 
 MOMENTUM = 0.9
+MOST_CLASSES = 10_000
+"""Classes of a kind that a table of geometry looks at."""
+SPAN_AXES = 64
+"""Axes of real prototypes that count as theirs: as many as identities.pca_dims keeps."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Prototypes(nn.Module):
         self._rank = distributed.rank() if rank is None else rank
         self._world = distributed.world_size() if world is None else world
         self._config, self._seed, self._num_real = config, seed, num_real
+        self.num_virtual = config.num_virtual
         self.rows = RankRows.of(num_real, config.num_virtual, self._rank, self._world)
         weight_RD = torch.empty(len(self.rows), config.embedding_dim)
         for kind, rows, part in self._parts():
@@ -110,19 +116,21 @@ class Prototypes(nn.Module):
         noise_VD: torch.Tensor,
         *,
         margin: float,
+        virtual_margin: float | None = None,
         step: int = 0,
     ) -> torch.Tensor:
         """Margin softmax over the real features of all ranks and the virtual features of a step.
 
         `virtual_V` are the virtual classes drawn for the step, on the CPU, `noise_VD` standard
-        normal draws, the same on all ranks. With no virtual class it is the plain margin softmax of
-        the real ones. The loss is the same on every rank; at sample_rate 1 it is exactly the
-        unsharded one.
+        normal draws, the same on all ranks; `virtual_margin` is their margin, None for that of real
+        ones. The sum over all features is divided as recognizer.loss_mean says, and the covariance
+        penalty is added. With no virtual class it is the plain margin softmax of the real ones. The
+        loss is the same on every rank; at sample_rate 1 it is exactly the unsharded one.
         """
         labels_N = distributed.gather_rows(labels_B)
         norms_N = distributed.gather_rows(features_BD.float().norm(dim=1))
         unit_ND = GatherRows.apply(F.normalize(features_BD.float()))
-        quality_N = self.quality(norms_N)
+        quality_N, num_images = self.quality(norms_N), len(unit_ND)
         virtual_label_V = (virtual_V + self._num_real).to(labels_N.device, non_blocking=True)
         labels_N = torch.cat([labels_N, virtual_label_V])
         row_N = self.rows.row_of(labels_N, self._num_real)
@@ -130,29 +138,37 @@ class Prototypes(nn.Module):
         sampled = self._sample(row_N, step)
         weight_SD, column_N = sampled.weight_SD, sampled.columns(row_N)
         if len(virtual_V):
-            real = slice(0, len(unit_ND))
-            self._update_sigma(unit_ND.detach(), weight_SD.detach(), column_N[real])
+            self._update_sigma(unit_ND.detach(), weight_SD.detach(), column_N[:num_images])
             mine_M = self._of_this_rank(virtual_V).to(unit_ND.device, non_blocking=True)
-            virtual_VD = self._virtual_features(column_N[len(unit_ND) :], mine_M, noise_VD)
+            virtual_VD = self._virtual_features(column_N[num_images:], mine_M, noise_VD)
             unit_ND = torch.cat([unit_ND, virtual_VD])
             quality_N = F.pad(quality_N, (0, len(virtual_V)))  # neutral, because a draw has no norm
 
         cosine_NS = Cosine.apply(unit_ND, weight_SD, self._tf32)
         target_N = SumWhole.apply(take(cosine_NS, column_N))
-        wanted_N = with_margin(self._config.margin, target_N, margin, quality_N)
+        margins = (margin, margin if virtual_margin is None else virtual_margin)
+        wanted_N = self._with_margins(target_N, quality_N, num_images, margins)
         scale = self._config.scale
         log_sum_N = LogSumExp.apply(cosine_NS, column_N, wanted_N, scale)
-        loss: torch.Tensor = (log_sum_N - scale * wanted_N).mean()
+        num_averaged = num_images if self._config.loss_mean == "real" else len(wanted_N)
+        loss: torch.Tensor = (log_sum_N - scale * wanted_N).sum() / num_averaged
+        if self._config.covariance_weight:
+            loss = loss + self._config.covariance_weight * self._covariance_penalty(sampled)
         return loss
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, *, virtual_by_DD: torch.Tensor | None = None) -> None:
         """SGD with Nesterov momentum .9 and weight decay on the rows used since the last step.
 
-        The others, their momentum too, stay as they are.
+        The others, their momentum too, stay as they are. With `virtual_by_DD`, so do the real ones,
+        and the loss's gradient of virtual ones is multiplied by it.
         """
         for chosen_S, weight_SD, grad_SD in self._gradients():
+            if virtual_by_DD is not None:
+                grad_SD = grad_SD @ virtual_by_DD
             grad_SD.add_(weight_SD, alpha=self._config.weight_decay)
+            if virtual_by_DD is not None:
+                grad_SD *= self._is_virtual(chosen_S).unsqueeze(1)
             if chosen_S is None:
                 momentum_SD = self.momentum_RD.mul_(MOMENTUM).add_(grad_SD)
                 self.weight_RD.sub_(grad_SD.add_(momentum_SD, alpha=MOMENTUM), alpha=lr)
@@ -162,6 +178,12 @@ class Prototypes(nn.Module):
             grad_SD.add_(momentum_SD, alpha=MOMENTUM)
             self.weight_RD[chosen_S] = weight_SD.sub_(grad_SD, alpha=lr)
         self._sampled.clear()
+
+    @property
+    def real_RD(self) -> torch.Tensor:
+        """This rank's real prototypes as a checkpoint gets them: averaged with recognizer.ema."""
+        rows_RD = self.weight_RD if self.average_RD is None else self.average_RD
+        return rows_RD[: len(self.rows.real)].detach()
 
     @torch.no_grad()
     def average(self, decay: float) -> None:
@@ -260,6 +282,44 @@ class Prototypes(nn.Module):
         torch.where(is_first_S1, grad_SD[0].clone(), grad_SD, out=grad_SD)
         return [(together_S, weight_SD, grad_SD)]
 
+    def _with_margins(
+        self,
+        target_N: torch.Tensor,
+        quality_N: torch.Tensor,
+        num_images: int,
+        margins: tuple[float, float],
+    ) -> torch.Tensor:
+        """The labels' cosines with the margins of real and of virtual features."""
+        if margins[0] == margins[1]:
+            return with_margin(self._config.margin, target_N, margins[0], quality_N)
+        parts = (slice(0, num_images), slice(num_images, None))
+        wanted = [
+            with_margin(self._config.margin, target_N[part], margin, quality_N[part])
+            for part, margin in zip(parts, margins, strict=True)
+        ]
+        return torch.cat(wanted)
+
+    def _covariance_penalty(self, sampled: SampledRows) -> torch.Tensor:
+        """`covariance_distance` of the sampled virtual rows to all real ones, as unit vectors.
+
+        Only virtual rows have a gradient of it.
+        """
+        num_real, chosen_S = len(self.rows.real), sampled.chosen_S
+        with torch.no_grad():
+            wanted_DD = moments(F.normalize(self.weight_RD[:num_real]))[1]
+        if chosen_S is None:
+            virtual_DD = moments(F.normalize(sampled.weight_SD[num_real:]))[1]
+        else:
+            unit_SD = F.normalize(sampled.weight_SD)
+            virtual_DD = moments(unit_SD, self._is_virtual(chosen_S))[1]
+        return covariance_distance(virtual_DD, wanted_DD)
+
+    def _is_virtual(self, chosen_S: torch.Tensor | None) -> torch.Tensor:
+        """1 for each of some rows of this rank that is virtual, 0 for real ones; None: all rows."""
+        if chosen_S is None:
+            chosen_S = torch.arange(len(self.rows), device=self.weight_RD.device)
+        return (chosen_S >= len(self.rows.real)).float()
+
     def _of_this_rank(self, virtual_V: torch.Tensor) -> torch.Tensor:
         """Positions [M] of the virtual classes of this rank; on the CPU, where they are drawn."""
         rows = self.rows.virtual
@@ -332,23 +392,46 @@ def num_virtual_features(batch_size: int, num_real: int, num_virtual: int, mode:
     return min(wanted, num_virtual)
 
 
-def geometry(real_ND: torch.Tensor, virtual_KD: torch.Tensor) -> dict[str, dict[str, float]]:
+def geometry(
+    real_ND: torch.Tensor, virtual_KD: torch.Tensor, start_KD: torch.Tensor | None = None
+) -> dict[str, dict[str, float]]:
     """Mean and deviation of pairwise cosines: real-real, real-virtual, virtual-virtual.
 
-    At most 10,000 classes of each kind, the first ones.
+    Then where virtual prototypes are: `real_span`, the part of their energy in the SPAN_AXES first
+    principal axes of the real ones, and `to_start`, their cosines to the rows that they began with,
+    where these are given. At most 10,000 classes of each kind, the first ones.
     """
-    unit_ND = F.normalize(real_ND[:10_000].float())
-    unit_KD = F.normalize(virtual_KD[:10_000].float())
+    unit_ND = F.normalize(real_ND[:MOST_CLASSES].float())
+    unit_KD = F.normalize(virtual_KD[:MOST_CLASSES].float())
     pairs = {
         "real_real": _off_diagonal(unit_ND @ unit_ND.T),
         "real_virtual": (unit_ND @ unit_KD.T).flatten(),
         "virtual_virtual": _off_diagonal(unit_KD @ unit_KD.T),
     }
-    return {
+    if start_KD is not None:
+        pairs["to_start"] = (F.normalize(start_KD[:MOST_CLASSES].float()) * unit_KD).sum(1)
+    table = {
         name: {"mean": float(cosines.mean()), "std": float(cosines.std())}
         for name, cosines in pairs.items()
         if len(cosines) > 1
     }
+    if len(unit_ND) > 1 and len(unit_KD):
+        table["real_span"] = energy_in_span(unit_ND, unit_KD)
+    return table
+
+
+def energy_in_span(unit_ND: torch.Tensor, unit_KD: torch.Tensor) -> dict[str, float]:
+    """Mean squared length of the projections of K unit vectors onto axes of N unit vectors.
+
+    The axes are the first SPAN_AXES of their PCA, as many as there are; `random` is the value of
+    random directions, axes/D.
+    """
+    centered_ND = (unit_ND - unit_ND.mean(0)).double()
+    axes_AD = torch.linalg.svd(centered_ND, full_matrices=False)[2][:SPAN_AXES]
+    axes_AD = axes_AD[: len(unit_ND) - 1]  # because centering takes one away
+    energy = float((unit_KD.double() @ axes_AD.T).square().sum(1).mean())
+    count, dim = axes_AD.shape
+    return {"energy": energy, "random": count / dim, "axes": count}
 
 
 def _off_diagonal(square_NN: torch.Tensor) -> torch.Tensor:

@@ -17,10 +17,16 @@ from factory.provenance.networks import provenance
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
-from factory.recognition.class_shards import RankRows
-from factory.recognition.embed import MIRROR_SUM
+from factory.recognition.class_shards import RankRows, draw_rows
+from factory.recognition.embed import MIRROR_SUM, Recognizer
 from factory.recognition.memory import memory_line
 from factory.recognition.pairs import open_pairs
+from factory.recognition.prototype_stage import (
+    Shaped,
+    check_stage,
+    keep_features,
+    shape_prototypes,
+)
 from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
 from factory.recognition.quality import QualityHead, quality_loss
 from factory.recognition.validation import brief, figures, measure
@@ -184,22 +190,21 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
                 run_state.add_history(step + 1, **verified)
                 run_state.log(f"step {step + 1}/{total} {brief(verified)}")
 
-    # Measure and write
-    tensors = weights_of(engine, ema)
+    # Shape virtual prototypes, measure and write
+    made = checkpoint_of(config, weights_of(engine, ema), training_set, total)
+    shaped = shape_after(config, made, training_set, prototypes, engine.device)
     metrics: dict[str, Any] = {}
     if rank() == 0:
-        state = run_state.last_state()
-        for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
-            rows = whole_rows(state, kind, count, recipe.embedding_dim, average=ema is not None)
-            tensors[f"prototypes.{kind}"] = rows
-        made = checkpoint_of(config, tensors, training_set, total)
-        metrics = measure(made, heldout, pairs, engine.device)
+        add_rows(made, config, run_state.last_state(), shaped)
+        start_KD = shaped.start_KD if shaped else first_virtual_rows(recipe, seed)
+        metrics = measure(made, heldout, pairs, engine.device, start_KD)
         metrics["train"] = {
             "images": len(training_set),
             "identities": num_real,
             "hours": round(run_state.seconds / 3600, 3),
             "final_loss": run_state.final_loss,
         }
+        metrics |= {"prototype_stage": shaped.figures} if shaped else {}
         checkpoint.save(run_state.out, replace(made, metrics=metrics))
         run_state.finish()
     wait_for_all()
@@ -210,6 +215,7 @@ def check(config: Config) -> None:
     """Raise ConfigError for what can be found wrong with a training before anything is read."""
     recipe, compute = config.recognizer, config.compute
     micro_batch(recipe.batch_size, compute, "recognizer.batch_size")
+    check_stage(config)
     is_a_rank = not compute.num_ranks or world_size() > 1
     if recipe.batch_norm == "synced" and is_a_rank and pick_device(compute).type == "cpu":
         raise ConfigError(
@@ -255,6 +261,45 @@ def learning_rate(recipe: RecognizerConfig, step: int, steps_per_epoch: int, tot
     if recipe.schedule == "cosine":
         return recipe.lr * rise * cosine_decay(step / total)
     return recipe.lr * rise * step_decay(step / steps_per_epoch, recipe.milestones)
+
+
+def shape_after(
+    config: Config,
+    made: checkpoint.Checkpoint,
+    training_set: TrainingSet,
+    prototypes: Prototypes,
+    device: torch.device,
+) -> Shaped | None:
+    """Virtual prototypes by the stage after a training; None without recognizer.prototypes.steps.
+
+    All ranks call it.
+    """
+    stage, num_real = config.recognizer.prototypes, len(training_set.names)
+    if not stage.steps:
+        return None
+    recognizer = Recognizer(made, device)
+    kept = keep_features(recognizer, training_set, training_set.labels, stage.max_images)
+    real_RD = prototypes.real_RD
+    return shape_prototypes(config.recognizer, real_RD, num_real, kept, config.training.seed)
+
+
+def add_rows(
+    made: checkpoint.Checkpoint, config: Config, state: Path, shaped: Shaped | None
+) -> None:
+    """Put all prototypes into a checkpoint: of a saved state, virtual ones of the stage."""
+    recipe, num_real = config.recognizer, len(made.config["real_names"])
+    for kind, count in (("real", num_real), ("virtual", recipe.num_virtual)):
+        rows_KD = whole_rows(state, kind, count, recipe.embedding_dim, average=recipe.ema > 0)
+        made.tensors[f"prototypes.{kind}"] = rows_KD
+    if shaped:
+        made.tensors["prototypes.virtual"] = shaped.virtual_KD
+
+
+def first_virtual_rows(recipe: RecognizerConfig, seed: int) -> torch.Tensor:
+    """Virtual prototypes [K, D] as a training begins."""
+    rows_KD = torch.empty(recipe.num_virtual, recipe.embedding_dim)
+    draw_rows(seed, "virtual", range(recipe.num_virtual), rows_KD)
+    return rows_KD
 
 
 def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:

@@ -32,10 +32,18 @@ def figures(
 
 
 def measure(
-    loaded: Checkpoint, heldout: FaceSet, pairs: Pairs | None, device: torch.device
+    loaded: Checkpoint,
+    heldout: FaceSet,
+    pairs: Pairs | None,
+    device: torch.device,
+    start_KD: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """The metrics of a checkpoint: geometry of its prototypes and `figures`."""
-    table = geometry(loaded.tensors["prototypes.real"], loaded.tensors["prototypes.virtual"])
+    """The metrics of a checkpoint: geometry of its prototypes and `figures`.
+
+    `start_KD` are the rows that its virtual prototypes began with.
+    """
+    real_ND, virtual_KD = (loaded.tensors[f"prototypes.{kind}"] for kind in ("real", "virtual"))
+    table = geometry(real_ND, virtual_KD, start_KD)
     return {"geometry": table, **figures(loaded, heldout, pairs, device)}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from factory import checkpoint
-from factory.diffusion.autoencoder import latents_of
 from factory.errors import CheckpointError
 
 
@@ -37,9 +36,12 @@ class Networks:
     def check_lineage(self, trained: str, lineage: dict[str, Any], kinds: tuple[str, ...]) -> None:
         """Raise CheckpointError unless a network was trained with the others that are named."""
         there = {kind: self.weights[kind] for kind in kinds if kind in self.weights}
-        autoencoder = self.metadata.get("autoencoder")
-        same = latents_of(autoencoder["config"]) if autoencoder else []
-        checkpoint.refuse_other(trained, lineage, there, same)
+        alike = {
+            kind: checkpoint.stands_for(self.metadata[kind])
+            for kind in there
+            if kind in self.metadata
+        }
+        checkpoint.refuse_other(trained, lineage, there, alike)
 
 
 def refuse_altered(name: str, sha256: str, key: str) -> None:

@@ -110,3 +110,15 @@ def test_figures_that_are_no_numbers_are_null_until_they_are_measured(config_of,
     }
     add_figures(config, "autoencoder", {"psnr_db": 20.0})
     assert json.loads(open(file).read())["metrics"] == {"psnr_db": 20.0, "faces": "some"}
+
+
+def test_a_recognizers_geometry_gains_what_the_generator_draws_from_its_prototypes(
+    config_of, weights, tmp_path
+):
+    config = config_of(weights)
+    figures = figures_of(config, "recognizer")
+    assert set(figures) == {"geometry"}
+    assert {"virtual_virtual", "real_span", "decoded_own"} <= set(figures["geometry"])
+    decoded = figures["geometry"]["decoded_own"]
+    assert decoded["images"] == 80  # two of each of 40 prototypes
+    assert -1 <= decoded["mean"] <= 1

@@ -63,7 +63,8 @@ def test_learns_and_reports(recipe, people, tmp_path):
     metrics = train(config, lines.append)
     assert "images/s" in lines[-1]
     assert metrics["heldout"]["auc"] > 0.95
-    assert set(metrics["geometry"]) == {"real_real", "real_virtual", "virtual_virtual"}
+    pairs = {"real_real", "real_virtual", "virtual_virtual"}
+    assert set(metrics["geometry"]) == pairs | {"to_start", "real_span"}
     metadata = json.loads((tmp_path / "out" / "checkpoint.json").read_text())
     assert metadata["metrics"] == metrics
     loaded = Recognizer.load(str(tmp_path / "out"), torch.device("cpu"))
