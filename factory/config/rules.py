@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from factory.config.addresses import (
-    check_path,
-)
-from factory.config.distillation import check_distilled_sampler
+from factory.config.addresses import check_path
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.render_rules import check_rendered_release, check_rendering
+from factory.config.sampler_rules import check_sampler
 from factory.config.similarity_rules import check_inquiry_copies, check_similarity_label
 from factory.config.source_rules import check_benchmarks, check_reference_sets, check_source
 from factory.config.store_rules import check_store
@@ -42,7 +40,7 @@ def check(config: Config) -> None:
     _check_ranks(config.compute)
     _check_identities(config)
     _check_shortfall(config)
-    _check_sampler(config)
+    check_sampler(config)
     for section in ("editing", "inpainting_training"):
         _check_regions(section, getattr(config, section), config.source.detector)
     _check_fractions(config)
@@ -183,68 +181,6 @@ def _check_augmented_copies(config: Config) -> None:
         raise ConfigError(
             f"generator.augmented_copies: got {copies} with generator.pose and "
             f"recognizer.augment.crop={augment.crop:g}, which moves the five points; want crop=1"
-        )
-
-
-def _check_sampler(config: Config) -> None:
-    sampler, least = config.sampler, config.filters.min_own_cosine
-    begin, end = sampler.guidance_interval
-    if not 0 <= begin < end <= 1:
-        raise ConfigError(
-            f"sampler.guidance_interval: got [{begin:g}, {end:g}]; want two noise levels from 0 to "
-            "1, the smaller one first"
-        )
-    if sampler.negative_condition != "none" and sampler.guidance == 1:
-        raise ConfigError(
-            f"sampler.negative_condition: got {sampler.negative_condition!r} with "
-            "sampler.guidance=1, which guides nowhere; want a larger guidance, or 'none'"
-        )
-    if sampler.negative_ramp != (1.0, 1.0):
-        _check_ramp(sampler.negative_ramp, sampler.negative_condition)
-    check_distilled_sampler(sampler, config.release.method)
-    against_itself = sampler.negative_condition == "same_identity"
-    if against_itself and not sampler.similarity:
-        raise ConfigError(
-            "sampler.negative_condition: got 'same_identity' without sampler.similarity; want "
-            "similarities, which it makes an image keep, or 'none'"
-        )
-    if against_itself and 1 in sampler.similarity:
-        raise ConfigError(
-            "sampler.similarity: got 1 with sampler.negative_condition=same_identity, which leads "
-            "away from 1; want smaller ones, or sampler.negative_condition=none"
-        )
-    if sampler.perturb_identity == "learned" and not config.turns.checkpoint:
-        raise ConfigError(
-            "turns.checkpoint: nothing given with sampler.perturb_identity=learned; want the "
-            "folder that jobs.train_turns wrote, or sampler.perturb_identity=random"
-        )
-    wrong = [m for m in sampler.similarity if not -1 <= m <= 1]
-    if wrong:
-        raise ConfigError(f"sampler.similarity: got {wrong[0]}; want cosines, from -1 to 1")
-    if sampler.similarity and least is not None and min(sampler.similarity) < least:
-        raise ConfigError(
-            f"filters.min_own_cosine: got {least} while sampler.similarity asks for "
-            f"{min(sampler.similarity)}; want a smaller one, or null"
-        )
-    if min(sampler.similarity, default=1.0) <= 0 and config.filters.min_identity_gap is not None:
-        raise ConfigError(
-            f"filters.min_identity_gap: got {config.filters.min_identity_gap} while "
-            f"sampler.similarity asks for {min(sampler.similarity)}, where others may be nearer; "
-            "want null"
-        )
-
-
-def _check_ramp(ramp: tuple[float, float], negative: str) -> None:
-    """Raise ConfigError for factors that turn guidance round, or without what they weigh."""
-    shown = [float(factor) for factor in ramp]
-    if not all(0 <= factor <= 10 for factor in ramp) or not any(ramp):
-        raise ConfigError(
-            f"sampler.negative_ramp: got {shown}; want two factors from 0 to 10, not both 0"
-        )
-    if negative == "none":
-        raise ConfigError(
-            f"sampler.negative_ramp: got {shown} with sampler.negative_condition=none; want a "
-            "negative condition, or [1.0, 1.0]"
         )
 
 

@@ -13,7 +13,10 @@ from factory.errors import ConfigError
     [
         ("plan.micro_bach=3", "plan.micro_bach: no such key; did you mean plan.micro_batch?"),
         ("plam.micro_batch=3", "plam.micro_batch: no such key; did you mean plan.micro_batch?"),
-        ("plan.num_steps=3", "plan.num_steps: no such key; did you mean sampler.num_steps?"),
+        (
+            "plan.num_steps=3",
+            "plan.num_steps: no such key; did you mean distillation.num_steps or sampler",
+        ),
         ("num_virtual=50", "num_virtual: its section is missing; want "),
         ("num_virtual=50", "recognizer.num_virtual=50 or identities.num_virtual=50"),
         ("plan.nonsense=1", "plan.nonsense: no such key; want one of images_per_identity, "),
@@ -57,7 +60,10 @@ def test_arguments(refusal, argument, message):
         ("feed: {num_workers: 2}", "feed.num_workers: renamed to batches.num_workers"),
         ("feed:", "feed: renamed to batches"),
         ("sampler: {away: itself}", "'itself' to 'same_identity'"),
-        ("num_steps: 3", "num_steps: its section is missing; want sampler.num_steps=3"),
+        (
+            "num_steps: 3",
+            "num_steps: its section is missing; want distillation.num_steps=3 or sampler.",
+        ),
         ("sampler.guidance: 2", "want it in two lines, `sampler:` and indented below it `guidance"),
     ],
 )

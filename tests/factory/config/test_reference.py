@@ -59,7 +59,7 @@ def test_a_key_has_type_range_default_and_meaning():
 
 def test_a_section_brings_the_sections_in_it_and_a_bare_key_all_its_owners():
     names = [section.name for section in select(reference(Config), "recognizer")]
-    assert names == ["recognizer", "recognizer.augment"]
+    assert names == ["recognizer", "recognizer.augment", "recognizer.prototypes"]
     owners = [section.name for section in select(reference(Config), "num_virtual")]
     assert owners == ["recognizer", "identities"]
     with pytest.raises(

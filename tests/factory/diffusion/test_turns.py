@@ -47,6 +47,22 @@ def people(num: int, each: int, spread_D: np.ndarray, seed: int = 0, dim: int = 
     return images.reshape(-1, dim).astype(np.float32), np.repeat(np.arange(num), each)
 
 
+@pytest.mark.parametrize("cos", [0.95, 0.6])
+def test_a_turn_keeps_length_and_angle_and_goes_anywhere_across(cos):
+    """v~ = cos v + sin u: u has length 1, is orthogonal to v, and on average nowhere."""
+    unit_D = np.linspace(-1, 2, 6)
+    unit_D = (unit_D / np.linalg.norm(unit_D)).astype(np.float32)
+    streams = [np.random.Generator(np.random.Philox(seed)) for seed in range(400)]
+    made_ND = np.stack([turned(unit_D, cos, stream) for stream in streams]).astype(np.float64)
+    across_ND = (made_ND - cos * unit_D) / np.sqrt(1 - cos**2)
+    np.testing.assert_allclose(np.linalg.norm(made_ND, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(across_ND @ unit_D, 0, atol=1e-5)
+    np.testing.assert_allclose(across_ND.mean(0), 0, atol=0.1)
+    plane = np.eye(6) - np.outer(unit_D, unit_D)
+    np.testing.assert_allclose(across_ND.T @ across_ND / 400, plane / 5, atol=0.04)
+    assert np.array_equal(turned(unit_D, 1.0, streams[0]), unit_D)
+
+
 def test_a_still_flow_is_the_random_turn_bit_for_bit():
     """IDperturb as it was before there were flows, written out."""
     for seed in range(20):

@@ -195,7 +195,7 @@ def test_the_nearest_other_is_another_where_the_own_is_nearest():
 
 def test_a_virtual_feature_has_the_neutral_quality_of_adaface():
     """Real features have that of their norms, the virtual ones 0, where AdaFace is CosFace."""
-    prototypes, quality = make(margin="adaface"), NormQuality()
+    prototypes, quality = make(margin="adaface", loss_mean="all"), NormQuality()
     features, labels, virtual, noise = batch()
     features *= torch.linspace(0.1, 60, len(features))[:, None]
     got = prototypes.loss(features, labels, virtual, noise, margin=MARGIN)

@@ -216,6 +216,7 @@ class AtAngles:
 
     def __init__(self, angles):
         self._unit = np.stack([np.cos(angles), np.sin(angles)], 1)
+        self.mirror_sum = "unit"
 
     def embed_with_mirror(self, images):
         return self._unit[: len(images)]

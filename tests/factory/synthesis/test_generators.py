@@ -14,7 +14,7 @@ from factory.diffusion.similarity import SeenSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.records import Shot
 from factory.sources.pose import yaw_degrees
-from factory.synthesis.generators import DiffusionGenerator, turned
+from factory.synthesis.generators import DiffusionGenerator
 from tests.factory.diffusion.heads import many_heads, with_mirrors
 
 CPU = torch.device("cpu")
@@ -60,22 +60,6 @@ def test_what_guidance_leads_away_from_has_a_similarity_too():
     turned = conditioning.identity_BD[1]
     torch.testing.assert_close(conditioning.negative_BD[1], turned)
     torch.testing.assert_close(conditioning.negative_BD[2], torch.from_numpy(UNIT_ND[1]))
-
-
-@pytest.mark.parametrize("cos", [0.95, 0.6])
-def test_a_turn_keeps_length_and_angle_and_goes_anywhere_across(cos):
-    """v~ = cos v + sin u: u has length 1, is orthogonal to v, and on average nowhere."""
-    unit_D = np.linspace(-1, 2, 6)
-    unit_D = (unit_D / np.linalg.norm(unit_D)).astype(np.float32)
-    streams = [np.random.Generator(np.random.Philox(seed)) for seed in range(400)]
-    made_ND = np.stack([turned(unit_D, cos, stream) for stream in streams]).astype(np.float64)
-    across_ND = (made_ND - cos * unit_D) / np.sqrt(1 - cos**2)
-    np.testing.assert_allclose(np.linalg.norm(made_ND, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(across_ND @ unit_D, 0, atol=1e-5)
-    np.testing.assert_allclose(across_ND.mean(0), 0, atol=0.1)
-    plane = np.eye(6) - np.outer(unit_D, unit_D)
-    np.testing.assert_allclose(across_ND.T @ across_ND / 400, plane / 5, atol=0.04)
-    assert np.array_equal(turned(unit_D, 1.0, streams[0]), unit_D)
 
 
 def test_every_shot_is_guided_as_strongly_as_it_says():
