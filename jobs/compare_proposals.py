@@ -1,4 +1,4 @@
-"""Compare the proposals of virtual people: how like, how far apart and how different they are.
+"""Compare proposals of virtual people: how like themselves, how far apart.
 
     python -m jobs.compare_proposals configs/compare_proposals.yaml [section.key=value ...]
 

@@ -1,4 +1,4 @@
-"""Distill a generator into a student of few network calls, guidance folded in.
+"""Distill a generator into one of few network calls, guidance folded in.
 
     python -m jobs.distill configs/generator/distilled.yaml [distillation.teacher=runs/generator]
 

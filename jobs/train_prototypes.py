@@ -1,4 +1,4 @@
-"""Give a recognizer virtual prototypes that are faces, without training it again.
+"""Give a trained recognizer virtual prototypes that are faces.
 
     python -m jobs.train_prototypes configs/recognizer/starter.yaml \\
         recognizer.checkpoint=runs/starter/recognizer source.path=faces.tar \\

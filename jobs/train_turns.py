@@ -1,4 +1,4 @@
-"""Learn in which directions images of one person lie, for sampler.perturb_identity=learned.
+"""Learn in which directions images of one person lie.
 
     python -m jobs.train_turns configs/turns/starter.yaml [training.out=runs/turns]
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from factory.diffusion.sampler import SAMPLERS
 from tests.benchmarks.gpu import __main__ as gpu
 from tests.benchmarks.gpu import correctness, machine, reference, trainings
 from tests.benchmarks.gpu.machine import Budget, peak_of, share_of_peak
@@ -42,7 +43,7 @@ def test_every_path_agrees_with_float64(figures):
     half = {name: error for name, error in errors.items() if name.endswith("bf16")}
     whole = {name: error for name, error in errors.items() if name not in half}
     assert len(half) == 3
-    assert len(whole) == 4 + 3 + 6
+    assert len(whole) == 4 + 3 + 2 + len(SAMPLERS)
     assert 0 < max(whole.values()) < FLOAT32
     assert all(1e-3 < error < 2e-2 for error in half.values())
     assert 0 < found["search"].pop("error_over_band") <= 1
