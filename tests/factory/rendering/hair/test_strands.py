@@ -69,3 +69,10 @@ def test_light_hair_is_brightened_and_black_hair_hardly() -> None:
     assert brightened(black)[0] == pytest.approx(0.012, rel=0.05)
     assert brightened(blond)[0] > 1.45 * 0.42
     assert lighter((0.9, 0.5, 0.1), 2) == (1.0, 1.0, 0.2)
+
+
+def test_hair_that_curls_shines_less() -> None:
+    points, shade = np.random.default_rng(0).random((3, 5, 3)), np.zeros(3, int)
+    made = [hair_strands(points, shade, (0.1,) * 3, 0.04, 0.3, curl)[0].material for curl in (0, 1)]
+    assert [one.roughness for one in made] == pytest.approx([0.4, 0.6])
+    assert [one.specular for one in made] == pytest.approx([0.35, 0.1])

@@ -313,3 +313,9 @@ def test_colors_mix_and_vary():
     many = np.array([colors.varied(red, 0.1, rng) for _ in range(500)])
     assert np.median(many, 0) == pytest.approx(red, rel=0.03)
     assert np.std(np.log(many[:, 0])) == pytest.approx(0.1, rel=0.15)
+
+
+def test_dark_hair_is_rarely_bleached():
+    dark = [draw_person(RenderingConfig(groups={"tone6_feminine": 1.0}), n) for n in range(300)]
+    blond = [one for one in dark if one.hair.color[0] > 0.25]
+    assert len(blond) < 0.05 * len(dark)
