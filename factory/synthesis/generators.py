@@ -17,7 +17,7 @@ from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.turns import TangentFlow, turned
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
@@ -78,7 +78,7 @@ class DiffusionGenerator:
         self._prediction = str(loaded.config["prediction"])
         pose = loaded.config.get("pose")
         self._pose = PoseModel.from_json(pose) if pose else None
-        self._seen = SeenSimilarities.from_checkpoint(loaded.config)
+        self._learned = TrainingSimilarities.from_checkpoint(loaded.config)
         self._autoencoder = autoencoder
         self._roster_ND, self._first, self._flow = unit_roster_ND, first_identity, flow
         self._device, self._precision = device, precision
@@ -93,11 +93,11 @@ class DiffusionGenerator:
 
     @property
     def most_similar(self) -> float:
-        """The largest similarity that the network knows: 1, or what it has seen of measured ones.
+        """The largest similarity that the network knows: 1, or that of its measured ones.
 
         Guidance against the same identity leads away from the answer for it.
         """
-        return self._seen.range[1] if self._seen else 1.0
+        return self._learned.range[1] if self._learned else 1.0
 
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:

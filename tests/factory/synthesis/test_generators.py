@@ -10,7 +10,7 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.pose import CHANNELS, PoseModel
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.records import Shot
 from factory.sources.pose import yaw_degrees
@@ -53,7 +53,7 @@ def test_what_guidance_leads_away_from_has_a_similarity_too():
     assert conditioning.similarity_B.tolist() == [0.25, 0.25, 0.25, 0]
     assert conditioning.negative_similarity_B.tolist() == [0, 1, 0.25, 0]
     assert not conditioning.negative_BD[0].any()
-    seen = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, []).to_json()
+    seen = TrainingSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, []).to_json()
     measured = generator_of(checkpoint_of(replace(SHAPE, similarity_tokens=2), similarity=seen))
     _, other = measured.inputs(shots, 4)
     assert other.negative_similarity_B.tolist() == pytest.approx([0, 0.898, 0.25, 0])
