@@ -13,11 +13,11 @@ from factory.config.field import file_path, knob
 class IdentitiesConfig:
     """The identities of a release: how they are proposed, and how far apart they are."""
 
-    proposal: Literal["prototypes", "coloured", "pca", "packing", "inquiry", "rendered"] = (
+    proposal: Literal["prototypes", "colored", "pca", "packing", "inquiry", "rendered"] = (
         "prototypes"
     )
     """prototypes: the recognizer's virtual prototypes (VIGFace), which are faces where it went
-    through the prototype stage (recognizer.prototypes); coloured: those of another recognizer,
+    through the prototype stage (recognizer.prototypes); colored: those of another recognizer,
     given the mean and covariance of real class centers; pca: samples of a normal distribution in
     the PCA space of real class centers; packing: samples of pca, moved apart from
     each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace);

@@ -20,7 +20,7 @@ from factory.identities.inquiry import InquiryPool, inquiry_source
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
 from factory.identities.private_people import NOBODY, PrivatePeople
-from factory.identities.proposals import PcaProposal, Pool, Proposal, coloured
+from factory.identities.proposals import PcaProposal, Pool, Proposal, colored_prototypes
 from factory.identities.roster import Roster
 from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
@@ -206,8 +206,8 @@ def propose(
     identities = config.identities
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
-    if identities.proposal == "coloured":
-        return coloured(recognizer.unit_virtual, centers_ND)
+    if identities.proposal == "colored":
+        return colored_prototypes(recognizer.unit_virtual, centers_ND)
     if identities.proposal == "inquiry":
         taken = inquiry_source(config)
         batches = list(embedded(recognizer, taken, config.source.max_corrupt_fraction))

@@ -26,7 +26,7 @@ from factory.rendering.numbers import view_seed
 from factory.seeds import stream_seed
 from factory.shots.canary import Canary
 from factory.shots.edits import Edit, edit_of
-from factory.shots.older_plans import with_present_names
+from factory.shots.older_plans import with_present_names, with_present_values
 from factory.shots.prompts import prompt_of
 from factory.shots.request import LoraRequest, PlanRequest
 from factory.sources.pose import draw_pose
@@ -207,7 +207,8 @@ def _checked(
     derived = Derived.from_dict(body["derived"]) if body.get("derived") else None
     private = PrivateDigests(**body["private"]) if body.get("private") else None
     if body.get("format") in (WITHOUT_CANARY, FORMAT):
-        return body["request"], body["roster"], units, canary, derived, private, claimed
+        request = with_present_values(body["request"])
+        return request, body["roster"], units, canary, derived, private, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
