@@ -31,7 +31,7 @@ CLEAN = -1
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the faces of a batch are drawn from, beside guidance."""
+    """What the faces of a batch are drawn from, in addition to guidance."""
 
     identity_BD: torch.Tensor
     similarity_B: torch.Tensor | None = None
