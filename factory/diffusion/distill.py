@@ -149,8 +149,10 @@ def _both(
     student = TrainedGenerator.of(shape, weights, *like, num_distilled=recipe.num_steps)
     calls = (distilled_facts(loaded.config) or {}).get("num_steps")
     taught = with_present_names(loaded.tensors)
-    own = {"guidance": recipe.guidance, "num_distilled": calls}
-    return student, TrainedGenerator.of(shape, taught, *like, **own)
+    teacher = TrainedGenerator.of(
+        shape, taught, *like, guidance=recipe.guidance, num_distilled=calls
+    )
+    return student, teacher
 
 
 def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:

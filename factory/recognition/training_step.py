@@ -132,7 +132,7 @@ class TrainedNetworks:
         self.engine.backward(loss)
         return of_prototypes
 
-    def update(self, lr: float) -> torch.Tensor:
+    def update(self, lr: float) -> torch.Tensor | float | None:
         """Update the weights, then their averages; the gradient norm of the backbone."""
         grad_norm = self.engine.step(lr)
         self.prototypes.step(lr)
