@@ -57,22 +57,26 @@ def admit(
     groups: Groups | None = None,
     block: int = BLOCK,
     search: Search | None = None,
+    num_more: int = 0,
+    more: Callable[[np.ndarray], Proposal] | None = None,
 ) -> Admission:
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
 
     Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
     identity of an earlier release. With `groups` the fractions of the quotas hold in every prefix
     of a roster that is drawn, and in the whole of one that is taken from a pool. Draws are numbered
-    after earlier identities, so that a release does not propose the people it extends again.
+    after earlier identities, so that a release does not propose the people it extends again. After
+    `num_identities` people come `num_more` of the proposal that `more` makes of their unit vectors.
     """
     check_unit(unit_real_RD, "real gallery")
     gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED, groups)
     if isinstance(proposal, Pool):
         gate.take(proposal, num_identities, block)
     else:
-        for start in range(0, num_identities, block):
-            wanted = np.arange(start, min(start + block, num_identities))
-            gate.admit_block(proposal, wanted, max_attempts, num_identities)
+        gate.draw_all(proposal, range(num_identities), max_attempts, block)
+    if more and num_more:
+        later = range(num_identities, num_identities + num_more)
+        gate.draw_all(more(gate.unit_admitted), later, max_attempts, block)
     return gate.certified()
 
 
@@ -101,6 +105,19 @@ class Gate:
     def num_products(self) -> int:
         """Inner products so far."""
         return self._gallery.num_products + sum(part.num_products for part in self._further)
+
+    @property
+    def unit_admitted(self) -> np.ndarray:
+        """A copy of the vectors of everybody accepted so far [N, D]."""
+        return self._gallery.unit_GD[self._num_before :].copy()
+
+    def draw_all(
+        self, proposal: Proposal, identities: range, max_attempts: int, block: int
+    ) -> None:
+        """Draw for the given identities, block by block, until all are admitted."""
+        for start in range(identities.start, identities.stop, block):
+            wanted = np.arange(start, min(start + block, identities.stop))
+            self.admit_block(proposal, wanted, max_attempts, identities.stop)
 
     def admit_block(
         self, proposal: Proposal, identities: np.ndarray, max_attempts: int, num_identities: int
