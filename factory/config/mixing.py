@@ -30,7 +30,8 @@ class MixConfig:
     """w in the mixed prediction w*c_a + (1-w)*c_b, of the first parent; ends are no mix."""
     pairs: Literal["far", "random"] = "far"
     """Who is mixed with whom. far: a parent drawn at random and the one farthest from it of 64
-    drawn at random, since far pairs teach more (ScoreMix); random: any two."""
+    drawn at random (of a quarter of all people, where that is fewer), since far pairs teach more
+    (ScoreMix); random: any two."""
 
     def count(self, num_people: int) -> int:
         """How many of so many virtual people are mixes."""

@@ -26,6 +26,8 @@ from factory.seeds import stream_seed
 
 FARTHEST_OF = 64
 """People drawn at random, of whom the farthest is a second parent (identities.mix.pairs=far)."""
+LEAST_SHARE = 4
+"""They are at most a quarter of all, so that few people have more pairs than one each."""
 NUM_TRIED = 1000
 """Pairs of parents that are looked at before the gate is."""
 NO_LENGTH = 1e-6
@@ -59,7 +61,8 @@ class MixProposal:
         key = stream_seed(self._seed, "mix", identity, attempt)
         rng = np.random.Generator(np.random.Philox(key))
         first = int(rng.integers(len(self._unit_PD)))
-        count = FARTHEST_OF if self._mix.pairs == "far" else 1
+        count = min(FARTHEST_OF, max(1, len(self._unit_PD) // LEAST_SHARE))
+        count = count if self._mix.pairs == "far" else 1
         other_K = rng.integers(len(self._unit_PD) - 1, size=count)
         other_K += other_K >= first  # because nobody is mixed with themselves
         if count == 1:

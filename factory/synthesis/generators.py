@@ -162,7 +162,8 @@ class DiffusionGenerator:
             stream = np.random.Generator(np.random.Philox(stream_seed(shot.seed, "second parent")))
             return turned(self._vector(identity), shot.perturbation_cos, stream, self._flow)
 
-        second = SecondConditions.of(shots, *conditioning.identity_BD.shape, condition)
+        batch_size, dim = conditioning.identity_BD.shape
+        second = SecondConditions.of(shots, batch_size, dim, condition)
         if second is None:
             return conditioning
         second_BD = torch.from_numpy(second.identity_BD).to(self._device)

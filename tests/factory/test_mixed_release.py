@@ -9,10 +9,9 @@ import pytest
 
 from factory.config import load
 from factory.errors import IntegrityError
-from factory.evaluation.mixes import mixed_people, refuse_other_mixes
+from factory.evaluation.mixes import mixed_people
 from factory.evaluation.separability import audit, separability
 from factory.execution.inline import run_units
-from factory.identities.mixing import mixed, parent_cosine
 from factory.identities.roster import Roster
 from factory.release import build
 from factory.report.tables import separability as table_of
@@ -30,7 +29,6 @@ SETTINGS = (
     "identities.max_cosine=0.99",
     "identities.proposal=prototypes",
     "sampler.guidance=2",
-    "sampler.perturb_identity=true",
 )
 
 
@@ -83,19 +81,16 @@ def test_metadata_and_roster_say_who_is_mixed_and_others_are_null(mixes):
 
 
 def test_people_who_are_no_mixes_have_the_bytes_of_a_release_without_any(mixes, plain):
-    """Also the one in whose batch a mix is, once no turn knows of the mixes near to it."""
-    stores = mixes[1], plain[1]
-    first, second = ({row["key"]: row for row in rows_of(store)} for store in stores)
-    rosters = [open_plan(store)[1] for store in stores]
+    """Also the one in whose batch a mix is."""
+    first, second = ({row["key"]: row for row in rows_of(store)} for store in (mixes[1], plain[1]))
+    rosters = [open_plan(store)[1] for store in (mixes[1], plain[1])]
     np.testing.assert_array_equal(rosters[0].unit_ND[:3], rosters[1].unit_ND[:3])
     assert "first_parent" not in rosters[1].people.table().column_names
-    same = [
-        key for key in first if first[key]["perturbation_cos"] == second[key]["perturbation_cos"]
-    ]
-    assert {first[key]["seed"] for key in first} == {second[key]["seed"] for key in second}
-    for key in same:
-        if first[key]["identity"] < 3:
-            assert first[key]["sha256"] == second[key]["sha256"]
+    assert {key: row["seed"] for key, row in first.items()} == {
+        key: row["seed"] for key, row in second.items()
+    }
+    same = {key for key in first if first[key]["sha256"] == second[key]["sha256"]}
+    assert same == {key for key, row in first.items() if row["identity"] < 3}
 
 
 def test_every_image_of_a_mix_is_made_again(mixes):
@@ -118,48 +113,13 @@ def test_an_audit_knows_both_parents(mixes):
     people[4] = dataclasses.replace(people[4], first_parent=stranger)
     with pytest.raises(IntegrityError, match=rf"identity 4: is not the mix of {stranger} and"):
         audit(config, plan, Roster(people, roster.unit_ND), source, dataset)
-    people[4] = dataclasses.replace(roster.person(4), mix_weight=0.6)
-    with pytest.raises(IntegrityError, match=r"identity 4: .* with weight 0\.6"):
-        refuse_other_mixes(Roster(people, roster.unit_ND))
 
 
-def test_metrics_say_how_near_mixes_are_to_their_parents(mixes):
+def test_metrics_and_report_tell_of_mixes(mixes):
     plan, roster = open_plan(mixes[1])
-    measured = separability(plan, roster, np.empty(0)).mixed
-    unit, people = roster.unit_ND.astype(float), roster.identities[3:]
-    pairs = np.array([unit[one.first_parent] @ unit[one.second_parent] for one in people])
-    nearer = parent_cosine(pairs, 0.5)
-    assert measured.nearest_parent.count == measured.between_parents.count == 3
-    assert measured.nearest_parent.max == pytest.approx(nearer.max(), abs=1e-6)
-    assert measured.nearest_parent.mean == pytest.approx(nearer.mean(), abs=1e-6)
-    assert measured.between_parents.mean == pytest.approx(pairs.mean(), abs=1e-6)
-    assert measured.weight == 0.5
-    near = [one.nearest_other in (one.first_parent, one.second_parent) for one in people]
-    assert measured.num_nearest_to_parent == sum(near)
-    shown = dict(table_of(separability(plan, roster, np.empty(0))))
+    measured = separability(plan, roster, np.empty(0))
+    assert measured.mixed == mixed_people(roster)
+    shown = dict(table_of(measured))
     assert shown["mixes of two others"] == "3, of weight 0.5"
-    assert shown["mixes to whom nobody is nearer than a parent"] == f"{sum(near)} of 3"
-    nobody = Roster(list(roster.identities[:3]), roster.unit_ND[:3])
-    assert mixed_people(nobody) is None
-
-
-def test_parents_are_looked_up_by_number_in_a_release_that_extends_another(mixes):
-    _, roster = open_plan(mixes[1])
-    people = [
-        dataclasses.replace(
-            one,
-            index=one.index + 40,
-            first_parent=one.first_parent + 40 * one.is_mix,
-            second_parent=one.second_parent + 40 * one.is_mix,
-        )
-        for one in roster.identities
-    ]
-    later = Roster(people, roster.unit_ND)
-    refuse_other_mixes(later)
-    heavy = mixed(roster.unit_ND[:1], roster.unit_ND[1:2], 0.9)
-    people[5] = dataclasses.replace(people[5], first_parent=40, second_parent=41, mix_weight=0.9)
-    unit_ND = np.concatenate([roster.unit_ND[:5], heavy])
-    measured = mixed_people(Roster(people, unit_ND))
-    assert measured.nearest_parent.max == pytest.approx(
-        float((heavy * unit_ND[:1]).sum()), abs=1e-5
-    )
+    near = measured.mixed.num_nearest_to_parent
+    assert shown["mixes to whom nobody is nearer than a parent"] == f"{near} of 3"

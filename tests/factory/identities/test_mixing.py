@@ -11,7 +11,6 @@ from factory.config import MixConfig
 from factory.errors import PlanError
 from factory.identities.gate import admit
 from factory.identities.mixing import (
-    FARTHEST_OF,
     Mixes,
     MixProposal,
     largest_pair_cosine,
@@ -94,18 +93,18 @@ def test_random_pairs_are_each_as_likely():
     assert abs(off - 200).max() < 5 * np.sqrt(200)
 
 
-def test_far_parents_are_the_farthest_of_some_others():
-    """Of four people the farthest, nearly always; of many the lowest 1/65 of cosines on average."""
-    few = unit_rows(1, 4, 3)
-    pairs = MixProposal(few, FAR, 0).parents(np.arange(50), np.zeros(50, np.int64))
-    cosines = few @ few.T
-    assert (pairs[:, 1] == cosines.argmin(1)[pairs[:, 0]]).all()
-    many = unit_rows(2, 2000, 16)
-    pairs = MixProposal(many, FAR, 0).parents(np.arange(300), np.zeros(300, np.int64))
-    cosines = many @ many.T
-    rank = (cosines[pairs[:, 0]] < cosines[pairs[:, 0], pairs[:, 1]][:, None]).mean(1)
-    assert rank.mean() == pytest.approx(1 / (FARTHEST_OF + 1), abs=0.003)
-    assert len(np.unique(pairs[:, 0])) > 250
+@pytest.mark.parametrize(("people", "looked_at"), [(2000, 64), (256, 64), (20, 5), (7, 1)])
+def test_far_parents_are_the_farthest_of_some_others(people, looked_at):
+    """The mean rank of the lowest of K draws among P - 1 others is the sum of ((P-1-k)/(P-1))^K."""
+    unit = unit_rows(2, people, 16).astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)  # nobody is nearer to one than oneself
+    pairs = MixProposal(unit, FAR, 0).parents(np.arange(600), np.zeros(600, np.int64))
+    cosines = unit @ unit.T
+    rank = (cosines[pairs[:, 0]] < cosines[pairs[:, 0], pairs[:, 1]][:, None]).sum(1)
+    others = people - 1
+    wanted = sum(((others - k) / others) ** looked_at for k in range(1, others))
+    assert rank.mean() == pytest.approx(wanted, abs=5 * max(rank.std(), 1) / 600**0.5)
+    assert len(np.unique(pairs[:, 0])) > 0.8 * min(people, 500)
 
 
 def naive(unit, real, mix, seed, count, limit, num_before=0):
