@@ -127,7 +127,9 @@ class Gate:
         def draw(rows: np.ndarray) -> np.ndarray:
             if attempts[rows].max() >= max_attempts:
                 stuck = identities[rows[attempts[rows].argmax()]]
-                raise PlanError(_crowded(max_attempts, stuck, num_identities, self._max_cosine))
+                raise PlanError(
+                    _crowded(proposal.name, max_attempts, stuck, num_identities, self._max_cosine)
+                )
             return proposal.draw(num_earlier + identities[rows], attempts[rows])
 
         num_earlier = self._num_before - self._num_real
@@ -319,11 +321,12 @@ def check_unit(unit_ND: np.ndarray, name: str) -> None:
         )
 
 
-def _crowded(max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
+def _crowded(name: str, max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
+    remedy = {"mix": "a smaller identities.mix.fraction"}.get(name, "other identities.quotas")
     return (
         f"identities.max_attempts: {max_attempts} proposals for identity {identity} of {wanted} "
         f"are all nearer than {max_cosine:.3f} to somebody, or not of the group wanted; raise "
-        "identities.max_cosine, want fewer identities, or other identities.quotas"
+        f"identities.max_cosine, want fewer identities, or {remedy}"
     )
 
 
