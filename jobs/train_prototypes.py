@@ -1,8 +1,8 @@
 """Give a trained recognizer virtual prototypes that are faces.
 
     python -m jobs.train_prototypes configs/recognizer/starter.yaml \\
-        recognizer.checkpoint=runs/starter/recognizer source.path=faces.tar \\
-        training.out=runs/starter/prototypes [recognizer.prototypes.steps=600]
+        recognizer.checkpoint=runs/starter/recognizer training.out=runs/starter/prototypes \\
+        [recognizer.prototypes.steps=600]
 
 CONFIG is the recipe of the recognizer, which takes recognizer.num_virtual new prototypes in
 seconds, after recognizer.prototypes.max_images of its faces were embedded. All else stays as it is,

@@ -14,6 +14,7 @@ from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
+from factory.config.mixing import MixConfig
 from factory.config.models import (
     AutoencoderConfig,
     CheckpointConfig,
@@ -64,6 +65,7 @@ __all__ = [
     "IdentitiesConfig",
     "InpaintingTrainingConfig",
     "JudgeConfig",
+    "MixConfig",
     "MixedSource",
     "PersonalizationConfig",
     "PipelineConfig",

@@ -330,6 +330,7 @@ def _limit(
 def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
     available = recognizer["config"].get("num_virtual", 0)
     wanted = config.plan.num_admitted(config.identities.num_virtual)
+    wanted -= config.identities.mix.count(wanted)
     if config.identities.proposal in ("prototypes", "colored") and available < wanted:
         raise PlanError(
             f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "

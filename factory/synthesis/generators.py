@@ -24,6 +24,7 @@ from factory.errors import CheckpointError
 from factory.images import on_host, to_network, to_pixels
 from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
+from factory.shots.mixed_batches import SecondConditions, first_condition
 
 
 class Generator(Protocol):
@@ -134,7 +135,7 @@ class DiffusionGenerator:
         for shot in shots:
             slot, stream = shot.slot, np.random.Generator(np.random.Philox(shot.seed))
             stream.standard_normal(dtype=np.float32, out=noise[slot])
-            vector_D = self._vector(shot.identity)
+            vector_D = self._vector(first_condition(shot))
             identity_BD[slot] = turned(vector_D, shot.perturbation_cos, stream, self._flow)
             guidance_B[slot] = shot.guidance
             similarity_B[slot] = shot.similarity or 0.0
@@ -152,7 +153,22 @@ class DiffusionGenerator:
         if self._pose:
             hint_BSHW = self._landmarks(shots, batch_size).to(self._device)
             conditioning = replace(conditioning, hint_BSHW=hint_BSHW)
-        return noise_BCHW, conditioning
+        return noise_BCHW, self._with_second(conditioning, shots)
+
+    def _with_second(self, conditioning: Conditioning, shots: list[Shot]) -> Conditioning:
+        """The same with the second parents of mixes, turned as far as the first ones."""
+
+        def condition(identity: int, shot: Shot) -> np.ndarray:
+            stream = np.random.Generator(np.random.Philox(stream_seed(shot.seed, "second parent")))
+            return turned(self._vector(identity), shot.perturbation_cos, stream, self._flow)
+
+        batch_size, dim = conditioning.identity_BD.shape
+        second = SecondConditions.of(shots, batch_size, dim, condition)
+        if second is None:
+            return conditioning
+        second_BD = torch.from_numpy(second.identity_BD).to(self._device)
+        weight_B = torch.from_numpy(second.weight_B).to(self._device)
+        return replace(conditioning, second_BD=second_BD, weight_B=weight_B)
 
     def encode(self, images_NHWC: np.ndarray) -> torch.Tensor:
         """Images in the denoised space [N, C, h, w], on the CPU."""
