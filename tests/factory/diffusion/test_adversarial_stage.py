@@ -193,6 +193,9 @@ def test_a_sharper_decoder_must_lose_neither_pixels_nor_identity():
     better = compare(Shifted(51), Shifted(5), Turning(), faces, HELDOUT, None)
     assert (better["lost"], better["accepted"]) == ([], None)  # no judge has looked
     assert better["before"]["psnr_db"] == pytest.approx(13.9794, abs=1e-4)
+    for after, accepted in ((100, None), (101, None), (102, False)):  # -0, -.086 and -.172 dB
+        figures = compare(Shifted(100), Shifted(after), Turning(), faces, HELDOUT, None)
+        assert figures["accepted"] is accepted
 
     class Judge(Turning):
         """Sees each reconstruction as farther from its original than the last."""
