@@ -109,7 +109,7 @@ class Gate:
     @property
     def unit_admitted(self) -> np.ndarray:
         """A copy of the vectors of everybody accepted so far [N, D]."""
-        return self._gallery.unit_GD[self._num_before :].copy()
+        return np.array(self._gallery.unit_GD[self._num_before :])
 
     def draw_all(
         self, proposal: Proposal, identities: range, max_attempts: int, block: int
