@@ -13,6 +13,7 @@ from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, Sourc
 from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
+from factory.config.identification import IdentificationConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
 from factory.config.models import (
     AutoencoderConfig,
@@ -61,6 +62,7 @@ __all__ = [
     "FiltersConfig",
     "FleetConfig",
     "GeneratorConfig",
+    "IdentificationConfig",
     "IdentitiesConfig",
     "InpaintingTrainingConfig",
     "JudgeConfig",
