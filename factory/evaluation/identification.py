@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.config import IdentificationConfig
+from factory.config import IdentificationConfig, SourceConfig
 from factory.evaluation.metrics.identification import Identification, OpenSetErrors, RankRate
 from factory.identities.gallery import Gallery, Ranges, exact_cosines
 from factory.recognition.embed import Embedder
@@ -58,13 +58,15 @@ def identify(
     embedder: Embedder,
     protocol: Protocol,
     section: IdentificationConfig,
-    max_corrupt_fraction: float,
-    *,
-    count_failures: bool,
+    source: SourceConfig,
 ) -> Identification:
-    """All figures of a recognizer on a protocol; raises SourceError for too many corrupt images."""
+    """All figures of a recognizer on a protocol.
+
+    Raises SourceError for more unreadable images than source.max_corrupt_fraction.
+    """
+    limit, keep_failed = source.max_corrupt_fraction, source.count_failures
     gallery, probes = (
-        embed_templates(embedder, side, max_corrupt_fraction, keep_failed=count_failures)
+        embed_templates(embedder, side, limit, keep_failed=keep_failed)
         for side in (protocol.gallery, protocol.probes)
     )
     searches = search(gallery, probes)
@@ -84,7 +86,7 @@ def identify(
         num_images=num_images,
         failures_to_acquire=failures,
         fta=failures / num_images,
-        counts_failures=count_failures,
+        counts_failures=source.count_failures,
         max_rank=section.max_rank,
         rates=rank_rates(searches, section.ranks, section.seed),
         cmc=cmc(searches.rank_M, min(LAST_RANK, len(gallery.person_T))),

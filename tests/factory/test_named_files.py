@@ -40,7 +40,10 @@ DECIDES = {
 a training (by the name that a refusal gives)."""
 DECIDES_NOTHING = {
     "SourceConfig.pairs": "measures a recognizer",
+    "SourceConfig.groups": "measures a recognizer",
     "SourceConfig.heldout": "measures a recognizer",
+    "IdentificationConfig.table": "measures a recognizer",
+    "IdentificationConfig.gallery": "measures a recognizer",
     "SourceConfig.consent": "decides whether anything is made at all; lineages hold its digest",
     "JudgeConfig.checkpoint": "measures a release; kept vectors go by its digest",
     "FeaturesConfig.inception": "measures a release; kept vectors go by its digest",
