@@ -35,6 +35,20 @@ class Pairs:
     images_NHWC: np.ndarray
     same: np.ndarray
     num_folds: int = NUM_FOLDS
+    keys: tuple[str, ...] = ()
+    """Of the 2N images in their source; empty for those of a .bin, which has none."""
+    people: tuple[str, ...] = ()
+    """Names of the 2N images' people; empty where nobody knows them."""
+
+    @property
+    def image_keys(self) -> tuple[str, ...]:
+        """Keys of the 2N images; those of a .bin are numbers from 000000."""
+        return self.keys or tuple(f"{row:06d}" for row in range(2 * len(self.same)))
+
+    @property
+    def image_people(self) -> tuple[str | None, ...]:
+        """Names of the 2N images' people, None where nobody knows them."""
+        return self.people or (None,) * (2 * len(self.same))
 
 
 def read_bin(
@@ -105,7 +119,13 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
             f"({len(missing)} such); use the pairs file of this source"
         )
     chosen = [rows[key] for pair in keys for key in pair]
-    return Pairs(faces.images_NHWC[chosen], same, num_folds)
+    return Pairs(
+        faces.images_NHWC[chosen],
+        same,
+        num_folds,
+        tuple(faces.keys[row] for row in chosen),
+        tuple(faces.names[faces.labels[row]] for row in chosen),
+    )
 
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:
