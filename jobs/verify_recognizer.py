@@ -6,7 +6,8 @@
     python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
 
 Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR; recognizer.mirror_sum=raw
-sums image and mirror image as insightface does.
+sums image and mirror image as insightface does. With source.groups, also FMR and FNMR of each
+group at one threshold.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from jobs._job import Job
 
 def verify_recognizer(config: Config, dry_run: bool) -> None:
     from factory.recognition.external import describe_embedder, open_embedder
+    from factory.recognition.group_errors import group_figures
     from factory.recognition.pairs import open_pairs
-    from factory.recognition.verification import verify_pairs
+    from factory.recognition.verification import embed_pairs, figures_of
     from factory.training.distributed import pick_device
 
     source = config.source
@@ -34,7 +36,9 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
         return
     embedder = open_embedder(name, pick_device(config.compute), key)
     embedder.mirror_sum = config.recognizer.mirror_sum or embedder.mirror_sum
-    print(json_text(verify_pairs(embedder, pairs), indent=2))
+    unit_ND = embed_pairs(embedder, pairs)
+    figures = figures_of(unit_ND, pairs, embedder.mirror_sum) | group_figures(unit_ND, pairs)
+    print(json_text(figures, indent=2))
 
 
 JOB = Job(__doc__, verify_recognizer, reads=("source", "recognizer", "compute"))

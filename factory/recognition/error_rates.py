@@ -101,9 +101,7 @@ class SortedPairs:
         above_I = 1 - sums[self._not_above_I] / sums[-1]
         row_K = np.searchsorted(-above_I, -fmr_K - ROUNDING, side="left")
         row_K = np.minimum(row_K, len(above_I) - 1)
-        return self._share_at_most(
-            self._impostor[row_K], self._genuine, weight_N[self.genuine_G]
-        )
+        return self._share_at_most(self._impostor[row_K], self._genuine, weight_N[self.genuine_G])
 
     def _share_at_most(
         self, threshold_K: np.ndarray, ordered: np.ndarray, weights: np.ndarray

@@ -1,7 +1,8 @@
 """Templates: one unit vector of several images of a person, their average (METHODS 7).
 
-As IJB's protocols have it (Klare et al. 2015; Whitelam et al. 2017): unit vectors of all images of
-a template are added, and the sum is normalized. Vectors are of image and mirror image, as for pairs.
+As IJB's protocols have it (Klare et al. 2015; Whitelam et al. 2017): unit vectors of all images
+of a template are added, and the sum is normalized. Vectors are of image and mirror image, as for
+pairs.
 
 Shapes: I images, T templates, D embedding.
 """
