@@ -52,8 +52,8 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, factor, search):
     assert near.all()  # everybody meets himself
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from([1, 3, 50]), st.sampled_from(sorted(SEARCHES)))
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([3, 50]), st.sampled_from(sorted(SEARCHES)))
 def test_counts_from_a_cosine_on_are_exact_over_any_tiles(seed, tile, search):
     """The cosines asked for are those of a vector of the gallery, so that each is a tie."""
     unit = unit_rows(seed, 40, 4)
