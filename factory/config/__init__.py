@@ -37,6 +37,7 @@ from factory.config.rendering import RenderingConfig
 from factory.config.schema import Config
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
+from factory.config.verification import QualityConfig, VerificationConfig
 
 __all__ = [
     "AcceptanceConfig",
@@ -69,6 +70,7 @@ __all__ = [
     "PipelineConfig",
     "PlanConfig",
     "PrototypeStageConfig",
+    "QualityConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "RenderingConfig",
@@ -80,6 +82,7 @@ __all__ = [
     "TrainingConfig",
     "TurnsConfig",
     "UtilityConfig",
+    "VerificationConfig",
     "absolute",
     "as_dict",
     "as_yaml",

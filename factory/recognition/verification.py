@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.recognition.embed import Embedder
+from factory.recognition.embed import Embedder, MirrorSum
 from factory.recognition.pairs import Pairs
 
 ROWS_AT_ONCE = 512
@@ -167,12 +167,16 @@ def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
     FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that
     there are impostors enough to measure, and the ROC.
     """
-    unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
+    return figures_of(embedder.embed_with_mirror(pairs.images_NHWC), pairs, embedder.mirror_sum)
+
+
+def figures_of(unit_ND: np.ndarray, pairs: Pairs, mirror_sum: MirrorSum) -> dict[str, Any]:
+    """The figures of `verify_pairs` from the unit vectors of the pairs' 2N images."""
     cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
     genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
     figures: dict[str, Any] = {
         "num_pairs": len(cosines),
-        "mirror_sum": embedder.mirror_sum,
+        "mirror_sum": mirror_sum,
         **_accuracy(cosines, pairs),
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
