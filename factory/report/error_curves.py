@@ -19,24 +19,27 @@ from factory.report.figures import COLORS, Plot
 TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99)
 """Rates at the axes of a DET curve."""
 FMR, FNMR, TMR = "false match rate", "false non-match rate", "1 - false non-match rate"
-SHADE = 0.25
+SHADE, LARGEST_FMR = 0.25, 0.5
+"""Of a band; and where the FMR's axis of a DET curve ends."""
 
 
 def det(rates: ErrorRates) -> Plot:
     """FNMR over FMR on normal deviates; rates of no error lie at the edge of the frame."""
     curve, least = rates.curve, least_rates(rates)
     with figures.plot("DET", FMR) as drawn:
-        x_C = normal_deviates(np.array(curve.fmr), least[0])
+        shown = np.array(curve.fmr) <= LARGEST_FMR
         y, low, high = (
-            normal_deviates(np.array(part), least[1])
+            normal_deviates(np.array(part)[shown[: len(part)]], least[1])
             for part in (curve.fnmr, curve.low, curve.high)
         )
-        _draw(drawn, x_C, y, low, high)
+        _draw(drawn, normal_deviates(np.array(curve.fmr)[shown], least[0]), y, low, high)
         drawn.axes.set_ylabel(FNMR, fontsize=10)
-        for axis, floor in ((drawn.axes.xaxis, least[0]), (drawn.axes.yaxis, least[1])):
-            shown = [rate for rate in TICKS if floor <= rate]
-            axis.set_ticks(normal_deviates(np.array(shown), floor).tolist())
-            axis.set_ticklabels([percent(rate) for rate in shown])
+        drawn.axes.figure.subplots_adjust(left=0.15)
+        ends = (LARGEST_FMR, 1 - least[1])
+        for axis, floor, end in zip((drawn.axes.xaxis, drawn.axes.yaxis), least, ends, strict=True):
+            ticks = [rate for rate in TICKS if floor <= rate <= end]
+            axis.set_ticks(normal_deviates(np.array(ticks), floor).tolist())
+            axis.set_ticklabels([percent(rate) for rate in ticks])
     return drawn
 
 
