@@ -239,6 +239,8 @@ class Scores:
     occluded: float | None = None
     """Fraction of the face that the region hides, None where none could be placed; of a rendered
     face, that is hidden by what is worn or held before it."""
+    fiqa: float | None = None
+    """Quality by the network of quality.model, where filters.min_fiqa asks for it."""
 
 
 @dataclass(frozen=True)

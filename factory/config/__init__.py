@@ -38,6 +38,7 @@ from factory.config.rendering import RenderingConfig
 from factory.config.schema import Config
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
+from factory.config.verification import QualityConfig, VerificationConfig
 
 __all__ = [
     "AcceptanceConfig",
@@ -71,6 +72,7 @@ __all__ = [
     "PipelineConfig",
     "PlanConfig",
     "PrototypeStageConfig",
+    "QualityConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "RenderingConfig",
@@ -82,6 +84,7 @@ __all__ = [
     "TrainingConfig",
     "TurnsConfig",
     "UtilityConfig",
+    "VerificationConfig",
     "absolute",
     "as_dict",
     "as_yaml",

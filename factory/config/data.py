@@ -107,9 +107,8 @@ class SourceConfig:
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""
     groups: str | None = file_path()
-    """For jobs.verify_recognizer and utility.benchmarks: CSV with columns group and key (of an
-    image; 000000, 000001, ... in a .bin) or person (as source calls people), by which errors are
-    given, too. None: none."""
+    """For jobs.verify_recognizer: CSV with columns group and key (of an image; 000000, 000001, ...
+    in a .bin) or person (as source calls people), by which errors are given, too. None: none."""
     group_fmr: float = knob(0.01, low=1e-6, high=0.5)
     """FMR over all pairs, of all groups, whose threshold groups are compared at."""
     count_failures: bool = False

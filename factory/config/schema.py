@@ -33,6 +33,7 @@ from factory.config.rendering import RenderingConfig
 from factory.config.rules import check
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
+from factory.config.verification import QualityConfig, VerificationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class Config:
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     identification: IdentificationConfig = field(default_factory=IdentificationConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)

@@ -32,8 +32,8 @@ IMPOSTORS_PER_ERROR = 10
 """False matches that an FMR must stand for, so that its threshold is more than chance."""
 POINTS_A_DECADE = 24
 """Points of a curve for each tenfold FMR."""
-ROUNDING = 1e-9
-"""What sums of weights may be off by."""
+ROUNDING, DIGITS = 1e-9, 12
+"""What sums of weights may be off by, and digits that are left of a difference."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class SortedPairs:
         self, threshold_K: np.ndarray, weight_N: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """FMR and FNMR [K] at thresholds; NaN for a kind whose pairs have no weight."""
-        fmr_K = 1 - self._share_at_most(threshold_K, self._impostor, weight_N[self.impostor_I])
-        return fmr_K, self._share_at_most(threshold_K, self._genuine, weight_N[self.genuine_G])
+        not_above_K = _share_at_most(threshold_K, self._impostor, weight_N[self.impostor_I])
+        fnmr_K = _share_at_most(threshold_K, self._genuine, weight_N[self.genuine_G])
+        return np.round(1 - not_above_K, DIGITS), fnmr_K
 
     def fnmr_at(self, fmr_K: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
         """FNMR [K] at the smallest cosine that a share of at most `fmr_K` of impostors exceeds."""
@@ -101,15 +102,7 @@ class SortedPairs:
         above_I = 1 - sums[self._not_above_I] / sums[-1]
         row_K = np.searchsorted(-above_I, -fmr_K - ROUNDING, side="left")
         row_K = np.minimum(row_K, len(above_I) - 1)
-        return self._share_at_most(self._impostor[row_K], self._genuine, weight_N[self.genuine_G])
-
-    def _share_at_most(
-        self, threshold_K: np.ndarray, ordered: np.ndarray, weights: np.ndarray
-    ) -> np.ndarray:
-        sums = _running(weights)
-        if not sums[-1]:
-            return np.full(len(threshold_K), np.nan)
-        return np.asarray(sums[np.searchsorted(ordered, threshold_K, side="right")] / sums[-1])
+        return _share_at_most(self._impostor[row_K], self._genuine, weight_N[self.genuine_G])
 
 
 def error_rates(scores: PairScores, seed: int = 0) -> ErrorRates:
@@ -235,6 +228,14 @@ def _curve(
         low=[span.low for span in spans],
         high=[span.high for span in spans],
     )
+
+
+def _share_at_most(threshold_K: np.ndarray, ordered: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share [K] of the weights of rising cosines that are not above thresholds; NaN for none."""
+    sums = _running(weights)
+    if not sums[-1]:
+        return np.full(len(threshold_K), np.nan)
+    return np.asarray(sums[np.searchsorted(ordered, threshold_K, side="right")] / sums[-1])
 
 
 def _running(weights: np.ndarray) -> np.ndarray:

@@ -28,9 +28,8 @@ from factory.evaluation.metrics.utility import (
 from factory.evaluation.metrics.values import MeanStd, NotMeasured
 from factory.recognition.batches import oversample_sha256
 from factory.recognition.embed import Recognizer
-from factory.recognition.group_errors import group_figures
 from factory.recognition.pairs import Pairs, open_pairs
-from factory.recognition.verification import embed_pairs, figures_of, too_few_for_folds
+from factory.recognition.verification import too_few_for_folds, verify_pairs
 from factory.records import Log
 from factory.sources import open_source
 from factory.sources.alignment_facts import pixel_facts
@@ -155,15 +154,10 @@ def learn(config: Config, benchmarks: Benchmarks, train: TrainOne) -> UtilityRun
         images=trained["images"],
         identities=trained["identities"],
         benchmarks={
-            name: pairs if isinstance(pairs, NotMeasured) else _figures(recognizer, pairs)
+            name: pairs if isinstance(pairs, NotMeasured) else verify_pairs(recognizer, pairs)
             for name, pairs in benchmarks.items()
         },
     )
-
-
-def _figures(recognizer: Recognizer, pairs: Pairs) -> dict[str, Any]:
-    unit_ND = embed_pairs(recognizer, pairs)
-    return figures_of(unit_ND, pairs, recognizer.mirror_sum) | group_figures(unit_ND, pairs)
 
 
 def summary(recipe: dict[str, Any], runs: dict[str, list[UtilityRun]]) -> Utility:

@@ -53,7 +53,7 @@ def recognizer(tmp_path_factory) -> Recognizer:
 
 @pytest.mark.parametrize("name", ["cr_fiqa", "ser_fiq", "original_cosine", "visible_cosine"])
 def test_a_quality_does_not_depend_on_neighbours(recognizer, name):
-    measures = quality_measures(recognizer) | edit_measures(recognizer)
+    measures = quality_measures(recognizer, None) | edit_measures(recognizer)
     scorer = Scorer(unit_rows(300, DIM, 3), unit_rows(4, DIM, 4), {}, {name: measures[name]})
     shots = shots_of(REQUEST, [(i, 0) for i in range(SIZE)])
     shots = [dataclasses.replace(shot, slot=slot) for slot, shot in enumerate(shots)]
