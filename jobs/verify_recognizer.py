@@ -53,11 +53,8 @@ def verify_recognizer(config: Config, dry_run: bool) -> None:
         print("wrote", write(config, figures, unit_ND, pairs, quality))
 
 
-JOB = Job(
-    __doc__,
-    verify_recognizer,
-    reads=("source", "recognizer", "quality", "verification", "compute"),
-)
+SECTIONS = ("source", "recognizer", "quality", "verification", "compute")
+JOB = Job(__doc__, verify_recognizer, reads=SECTIONS)
 
 if __name__ == "__main__":
     JOB.main()
