@@ -142,9 +142,10 @@ def pairs_over(faces: FaceSet, path: str | Path, failed: Mapping[str, str] | Non
     rows |= {nfc(key): len(faces) + row for row, key in enumerate(failed or ())}
     missing = [number for number, pair in enumerate(keys, 1) for key in pair if key not in rows]
     if missing:
+        hint = ", or source.count_failures=true for images that cannot be read"
         raise SourceError(
             f"source.pairs: pair {missing[0]} of {path} names an image that is not in the source "
-            f"({len(missing)} such); use the pairs file of this source"
+            f"({len(missing)} such); use the pairs file of this source{hint * (failed is None)}"
         )
     chosen = np.array([rows[key] for pair in keys for key in pair])
     acquired = chosen < len(faces)
