@@ -113,9 +113,10 @@ class SourceConfig:
     """FMR over all pairs, of all groups, whose threshold groups are compared at."""
     count_failures: bool = False
     """Where errors are measured: an image that cannot be read or shows no face is a failure to
-    acquire (FTA), which matches nobody; its pairs count as non-matches, its searches as missed.
-    false: pairs of such images are refused, and searches left out. At most max_corrupt_fraction of
-    the images may be so."""
+    acquire (FTA), which matches nobody; its pairs count as non-matches (but in the tables and
+    curves of verification.out, which give FTA apart), its searches as missed. false: pairs of such
+    images are refused, and searches left out. At most max_corrupt_fraction of the images may be
+    so."""
     heldout: str | None = file_path(images=True)
     """A source with other people, for measuring only; takes the place of holdout_identities and
     holdout_fraction."""

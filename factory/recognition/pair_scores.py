@@ -152,9 +152,8 @@ def to_csv(scores: PairScores) -> bytes:
     """same,cosine,fold of each scored pair, by commas; nobody's name and no key."""
     folds = [""] * len(scores.same_N) if scores.fold_N is None else scores.fold_N
     rows = [
-        f"{int(same)},{_plain(cosine)},{fold}"
-        for same, cosine, fold in zip(scores.same_N, scores.cosine_N, folds, strict=True)
-        if np.isfinite(cosine)
+        f"{int(scores.same_N[row])},{_plain(scores.cosine_N[row])},{folds[row]}"
+        for row in np.flatnonzero(scores.is_scored_N)
     ]
     return "\n".join(["same,cosine,fold", *rows, ""]).encode()
 
