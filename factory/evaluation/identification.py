@@ -156,7 +156,7 @@ class Resampled:
 
     @property
     def num_people(self) -> int:
-        return self.counts_RP.shape[1]
+        return int(self.counts_RP.shape[1])
 
     def rates(self, is_X: np.ndarray) -> np.ndarray:
         """The fraction of searches for which something is so, in every resampling [R]."""
@@ -177,7 +177,8 @@ def rank_rates(searches: Searches, ranks: Sequence[int], seed: int) -> list[Rank
     for rank in ranks:
         hit_M = searches.rank_M <= rank
         rate = float(hit_M.mean())
-        found.append(RankRate(rank, rate, people and people.interval(rate, people.rates(hit_M))))
+        bounds = people.interval(rate, people.rates(hit_M)) if people else None
+        found.append(RankRate(rank, rate, bounds))
     return found
 
 
