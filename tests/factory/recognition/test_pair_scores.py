@@ -120,3 +120,5 @@ def test_people_are_numbered_and_strangers_are_somebody_new_each_time():
     unknown = replace(two_pairs(), people=(None,) * 4)
     assert [part.tolist() for part in unknown.units()[:2]] == [[0, 1], [0, 2]]
     assert unknown.units()[2] == 3
+    strangers = replace(unknown, same_N=np.array([False, False]))
+    assert [part.tolist() for part in strangers.units()[:2]] == [[0, 2], [1, 3]]
