@@ -63,6 +63,17 @@ class Identity:
     """By identities.attributes, where given."""
     originals: tuple[str, ...] = ()
     """Keys of the source's images that are edited, or of the inquiry image that is copied."""
+    first_parent: int = -1
+    """Index of the first of the two whom a mix is made of (identities.mix); -1 of anybody else."""
+    second_parent: int = -1
+    """Index of the second one."""
+    mix_weight: float = 1.0
+    """Weight of the first parent's prediction; 1 of who is no mix."""
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether somebody is a mix of two others."""
+        return self.first_parent >= 0
 
 
 def row_of(index: int, first: int, num_rows: int) -> int:
@@ -136,6 +147,12 @@ class Shot:
     """What is redrawn of it: a kind of region, or classic (Mask-ControlNet)."""
     occlusion: float | None = None
     """Fraction of the face that the region is to hide."""
+    first_parent: int | None = None
+    """Roster index of the first of two people whose predictions are mixed; None: nobody's are."""
+    second_parent: int | None = None
+    """The other one."""
+    mix_weight: float | None = None
+    """Weight of the first one's prediction, in (0, 1)."""
 
 
 Point = tuple[float, float]

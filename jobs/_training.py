@@ -48,6 +48,20 @@ def train_on_faces(
     train_and_print(train, config)
 
 
+def check_training_sources(config: Config) -> None:
+    """Raise FactoryError unless source and batches.mix may be learned from.
+
+    Each has a license, and everybody in them consented.
+    """
+    from factory.provenance.faces import require_license
+
+    mixed = [one.source for one in config.batches.mix]
+    require_license(config.source)
+    for index, source in enumerate(mixed):
+        require_license(source, f"batches.mix[{index}].source")
+    check_consents(config.source, *mixed)
+
+
 def check_consents(*sources: SourceConfig, today: date | None = None) -> None:
     """Raise SourceError unless everybody in the sources of a training consented to it."""
     from factory.provenance.consent import check_consent

@@ -1,8 +1,8 @@
 """Give a trained recognizer virtual prototypes that are faces.
 
     python -m jobs.train_prototypes configs/recognizer/starter.yaml \\
-        recognizer.checkpoint=runs/starter/recognizer source.path=faces.tar \\
-        training.out=runs/starter/prototypes [recognizer.prototypes.steps=600]
+        recognizer.checkpoint=runs/starter/recognizer training.out=runs/starter/prototypes \\
+        [recognizer.prototypes.steps=600]
 
 CONFIG is the recipe of the recognizer, which takes recognizer.num_virtual new prototypes in
 seconds, after recognizer.prototypes.max_images of its faces were embedded. All else stays as it is,
@@ -15,19 +15,15 @@ from __future__ import annotations
 from factory.config import Config
 from jobs._job import Job
 from jobs._sections import TRAINING
-from jobs._training import check_consents, train_and_print
+from jobs._training import check_training_sources, train_and_print
 
 
 def train_prototypes(config: Config, dry_run: bool) -> None:
-    from factory.provenance.faces import require_license
     from factory.recognition.train_prototypes import check_prototypes
     from factory.recognition.train_prototypes import train_prototypes as train
 
     check_prototypes(config)
-    require_license(config.source)
-    for index, mixed in enumerate(config.batches.mix):
-        require_license(mixed.source, f"batches.mix[{index}].source")
-    check_consents(config.source, *(mixed.source for mixed in config.batches.mix))
+    check_training_sources(config)
     if dry_run:
         print("checked; nothing is written")
         return

@@ -13,20 +13,16 @@ from __future__ import annotations
 from factory.config import Config
 from jobs._job import Job
 from jobs._sections import TRAINING
-from jobs._training import check_consents, train_and_print
+from jobs._training import check_training_sources, train_and_print
 
 
 def train_recognizer(config: Config, dry_run: bool) -> None:
-    from factory.provenance.faces import require_license
     from factory.recognition.batches import open_training_set
     from factory.recognition.memory import memory_line
     from factory.recognition.train import check, train
 
     check(config)
-    require_license(config.source)
-    for index, mixed in enumerate(config.batches.mix):
-        require_license(mixed.source, f"batches.mix[{index}].source")
-    check_consents(config.source, *(mixed.source for mixed in config.batches.mix))
+    check_training_sources(config)
     if dry_run:
         training_set, heldout = open_training_set(config)
         need = memory_line(config, len(training_set.names))

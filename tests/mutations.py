@@ -9,8 +9,8 @@ never to the tree itself. Per entry the outcome is
   killed                  a test failed, as it should
   survived                all passed: the tests do not hold this equation
   text not found          the text occurs in its file not once: the entry has to follow the code
-  did not run             no test failed, but pytest did not get through (an import, a node id)
-  too slow                the tests had not ended after LIMIT_S seconds
+  did not run             no test failed, but pytest did not get through, twice (an import, say)
+  too slow                the tests had not ended after LIMIT_S seconds, twice
   failed without it       the tests fail with the tree as it is
 
 The exit code is 1 unless all are killed.
@@ -105,8 +105,9 @@ class Copy:
         compileall.compile_dir(folder / "factory", quiet=2, invalidation_mode=by_contents)
         self.log = folder / "pytest.log"
         command = [sys.executable, str(folder / "tests" / "forked_tests.py"), str(folder)]
+        same_order = os.environ | {"PYTHONHASHSEED": "0"}  # of sets of names
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=same_order
         )
 
     def run(self, tests: Sequence[str]) -> tuple[int | None, float]:
@@ -118,6 +119,10 @@ class Copy:
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return answer["code"], answer["seconds"]
+
+    def log_tail(self) -> str:
+        """The end of what pytest printed last."""
+        return self.log.read_text(errors="replace")[-2000:]
 
     def close(self) -> None:
         assert self._process.stdin
@@ -172,7 +177,7 @@ def fails_without(copies: Copies, file: str, tests: list[str]) -> str | None:
         code, seconds = copy.run(tests)
         if code == PASSED:
             return None
-        tail = copy.log.read_text(errors="replace")[-2000:]
+        tail = copy.log_tail()
     print(f"{file}: exit code {code} after {seconds:.0f} s without any mutation\n{tail}")
     return file
 
@@ -191,6 +196,10 @@ def tried(copies: Copies, mutation: Mutation, failing: set[str]) -> Outcome:
         return ended("failed without it")
     with copies.one() as copy, copy.changed(mutation.file, source):
         code, seconds = copy.run(mutation.test_paths)
+        if code not in (PASSED, FAILED):  # which says nothing of the tests: once more
+            code, seconds = copy.run(mutation.test_paths)
+        if code != FAILED:
+            print(f"{mutation.name}: exit code {code}\n{copy.log_tail()}")
     outcomes = {PASSED: "survived", FAILED: "killed", None: "too slow"}
     return ended(outcomes.get(code, "did not run"), seconds)
 

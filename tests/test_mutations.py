@@ -116,6 +116,8 @@ def test_outcomes_are_told_apart(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_no_mutation_survives(capsys):
+def test_no_mutation_survives(capsys, tmp_path):
     """All entries: 136 processor seconds (2026-11-27), and ten more to start each of two copies."""
-    assert main([]) == 0, capsys.readouterr().out
+    code = main(["--json", str(tmp_path / "outcomes.json")])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0, "\n".join(line for line in lines if not line.startswith("killed "))

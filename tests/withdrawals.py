@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from factory.config import BaseModelConfig, EditingConfig, PersonalizationConfig
 from factory.identities.roster import Roster
@@ -13,6 +15,7 @@ from factory.records import Counts, Face, Failure, Identity, Scores, Unit
 from factory.shards import layout
 from factory.shards.latest import point_latest
 from factory.shards.manifest import seal, seal_extras
+from factory.shards.withdrawal import find
 from factory.shards.writer import Encoding, commit, commit_files
 from factory.shots.plan import LoraPlan, Plan, cut_units, plan_shots
 from factory.shots.request import (
@@ -23,13 +26,38 @@ from factory.shots.request import (
     PeopleFacts,
     SourceRelease,
 )
-from factory.store import Store
+from factory.store import LocalStore, Store
 from tests.conftest import draw_face
 from tests.planned import request_with, unit_result
 
 NAMES = ("anna", "ben", "cem", "dora")
 NUM_VIRTUAL, IMAGES = 2, 3
+TODAY, KEY = "2026-11-26", "k" * 32
 CARD = b"---\nlicense: cc-by-4.0\n---\n# Tiny\n\n| identities | 6 |\n"
+
+
+class Crash(Exception):
+    """Stands for a process that dies."""
+
+
+def version_of(root: Store, version: str, dataset: str = "tiny") -> Store:
+    return root.below(layout.release_prefix(dataset, version))
+
+
+def forget(root: LocalStore, person: str, dataset: str = "tiny", **named):
+    withdrawal = find(f"{root.url}/{dataset}", person)
+    withdrawal.write(TODAY, lambda line: None, **named)
+    return withdrawal
+
+
+def everything(root: LocalStore) -> dict[str, bytes]:
+    return {name: root.get(name) for name in root.list("")}
+
+
+def labels_in(store: Store) -> set[int]:
+    names = [name for name in store.list("metadata/")]
+    tables = [pq.read_table(io.BytesIO(store.get(name))) for name in names]
+    return {label for table in tables for label in table["identity"].to_pylist()}
 
 
 def roster_of(

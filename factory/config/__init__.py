@@ -15,6 +15,7 @@ from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTr
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
 from factory.config.identification import IdentificationConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
+from factory.config.mixing import MixConfig
 from factory.config.models import (
     AutoencoderConfig,
     CheckpointConfig,
@@ -67,6 +68,7 @@ __all__ = [
     "IdentitiesConfig",
     "InpaintingTrainingConfig",
     "JudgeConfig",
+    "MixConfig",
     "MixedSource",
     "PersonalizationConfig",
     "PipelineConfig",

@@ -22,7 +22,7 @@ class PrototypeStageConfig:
     Seconds for a few thousand people."""
     batch_size: int = knob(128, low=1)
     """Embeddings of images a step over all processes; recognizer.virtual_per_step says how many
-    virtual features there are beside them."""
+    virtual features there are in addition."""
     lr: float = knob(0.05, low=0.0)
     """Learning rate of SGD at the start, with a cosine to 0."""
     margin: float = knob(0.3, low=0.0, high=0.3)
@@ -105,7 +105,7 @@ class RecognizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """What is to be told of weights that somebody else has trained.
+    """What is to be stated of weights that somebody else has trained.
 
     They are those of base_model.path, and of the recognizer.checkpoint that jobs.import_recognizer
     takes. Networks of ours carry what they learned from, and a judge only measures.
@@ -161,7 +161,7 @@ class AutoencoderConfig:
     are."""
     adversarial_epochs: float = knob(0.0, low=0.0)
     """Passes over the source of a second stage that makes the decoder sharp: the encoder is frozen,
-    and a discriminator of patches is trained beside the decoder. 0: no such stage. An autoencoder
+    and a discriminator of patches is trained with the decoder. 0: no such stage. An autoencoder
     that there is already gets it by init_from with epochs=0. The first stage is then kept in
     `first_stage` below training.out; training.min_steps and max_steps hold for each stage."""
     adversarial_weight: float = knob(0.5, low=0.0)

@@ -107,11 +107,11 @@ def _check_required(pipeline: PipelineConfig, tree: Tree, given: Sequence[str]) 
     """Raise ConfigError for settings of the file that are left to the person and not given."""
     listed = tree.get("settings") if isinstance(tree, dict) else None
     comments = {part.text: part.comment for part in listed or [] if isinstance(part, Scalar)}
-    told = {argument.partition("=")[0] for argument in given}
+    given_keys = {argument.partition("=")[0] for argument in given}
     missing = [
         (text.partition("=")[0], comments.get(text, ""))
         for text in pipeline.settings
-        if text.partition("=")[2] == REQUIRED and text.partition("=")[0] not in told
+        if text.partition("=")[2] == REQUIRED and text.partition("=")[0] not in given_keys
     ]
     if missing:
         raise ConfigError(required_line(missing))
@@ -119,7 +119,7 @@ def _check_required(pipeline: PipelineConfig, tree: Tree, given: Sequence[str]) 
 
 def _with_settings(stage: StageConfig, pipeline: PipelineConfig, given: list[str]) -> StageConfig:
     """The stage with the settings that its job reads: the file's, its own, the arguments'."""
-    told = {argument.partition("=")[0] for argument in given}
+    given_keys = {argument.partition("=")[0] for argument in given}
 
     def read(settings: Sequence[str]) -> list[str]:
         return [text for text in settings if str(split_key(text)[0]) in READS[stage.job]]
@@ -127,7 +127,7 @@ def _with_settings(stage: StageConfig, pipeline: PipelineConfig, given: list[str
     file = [
         text
         for text in pipeline.settings
-        if not (text.partition("=")[2] == REQUIRED and text.partition("=")[0] in told)
+        if not (text.partition("=")[2] == REQUIRED and text.partition("=")[0] in given_keys)
     ]
     changes = [*read(file), *stage.set, *read(given)]
     if pipeline.out and stage.job in TRAININGS:

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.config.field import file_path, knob
+from factory.config.mixing import MixConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitiesConfig:
     """The identities of a release: how they are proposed, and how far apart they are."""
 
-    proposal: Literal["prototypes", "coloured", "pca", "packing", "inquiry", "rendered"] = (
+    proposal: Literal["prototypes", "colored", "pca", "packing", "inquiry", "rendered"] = (
         "prototypes"
     )
     """prototypes: the recognizer's virtual prototypes (VIGFace), which are faces where it went
-    through the prototype stage (recognizer.prototypes); coloured: those of another recognizer,
+    through the prototype stage (recognizer.prototypes); colored: those of another recognizer,
     given the mean and covariance of real class centers; pca: samples of a normal distribution in
     the PCA space of real class centers; packing: samples of pca, moved apart from
     each other and from real people; inquiry: embeddings of given faces (CemiFace, DCFace);
@@ -35,6 +36,8 @@ class IdentitiesConfig:
     instead. Only of faces of nobody who exists. 0: the image itself is not in the release."""
     num_virtual: int = knob(100, low=0)
     """Virtual identities to admit."""
+    mix: MixConfig = field(default_factory=MixConfig)
+    """Those of them who are mixes of two others."""
     gallery: str | None = file_path(only_local=True)
     """Further real people to stay away from: a .npy of unit vectors [R, D], float32 or float16,
     which jobs.embed writes with its .json, or a folder of such files; they are searched on

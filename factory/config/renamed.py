@@ -43,7 +43,8 @@ RENAMED_VALUES = {
         "nobody": "none",
         "nearest": "nearest_identity",
         "itself": "same_identity",
-    }
+    },
+    "identities.proposal": {"coloured": "colored"},
 }
 NEEDS_METHOD = {"editing.editor": "release.method=edit", "booth.loras": "release.method=lora"}
 """Old keys that chose the method of a release by being there."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from factory.config.addresses import check_path
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.identification import check_identification
+from factory.config.mixing import check_mix
 from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.sampler_rules import check_sampler
 from factory.config.similarity_rules import check_inquiry_copies, check_similarity_label
@@ -65,6 +66,7 @@ def _check_identities(config: Config) -> None:
     check_inquiry_copies(config)
     check_rendering(config)
     _check_quotas(identities)
+    check_mix(config)
     if identities.extends is not None:
         check_version("identities.extends", identities.extends)
     if identities.extends == config.release.version:

@@ -95,11 +95,11 @@ def shortcomings(
         for limit, part, value in _measured(kind, metadata):
             wanted = getattr(config, limit.name)
             if wanted is not None and value is not None and not limit.allows(value, wanted):
-                told = value if isinstance(value, str) else f"{value:.3g}"
+                shown = value if isinstance(value, str) else f"{value:.3g}"
                 most = "at least" if limit.name.startswith("min_") else "at most"
                 faces = f"{part.get('num_images', '?')} {part.get('faces', 'faces')}"
                 yield (
-                    f"{limit.key}: {kind}.checkpoint {name} has {told} ({limit.words}, "
+                    f"{limit.key}: {kind}.checkpoint {name} has {shown} ({limit.words}, "
                     f"measured on {faces}); want {most} {wanted:g}: {REMEDIES[kind]}; "
                     f"{limit.key}=null goes on all the same"
                 )
@@ -139,7 +139,7 @@ def _remarks(
     ]
     for limit, part in asked:
         if limit.figure in part:
-            reason = part.get(f"{limit.figure}_note", "no reason is told")
+            reason = part.get(f"{limit.figure}_note", "no reason is given")
             yield f"{kind}.checkpoint {name}: nothing is checked by {limit.key}: {reason}"
     missing = [limit.name for limit, part in asked if limit.figure not in part]
     if missing:

@@ -58,7 +58,7 @@ def adaptive_weight(of_error: torch.Tensor, of_adversarial: torch.Tensor) -> tor
 
 
 class DiscriminatorTraining:
-    """Trains a discriminator beside a decoder, alike on all ranks; its state is part of theirs."""
+    """Trains a discriminator with a decoder, alike on all ranks; its state is part of theirs."""
 
     def __init__(
         self,

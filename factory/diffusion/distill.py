@@ -8,15 +8,16 @@ import torch
 
 from factory import checkpoint
 from factory.config import Config, DistillationConfig
-from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.distillation import (
+    Denoiser,
     DistillationLoss,
-    Teacher,
     distilled_facts,
     draw_stages,
     step_grid,
 )
 from factory.diffusion.distilled_figures import measure_student
+from factory.diffusion.frozen_networks import FrozenNetworks
+from factory.diffusion.generator_figures import MeasuredFaces
 from factory.diffusion.head_poses import FacePoses
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.noise_schedule import NoiseSchedule
@@ -25,9 +26,8 @@ from factory.diffusion.similarity import draw_similarities
 from factory.diffusion.trained_generator import Decode, TrainedGenerator
 from factory.diffusion.uvit import Shape, UViT, with_present_names
 from factory.errors import ConfigError
-from factory.recognition.embed import Recognizer
 from factory.records import Log
-from factory.training.distributed import pick_device, rank
+from factory.training.distributed import rank
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
 
@@ -44,37 +44,23 @@ def distill(config: Config, log: Log = print) -> dict[str, Any]:
     run = TrainingRun(config, recipe, log)
 
     # Frozen networks, and their outputs for every face
-    device, precision = pick_device(config.compute), config.compute.precision
-    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    lineage = {"recognizer": recognizer.sha256}
-    autoencoder: Autoencoder | None = None
-    decode: Decode = _identity
-    if loaded.config["space"] == "latents":
-        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
-        decode = autoencoder.decode
-        lineage["autoencoder"] = autoencoder.sha256
+    networks = FrozenNetworks.load(config, str(loaded.config["space"]))
+    lineage = networks.lineage
     checkpoint.refuse_other("generator", loaded.lineage, lineage)
     run.resume(**lineage, teacher=loaded.sha256)
     kind = str(loaded.config["condition"])
-    cache = TrainingCache(run.faces, recognizer, autoencoder, kind)
+    cache = TrainingCache(run.faces, networks.recognizer, networks.autoencoder, kind)
     run.read_ahead(*cache.arrays)
     poses = FacePoses(run.faces, config) if loaded.config.get("pose") else None
 
     # Teacher and student, which begins as it
     run.seed()
-    schedule = NoiseSchedule(int(loaded.config["num_timesteps"]))
-    prediction = str(loaded.config["prediction"])
-    grid_NS = step_grid(schedule, recipe.num_steps, recipe.substeps)
     student = UViT.from_checkpoint(loaded.config, loaded.tensors)
-    model = DistillationLoss(
-        student,
-        frozen_teacher(loaded, recipe, device, precision),
-        schedule,
-        prediction,
-        grid_NS,
-        solver=recipe.solver,
-        drawn=recipe.inputs == "drawn",
-    )
+    device, precision = networks.recognizer.device, config.compute.precision
+    teacher = frozen_teacher(loaded, recipe, device, precision)
+    grid_NS = step_grid(teacher.schedule, recipe.num_steps, recipe.substeps)
+    drawn = recipe.inputs == "drawn"
+    model = DistillationLoss(student, teacher, grid_NS, solver=recipe.solver, drawn=drawn)
     optimizer = adamw(recipe.lr, recipe.weight_decay)
     run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, ema=recipe.ema)
 
@@ -98,14 +84,8 @@ def distill(config: Config, log: Log = print) -> dict[str, Any]:
     weights = run.weights()
     if rank() != 0:
         return {}
-    drawing = _drawing(loaded, weights, decode, run.device, num_distilled=recipe.num_steps)
-    calls = (distilled_facts(loaded.config) or {}).get("num_steps")
-    own = {"guidance": recipe.guidance, "num_distilled": calls}
-    beside = _drawing(loaded, with_present_names(loaded.tensors), decode, run.device, **own)
-    faces, which = measured_faces(run.faces, run.heldout, kind)
-    measured = measure_student(
-        drawing, beside, faces, recognizer, autoencoder, condition=kind, which=which
-    )
+    given = MeasuredFaces(*measured_faces(run.faces, run.heldout, kind), networks, kind)
+    measured = measure_student(*_both(loaded, weights, recipe, networks.decode, run.device), given)
     stored = loaded.config | {"distilled": stored_facts(recipe)}
     lineage["teacher"] = loaded.sha256
     return run.save("generator", weights, config=stored, lineage=lineage, measured=measured)
@@ -140,26 +120,39 @@ def check_teacher(recipe: DistillationConfig, teacher: dict[str, Any]) -> None:
 
 def frozen_teacher(
     loaded: checkpoint.Checkpoint, recipe: DistillationConfig, device: torch.device, precision: str
-) -> Teacher:
+) -> Denoiser:
     """The teacher on its device; a student as teacher has its guidance in it."""
     network = UViT.from_checkpoint(loaded.config, loaded.tensors)
     network.eval().requires_grad_(False).to(device)
     if precision == "bf16":
         network.cast_matrices(torch.bfloat16)
-    return Teacher(network, 1.0 if distilled_facts(loaded.config) else recipe.guidance)
+    prediction, num_timesteps = _estimates(loaded)
+    guidance = 1.0 if distilled_facts(loaded.config) else recipe.guidance
+    return Denoiser(network, NoiseSchedule(num_timesteps), prediction, guidance)
 
 
-def _drawing(
+def _estimates(loaded: checkpoint.Checkpoint) -> tuple[str, int]:
+    """What a generator estimates, and its number of timesteps."""
+    return str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])
+
+
+def _both(
     loaded: checkpoint.Checkpoint,
     weights: dict[str, torch.Tensor],
+    recipe: DistillationConfig,
     decode: Decode,
     device: torch.device,
-    **how: Any,
-) -> TrainedGenerator:
-    """A generator like the one loaded, with these weights, which draws as `how` says."""
-    estimates = (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"]))
+) -> tuple[TrainedGenerator, TrainedGenerator]:
+    """The student with these weights and its teacher, to draw from the same noise."""
+    like = (_estimates(loaded), decode, device)
     shape = Shape.from_config(loaded.config)
-    return TrainedGenerator.of(shape, weights, estimates, decode, device, **how)
+    student = TrainedGenerator.of(shape, weights, *like, num_distilled=recipe.num_steps)
+    calls = (distilled_facts(loaded.config) or {}).get("num_steps")
+    taught = with_present_names(loaded.tensors)
+    teacher = TrainedGenerator.of(
+        shape, taught, *like, guidance=recipe.guidance, num_distilled=calls
+    )
+    return student, teacher
 
 
 def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:
@@ -171,7 +164,3 @@ def stored_facts(recipe: DistillationConfig) -> dict[str, Any]:
         "solver": recipe.solver,
         "inputs": recipe.inputs,
     }
-
-
-def _identity(x: torch.Tensor) -> torch.Tensor:
-    return x

@@ -13,7 +13,7 @@ and s = CLEAN has a_s = 1, so that x_s is x0^ itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ CLEAN = -1
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the faces of a batch are drawn from, beside guidance."""
+    """What the faces of a batch are drawn from, in addition to guidance."""
 
     identity_BD: torch.Tensor
     similarity_B: torch.Tensor | None = None
@@ -44,46 +44,32 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A frozen network and the guidance it is asked with; 1 asks it once, without the other."""
+class Denoiser:
+    """A network that estimates x0, and its guidance; with 1 it is called once, with no other."""
 
     network: Network
-    guidance: float
+    schedule: NoiseSchedule
+    prediction: str
+    guidance: float = 1.0
 
-    def x0(
-        self,
-        schedule: NoiseSchedule,
-        prediction: str,
-        x_t: torch.Tensor,
-        t_B: torch.Tensor,
-        given: Conditions,
-    ) -> torch.Tensor:
-        """u + g*(c - u), with u the answer without an identity (at similarity 0)."""
+    def x0(self, x_t: torch.Tensor, t_B: torch.Tensor, given: Conditions) -> torch.Tensor:
+        """u + g*(c - u) [B, C, H, W], with u the answer without an identity (at similarity 0)."""
         if self.guidance == 1:
-            return plain_x0(self.network, schedule, prediction, x_t, t_B, given)
+            return self._unguided(x_t, t_B, given)
         twice = Conditions(
             torch.cat([given.identity_BD, torch.zeros_like(given.identity_BD)]),
             _with_zeros(given.similarity_B),
             None if given.hint_BSHW is None else torch.cat([given.hint_BSHW] * 2),
         )
         x_twice, t_twice = torch.cat([x_t, x_t]), torch.cat([t_B, t_B])
-        both = plain_x0(self.network, schedule, prediction, x_twice, t_twice, twice)
-        wanted, nobody = both.chunk(2)
+        wanted, nobody = self._unguided(x_twice, t_twice, twice).chunk(2)
         return nobody + self.guidance * (wanted - nobody)
 
-
-def plain_x0(
-    network: Network,
-    schedule: NoiseSchedule,
-    prediction: str,
-    x_t: torch.Tensor,
-    t_B: torch.Tensor,
-    given: Conditions,
-) -> torch.Tensor:
-    """A network's estimate x0^ [B, C, H, W] at timesteps of their own."""
-    hints = {} if given.hint_BSHW is None else {"hint_BSHW": given.hint_BSHW}
-    output = network(x_t, t_B, given.identity_BD, given.similarity_B, **hints)
-    return schedule.x0(output, x_t, t_B, prediction)
+    def _unguided(self, x_t: torch.Tensor, t_B: torch.Tensor, given: Conditions) -> torch.Tensor:
+        """The answer under `given` alone, at timesteps of their own."""
+        hints = {} if given.hint_BSHW is None else {"hint_BSHW": given.hint_BSHW}
+        output = self.network(x_t, t_B, given.identity_BD, given.similarity_B, **hints)
+        return self.schedule.x0(output, x_t, t_B, self.prediction)
 
 
 def step_grid(schedule: NoiseSchedule, num_steps: int, substeps: int) -> torch.Tensor:
@@ -170,22 +156,22 @@ class DistillationLoss(nn.Module):
     def __init__(
         self,
         network: UViT,
-        teacher: Teacher,
-        schedule: NoiseSchedule,
-        prediction: str,
+        teacher: Denoiser,
         grid_NS: torch.Tensor,
         *,
         solver: str = "ddim",
         drawn: bool = False,
     ) -> None:
-        """`grid_NS` are the timesteps of `step_grid`, `solver` is distillation.solver.
+        """The student `network` learns to be called as the teacher is, without its guidance.
 
-        `drawn` is distillation.inputs=drawn.
+        `grid_NS` are the timesteps of `step_grid`, `solver` is distillation.solver, `drawn` is
+        distillation.inputs=drawn.
         """
         super().__init__()
         self.network = network
-        self._teacher = (teacher,)  # a tuple hides it from parameters()
-        self._schedule, self._prediction = schedule, prediction
+        self._teacher = teacher  # no Module, so that it is none of parameters()
+        self._student = replace(teacher, network=network, guidance=1.0)
+        self._schedule = teacher.schedule
         self._grid_NS, self._drawn = grid_NS, drawn
         self._second_order = solver == "dpmpp_2m"
 
@@ -208,17 +194,16 @@ class DistillationLoss(nn.Module):
             else:
                 x_t = self._schedule.add_noise(x_BCHW, noise, t_B)
             target = self.target(x_t, grid_BS, given)
-        x0 = plain_x0(self.network, self._schedule, self._prediction, x_t, t_B, given)
+        x0 = self._student.x0(x_t, t_B, given)
         _, sigma = self._schedule.scales(t_B, x_t)
         return ((x0 - target) / sigma).square().mean()
 
     def target(self, x_t: torch.Tensor, grid_BS: torch.Tensor, given: Conditions) -> torch.Tensor:
         """The x0 by which one step from x_t does what the teacher's along `grid_BS` do."""
-        (teacher,) = self._teacher
         x, before = x_t, None
         for index in range(grid_BS.shape[1] - 1):
             now_B, next_B = grid_BS[:, index], grid_BS[:, index + 1]
-            x0 = teacher.x0(self._schedule, self._prediction, x, now_B, given)
+            x0 = self._teacher.x0(x, now_B, given)
             slope = x0
             if before is not None and self._second_order:
                 slope = slope_2m(self._schedule, x0, before, grid_BS[:, index - 1 : index + 2])
@@ -236,7 +221,7 @@ class DistillationLoss(nn.Module):
             if len(part):
                 t_B, next_B = (grid_NS[stage, i].expand(len(part)) for i in (0, -1))
                 rows = given.rows(later)
-                x0 = plain_x0(self.network, self._schedule, self._prediction, part, t_B, rows)
+                x0 = self._student.x0(part, t_B, rows)
                 x[later] = ddim_step(self._schedule, x0, part, t_B, next_B)
         return x
 

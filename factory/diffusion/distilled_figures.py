@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.generator_figures import examples, found, one_of_each, probe
+from factory.diffusion.generator_figures import MeasuredFaces, probe_of
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.images import to_uint8
 from factory.quality.pixels import sharpness_and_brightness
 from factory.recognition.embed import Recognizer
-from factory.sources.detector import DETECT_PX, YuNet
-from factory.training.faces import Faces
 
 NUM_PEOPLE, NUM_NOISES = 32, 4
 """People who are drawn by both, and images of each: spreads need several."""
@@ -29,23 +26,15 @@ NO_RATIO = {
 
 
 def measure_student(
-    student: TrainedGenerator,
-    teacher: TrainedGenerator,
-    faces: Faces,
-    recognizer: Recognizer,
-    autoencoder: Autoencoder | None,
-    *,
-    condition: str,
-    which: str,
+    student: TrainedGenerator, teacher: TrainedGenerator, given: MeasuredFaces
 ) -> dict[str, Any]:
-    """Metrics `validation`, `probe` (as of any generator) and `distillation`, beside its teacher.
+    """Metrics `validation`, `probe` (as of any generator) and `distillation`, with its teacher's.
 
     The teacher draws by UniPC at 12 calls with the guidance that the student has learned, or where
-    it is a student itself by its own calls; `which` says what the faces are (reconstruction.py).
+    it is a student itself by its own calls.
     """
-    chosen = one_of_each(faces.labels, NUM_PEOPLE)
-    asked = examples(faces, chosen, recognizer, autoencoder, condition)
-    unit_ND = asked.unit_ND.repeat_interleave(NUM_NOISES, 0)
+    people = given.one_of_each(NUM_PEOPLE)
+    unit_ND = people.unit_ND.repeat_interleave(NUM_NOISES, 0)
     x_student, x_teacher = (
         generator.draw_x0(unit_ND, "distilled") for generator in (student, teacher)
     )
@@ -53,17 +42,14 @@ def measure_student(
         to_uint8_parts(generator, x0)
         for generator, x0 in ((student, x_student), (teacher, x_teacher))
     )
-    detector = YuNet("starter", enlarge_to=DETECT_PX)
-    told = {"num_images": len(asked.labels), "faces": which}
-    firsts = drawn[::NUM_NOISES]
+    facts = {"num_images": len(people.labels), "faces": given.which}
+    recognizer = given.networks.recognizer
     return {
-        "validation": told | NO_RATIO,
-        "probe": told
-        | probe(asked.unit_ND.numpy(), asked.labels, recognizer.embed(firsts))
-        | found(firsts, asked.images_NHWC, lambda image: detector.best(image) is not None),
-        "distillation": told
+        "validation": facts | NO_RATIO,
+        "probe": probe_of(given, people, drawn[::NUM_NOISES]),
+        "distillation": facts
         | {"num_images": len(drawn)}
-        | beside(x_student, x_teacher, drawn, taught, unit_ND.numpy(), recognizer)
+        | compare(x_student, x_teacher, drawn, taught, unit_ND.numpy(), recognizer)
         | {"calls": student.num_calls, "teacher_calls": teacher.num_calls},
     }
 
@@ -74,7 +60,7 @@ def to_uint8_parts(generator: TrainedGenerator, x0: torch.Tensor) -> np.ndarray:
         return np.concatenate([to_uint8(generator.decode(part)) for part in x0.split(NUM_PEOPLE)])
 
 
-def beside(
+def compare(
     x_student: torch.Tensor,
     x_teacher: torch.Tensor,
     drawn_NHWC: np.ndarray,

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.denoising_error import timestep_at
+from factory.diffusion.frozen_networks import FrozenNetworks
 from factory.diffusion.latent_cache import prototypes_of
 from factory.diffusion.leave_one_out import LeaveOneOutCenters
 from factory.diffusion.reconstruction import evenly_spaced
@@ -58,28 +58,36 @@ class Examples:
     people."""
 
 
-def examples(
-    faces: Faces,
-    chosen: np.ndarray,
-    recognizer: Recognizer,
-    autoencoder: Autoencoder | None,
-    kind: str,
-) -> Examples:
-    """The rows `chosen` of faces; `kind` is generator.condition.
+@dataclass(frozen=True)
+class MeasuredFaces:
+    """The faces that the figures of a generator are of, and the networks that read them."""
 
-    By center, those whose person has no other image are left out.
-    """
-    if kind == "center":
-        chosen = chosen[np.bincount(faces.labels)[faces.labels[chosen]] > 1]
-    images, labels = np.asarray(faces.images_NHWC[chosen]), faces.labels[chosen]
-    x_NCHW = autoencoder.encode(images) if autoencoder else to_network(images)
-    if kind == "center":
-        unit_ND = centers_of(faces, chosen, recognizer)
-    elif kind == "prototype":
-        unit_ND = np.asarray(prototypes_of(faces, recognizer)[labels], np.float32)
-    else:
-        unit_ND = recognizer.embed(images)
-    return Examples(images, labels, x_NCHW, torch.from_numpy(unit_ND))
+    faces: Faces
+    which: str
+    """What they are (reconstruction.py)."""
+    networks: FrozenNetworks
+    condition: str
+    """generator.condition."""
+
+    def examples(self, chosen: np.ndarray) -> Examples:
+        """The rows `chosen`; by center, those whose person has no other image are left out."""
+        faces, kind = self.faces, self.condition
+        recognizer, autoencoder = self.networks.recognizer, self.networks.autoencoder
+        if kind == "center":
+            chosen = chosen[np.bincount(faces.labels)[faces.labels[chosen]] > 1]
+        images, labels = np.asarray(faces.images_NHWC[chosen]), faces.labels[chosen]
+        x_NCHW = autoencoder.encode(images) if autoencoder else to_network(images)
+        if kind == "center":
+            unit_ND = centers_of(faces, chosen, recognizer)
+        elif kind == "prototype":
+            unit_ND = np.asarray(prototypes_of(faces, recognizer)[labels], np.float32)
+        else:
+            unit_ND = recognizer.embed(images)
+        return Examples(images, labels, x_NCHW, torch.from_numpy(unit_ND))
+
+    def one_of_each(self, count: int) -> Examples:
+        """Examples of `count` faces, of as many people as there are."""
+        return self.examples(one_of_each(self.faces.labels, count))
 
 
 def centers_of(faces: Faces, chosen: np.ndarray, recognizer: Recognizer) -> np.ndarray:
@@ -95,38 +103,33 @@ def centers_of(faces: Faces, chosen: np.ndarray, recognizer: Recognizer) -> np.n
     return LeaveOneOutCenters(faces.labels[rows], unit).of(np.searchsorted(rows, chosen))
 
 
-def measure_generator(
-    generator: TrainedGenerator,
-    faces: Faces,
-    recognizer: Recognizer,
-    autoencoder: Autoencoder | None,
-    *,
-    condition: str,
-    which: str,
-) -> dict[str, Any]:
-    """Metrics `validation` and `probe`; `which` says what the faces are (reconstruction.py).
+def measure_generator(generator: TrainedGenerator, given: MeasuredFaces) -> dict[str, Any]:
+    """Metrics `validation` and `probe`.
 
-    The probe also has sharpness, checkerboard and ringing of the drawn faces, each beside that of
-    the given ones (quality/texture.py).
+    The probe also has sharpness, checkerboard and ringing of the drawn faces, each with that of the
+    given ones (quality/texture.py).
     """
-
-    def of(chosen: np.ndarray) -> Examples:
-        return examples(faces, chosen, recognizer, autoencoder, condition)
-
-    shown = of(evenly_spaced(len(faces), NUM_VALIDATED))
-    asked = of(one_of_each(faces.labels, NUM_DRAWN))
-    drawn = generator.draw(asked.unit_ND, "probe")
-    told = {"num_images": len(shown.labels), "faces": which}
-    probed = {"num_images": len(asked.labels), "faces": which}
-    detector = YuNet("starter", enlarge_to=DETECT_PX)
+    shown = given.examples(evenly_spaced(len(given.faces), NUM_VALIDATED))
+    people = given.one_of_each(NUM_DRAWN)
+    drawn = generator.draw(people.unit_ND, "probe")
+    facts = {"num_images": len(shown.labels), "faces": given.which}
     return {
-        "validation": told | denoising_ratio(generator, shown.x_NCHW, shown.unit_ND),
-        "probe": probed
-        | probe(asked.unit_ND.numpy(), asked.labels, recognizer.embed(drawn))
-        | found(drawn, asked.images_NHWC, lambda image: detector.best(image) is not None)
+        "validation": facts | denoising_ratio(generator, shown.x_NCHW, shown.unit_ND),
+        "probe": probe_of(given, people, drawn)
         | texture(drawn)
-        | suffixed(texture(asked.images_NHWC), "given"),
+        | suffixed(texture(people.images_NHWC), "given"),
     }
+
+
+def probe_of(given: MeasuredFaces, people: Examples, drawn_NHWC: np.ndarray) -> dict[str, Any]:
+    """The figures of `probe` and `found`, of one drawn image of each of `people`."""
+    detector = YuNet("starter", enlarge_to=DETECT_PX)
+    unit_drawn_ND = given.networks.recognizer.embed(drawn_NHWC)
+    return (
+        {"num_images": len(people.labels), "faces": given.which}
+        | probe(people.unit_ND.numpy(), people.labels, unit_drawn_ND)
+        | found(drawn_NHWC, people.images_NHWC, lambda image: detector.best(image) is not None)
+    )
 
 
 def denoising_ratio(

@@ -4,7 +4,8 @@ Classifier-free guidance (Ho & Salimans 2022) leads away from the answer without
 NegFaceDiff (2025) from that for the nearest, farthest or any other identity, and, to reach low
 similarities, from that for the same identity at the largest similarity; all in an interval of noise
 levels alone where one is given (Kynkaanniemi et al. 2024). AdaptDiff (Caldeira et al. 2026) changes
-the weight of a negative over the noise levels.
+the weight of a negative over the noise levels. The answer itself may be a mix of those for two
+identities (ScoreMix, Rahimi & Marcel 2025).
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ class Conditioning:
     negative_similarity_B: torch.Tensor | None = None
     """Similarity to the negative identity."""
     hint_BSHW: torch.Tensor | None = None
-    """An image for networks with hint channels, the same for both answers."""
+    """An image for networks with hint channels, the same for all answers."""
+    second_BD: torch.Tensor | None = None
+    """Identities whose answers are mixed in; None: nobody in the batch is a mix."""
+    weight_B: torch.Tensor | None = None
+    """Weight w of the answer for the identity, 1 - w of that for the second one; 1 of no mix."""
 
 
 def guided(
@@ -53,7 +58,9 @@ def guided(
     """Denoiser x0 = a + g*(c - a), both answers in one network call.
 
     Where every g is 1, at noise levels t/T outside the interval, and where the `ramp` (`ramped`)
-    is 0, it is the plain conditional model, which costs half.
+    is 0, it is the plain conditional model, which costs half. Of a mix c is w*c_1 + (1-w)*c_2, and
+    c_2 is a network call of its own: the others' answers stay what they are without mixes. Scores
+    are affine in x0 at a given x_t, so this is the same convex sum of them.
     """
     always_plain = bool((conditioning.guidance_B == 1).all())
     identities = torch.cat([conditioning.identity_BD, conditioning.negative_BD])
@@ -65,19 +72,30 @@ def guided(
         assert conditioning.negative_similarity_B is not None
         similarities = torch.cat([similarities, conditioning.negative_similarity_B])
 
+    def mixed(wanted: torch.Tensor, x_t: torch.Tensor, t: int) -> torch.Tensor:
+        if conditioning.second_BD is None or conditioning.weight_B is None:
+            return wanted
+        t_B = torch.full((len(x_t),), t, device=x_t.device)
+        hint = {} if hint_BSHW is None else {"hint_BSHW": hint_BSHW}
+        output = network(x_t, t_B, conditioning.second_BD, conditioning.similarity_B, **hint)
+        second = schedule.x0_at(output, x_t, t, prediction)
+        weight = conditioning.weight_B.view(-1, 1, 1, 1)
+        return torch.where(weight < 1, weight * wanted + (1 - weight) * second, wanted)
+
     def denoise(x_t: torch.Tensor, t: int) -> torch.Tensor:
         level = (t + 1) / schedule.num_timesteps
         guidance_now = ramped(guidance_B111, ramp, level)
         plain = always_plain or guidance_now is None or not interval[0] <= level <= interval[1]
-        x_t = x_t if plain else torch.cat([x_t, x_t])
-        t_B = torch.full((len(x_t),), t, device=x_t.device)
-        similarity_B = None if similarities is None else similarities[: len(x_t)]
-        hint = {name: both[: len(x_t)] for name, both in hints.items()}
-        output = network(x_t, t_B, identities[: len(x_t)], similarity_B, **hint)
-        x0 = schedule.x0_at(output, x_t, t, prediction)
+        x_A = x_t if plain else torch.cat([x_t, x_t])
+        t_A = torch.full((len(x_A),), t, device=x_t.device)
+        similarity_A = None if similarities is None else similarities[: len(x_A)]
+        hint = {name: both[: len(x_A)] for name, both in hints.items()}
+        output = network(x_A, t_A, identities[: len(x_A)], similarity_A, **hint)
+        x0 = schedule.x0_at(output, x_A, t, prediction)
         if plain or guidance_now is None:
-            return x0
+            return mixed(x0, x_t, t)
         wanted, negative = x0.chunk(2)
+        wanted = mixed(wanted, x_t, t)
         return negative + guidance_now * (wanted - negative)
 
     return denoise

@@ -22,7 +22,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.latent_cache import embeddings_of
 from factory.diffusion.leave_one_out import LeaveOneOutCenters
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.errors import ConfigError
 from factory.provenance.lineage import NetworkRecord
 from factory.provenance.networks import records_of
@@ -56,7 +56,7 @@ class MeasuredSimilarity:
                 "want different images of each person, or generator.similarity_label=asked"
             )
         self._mean_R, self._std_R = known_RM.mean(1), known_RM.std(1)
-        self.seen = SeenSimilarities.of(
+        self.learned = TrainingSimilarities.of(
             self._joined(known_RM), int(alone_N.sum()), [one.sha256 for one in recognizers]
         )
 

@@ -12,7 +12,8 @@ from factory.config.addresses import in_bucket
 from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.decoded_prototypes import decoded_own
 from factory.diffusion.distillation import refuse_student
-from factory.diffusion.generator_figures import measure_generator
+from factory.diffusion.frozen_networks import FrozenNetworks
+from factory.diffusion.generator_figures import MeasuredFaces, measure_generator
 from factory.diffusion.reconstruction import GIVEN, TRAINING, measure, measured_faces
 from factory.diffusion.trained_generator import load_trained
 from factory.errors import CheckpointError
@@ -55,9 +56,8 @@ def figures_of(config: Config, kind: str, *, dry_run: bool = False) -> dict[str,
     condition = str(metadata["config"]["condition"])
     faces, which = _faces(config, condition)
     generator, autoencoder = load_trained(config, device)
-    return measure_generator(
-        generator, faces, recognizer, autoencoder, condition=condition, which=which
-    )
+    networks = FrozenNetworks(recognizer, autoencoder)
+    return measure_generator(generator, MeasuredFaces(faces, which, networks, condition))
 
 
 def _geometry(

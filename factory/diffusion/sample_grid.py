@@ -13,7 +13,7 @@ PEOPLE, IMAGES = 6, 4
 def sample_grid(generator: TrainedGenerator, unit_PD: torch.Tensor) -> np.ndarray:
     """RGB uint8 [P*h, IMAGES*w, 3]: a person a row, always from the same noise.
 
-    With similarity tokens the columns ask for m from 1 down to 0, or over what was seen.
+    With similarity tokens the columns ask for m from 1 down to 0, or over those of the training.
     """
     identity_BD = unit_PD.repeat_interleave(IMAGES, 0)
     similarity_B = None

@@ -18,7 +18,7 @@ GRID = torch.arange(-25, 26) * 0.04
 QUANTILES = (0.0, 0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 1.0)
 """Of measured labels, kept in checkpoint.json."""
 LOW, HIGH = "0.005", "0.995"
-"""Quantiles that bound what was seen: one mislabeled image in 200 does not widen it."""
+"""Quantiles that bound the similarities: one mislabeled image in 200 does not widen the range."""
 MARGIN = 0.02
 """How far beyond these m may be asked for: half a step of GRID."""
 
@@ -40,7 +40,7 @@ def similarity_loss(
 
 
 @dataclass(frozen=True)
-class SeenSimilarities:
+class TrainingSimilarities:
     """Which measured similarities a generator learned from: `similarity` in checkpoint.json."""
 
     quantiles: dict[str, float]
@@ -53,26 +53,28 @@ class SeenSimilarities:
     """sha256 of those that measured, the conditioning one first."""
 
     @classmethod
-    def of(cls, m_N: np.ndarray, num_alone: int, recognizers: Sequence[str]) -> SeenSimilarities:
+    def of(
+        cls, m_N: np.ndarray, num_alone: int, recognizers: Sequence[str]
+    ) -> TrainingSimilarities:
         """Those of labels [N]."""
         values = np.quantile(m_N.astype(np.float64), QUANTILES)
         named = {f"{q:g}": round(float(m), 4) for q, m in zip(QUANTILES, values, strict=True)}
         return cls(named, len(m_N), num_alone, tuple(recognizers))
 
     @classmethod
-    def from_checkpoint(cls, config: dict[str, Any]) -> SeenSimilarities | None:
+    def from_checkpoint(cls, config: dict[str, Any]) -> TrainingSimilarities | None:
         """What the config in a checkpoint.json keeps; None where similarities were asked for."""
         stored = config.get("similarity")
         if stored is None:
             return None
-        told = {name: stored[name] for name in ("quantiles", "num_images", "num_alone")}
-        return cls(**told, recognizers=tuple(stored["recognizers"]))
+        kept = {name: stored[name] for name in ("quantiles", "num_images", "num_alone")}
+        return cls(**kept, recognizers=tuple(stored["recognizers"]))
 
     def to_json(self) -> dict[str, Any]:
         return {"label": "measured", "center": "leave_one_out", **asdict(self)}
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """A line for the log of a training."""
         low, high = self.range
         return (
@@ -87,10 +89,10 @@ class SeenSimilarities:
 
     @property
     def range(self) -> tuple[float, float]:
-        """What was seen, a few images at both ends left out."""
+        """The lowest and the highest, a few images at both ends left out."""
         return self.quantiles[LOW], self.quantiles[HIGH]
 
-    def unseen(self, m: float) -> bool:
+    def is_outside(self, m: float) -> bool:
         """Whether m is farther than MARGIN outside the range."""
         low, high = self.range
         return not low - MARGIN <= m <= high + MARGIN

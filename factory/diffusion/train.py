@@ -14,29 +14,26 @@ from torch import nn
 from factory import checkpoint
 from factory.config import Config, GeneratorConfig, as_dict
 from factory.diffusion.augmented_copies import AugmentedCopies
-from factory.diffusion.autoencoder import Autoencoder
 from factory.diffusion.distillation import refuse_student
-from factory.diffusion.generator_figures import measure_generator
-from factory.diffusion.head_poses import FacePoses, open_points
-from factory.diffusion.latent_cache import TrainingCache, open_embeddings, open_latents
+from factory.diffusion.frozen_networks import FrozenNetworks
+from factory.diffusion.generator_figures import MeasuredFaces, measure_generator
+from factory.diffusion.head_poses import open_points
+from factory.diffusion.latent_cache import open_embeddings, open_latents
 from factory.diffusion.loss_by_noise_level import LossByNoiseLevel
-from factory.diffusion.measured_similarity import (
-    MeasuredSimilarity,
-    label_records,
-    open_label_recognizers,
-)
-from factory.diffusion.noise_schedule import NoiseSchedule, draw_timesteps
+from factory.diffusion.measured_similarity import label_records, open_label_recognizers
+from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS
 from factory.diffusion.reconstruction import measured_faces
 from factory.diffusion.sample_grid import PEOPLE, sample_grid
-from factory.diffusion.similarity import draw_similarities, similarity_loss
+from factory.diffusion.similarity import similarity_loss
 from factory.diffusion.trained_generator import Decode, TrainedGenerator
+from factory.diffusion.training_inputs import TrainingInputs
 from factory.diffusion.uvit import IDENTITY_LAYERS, Shape, UViT, with_present_names
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
 from factory.records import Log
 from factory.store.atomic import dispensable, writing
-from factory.training.distributed import pick_device, rank
+from factory.training.distributed import rank
 from factory.training.faces import FaceRows
 from factory.training.run import TrainingRun
 from factory.training.schedules import adamw, linear_decay, warmup
@@ -124,98 +121,80 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     run = TrainingRun(config, recipe, log)
 
     # Frozen networks, and their outputs for every face
-    device, precision = pick_device(config.compute), config.compute.precision
-    recognizer = Recognizer.load(config.recognizer.checkpoint, device)
-    _check_gradients(recipe, recognizer)
-    lineage = {"recognizer": recognizer.sha256}
-    autoencoder: Autoencoder | None = None
-    decode: Decode = _identity
-    if recipe.space == "latents":
-        autoencoder = Autoencoder.load(config.autoencoder.checkpoint, device, precision)
-        decode = autoencoder.decode
-        lineage["autoencoder"] = autoencoder.sha256
-    labelers = open_label_recognizers(config, device)
-    copies = AugmentedCopies.of(config)
-    augment = {"augment": as_dict(copies.augment)} if copies.count else {}
+    networks = FrozenNetworks.load(config, recipe.space)
+    _check_gradients(recipe, networks.recognizer)
+    labelers = open_label_recognizers(config, networks.recognizer.device)
     labeled_by = {f"label_recognizer_{i}": one.sha256 for i, one in enumerate(labelers, start=1)}
-    run.resume(**lineage, **labeled_by, init_from=_init_sha256(recipe), **augment)
-    cache = TrainingCache(run.faces, recognizer, autoencoder, recipe.condition, copies)
-    run.read_ahead(*cache.arrays)
-    measured = None
-    if recipe.similarity_label == "measured":
-        measured = MeasuredSimilarity(run.faces, [recognizer, *labelers])
-        log(measured.seen.told)
-    poses = FacePoses(run.faces, config) if recipe.pose else None
+    augment = _augment_of_copies(config)
+    learned_from = networks.lineage | labeled_by
+    run.resume(**learned_from, init_from=_init_sha256(recipe), **augment)
+    inputs = TrainingInputs.open(config, run, networks, labelers, log)
 
     # Network, engine
-    run.seed()
-    shape = network_shape(config, cache.channels, cache.side, recognizer.dim)
-    model = GeneratorLoss(recipe, shape, decode, recognizer)
-    if recipe.init_from:
-        started_as = autoencoder.finetuned_from if autoencoder else []
-        lineage["start"] = init_from(model.network, recipe, lineage, started_as)
-    optimizer = adamw(recipe.lr, recipe.weight_decay, recipe.betas)
-    average = {"ema": recipe.ema, "ema_sigma_rel": recipe.ema_sigma_rel}
-    run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, **average)
-    estimates = (recipe.prediction, recipe.num_timesteps)
-    seen = measured.seen if measured else None
+    shape = network_shape(config, inputs.cache.channels, inputs.cache.side, networks.recognizer.dim)
+    lineage = _start(run, recipe, shape, networks) | labeled_by
     by_level = LossByNoiseLevel(recipe.num_timesteps)
     run.state.also_log(by_level.take)
+
+    def drawing(weights: dict[str, torch.Tensor]) -> TrainedGenerator:
+        estimates = (recipe.prediction, recipe.num_timesteps)
+        decode = networks.decode
+        return TrainedGenerator.of(shape, weights, estimates, decode, run.device, inputs.learned)
 
     # Steps
     for step in run.steps():
         for part in step.parts:
-            mirrored = (torch.rand(len(part), generator=step.draw) < 0.5).long().numpy()
-            x, unit_BD = cache.rows(copies.draw(mirrored, step.draw), part)
-            noise = torch.randn(x.shape, generator=step.draw)
-            t_B = draw_timesteps(len(x), recipe.num_timesteps, recipe.time_sampling, step.draw)
-            keep_B = torch.rand(len(x), generator=step.draw) >= recipe.condition_dropout
-            if measured:
-                m_B = measured.rows(mirrored, part)
-                keep_B &= ~m_B.isnan()  # nobody else to be alike to
-            else:
-                m_B = draw_similarities(len(x), step.draw)
-            m_B = torch.where(keep_B, m_B, 0.0)
-            dropout_BW = hint_BSHW = None
-            if recipe.identity_dropout:
-                size = (len(x), recipe.width)
-                dropout_BW = dropout(size, recipe.identity_dropout, step.draw)
-            if poses:
-                hint_BSHW = poses.images(mirrored, part)
-            condition_BD = unit_BD * keep_B[:, None]
-            loss, error_B = run(x, noise, t_B, condition_BD, unit_BD, m_B, dropout_BW, hint_BSHW)
+            given = inputs.draw(part, step.draw)
+            loss, error_B = run(*given)
             run.backward(loss)
-            by_level.add(t_B, error_B)
+            by_level.add(given.t_B, error_B)
         rise = warmup(step.index, recipe.warmup_steps)
         run.update(recipe.lr * rise * linear_decay(step.progress, recipe.decay_fraction))
         if (step.index + 1) % (config.training.eval_every or run.total + 1) == 0:
             weights = run.weights()
             if rank() == 0:
-                drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device, seen)
-                grid = sample_grid(drawing, cache.some_people(PEOPLE))
+                grid = sample_grid(drawing(weights), inputs.cache.some_people(PEOPLE))
                 save_png(run.out / "sheets" / f"{step.index + 1:07d}.png", grid)
 
     # Measure, write
     weights = run.weights()
     if rank() != 0:
         return {}
-    drawing = TrainedGenerator.of(shape, weights, estimates, decode, run.device, seen)
-    kind = recipe.condition
-    faces, which = measured_faces(run.faces, run.heldout, kind)
-    figures = measure_generator(
-        drawing, faces, recognizer, autoencoder, condition=kind, which=which
+    shown = measured_faces(run.faces, run.heldout, recipe.condition)
+    measured = measure_generator(
+        drawing(weights), MeasuredFaces(*shown, networks, recipe.condition)
     )
-    stored = _checkpoint_config(recipe, shape)
-    stored |= {"pose": poses.to_json()} if poses else {}
-    stored |= {"similarity": seen.to_json()} if seen else {}
     return run.save(
         "generator",
         weights,
-        config=stored,
-        lineage=lineage | labeled_by,
-        measured=figures,
+        config=_checkpoint_config(recipe, shape) | inputs.facts,
+        lineage=lineage,
+        measured=measured,
         known=label_records(config),
     )
+
+
+def _start(
+    run: TrainingRun, recipe: GeneratorConfig, shape: Shape, networks: FrozenNetworks
+) -> dict[str, str]:
+    """Put a new network, or the one that recipe.init_from names, into the engine; its lineage."""
+    run.seed()
+    lineage = networks.lineage
+    model = GeneratorLoss(recipe, shape, networks.decode, networks.recognizer)
+    if recipe.init_from:
+        autoencoder = networks.autoencoder
+        started_as = autoencoder.finetuned_from if autoencoder else []
+        lineage["start"] = init_from(model.network, recipe, lineage, started_as)
+    optimizer = adamw(recipe.lr, recipe.weight_decay, recipe.betas)
+    average = {"ema": recipe.ema, "ema_sigma_rel": recipe.ema_sigma_rel}
+    run.start(model, optimizer, part="network", grad_clip=recipe.grad_clip, **average)
+    return lineage
+
+
+def _augment_of_copies(config: Config) -> dict[str, Any]:
+    """What changes the augmented copies, where there are any."""
+    copies = AugmentedCopies.of(config)
+    return {"augment": as_dict(copies.augment)} if copies.count else {}
 
 
 def rows_read(config: Config) -> list[Callable[[Config], FaceRows]]:
@@ -297,11 +276,6 @@ def init_from(
     return loaded.sha256
 
 
-def dropout(size: tuple[int, int], fraction: float, draw: torch.Generator) -> torch.Tensor:
-    """Factors that drop a fraction of the values and keep their mean: 0 or 1/(1 - fraction)."""
-    return (torch.rand(size, generator=draw) >= fraction) / (1 - fraction)
-
-
 def _check_gradients(recipe: GeneratorConfig, recognizer: Recognizer) -> None:
     weights = {"identity": recipe.identity_weight}
     if recipe.similarity_tokens and recipe.similarity_label == "asked":
@@ -323,7 +297,3 @@ def _checkpoint_config(recipe: GeneratorConfig, shape: Shape) -> dict[str, Any]:
         "condition": recipe.condition,
         "identity_weight": recipe.identity_weight,
     }
-
-
-def _identity(x: torch.Tensor) -> torch.Tensor:
-    return x

@@ -15,7 +15,7 @@ from factory.diffusion.denoising_error import denoising_error
 from factory.diffusion.guidance import Conditioning, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.sampler import sample
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.images import to_uint8
 from factory.seeds import torch_generator
@@ -34,8 +34,8 @@ class TrainedGenerator:
     prediction: str
     decode: Decode
     device: torch.device
-    seen: SeenSimilarities | None = None
-    """Which similarities it learned from; None where they were asked for, or it takes none."""
+    learned: TrainingSimilarities | None = None
+    """Which similarities it was trained with; None where they were asked for, or it takes none."""
     guidance: float = GUIDANCE
     num_distilled: int | None = None
     """Network calls an image of a distilled generator, which is drawn with as it has learned;
@@ -49,7 +49,7 @@ class TrainedGenerator:
         estimates: tuple[str, int],
         decode: Decode,
         device: torch.device,
-        seen: SeenSimilarities | None = None,
+        learned: TrainingSimilarities | None = None,
         *,
         guidance: float = GUIDANCE,
         num_distilled: int | None = None,
@@ -60,12 +60,12 @@ class TrainedGenerator:
         prediction, num_timesteps = estimates
         schedule = NoiseSchedule(num_timesteps)
         network.to(device)
-        return cls(network, schedule, prediction, decode, device, seen, guidance, num_distilled)
+        return cls(network, schedule, prediction, decode, device, learned, guidance, num_distilled)
 
     @property
     def similarities(self) -> tuple[float, float]:
-        """The lowest and the highest similarity to draw at: what was seen, or 0 to 1."""
-        return self.seen.range if self.seen else (0.0, 1.0)
+        """The lowest and the highest similarity to draw at: what it was trained with, or 0 to 1."""
+        return self.learned.range if self.learned else (0.0, 1.0)
 
     @property
     def num_calls(self) -> int:
@@ -81,7 +81,7 @@ class TrainedGenerator:
         """RGB uint8 [B, H, W, 3] of people, always from the same noise of a `stream`.
 
         A network with similarity tokens is asked for `similarity_B`, by default for 1, or for the
-        median of those it has seen.
+        median of those in its training.
         """
         return to_uint8(self.decode(self.draw_x0(unit_BD, stream, similarity_B)))
 
@@ -117,7 +117,7 @@ class TrainedGenerator:
         guidance = 1.0 if self.num_distilled else self.guidance
         negative_similarity_B = hint_BSHW = None
         if shape.similarity_tokens:
-            usual = torch.full((batch,), self.seen.median if self.seen else 1.0)
+            usual = torch.full((batch,), self.learned.median if self.learned else 1.0)
             similarity_B = (usual if similarity_B is None else similarity_B).to(self.device)
             negative_similarity_B = torch.zeros_like(similarity_B)
         if shape.hint_channels:  # without points: in any pose
@@ -150,6 +150,6 @@ def load_trained(
         (str(loaded.config["prediction"]), int(loaded.config["num_timesteps"])),
         autoencoder.decode if autoencoder else lambda x: x,
         device,
-        SeenSimilarities.from_checkpoint(loaded.config),
+        TrainingSimilarities.from_checkpoint(loaded.config),
     )
     return generator, autoencoder

@@ -24,6 +24,7 @@ from factory.evaluation.metrics.values import (
     distribution,
     nearest_cosines,
 )
+from factory.evaluation.mixes import mixed_people, refuse_other_mixes
 from factory.identities.cosine_tail import GROUPS, fit_tail
 from factory.identities.gallery import Gallery, itself
 from factory.identities.gallery_files import check_galleries, open_here
@@ -70,6 +71,7 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separabili
         nearest_real=_nearest(roster.column("nearest_real_cosine")[is_virtual_N]),
         nearest_other=_nearest(roster.column("nearest_other_cosine")[is_virtual_N]),
         false_matches=false_matches(impostor, limit, len(roster.identities)),
+        mixed=mixed_people(roster),
     )
 
 
@@ -104,11 +106,12 @@ def audit(
 
     That is the recognizer, the source, the people of identities.gallery and the identities of
     earlier releases, in `dataset`. Raises IntegrityError for the first identity whose cosines are
-    not those of the roster, or not below the gate.
+    not those of the roster, or not below the gate, and for a mix that is not its parents' mix.
     """
     refuse_other_inputs(config, plan, source)
     if plan.request.rendering:
         return _audit_rendered(plan, roster)
+    refuse_other_mixes(roster)
     recognizer = open_recognizer(config)
     planned = plan.request.identities
     if check_galleries(config, recognizer.dim, recognizer.sha256) != planned.gallery:

@@ -39,7 +39,7 @@ class ProgressBar:
         if self._counts.quarantined > self._max_failures:
             raise PlanError(
                 f"release.max_failed_fraction: {self._counts.quarantined} shots failed already; "
-                "read quarantine/*.jsonl and mend the cause"
+                "read quarantine/*.jsonl and fix the cause"
             )
 
     def _line(self) -> str:

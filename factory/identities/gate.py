@@ -57,22 +57,26 @@ def admit(
     groups: Groups | None = None,
     block: int = BLOCK,
     search: Search | None = None,
+    num_more: int = 0,
+    more: Callable[[np.ndarray], Proposal] | None = None,
 ) -> Admission:
     """Fill the roster through the gate; raises PlanError when the proposals cannot fill it.
 
     Nobody is near a row of `unit_real_RD`, somebody in a `further` gallery of real people, or an
     identity of an earlier release. With `groups` the fractions of the quotas hold in every prefix
     of a roster that is drawn, and in the whole of one that is taken from a pool. Draws are numbered
-    after earlier identities, so that a release does not propose the people it extends again.
+    after earlier identities, so that a release does not propose the people it extends again. After
+    `num_identities` people come `num_more` of the proposal that `more` makes of their unit vectors.
     """
     check_unit(unit_real_RD, "real gallery")
     gate = Gate(unit_real_RD, max_cosine, search, further, unit_earlier_ED, groups)
     if isinstance(proposal, Pool):
         gate.take(proposal, num_identities, block)
     else:
-        for start in range(0, num_identities, block):
-            wanted = np.arange(start, min(start + block, num_identities))
-            gate.admit_block(proposal, wanted, max_attempts, num_identities)
+        gate.draw_all(proposal, range(num_identities), max_attempts, block)
+    if more and num_more:
+        later = range(num_identities, num_identities + num_more)
+        gate.draw_all(more(gate.unit_admitted), later, max_attempts, block)
     return gate.certified()
 
 
@@ -102,6 +106,19 @@ class Gate:
         """Inner products so far."""
         return self._gallery.num_products + sum(part.num_products for part in self._further)
 
+    @property
+    def unit_admitted(self) -> np.ndarray:
+        """A copy of the vectors of everybody accepted so far [N, D]."""
+        return self._gallery.unit_GD[self._num_before :].copy()
+
+    def draw_all(
+        self, proposal: Proposal, identities: range, max_attempts: int, block: int
+    ) -> None:
+        """Draw for the given identities, block by block, until all are admitted."""
+        for start in range(identities.start, identities.stop, block):
+            wanted = np.arange(start, min(start + block, identities.stop))
+            self.admit_block(proposal, wanted, max_attempts, identities.stop)
+
     def admit_block(
         self, proposal: Proposal, identities: np.ndarray, max_attempts: int, num_identities: int
     ) -> None:
@@ -110,7 +127,9 @@ class Gate:
         def draw(rows: np.ndarray) -> np.ndarray:
             if attempts[rows].max() >= max_attempts:
                 stuck = identities[rows[attempts[rows].argmax()]]
-                raise PlanError(_crowded(max_attempts, stuck, num_identities, self._max_cosine))
+                raise PlanError(
+                    _crowded(proposal.name, max_attempts, stuck, num_identities, self._max_cosine)
+                )
             return proposal.draw(num_earlier + identities[rows], attempts[rows])
 
         num_earlier = self._num_before - self._num_real
@@ -302,11 +321,12 @@ def check_unit(unit_ND: np.ndarray, name: str) -> None:
         )
 
 
-def _crowded(max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
+def _crowded(name: str, max_attempts: int, identity: int, wanted: int, max_cosine: float) -> str:
+    remedy = {"mix": "a smaller identities.mix.fraction"}.get(name, "other identities.quotas")
     return (
         f"identities.max_attempts: {max_attempts} proposals for identity {identity} of {wanted} "
         f"are all nearer than {max_cosine:.3f} to somebody, or not of the group wanted; raise "
-        "identities.max_cosine, want fewer identities, or other identities.quotas"
+        f"identities.max_cosine, want fewer identities, or {remedy}"
     )
 
 

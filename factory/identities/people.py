@@ -22,10 +22,15 @@ NUMBERS: dict[str, type[np.generic]] = {
     "nearest_other_cosine": np.float64,
     "num_shots": np.int64,
     "nearest_other": np.int64,
+    "first_parent": np.int64,
+    "second_parent": np.int64,
+    "mix_weight": np.float64,
 }
 """Fields that are numbers, as arrays of numpy."""
 TEXTS = ("kind", "proposal", "name", "group")
 """Fields that are texts, as arrays of Arrow."""
+MIXES = ("first_parent", "second_parent", "mix_weight")
+"""Fields of mixes alone; a table has them only where somebody is one."""
 LISTS = ("originals",)
 """Fields that are lists of texts; a column of them is there only where somebody has some."""
 LIST = pa.list_(pa.string())
@@ -98,7 +103,9 @@ class People(Sequence[Identity]):
 
     def table(self) -> pa.Table:
         """The columns in the order of Identity's fields."""
-        return pa.table({name: self._columns[name] for name in ORDER if name in self._columns})
+        no_mixes = not (self.column("first_parent") >= 0).any()
+        names = [name for name in ORDER if not (no_mixes and name in MIXES)]
+        return pa.table({name: self._columns[name] for name in names if name in self._columns})
 
     def column(self, name: str) -> np.ndarray:
         """A field of everybody that is a number: [N]."""

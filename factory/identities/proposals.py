@@ -39,7 +39,7 @@ class Pool:
     unit_KD: np.ndarray
 
 
-def coloured(unit_virtual_KD: np.ndarray, unit_centers_ND: np.ndarray) -> Pool:
+def colored_prototypes(unit_virtual_KD: np.ndarray, unit_centers_ND: np.ndarray) -> Pool:
     """Virtual prototypes moved onto the faces of real class centers: mean + C^(1/2) w (ours).
 
     The prototypes of a recognizer without the prototype stage are as good as random directions;
@@ -52,7 +52,7 @@ def coloured(unit_virtual_KD: np.ndarray, unit_centers_ND: np.ndarray) -> Pool:
 
     mean_D, covariance_DD = moments(torch.from_numpy(unit_centers_ND.astype(np.float64)))
     white_KD = torch.from_numpy(np.array(unit_virtual_KD)) * unit_virtual_KD.shape[1] ** 0.5
-    return Pool("coloured", colored(white_KD, mean_D, covariance_DD).numpy())
+    return Pool("colored", colored(white_KD, mean_D, covariance_DD).numpy())
 
 
 class PcaProposal:

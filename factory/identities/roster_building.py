@@ -17,10 +17,11 @@ from factory.identities.gallery import FixedGallery, Gallery, itself
 from factory.identities.gate import admit
 from factory.identities.groups import Groups, read_labels
 from factory.identities.inquiry import InquiryPool, inquiry_source
+from factory.identities.mixing import Mixes
 from factory.identities.packing import Packing, pack
 from factory.identities.people import People
 from factory.identities.private_people import NOBODY, PrivatePeople
-from factory.identities.proposals import PcaProposal, Pool, Proposal, coloured
+from factory.identities.proposals import PcaProposal, Pool, Proposal, colored_prototypes
 from factory.identities.roster import Roster
 from factory.provenance.naming import Naming
 from factory.recognition.embed import Recognizer
@@ -62,35 +63,39 @@ def build_roster(
     num_earlier = 0 if unit_earlier_ED is None else len(unit_earlier_ED)
     groups = learn_groups(config, source, centers_ND)
     num_virtual = config.plan.num_admitted(config.identities.num_virtual)
+    mixes = Mixes.of(config, max_cosine, num_earlier)
     proposal = propose(config, recognizer, centers_ND, real_ND, max_cosine, num_earlier)
     admitted = admit(
         proposal,
         real_ND,
-        num_identities=num_virtual,
+        num_identities=mixes.num_plain,
         max_cosine=max_cosine,
         max_attempts=config.identities.max_attempts,
         further=further,
         unit_earlier_ED=unit_earlier_ED,
         groups=groups if config.identities.quotas else None,
+        num_more=mixes.count,
+        more=mixes.proposal,
     )
     originals: list[tuple[str, ...]] = []
     if isinstance(proposal, InquiryPool) and config.identities.inquiry_copies:
         originals = proposal.keys_of(admitted.attempts)
+    name, unit_ND = config.identities.proposal, admitted.unit_ND
     virtual = Roster(
         People.filled(
             num_virtual,
             index=first_identity + np.arange(num_virtual),
             kind="virtual",
-            proposal=config.identities.proposal,
             attempt=admitted.attempts,
             nearest_real_cosine=admitted.nearest_real,
             nearest_other_cosine=admitted.nearest_other,
             nearest_other=indices_of(admitted.nearest_index, first_identity),
             num_shots=planned_shots(config.plan, num_virtual),
-            group=_group_names(groups, admitted.unit_ND),
+            group=_group_names(groups, unit_ND),
             originals=originals,
+            **mixes.columns(name, unit_ND, admitted.attempts, first_identity),
         ),
-        admitted.unit_ND,
+        unit_ND,
     )
     if not config.plan.fill_to:
         return virtual
@@ -206,8 +211,8 @@ def propose(
     identities = config.identities
     if identities.proposal == "prototypes":
         return Pool("prototypes", recognizer.unit_virtual)
-    if identities.proposal == "coloured":
-        return coloured(recognizer.unit_virtual, centers_ND)
+    if identities.proposal == "colored":
+        return colored_prototypes(recognizer.unit_virtual, centers_ND)
     if identities.proposal == "inquiry":
         taken = inquiry_source(config)
         batches = list(embedded(recognizer, taken, config.source.max_corrupt_fraction))
@@ -217,6 +222,7 @@ def propose(
     if identities.proposal == "pca":
         return pca
     wanted = config.plan.num_admitted(identities.num_virtual)
+    wanted -= identities.mix.count(wanted)
     num_points = math.ceil(wanted * identities.packing_surplus)
     everybody = num_earlier + np.arange(num_points)
     settings = Packing(rounds=identities.packing_rounds, pull=identities.packing_pull)

@@ -234,14 +234,14 @@ class Inspection:
     pairs: PairsOverlap | None
     against: SetOverlap | None
     warnings: list[str] = field(default_factory=list)
-    """What should be mended or known before it is used."""
+    """What should be repaired or known before it is used."""
     notes: list[str] = field(default_factory=list)
     """How it was read, and what was not looked for: nothing is wrong."""
     recipes: list[Recipe] = field(default_factory=list)
 
     @property
     def has_findings(self) -> bool:
-        """Whether something should be mended or known before it is used."""
+        """Whether something should be repaired or known before it is used."""
         return bool(self.warnings)
 
     def to_json(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What a person should mend or know before a dataset is used, in plain words."""
+"""What a person should repair or know before a dataset is used, in plain words."""
 
 from __future__ import annotations
 

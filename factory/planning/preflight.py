@@ -335,7 +335,8 @@ def _limit(
 def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
     available = recognizer["config"].get("num_virtual", 0)
     wanted = config.plan.num_admitted(config.identities.num_virtual)
-    if config.identities.proposal in ("prototypes", "coloured") and available < wanted:
+    wanted -= config.identities.mix.count(wanted)
+    if config.identities.proposal in ("prototypes", "colored") and available < wanted:
         raise PlanError(
             f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "
             "prototypes, train it with more (recognizer.num_virtual) or use identities.proposal=pca"

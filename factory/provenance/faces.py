@@ -103,7 +103,7 @@ def head_model_record(sha256: str) -> SourceRecord:
 
 
 def require_license(config: SourceConfig, key: str = "source") -> None:
-    """Raise ConfigError where nobody has told the license of images that do not bring their own.
+    """Raise ConfigError where nobody has stated the license of images that do not bring their own.
 
     `key` is the dotted key of the source. What is not there at all is for its reader to say.
     """

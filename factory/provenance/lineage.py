@@ -20,7 +20,7 @@ FILE = "lineage.json"
 HEAD_MODEL = "head_model"
 """Role of the model that rendered heads are shaped by: no face, but the shapes of heads."""
 UNKNOWN = "unknown"
-"""License of something whose license nobody told."""
+"""License of something whose license nobody stated."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def provenance(
     """The records of checkpoint.json: of the network itself first, then of all its ancestors.
 
     Its own sha256 is filled in where it is saved. Ancestors are found among `known` and the
-    checkpoints that the config names; of one that is not there, only its digest is told.
+    checkpoints that the config names; of one that is not there, only its digest is stated.
     """
     own = NetworkRecord(role, "", tuple(learned_from), dict(trained_with))
     return networks_to_list([own, *ancestors(config, trained_with, known)])
@@ -61,24 +61,24 @@ def ancestors(
     return each_once([*known, *records, *untold_networks(trained_with)])
 
 
-def of_somebody_else(role: str, sha256: str, told: CheckpointConfig) -> NetworkRecord:
+def of_somebody_else(role: str, sha256: str, stated: CheckpointConfig) -> NetworkRecord:
     """The record of weights that were not trained here, with what the config tells of them."""
-    license, attribution = told.license or UNKNOWN, told.attribution or ""
+    license, attribution = stated.license or UNKNOWN, stated.attribution or ""
     return NetworkRecord(role, sha256, license=license, is_told=False, attribution=attribution)
 
 
-def require_weights_license(told: CheckpointConfig, what: str) -> None:
-    """Raise ConfigError where nobody has told the license of weights of somebody else.
+def require_weights_license(stated: CheckpointConfig, what: str) -> None:
+    """Raise ConfigError where nobody has stated the license of weights of somebody else.
 
     `what` is the setting that names them.
     """
-    if told.license is None:
+    if stated.license is None:
         raise ConfigError(
             f"checkpoint.license: nothing given for {what}; want the license of its weights: an "
             "SPDX id, a name of the hub such as creativeml-openrail-m, or permissive, attribution, "
             "share-alike, non-commercial, research-only or unknown"
         )
-    find(told.license, "checkpoint.license")
+    find(stated.license, "checkpoint.license")
 
 
 def records_of(metadata: dict[str, Any]) -> list[NetworkRecord]:

@@ -289,7 +289,7 @@ class BatchLoader(Dataset[Any]):
                 return image, int(self._training_set.labels[index]), unreadable
             except CorruptImageError as error:
                 unreadable[index] = self._training_set.placed(index, str(error))
-        raise SourceError("source: no image can be read; mend the source")
+        raise SourceError("source: no image can be read; repair the source")
 
     def _batch_bytes(self, step: int) -> int:
         """Bytes of a micro-batch's images, by those of one; 0 where no worker hands it over."""
@@ -321,7 +321,7 @@ class CorruptCount:
         if len(self._errors) > self._allowed:
             raise SourceError(
                 f"source.max_corrupt_fraction: more than {self._allowed} of {self._size} images "
-                f"cannot be used, one is {next(iter(self._errors.values()))}; mend the source or "
+                f"cannot be used, one is {next(iter(self._errors.values()))}; repair the source or "
                 "raise the limit"
             )
         return [f"left out: {error}" for error in new.values()]

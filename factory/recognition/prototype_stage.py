@@ -202,6 +202,8 @@ def _read(training_set: TrainingSet, indices: np.ndarray) -> tuple[np.ndarray, n
         found = list(pool.map(image, indices.tolist()))
     good = np.array([place for place, one in enumerate(found) if one is not None])
     if not len(good):
-        raise SourceError(f"source: {len(indices)} images in a row cannot be read; mend the source")
+        raise SourceError(
+            f"source: {len(indices)} images in a row cannot be read; repair the source"
+        )
     used = [int(good[np.abs(good - place).argmin()]) for place in range(len(found))]
     return np.stack([one for place in used if (one := found[place]) is not None]), indices[used]

@@ -2,76 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
 from factory import checkpoint
 from factory.config import Config, RecognizerConfig
 from factory.errors import ConfigError
-from factory.images import to_network
 from factory.provenance.networks import provenance
-from factory.recognition.augmentation import NUM_DRAWS, augment
-from factory.recognition.backbone import IResNet
 from factory.recognition.batches import BatchLoader, CorruptCount, TrainingSet, open_training_set
 from factory.recognition.class_shards import RankRows, draw_rows
 from factory.recognition.embed import MIRROR_SUM, Recognizer
 from factory.recognition.memory import memory_line
-from factory.recognition.pairs import open_pairs
+from factory.recognition.pairs import Pairs, open_pairs
 from factory.recognition.prototype_stage import (
     Shaped,
     check_stage,
     keep_features,
     shape_prototypes,
 )
-from factory.recognition.prototypes import Prototypes, num_virtual_features, whole_rows
-from factory.recognition.quality import QualityHead, quality_loss
+from factory.recognition.prototypes import Prototypes, whole_rows
+from factory.recognition.training_step import TrainedNetworks, start_networks
 from factory.recognition.validation import brief, figures, measure
 from factory.records import Log
-from factory.seeds import stream_seed, torch_generator
 from factory.sources import FaceSet
 from factory.training.batch_order import BatchOrder, num_steps
 from factory.training.compilation import Compilation
 from factory.training.distributed import micro_batch, pick_device, rank, wait_for_all, world_size
-from factory.training.ema import EMA
-from factory.training.engine import Engine, channels_last, join, start_engine
+from factory.training.engine import join
 from factory.training.enough import warnings_of
 from factory.training.identity import to_text, without_paths
 from factory.training.run_state import RunState
 from factory.training.schedules import cosine_decay, step_decay, warmup
 from factory.training.shared_out import check_shared
 
-GRAD_CLIP = 5.0
-"""Largest gradient norm of the backbone, as in ArcFace's reference training."""
 
+@dataclass(frozen=True)
+class TrainingData:
+    """The faces of a training, and the order in which they are learned."""
 
-class Learner(nn.Module):
-    """The module that the engine trains: the backbone, and a quality head where it has a weight."""
+    training_set: TrainingSet
+    heldout: FaceSet
+    pairs: Pairs | None
+    """On rank 0 alone, where source.pairs names some."""
+    weights_N: np.ndarray | None
+    """How often each image is drawn, relative to others; None: all equally often."""
+    order: BatchOrder
+    total: int
+    """Steps of the whole training."""
 
-    def __init__(self, recipe: RecognizerConfig, image_px: int, *, checkpointing: bool) -> None:
-        super().__init__()
-        self.backbone = IResNet(
-            recipe.backbone, recipe.embedding_dim, image_px, recipe.dropout, checkpointing
-        )
-        if recipe.batch_norm == "synced":
-            self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)
-        self.quality = QualityHead(recipe.embedding_dim) if recipe.quality_weight else None
-        self._frozen_norms = recipe.batch_norm == "frozen"
+    @classmethod
+    def open(cls, config: Config) -> TrainingData:
+        """The faces of config.source and batches.mix."""
+        recipe = config.recognizer
+        training_set, heldout = open_training_set(config)
+        pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
+        weights_N = training_set.weights(config.batches)
+        seed = config.training.seed
+        order = BatchOrder(seed, len(training_set), recipe.batch_size, weights_N)
+        total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training)
+        return cls(training_set, heldout, pairs, weights_N, order, total)
 
-    def forward(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        features_BD = self.backbone(x_BCHW).float()
-        return features_BD, self.quality(features_BD) if self.quality else None
-
-    def train(self, mode: bool = True) -> Learner:
-        super().train(mode)
-        if self._frozen_norms:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
+    @property
+    def num_real(self) -> int:
+        return len(self.training_set.names)
 
 
 def train(config: Config, log: Log = print) -> dict[str, Any]:
@@ -80,127 +77,91 @@ def train(config: Config, log: Log = print) -> dict[str, Any]:
     Returns, on rank 0, the metrics it stores: geometry table, held-out figures, hours. Resumes from
     the folder, with any number of ranks.
     """
-    recipe, seed, compute = config.recognizer, config.training.seed, config.compute
+    recipe, compute = config.recognizer, config.compute
     check(config)
     join(compute)
     check_shared(config)
-
-    # Faces
-    training_set, heldout = open_training_set(config)
-    pairs = open_pairs(config.source) if rank() == 0 and config.source.pairs else None
-    weights_N = training_set.weights(config.batches)
-    order = BatchOrder(seed, len(training_set), recipe.batch_size, weights_N)
+    data = TrainingData.open(config)
+    order, total = data.order, data.total
     local = micro_batch(order.batch_size, compute, "recognizer.batch_size")
-    total = num_steps(order.per_epoch, order.batch_size, recipe.epochs, config.training)
-    num_real = len(training_set.names)
-    data = to_text(training_set.facts(config, weights_N))
-    own = RankRows.of(num_real, recipe.num_virtual, rank(), world_size())
-    run_state = RunState(
-        config.training,
-        without_paths(recipe),
-        data,
-        log,
-        store=config.store,
-        wanted=own.may_lie_in,
-    )
-    few = warnings_of("recognizer", num_real, len(training_set))
-    for line in (*training_set.lines, training_set.describe(heldout), *few):
-        run_state.log(line)
-    run_state.log(memory_line(config, num_real))
-
-    # Network, prototypes, engine
-    torch.manual_seed(seed)
-    learner = Learner(
-        recipe, config.source.image_px, checkpointing=compute.activation_checkpointing
-    )
-    channels_last(learner)
-
-    def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            parameters, recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
-        )
-
-    engine = start_engine(learner, sgd, compute, grad_clip=GRAD_CLIP, resume=run_state.folder)
-    compilation = Compilation(learner.backbone, compute.compile, engine.device, run_state.log)
-    prototypes = Prototypes(recipe, num_real, seed=seed, tf32=compute.tf32).to(engine.device)
-    ema = None
-    if recipe.ema:
-        with engine.weights() as module:
-            ema = EMA(module, recipe.ema)
-    if run_state.folder:
-        prototypes.load(run_state.folder)
-        if ema:
-            ema.load(run_state.folder)
-
-    def save(folder: Path) -> None:
-        engine.save(folder)
-        prototypes.save(folder)
-        if ema:
-            ema.save(folder)
+    run_state = _resume(config, data, log)
+    networks, backbone = start_networks(config, local, data.num_real, run_state.folder)
+    compilation = Compilation(backbone, compute.compile, networks.engine.device, run_state.log)
 
     # Steps
-    loader = BatchLoader(training_set, order, config.batches.num_workers, compute.accumulate)
+    loader = BatchLoader(data.training_set, order, config.batches.num_workers, compute.accumulate)
     batches = loader.batches(run_state.first_step, total)
-    corrupt = CorruptCount(training_set, config.source.max_corrupt_fraction)
-    num_virtual = num_virtual_features(
-        local * world_size(), num_real, recipe.num_virtual, recipe.virtual_per_step
-    )
-    steps = run_state.steps(total, order.batch_size, save)
+    corrupt = CorruptCount(data.training_set, config.source.max_corrupt_fraction)
+    steps = run_state.steps(total, order.batch_size, networks.save)
     for step in compilation.over(steps, total - run_state.first_step):
-        engine.module.train()
+        networks.engine.module.train()
         losses = []
         for part in range(compute.accumulate):
             batch = next(batches)
             for line in corrupt.add(batch):
                 run_state.log(line)
-            uniform_BU, virtual_V, noise_VD = draws(recipe, seed, (step, part), local, num_virtual)
-            images_BHWC = batch.images_BHWC.to(engine.device, non_blocking=True)
-            labels_B = batch.labels_B.to(engine.device, non_blocking=True)
-            x_BCHW = augment(to_network(images_BHWC), recipe.augment, uniform_BU)
-            torch.manual_seed(stream_seed(seed, "dropout", step, part, rank()))
-            features_BD, quality_B = engine(x_BCHW.contiguous(memory_format=torch.channels_last))
-            loss = prototypes.loss(
-                features_BD,
-                labels_B,
-                virtual_V,
-                noise_VD.to(engine.device, non_blocking=True),
-                margin=margin_at(recipe, step / total),
-                step=step * compute.accumulate + part,
-            )
-            losses.append(loss.detach())
-            if quality_B is not None:
-                targets = prototypes.confidence(features_BD, labels_B)
-                loss = loss + recipe.quality_weight * quality_loss(quality_B, *targets)
-            engine.backward(loss)
+            margin = margin_at(recipe, step / total)
+            losses.append(networks.backward(batch, margin, step, part))
         lr = learning_rate(recipe, step, order.per_epoch // order.batch_size, total)
-        grad_norm = engine.step(lr)
-        prototypes.step(lr)
-        if ema:
-            with engine.weights() as module:
-                ema.update(module)
-            prototypes.average(ema.current_decay)
+        grad_norm = networks.update(lr)
         run_state.record(torch.stack(losses).mean(), lr, grad_norm)
         every = config.training.eval_every
         if every and (step + 1) % every == 0 and step + 1 < total:
-            tensors = weights_of(engine, ema)
-            if rank() == 0:
-                made = checkpoint_of(config, tensors, training_set, step + 1)
-                people = FaceSet.nobody() if pairs else heldout
-                verified = figures(made, people, pairs, engine.device)
-                run_state.add_history(step + 1, **verified)
-                run_state.log(f"step {step + 1}/{total} {brief(verified)}")
+            _verify(config, data, networks, run_state, step + 1)
 
-    # Shape virtual prototypes, measure and write
-    made = checkpoint_of(config, weights_of(engine, ema), training_set, total)
-    shaped = shape_after(config, made, training_set, prototypes, engine.device)
+    return finish(config, data, networks, run_state)
+
+
+def _resume(config: Config, data: TrainingData, log: Log) -> RunState:
+    """The steps of a training, which begin where training.out has come to."""
+    recipe, num_real = config.recognizer, data.num_real
+    own = RankRows.of(num_real, recipe.num_virtual, rank(), world_size())
+    run_state = RunState(
+        config.training,
+        without_paths(recipe),
+        to_text(data.training_set.facts(config, data.weights_N)),
+        log,
+        store=config.store,
+        wanted=own.may_lie_in,
+    )
+    few = warnings_of("recognizer", num_real, len(data.training_set))
+    for line in (*data.training_set.lines, data.training_set.describe(data.heldout), *few):
+        run_state.log(line)
+    run_state.log(memory_line(config, num_real))
+    return run_state
+
+
+def _verify(
+    config: Config, data: TrainingData, networks: TrainedNetworks, run_state: RunState, step: int
+) -> None:
+    """Log the figures of the weights after `step` steps; all ranks call it."""
+    tensors = networks.weights()
+    if rank() == 0:
+        made = checkpoint_of(config, tensors, data.training_set, step)
+        people = FaceSet.nobody() if data.pairs else data.heldout
+        verified = figures(made, people, data.pairs, networks.engine.device)
+        run_state.add_history(step, **verified)
+        run_state.log(f"step {step}/{data.total} {brief(verified)}")
+
+
+def finish(
+    config: Config, data: TrainingData, networks: TrainedNetworks, run_state: RunState
+) -> dict[str, Any]:
+    """Shape virtual prototypes, measure, write the checkpoint; its metrics on rank 0.
+
+    All ranks call it.
+    """
+    training_set, device = data.training_set, networks.engine.device
+    made = checkpoint_of(config, networks.weights(), training_set, data.total)
+    shaped = shape_after(config, made, training_set, networks.prototypes, device)
     metrics: dict[str, Any] = {}
     if rank() == 0:
         add_rows(made, config, run_state.last_state(), shaped)
-        start_KD = shaped.start_KD if shaped else first_virtual_rows(recipe, seed)
-        metrics = measure(made, heldout, pairs, engine.device, start_KD)
+        start_KD = shaped.start_KD if shaped else first_virtual_rows(config)
+        metrics = measure(made, data.heldout, data.pairs, device, start_KD)
         metrics["train"] = {
             "images": len(training_set),
-            "identities": num_real,
+            "identities": data.num_real,
             "hours": round(run_state.seconds / 3600, 3),
             "final_loss": run_state.final_loss,
         }
@@ -229,21 +190,6 @@ def check(config: Config) -> None:
             f"training.eval_every: got {config.training.eval_every} with nothing to verify on; "
             "set source.pairs, source.heldout, source.holdout_identities or source.holdout_fraction"
         )
-
-
-def draws(
-    recipe: RecognizerConfig, seed: int, position: tuple[int, int], local: int, num_virtual: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random numbers of a micro-batch at `position` = (step, part), the same for any ranks.
-
-    They are for augmenting this rank's images [B, NUM_DRAWS], virtual classes [V], and their noise
-    [V, D].
-    """
-    draw = torch_generator(seed, "step", *position)
-    uniform = torch.rand(local * world_size(), NUM_DRAWS, generator=draw)
-    virtual_V = torch.randperm(recipe.num_virtual, generator=draw)[:num_virtual]
-    noise_VD = torch.randn(num_virtual, recipe.embedding_dim, generator=draw)
-    return uniform[rank() * local : (rank() + 1) * local], virtual_V, noise_VD
 
 
 def margin_at(recipe: RecognizerConfig, progress: float) -> float:
@@ -295,22 +241,12 @@ def add_rows(
         made.tensors["prototypes.virtual"] = shaped.virtual_KD
 
 
-def first_virtual_rows(recipe: RecognizerConfig, seed: int) -> torch.Tensor:
+def first_virtual_rows(config: Config) -> torch.Tensor:
     """Virtual prototypes [K, D] as a training begins."""
+    recipe = config.recognizer
     rows_KD = torch.empty(recipe.num_virtual, recipe.embedding_dim)
-    draw_rows(seed, "virtual", range(recipe.num_virtual), rows_KD)
+    draw_rows(config.training.seed, "virtual", range(recipe.num_virtual), rows_KD)
     return rows_KD
-
-
-def weights_of(engine: Engine, ema: EMA | None) -> dict[str, torch.Tensor]:
-    """Weights of the learner on the CPU, averaged where there is an average; all ranks call it."""
-    with engine.weights() as module:
-        final = ema.whole() if ema else module.state_dict()
-        return {
-            name: tensor.detach().float().cpu().clone()
-            for name, tensor in final.items()
-            if "num_batches" not in name
-        }
 
 
 def checkpoint_of(

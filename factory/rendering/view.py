@@ -68,7 +68,7 @@ class Camera:
     distance: float = 120.0
     """From the middle of the eyes to the lens; small is a strong perspective."""
     exposure: float = 0.0
-    """Stops beside the automatic exposure."""
+    """Stops relative to the automatic exposure."""
     white_balance: Color = (1.0, 1.0, 1.0)
     """Gains."""
     contrast: float = 1.0
@@ -117,7 +117,7 @@ class HairState:
 
 @dataclass(frozen=True)
 class View:
-    """One image of a person: everything that its pixels follow from, beside the person."""
+    """One image of a person: everything that its pixels follow from, in addition to the person."""
 
     image: int
     seed: int
@@ -127,7 +127,7 @@ class View:
     expression: tuple[tuple[str, float], ...] = ()
     """Weights of the head's 53 expressions by name."""
     gaze: tuple[float, float] = (0.0, 0.0)
-    """Degrees to the image's right and up, beside the head's own direction."""
+    """Degrees to the image's right and up, relative to the head's own direction."""
     light: Light = field(default_factory=Light)
     camera: Camera = field(default_factory=Camera)
     wear: Wear = field(default_factory=Wear)
@@ -135,6 +135,6 @@ class View:
     background: str = "plain"
     """A name of backgrounds.KINDS."""
     age_drift: float = 0.0
-    """Years beside the person's age."""
+    """Years added to the person's age."""
     landmark_noise: tuple[tuple[float, float], ...] = ()
     """Pixels by which the five points that the image is aligned by are wrong; empty: none."""

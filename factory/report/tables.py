@@ -15,7 +15,13 @@ from factory.evaluation.metrics.release import (
     Pose,
     Throughput,
 )
-from factory.evaluation.metrics.separability import FalseMatches, JudgePower, Leakage, Separability
+from factory.evaluation.metrics.separability import (
+    FalseMatches,
+    JudgePower,
+    Leakage,
+    MixedPeople,
+    Separability,
+)
 from factory.evaluation.metrics.similarity import (
     Consistency,
     Fidelity,
@@ -193,7 +199,23 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
         ("nearest other identity", measured.nearest_other),
     ):
         rows.append((f"cosine of an identity to the {title}", _nearest_cell(nearest)))
-    return rows
+    return rows + _mixed(measured.mixed)
+
+
+def _mixed(measured: MixedPeople | None) -> list[tuple[str, str]]:
+    """How near mixes of two people are to these."""
+    if measured is None:
+        return []
+    count = measured.nearest_parent.count
+    return [
+        ("mixes of two others", f"{count}, of weight {measured.weight:g}"),
+        ("cosine of two who are mixed", f"{measured.between_parents.mean:.3f} on average"),
+        ("cosine of a mix to its nearer parent", _nearest_cell(measured.nearest_parent)),
+        (
+            "mixes to whom nobody is nearer than a parent",
+            f"{measured.num_nearest_to_parent} of {count}",
+        ),
+    ]
 
 
 def _false_matches(measured: FalseMatches | None) -> list[tuple[str, str]]:

@@ -77,11 +77,11 @@ class Hub:
         others = sorted({*there} - {*files})
         if not missing and not others:
             return parent
-        foreign = sorted({*there} - {layout.CARD})
-        if foreign and self._dataset(parent) != dataset:
+        unknown = sorted({*there} - {layout.CARD})
+        if unknown and self._dataset(parent) != dataset:
             raise StoreError(
-                f"{self._repo}: holds {len(foreign)} files that are no release of {dataset}, first "
-                f"{foreign[0]}; want a new repository"
+                f"{self._repo}: holds {len(unknown)} files that are no release of {dataset}, first "
+                f"{unknown[0]}; want a new repository"
             )
         with tempfile.TemporaryDirectory(prefix="push-") as folder:
             made = self._api.create_commit(

@@ -177,7 +177,7 @@ def check_failures(manifest: Manifest, max_failed_fraction: float) -> None:
     if counts.quarantined > max_failed_fraction * counts.shots:
         raise PlanError(
             f"release.max_failed_fraction: {counts.quarantined} of {counts.shots} shots failed, "
-            f"more than {max_failed_fraction:.1%}; read quarantine/*.jsonl, mend the cause, and "
+            f"more than {max_failed_fraction:.1%}; read quarantine/*.jsonl, fix the cause, and "
             "release under another version"
         )
 

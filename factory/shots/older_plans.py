@@ -37,6 +37,15 @@ def with_present_names(request: dict[str, Any]) -> dict[str, Any]:
     return _loras(body) if "people" in body["source"] else _release(body)
 
 
+def with_present_values(request: dict[str, Any]) -> dict[str, Any]:
+    """The request of a plan.json in the present form, written before a value got its name."""
+    proposal = request.get("identities", {}).get("proposal")
+    renamed = RENAMED_VALUES["identities.proposal"].get(proposal)
+    if renamed is None:
+        return request
+    return request | {"identities": request["identities"] | {"proposal": renamed}}
+
+
 def column_names(row: dict[str, Any]) -> dict[str, Any]:
     """A row of metadata/ or rejects/ with the present names of its columns."""
     return {COLUMNS.get(name, name): value for name, value in row.items()}

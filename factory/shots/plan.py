@@ -26,7 +26,8 @@ from factory.rendering.numbers import view_seed
 from factory.seeds import stream_seed
 from factory.shots.canary import Canary
 from factory.shots.edits import Edit, edit_of
-from factory.shots.older_plans import with_present_names
+from factory.shots.mixed_batches import family_of, parents_of
+from factory.shots.older_plans import with_present_names, with_present_values
 from factory.shots.prompts import prompt_of
 from factory.shots.request import LoraRequest, PlanRequest
 from factory.sources.pose import draw_pose
@@ -207,7 +208,8 @@ def _checked(
     derived = Derived.from_dict(body["derived"]) if body.get("derived") else None
     private = PrivateDigests(**body["private"]) if body.get("private") else None
     if body.get("format") in (WITHOUT_CANARY, FORMAT):
-        return body["request"], body["roster"], units, canary, derived, private, claimed
+        request = with_present_values(body["request"])
+        return request, body["roster"], units, canary, derived, private, claimed
     if "format" in body:
         raise PlanError(
             f"plan.json: has format {body['format']}, this factory knows {FORMAT}; use a newer one"
@@ -306,6 +308,7 @@ def plan_shots(
         identity, stream = roster.person(index), (request.release.seed, index, image)
         yaw, pitch = _pose(request, stream, attempt)
         edit = _edit(request, identity, stream, attempt)
+        first_parent, second_parent, mix_weight = parents_of(identity)
         copied = bool(edit.original) and not edit.kind
         shots.append(
             Shot(
@@ -327,7 +330,9 @@ def plan_shots(
                 ),
                 negative_from=negative_from,
                 negative_to=negative_to,
-                perturbation_cos=_perturbation_cos(sampler, identity, stream, attempt),
+                perturbation_cos=_perturbation_cos(
+                    sampler, family_of(identity, roster), stream, attempt
+                ),
                 similarity=None if copied else _similarity(sampler, stream, attempt),
                 yaw=yaw,
                 pitch=pitch,
@@ -335,6 +340,9 @@ def plan_shots(
                 original=edit.original,
                 edit=edit.kind,
                 occlusion=edit.fraction,
+                first_parent=first_parent,
+                second_parent=second_parent,
+                mix_weight=mix_weight,
             )
         )
     return shots
@@ -443,16 +451,16 @@ def _prompt(
 
 
 def _perturbation_cos(
-    sampler: SamplerConfig, identity: Identity, stream: Stream, attempt: int
+    sampler: SamplerConfig, family: list[Identity], stream: Stream, attempt: int
 ) -> float:
     """Cosine of a random turn, cos(th) ~ U[lb, 1] with lb = max(.6, cos(angle / 2)) (IDperturb).
 
     The angle is that to the nearest other identity or, because no gate sees what a turn leads to,
-    to the nearest real person.
+    to the nearest real person; of a mix, the smallest of its own and its parents'.
     """
     if not sampler.perturb_identity:
         return 1.0
-    nearest = max(identity.nearest_other_cosine, identity.nearest_real_cosine)
+    nearest = max(max(one.nearest_other_cosine, one.nearest_real_cosine) for one in family)
     lowest = max(LEAST_PERTURBATION_COS, math.sqrt((1 + nearest) / 2))
     drawn = np.random.Generator(np.random.Philox(stream_seed(*stream, "turn", attempt))).random()
     return round(lowest + (1 - lowest) * float(drawn), 6)

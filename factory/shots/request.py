@@ -25,6 +25,7 @@ from factory.config import (
     as_dict,
 )
 from factory.config.editing import RegionsConfig
+from factory.config.mixing import MixConfig
 from factory.errors import PlanError
 from factory.provenance.lineage import Faces, has_real_source
 from factory.shots.fiqa_request import FiqaRequest
@@ -289,7 +290,7 @@ class PlanRequest:
         values: dict[str, Any] = {
             "source": _source(body),
             "weights": dict(_part(body, "weights")),
-            "identities": section(IdentitiesConfig, _part(body, "identities")),
+            "identities": _identities(_part(body, "identities")),
             "plan": section(PlanConfig, _part(body, "plan")),
             "sampler": section(SamplerConfig, _part(body, "sampler")),
             "filters": section(FiltersConfig, {"min_kept_fraction": None} | _part(body, "filters")),
@@ -409,6 +410,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
             del request["identities"][name]  # which lineage.json holds
         if not request["identities"]["inquiry_copies"]:
             del request["identities"]["inquiry_copies"]
+        if not request["identities"]["mix"]["fraction"]:
+            del request["identities"]["mix"]
     if "filters" in request:
         del request["filters"]["min_kept_fraction"]  # which drops no face
         if request["filters"]["max_occluded"] is None:
@@ -439,6 +442,11 @@ def section(kind: type[Section], body: dict[str, Any]) -> Section:
         for name, value in body.items()
     }
     return kind(**values)
+
+
+def _identities(body: dict[str, Any]) -> IdentitiesConfig:
+    mix = section(MixConfig, body.get("mix", {}))
+    return section(IdentitiesConfig, body | {"mix": mix})
 
 
 def _source(body: dict[str, Any]) -> SourceFacts:

@@ -306,7 +306,7 @@ def check_few_corrupt(
     if num_corrupt > allowed:
         raise SourceError(
             f"source.max_corrupt_fraction: more than {allowed} of {num_images} images cannot be "
-            f"used, first {first}; mend the source or raise the limit"
+            f"used, first {first}; repair the source or raise the limit"
         )
 
 
@@ -316,7 +316,7 @@ def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:
     if len(missing):
         raise SourceError(
             f"source: {len(missing)} identities have no readable image, first person "
-            f"{int(missing[0]) + 1} in the order of names; remove them or mend their images"
+            f"{int(missing[0]) + 1} in the order of names; remove them or repair their images"
         )
 
 

@@ -108,6 +108,6 @@ def check_little_left_out(
         parts = "; ".join(f"{part.count} {REASONS[part.reason]}" for part in counted)
         raise SourceError(
             f"source.max_left_out_fraction: {count} of {num_images + count} are not read "
-            f"({parts}); want at most {max_fraction:g} of them; `jobs inspect` names them: mend "
+            f"({parts}); want at most {max_fraction:g} of them; `jobs inspect` names them: repair "
             "the source or raise the limit"
         )

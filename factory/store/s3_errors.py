@@ -69,7 +69,7 @@ REMEDIES = {
     "InsufficientStorage": "free some space on the server",
     "XMinioStorageFull": "free some space on the server",
 }
-"""What to do about an answer that no retry mends, by S3 error code."""
+"""What to do about an answer that no retry solves, by S3 error code."""
 
 
 class Unsettled(Unavailable):

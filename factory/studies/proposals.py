@@ -128,7 +128,7 @@ def _proposals(
     names = [
         "pca",
         "packing",
-        *(["coloured", "prototypes"] if len(recognizer.unit_virtual) else []),
+        *(["colored", "prototypes"] if len(recognizer.unit_virtual) else []),
     ]
     for name in names:
         identities = replace(config.identities, proposal=name, inquiry=None)  # type: ignore[arg-type]

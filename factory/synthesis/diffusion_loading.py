@@ -10,7 +10,7 @@ from factory import checkpoint
 from factory.config import Config
 from factory.diffusion.autoencoder import Autoencoder, factor_of
 from factory.diffusion.distillation import distilled_facts
-from factory.diffusion.similarity import MARGIN, SeenSimilarities
+from factory.diffusion.similarity import MARGIN, TrainingSimilarities
 from factory.diffusion.turns import KIND, TangentFlow
 from factory.errors import CheckpointError, ConfigError
 from factory.identities.roster import Roster
@@ -144,18 +144,18 @@ def _check_distilled(config: Config, learned: dict[str, Any] | None) -> None:
 
 def _check_similarity(config: Config, generator: dict[str, Any]) -> None:
     tokens = int(generator["shape"].get("similarity_tokens", 0))
-    seen = SeenSimilarities.from_checkpoint(generator)
+    learned = TrainingSimilarities.from_checkpoint(generator)
     if bool(config.sampler.similarity) != bool(tokens):
-        wanted = f"values such as [{seen.median if seen else 0.0:.1f}]" if tokens else "none"
+        wanted = f"values such as [{learned.median if learned else 0.0:.1f}]" if tokens else "none"
         raise ConfigError(
             f"sampler.similarity: got {list(config.sampler.similarity)} for a generator with "
             f"{tokens} similarity tokens; want {wanted}, or another generator.checkpoint"
         )
-    unseen = [m for m in config.sampler.similarity if seen and seen.unseen(m)]
-    if seen and unseen:
-        low, high = seen.range
+    outside = [m for m in config.sampler.similarity if learned and learned.is_outside(m)]
+    if learned and outside:
+        low, high = learned.range
         raise ConfigError(
-            f"sampler.similarity: got {unseen[0]:g} for a generator that has seen measured ones of "
+            f"sampler.similarity: got {outside[0]:g} for a generator trained with measured ones of "
             f"{low:.3f} to {high:.3f}; want values at most {MARGIN} outside these, or a generator "
             "trained with generator.similarity_label=asked"
         )

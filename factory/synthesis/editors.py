@@ -76,7 +76,7 @@ class Originals:
         try:
             image = self._source[self._index[key]].image_HWC
         except CorruptImageError:  # whose message has the key in the source
-            raise CorruptImageError(f"{key}: cannot be read any more; mend the source") from None
+            raise CorruptImageError(f"{key}: cannot be read any more; repair the source") from None
         return image, points_of(image[None], self._detector)[0]
 
 

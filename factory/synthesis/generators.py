@@ -17,13 +17,14 @@ from factory.diffusion.guidance import Conditioning, Network, guided
 from factory.diffusion.noise_schedule import NoiseSchedule
 from factory.diffusion.pose import CHANNELS, PoseModel, landmark_images
 from factory.diffusion.sampler import sample
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.turns import TangentFlow, turned
 from factory.diffusion.uvit import UViT
 from factory.errors import CheckpointError
 from factory.images import on_host, to_network, to_pixels
 from factory.records import DrawnBatch, Shot, row_of
 from factory.seeds import stream_seed
+from factory.shots.mixed_batches import SecondConditions, first_condition
 
 
 class Generator(Protocol):
@@ -78,7 +79,7 @@ class DiffusionGenerator:
         self._prediction = str(loaded.config["prediction"])
         pose = loaded.config.get("pose")
         self._pose = PoseModel.from_json(pose) if pose else None
-        self._seen = SeenSimilarities.from_checkpoint(loaded.config)
+        self._learned = TrainingSimilarities.from_checkpoint(loaded.config)
         self._autoencoder = autoencoder
         self._roster_ND, self._first, self._flow = unit_roster_ND, first_identity, flow
         self._device, self._precision = device, precision
@@ -93,11 +94,11 @@ class DiffusionGenerator:
 
     @property
     def most_similar(self) -> float:
-        """The largest similarity that the network knows: 1, or what it has seen of measured ones.
+        """The largest similarity that the network knows: 1, or that of its measured ones.
 
         Guidance against the same identity leads away from the answer for it.
         """
-        return self._seen.range[1] if self._seen else 1.0
+        return self._learned.range[1] if self._learned else 1.0
 
     @torch.inference_mode()
     def generate(self, shots: list[Shot], batch_size: int) -> DrawnBatch:
@@ -134,7 +135,7 @@ class DiffusionGenerator:
         for shot in shots:
             slot, stream = shot.slot, np.random.Generator(np.random.Philox(shot.seed))
             stream.standard_normal(dtype=np.float32, out=noise[slot])
-            vector_D = self._vector(shot.identity)
+            vector_D = self._vector(first_condition(shot))
             identity_BD[slot] = turned(vector_D, shot.perturbation_cos, stream, self._flow)
             guidance_B[slot] = shot.guidance
             similarity_B[slot] = shot.similarity or 0.0
@@ -152,7 +153,22 @@ class DiffusionGenerator:
         if self._pose:
             hint_BSHW = self._landmarks(shots, batch_size).to(self._device)
             conditioning = replace(conditioning, hint_BSHW=hint_BSHW)
-        return noise_BCHW, conditioning
+        return noise_BCHW, self._with_second(conditioning, shots)
+
+    def _with_second(self, conditioning: Conditioning, shots: list[Shot]) -> Conditioning:
+        """The same with the second parents of mixes, turned as far as the first ones."""
+
+        def condition(identity: int, shot: Shot) -> np.ndarray:
+            stream = np.random.Generator(np.random.Philox(stream_seed(shot.seed, "second parent")))
+            return turned(self._vector(identity), shot.perturbation_cos, stream, self._flow)
+
+        batch_size, dim = conditioning.identity_BD.shape
+        second = SecondConditions.of(shots, batch_size, dim, condition)
+        if second is None:
+            return conditioning
+        second_BD = torch.from_numpy(second.identity_BD).to(self._device)
+        weight_B = torch.from_numpy(second.weight_B).to(self._device)
+        return replace(conditioning, second_BD=second_BD, weight_B=weight_B)
 
     def encode(self, images_NHWC: np.ndarray) -> torch.Tensor:
         """Images in the denoised space [N, C, h, w], on the CPU."""

@@ -229,7 +229,7 @@ class ShardMaker:
         if progress.failures and not progress.kept and not progress.rejected:
             raise PlanError(
                 f"unit {unit.index}: all {progress.num_shots} shots failed, first with "
-                f"{progress.failures[0].error}; it is not committed, mend the cause and run again"
+                f"{progress.failures[0].error}; it is not committed, fix the cause and run again"
             )
         clock, kept = progress.clock, [pair for pair in wanted if pair in progress.kept]
         sampling_s = self._generator.seconds - sampled_s

@@ -24,7 +24,7 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow.parquet as pq
 
-from factory.identities.people import People
+from factory.identities.people import MIXES, People
 from factory.identities.roster import Roster
 from factory.records import Identity
 from factory.shards import layout
@@ -66,7 +66,8 @@ def write(folder: str, count: int, dim: int, as_objects: bool) -> dict[str, floa
     if as_objects:
         rows = [asdict(identity) for identity in identities]
         for row in rows:
-            del row["originals"]
+            for name in ("originals", *MIXES):
+                del row[name]
         buffer = io.BytesIO()
         np.save(buffer, unit_ND.astype(np.float32), allow_pickle=False)
         contents = {layout.ROSTER: to_parquet(rows), layout.EMBEDDINGS: buffer.getvalue()}

@@ -6,7 +6,7 @@ CONFIG is a release whose generator has similarity tokens. For each m every pers
 drawn once, from the same noise; of a source that holds people out, those. A generator that was
 asked in training (generator.similarity_label) is shown an image of each and m from -.2 to 1, and
 what it draws is compared with that image; one with measured labels is shown the center of all
-images of each and the m that it has seen, and is compared with that center. Prints JSON: the mean
+images of each and the m of its training, and is compared with that center. Prints JSON: the mean
 cosine by m, Spearman's correlation of m and cosine over all images and as the mean over people, by
 the conditioning recognizer and by the judge.
 """
@@ -24,7 +24,7 @@ import torch
 from factory import checkpoint
 from factory.config import Config, load
 from factory.diffusion.autoencoder import Autoencoder
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.identities.roster_building import open_recognizer
 from factory.recognition.embed import Embedder, with_mirror
 from factory.recognition.external import open_embedder
@@ -73,22 +73,22 @@ def main() -> None:
     config = load(arguments.config, arguments.dotlist)
     torch.set_num_threads(config.plan.num_threads)
     loaded = checkpoint.load(config.generator.checkpoint, "generator", "generator.checkpoint")
-    seen = SeenSimilarities.from_checkpoint(loaded.config)
-    values = tuple(arguments.values or usual_values(seen))
-    shown = people_of(config, arguments.people, by_center=seen is not None)
+    learned = TrainingSimilarities.from_checkpoint(loaded.config)
+    values = tuple(arguments.values or usual_values(learned))
+    shown = people_of(config, arguments.people, by_center=learned is not None)
     by_m = drawn(config, loaded, shown, values)
-    label = "measured" if seen else "asked"
-    result = {"label": label, "people": len(shown.first_P), "seen": seen and seen.range}
+    label = "measured" if learned else "asked"
+    result = {"label": label, "people": len(shown.first_P), "seen": learned and learned.range}
     print(json.dumps(result | judged(config, shown, by_m, values), indent=1))
     if arguments.save:
         save(arguments.save, shown, by_m)
 
 
-def usual_values(seen: SeenSimilarities | None) -> tuple[float, ...]:
-    """ASKED, or as many evenly spaced ones of those that were seen."""
-    if seen is None:
+def usual_values(learned: TrainingSimilarities | None) -> tuple[float, ...]:
+    """ASKED, or as many evenly spaced ones of those of the training."""
+    if learned is None:
         return ASKED
-    return tuple(np.linspace(*seen.range, NUM_VALUES).round(4).tolist())
+    return tuple(np.linspace(*learned.range, NUM_VALUES).round(4).tolist())
 
 
 def people_of(config: Config, count: int, *, by_center: bool) -> Shown:

@@ -30,7 +30,13 @@ from factory.synthesis.lora_sets import read_lora_plan
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "releases_before_rename.tar.xz"
 METHODS = {"drawn": "diffusion", "edited": "edit", "personal": "lora"}
-LATER = {"negative_from": 1.0, "negative_to": 1.0}
+LATER = {
+    "negative_from": 1.0,
+    "negative_to": 1.0,
+    "first_parent": None,
+    "second_parent": None,
+    "mix_weight": None,
+}
 """Columns of shots that these releases lack, as such plans mean them."""
 HASHES = {
     "drawn": "c43c36b254ce6ac03d97d5e059fab6fc53862473e66b35ff01d70fa9e686224f",

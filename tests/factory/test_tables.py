@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factory import tables
@@ -142,7 +142,6 @@ def test_lines_of_a_list(tmp_path):
     assert [line for line in file.lines() if line[1]][-1] == (3, "José/1")
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.text("aé,;\"'\t \n", max_size=4), min_size=2, max_size=2), max_size=4))
 def test_what_the_csv_module_writes_comes_back(tmp_path_factory, rows):
     import csv

@@ -113,7 +113,7 @@ def test_a_figure_that_there_is_not_passes_with_its_reason(tmp_path):
     old = GOOD["generator"]["probe"] | {"own_auc": None}  # before reasons were kept
     networks = kept(tmp_path, "generator", GOOD["generator"] | {"probe": old})
     (remark,) = check_accepted(AcceptanceConfig(), networks)
-    assert remark.endswith("checked by acceptance.min_own_auc: no reason is told")
+    assert remark.endswith("checked by acceptance.min_own_auc: no reason is given")
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "generator"])

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from factory.config import load
 from factory.errors import CheckpointError, ConfigError
 from jobs import _training
 from jobs._catalog import find
-from tests.conftest import PX
 
 
 @pytest.fixture
-def run(people, weights, tmp_path, monkeypatch):
-    """Function of dotlist items -> names of the trainings and of the rows that the job asks for."""
-    (tmp_path / "c.yaml").write_text("{}\n")
-    settings = [
-        "source.kind=folder",
-        "source.license=unknown",
-        f"source.path={people}",
-        f"source.image_px={PX}",
-        f"distillation.teacher={weights / 'generator'}",
-        "compute.num_ranks=2",
-    ]
-    settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
-    asked = []
+def run(training_config, weights, monkeypatch):
+    """Function of dotlist items -> names of the trainings and of the rows that the job needs."""
+    settings = [f"distillation.teacher={weights / 'generator'}", "compute.num_ranks=2"]
+    called = []
     monkeypatch.setattr(
-        _training, "_prepare", lambda config, rows: asked.extend(one.__name__ for one in rows)
+        _training, "_prepare", lambda config, rows: called.extend(one.__name__ for one in rows)
     )
     monkeypatch.setattr(
-        _training, "train_and_print", lambda train, config: asked.append(train.__name__)
+        _training, "train_and_print", lambda train, config: called.append(train.__name__)
     )
 
     def make(*dotlist, dry_run=False):
-        asked.clear()
-        config = load(tmp_path / "c.yaml", [*settings, *dotlist])
+        called.clear()
+        config = training_config(*settings, *dotlist)
         find("distill").action(config=config, dry_run=dry_run)
-        return list(asked)
+        return list(called)
 
     return make
 

@@ -9,23 +9,14 @@ from factory.errors import ConfigError
 from jobs import _training
 from jobs._catalog import find
 from tests.base_model import save_base
-from tests.conftest import PX
 
 
 @pytest.fixture
-def ran(people, weights, tmp_path, monkeypatch):
+def ran(training_config, monkeypatch):
     """Function of a state's name and dotlist items -> what a job of a generator calls, in order."""
     import cluster.gang
     from factory.execution import preparation
 
-    (tmp_path / "c.yaml").write_text("{}\n")
-    settings = [
-        "source.kind=folder",
-        "source.license=unknown",
-        f"source.path={people}",
-        f"source.image_px={PX}",
-    ]
-    settings += [f"{kind}.checkpoint={weights / kind}" for kind in ("recognizer", "autoencoder")]
     calls = []
 
     def prepare(config, rows, run_units):
@@ -38,7 +29,7 @@ def ran(people, weights, tmp_path, monkeypatch):
     def make(state, *dotlist, dry_run=False):
         calls.clear()
         monkeypatch.setattr(cluster.gang, "latest_state_name", lambda config: state)
-        config = load(tmp_path / "c.yaml", [*settings, *dotlist])
+        config = training_config(*dotlist)
         find("train_generator").action(config=config, dry_run=dry_run)
         return list(calls)
 
@@ -62,7 +53,7 @@ def test_a_dry_run_describes_the_faces(ran, capsys):
     assert capsys.readouterr().out.endswith("\n6 images of 2 people, 6 held out\n")
 
 
-def test_a_training_asks_for_the_licence_of_every_source(ran, people, tmp_path):
+def test_a_training_asks_for_the_license_of_every_source(ran, people, tmp_path):
     with pytest.raises(ConfigError, match=r"^source\.license: nothing given"):
         ran(None, "source.license=null")
     mixed = f"{{source: {{kind: folder, path: {people}}}}}"
@@ -72,7 +63,7 @@ def test_a_training_asks_for_the_licence_of_every_source(ran, people, tmp_path):
         find("train_recognizer").action(config=config, dry_run=True)
 
 
-def test_a_job_asks_for_the_licence_of_weights_of_somebody_else(people, tmp_path):
+def test_a_job_asks_for_the_license_of_weights_of_somebody_else(people, tmp_path):
     settings = ["source.kind=folder", f"source.path={people}", "source.license=MIT"]
     base = save_base(tmp_path / "base")
     (tmp_path / "c.yaml").write_text("{}\n")

@@ -44,6 +44,20 @@ class ProposalMetrics:
 
 
 @dataclass(frozen=True)
+class MixedPeople:
+    """How near mixes of two people (identities.mix) are to the two; vectors, not images."""
+
+    weight: float
+    """Of the first parent."""
+    num_nearest_to_parent: int
+    """Mixes to whom no other identity is as near as one of their parents."""
+    between_parents: Distribution
+    """Cosines of the two parents of each."""
+    nearest_parent: NearestCosines
+    """Cosine of each mix to the nearer one of its parents."""
+
+
+@dataclass(frozen=True)
 class Separability:
     """How far virtual identities are from real people and from each other."""
 
@@ -57,6 +71,8 @@ class Separability:
     nearest_other: NearestCosines | NotMeasured
     false_matches: FalseMatches | None = None
     """None with too few pairs of real strangers, and in metrics of older factories."""
+    mixed: MixedPeople | None = None
+    """None where nobody is a mix."""
 
 
 @dataclass(frozen=True)

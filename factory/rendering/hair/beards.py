@@ -25,7 +25,7 @@ from factory.rendering.head.roots import (
 from factory.rendering.traits import Person
 
 STREAM = 42
-"""Of the random numbers of beards, beside a person's seed."""
+"""Of the random numbers of beards, with a person's seed."""
 POOL, FRONT_POOL = 7000, 4000
 """Places that hairs are chosen from: over the whole lower face, and again about the mouth, where
 hairs are short and the camera looks."""

@@ -23,7 +23,7 @@ from factory.rendering.head.roots import (
 from factory.rendering.traits import BrowTraits, Person
 
 STREAM = 41
-"""Of the random numbers of brows, beside a person's seed."""
+"""Of the random numbers of brows, with a person's seed."""
 POOL = 16000
 """Places that hairs of both brows are chosen from."""
 INNER_TO_OUTER = ((21, 20, 19, 18, 17), (22, 23, 24, 25, 26))

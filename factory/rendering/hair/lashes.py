@@ -15,7 +15,7 @@ from factory.rendering.parts import Label, Material, Part, StrandsPart
 from factory.rendering.traits import Person
 
 STREAM = 43
-"""Of the random numbers of lashes, beside a person's seed."""
+"""Of the random numbers of lashes, with a person's seed."""
 UPPER, LOWER = (((36, 37, 38, 39), (45, 44, 43, 42)), ((36, 41, 40, 39), (45, 46, 47, 42)))
 """Landmarks of the lids' edges from the outer corner to the inner one."""
 NUM_UPPER, NUM_LOWER = 70, 34

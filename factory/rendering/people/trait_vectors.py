@@ -33,7 +33,7 @@ def trait_vector(person: Person) -> np.ndarray:
 
 
 def _others(person: Person) -> np.ndarray:
-    """Traits beside the shape, each about standard: mean 0, deviation 1."""
+    """Traits in addition to the shape, each about standard: mean 0, deviation 1."""
     skin, hair, glasses = person.skin, person.hair, person.glasses
     numbers = [
         (person.age - CENTER_AGE) / STD_AGE,

@@ -103,7 +103,7 @@ def _strands(mi: Any, part: StrandsPart) -> Any:
 def _unseen(rows_SK4: np.ndarray) -> np.ndarray:
     """A last strand that no ray meets, [1, K, 4].
 
-    Mitsuba 3.9.1 reads past the last segment of a shape where a ray meets its very tip (mended by
+    Mitsuba 3.9.1 reads past the last segment of a shape where a ray meets its very tip (repaired by
     its pull request 1928), and some such reads end the process.
     """
     unseen = rows_SK4[-1:] - rows_SK4[-1:, :1] + rows_SK4.mean((0, 1))

@@ -1,7 +1,7 @@
 """From the light that a camera catches to the bytes of a photograph, in a camera's own order.
 
 1. Lens, in linear light: defocus (Gaussian), motion (a line), flare.
-2. Exposure: metered on the face, and the camera's own stops beside it.
+2. Exposure: metered on the face, and the camera's own stops added to it.
 3. Sensor, at the size that the face had in the photograph: shot noise and read noise. Noise before
    white balance, so that the weak channel of warm light is the noisy one (Healey & Kondepudy 1994,
    "Radiometric CCD camera calibration and noise estimation": a variance linear in the signal).
@@ -31,7 +31,7 @@ METERING = 0.55
 """Part of a face's own darkness that metering takes back, in stops. At 1 all skins would come out
 alike; photographers and cameras look at the whole image too."""
 MOST_GAIN = 8.0
-"""Exposure never more than this beside the usual one: what is darker stays dark."""
+"""Exposure never more than this relative to the usual one: what is darker stays dark."""
 KNEE = 0.5
 """Linear value where the tone curve's shoulder begins."""
 READ_FRACTION = 0.25

@@ -19,7 +19,7 @@ Weights = tuple[tuple[str, float], ...]
 Ranges = dict[str, tuple[float, float]]
 
 ASYMMETRY = 0.12
-"""Standard deviation of a side's strength, beside the other's."""
+"""Standard deviation of a side's strength, relative to the other's."""
 MUSCLE_NOISE = 0.035
 NUM_NOISY = 6
 NOISY = (
@@ -217,7 +217,7 @@ def sides(unit: str) -> tuple[str, ...]:
 
 
 def draw_gaze(yaw_deg: float, pitch_deg: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Where eyes look, degrees to the image's right and up beside the head's own direction.
+    """Where eyes look, degrees to the image's right and up relative to the head's own direction.
 
     Mostly at the camera, which a head of that yaw and pitch sees at (-yaw, -pitch), as far as eyes
     turn; else somewhere, more aside than up.

@@ -114,7 +114,7 @@ def hair_states(person: Person) -> tuple[HairState, ...]:
 
 
 def draw_age_drift(rng: np.random.Generator) -> float:
-    """Years beside the person's age."""
+    """Years added to the person's age."""
     years = DRIFT_STD_YEARS * rng.standard_normal()
     return float(np.clip(years, -DRIFT_MOST_YEARS, DRIFT_MOST_YEARS))
 

@@ -33,7 +33,7 @@ PUPIL_ABOVE = 0.2
 NOSE_HALF_WIDTH = (0.75, 1.1)
 """Between which rims pass a nose, on a face of average width."""
 STREAM = 44
-"""Of the random numbers of glasses, beside a seed."""
+"""Of the random numbers of glasses, with a seed."""
 UNCOATED_FRACTION = 0.3
 """Of the people whose glasses are clear, those whose lenses reflect; each of their images takes two
 renderings, with the lens and without."""
@@ -42,7 +42,7 @@ GLARE = 0.06
 DARK = 0.6
 """Lenses of a darker tint are sunglasses to the label."""
 SUNGLASSES_SIZE = 1.08
-"""Their lenses beside those of ordinary glasses."""
+"""Their lenses relative to those of ordinary glasses."""
 SUNGLASSES_COLORS: tuple[Color, ...] = (
     (0.012, 0.012, 0.013),
     (0.012, 0.012, 0.013),
@@ -67,7 +67,7 @@ class Frame:
     """From the hinges to behind the ears."""
     bridge_P3: np.ndarray
     size: float
-    """Of the face beside the mean."""
+    """Of the face relative to the mean."""
 
 
 def glasses_parts(model: HeadModel, head: Head, person: Person, view: View) -> list[Part]:

@@ -45,6 +45,10 @@ from factory.errors import ConfigError
             "sampler.negative_condition: the value 'nobody' was renamed to 'none'",
         ),
         (
+            "identities.proposal=coloured",
+            "identities.proposal: the value 'coloured' was renamed to 'colored'",
+        ),
+        (
             "sampler.guidance_to=0.5",
             "sampler.guidance_to: renamed to sampler.guidance_interval, which takes both ends",
         ),

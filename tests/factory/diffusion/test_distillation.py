@@ -13,8 +13,8 @@ import torch
 from factory.diffusion.distillation import (
     CLEAN,
     Conditions,
+    Denoiser,
     DistillationLoss,
-    Teacher,
     ddim_step,
     draw_stages,
     refuse_student,
@@ -56,7 +56,7 @@ def by_ode(x_t, t_B, end_B, mean):
     return b.sqrt() * mean + grown * (x_t - a.sqrt() * mean)
 
 
-TEACHER = Teacher(gaussian, GUIDANCE)
+TEACHER = Denoiser(gaussian, SCHEDULE, "v", GUIDANCE)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def batch():
 
 def loss_of(network, num_steps, substeps, **options):
     grid_NS = step_grid(SCHEDULE, num_steps, substeps)
-    return DistillationLoss(network, TEACHER, SCHEDULE, "v", grid_NS, **options), grid_NS
+    return DistillationLoss(network, TEACHER, grid_NS, **options), grid_NS
 
 
 def test_steps_of_the_teacher_lie_between_those_of_the_student():
@@ -98,7 +98,7 @@ def test_every_step_is_learned_as_often(count, num_steps):
 def test_the_guided_answer_is_the_gaussian_at_the_guided_mean(batch):
     noise, given, mean = batch
     t_B = torch.tensor([999, 900, 700, 500, 300, 100, 10, 0])
-    x0 = TEACHER.x0(SCHEDULE, "v", noise, t_B, given)
+    x0 = TEACHER.x0(noise, t_B, given)
     a = alpha_bar(t_B)
     wanted = mean + a.sqrt() * SPREAD**2 / (a * SPREAD**2 + 1 - a) * (noise - a.sqrt() * mean)
     torch.testing.assert_close(x0, wanted)
@@ -113,8 +113,9 @@ def test_guidance_leads_away_from_nobody_at_similarity_0():
 
     given = Conditions(torch.ones(2, 3), torch.full((2,), 0.7), torch.ones(2, 1, 4, 4))
     t_B = torch.tensor([5, 6])
-    Teacher(network, 2.0).x0(SCHEDULE, "v", torch.zeros(2, 1, 2, 2), t_B, given)
-    Teacher(network, 1.0).x0(SCHEDULE, "v", torch.zeros(2, 1, 2, 2), t_B, given)
+    for guidance in (2.0, 1.0):
+        denoiser = Denoiser(network, SCHEDULE, "v", guidance)
+        denoiser.x0(torch.zeros(2, 1, 2, 2), t_B, given)
     (identity, similarity, hint), (alone, *_) = asked
     assert identity.tolist() == [[1.0] * 3] * 2 + [[0.0] * 3] * 2
     assert similarity.tolist() == pytest.approx([0.7, 0.7, 0, 0])
@@ -158,9 +159,9 @@ def test_two_steps_as_one_are_the_papers_formula(batch):
     grid_BS = grid_NS[2].expand(len(noise), -1)
     got = model.target(noise, grid_BS, given)
     (a, b, c), z = (float(SCHEDULE.alpha_bar_T[t]) for t in (499, 374, 249)), noise
-    x0 = TEACHER.x0(SCHEDULE, "v", z, grid_BS[:, 0], given)
+    x0 = TEACHER.x0(z, grid_BS[:, 0], given)
     middle = b**0.5 * x0 + ((1 - b) / (1 - a)) ** 0.5 * (z - a**0.5 * x0)
-    x0 = TEACHER.x0(SCHEDULE, "v", middle, grid_BS[:, 1], given)
+    x0 = TEACHER.x0(middle, grid_BS[:, 1], given)
     end = c**0.5 * x0 + ((1 - c) / (1 - b)) ** 0.5 * (middle - b**0.5 * x0)
     ratio = ((1 - c) / (1 - a)) ** 0.5
     torch.testing.assert_close(got, (end - ratio * z) / (c**0.5 - ratio * a**0.5))
@@ -172,7 +173,7 @@ def test_one_substep_is_guidance_alone(batch):
         model, grid_NS = loss_of(None, 4, 1, solver=solver)
         for row_S in grid_NS:
             grid_BS = row_S.expand(len(noise), -1)
-            wanted = TEACHER.x0(SCHEDULE, "v", noise, grid_BS[:, 0], given)
+            wanted = TEACHER.x0(noise, grid_BS[:, 0], given)
             torch.testing.assert_close(model.target(noise, grid_BS, given), wanted)
 
 
@@ -309,7 +310,7 @@ def test_a_step_begins_from_noised_faces_or_from_what_was_drawn(batch, drawn):
         alone = noise[row : row + 1]
         for stage in range(int(stage_B[row])):
             now_B, next_B = grid_NS[stage, :1], grid_NS[stage, -1:]
-            x0 = Teacher(gaussian, 1.0).x0(SCHEDULE, "v", alone, now_B, one)
+            x0 = Denoiser(gaussian, SCHEDULE, "v").x0(alone, now_B, one)
             alone = ddim_step(SCHEDULE, x0, alone, now_B, next_B)
         torch.testing.assert_close(x_t[row : row + 1], alone)
 
@@ -319,7 +320,8 @@ def test_no_gradient_reaches_the_teacher_or_what_was_drawn(batch):
     student = Linear(4)
     teacher = Linear(4)
     grid_NS = step_grid(SCHEDULE, 4, 1)
-    model = DistillationLoss(student, Teacher(teacher, 2.0), SCHEDULE, "v", grid_NS, drawn=True)
+    guided = Denoiser(teacher, SCHEDULE, "v", 2.0)
+    model = DistillationLoss(student, guided, grid_NS, drawn=True)
     model(noise, noise, torch.arange(8) // 2, given.identity_BD).backward()
     assert teacher.weights_N3.grad is None
     assert student.weights_N3.grad is not None

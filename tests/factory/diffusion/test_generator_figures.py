@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from factory.diffusion.frozen_networks import FrozenNetworks
 from factory.diffusion.generator_figures import (
     LEVELS,
+    MeasuredFaces,
     denoising_ratio,
     found,
     measure_generator,
@@ -211,14 +213,9 @@ def test_a_whole_measurement_catches_noise_and_one_face_for_all():
     drawn = {"right": right, "noise": noise, "one": np.repeat(right[:1], 12, 0)}
     probes = {}
     for name, images in drawn.items():
-        figures = measure_generator(
-            Painter(images),
-            FewFaces(right),
-            Colors(),
-            None,
-            condition="image",
-            which="training faces",
-        )
+        networks = FrozenNetworks(Colors(), None)
+        given = MeasuredFaces(FewFaces(right), "training faces", networks, "image")
+        figures = measure_generator(Painter(images), given)
         assert figures["validation"]["ratio"] == 0
         probes[name] = figures["probe"]
     assert probes["right"]["own_auc"] == 1

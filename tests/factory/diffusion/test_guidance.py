@@ -161,3 +161,69 @@ def test_without_a_ramp_guidance_is_the_same_tensor():
     strength = torch.tensor([2.0])
     assert ramped(strength, (1.0, 1.0), 0.3) is strength
     assert ramped(strength, (0.0, 1.0), 1.0) is None
+
+
+def mixed_of(weights, second, **others) -> dict[str, torch.Tensor]:
+    return {"second_BD": second, "weight_B": torch.tensor(weights), **others}
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v", "epsilon"])
+def test_a_mix_is_led_by_both_of_its_parents(network, prediction):
+    """x0 = u + g*(w*c_a + (1-w)*c_b - u), which is the same convex sum of the raw predictions."""
+    schedule, t = NoiseSchedule(1000), 600
+    x, first, second = torch.randn(3, 2, 8, 8), torch.randn(3, 6), torch.randn(3, 6)
+    weights, guidance = [0.25, 1.0, 0.5], [2.5, 2.5, 1.5]
+    given = conditioned_on(first, guidance, **mixed_of(weights, second))
+    got = guided(network, schedule, prediction, given)(x, t)
+    t_B = torch.full((3,), t)
+    outputs = [network(x, t_B, who) for who in (first, second, torch.zeros(3, 6))]
+    a, b, u = (schedule.x0_at(output, x, t, prediction) for output in outputs)
+    w, g = (torch.tensor(values).view(-1, 1, 1, 1) for values in (weights, guidance))
+    torch.testing.assert_close(got, u + g * (w * a + (1 - w) * b - u), atol=1e-4, rtol=1e-4)
+    raw = w * outputs[0] + (1 - w) * outputs[1]
+    mixed = schedule.x0_at(raw, x, t, prediction)
+    torch.testing.assert_close(got, u + g * (mixed - u), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("level", "rows"), [(100, [2, 2]), (500, [4, 2]), (900, [2, 2])])
+def test_a_mix_is_guided_in_the_interval_alone(network, level, rows):
+    schedule, called = NoiseSchedule(1000), []
+    x, first, second = torch.randn(2, 2, 8, 8), torch.randn(2, 6), torch.randn(2, 6)
+
+    def counted(x, t_B, identity_BD, similarity_B):
+        called.append(len(x))
+        return network(x, t_B, identity_BD, similarity_B)
+
+    given = conditioned_on(first, [3.0, 3.0], **mixed_of([0.5, 0.5], second))
+    got = guided(counted, schedule, "x0", given, (0.2, 0.6))(x, level)
+    assert called == rows
+    t_B = torch.full((2,), level)
+    mean = (network(x, t_B, first) + network(x, t_B, second)) / 2
+    if rows == [4, 2]:
+        away_from = network(x, t_B, torch.zeros(2, 6))
+        mean = away_from + 3 * (mean - away_from)
+    torch.testing.assert_close(got, mean, atol=1e-5, rtol=1e-4)
+
+
+def test_who_is_no_mix_has_the_bits_of_a_batch_without_mixes(network):
+    schedule, x, condition = NoiseSchedule(1000), torch.randn(2, 2, 8, 8), torch.randn(2, 6)
+    second = torch.stack([torch.randn(6), torch.full((6,), float("nan"))])  # whatever is there
+    for strength in (1.0, 2.0):
+        plain = conditioned_on(condition, [strength] * 2)
+        given = conditioned_on(condition, [strength] * 2, **mixed_of([0.5, 1.0], second))
+        wanted, got = (guided(network, schedule, "v", one)(x, 500) for one in (plain, given))
+        assert torch.equal(got[1], wanted[1])
+        assert not torch.equal(got[0], wanted[0])
+
+
+def test_both_parents_are_shown_the_hint_and_the_similarity():
+    def network(x, t_B, identity_BD, similarity_B, hint_BSHW):
+        return identity_BD[:, :1, None, None] * similarity_B.view(-1, 1, 1, 1) + hint_BSHW
+
+    x, hint, similarity = torch.zeros(2, 2, 8, 8), torch.randn(2, 2, 8, 8), torch.tensor([0.5, 2.0])
+    told = {"similarity_B": similarity, "negative_similarity_B": similarity, "hint_BSHW": hint}
+    told |= mixed_of([0.25, 0.25], torch.full((2, 6), 7.0))
+    given = conditioned_on(torch.full((2, 6), 3.0), [2.0, 2.0], torch.ones(2, 6), **told)
+    got = guided(network, NoiseSchedule(10), "x0", given)(x, 5)
+    # parents 3 and 7 make 6, and guidance 2 leads from 1 to 11
+    torch.testing.assert_close(got, 11 * similarity.view(2, 1, 1, 1) + hint)

@@ -14,12 +14,13 @@ from factory import checkpoint
 from factory.config import load
 from factory.diffusion import generator_figures
 from factory.diffusion import train as training
-from factory.diffusion.generator_figures import centers_of, examples
+from factory.diffusion.frozen_networks import FrozenNetworks
+from factory.diffusion.generator_figures import MeasuredFaces, centers_of
 from factory.diffusion.latent_cache import TrainingCache
 from factory.diffusion.measured_similarity import MeasuredSimilarity, cosines_of
 from factory.diffusion.remeasure import figures_of
 from factory.diffusion.sample_grid import sample_grid
-from factory.diffusion.similarity import MARGIN, QUANTILES, SeenSimilarities
+from factory.diffusion.similarity import MARGIN, QUANTILES, TrainingSimilarities
 from factory.diffusion.train import train
 from factory.diffusion.trained_generator import TrainedGenerator
 from factory.diffusion.uvit import Shape, UViT
@@ -67,8 +68,8 @@ def test_a_label_is_the_cosine_to_the_center_of_the_others():
     wanted = np.cos([0.4 - 0.0, 0.3 - 0.2, 0.6 - 0.1])
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
     assert measured.rows(np.array([0]), np.array([3])).isnan().all()
-    assert (measured.seen.num_images, measured.seen.num_alone) == (6, 1)
-    assert measured.seen.median == pytest.approx(np.median(wanted), abs=1e-4)
+    assert (measured.learned.num_images, measured.learned.num_alone) == (6, 1)
+    assert measured.learned.median == pytest.approx(np.median(wanted), abs=1e-4)
 
 
 def test_an_ensemble_is_the_mean_of_standardized_cosines_in_the_first_ones_units():
@@ -82,7 +83,7 @@ def test_an_ensemble_is_the_mean_of_standardized_cosines_in_the_first_ones_units
     z = ((a - a.mean()) / a.std() + (b - b.mean()) / b.std()) / 2
     found = joined.rows(0 * everybody, everybody)
     np.testing.assert_allclose(found.numpy(), a.mean() + a.std() * z, atol=1e-6)
-    assert joined.seen.recognizers == ("0" * 64, "1" * 64)
+    assert joined.learned.recognizers == ("0" * 64, "1" * 64)
     doubled = MeasuredSimilarity(faces, [members[0], Told(angles[0])])
     np.testing.assert_allclose(doubled.rows(0 * everybody, everybody), a, atol=1e-6)
 
@@ -95,24 +96,24 @@ def test_labels_need_different_images_of_somebody():
             MeasuredSimilarity(faces_at(labels), [Told(angles)])
 
 
-def test_what_was_seen_is_told_by_quantiles_and_bounds_what_may_be_asked():
+def test_similarities_of_the_training_are_kept_as_quantiles_and_bound_what_may_be_drawn():
     m = np.linspace(0.5, 0.9, 1001)
-    seen = SeenSimilarities.of(m, 3, ["a" * 64])
-    assert list(seen.quantiles) == [f"{q:g}" for q in QUANTILES]
-    assert seen.range == (0.502, 0.898)
-    assert (seen.quantiles["0"], seen.quantiles["1"], seen.median) == (0.5, 0.9, 0.7)
+    learned = TrainingSimilarities.of(m, 3, ["a" * 64])
+    assert list(learned.quantiles) == [f"{q:g}" for q in QUANTILES]
+    assert learned.range == (0.502, 0.898)
+    assert (learned.quantiles["0"], learned.quantiles["1"], learned.median) == (0.5, 0.9, 0.7)
     assert MARGIN == 0.02
-    assert not seen.unseen(0.4821)
-    assert not seen.unseen(0.9179)
-    assert seen.unseen(0.4819)
-    assert seen.unseen(0.9181)
-    assert SeenSimilarities.from_checkpoint({"similarity": seen.to_json()}) == seen
-    assert SeenSimilarities.from_checkpoint({}) is None
+    assert not learned.is_outside(0.4821)
+    assert not learned.is_outside(0.9179)
+    assert learned.is_outside(0.4819)
+    assert learned.is_outside(0.9181)
+    assert TrainingSimilarities.from_checkpoint({"similarity": learned.to_json()}) == learned
+    assert TrainingSimilarities.from_checkpoint({}) is None
 
 
-def test_one_mislabeled_image_in_two_hundred_does_not_widen_what_was_seen():
+def test_one_mislabeled_image_in_two_hundred_does_not_widen_the_range():
     m = np.concatenate([np.linspace(0.5, 0.9, 999), [-0.8, -0.7]])
-    assert SeenSimilarities.of(m, 0, []).range[0] > 0.49
+    assert TrainingSimilarities.of(m, 0, []).range[0] > 0.49
 
 
 def test_center_and_label_agree(recipe):
@@ -138,7 +139,7 @@ def test_files_hold_the_labels_that_memory_holds(recipe, tmp_path, monkeypatch):
     which, chosen = np.arange(len(faces)) % 2, np.arange(len(faces))
     memory, files = (MeasuredSimilarity(one, [recognizer]) for one in (faces, mapped))
     assert torch.equal(memory.rows(which, chosen), files.rows(which, chosen))
-    assert memory.seen == files.seen
+    assert memory.learned == files.learned
     monkeypatch.setattr(Recognizer, "embed", lambda *_: pytest.fail("embedded again"))
     assert cosines_of(mapped, recognizer).rows()[[0]].shape == (1, 2)
 
@@ -159,7 +160,7 @@ def test_training_shows_the_network_measured_labels(recipe, monkeypatch):
     every = [measured.rows(np.full(len(faces), k), np.arange(len(faces))) for k in (0, 1)]
     assert set(m[~dropped].tolist()) <= set(torch.cat(every).tolist())
     stored = checkpoint.read_metadata(config.training.out, "generator", "k")["config"]
-    assert SeenSimilarities.from_checkpoint(stored) == measured.seen
+    assert TrainingSimilarities.from_checkpoint(stored) == measured.learned
     assert stored["similarity"]["label"] == "measured"
     assert stored["similarity"]["center"] == "leave_one_out"
     assert stored["condition"] == "center"
@@ -230,20 +231,21 @@ def test_figures_are_of_centers_without_the_face_itself(monkeypatch):
     found = centers_of(faces, chosen, Told(angles))
     wanted = [0.1, 0.35, 1.6]  # of images 0 and 2; of 2 and 5, which was chosen too; of 4
     np.testing.assert_allclose(found, np.stack([np.cos(wanted), np.sin(wanted)], 1), atol=1e-6)
-    shown = examples(faces, np.array([3, 4]), Told(angles), None, "center")
+    networks = FrozenNetworks(Told(angles), None)
+    shown = MeasuredFaces(faces, "training faces", networks, "center").examples(np.array([3, 4]))
     assert shown.labels.tolist() == [0]
     np.testing.assert_allclose(shown.unit_ND.numpy(), [[np.cos(1), np.sin(1)]], atol=1e-6)
 
 
-def test_drawing_asks_for_what_was_seen():
+def test_drawing_takes_the_similarities_of_the_training():
     shape = Shape(3, 4, 2, None, 16, 3, 2, 8, similarity_tokens=2)
-    seen = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, [])
+    learned = TrainingSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, [])
     torch.manual_seed(0)
     weights = UViT(shape).state_dict()
     asked = {}
 
-    def drawn(seen):
-        generator = TrainedGenerator.of(shape, weights, ("v", 10), lambda x: x, CPU, seen)
+    def drawn(learned):
+        generator = TrainedGenerator.of(shape, weights, ("v", 10), lambda x: x, CPU, learned)
         unit = torch.nn.functional.normalize(torch.randn(2, 8), dim=1)
         usual = generator.conditioning(unit).similarity_B.tolist()
         spy = TrainedGenerator.draw
@@ -257,7 +259,7 @@ def test_drawing_asks_for_what_was_seen():
             sample_grid(generator, unit)
         return usual, asked["grid"]
 
-    usual, grid = drawn(seen)
+    usual, grid = drawn(learned)
     assert usual == pytest.approx([0.7, 0.7])
     assert (grid[0], grid[-1]) == pytest.approx((0.898, 0.502))
     usual, grid = drawn(None)
@@ -310,6 +312,6 @@ def test_the_mini_recipe_goes_on_from_the_starter_generator(tmp_path):
         patched.setattr(training, "measure_generator", lambda *_, **__: {})
         train(config, quiet)
     stored = checkpoint.read_metadata(str(tmp_path), "generator", "k")
-    low, high = SeenSimilarities.from_checkpoint(stored["config"]).range
+    low, high = TrainingSimilarities.from_checkpoint(stored["config"]).range
     assert 0.4 < low < high < 1
     assert stored["config"]["similarity"]["num_images"] == 60

@@ -10,8 +10,10 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion import train as training
+from factory.diffusion import training_inputs
 from factory.diffusion.similarity import similarity_loss
-from factory.diffusion.train import GeneratorLoss, dropout, init_from, network_shape, train
+from factory.diffusion.train import GeneratorLoss, init_from, network_shape, train
+from factory.diffusion.training_inputs import dropout
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import CheckpointError, ConfigError
 from factory.recognition.embed import Recognizer
@@ -111,7 +113,7 @@ def test_half_of_the_faces_are_mirrored(recipe, monkeypatch):
 def test_learning_rates_and_timesteps_are_those_of_the_recipe(recipe, monkeypatch):
     """A linear rise over warmup_steps, and a fall to 0 over the last decay_fraction."""
     rates, laws, update = [], [], training.TrainingRun.update
-    draw = training.draw_timesteps
+    draw = training_inputs.draw_timesteps
 
     def updated(run, lr):
         rates.append(lr)
@@ -122,7 +124,7 @@ def test_learning_rates_and_timesteps_are_those_of_the_recipe(recipe, monkeypatc
         return draw(count, num_timesteps, law, generator)
 
     monkeypatch.setattr(training.TrainingRun, "update", updated)
-    monkeypatch.setattr(training, "draw_timesteps", drawn)
+    monkeypatch.setattr(training_inputs, "draw_timesteps", drawn)
     settings = ("generator.warmup_steps=4", "generator.decay_fraction=0.5", "generator.lr=1e-3")
     law = "generator.time_sampling=logit_normal"
     train(recipe(*settings, law, "training.max_steps=8", "generator.epochs=100"), quiet)

@@ -60,7 +60,7 @@ def test_a_region_that_spares_the_face_touches_none_of_it(kind):
     assert (placed.alpha_NHW > 0).mean() > 0.02  # and yet there is something to redraw
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(HIDING),
     st.floats(0.1, 0.5),

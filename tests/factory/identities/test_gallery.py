@@ -25,7 +25,7 @@ def test_ties_at_the_threshold_are_decided_exactly(nudge, search):
     assert gallery.too_near(candidate, limit).tolist() == [nudge <= 0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.sampled_from([1, 3, 50]),
@@ -52,7 +52,7 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, factor, search):
     assert near.all()  # everybody meets himself
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from([3, 50]), st.sampled_from(sorted(SEARCHES)))
 def test_counts_from_a_cosine_on_are_exact_over_any_tiles(seed, tile, search):
     """The cosines asked for are those of a vector of the gallery, so that each is a tie."""
@@ -73,7 +73,7 @@ def test_counts_from_a_cosine_on_are_exact_over_any_tiles(seed, tile, search):
     assert some.tolist() == wanted_MG.sum(1).tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.floats(-0.5, 0.9),

@@ -32,7 +32,7 @@ from tests.conftest import DIM
 from tests.vectors import SEARCHES, unit_rows
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from([1, 7, 64]), st.sampled_from(sorted(SEARCHES)))
 def test_a_mapped_gallery_answers_as_one_in_memory(tmp_path_factory, seed, tile, search):
     stored = unit_rows(seed, 60, 8).astype(np.float16)

@@ -50,7 +50,7 @@ def naive_draws(proposal, real, wanted, limit, max_attempts) -> tuple[list[np.nd
     return accepted, attempts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000),
     st.floats(0.1, 0.9),
@@ -76,7 +76,7 @@ def test_a_pool_equals_the_naive_loop(seed, limit, dim, block, search):
     assert admission.attempts == list(np.diff([-1, *rows]) - 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000),
     st.floats(0.3, 0.95),

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from factory.identities.people import BLOCK, People
+from factory.identities.people import BLOCK, MIXES, People
 from factory.identities.roster import Roster
 from factory.records import Identity
 from factory.store.parquet import to_parquet
@@ -43,6 +43,8 @@ def as_rows(identities: list[Identity]) -> bytes:
     for row in rows:
         if not row["originals"]:
             del row["originals"]
+        for name in MIXES:
+            del row[name]  # of whom there are none
     return to_parquet(rows)
 
 
@@ -154,3 +156,18 @@ def test_a_million_rows_take_little_more_than_their_numbers():
     )
     assert sum(column.nbytes for column in people._columns.values()) < 100 * count
     assert people[count - 1].index == count - 1
+
+
+def test_parents_of_mixes_are_columns_where_somebody_has_them():
+    plain = some(4)
+    mix = {"first_parent": 9, "second_parent": 7, "mix_weight": 0.25}
+    identities = [*plain[:3], replace(plain[3], **mix)]
+    roster = Roster(identities, np.zeros((4, 2), np.float32))
+    names = pa.parquet.read_schema(pa.BufferReader(roster.parquet())).names
+    assert names[-3:] == list(MIXES)
+    again = Roster.read(roster.parquet(), roster.embeddings())
+    assert list(again.identities) == identities
+    assert [one.is_mix for one in again.identities] == [False, False, False, True]
+    assert (again.column("first_parent") == [-1, -1, -1, 9]).all()
+    joined = People.joined([People.of(plain), again.people])
+    assert list(joined) == [*plain, *identities]

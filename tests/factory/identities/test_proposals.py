@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factory.errors import PlanError
-from factory.identities.proposals import PcaProposal, coloured
+from factory.identities.proposals import PcaProposal, colored_prototypes
 from tests.vectors import unit_rows
 
 
@@ -45,11 +45,11 @@ def test_only_the_first_dimensions_vary():
     np.testing.assert_allclose(draws, inside, atol=1e-5)
 
 
-def test_coloured_directions_are_the_centers_mean_plus_the_root_of_their_covariance():
+def test_colored_directions_are_the_centers_mean_plus_the_root_of_their_covariance():
     centers, virtual = unit_rows(0, 20, 8).astype(np.float64), unit_rows(1, 15, 8)
     value, axes = np.linalg.eigh(np.cov(centers.T, bias=True))
     wanted = centers.mean(0) + (virtual * 8**0.5) @ (axes * value**0.5) @ axes.T
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    pool = coloured(virtual, centers.astype(np.float32))
-    assert pool.name == "coloured"
+    pool = colored_prototypes(virtual, centers.astype(np.float32))
+    assert pool.name == "colored"
     np.testing.assert_allclose(pool.unit_KD, wanted, atol=1e-5)

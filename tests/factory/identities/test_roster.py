@@ -25,7 +25,7 @@ def roster(release_config):
     return make
 
 
-@pytest.mark.parametrize("proposal", ["prototypes", "coloured", "pca", "packing"])
+@pytest.mark.parametrize("proposal", ["prototypes", "colored", "pca", "packing"])
 def test_every_proposal_fills_a_roster_twice_alike(roster, proposal):
     first, second = roster(proposal), roster(proposal)
     assert np.array_equal(first.unit_ND, second.unit_ND)

@@ -22,7 +22,7 @@ from factory.identities.search import (
 from tests.vectors import SEARCHES, unit_rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(2, 600), st.sampled_from(sorted(SEARCHES)))
 def test_approximate_cosines_stay_within_their_band(seed, dim, search):
     a, b = unit_rows(seed, 20, dim), unit_rows(seed + 1, 30, dim)

@@ -32,7 +32,7 @@ class JudgedFaces:
 
 @pytest.fixture(scope="session")
 def starter() -> JudgedFaces:
-    """The first PEOPLE people of the starter pack, ten images each."""
+    """The first PEOPLE people of the starter pack with all their images."""
     faces = read_faces(open_source(SourceConfig(num_identities=PEOPLE)), 0.0)
     judge = open_embedder("starter:judge", torch.device("cpu"), "judge.checkpoint")
     return JudgedFaces(faces, judge.embed(faces.images_NHWC))

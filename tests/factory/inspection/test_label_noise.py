@@ -46,7 +46,7 @@ def test_people_under_two_names_are_found(starter, fraction):
         rng, labels, planted = np.random.default_rng(seed), starter.faces.labels.copy(), set()
         for second, person in enumerate(rng.choice(PEOPLE, count, replace=False), start=PEOPLE):
             rows = rng.permutation(np.flatnonzero(starter.faces.labels == person))
-            labels[rows[:5]] = second
+            labels[rows[: len(rows) // 2]] = second
             planted.add((int(person), second))
         doubt = double_names(starter.unit_ND, labels)
         found = set(map(tuple, doubt.rows.tolist()))
@@ -66,14 +66,16 @@ def test_two_people_under_one_name_are_found(starter, seed):
     for first, second in pairs:
         labels[labels == second] = first
     flagged = np.bincount(labels[mislabeled_images(starter.unit_ND, labels).rows], minlength=PEOPLE)
-    assert np.all(flagged[pairs[:, 0]] >= 5)
+    images = np.bincount(labels, minlength=PEOPLE)
+    assert np.all(flagged[pairs[:, 0]] >= 0.25 * images[pairs[:, 0]])
     others = np.setdiff1d(np.arange(PEOPLE), pairs)
-    assert flagged[others].sum() <= 0.05 * 10 * len(others)
+    assert flagged[others].sum() <= 0.05 * images[others].sum()
 
 
 def test_clean_labels_are_hardly_doubted(starter):
-    assert len(mislabeled_images(starter.unit_ND, starter.faces.labels).rows) <= 36  # 3 % of 1,200
-    assert mislabeled_images(starter.unit_ND, starter.faces.labels).estimate <= 4
+    doubt, images = mislabeled_images(starter.unit_ND, starter.faces.labels), len(starter.faces)
+    assert len(doubt.rows) <= 0.03 * images
+    assert doubt.estimate <= 0.004 * images
     assert len(double_names(starter.unit_ND, starter.faces.labels).rows) <= 2
 
 

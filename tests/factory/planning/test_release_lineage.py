@@ -97,7 +97,7 @@ def test_all_that_made_a_release_is_told_and_sealed(release_config, weights, tmp
         build(release_config(*networks, *again), run_units, log=quiet)
 
 
-def test_a_wider_licence_is_refused_before_anything_is_made(release_config, weights, tmp_path):
+def test_a_wider_license_is_refused_before_anything_is_made(release_config, weights, tmp_path):
     networks = told(weights, tmp_path / "told", "research-only")
     with pytest.raises(ConfigError) as error:
         preflight(release_config(*networks, "release.license=mit"))
@@ -114,19 +114,19 @@ def test_a_wider_licence_is_refused_before_anything_is_made(release_config, weig
     preflight(release_config(*networks, "source.license=CC-BY-NC-4.0"))  # other grants nothing
 
 
-def test_networks_that_tell_nothing_let_no_licence_be_granted(release_config):
+def test_networks_that_tell_nothing_let_no_license_be_granted(release_config):
     with pytest.raises(
         ConfigError, match=r"mit is wider than unknown: recognizer \w{6} \(unknown\)"
     ):
         preflight(release_config("release.license=mit"))
 
 
-def test_the_licence_of_a_source_is_asked_for_at_preflight(release_config):
+def test_the_license_of_a_source_is_asked_for_at_preflight(release_config):
     with pytest.raises(ConfigError, match=r"^source\.license: nothing given"):
         preflight(release_config("source.license=null"))
 
 
-def test_a_release_goes_on_with_the_licence_it_was_begun_with(release_config):
+def test_a_release_goes_on_with_the_license_it_was_begun_with(release_config):
     config = release_config()
     store = layout.release_store(config)
     plan = write_plan(config, preflight(config), store)

@@ -13,7 +13,7 @@ from factory import checkpoint
 from factory.config import AugmentConfig, load
 from factory.errors import CheckpointError, ConfigError
 from factory.images import to_network, to_uint8
-from factory.recognition import train as training
+from factory.recognition import training_step as training
 from factory.recognition.augmentation import NUM_DRAWS, augment
 from factory.recognition.backbone import SHAPES, IResNet
 from factory.recognition.embed import Recognizer

@@ -71,7 +71,7 @@ print([(row["key"], row["label"], row["image"].size) for row in table])
         assert sorted(eval(line)) == sorted(expected)
 
 
-def test_it_carries_licence_and_provenance(release):
+def test_it_carries_license_and_provenance(release):
     written = json.loads(release.get(layout.CROISSANT))
     assert written["usageInfo"]["url"] == layout.LICENSE
     used = written["prov:wasGeneratedBy"]["prov:used"]
@@ -83,7 +83,7 @@ def test_it_carries_licence_and_provenance(release):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_licence_and_provenance_name_no_more_than_what_is_in_it():
+def test_license_and_provenance_name_no_more_than_what_is_in_it():
     body = json.loads(render_croissant(CONFIG, PLAN, measured_manifest(), known(CLEAN, LOOKED)))
     assert body["license"] == "https://creativecommons.org/licenses/by/4.0/"
     assert [one["prov:type"] for one in body["prov:wasDerivedFrom"]] == ["source"]

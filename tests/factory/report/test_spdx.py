@@ -153,7 +153,7 @@ def test_ids_are_those_of_the_plan():
 
 
 @pytest.mark.parametrize(
-    ("licence", "written"),
+    ("license", "written"),
     [
         ("CC-BY-4.0 AND MIT", "CC-BY-4.0 AND MIT"),
         ("research-only", "LicenseRef-research-only"),
@@ -161,5 +161,5 @@ def test_ids_are_those_of_the_plan():
         ("other", "LicenseRef-other"),
     ],
 )
-def test_a_licence_without_an_spdx_id_is_a_reference(licence, written):
-    assert expression(licence) == written
+def test_a_license_without_an_spdx_id_is_a_reference(license, written):
+    assert expression(license) == written

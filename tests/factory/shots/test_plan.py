@@ -76,6 +76,18 @@ def test_a_plan_keeps_its_hash_when_settings_are_added_later():
         Plan.from_json(later.encode())
 
 
+def test_a_plan_whose_proposal_was_spelled_otherwise_is_read_and_keeps_its_hash():
+    units = cut_units(virtual_people(2, 2), 1)
+    plan = Plan(request_with(identities={"proposal": "colored"}), {"roster.parquet": "00"}, units)
+    body = json.loads(plan.to_json())
+    body["request"]["identities"]["proposal"] = "coloured"
+    del body["plan_hash"]
+    earlier = hashlib.sha256(canonical(body)).hexdigest()
+    read = Plan.from_json(json.dumps(body | {"plan_hash": earlier}).encode())
+    assert read.request == plan.request
+    assert read.hash == earlier != plan.hash
+
+
 ASKED = replace(
     REQUEST.with_micro_batch(None),
     compute=ComputeFacts("auto", "fp32"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import SourceError
@@ -18,7 +18,6 @@ from factory.sources.alignment import (
 )
 
 
-@settings(deadline=None)
 @given(st.floats(0.2, 5), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))
 def test_a_similarity_is_recovered(scale, angle, dx, dy):
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -69,7 +69,7 @@ def test_unreadable_images_are_left_out_up_to_the_limit(faces):
 
 
 def test_an_image_that_cannot_be_used_is_told_by_its_place(faces):
-    limit = "source.max_corrupt_fraction: more than {} images cannot be used, first image {}; mend"
+    limit = "source.max_corrupt_fraction: more than {} images cannot be used, first image {}; rep"
     whole, part = Damaged(faces, 4), Subset(Damaged(faces, 2), 1, 3)
     for source, told in [(whole, "0 of 5"), (part, "0 of 4")]:
         place = "2 of person 3" if source is whole else "1 of person 2"

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -76,7 +76,6 @@ def exchanged(points_N52: np.ndarray) -> np.ndarray:
     return points_N52[:, [1, 0, 2, 4, 3]]
 
 
-@settings(deadline=None)
 @given(st.floats(0.2, 5), st.floats(-179, 179), st.floats(-50, 50))
 def test_a_similarity_leaves_nothing(scale, roll_deg, shift):
     angle = np.radians(roll_deg)
@@ -87,7 +86,6 @@ def test_a_similarity_leaves_nothing(scale, roll_deg, shift):
     assert found.side_px_N[0] == pytest.approx(112 * scale)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=10, max_size=10))
 def test_the_residual_is_that_of_the_best_similarity(values):
     """The closed form against least squares by Umeyama, who fits the template to the points."""

@@ -35,7 +35,7 @@ def test_every_proposal_is_a_row_at_one_gate_and_what_runs_out_is_told(release_c
     stage = ("recognizer.prototypes.steps=2", "recognizer.num_virtual=12")
     config = release_config("identities.max_cosine=0.99", "identities.num_virtual=3", *stage)
     rows = compare(config, said.append)
-    names = [REAL, "pca", "packing", "coloured", "prototypes", STAGE]
+    names = [REAL, "pca", "packing", "colored", "prototypes", STAGE]
     assert [row.proposal for row in rows] == names
     assert said == ["gate 0.9900, 3 people x 2 images"]
     assert all(-1 <= row.own_cosine <= 1 for row in rows)

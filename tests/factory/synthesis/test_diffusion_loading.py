@@ -10,7 +10,7 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.pose import CHANNELS, PoseModel
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.errors import ConfigError
 from factory.execution.inline import run_units
@@ -159,12 +159,12 @@ def test_what_a_sampler_cannot_do_is_refused(release_config, settings, message):
         preflight(release_config(*settings))
 
 
-SEEN = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, ["a" * 64])
+SEEN = TrainingSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, ["a" * 64])
 
 
 @pytest.fixture
 def measured(weights, tmp_path):
-    """Folder of an untrained generator that has seen similarities from .502 to .898."""
+    """Folder of an untrained generator whose labels were from .502 to .898."""
     plain = checkpoint.load(str(weights / "generator"), "generator", "k")
     shape = replace(Shape.from_config(plain.config), similarity_tokens=2)
     config = plain.config | {"shape": asdict(shape), "similarity": SEEN.to_json()}
@@ -177,12 +177,12 @@ def measured(weights, tmp_path):
 def test_a_similarity_that_was_never_seen_is_refused_before_anything_is_planned(
     measured, release_config, m
 ):
-    """With the key, what it got, what was seen, and what to do."""
+    """With the key, what it got, what it was trained with, and what to do."""
     items = (f"generator.checkpoint={measured}", f"sampler.similarity=[.7,{m}]")
     with pytest.raises(ConfigError) as raised:
         preflight(release_config(*items))
     assert str(raised.value) == (
-        f"sampler.similarity: got {m:g} for a generator that has seen measured ones of 0.502 to "
+        f"sampler.similarity: got {m:g} for a generator trained with measured ones of 0.502 to "
         "0.898; want values at most 0.02 outside these, or a generator trained with "
         "generator.similarity_label=asked"
     )

@@ -10,7 +10,7 @@ import torch
 
 from factory import checkpoint
 from factory.diffusion.pose import CHANNELS, PoseModel
-from factory.diffusion.similarity import SeenSimilarities
+from factory.diffusion.similarity import TrainingSimilarities
 from factory.diffusion.uvit import Shape, UViT
 from factory.records import Shot
 from factory.sources.pose import yaw_degrees
@@ -53,7 +53,7 @@ def test_what_guidance_leads_away_from_has_a_similarity_too():
     assert conditioning.similarity_B.tolist() == [0.25, 0.25, 0.25, 0]
     assert conditioning.negative_similarity_B.tolist() == [0, 1, 0.25, 0]
     assert not conditioning.negative_BD[0].any()
-    seen = SeenSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, []).to_json()
+    seen = TrainingSimilarities.of(np.linspace(0.5, 0.9, 1001), 0, []).to_json()
     measured = generator_of(checkpoint_of(replace(SHAPE, similarity_tokens=2), similarity=seen))
     _, other = measured.inputs(shots, 4)
     assert other.negative_similarity_B.tolist() == pytest.approx([0, 0.898, 0.25, 0])
@@ -148,3 +148,41 @@ def test_pixels_stay_where_they_were_drawn():
     assert batch.for_networks is batch.device_BHWC
     assert np.array_equal(batch.device_BHWC.numpy(), batch.images_BHWC)
     assert batch.images_BHWC.dtype == np.uint8
+
+
+MIX = {"first_parent": 1, "second_parent": 0, "mix_weight": 0.25}
+
+
+def test_a_mix_is_drawn_from_its_parents_and_not_from_its_own_vector():
+    generator = generator_of(checkpoint_of(SHAPE))
+    shots = [shot(0), shot(1, **MIX), shot(2, perturbation_cos=0.9, **MIX)]
+    _, conditioning = generator.inputs(shots, 4)
+    assert conditioning.weight_B.tolist() == [1, 0.25, 0.25, 1]
+    first, second = conditioning.identity_BD.numpy(), conditioning.second_BD.numpy()
+    np.testing.assert_array_equal(first[:2], UNIT_ND[[0, 1]])
+    np.testing.assert_array_equal(second[[0, 1, 3]], [np.zeros(6), UNIT_ND[0], np.zeros(6)])
+    assert [first[2] @ UNIT_ND[1], second[2] @ UNIT_ND[0]] == pytest.approx([0.9, 0.9])
+    aside = first[2] - 0.9 * UNIT_ND[1], second[2] - 0.9 * UNIT_ND[0]
+    assert abs(aside[0] @ aside[1]) < 0.9 * np.prod([np.linalg.norm(one) for one in aside])
+    assert generator.inputs(shots[:1], 4)[1].second_BD is None
+    alone = generator.inputs(shots[2:], 4)[1]
+    assert torch.equal(alone.second_BD[2], conditioning.second_BD[2])
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_bytes_of_an_image_do_not_depend_on_mixes_beside_it(guidance):
+    generator = generator_of(checkpoint_of(replace(SHAPE, channels=3)))
+    shots = [
+        replace(one, guidance=guidance)
+        for one in (shot(0), shot(1, **MIX), shot(2), replace(shot(3, **MIX), mix_weight=0.5))
+    ]
+    whole = generator.unrounded(shots, 5)
+    for some in (shots[:1], shots[1:2], shots[2:], shots[1:3]):
+        part = generator.unrounded(some, 5)
+        for one in some:
+            np.testing.assert_array_equal(part[one.slot], whole[one.slot])
+    parents = [replace(shots[1], identity=who, **dict.fromkeys(MIX)) for who in (1, 0)]
+    for parent in parents:
+        assert np.abs(generator.unrounded([parent], 5)[1] - whole[1]).max() > 1e-3
+    heavy = generator.unrounded([replace(shots[1], mix_weight=0.999999)], 5)
+    np.testing.assert_allclose(heavy[1], generator.unrounded(parents[:1], 5)[1], atol=1e-3)
