@@ -25,6 +25,18 @@ Train = Callable[["Config", Log], dict[str, Any]]
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Bounds of a figure, at 95 %, by resampling people or by counts of them."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is not outside."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
 class Identity:
     """A row of the roster: somebody who may be drawn. `index` is the class label.
 
@@ -244,6 +256,8 @@ class Scores:
     occluded: float | None = None
     """Fraction of the face that the region hides, None where none could be placed; of a rendered
     face, that is hidden by what is worn or held before it."""
+    fiqa: float | None = None
+    """Quality by the network of quality.model, where filters.min_fiqa asks for it."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ GROUPS = {
     ),
     "check": (
         *("inspect", "verify", "audit", "reproduce", "sign", "ours", "verify_recognizer"),
-        "measure_network",
+        *("identify", "measure_network"),
     ),
     "measure": (
         "evaluate",

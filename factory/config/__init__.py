@@ -13,6 +13,7 @@ from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, Sourc
 from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
+from factory.config.identification import IdentificationConfig
 from factory.config.loading import absolute, as_dict, as_yaml, load
 from factory.config.mixing import MixConfig
 from factory.config.models import (
@@ -38,6 +39,7 @@ from factory.config.rendering import RenderingConfig
 from factory.config.schema import Config
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
+from factory.config.verification import QualityConfig, VerificationConfig
 
 __all__ = [
     "AcceptanceConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "FiltersConfig",
     "FleetConfig",
     "GeneratorConfig",
+    "IdentificationConfig",
     "IdentitiesConfig",
     "InpaintingTrainingConfig",
     "JudgeConfig",
@@ -71,6 +74,7 @@ __all__ = [
     "PipelineConfig",
     "PlanConfig",
     "PrototypeStageConfig",
+    "QualityConfig",
     "RecognizerConfig",
     "ReleaseConfig",
     "RenderingConfig",
@@ -82,6 +86,7 @@ __all__ = [
     "TrainingConfig",
     "TurnsConfig",
     "UtilityConfig",
+    "VerificationConfig",
     "absolute",
     "as_dict",
     "as_yaml",

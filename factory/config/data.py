@@ -106,6 +106,17 @@ class SourceConfig:
     pairs: str | None = file_path()
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""
+    groups: str | None = file_path()
+    """For jobs.verify_recognizer: CSV with columns group and key (of an image; 000000, 000001, ...
+    in a .bin) or person (as source calls people), by which errors are given, too. None: none."""
+    group_fmr: float = knob(0.01, low=1e-6, high=0.5)
+    """FMR over all pairs, of all groups, whose threshold groups are compared at."""
+    count_failures: bool = False
+    """Where errors are measured: an image that cannot be read or shows no face is a failure to
+    acquire (FTA), which matches nobody; its pairs count as non-matches (but in the tables and
+    curves of verification.out, which give FTA apart), its searches as missed. false: pairs of such
+    images are refused, and searches left out. At most max_corrupt_fraction of the images may be
+    so."""
     heldout: str | None = file_path(images=True)
     """A source with other people, for measuring only; takes the place of holdout_identities and
     holdout_fraction."""

@@ -193,6 +193,8 @@ class FiltersConfig:
     min_ser_fiq: float | None = knob(None, low=0.0, high=1.0)
     """Agreement of 100 dropout passes (SER-FIQ); the recognizer must have been trained with
     recognizer.dropout."""
+    min_fiqa: float | None = knob(None)
+    """Quality by the network of quality.model, in its own units."""
     min_original_cosine: float | None = knob(None, low=-1.0, high=1.0)
     """Cosine of an edited face to its original, by the conditioning recognizer."""
     min_visible_cosine: float | None = knob(None, low=-1.0, high=1.0)

@@ -18,8 +18,9 @@ BY_RECOGNIZER = (
     "max_real_cosine",
     "min_cr_fiqa",
     "min_ser_fiq",
+    "min_fiqa",
 )
-"""Filters that ask a recognizer."""
+"""Filters that ask a recognizer or another network."""
 
 
 def check_rendering(config: Config) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.config.addresses import check_path
 from factory.config.editing import KINDS, SPARING, RegionsConfig
+from factory.config.identification import check_identification
 from factory.config.mixing import check_mix
 from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.sampler_rules import check_sampler
@@ -37,6 +38,7 @@ def check(config: Config) -> None:
         check_source(mixed.source, f"batches.mix[{index}].source")
     check_benchmarks(config.utility.benchmarks)
     check_reference_sets(config.features.reference_sets, config.source.image_px)
+    check_identification(config.identification, config.source.kind)
     _check_fleet(config.fleet, config.estimate)
     _check_ranks(config.compute)
     _check_identities(config)

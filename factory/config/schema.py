@@ -11,6 +11,7 @@ from factory.config.data import BatchesConfig, SourceConfig
 from factory.config.distillation import DistillationConfig
 from factory.config.editing import ComparisonConfig, EditingConfig, InpaintingTrainingConfig
 from factory.config.evaluation import AuditConfig, FeaturesConfig, UtilityConfig
+from factory.config.identification import IdentificationConfig
 from factory.config.models import (
     AutoencoderConfig,
     CheckpointConfig,
@@ -32,6 +33,7 @@ from factory.config.rendering import RenderingConfig
 from factory.config.rules import check
 from factory.config.text_to_image import BaseModelConfig, BaseTrainingConfig, PersonalizationConfig
 from factory.config.training import ComputeConfig, TrainingConfig
+from factory.config.verification import QualityConfig, VerificationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,10 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)
+    identification: IdentificationConfig = field(default_factory=IdentificationConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
@@ -85,7 +90,7 @@ class Config:
         benchmarks = [reached(source) for source in self.utility.benchmarks]
         reference_sets = [reached(source) for source in self.features.reference_sets]
         values = {
-            "source": reached(self.source, self.identities.inquiry),
+            "source": reached(self.source, self.identities.inquiry, self.identification.gallery),
             "batches": replace(self.batches, mix=mix),
             "utility": replace(self.utility, benchmarks=benchmarks),
             "features": replace(self.features, reference_sets=reference_sets),

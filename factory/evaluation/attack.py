@@ -29,13 +29,11 @@ from factory.evaluation.attack_people import (
     refuse_learned,
 )
 from factory.evaluation.attack_roc import (
-    CONFIDENCE,
     Resampling,
     attack_score,
     chances,
     detectable_auc,
     false_alarms,
-    interval,
     person_means,
 )
 from factory.evaluation.attack_scores import (
@@ -57,6 +55,7 @@ from factory.evaluation.metrics.attack import (
 )
 from factory.evaluation.recognizers import CONDITIONING, JUDGE, open_recognizers
 from factory.provenance.networks import records_of
+from factory.recognition.resampling import interval
 from factory.records import Log
 from factory.sources import FaceSource
 from factory.training.distributed import pick_device
@@ -189,7 +188,7 @@ def _free_draws(
         draws=num_draws,
         nearest_is_member=int((order_BP[:, 0] < num_members).sum()),
         expected=num_draws * num_members / num_people,
-        interval=interval(counts_R, CONFIDENCE),
+        interval=interval(counts_R),
         near_copies=drawn.near_copies,
     )
 

@@ -19,7 +19,7 @@ from factory.shots.older_plans import column_names
 from factory.store import Store
 from factory.store.parquet import read_table
 
-SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq")
+SCORES = ("sharpness", "brightness", "cr_fiqa", "ser_fiq", "fiqa")
 """Those whose deviation within identities is given."""
 
 

@@ -117,6 +117,19 @@ class Gallery:
             indices.append(index_M)
         return np.concatenate(cosines), np.concatenate(indices)
 
+    def count_from(
+        self, unit_MD: np.ndarray, cosine_M: np.ndarray, *, without: Ranges | None = None
+    ) -> np.ndarray:
+        """How many vectors have at least the cosine that is given for each query, int64 [M].
+
+        The vectors that `without` names do not count.
+        """
+        counts = [np.empty(0, np.int64)]
+        for part in self._parts(len(unit_MD)):
+            ranges = None if without is None else (without[0][part], without[1][part])
+            counts.append(self._count_from(unit_MD[part], cosine_M[part], ranges))
+        return np.concatenate(counts)
+
     def _parts(self, count: int) -> Iterator[slice]:
         size = QUERIES * self._search.tiles
         for start in range(0, count, size):
@@ -143,6 +156,22 @@ class Gallery:
             exact_P = exact_cosines(unit_MD, row_P, self.unit_GD, column_P + first)
             near_M[row_P[exact_P >= max_cosine]] = True
         return near_M
+
+    @torch.inference_mode()
+    def _count_from(
+        self, unit_MD: np.ndarray, cosine_M: np.ndarray, without: Ranges | None
+    ) -> np.ndarray:
+        """Counts by approximate cosines outside the band, and by exact ones inside it."""
+        count_M, band = np.zeros(len(unit_MD), np.int64), self._search.band(LENGTH**2)
+        for first in range(0, len(self), self._tile):
+            cosine_MT = self._cosines(unit_MD, first, len(self)).double()
+            _leave_out(cosine_MT, first, without)
+            above_MT = cosine_MT - torch.from_numpy(cosine_M)[:, None].to(cosine_MT.device)
+            count_M += (above_MT >= band).sum(1).cpu().numpy()
+            row_P, column_P = _pairs((above_MT >= -band) & (above_MT < band))
+            exact_P = exact_cosines(unit_MD, row_P, self.unit_GD, column_P + first)
+            count_M += np.bincount(row_P[exact_P >= cosine_M[row_P]], minlength=len(unit_MD))
+        return count_M
 
     @torch.inference_mode()
     def near_pairs(self, unit_BD: np.ndarray, max_cosine: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from factory import checkpoint
 from factory.config import Config, IdentitiesConfig, SamplerConfig
 from factory.diffusion.acceptance import check_accepted
@@ -28,11 +30,13 @@ from factory.provenance.effective import refuse_wider
 from factory.provenance.lineage import Lineage
 from factory.provenance.naming import Naming, release_naming
 from factory.recognition.embed import RESIZE
+from factory.recognition.fiqa import OnnxQuality
 from factory.recognition.judge import describe_judge, judge_of
 from factory.shards.layout import release_store
 from factory.shards.manifest import committed_units, read_plan
 from factory.shards.plan_files import earlier_plans, numbers_after, open_public_roster
 from factory.shots.environment import environment
+from factory.shots.fiqa_request import FiqaRequest
 from factory.shots.plan import Plan, canonical, check_unit_numbers
 from factory.shots.request import (
     ComputeFacts,
@@ -123,6 +127,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         resize=_resize(config, recognizer),
         pseudonyms=naming.mode,
         spared=spared.limits,
+        fiqa=fiqa_of(config),
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
@@ -336,6 +341,20 @@ def _check_pool(config: Config, recognizer: dict[str, Any]) -> None:
             f"identities.num_virtual: got {wanted}; the recognizer has {available} virtual "
             "prototypes, train it with more (recognizer.num_virtual) or use identities.proposal=pca"
         )
+
+
+def fiqa_of(config: Config) -> FiqaRequest | None:
+    """What filters.min_fiqa asks; raises ConfigError without a network, and as OnnxQuality does."""
+    limit = config.filters.min_fiqa
+    if limit is None:
+        return None
+    if config.quality.model is None:
+        raise ConfigError(
+            f"filters.min_fiqa: got {limit:g} without quality.model; want the .onnx of a network "
+            "that tells quality, or null"
+        )
+    OnnxQuality(config.quality, torch.device("cpu"))
+    return FiqaRequest.of(config.quality)
 
 
 def check_quality(config: Config, recognizer: dict[str, Any]) -> None:

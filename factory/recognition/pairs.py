@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from factory.config import SourceConfig
 from factory.errors import SourceError
+from factory.recognition.group_table import read_groups
 from factory.sources import FaceSet, open_source, read_faces
 from factory.sources.decoding import BACKGROUND, decode_image
 from factory.tables import UserFile, nfc
@@ -35,6 +36,27 @@ class Pairs:
     images_NHWC: np.ndarray
     same: np.ndarray
     num_folds: int = NUM_FOLDS
+    keys: tuple[str, ...] = ()
+    """Of the 2N images in their source; empty for those of a .bin, which has none."""
+    people: tuple[str, ...] = ()
+    """Names of the 2N images' people; empty where nobody knows them."""
+    groups: tuple[str | None, ...] = ()
+    """Groups of the 2N images, None for one without; empty where nobody asks for groups."""
+    group_fmr: float = 0.01
+    """FMR over all pairs at whose threshold groups are compared."""
+    acquired: np.ndarray | None = None
+    """Where failures to acquire count: whether each of the 2N images could be read; the others are
+    black. None: all could."""
+
+    @property
+    def image_keys(self) -> tuple[str, ...]:
+        """Keys of the 2N images; those of a .bin are numbers from 000000."""
+        return self.keys or tuple(f"{row:06d}" for row in range(2 * len(self.same)))
+
+    @property
+    def image_people(self) -> tuple[str | None, ...]:
+        """Names of the 2N images' people, None where nobody knows them."""
+        return self.people or (None,) * (2 * len(self.same))
 
 
 def read_bin(
@@ -81,31 +103,64 @@ def open_pairs(config: SourceConfig) -> Pairs:
     source itself. Raises SourceError, also where all pairs are of one kind.
     """
     assert config.pairs, "needs source.pairs"
-    if config.pairs.endswith(".bin"):
-        pairs = read_bin(config.pairs, config.image_px, config.max_pixels, config.background)
-        _refuse_one_kind(pairs.same, config.pairs)
+    groups = read_groups(config.groups) if config.groups else None
+    pairs = _bin_or_listed(config, config.pairs)
+    if groups is None:
         return pairs
-    if not Path(config.pairs).is_file():
-        raise SourceError(f"source.pairs: no such file {config.pairs!r}; want pairs.txt or a .bin")
+    found = groups.of(pairs.image_keys, pairs.image_people)
+    return replace(pairs, groups=found, group_fmr=config.group_fmr)
+
+
+def _bin_or_listed(config: SourceConfig, path: str) -> Pairs:
+    if path.endswith(".bin"):
+        pairs = read_bin(path, config.image_px, config.max_pixels, config.background)
+        _refuse_one_kind(pairs.same, path)
+        return pairs
+    if not Path(path).is_file():
+        raise SourceError(f"source.pairs: no such file {path!r}; want pairs.txt or a .bin")
     source = open_source(config.other if config.heldout else config)
-    return pairs_over(read_faces(source, config.max_corrupt_fraction), config.pairs)
+    if not config.count_failures:
+        return pairs_over(read_faces(source, config.max_corrupt_fraction), path)
+    faces = read_faces(source, config.max_corrupt_fraction, everybody=False)
+    readable, labels = set(faces.keys), np.asarray(source.labels)
+    failed = {
+        str(key): str(source.names[labels[index]])
+        for index, key in enumerate(source.keys)
+        if key not in readable
+    }
+    return pairs_over(faces, path, failed)
 
 
-def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
+def pairs_over(faces: FaceSet, path: str | Path, failed: Mapping[str, str] | None = None) -> Pairs:
     """The pairs of LFW's pairs.txt among faces in memory, whose keys are NAME/NAME_0001.
 
+    `failed` are the people of images that could not be acquired, by key, where their pairs count.
     Raises SourceError for a line that is no pair, and for a key that is not among the faces.
     """
     keys, same, num_folds = read_lfw(path)
     rows = {nfc(key): row for row, key in enumerate(faces.keys)}
+    rows |= {nfc(key): len(faces) + row for row, key in enumerate(failed or ())}
     missing = [number for number, pair in enumerate(keys, 1) for key in pair if key not in rows]
     if missing:
+        hint = ", or source.count_failures=true for images that cannot be read"
         raise SourceError(
             f"source.pairs: pair {missing[0]} of {path} names an image that is not in the source "
-            f"({len(missing)} such); use the pairs file of this source"
+            f"({len(missing)} such); use the pairs file of this source{hint * (failed is None)}"
         )
-    chosen = [rows[key] for pair in keys for key in pair]
-    return Pairs(faces.images_NHWC[chosen], same, num_folds)
+    chosen = np.array([rows[key] for pair in keys for key in pair])
+    acquired = chosen < len(faces)
+    all_keys = [*faces.keys, *(failed or ())]
+    people = [faces.names[label] for label in faces.labels] + list((failed or {}).values())
+    images_NHWC = faces.images_NHWC[np.where(acquired, chosen, 0)]
+    images_NHWC[~acquired] = 0
+    return Pairs(
+        images_NHWC,
+        same,
+        num_folds,
+        tuple(all_keys[row] for row in chosen),
+        tuple(people[row] for row in chosen),
+        acquired=None if failed is None else acquired,
+    )
 
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from factory.recognition.embed import Embedder
+from factory.recognition.embed import Embedder, MirrorSum
 from factory.recognition.pairs import Pairs
 
+UNACQUIRED = -1.0
+"""Cosine that a pair counts with where an image could not be acquired: no match."""
 ROWS_AT_ONCE = 512
 """Vectors whose pairs are computed at once."""
 
@@ -167,16 +169,36 @@ def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
     FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that
     there are impostors enough to measure, and the ROC.
     """
-    unit_ND = embedder.embed_with_mirror(pairs.images_NHWC)
+    return figures_of(embed_pairs(embedder, pairs), pairs, embedder.mirror_sum)
+
+
+def embed_pairs(embedder: Embedder, pairs: Pairs) -> np.ndarray:
+    """Unit vectors of the pairs' images [2N, D]; NaN for those that could not be acquired."""
+    if pairs.acquired is None:
+        return embedder.embed_with_mirror(pairs.images_NHWC)
+    unit_ND = np.full((len(pairs.acquired), embedder.dim), np.nan, np.float32)
+    unit_ND[pairs.acquired] = embedder.embed_with_mirror(pairs.images_NHWC[pairs.acquired])
+    return unit_ND
+
+
+def figures_of(unit_ND: np.ndarray, pairs: Pairs, mirror_sum: MirrorSum) -> dict[str, Any]:
+    """The figures of `verify_pairs` from the unit vectors of the pairs' 2N images.
+
+    Pairs of an image that could not be acquired, whose vector is NaN, match at no threshold; FDR,
+    which is made of means, is of the others.
+    """
     cosines = (unit_ND[0::2] * unit_ND[1::2]).sum(1)
+    fdr = _fdr(cosines, pairs.same)
+    cosines = np.where(np.isfinite(cosines), cosines, UNACQUIRED)
     genuine, impostor = cosines[pairs.same], cosines[~pairs.same]
     figures: dict[str, Any] = {
         "num_pairs": len(cosines),
-        "mirror_sum": embedder.mirror_sum,
+        "mirror_sum": mirror_sum,
+        **_acquisition(pairs),
         **_accuracy(cosines, pairs),
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
-        "fdr": fisher_ratio(genuine, impostor),
+        "fdr": fdr,
         "fmr100": 1 - tar_at_far(genuine, impostor, 1e-2),
         "fmr1000": 1 - tar_at_far(genuine, impostor, 1e-3),
     }
@@ -185,6 +207,23 @@ def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
             far = 10.0**-exponent
             figures[f"tar_at_far_1e-{exponent}"] = tar_at_far(genuine, impostor, far)
     return figures | {"roc": roc(genuine, impostor)}
+
+
+def _fdr(cosines: np.ndarray, same: np.ndarray) -> float | None:
+    """FDR of the pairs that have a cosine; None unless there are some of both kinds."""
+    genuine, impostor = (cosines[kind & np.isfinite(cosines)] for kind in (same, ~same))
+    return fisher_ratio(genuine, impostor) if len(genuine) and len(impostor) else None
+
+
+def _acquisition(pairs: Pairs) -> dict[str, Any]:
+    """Where failures count: the failure-to-acquire rate over images, and the pairs without one."""
+    if pairs.acquired is None:
+        return {}
+    acquired = dict(zip(pairs.image_keys, pairs.acquired.tolist(), strict=True))
+    return {
+        "fta": 1 - sum(acquired.values()) / len(acquired),
+        "num_pairs_not_acquired": int((~pairs.acquired.reshape(-1, 2).all(1)).sum()),
+    }
 
 
 def too_few_for_folds(pairs: Pairs) -> str:

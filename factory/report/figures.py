@@ -29,11 +29,11 @@ svg text {{ fill: currentColor }}
 
 
 class Plot:
-    """Axes to draw on; `uri` is the finished picture."""
+    """Axes to draw on; `svg` is the finished picture, `uri` the same as a data URI."""
 
     def __init__(self, axes: Any) -> None:
         self.axes = axes
-        self.uri = ""
+        self.svg = self.uri = ""
 
 
 @contextmanager
@@ -60,8 +60,8 @@ def plot(title: str, x: str) -> Iterator[Plot]:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
         plt.close(figure)
-    svg = of_page_color(buffer.getvalue())
-    drawn.uri = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    drawn.svg = of_page_color(buffer.getvalue())
+    drawn.uri = "data:image/svg+xml;base64," + base64.b64encode(drawn.svg.encode()).decode()
 
 
 def of_page_color(svg: str) -> str:

@@ -28,6 +28,7 @@ from factory.config.editing import RegionsConfig
 from factory.config.mixing import MixConfig
 from factory.errors import PlanError
 from factory.provenance.lineage import Faces, has_real_source
+from factory.shots.fiqa_request import FiqaRequest
 from factory.sources.alignment_facts import AlignmentFacts
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ class PlanRequest:
     """keyed: its real people are called by pseudonyms under a key; names: as the source does."""
     spared: SparedPeople | None = None
     """With filters.spare_real_people."""
+    fiqa: FiqaRequest | None = None
+    """With filters.min_fiqa."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -269,7 +272,7 @@ class PlanRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        for name in ("prompts", "pose", "edits", "rendering", "resize", "spared"):
+        for name in ("prompts", "pose", "edits", "rendering", "resize", "spared", "fiqa"):
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body)
@@ -278,7 +281,12 @@ class PlanRequest:
     @classmethod
     def from_dict(cls, body: dict[str, Any]) -> PlanRequest:
         """The request in a plan.json; raises PlanError for what this factory does not know."""
-        optional = {"prompts": PromptRequest, "pose": PoseRequest, "spared": SparedPeople}
+        optional = {
+            "prompts": PromptRequest,
+            "pose": PoseRequest,
+            "spared": SparedPeople,
+            "fiqa": FiqaRequest,
+        }
         values: dict[str, Any] = {
             "source": _source(body),
             "weights": dict(_part(body, "weights")),
@@ -410,6 +418,8 @@ def _leave_out_what_is_new(request: dict[str, Any]) -> None:
             del request["filters"]["max_occluded"]
         if not request["filters"]["spare_real_people"]:
             del request["filters"]["spare_real_people"]
+        if request["filters"]["min_fiqa"] is None:
+            del request["filters"]["min_fiqa"]
     for name in NEW_IN_PLANS if "plan" in request else ():
         if request["plan"][name] == getattr(PlanConfig, name):
             del request["plan"][name]

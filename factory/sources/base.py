@@ -320,15 +320,19 @@ def check_all_readable(source: FaceSource, labels: np.ndarray) -> None:
         )
 
 
-def read_faces(source: FaceSource, max_corrupt_fraction: float) -> FaceSet:
+def read_faces(
+    source: FaceSource, max_corrupt_fraction: float, *, everybody: bool = True
+) -> FaceSet:
     """The whole source in memory, H*W*3 bytes an image.
 
-    Raises SourceError as `iterate_faces`, and when every image of an identity was unreadable.
+    Raises SourceError as `iterate_faces`, and when every image of an identity was unreadable, or,
+    unless `everybody` is wanted, every image of all.
     """
     corrupt: list[str] = []
     faces = list(iterate_faces(source, max_corrupt_fraction, corrupt))
     labels = np.array([face.label for face in faces], dtype=np.int64)
-    check_all_readable(source, labels)
+    if everybody or not faces:
+        check_all_readable(source, labels)
     images = np.stack([face.image_HWC for face in faces])
     keys, names = [face.key for face in faces], list(source.names)
     remarks = remarks_of(source)

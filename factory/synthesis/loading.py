@@ -11,8 +11,10 @@ from factory.config import Config
 from factory.errors import IntegrityError
 from factory.identities.roster import Roster
 from factory.recognition.embed import Recognizer
+from factory.recognition.fiqa import OnnxQuality
 from factory.records import Shot
 from factory.shards.plan_files import difference_from, open_plan
+from factory.shots.fiqa_request import FiqaRequest
 from factory.shots.plan import Plan, first_difference
 from factory.store import Store
 from factory.synthesis.generators import Generator
@@ -31,6 +33,8 @@ class LoadedRelease:
     """None where no recognizer conditions and scores (methods.Method.has_recognizer)."""
     difference: str | None
     """First way in which this software or device is not the plan's, or None; see canary.py."""
+    fiqa: OnnxQuality | None = None
+    """What tells a face's quality, with filters.min_fiqa."""
 
     def draw(self, shot: Shot) -> np.ndarray:
         """RGB uint8 [H, W, 3] of one shot, in its planned slot of a full batch."""
@@ -70,4 +74,21 @@ def load_planned(
     wrong = first_difference(weights, plan.request.weights)
     if wrong:
         raise IntegrityError(f"weights.{wrong}; use the checkpoints the release was planned with")
-    return LoadedRelease(plan, roster, generator, recognizer, difference_from(plan, device))
+    fiqa = _load_fiqa(config, plan.request.fiqa, device)
+    return LoadedRelease(plan, roster, generator, recognizer, difference_from(plan, device), fiqa)
+
+
+def _load_fiqa(
+    config: Config, planned: FiqaRequest | None, device: torch.device
+) -> OnnxQuality | None:
+    """The network that a plan asks for quality; raises IntegrityError for another one."""
+    if planned is None:
+        return None
+    found = FiqaRequest.of(config.quality)
+    if found != planned:
+        raise IntegrityError(
+            f"quality.model: {config.quality.model} with channels={found.channels}, pixels="
+            f"{found.pixels} is not what the release was planned with; use that network, as "
+            f"{planned.channels} and {planned.pixels}"
+        )
+    return OnnxQuality(config.quality, device)

@@ -32,6 +32,7 @@ from factory.quality.nearest import FixedPeople
 from factory.quality.scores import Measure, Scorer
 from factory.quality.truth_scores import TruthScorer
 from factory.recognition.embed import Embedder, Recognizer
+from factory.recognition.fiqa import OnnxQuality
 from factory.records import (
     Counts,
     DrawnBatch,
@@ -177,7 +178,7 @@ class ShardMaker:
     ) -> ShardMaker:
         """A maker for a release that is loaded; without `near_real` nobody is spared."""
         plan, roster, recognizer = release.plan, release.roster, release.recognizer
-        scorer = _scorer(plan, roster, recognizer) if recognizer else TruthScorer()
+        scorer = _scorer(release, recognizer) if recognizer else TruthScorer()
         encoding = writer.Encoding.of(plan.request)
         queue = CommitQueue(
             store,
@@ -427,10 +428,11 @@ class ShardMaker:
                 progress.rejected.append((without_pixels(shot, score), verdict.reason))
 
 
-def _scorer(plan: Plan, roster: Roster, recognizer: Recognizer) -> Scorer:
+def _scorer(release: LoadedRelease, recognizer: Recognizer) -> Scorer:
     """What measures faces by the recognizer that conditions them."""
+    plan, roster = release.plan, release.roster
     own_real = roster.prototype_of(recognizer.real_names)
-    available, limits = quality_measures(recognizer), plan.request.filters
+    available, limits = quality_measures(recognizer, release.fiqa), plan.request.filters
     measures = {n: available[n] for n in available if getattr(limits, f"min_{n}") is not None}
     if plan.request.edits:
         measures |= edit_measures(recognizer)
@@ -441,9 +443,12 @@ def _scorer(plan: Plan, roster: Roster, recognizer: Recognizer) -> Scorer:
     return Scorer(people, real, own_real, measures, roster.first_identity)
 
 
-def quality_measures(recognizer: Recognizer) -> dict[str, Measure]:
+def quality_measures(recognizer: Recognizer, fiqa: OnnxQuality | None) -> dict[str, Measure]:
     """Scores of how good an image is for recognition, by the names of their limits."""
-    return {
+    measures: dict[str, Measure] = {
         "cr_fiqa": lambda batch, unit_BD: recognizer.cr_fiqa(batch.for_networks),
         "ser_fiq": lambda batch, unit_BD: recognizer.ser_fiq(batch.for_networks),
     }
+    if fiqa is not None:
+        measures["fiqa"] = lambda batch, unit_BD: fiqa.scores(batch.for_networks)
+    return measures

@@ -22,6 +22,7 @@ DECIDES = {
     "AutoencoderConfig.checkpoint": "request.weights",
     "GeneratorConfig.checkpoint": "request.weights",
     "TurnsConfig.checkpoint": "request.weights",
+    "QualityConfig.model": "request.fiqa",
     "EditingConfig.checkpoint": "request.weights",
     "EditingConfig.segmenter_path": "request.weights",
     "EditingConfig.grounding": "request.weights",
@@ -40,9 +41,14 @@ DECIDES = {
 a training (by the name that a refusal gives)."""
 DECIDES_NOTHING = {
     "SourceConfig.pairs": "measures a recognizer",
+    "SourceConfig.groups": "measures a recognizer",
     "SourceConfig.heldout": "measures a recognizer",
+    "IdentificationConfig.table": "measures a recognizer",
+    "IdentificationConfig.gallery": "measures a recognizer",
     "SourceConfig.consent": "decides whether anything is made at all; lineages hold its digest",
     "JudgeConfig.checkpoint": "measures a release; kept vectors go by its digest",
+    "QualityConfig.table": "measures a recognizer",
+    "VerificationConfig.out": "where results are written",
     "FeaturesConfig.inception": "measures a release; kept vectors go by its digest",
     "FeaturesConfig.clip": "measures a release; kept vectors go by its digest",
     "FeaturesConfig.quality": "measures a release; kept vectors go by its digest",

@@ -81,3 +81,9 @@ def test_trainings(network, sections_read, people, weights, yaml, tmp_path):
     )
     assert {"source", "training", network} <= sections
     assert sections <= set(find(f"train_{network}").reads)
+
+
+def test_a_search_among_many(sections_read, people, weights, yaml):
+    source = ["source.kind=folder", f"source.path={people}", "source.image_px=32"]
+    words = [yaml, *source, f"recognizer.checkpoint={weights / 'recognizer'}"]
+    assert sections_read("identify", *words) <= set(find("identify").reads)

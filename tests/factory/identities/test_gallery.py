@@ -52,6 +52,27 @@ def test_nearest_is_exact_over_any_tiles(seed, tile, factor, search):
     assert near.all()  # everybody meets himself
 
 
+@settings(max_examples=12)
+@given(st.integers(0, 1000), st.sampled_from([3, 50]), st.sampled_from(sorted(SEARCHES)))
+def test_counts_from_a_cosine_on_are_exact_over_any_tiles(seed, tile, search):
+    """The cosines asked for are those of a vector of the gallery, so that each is a tie."""
+    unit = unit_rows(seed, 40, 4)
+    unit[5] = unit[6]
+    queries, rival = unit_rows(seed + 1, 9, 4), np.arange(9) * 4
+    exact = np.array([[exact_cosine(query, other) for other in unit] for query in queries])
+    least, without = exact[np.arange(9), rival], (np.arange(9), np.arange(9) + 7)
+    with mock.patch.multiple(gallery_module, TILE=tile, QUERIES=2):
+        gallery = Gallery(4, SEARCHES[search](4))
+        gallery.add(unit)
+        all_of_them = gallery.count_from(queries, least)
+        some = gallery.count_from(queries, least, without=without)
+    wanted_MG = exact >= least[:, None]
+    assert all_of_them.tolist() == wanted_MG.sum(1).tolist()
+    for row in range(9):
+        wanted_MG[row, row : row + 7] = False
+    assert some.tolist() == wanted_MG.sum(1).tolist()
+
+
 @settings(max_examples=30)
 @given(
     st.integers(0, 1000),

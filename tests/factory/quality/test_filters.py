@@ -31,6 +31,9 @@ def verdict(scores: Scores, **limits):
         ({"own_cosine": 0.0}, {"min_own_cosine": None, "min_identity_gap": None}, ""),
         ({"cr_fiqa": 0.4}, {"min_cr_fiqa": 0.5}, filters.LOW_QUALITY),
         ({"ser_fiq": 0.9}, {"min_ser_fiq": 0.95}, filters.UNSTABLE),
+        ({"fiqa": -0.5}, {"min_fiqa": 0.0}, filters.LOW_FIQA),
+        ({"fiqa": None}, {"min_fiqa": -9.0}, filters.LOW_FIQA),
+        ({"fiqa": 0.0}, {"min_fiqa": 0.0}, ""),
         ({"cr_fiqa": 0.6, "ser_fiq": 1.0}, {"min_cr_fiqa": 0.5, "min_ser_fiq": 1.0}, ""),
     ],
 )

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from factory import checkpoint
+from factory.config import QualityConfig
 from factory.quality.scores import Scorer
 from factory.recognition.embed import Recognizer
+from factory.recognition.fiqa import OnnxQuality
 from factory.records import DrawnBatch
 from factory.synthesis.editors import edit_measures
 from factory.synthesis.maker import quality_measures
 from tests.conftest import DIM, PX, draw_face, save_recognizer
+from tests.networks_of_quality import write_quality
 from tests.planned import REQUEST, shots_of
 
 SIZE, NUM_BATCHES = 24, 20
@@ -51,9 +54,13 @@ def recognizer(tmp_path_factory) -> Recognizer:
     return Recognizer(loaded, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", ["cr_fiqa", "ser_fiq", "original_cosine", "visible_cosine"])
-def test_a_quality_does_not_depend_on_neighbours(recognizer, name):
-    measures = quality_measures(recognizer) | edit_measures(recognizer)
+@pytest.mark.parametrize(
+    "name", ["cr_fiqa", "ser_fiq", "fiqa", "original_cosine", "visible_cosine"]
+)
+def test_a_quality_does_not_depend_on_neighbours(recognizer, name, tmp_path):
+    config = QualityConfig(model=write_quality(tmp_path / "q.onnx", px=PX))
+    network = OnnxQuality(config, torch.device("cpu"))
+    measures = quality_measures(recognizer, network) | edit_measures(recognizer)
     scorer = Scorer(unit_rows(300, DIM, 3), unit_rows(4, DIM, 4), {}, {name: measures[name]})
     shots = shots_of(REQUEST, [(i, 0) for i in range(SIZE)])
     shots = [dataclasses.replace(shot, slot=slot) for slot, shot in enumerate(shots)]
