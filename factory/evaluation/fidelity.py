@@ -33,7 +33,9 @@ def fidelity(
     """FID, CMMD, precision and recall of two sets of features, unless one is too small.
 
     CMMD, precision and recall compare samples; FID has `made` and `real`, the moments of all
-    features, where these are given, else those of the samples. The counts are of FID's.
+    features, where these are given, else those of the samples. The counts are of FID's, which is
+    refused for fewer images than dimensions: such a covariance has no full rank, and the distance
+    is mostly that of the numbers of images (Chong & Forsyth 2020, "Effectively unbiased FID").
     """
     made_SD = evenly_spaced(made_SD, MAX_FEATURES)
     real_TD = evenly_spaced(real_TD, MAX_FEATURES)
@@ -42,14 +44,23 @@ def fidelity(
         return NotMeasured(f"n/a: needs {least} images in both sets")
     precision, recall = precision_recall(made_SD, real_TD)
     made, real = made or Moments.of(made_SD), real or Moments.of(real_TD)
+    too_few = _too_few_for_fid(min(made.count, real.count), len(made.mean_D))
     return Fidelity(
         num_made=made.count,
         num_real=real.count,
-        fid=fid(made, real),
+        fid=None if too_few else fid(made, real),
         cmmd=cmmd(made_SD, real_TD),
         precision=precision,
         recall=recall,
+        fid_note=too_few,
     )
+
+
+def _too_few_for_fid(num_images: int, num_dims: int) -> str:
+    """Why there is no FID; empty where the smaller set has more images than dimensions."""
+    if num_images > num_dims:
+        return ""
+    return f"n/a: {num_images} images in {num_dims} dimensions"
 
 
 def fid(a: Moments, b: Moments) -> float:

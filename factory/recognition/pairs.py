@@ -35,6 +35,8 @@ class Pairs:
     images_NHWC: np.ndarray
     same: np.ndarray
     num_folds: int = NUM_FOLDS
+    people: np.ndarray | None = None
+    """Who is in each pair [N, 2], by numbers from 0; None where a file does not tell, as a .bin."""
 
 
 def read_bin(
@@ -105,7 +107,14 @@ def pairs_over(faces: FaceSet, path: str | Path) -> Pairs:
             f"({len(missing)} such); use the pairs file of this source"
         )
     chosen = [rows[key] for pair in keys for key in pair]
-    return Pairs(faces.images_NHWC[chosen], same, num_folds)
+    people = people_of(keys)
+    return Pairs(faces.images_NHWC[chosen], same, num_folds, people)
+
+
+def people_of(keys: list[tuple[str, str]]) -> np.ndarray:
+    """Numbers of the people in each pair of keys NAME/NAME_0001 [N, 2], in the order of names."""
+    names = [key.rsplit("/", 1)[0] for pair in keys for key in pair]
+    return np.unique(names, return_inverse=True)[1].reshape(-1, 2)
 
 
 def read_lfw(path: str | Path) -> tuple[list[tuple[str, str]], np.ndarray, int]:

@@ -77,7 +77,11 @@ def test_sets_too_small_say_so():
     assert fidelity(a[:3], b) == NotMeasured("n/a: needs 4 images in both sets")
     measured = fidelity(a[:4], b)
     assert (measured.num_made, measured.num_real) == (4, 250)
-    assert measured.fid == fid_of(a[:4], b)
+    assert measured.fid is None
+    assert measured.fid_note == "n/a: 4 images in 12 dimensions"
+    assert fidelity(a[:12], b).fid is None  # eleven axes at most
+    enough = fidelity(a[:13], b)
+    assert (enough.fid, enough.fid_note) == (fid_of(a[:13], b), "")
     assert measured.cmmd == cmmd(a[:4], b)
     assert (measured.precision, measured.recall) == precision_recall(a[:4], b)
 
