@@ -114,12 +114,12 @@ def evaluate(
     leaks = audit.metrics if audit else NotMeasured(NO_JUDGE)
     pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
-    people = evenly(conditioning.unit_ND, conditioning.labels)
-    strangers, by_people = pair_cosines(*people)[1], None
+    some_real = evenly(conditioning.unit_ND, conditioning.labels)
+    strangers, by_people = pair_cosines(*some_real)[1], None
     if plan.request.rendering:  # whose gate compares traits, not what a recognizer sees
         strangers = strangers[:0]
     else:
-        by_people = AllPairs.of(*people)
+        by_people = AllPairs.of(*some_real)
     lineage = read_lineage(store)
     utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(
@@ -229,11 +229,17 @@ def _properties(
                     real[name].unit_ND,
                     moments[name],
                     Moments.of_blocks(real[name].unit_ND),
+                    labels=(sample[CLASS], real[name].labels),
                 ),
             )
             for name in recognizers
         },
-        features={name: fidelity(sample[name], real[name].unit_ND) for name in names},
+        features={
+            name: fidelity(
+                sample[name], real[name].unit_ND, labels=(sample[CLASS], real[name].labels)
+            )
+            for name in names
+        },
         quality=quality(sample[QUALITY], real[QUALITY].unit_ND) if QUALITY in networks else None,
         reference_sets=reference_sets(config, sample, {**recognizers, **networks}, moments),
         duplicates=made.duplicates(),

@@ -41,7 +41,7 @@ def tars_at_far(counts: ScoreCounts, far: float) -> np.ndarray:
     """Fraction of genuine pairs above the cosine that a fraction `far` of impostors exceeds [R]."""
     place_R, total_R = _places_at_fmr(counts, far), counts.genuine_RB.sum(1)
     above_R = total_R - np.cumsum(counts.genuine_RB, 1)[np.arange(len(place_R)), place_R]
-    return np.clip(_over(above_R, total_R), 0, 1)
+    return np.asarray(np.clip(_over(above_R, total_R), 0, 1))
 
 
 def cosines_at_fmr(counts: ScoreCounts, fmr: float) -> np.ndarray:
@@ -180,7 +180,8 @@ def _places_at_fmr(counts: ScoreCounts, fmr: float) -> np.ndarray:
 
 def _fractions(pairs_RB: np.ndarray, is_counted_B: np.ndarray) -> np.ndarray:
     """Fraction of pairs in some bins [R]; NaN where there is no pair."""
-    return np.clip(_over(pairs_RB[:, is_counted_B].sum(1), pairs_RB.sum(1)), 0, 1)
+    fraction_R = _over(pairs_RB[:, is_counted_B].sum(1), pairs_RB.sum(1))
+    return np.asarray(np.clip(fraction_R, 0, 1))
 
 
 def _over(values: np.ndarray, totals: np.ndarray) -> np.ndarray:

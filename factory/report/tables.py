@@ -25,6 +25,7 @@ from factory.evaluation.metrics.separability import (
 from factory.evaluation.metrics.similarity import (
     Consistency,
     Fidelity,
+    OneEach,
     PairMetrics,
     Properties,
     Similarity,
@@ -413,9 +414,18 @@ def _class_cells(classes: Consistency) -> list[str]:
 def _fidelity_cells(compared: Fidelity | NotMeasured) -> list[str]:
     if isinstance(compared, NotMeasured):
         return ["n/a", "n/a", "n/a", "n/a"]
-    values = (compared.cmmd, compared.precision, compared.recall)
     fid = compared.fid_note if compared.fid is None else number(compared.fid)
-    return [fid, *(number(value) for value in values)]
+    cells = [number(value) for value in (compared.cmmd, compared.precision, compared.recall)]
+    each = compared.one_each
+    if isinstance(each, OneEach):
+        apart = (
+            (each.cmmd, each.floor_cmmd),
+            (each.precision, each.floor_precision),
+            (each.recall, each.floor_recall),
+        )
+        told = [f"{number(made)}, real {number(floor)}" for made, floor in apart]
+        cells = [f"{cell} ({pair})" for cell, pair in zip(cells, told, strict=True)]
+    return [fid, *cells]
 
 
 def _nearest_cell(nearest: NearestCosines | NotMeasured) -> str:

@@ -191,7 +191,9 @@ def resampled_of(figure: str, metrics: dict[str, Any]) -> Resampled | None:
     """
     section, _, name = figure.partition(".")
     values = metrics.get("resampled", {}).get(section, {}).get(name)
-    told = metrics.get(section, {})
+    told = metrics.get(section)
+    if not isinstance(told, dict):
+        return None
     number = told.get(f"num_{told.get('resampled', 'people')}", 0)
     if not values or not number:
         return None
@@ -217,7 +219,8 @@ def _figure(name: str, metrics: dict[str, Any], arm: ArmConfig) -> float:
         return float(functools.reduce(operator.getitem, name.split("."), found))
     except (KeyError, TypeError, ValueError):
         section = metrics.get(name.split(".")[0])
-        notes = [section.get(key) for key in ("note", "tar_note")] if section else []
+        told = section if isinstance(section, dict) else {}
+        notes = [told.get(key) for key in ("note", "tar_note")]
         why = "; ".join(note for note in notes if note)
         raise ConfigError(
             f"figure: got {name!r}, which {arm.config} does not give{why and f' ({why})'}; want a "

@@ -78,6 +78,25 @@ class Consistency:
 
 
 @dataclass(frozen=True)
+class OneEach:
+    """Variety of people, one image of each, beside what other real people of one source have.
+
+    With several images a person precision and recall count a person's own images as near, and tell
+    of images a person more than of variety.
+    """
+
+    num_people: int
+    """Of each set."""
+    precision: float
+    recall: float
+    cmmd: float
+    floor_precision: float
+    """Of as many real people instead of made ones, against the same others."""
+    floor_recall: float
+    floor_cmmd: float
+
+
+@dataclass(frozen=True)
 class Fidelity:
     """How alike two sets of features are (fidelity.py)."""
 
@@ -89,6 +108,8 @@ class Fidelity:
     precision: float
     recall: float
     fid_note: str = ""
+    one_each: OneEach | NotMeasured | None = None
+    """None in metrics of older factories, and where who is on an image is not known."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from factory import checkpoint
 from factory.recognition.pairs import Pairs
-from factory.recognition.validation import brief, figures, measure
+from factory.recognition.validation import KEPT, brief, figures, measure
 from factory.sources import FaceSet
 from tests.conftest import IMAGES, PEOPLE, draw_face
 
