@@ -5,8 +5,9 @@
     python -m jobs.verify_recognizer configs/recognizer/casia_r50.yaml source.pairs=lfw.bin
     python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
 
-Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR; recognizer.mirror_sum=raw
-sums image and mirror image as insightface does.
+Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR, each with its 95 % interval
+by resampling people (pairs, of a .bin, which does not name people); recognizer.mirror_sum=raw sums
+image and mirror image as insightface does.
 """
 
 from __future__ import annotations

@@ -120,9 +120,10 @@ def rate_bounds(rate: float, standard_error: float, num_people: int) -> Interval
 def student_quantile(probability: float, dof: float) -> float:
     """Student's t: the value below which it lies with a chance of at least a half, by bisection.
 
+    For one degree of freedom (Cauchy's distribution, `tan(pi*(p - 1/2))`) or more.
     With `t = sqrt(dof)*tan(a)` the density is `cos(a)^(dof - 1)`, integrated by Gauss & Legendre.
     """
-    node, weight = np.polynomial.legendre.leggauss(200)
+    node, weight = np.polynomial.legendre.leggauss(64)
     scale = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2) - 0.5 * math.log(math.pi)
 
     def below(t: float) -> float:
@@ -130,8 +131,8 @@ def student_quantile(probability: float, dof: float) -> float:
         density = np.exp(scale + (dof - 1) * np.log(np.cos(half * (node + 1))))
         return 0.5 + half * float(weight @ density)
 
-    low, high = 0.0, 1e4
-    for _ in range(80):
+    low, high = 0.0, math.tan(math.pi * (probability - 0.5)) + 1e-9
+    for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if below(middle) < probability else (low, middle)
     return high

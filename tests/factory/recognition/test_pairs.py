@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from factory.errors import SourceError
-from factory.recognition.pairs import read_bin, read_lfw
+from factory.recognition.pairs import people_of, read_bin, read_lfw
 from tests.conftest import PX, draw_face
 
 
@@ -87,6 +87,11 @@ def test_a_bin_of_bytes_or_arrays(tmp_path, protocol, as_arrays):
     pairs = read_bin(write(tmp_path / "x.bin", (images, [True, False]), protocol), PX)
     assert pairs.same.tolist() == [True, False]
     assert np.array_equal(pairs.images_NHWC[3], draw_face(1, 0))
+
+
+def test_people_of_pairs_are_numbered_by_name():
+    keys = [("B/B_0001", "B/B_0002"), ("B/B_0001", "A/A_0001"), ("C/C_0003", "A/A_0001")]
+    assert people_of(keys).tolist() == [[1, 1], [1, 0], [2, 0]]
 
 
 def test_a_bin_of_python_2(tmp_path):
