@@ -6,10 +6,10 @@
     python -m jobs.verify_recognizer ... recognizer.checkpoint=buffalo_l   (also x.onnx, or dlib)
     python -m jobs.verify_recognizer ... verification.out=runs/lfw quality.table=ofiq.csv
 
-Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR; recognizer.mirror_sum=raw
-sums image and mirror image as insightface does. verification.out is a folder for the scores of all
-pairs (Parquet, CSV, pyeer), thresholds, DET and ROC with 95 % bands, and, with quality.table or
-quality.model, the error-versus-discard curve. source.groups gives errors by group, too.
+Gives accuracy by folds, AUC, EER, FDR, FMR100, FMR1000 and TAR at FAR with 95 % intervals over
+people (pairs, of a .bin), and errors by source.groups. verification.out: folder for the scores of
+all pairs (Parquet, CSV, pyeer), thresholds, DET, ROC and, with quality.table or quality.model, the
+error-versus-discard curve. recognizer.mirror_sum=raw sums image and mirror image as insightface.
 """
 
 from __future__ import annotations

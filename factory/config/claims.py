@@ -76,7 +76,8 @@ class ClaimConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each arm is measured with each seed; the differences are those at equal seeds."""
     min_difference: float = knob(0.0, low=0.0)
-    """Mean difference from which the finding counts as seen."""
+    """The finding holds where the 95 % interval of the difference is not below this, and is refuted
+    where it is wholly below."""
     out: str = file_path("runs/claims", only_local=True)
     """Folder of releases, trainings and verdicts; the same command goes on in it."""
 

@@ -50,6 +50,7 @@ from factory.identities.roster_building import learn_groups
 from factory.provenance.lineage import read_lineage
 from factory.quality.filters import NEAR_REAL, NEAR_REAL_PERSON, NO_REGION
 from factory.quality.real_limits import unit_means
+from factory.recognition.resampled_scores import AllPairs
 from factory.recognition.verification import pair_cosines
 from factory.records import Log, Manifest, Shot
 from factory.shards import layout
@@ -113,9 +114,12 @@ def evaluate(
     leaks = audit.metrics if audit else NotMeasured(NO_JUDGE)
     pictures = _pictures(config, source, store, plan, roster, made, audit)
     conditioning = real[CONDITIONING]
-    strangers = pair_cosines(*evenly(conditioning.unit_ND, conditioning.labels))[1]
+    some_real = evenly(conditioning.unit_ND, conditioning.labels)
+    strangers, by_people = pair_cosines(*some_real)[1], None
     if plan.request.rendering:  # whose gate compares traits, not what a recognizer sees
         strangers = strangers[:0]
+    else:
+        by_people = AllPairs.of(*some_real)
     lineage = read_lineage(store)
     utility, attack = read_metrics(store, layout.UTILITY), read_metrics(store, layout.ATTACK)
     metrics = Metrics(
@@ -128,7 +132,7 @@ def evaluate(
         recognizer_training=_recognizer_training(config),
         similarity={name: _similarity(made, real, release, name) for name in recognizers},
         properties=properties,
-        separability=separability(plan, roster, strangers),
+        separability=separability(plan, roster, strangers, by_people),
         leakage=leaks,
         audit=verdict(config, leaks, lineage, plan.request.spared),
         diversity=Diversity(
@@ -225,11 +229,17 @@ def _properties(
                     real[name].unit_ND,
                     moments[name],
                     Moments.of_blocks(real[name].unit_ND),
+                    labels=(sample[CLASS], real[name].labels),
                 ),
             )
             for name in recognizers
         },
-        features={name: fidelity(sample[name], real[name].unit_ND) for name in names},
+        features={
+            name: fidelity(
+                sample[name], real[name].unit_ND, labels=(sample[CLASS], real[name].labels)
+            )
+            for name in names
+        },
         quality=quality(sample[QUALITY], real[QUALITY].unit_ND) if QUALITY in networks else None,
         reference_sets=reference_sets(config, sample, {**recognizers, **networks}, moments),
         duplicates=made.duplicates(),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from factory.evaluation.embeddings import evenly_spaced
-from factory.evaluation.metrics.similarity import Fidelity
+from factory.evaluation.metrics.similarity import Fidelity, OneEach
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.tallies import Moments
 
@@ -29,12 +29,17 @@ def fidelity(
     real_TD: np.ndarray,
     made: Moments | None = None,
     real: Moments | None = None,
+    labels: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Fidelity | NotMeasured:
     """FID, CMMD, precision and recall of two sets of features, unless one is too small.
 
     CMMD, precision and recall compare samples; FID has `made` and `real`, the moments of all
-    features, where these are given, else those of the samples. The counts are of FID's.
+    features, where these are given, else those of the samples. The counts are of FID's, which is
+    refused for fewer images than dimensions: such a covariance has no full rank, and the distance
+    is mostly that of the numbers of images (Chong & Forsyth 2020, "Effectively unbiased FID").
+    `labels` [S] and [T] say who is on the images, for figures of one image a person.
     """
+    each = one_each(made_SD, labels[0], real_TD, labels[1]) if labels else None
     made_SD = evenly_spaced(made_SD, MAX_FEATURES)
     real_TD = evenly_spaced(real_TD, MAX_FEATURES)
     least = NEIGHBORS + 1
@@ -42,14 +47,56 @@ def fidelity(
         return NotMeasured(f"n/a: needs {least} images in both sets")
     precision, recall = precision_recall(made_SD, real_TD)
     made, real = made or Moments.of(made_SD), real or Moments.of(real_TD)
+    too_few = _too_few_for_fid(min(made.count, real.count), len(made.mean_D))
     return Fidelity(
         num_made=made.count,
         num_real=real.count,
-        fid=fid(made, real),
+        fid=None if too_few else fid(made, real),
         cmmd=cmmd(made_SD, real_TD),
         precision=precision,
         recall=recall,
+        fid_note=too_few,
+        one_each=each,
     )
+
+
+def one_each(
+    made_SD: np.ndarray, labels_S: np.ndarray, real_TD: np.ndarray, labels_T: np.ndarray
+) -> OneEach | NotMeasured:
+    """CMMD, precision and recall of one image a person, and the same of other real people.
+
+    Made people are compared with every second real person, and so are the real people between:
+    three sets of one size, because all three figures depend on it.
+    """
+    made, real = _first_images(labels_S), _first_images(labels_T)
+    size, least = min(len(made), len(real) // 2, MAX_FEATURES), NEIGHBORS + 1
+    if size < least:
+        return NotMeasured(f"n/a: needs {least} made people and {2 * least} real ones")
+    made_PD = made_SD[evenly_spaced(made, size)]
+    other_PD, real_PD = (real_TD[evenly_spaced(real[side::2], size)] for side in (0, 1))
+    precision, recall = precision_recall(made_PD, real_PD)
+    floor_precision, floor_recall = precision_recall(other_PD, real_PD)
+    return OneEach(
+        num_people=size,
+        precision=precision,
+        recall=recall,
+        cmmd=cmmd(made_PD, real_PD),
+        floor_precision=floor_precision,
+        floor_recall=floor_recall,
+        floor_cmmd=cmmd(other_PD, real_PD),
+    )
+
+
+def _first_images(labels: np.ndarray) -> np.ndarray:
+    """The first row of each person, in the order of rows."""
+    return np.sort(np.unique(labels, return_index=True)[1])
+
+
+def _too_few_for_fid(num_images: int, num_dims: int) -> str:
+    """Why there is no FID; empty where the smaller set has more images than dimensions."""
+    if num_images > num_dims:
+        return ""
+    return f"n/a: {num_images} images in {num_dims} dimensions"
 
 
 def fid(a: Moments, b: Moments) -> float:

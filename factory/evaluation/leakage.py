@@ -13,6 +13,7 @@ where faces are compared. Time: one inner product a face and gallery vector.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ from factory.evaluation.yardstick import (
     own_pairs,
 )
 from factory.quality.real_limits import is_leak, leak_limit
+from factory.recognition.resampling import rate_interval
 from factory.recognition.verification import cosine_at_fmr, pair_cosines
 
 FMRS = (1e-3, 1e-4)
@@ -97,7 +99,7 @@ class LeakTest:
     """
 
     def __init__(self, strangers: np.ndarray, leak_fpir: float) -> None:
-        self._strangers = strangers
+        self._strangers, self._leak_fpir = strangers, leak_fpir
         self.limit = leak_limit(strangers, leak_fpir)
         self._tally = CosineTally()
         self._leaks: list[str | int] = []
@@ -109,17 +111,37 @@ class LeakTest:
         self._leaks += [names[i] for i in np.flatnonzero(found).tolist()]
         return found
 
-    def counts(self) -> LeakCounts:
+    @property
+    def count(self) -> int:
+        """How many were looked at."""
+        return self._tally.count
+
+    def counts(self, num_people: int) -> LeakCounts:
+        """What was found, of so many people: trials that do not depend on each other.
+
+        A mean over n people of values in [0, 1] varies at most like a fraction of n, so the
+        interval is never too narrow (yardstick.py).
+        """
+        fraction = len(self._leaks) / self.count
         return LeakCounts(
-            count=self._tally.count,
+            count=self.count,
             num_strangers=len(self._strangers),
             limit_cosine=self.limit,
             num_leaks=len(self._leaks),
-            fraction=len(self._leaks) / self._tally.count,
+            fraction=fraction,
+            interval=rate_interval(fraction * num_people, num_people),
+            limit_note=self._limit_note(),
             leaks=self._leaks,
             nearest=self._tally.distribution(),
             num_strangers_above=int(is_leak(self._strangers, self.limit).sum()),
         )
+
+    def _limit_note(self) -> str:
+        """What the limit is where there are too few strangers for its rate."""
+        num, fpir = len(self._strangers), self._leak_fpir
+        if num * fpir >= 1 - 1e-9:
+            return ""
+        return f"the largest of {num} strangers; {fpir:g} of them needs {math.ceil(1 / fpir)}"
 
 
 def tests_of(people: RealPeople, leak_fpir: float) -> tuple[LeakTest, LeakTest]:
@@ -215,9 +237,9 @@ class LeakageTally:
             max_leak_fraction=self._config.max_leak_fraction,
             source=AuditedSource(len(judged.labels), len(people.centers)),
             strangers=distribution(people.strangers.cosine_M),
-            faces=self._faces.counts(),
-            classes=self._classes.counts(),
-            near_copies=self._copies.counts(),
+            faces=self._faces.counts(self._classes.count),
+            classes=self._classes.counts(self._classes.count),
+            near_copies=self._copies.counts(self._classes.count),
             faces_or_near_copies=self._either / self._count,
             pairwise=self._pairwise(),
             nearest_pairs=[NearestPair(pair.kind, pair.row["key"], pair.cosine) for pair in pairs],
@@ -256,6 +278,9 @@ def summary_lines(metrics: Leakage) -> list[str]:
         line = f"{leaks.num_leaks} of {leaks.count} {LEAKS[kind]} (limit {leaks.limit_cosine:.3f})"
         if leaks.num_strangers_above is not None:
             line += f"; of its strangers {leaks.num_strangers_above} of {leaks.num_strangers}"
+        if leaks.interval:
+            line += f"; 95 %: {leaks.interval.low:.2%} to {leaks.interval.high:.2%}"
+        line += f"; the limit is {leaks.limit_note}" if leaks.limit_note else ""
         lines.append(line)
     if isinstance(metrics.power, JudgePower):
         lines.append(f"this judge would see a known person in {power_in_words(metrics.power)}")

@@ -15,6 +15,7 @@ from factory.evaluation.features import QUALITY
 from factory.evaluation.fidelity import fidelity
 from factory.evaluation.metrics.similarity import QualityScores, ReferenceSet
 from factory.evaluation.metrics.values import MeanStd
+from factory.evaluation.reduction import CLASS
 from factory.evaluation.tallies import Moments
 from factory.sources import open_source
 
@@ -59,6 +60,7 @@ def _reference_set(
                 faces.unit_ND,
                 moments.get(name),
                 Moments.of_blocks(faces.unit_ND) if name in moments else None,
+                labels=(made[CLASS], faces.labels) if CLASS in made else None,
             )
             for name, faces in by_space.items()
         },

@@ -33,6 +33,8 @@ from factory.identities.packing import nearest_of_random, smallest_possible_cosi
 from factory.identities.rendered_people import rendered_vectors
 from factory.identities.roster import Roster
 from factory.identities.roster_building import class_centers, open_recognizer
+from factory.recognition.resampled_figures import cosines_at_fmr, fmrs_at, intervals
+from factory.recognition.resampled_scores import AllPairs
 from factory.shards.plan_files import difference_from, earlier_vectors, refuse_other_inputs
 from factory.shots.plan import Plan
 from factory.sources import FaceSource
@@ -51,11 +53,14 @@ LOOSE_AGREEMENT = 1e-3
 plan with a canary tells that of the makers."""
 
 
-def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separability:
+def separability(
+    plan: Plan, roster: Roster, impostor: np.ndarray, people: AllPairs | None = None
+) -> Separability:
     """The gate's limit, what it means among strangers, and how near virtual identities come to it.
 
     `impostor` are cosines of images of different real people by the conditioning recognizer. Each
-    identity's own cosines are columns of roster.parquet.
+    identity's own cosines are columns of roster.parquet. `people` holds the same pairs by who is in
+    them, for intervals.
     """
     is_virtual_N, limit = roster.virtual_N, plan.request.max_cosine
     num_virtual = int(is_virtual_N.sum())
@@ -63,15 +68,33 @@ def separability(plan: Plan, roster: Roster, impostor: np.ndarray) -> Separabili
         num_virtual=num_virtual,
         num_redrawn=int((roster.column("attempt")[is_virtual_N] > 0).sum()),
         max_cosine=limit,
-        real_strangers=RealStrangers(
-            num_pairs=len(impostor),
-            false_match_rate=float((impostor >= limit).mean()) if len(impostor) else None,
-        ),
+        real_strangers=real_strangers(impostor, limit, people),
         proposal=_proposal(plan, num_virtual, roster.unit_ND.shape[1]),
         nearest_real=_nearest(roster.column("nearest_real_cosine")[is_virtual_N]),
         nearest_other=_nearest(roster.column("nearest_other_cosine")[is_virtual_N]),
         false_matches=false_matches(impostor, limit, len(roster.identities)),
         mixed=mixed_people(roster),
+    )
+
+
+def real_strangers(
+    impostor: np.ndarray, limit: float, people: AllPairs | None = None
+) -> RealStrangers:
+    """The rate of strangers at a limit, and by resampling people how sure it and the limit are."""
+    rate = float((impostor >= limit).mean()) if len(impostor) else None
+    if rate is None or people is None:
+        return RealStrangers(len(impostor), rate)
+    parts = list(people.resampled(seed=0))
+    rates_R = np.concatenate([fmrs_at(part, limit) for part in parts])
+    interval = intervals({"fmr": rate}, {"fmr": rates_R}, people.num_strangers // 2)["fmr"]
+    limits_R = np.concatenate([cosines_at_fmr(part, rate) for part in parts])
+    limits = intervals({"limit": limit}, {"limit": limits_R}, people.num_strangers)["limit"]
+    return RealStrangers(
+        num_pairs=len(impostor),
+        false_match_rate=rate,
+        interval=interval,
+        limit_interval=limits if rate else None,
+        num_people=people.num_strangers,
     )
 
 

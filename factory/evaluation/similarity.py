@@ -7,7 +7,8 @@ compared, spread evenly over the identities; pairs are exact within them.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,13 +16,15 @@ from factory.errors import SourceError
 from factory.evaluation.embeddings import MAX_PIXELS
 from factory.evaluation.metrics.similarity import Overlap, PairMetrics, Similarity
 from factory.evaluation.metrics.values import BINS, NotMeasured, distribution
+from factory.recognition.resampled_figures import intervals, power_line, resampled
+from factory.recognition.resampled_scores import AllPairs
 from factory.recognition.verification import (
     auc,
     equal_error_rate,
     fisher_ratio,
     pair_cosines,
     roc,
-    tar_at_far,
+    told_tar,
 )
 from factory.shards.reader import metadata_rows, read_face
 from factory.shots.plan import Plan
@@ -33,6 +36,8 @@ from factory.store import Store
 MAX_FACES = 4000
 MAX_BYTES = 1 << 28
 """Largest sample of images."""
+FARS = {"fmr100": 1e-2, "fmr1000": 1e-3}
+"""Rates of false matches at which the false non-matches are counted."""
 READERS = 16
 """Images read at once."""
 
@@ -106,8 +111,8 @@ def similarity(
     """Pairs and nearest neighbors by one recognizer, from its unit vectors of both sets."""
     made, real = pair_cosines(made_ND, made_labels), pair_cosines(real_MD, real_labels)
     return Similarity(
-        release=pair_metrics(*made),
-        source=pair_metrics(*real),
+        release=pair_metrics(*made, AllPairs.of(made_ND, made_labels)),
+        source=pair_metrics(*real, AllPairs.of(real_MD, real_labels)),
         overlap=Overlap(
             genuine=_overlap_or_none(made[0], real[0]), impostor=_overlap_or_none(made[1], real[1])
         ),
@@ -125,7 +130,8 @@ def made_vs_photographs(
     """
     cosines = made_ND @ real_MD.T
     same = people_N[:, None] == real_labels[None]
-    return pair_metrics(cosines[same], cosines[~same])
+    people = AllPairs.between(made_ND, people_N, real_MD, real_labels)
+    return pair_metrics(cosines[same], cosines[~same], people)
 
 
 def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -134,19 +140,43 @@ def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.minimum(first, second).sum() / np.maximum(first, second).sum())
 
 
-def pair_metrics(genuine: np.ndarray, impostor: np.ndarray) -> PairMetrics | NotMeasured:
-    """How well genuine and impostor cosines are told apart, where there are both."""
+def pair_metrics(
+    genuine: np.ndarray, impostor: np.ndarray, people: AllPairs | None = None
+) -> PairMetrics | NotMeasured:
+    """How well genuine and impostor cosines are told apart, where there are both.
+
+    With intervals, where `people` holds the same pairs by their people.
+    """
     if not len(genuine) or not len(impostor):
         return NotMeasured("n/a: needs two identities, and two images of one")
-    return PairMetrics(
-        auc=auc(genuine, impostor),
-        eer=equal_error_rate(genuine, impostor),
-        fdr=fisher_ratio(genuine, impostor),
-        fmr100=1 - tar_at_far(genuine, impostor, 1e-2),
-        fmr1000=1 - tar_at_far(genuine, impostor, 1e-3),
+    tars = {name: told_tar(genuine, impostor, far) for name, far in FARS.items()}
+    missed = {name: None if tar is None else 1 - tar for name, tar in tars.items()}
+    figures: dict[str, float | None] = {
+        "auc": auc(genuine, impostor),
+        "eer": equal_error_rate(genuine, impostor),
+        "fdr": fisher_ratio(genuine, impostor),
+        **missed,
+    }
+    measured = PairMetrics(
+        **cast(dict[str, Any], figures),
         roc=roc(genuine, impostor),
         genuine=distribution(genuine),
         impostor=distribution(impostor),
+    )
+    return measured if people is None else _with_intervals(measured, figures, people)
+
+
+def _with_intervals(
+    measured: PairMetrics, figures: dict[str, float | None], people: AllPairs
+) -> PairMetrics:
+    there = [name for name, figure in figures.items() if figure is not None]
+    values = resampled(people, there)
+    bounds = intervals(figures, values, people.num_units)
+    return replace(
+        measured,
+        intervals={name: bound for name, bound in bounds.items() if bound is not None},
+        num_people=people.num_people,
+        power=power_line("auc", values["auc"], people.num_people, "people"),
     )
 
 

@@ -20,9 +20,9 @@ from factory.recognition.pair_scores import PairScores
 from factory.recognition.resampling import (
     LEAST_PEOPLE,
     Interval,
-    interval,
     pair_weights,
     people_counts,
+    rate_bounds,
     rule_of_three,
 )
 from factory.recognition.verification import cosine_at_fmr
@@ -66,7 +66,7 @@ class ErrorRates:
     num_genuine: int
     num_impostor: int
     num_people: int | None
-    """None where nobody knows the people; then each pair counts as somebody else's."""
+    """None where nobody knows the people; then pairs are resampled."""
     num_images: int
     fta: float
     """Failure-to-acquire rate: fraction of images without an embedding. Their pairs count in no
@@ -174,13 +174,14 @@ def failure_to_acquire(scores: PairScores) -> float:
 def independent_pairs(scores: PairScores) -> tuple[int, int]:
     """How many impostor and how many genuine pairs share no person, at most.
 
-    What the rule of three counts: half the people of impostor pairs, and those of genuine ones.
+    Half the people of impostor pairs (pairs, where nobody is known), and people of genuine ones.
     """
     first_N, second_N, _ = scores.units()
     impostor = scores.is_scored_N & ~scores.same_N
     genuine = scores.is_scored_N & scores.same_N
     strangers = np.union1d(first_N[impostor], second_N[impostor])
-    return len(strangers) // 2, len(np.unique(first_N[genuine]))
+    alone = bool((first_N == second_N)[impostor].all())
+    return len(strangers) // (1 if alone else 2), len(np.unique(first_N[genuine]))
 
 
 def bounded(rate: float, resampled_R: np.ndarray, count: int) -> Interval:
@@ -188,11 +189,13 @@ def bounded(rate: float, resampled_R: np.ndarray, count: int) -> Interval:
 
     All resamplings are alike there. `count` is how many pairs are independent.
     """
-    if rate <= 0:
+    if rate <= ROUNDING:
         return Interval(0.0, rule_of_three(count))
-    if rate >= 1:
+    if rate >= 1 - ROUNDING:
         return Interval(1 - rule_of_three(count), 1.0)
-    return interval(resampled_R)
+    if count < LEAST_PEOPLE:
+        return Interval(0.0, 1.0)
+    return rate_bounds(rate, float(np.nanstd(resampled_R)), count)
 
 
 def _with_spans(

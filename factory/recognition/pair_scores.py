@@ -66,19 +66,15 @@ class PairScores:
     def units(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Numbers of the first and the second person of each pair [N], and how many there are.
 
-        Whoever is not known is somebody else in every pair, and one person in a genuine one.
+        A pair of people whom nobody knows stands for one of its own.
         """
         numbers: dict[str, int] = {}
-        first, second, count = [], [], 0
-        for row, same in enumerate(self.same_N):
-            pair = []
-            for offset, name in enumerate(self.people[2 * row : 2 * row + 2]):
-                unknown = f"\0{row}" if same else f"\0{row}/{offset}"
-                pair.append(numbers.setdefault(name if name is not None else unknown, count))
-                count = len(numbers)
-            first.append(pair[0])
-            second.append(pair[1])
-        return np.array(first), np.array(second), count
+        found = []
+        for place, name in enumerate(self.people):
+            unit = f"\0{place // 2}" if name is None else name
+            found.append(numbers.setdefault(unit, len(numbers)))
+        number_N2 = np.array(found).reshape(-1, 2)
+        return number_N2[:, 0], number_N2[:, 1], len(numbers)
 
 
 def scores_of(

@@ -58,6 +58,13 @@ class Pairs:
         """Names of the 2N images' people, None where nobody knows them."""
         return self.people or (None,) * (2 * len(self.same))
 
+    @property
+    def numbers_N2(self) -> np.ndarray | None:
+        """Who is in each pair [N, 2], by numbers from 0 in the order of names; None: not known."""
+        if not self.people:
+            return None
+        return np.unique(self.people, return_inverse=True)[1].reshape(-1, 2)
+
 
 def read_bin(
     path: str | Path, image_px: int, max_pixels: int = 50_000_000, background: int = BACKGROUND

@@ -17,6 +17,7 @@ Shapes: N pairs, P people, R resamplings.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -34,8 +35,10 @@ __all__ = [
     "interval",
     "pair_weights",
     "people_counts",
+    "rate_bounds",
     "rate_interval",
     "rule_of_three",
+    "student_quantile",
     "wilson",
 ]
 
@@ -59,11 +62,11 @@ def people_counts(num_people: int, seed: int, count: int = RESAMPLINGS) -> np.nd
 
 
 def pair_weights(counts_P: np.ndarray, first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
-    """How often each pair comes in a resampling [N], from the people (by number) in it.
+    """How often each pair comes in a resampling [N] (or several, [R, P] to [R, N]).
 
     As often as its person where it is of one, else the product of both counts.
     """
-    first, second = counts_P[first_N], counts_P[second_N]
+    first, second = counts_P[..., first_N], counts_P[..., second_N]
     return np.where(first_N == second_N, first, first * second)
 
 
@@ -96,6 +99,43 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     spread = Z * math.sqrt(fraction * (1 - fraction) / count + (Z / count) ** 2 / 4)
     center, scale = fraction + Z**2 / (2 * count), 1 + Z**2 / count
     return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
+
+
+def rate_bounds(rate: float, standard_error: float, num_people: int) -> Interval:
+    """95 % interval of a rate in (0, 1), symmetric in its log odds, from its resampled deviation.
+
+    `logit(p) +- t*s/(p*(1 - p))` (Agresti 2013, "Categorical data analysis", 3.1.6), t Student's
+    for n - 1 people and s times sqrt(n/(n - 1)), because resamplings vary about those there are.
+    Near 0 and 1 quantiles of resampled rates lie too near to these: a set that happens to be easy
+    varies little.
+    """
+    t = student_quantile((1 + CONFIDENCE) / 2, num_people - 1)
+    error = standard_error * math.sqrt(num_people / (num_people - 1))
+    log_odds, spread = math.log(rate / (1 - rate)), t * error / (rate * (1 - rate))
+    low, high = (1 / (1 + math.exp(min(-x, 700))) for x in (log_odds - spread, log_odds + spread))
+    return Interval(low, high)
+
+
+@lru_cache(maxsize=256)
+def student_quantile(probability: float, dof: float) -> float:
+    """Student's t: the value below which it lies with a chance of at least a half, by bisection.
+
+    For one degree of freedom (Cauchy's distribution, `tan(pi*(p - 1/2))`) or more.
+    With `t = sqrt(dof)*tan(a)` the density is `cos(a)^(dof - 1)`, integrated by Gauss & Legendre.
+    """
+    node, weight = np.polynomial.legendre.leggauss(64)
+    scale = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2) - 0.5 * math.log(math.pi)
+
+    def below(t: float) -> float:
+        half = math.atan(t / math.sqrt(dof)) / 2
+        density = np.exp(scale + (dof - 1) * np.log(np.cos(half * (node + 1))))
+        return 0.5 + half * float(weight @ density)
+
+    low, high = 0.0, math.tan(math.pi * (probability - 0.5)) + 1e-9
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < probability else (low, middle)
+    return high
 
 
 def detectable_difference(standard_error: float) -> float:

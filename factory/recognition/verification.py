@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,21 @@ import numpy as np
 
 from factory.recognition.embed import Embedder, MirrorSum
 from factory.recognition.pairs import Pairs
+from factory.recognition.resampled_figures import (
+    FIGURES,
+    fold_accuracies,
+    intervals,
+    power_line,
+    resampled,
+)
+from factory.recognition.resampled_scores import AllPairs, ListedPairs
 
 UNACQUIRED = -1.0
 """Cosine that a pair counts with where an image could not be acquired: no match."""
 ROWS_AT_ONCE = 512
 """Vectors whose pairs are computed at once."""
+LEAST_FALSE = 10
+"""False matches from which a rate of them is told; with fewer it is one or two pairs' luck."""
 
 
 def pair_cosines(unit_ND: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,13 +60,28 @@ def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
     return float((genuine > cosine_at_fmr(impostor, far)).mean())
 
 
+def too_few_for_far(num_impostor: int, far: float) -> str:
+    """Why there is no TAR at a FAR; empty where at least LEAST_FALSE impostors would exceed it."""
+    if num_impostor * far >= LEAST_FALSE - 1e-9:
+        return ""
+    return (
+        f"n/a: {num_impostor} impostor pairs; a TAR at a FAR of {far:g} needs "
+        f"{LEAST_FALSE / far:.0f}"
+    )
+
+
+def told_tar(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float | None:
+    """The TAR at a FAR; None where `too_few_for_far` says why."""
+    return None if too_few_for_far(len(impostor), far) else tar_at_far(genuine, impostor, far)
+
+
 def roc(genuine: np.ndarray, impostor: np.ndarray) -> list[tuple[float, float]]:
     """(FAR, TAR) at 1, 2 and 5 times every power of ten, from 1e-6 up to 1.
 
-    Only where there are impostors enough to measure it.
+    Only where at least LEAST_FALSE impostors exceed the threshold, and at 1.
     """
     fars = [digit * 10.0**-power for power in range(6, 0, -1) for digit in (1, 2, 5)] + [1.0]
-    measurable = [far for far in fars if far * len(impostor) >= 1 - 1e-9]
+    measurable = [far for far in fars if far * len(impostor) >= LEAST_FALSE - 1e-9 or far == 1]
     return [(far, tar_at_far(genuine, impostor, min(far, 1 - 1e-9))) for far in measurable]
 
 
@@ -85,20 +111,36 @@ def fisher_ratio(genuine: np.ndarray, impostor: np.ndarray) -> float:
     return float((genuine.mean() - impostor.mean()) ** 2 / spread)
 
 
+@dataclass(frozen=True)
+class Verified:
+    """Figures as JSON holds them, and those of every resampling by name [R]."""
+
+    figures: dict[str, Any]
+    resampled: dict[str, np.ndarray] = field(default_factory=dict)
+
+
 def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
+    """The figures of `verified_people`."""
+    return verified_people(unit_ND, labels_N).figures
+
+
+def verified_people(
+    unit_ND: np.ndarray, labels_N: np.ndarray, with_intervals: bool = True
+) -> Verified:
     """Figures of a held-out set: AUC, TAR at 1 % and .1 % FAR, EER, FDR, cosines at FMR.
 
-    Those that need a kind of pairs that there is not are None, and `note` says why.
+    Those that need pairs that there are not are None, and `note` or `tar_note` says why. Intervals
+    (`auc_interval: [low, high]`) are of people, who are resampled.
     """
     genuine, impostor = pair_cosines(unit_ND, labels_N)
     figures: dict[str, Any] = {"num_genuine": len(genuine), "num_impostor": len(impostor)}
     if reason := _one_kind(genuine, impostor):
         figures["note"] = reason
     both, of_genuine, of_impostor = (genuine, impostor), (genuine,), (impostor,)
-    measures: dict[str, tuple[Callable[..., float], tuple[np.ndarray, ...]]] = {
+    measures: dict[str, tuple[Callable[..., float | None], tuple[np.ndarray, ...]]] = {
         "auc": (auc, both),
-        "tar_at_far_1e-2": (partial(tar_at_far, far=1e-2), both),
-        "tar_at_far_1e-3": (partial(tar_at_far, far=1e-3), both),
+        "tar_at_far_1e-2": (partial(told_tar, far=1e-2), both),
+        "tar_at_far_1e-3": (partial(told_tar, far=1e-3), both),
         "eer": (equal_error_rate, both),
         "fdr": (fisher_ratio, both),
         "genuine_mean": (_mean, of_genuine),
@@ -110,7 +152,11 @@ def summary(unit_ND: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
     }
     for name, (figure, cosines) in measures.items():
         figures[name] = figure(*cosines) if all(map(len, cosines)) else None
-    return figures
+    if len(impostor) and (reason := too_few_for_far(len(impostor), 1e-3)):
+        figures["tar_note"] = reason
+    if not with_intervals or not len(genuine) or not len(impostor):
+        return Verified(figures)
+    return _bounded(figures, AllPairs.of(unit_ND, labels_N), "people", "auc")
 
 
 def _one_kind(genuine: np.ndarray, impostor: np.ndarray) -> str:
@@ -163,13 +209,22 @@ def fold_accuracy(
 
 
 def verify_pairs(embedder: Embedder, pairs: Pairs) -> dict[str, Any]:
+    """The figures of `verified_pairs`."""
+    return verified_pairs(embedder, pairs).figures
+
+
+def verified_pairs(
+    embedder: Embedder, pairs: Pairs, seed: int = 0, with_intervals: bool = True
+) -> Verified:
     """Figures of a recognizer on pairs, image and mirror image summed as its mirror_sum says.
 
     They are accuracy by folds (None, and why, where a fold would lack a kind of pairs), AUC, EER,
     FDR, FMR100 and FMR1000 (lowest FNMR at such an FMR), TAR at every power of ten of FAR that
-    there are impostors enough to measure, and the ROC.
+    there are impostors enough to measure (`tar_note` where not even .1 %), the ROC, and intervals
+    by resampling people, or pairs where who is in them is not known (`resampled`).
     """
-    return figures_of(embed_pairs(embedder, pairs), pairs, embedder.mirror_sum)
+    unit_ND = embed_pairs(embedder, pairs)
+    return verified_vectors(unit_ND, pairs, embedder.mirror_sum, seed, with_intervals)
 
 
 def embed_pairs(embedder: Embedder, pairs: Pairs) -> np.ndarray:
@@ -182,7 +237,18 @@ def embed_pairs(embedder: Embedder, pairs: Pairs) -> np.ndarray:
 
 
 def figures_of(unit_ND: np.ndarray, pairs: Pairs, mirror_sum: MirrorSum) -> dict[str, Any]:
-    """The figures of `verify_pairs` from the unit vectors of the pairs' 2N images.
+    """The figures of `verify_pairs` from the unit vectors of the pairs' 2N images."""
+    return verified_vectors(unit_ND, pairs, mirror_sum).figures
+
+
+def verified_vectors(
+    unit_ND: np.ndarray,
+    pairs: Pairs,
+    mirror_sum: MirrorSum,
+    seed: int = 0,
+    with_intervals: bool = True,
+) -> Verified:
+    """The figures of `verified_pairs` from the unit vectors of the pairs' 2N images.
 
     Pairs of an image that could not be acquired, whose vector is NaN, match at no threshold; FDR,
     which is made of means, is of the others.
@@ -199,14 +265,53 @@ def figures_of(unit_ND: np.ndarray, pairs: Pairs, mirror_sum: MirrorSum) -> dict
         "auc": auc(genuine, impostor),
         "eer": equal_error_rate(genuine, impostor),
         "fdr": fdr,
-        "fmr100": 1 - tar_at_far(genuine, impostor, 1e-2),
-        "fmr1000": 1 - tar_at_far(genuine, impostor, 1e-3),
+        "fmr100": _missed(told_tar(genuine, impostor, 1e-2)),
+        "fmr1000": _missed(told_tar(genuine, impostor, 1e-3)),
     }
+    if reason := too_few_for_far(len(impostor), 1e-3):
+        figures["tar_note"] = reason
     for exponent in range(1, 7):
-        if len(impostor) >= 10**exponent:
-            far = 10.0**-exponent
-            figures[f"tar_at_far_1e-{exponent}"] = tar_at_far(genuine, impostor, far)
-    return figures | {"roc": roc(genuine, impostor)}
+        tar = told_tar(genuine, impostor, 10.0**-exponent)
+        if tar is not None:
+            figures[f"tar_at_far_1e-{exponent}"] = tar
+    figures["roc"] = roc(genuine, impostor)
+    if not with_intervals:
+        return Verified(figures)
+    known = pairs.numbers_N2
+    people = np.repeat(np.arange(len(cosines))[:, None], 2, 1) if known is None else known
+    listed = ListedPairs(cosines, pairs.same, people[:, 0], people[:, 1])
+    unit = "pairs" if known is None else "people"  # unknown: a pair by itself
+    if figures["accuracy"] is None:
+        return _bounded(figures, listed, unit, "auc", seed)
+    by_fold = fold_accuracies(listed, folds_of(pairs.same, pairs.num_folds)[0], seed)
+    return _bounded(figures, listed, unit, "accuracy", seed, {"accuracy": by_fold})
+
+
+def _bounded(
+    figures: dict[str, Any],
+    scores: AllPairs | ListedPairs,
+    unit: str,
+    told: str,
+    seed: int = 0,
+    further: dict[str, np.ndarray] | None = None,
+) -> Verified:
+    """The figures with their intervals and what difference of the one called `told` is seen."""
+    there = [name for name in FIGURES if figures.get(name) is not None]
+    values = (further or {}) | resampled(scores, there, seed)
+    found = {name: figures[name] for name in values}
+    bounds = intervals(found, values, scores.num_units)
+    known = {name: None if b is None else [b.low, b.high] for name, b in bounds.items()}
+    power = power_line(told, values[told], scores.num_people, unit)
+    return Verified(
+        figures
+        | {f"{name}_interval": bound for name, bound in known.items()}
+        | {"resampled": unit, f"num_{unit}": scores.num_people, "power": power},
+        values,
+    )
+
+
+def _missed(tar: float | None) -> float | None:
+    return None if tar is None else 1 - tar
 
 
 def _fdr(cosines: np.ndarray, same: np.ndarray) -> float | None:

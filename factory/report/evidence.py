@@ -17,6 +17,7 @@ from factory.records import Manifest
 from factory.report import attack
 from factory.report.learned import NOT_RECORDED, learned_in_all
 from factory.report.privacy import doubt, has_real_source, named_judge, num_real
+from factory.report.tables import number, within
 from factory.shots.plan import Plan
 
 NOT_MEASURED = "not measured"
@@ -133,7 +134,8 @@ def _assumed(metrics: Metrics) -> str:
     pairs = metrics.similarity["recognizer"].release
     if not isinstance(pairs, PairMetrics):
         return f"that images of one label show one identity: {NOT_MEASURED}"
-    return f"that images of one label show one identity: AUC {pairs.auc:.4f} by the recognizer"
+    auc = f"AUC {pairs.auc:.4f}{within(pairs.interval('auc'), 4)}"
+    return f"that images of one label show one identity: {auc} by the recognizer"
 
 
 def _utility(metrics: Metrics) -> str:
@@ -173,8 +175,8 @@ def _representative(metrics: Metrics) -> str:
     if isinstance(fidelity, NotMeasured):
         return NOT_MEASURED
     return (
-        f"against the source: FID {fidelity.fid:.3f}, precision {fidelity.precision:.3f}, recall "
-        f"{fidelity.recall:.3f} in the recognizer's features"
+        f"against the source: FID {number(fidelity.fid)}, precision {number(fidelity.precision)}, "
+        f"recall {number(fidelity.recall)} in the recognizer's features"
     )
 
 
@@ -182,7 +184,9 @@ def _errors(metrics: Metrics) -> str:
     pairs = metrics.similarity["recognizer"].release
     nearest = metrics.separability.nearest_other
     parts = [
-        f"EER {pairs.eer:.3f}" if isinstance(pairs, PairMetrics) else f"EER {NOT_MEASURED}",
+        f"EER {pairs.eer:.3f}{within(pairs.interval('eer'), 3)}"
+        if isinstance(pairs, PairMetrics)
+        else f"EER {NOT_MEASURED}",
         f"nearest two identities at cosine {nearest.max:.4f}"
         if isinstance(nearest, NearestCosines)
         else f"nearest two identities {NOT_MEASURED}",

@@ -115,6 +115,7 @@ def _accuracy(metrics: Metrics) -> dict[str, Any]:
         "accuracy": utility.rows(measured) if measured else [],
         "benchmarks": utility.benchmarks(measured) if measured else [],
         "num_seeds": utility.num_seeds(measured) if measured else 0,
+        "utility_power": utility.power_line(measured) if measured else "",
     }
 
 
@@ -167,6 +168,7 @@ def _likeness(metrics: Metrics) -> dict[str, Any]:
             figures.rocs(similarity),
         ],
         "similarity": tables.similarity(similarity),
+        "similarity_power": tables.similarity_power(similarity),
         "consistency_plot": figures.consistency(properties.recognizers),
         "consistency": tables.consistency(properties),
         "fidelity": tables.fidelity(properties, similarity),

@@ -20,16 +20,18 @@ from factory.evaluation.metrics.separability import (
     JudgePower,
     Leakage,
     MixedPeople,
+    RealStrangers,
     Separability,
 )
 from factory.evaluation.metrics.similarity import (
     Consistency,
     Fidelity,
+    OneEach,
     PairMetrics,
     Properties,
     Similarity,
 )
-from factory.evaluation.metrics.values import NearestCosines, NotMeasured
+from factory.evaluation.metrics.values import Interval, NearestCosines, NotMeasured
 from factory.records import Counts, Manifest
 from factory.shots.plan import Plan
 
@@ -96,6 +98,21 @@ def similarity(by_recognizer: Mapping[str, Similarity]) -> list[list[str]]:
         for name, measured in by_recognizer.items()
         for side, pairs in (("release", measured.release), ("source", measured.source))
     ]
+
+
+def similarity_power(by_recognizer: Mapping[str, Similarity]) -> str:
+    """What intervals are of, and what difference of AUC a release of so many people shows."""
+    lines = [
+        f"by the {name} {measured.release.power}"
+        for name, measured in by_recognizer.items()
+        if isinstance(measured.release, PairMetrics) and measured.release.power
+    ]
+    if not lines:
+        return ""
+    told = (
+        "In parentheses: 95 % intervals, by resampling people with all their images. Of a release "
+    )
+    return f"{told}{'; '.join(lines)}."
 
 
 def consistency(properties: Properties) -> list[list[str]]:
@@ -181,9 +198,13 @@ def separability(measured: Separability) -> list[tuple[str, str]]:
     """The gate, what it means, and how near anybody comes to it."""
     strangers, rate = measured.real_strangers, measured.real_strangers.false_match_rate
     meaning = "n/a" if rate is None else f"{rate:.2e} of {strangers.num_pairs} pairs"
+    if strangers.interval and strangers.num_people:
+        low, high = strangers.interval.low, strangers.interval.high
+        meaning += f" (95 %: {low:.2e} to {high:.2e}, by {strangers.num_people} people)"
     rows = [
         ("largest cosine allowed between two people", f"{measured.max_cosine:.4f}"),
         ("pairs of its strangers above it, by the same recognizer", meaning),
+        *_limit_interval(strangers),
         *_false_matches(measured.false_matches),
         ("identities drawn again", f"{measured.num_redrawn} of {measured.num_virtual}"),
     ]
@@ -218,6 +239,19 @@ def _mixed(measured: MixedPeople | None) -> list[tuple[str, str]]:
     ]
 
 
+def _limit_interval(strangers: RealStrangers) -> list[tuple[str, str]]:
+    """How far the limit of that rate would lie elsewhere, had other people been measured."""
+    bounds = strangers.limit_interval
+    if bounds is None:
+        return []
+    return [
+        (
+            "cosine of that rate among as many other people (95 %, by resampling them)",
+            f"{bounds.low:.3f} to {bounds.high:.3f}",
+        )
+    ]
+
+
 def _false_matches(measured: FalseMatches | None) -> list[tuple[str, str]]:
     """What the gate's limit would cost among as many strangers whom nobody keeps apart."""
     if measured is None:
@@ -243,13 +277,18 @@ def leakage(measured: Leakage | NotMeasured) -> list[tuple[str, ...]]:
     return [
         (
             LEAKS[kind],
-            f"{leaks.num_leaks} of {leaks.count} ({leaks.fraction:.2%})",
+            f"{leaks.num_leaks} of {leaks.count} ({leaks.fraction:.2%}{_percents(leaks.interval)})",
             f"{na(leaks.num_strangers_above)} of {leaks.num_strangers}",
-            f"{leaks.limit_cosine:.3f}, by {leaks.num_strangers} of the source",
+            f"{leaks.limit_cosine:.3f}, "
+            + (leaks.limit_note or f"by {leaks.num_strangers} of the source"),
             f"{leaks.nearest.p99:.3f}",
         )
         for kind, leaks in measured.counts().items()
     ]
+
+
+def _percents(bounds: Interval | None) -> str:
+    return f"; 95 %: {bounds.low:.2%} to {bounds.high:.2%}" if bounds else ""
 
 
 def judge_line(audit: AuditVerdict) -> str:
@@ -370,9 +409,18 @@ def na(count: int | None) -> str:
 def _pair_cells(pairs: PairMetrics | NotMeasured) -> list[str]:
     if isinstance(pairs, NotMeasured):
         return [pairs.note, "", "", "", "", "", ""]
-    rates = (number(rate) for rate in (pairs.eer, pairs.fmr100, pairs.fmr1000))
-    means = (mean(pairs.genuine), mean(pairs.impostor))
-    return [f"{pairs.auc:.4f}", *rates, f"{pairs.fdr:.2f}", *means]
+    rates = (
+        number(getattr(pairs, name)) + within(pairs.interval(name), 3)
+        for name in ("eer", "fmr100", "fmr1000")
+    )
+    auc = f"{pairs.auc:.4f}{within(pairs.interval('auc'), 4)}"
+    fdr = f"{pairs.fdr:.2f}{within(pairs.interval('fdr'), 2)}"
+    return [auc, *rates, fdr, mean(pairs.genuine), mean(pairs.impostor)]
+
+
+def within(bounds: Interval | None, digits: int) -> str:
+    """An interval in parentheses; empty where there is none."""
+    return f" ({bounds.low:.{digits}f} to {bounds.high:.{digits}f})" if bounds else ""
 
 
 def _class_cells(classes: Consistency) -> list[str]:
@@ -383,8 +431,18 @@ def _class_cells(classes: Consistency) -> list[str]:
 def _fidelity_cells(compared: Fidelity | NotMeasured) -> list[str]:
     if isinstance(compared, NotMeasured):
         return ["n/a", "n/a", "n/a", "n/a"]
-    values = (compared.fid, compared.cmmd, compared.precision, compared.recall)
-    return [number(value) for value in values]
+    fid = compared.fid_note if compared.fid is None else number(compared.fid)
+    cells = [number(value) for value in (compared.cmmd, compared.precision, compared.recall)]
+    each = compared.one_each
+    if isinstance(each, OneEach):
+        apart = (
+            (each.cmmd, each.floor_cmmd),
+            (each.precision, each.floor_precision),
+            (each.recall, each.floor_recall),
+        )
+        told = [f"{number(made)}, real {number(floor)}" for made, floor in apart]
+        cells = [f"{cell} ({pair})" for cell, pair in zip(cells, told, strict=True)]
+    return [fid, *cells]
 
 
 def _nearest_cell(nearest: NearestCosines | NotMeasured) -> str:

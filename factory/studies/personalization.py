@@ -63,8 +63,8 @@ class PairFigures:
 
     auc: float
     eer: float
-    fmr100: float
-    fmr1000: float
+    fmr100: float | None
+    fmr1000: float | None
     fdr: float
     genuine: MeanStdCount
     impostor: MeanStdCount
@@ -217,8 +217,8 @@ def _accuracy(
     release = local_copy(store, manifest.sealed_plan(store), f"{config.utility.out}/releases")
     training = training_sets(config, release)[training_set]
     folder = name.replace(" ", "-")
-    runs = learn_with_seeds(config, folder, training, benchmarks, train, log)
-    return average_accuracy(runs)
+    learned = learn_with_seeds(config, folder, training, benchmarks, train, log)
+    return average_accuracy([one.run for one in learned])
 
 
 def _measured(config: Config) -> tuple[str, Similarity, Properties]:

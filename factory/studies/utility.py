@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,18 @@ from factory.evaluation.metrics.utility import (
     Utility,
     UtilityRun,
 )
-from factory.evaluation.metrics.values import MeanStd, NotMeasured
+from factory.evaluation.metrics.values import Interval, MeanStd, NotMeasured
 from factory.recognition.batches import oversample_sha256
 from factory.recognition.embed import Recognizer
 from factory.recognition.pairs import Pairs, open_pairs
-from factory.recognition.verification import too_few_for_folds, verify_pairs
+from factory.recognition.verification import Verified, too_few_for_folds, verified_pairs
 from factory.records import Log
+from factory.seeds import stream_seed
 from factory.sources import open_source
 from factory.sources.alignment_facts import pixel_facts
 from factory.sources.index_building import source_people
 from factory.sources.tar_set import open_tars
+from factory.studies.spread import Spread, spread
 from factory.training.distributed import pick_device
 from factory.training.identity import without_paths
 
@@ -42,8 +45,18 @@ TrainOne = Callable[[Config], dict[str, Any]]
 """Trains the recognizer of a config, here or on a gang, and returns its metrics."""
 Benchmarks = dict[str, Pairs | NotMeasured]
 """Pairs by name, or why they cannot be read."""
+Accuracies = dict[str, np.ndarray]
+"""Accuracies by benchmark in every resampling of its people [R]."""
 TAR = "tar_at_far_"
 """How the names of true accept rates begin among the figures of verify_pairs."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A training, and its accuracy on each benchmark in every resampling of its people [R]."""
+
+    run: UtilityRun
+    accuracies: Accuracies
 
 
 def utility(config: Config, release: Path, train: TrainOne, log: Log) -> Utility:
@@ -53,11 +66,13 @@ def utility(config: Config, release: Path, train: TrainOne, log: Log) -> Utility
     that cannot be read is n/a with the reason, and nothing else stops.
     """
     benchmarks = open_benchmarks(config, log)
-    runs = {
+    learned = {
         name: learn_with_seeds(config, name, training, benchmarks, train, log)
         for name, training in training_sets(config, release).items()
     }
-    return summary(as_dict(config.recognizer), runs)
+    runs = {name: [one.run for one in some] for name, some in learned.items()}
+    resampled = {name: [one.accuracies for one in some] for name, some in learned.items()}
+    return summary(as_dict(config.recognizer), runs, resampled)
 
 
 def open_benchmarks(config: Config, log: Log) -> Benchmarks:
@@ -77,15 +92,15 @@ def learn_with_seeds(
     benchmarks: Benchmarks,
     train: TrainOne,
     log: Log,
-) -> list[UtilityRun]:
+) -> list[Learned]:
     """The set called `name`, which `training` reads, learned once with each of utility.seeds."""
-    runs: list[UtilityRun] = []
+    learned: list[Learned] = []
     for seed in config.utility.seeds:
         one = with_seed(training, f"{config.utility.out}/{name}", seed)
         log(f"{name}, seed {seed}: training in {one.training.out}")
-        runs.append(learn(one, benchmarks, train))
-        log(f"{name}, seed {seed}: {_line(runs[-1])}")
-    return runs
+        learned.append(learn(one, benchmarks, train))
+        log(f"{name}, seed {seed}: {_line(learned[-1].run)}")
+    return learned
 
 
 def training_sets(config: Config, release: Path) -> dict[str, Config]:
@@ -145,39 +160,117 @@ def _faces(source: SourceConfig) -> dict[str, Any]:
     return facts | {"holdout_identities": held_out}
 
 
-def learn(config: Config, benchmarks: Benchmarks, train: TrainOne) -> UtilityRun:
-    """Train one recognizer, or go on, and verify it."""
+def learn(config: Config, benchmarks: Benchmarks, train: TrainOne) -> Learned:
+    """Train one recognizer, or go on, and verify it.
+
+    The people of a benchmark are resampled alike for all recognizers, those of another apart.
+    """
     trained = train(config)["train"]
     recognizer = Recognizer.load(config.training.out, pick_device(config.compute))
-    return UtilityRun(
+    verified = {
+        name: pairs
+        if isinstance(pairs, NotMeasured)
+        else verified_pairs(recognizer, pairs, stream_seed("benchmark", name))
+        for name, pairs in benchmarks.items()
+    }
+    found = {name: one for name, one in verified.items() if isinstance(one, Verified)}
+    run = UtilityRun(
         seed=config.training.seed,
         images=trained["images"],
         identities=trained["identities"],
         benchmarks={
-            name: pairs if isinstance(pairs, NotMeasured) else verify_pairs(recognizer, pairs)
-            for name, pairs in benchmarks.items()
+            name: one if isinstance(one, NotMeasured) else one.figures
+            for name, one in verified.items()
         },
     )
+    return Learned(run, {name: one.resampled["accuracy"] for name, one in found.items()})
 
 
-def summary(recipe: dict[str, Any], runs: dict[str, list[UtilityRun]]) -> Utility:
-    """Means and standard deviations over seeds, and how far each set is from the real one."""
+def summary(
+    recipe: dict[str, Any],
+    runs: dict[str, list[UtilityRun]],
+    resampled: dict[str, list[Accuracies]] | None = None,
+) -> Utility:
+    """Means and standard deviations over seeds, and how far each set is from the real one.
+
+    `resampled` holds accuracies in resamplings of people, by set, run and benchmark; without it
+    intervals are over seeds alone.
+    """
+    found = resampled or {}
+    people = {name: Resamplings.of(trained, found.get(name)) for name, trained in runs.items()}
     sets = {
         name: TrainingSetAccuracy(
             images=trained[0].images,
             identities=trained[0].identities,
-            benchmarks={benchmark: _over_seeds(trained, benchmark) for benchmark in _read(trained)},
+            benchmarks={
+                benchmark: _over_seeds(trained, benchmark, people[name])
+                for benchmark in _read(trained)
+            },
             average=average_accuracy(trained),
+            interval=_spread_of(trained, people[name], _read(trained)).interval
+            if _read(trained)
+            else None,
         )
         for name, trained in runs.items()
     }
-    real = sets["real"].average
     gaps = {
-        name: gap_to_real(real.mean, learned.average.mean)
+        name: _gap(runs, people, name)
         for name, learned in sets.items()
-        if real and learned.average and name != "real"
+        if sets["real"].average and learned.average and name != "real"
     }
     return Utility(recipe, runs, sets, gaps)
+
+
+@dataclass(frozen=True)
+class Resamplings:
+    """Mean accuracy over seeds in every resampling, by benchmark, and of how many people."""
+
+    accuracy: dict[str, np.ndarray]
+    num_people: dict[str, int]
+
+    @classmethod
+    def of(cls, trained: list[UtilityRun], found: Sequence[Accuracies] | None) -> Resamplings:
+        """Of the runs of a set; empty where nothing was resampled."""
+        accuracy, num_people = dict[str, np.ndarray](), dict[str, int]()
+        for name in _read(trained) if found else []:
+            figures = trained[0].benchmarks[name]
+            assert found
+            assert isinstance(figures, dict)
+            accuracy[name] = np.mean([run[name] for run in found], axis=0)
+            num_people[name] = figures[f"num_{figures['resampled']}"]
+        return cls(accuracy, num_people)
+
+    def average(self, benchmarks: list[str]) -> tuple[np.ndarray | None, int]:
+        """Average over benchmarks [R], and people of the smallest; None unless all are known."""
+        if not benchmarks or not set(benchmarks) <= set(self.accuracy):
+            return None, 0
+        mean_R = np.mean([self.accuracy[name] for name in benchmarks], axis=0)
+        return np.asarray(mean_R), min(self.num_people[name] for name in benchmarks)
+
+
+def _spread_of(trained: list[UtilityRun], people: Resamplings, benchmarks: list[str]) -> Spread:
+    """The accuracy averaged over some benchmarks, with its interval over seeds and people."""
+    by_seed = np.mean([_values(trained, name, "accuracy") for name in benchmarks], axis=0)
+    found = spread(by_seed.tolist(), *people.average(benchmarks))
+    if found.interval is None:
+        return found
+    within = Interval(max(found.interval.low, 0.0), min(found.interval.high, 1.0))
+    return replace(found, interval=within)
+
+
+def _gap(runs: dict[str, list[UtilityRun]], people: dict[str, Resamplings], name: str) -> GapToReal:
+    """How far a set is from the real one, at equal seeds and in the same resamplings."""
+    benchmarks = _read(runs["real"])
+    by_seed = [
+        np.mean([_values(runs[side], benchmark, "accuracy") for benchmark in benchmarks], axis=0)
+        for side in ("real", name)
+    ]
+    real_R, num_people = people["real"].average(benchmarks)
+    made_R, _ = people[name].average(benchmarks)
+    by_people = None if real_R is None or made_R is None else 100 * (real_R - made_R)
+    found = spread((100 * (by_seed[0] - by_seed[1])).tolist(), by_people, num_people)
+    gap = gap_to_real(float(by_seed[0].mean()), float(by_seed[1].mean()))
+    return replace(gap, interval=found.interval, detectable=found.detectable)
 
 
 def average_accuracy(trained: list[UtilityRun]) -> MeanStd | None:
@@ -200,14 +293,16 @@ def mean_and_std(values: list[float]) -> MeanStd:
     return MeanStd(float(np.mean(values)), deviation)
 
 
-def _over_seeds(trained: list[UtilityRun], benchmark: str) -> BenchmarkAccuracy:
+def _over_seeds(
+    trained: list[UtilityRun], benchmark: str, people: Resamplings
+) -> BenchmarkAccuracy:
     first = trained[0].benchmarks[benchmark]
-    rates = [key for key in first if key.startswith(TAR)] if isinstance(first, dict) else []
+    keys = first if isinstance(first, dict) else {}
+    fars = [key.removeprefix(TAR) for key in keys if re.fullmatch(TAR + r"1e-\d", key)]
     return BenchmarkAccuracy(
         accuracy=mean_and_std(_values(trained, benchmark, "accuracy")),
-        tar_at_far={
-            key.removeprefix(TAR): mean_and_std(_values(trained, benchmark, key)) for key in rates
-        },
+        tar_at_far={far: mean_and_std(_values(trained, benchmark, TAR + far)) for far in fars},
+        interval=_spread_of(trained, people, [benchmark]).interval,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.evaluation.metrics.values import Distribution, NearestCosines, NotMeasured
+from factory.evaluation.metrics.values import Distribution, Interval, NearestCosines, NotMeasured
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,12 @@ class RealStrangers:
 
     num_pairs: int
     false_match_rate: float | None
+    interval: Interval | None = None
+    """Of the rate, at 95 % by resampling people; None in metrics of older factories."""
+    limit_interval: Interval | None = None
+    """Of the cosine at that rate: where a limit of it lies with as many other people. None where no
+    pair is above the limit."""
+    num_people: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,11 @@ class LeakCounts:
     nearest: Distribution
     num_strangers_above: int | None = None
     """Of real strangers, those above the limit too; None in metrics of older factories."""
+    interval: Interval | None = None
+    """Of the fraction, at 95 %, people being the trials; the rule of three where no leak is seen.
+    None in metrics of older factories."""
+    limit_note: str = ""
+    """Where the limit rests on too few strangers for its rate: what it is instead."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.evaluation.metrics.values import Distribution, MeanStd, NotMeasured
+from factory.evaluation.metrics.values import Distribution, Interval, MeanStd, NotMeasured
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,26 @@ class PairMetrics:
     eer: float
     fdr: float
     """Fisher's ratio: squared distance of the means over the sum of the variances."""
-    fmr100: float
-    """Lowest false non-match rate at a false match rate of 1 %."""
-    fmr1000: float
-    """The same at 0.1 %."""
+    fmr100: float | None
+    """Lowest false non-match rate at a false match rate of 1 %; None with fewer than 1,000 impostor
+    pairs."""
+    fmr1000: float | None
+    """The same at 0.1 %; None with fewer than 10,000."""
     roc: list[tuple[float, float]]
     """(false accept rate, true accept rate)."""
     genuine: Distribution
     impostor: Distribution
+    intervals: dict[str, Interval] | None = None
+    """At 95 % by resampling people, of those of the figures above that have one; None in metrics of
+    older factories."""
+    num_people: int | None = None
+    """Who were resampled; None in metrics of older factories."""
+    power: str = ""
+    """What difference of the AUC such sets show; empty where it is not known."""
+
+    def interval(self, figure: str) -> Interval | None:
+        """The interval of a figure by its name, where there is one."""
+        return (self.intervals or {}).get(figure)
 
 
 @dataclass(frozen=True)
@@ -66,15 +78,38 @@ class Consistency:
 
 
 @dataclass(frozen=True)
+class OneEach:
+    """Variety of people, one image of each, beside what other real people of one source have.
+
+    With several images a person precision and recall count a person's own images as near, and tell
+    of images a person more than of variety.
+    """
+
+    num_people: int
+    """Of each set."""
+    precision: float
+    recall: float
+    cmmd: float
+    floor_precision: float
+    """Of as many real people instead of made ones, against the same others."""
+    floor_recall: float
+    floor_cmmd: float
+
+
+@dataclass(frozen=True)
 class Fidelity:
     """How alike two sets of features are (fidelity.py)."""
 
     num_made: int
     num_real: int
-    fid: float
+    fid: float | None
+    """None with fewer images than features have dimensions; `fid_note` says so."""
     cmmd: float
     precision: float
     recall: float
+    fid_note: str = ""
+    one_each: OneEach | NotMeasured | None = None
+    """None in metrics of older factories, and where who is on an image is not known."""
 
 
 @dataclass(frozen=True)

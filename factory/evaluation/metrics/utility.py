@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from factory.evaluation.metrics.values import MeanStd, NotMeasured
+from factory.evaluation.metrics.values import Interval, MeanStd, NotMeasured
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class BenchmarkAccuracy:
 
     accuracy: MeanStd
     tar_at_far: dict[str, MeanStd]
+    interval: Interval | None = None
+    """Of the mean accuracy, at 95 %, over seeds and people (or pairs, where people are not known).
+    None in metrics of older factories."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class TrainingSetAccuracy:
     """Those that could be read."""
     average: MeanStd | None
     """Accuracy averaged over them; None without any."""
+    interval: Interval | None = None
+    """Of that average; None in metrics of older factories."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class GapToReal:
 
     points: float
     percent: float
+    interval: Interval | None = None
+    """Of the points, at 95 %: at equal seeds, on the same people. None in older metrics."""
+    detectable: float | None = None
+    """Points that would be told from 0 with a chance of 80 %."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from factory.evaluation.fidelity import (
     cmmd,
     fid,
     fidelity,
+    one_each,
     precision_recall,
 )
 from factory.evaluation.metrics.values import NotMeasured
@@ -77,7 +78,11 @@ def test_sets_too_small_say_so():
     assert fidelity(a[:3], b) == NotMeasured("n/a: needs 4 images in both sets")
     measured = fidelity(a[:4], b)
     assert (measured.num_made, measured.num_real) == (4, 250)
-    assert measured.fid == fid_of(a[:4], b)
+    assert measured.fid is None
+    assert measured.fid_note == "n/a: 4 images in 12 dimensions"
+    assert fidelity(a[:12], b).fid is None  # eleven axes at most
+    enough = fidelity(a[:13], b)
+    assert (enough.fid, enough.fid_note) == (fid_of(a[:13], b), "")
     assert measured.cmmd == cmmd(a[:4], b)
     assert (measured.precision, measured.recall) == precision_recall(a[:4], b)
 
@@ -100,3 +105,35 @@ def test_fid_from_sums_of_parts_is_that_of_all_vectors():
         total = total.plus(Moments.of(a[start:stop]))
     assert total.covariance() == pytest.approx(np.cov(a.T), rel=1e-9, abs=1e-9)
     assert fid(total, Moments.of_blocks(b, 64)) == pytest.approx(fid_of(a, b), rel=1e-6)
+
+
+def test_one_image_a_person_beside_other_real_people():
+    """Nine made people against every second of 20 real ones, and the ten between as the floor."""
+    rng = np.random.default_rng(5)
+    people = rng.normal(size=(20, 12))
+    real = np.repeat(people, 3, 0) + rng.normal(0, 0.01, (60, 12))
+    labels = np.repeat(rng.permutation(20) + 7, 3)
+    made = rng.normal(size=(9, 12)) + 50  # far from everybody
+    found = one_each(np.repeat(made, 2, 0), np.repeat(np.arange(9), 2), real, labels)
+    others, against = real[0::6][np.linspace(0, 9, 9).astype(int)], real[3::6]
+    against = against[np.linspace(0, 9, 9).astype(int)]
+    assert (found.num_people, found.precision, found.recall) == (9, 0.0, 0.0)
+    assert (found.floor_precision, found.floor_recall) == precision_recall(others, against)
+    assert found.floor_precision > 0.5
+    assert found.cmmd == cmmd(made, against)
+    assert found.floor_cmmd == cmmd(others, against)
+
+
+def test_images_a_person_do_not_count_as_variety():
+    """A set of real people against itself has recall 1 by its own images; other people have not."""
+    rng = np.random.default_rng(6)
+    people = rng.normal(size=(80, 12))
+    images = np.repeat(people, 5, 0) + rng.normal(0, 0.1, (400, 12))
+    labels = np.repeat(np.arange(80), 5)
+    some, rest = images[labels < 40], images[labels >= 40]
+    assert precision_recall(some, rest)[1] < 0.1  # own images make neighborhoods small
+    found = fidelity(some, rest, labels=(labels[:200], labels[200:])).one_each
+    assert found.num_people == 20
+    assert found.recall > 0.3
+    few = fidelity(some, rest, labels=(np.zeros(200), labels[200:])).one_each
+    assert few == NotMeasured("n/a: needs 4 made people and 8 real ones")

@@ -18,11 +18,12 @@ from factory.evaluation.embeddings import RealFaces, RecognizerSpace, real_faces
 from factory.evaluation.leakage import LeakTest, refuse_leaks, summary_lines
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.separability import Leakage
-from factory.evaluation.metrics.values import NotMeasured
+from factory.evaluation.metrics.values import Interval, NotMeasured
 from factory.evaluation.perceptual_hash import PerceptualHash
 from factory.evaluation.real_people import NOBODY, RealPeople
 from factory.execution.inline import run_units
 from factory.recognition.external import open_embedder
+from factory.recognition.resampling import wilson
 from factory.records import DrawnBatch
 from factory.release import build
 from factory.shards import layout
@@ -86,14 +87,25 @@ def test_the_limit_is_exceeded_by_a_fraction_of_strangers_that_is_given():
     test = LeakTest(strangers, leak_fpir=0.05)
     test.add(["a", "b"], cosines[:2])
     assert test.add(["c", "d"], cosines[2:]).tolist() == [True, True]
-    counts = test.counts()
+    counts = test.counts(40)
     assert counts.limit_cosine == pytest.approx(0.95)
     assert (strangers > counts.limit_cosine).sum() <= 5
     assert counts.leaks == ["c", "d"]
     assert counts.fraction == 0.5
+    assert counts.interval == Interval(*wilson(0.5, 40))  # people are the trials
+    assert counts.limit_note == ""
     looser = LeakTest(strangers, leak_fpir=0.5)
     looser.add(["a", "b", "c", "d"], cosines)
-    assert looser.counts().leaks == ["b", "c", "d"]
+    assert looser.counts(40).leaks == ["b", "c", "d"]
+
+
+def test_a_limit_of_too_few_strangers_says_that_it_is_the_largest():
+    test = LeakTest(np.arange(270) / 1000, leak_fpir=0.001)
+    test.add(["a"], np.array([0.1]))
+    counts = test.counts(30)
+    assert counts.limit_cosine == pytest.approx(0.269)
+    assert counts.limit_note == "the largest of 270 strangers; 0.001 of them needs 1000"
+    assert counts.interval == Interval(0.0, 3 / 30)  # none of 30 people
 
 
 def test_a_real_identity_is_compared_with_other_people():

@@ -10,10 +10,12 @@ import pytest
 from factory.errors import IntegrityError
 from factory.evaluation.metrics.separability import RealStrangers
 from factory.evaluation.metrics.values import NotMeasured
-from factory.evaluation.separability import audit, false_matches, separability
+from factory.evaluation.separability import audit, false_matches, real_strangers, separability
 from factory.identities.roster import Roster
 from factory.identities.roster_building import build_roster, open_recognizer
 from factory.planning.preflight import preflight
+from factory.recognition.resampled_scores import AllPairs
+from factory.recognition.verification import pair_cosines
 from factory.records import Identity
 from factory.shots.canary import Canary, this_machine
 from factory.shots.plan import Plan
@@ -93,6 +95,29 @@ def test_a_release_is_told_with_all_of_its_people():
     measured = separability(plan, Roster(people, np.eye(2)), strangers(0))
     assert measured.num_virtual == 1
     assert measured.false_matches.num_others == 1
+
+
+def test_a_limit_among_strangers_has_an_interval_over_people():
+    """200 people of 2 images; the rate by a plain resampling of people, and the limit at it."""
+    rng = np.random.default_rng(0)
+    unit = np.repeat(rng.normal(size=(200, 8)), 2, 0) + rng.normal(0, 0.3, (400, 8))
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    labels = np.arange(400) // 2
+    impostor = pair_cosines(unit, labels)[1]
+    limit = float(np.quantile(impostor, 0.99))
+    found = real_strangers(impostor, limit, AllPairs.of(unit, labels))
+    assert found.num_people == 200
+    assert found.interval.low < found.false_match_rate < found.interval.high
+    assert found.limit_interval.low < limit < found.limit_interval.high
+    above = (unit @ unit.T >= limit) & (labels[:, None] != labels)
+    by_person = above.reshape(200, 2, 400).sum((1, 2))  # a person's pairs above the limit
+    error = by_person.std() * np.sqrt(200) / len(impostor)
+    half = (found.interval.high - found.interval.low) / 2
+    assert half == pytest.approx(1.97 * error, rel=0.15)
+    nobody = real_strangers(impostor, 2.0, AllPairs.of(unit, labels))
+    assert nobody.interval.high == 3 / 100  # of a hundred pairs that share nobody
+    assert nobody.limit_interval is None
+    assert real_strangers(impostor, limit).interval is None
 
 
 @pytest.fixture

@@ -46,11 +46,29 @@ def test_people_who_are_told_apart_by_chance():
 
 
 def test_error_rates_of_pairs_are_those_of_counts():
-    """Of a thousand impostors ten may be above the cosine of FMR100, one above that of FMR1000."""
-    impostor = np.linspace(-0.5, 0.5, 1000)
-    genuine = np.array([impostor[-5], impostor[-12], 0.1, 0.9])
+    """Of 10,000 impostors 100 may be above the cosine of FMR100, ten above that of FMR1000."""
+    impostor = np.linspace(-0.5, 0.5, 10000)
+    genuine = np.array([impostor[-50], impostor[-120], 0.1, 0.9])
     metrics = pair_metrics(genuine, impostor)
     assert (metrics.fmr100, metrics.fmr1000) == (0.5, 0.75)
+    few = pair_metrics(genuine, impostor[:9999])
+    assert few.fmr1000 is None
+    assert few.intervals is None
+
+
+def test_figures_of_a_release_have_intervals_over_its_people():
+    rng = np.random.default_rng(0)
+    unit = np.repeat(rng.normal(size=(20, 6)), 3, 0) + rng.normal(0, 0.6, (60, 6))
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    measured = similarity(unit, np.arange(60) // 3, unit, np.arange(60) // 3).release
+    assert measured.num_people == 20
+    for name in ("auc", "eer", "fdr", "fmr100"):
+        bounds = measured.interval(name)
+        assert bounds.low <= getattr(measured, name) <= bounds.high
+    assert measured.interval("fmr1000") is None  # 1,710 impostor pairs
+    assert "in auc is seen with 20 people a side in 80 %" in measured.power
+    photographs = made_vs_photographs(unit, np.arange(60) // 3, unit, np.arange(60) // 3)
+    assert photographs.interval("auc").low < photographs.auc
 
 
 def test_one_person_is_not_enough_for_pairs():

@@ -18,7 +18,12 @@ from factory.recognition.error_rates import (
     resampled_weights,
 )
 from factory.recognition.pair_scores import PairScores
-from factory.recognition.resampling import Interval, pair_weights, people_counts
+from factory.recognition.resampling import (
+    Interval,
+    pair_weights,
+    people_counts,
+    rate_bounds,
+)
 from factory.recognition.verification import cosine_at_fmr, tar_at_far
 
 
@@ -88,28 +93,33 @@ def test_kinds_without_weight_have_no_rate():
     assert np.isnan(fnmr)
 
 
-def test_intervals_and_bands_are_quantiles_over_resampled_people():
-    """A plain loop over 1,000 resamplings of people; the quantiles leave 2.5 % on either side."""
-    one = scores(4, num_pairs=300)
+def test_intervals_and_bands_are_of_the_deviation_over_resampled_people():
+    """A plain loop over 1,000 resamplings of people."""
+    one = scores(4, num_people=30, num_pairs=300)
     found = error_rates(one, seed=7)
     (at,) = found.thresholds
     first, second, num_people = one.units()
+    pairs, near = SortedPairs(one.cosine_N, one.same_N), len(found.curve.fmr) - 8
     rates, at_fmr = [], []
     for counts in people_counts(num_people, 7):
         weights = pair_weights(counts, first, second)
         kinds = [(one.cosine_N[k], weights[k]) for k in (~one.same_N, one.same_N)]
         rates.append([counted(*kinds[0], at.cosine), 1 - counted(*kinds[1], at.cosine)])
-        at_fmr.append(SortedPairs(one.cosine_N, one.same_N).fnmr_at(np.array([0.5]), weights)[0])
-    low, high = np.quantile(np.array(rates), [0.025, 0.975], axis=0)
-    assert at.fmr_interval is not None
-    assert at.fnmr_interval is not None
-    np.testing.assert_allclose([at.fmr_interval.low, at.fnmr_interval.low], low, atol=1e-9)
-    np.testing.assert_allclose([at.fmr_interval.high, at.fnmr_interval.high], high, atol=1e-9)
-    curve = SortedPairs(one.cosine_N, one.same_N).fnmr_at(np.array(found.curve.fmr), np.ones(300))
+        at_fmr.append(pairs.fnmr_at(np.array([found.curve.fmr[near]]), weights)[0])
+    strangers = len(np.union1d(first[~one.same_N], second[~one.same_N])) // 2
+    units = (strangers, len(np.unique(first[one.same_N])))
+    assert units == independent_pairs(one)
+    spread = np.array(rates).std(0)
+    found_at = [(at.fmr, at.fmr_interval), (at.fnmr, at.fnmr_interval)]
+    for (rate, span), error, count in zip(found_at, spread, units, strict=True):
+        expected = rate_bounds(rate, error, count)
+        assert span is not None
+        assert (span.low, span.high) == pytest.approx((expected.low, expected.high))
+    curve = pairs.fnmr_at(np.array(found.curve.fmr), np.ones(300))
     np.testing.assert_allclose(found.curve.fnmr, curve)
-    near = int(np.argmin(np.abs(np.array(found.curve.fmr) - 0.5)))
-    assert found.curve.low[near] == pytest.approx(np.quantile(at_fmr, 0.025), abs=0.03)
-    assert found.curve.high[near] == pytest.approx(np.quantile(at_fmr, 0.975), abs=0.03)
+    expected = rate_bounds(found.curve.fnmr[near], float(np.std(at_fmr)), units[1])
+    assert found.curve.low[near] == pytest.approx(expected.low)
+    assert found.curve.high[near] == pytest.approx(expected.high)
 
 
 def test_a_threshold_needs_ten_false_matches():
@@ -136,8 +146,9 @@ def test_a_rate_at_its_end_has_the_bound_of_the_rule_of_three():
     values = np.zeros(9)
     assert bounded(0.0, values, 60) == Interval(0.0, 0.05)
     assert bounded(1.0, values, 60) == Interval(0.95, 1.0)
-    inside = bounded(0.5, np.linspace(0, 1, 1001), 60)
-    assert (inside.low, inside.high) == (pytest.approx(0.025), pytest.approx(0.975))
+    inside, expected = bounded(0.5, np.array([0.4, 0.6, np.nan]), 60), rate_bounds(0.5, 0.1, 60)
+    assert (inside.low, inside.high) == pytest.approx((expected.low, expected.high))
+    assert bounded(0.5, values, 9) == Interval(0.0, 1.0)
     one = replace(scores(), people=tuple("abcc" * 100))
     assert independent_pairs(replace(one, same_N=np.tile([False, True], 100))) == (1, 1)
 
@@ -153,7 +164,9 @@ def test_few_people_have_no_interval():
 
 
 def test_unknown_people_are_pairs_by_themselves():
-    found = error_rates(replace(scores(), people=(None,) * 400))
+    unknown = replace(scores(), people=(None,) * 400)
+    found = error_rates(unknown)
+    assert independent_pairs(unknown) == (found.num_impostor, found.num_genuine)
     assert found.num_people is None
     assert found.curve.low
 

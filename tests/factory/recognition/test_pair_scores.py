@@ -113,12 +113,10 @@ def test_scores_are_cosines_with_folds_and_an_image_without_a_vector_is_lost():
     assert scores_of(unit, Pairs(np.empty(0), flags, 3)).fold_N is None
 
 
-def test_people_are_numbered_and_strangers_are_somebody_new_each_time():
+def test_people_are_numbered_and_a_pair_of_unknown_ones_is_a_unit():
     scores = replace(two_pairs(), people=("b", "b", "b", "a"))
     assert [part.tolist() for part in scores.units()[:2]] == [[0, 0], [0, 1]]
     assert scores.units()[2] == 2
     unknown = replace(two_pairs(), people=(None,) * 4)
-    assert [part.tolist() for part in unknown.units()[:2]] == [[0, 1], [0, 2]]
-    assert unknown.units()[2] == 3
-    strangers = replace(unknown, same_N=np.array([False, False]))
-    assert [part.tolist() for part in strangers.units()[:2]] == [[0, 2], [1, 3]]
+    assert [part.tolist() for part in unknown.units()[:2]] == [[0, 1], [0, 1]]
+    assert unknown.units()[2] == 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from factory.errors import SourceError
-from factory.recognition.pairs import read_bin, read_lfw
+from factory.recognition.pairs import Pairs, read_bin, read_lfw
 from tests.conftest import PX, draw_face
 
 
@@ -87,6 +87,13 @@ def test_a_bin_of_bytes_or_arrays(tmp_path, protocol, as_arrays):
     pairs = read_bin(write(tmp_path / "x.bin", (images, [True, False]), protocol), PX)
     assert pairs.same.tolist() == [True, False]
     assert np.array_equal(pairs.images_NHWC[3], draw_face(1, 0))
+
+
+def test_people_of_pairs_are_numbered_by_name():
+    known = Pairs(np.empty(0), np.array([True, False, False]), people=tuple("BBBACA"))
+    assert known.numbers_N2 is not None
+    assert known.numbers_N2.tolist() == [[1, 1], [1, 0], [2, 0]]
+    assert Pairs(np.empty(0), np.array([True, False])).numbers_N2 is None
 
 
 def test_a_bin_of_python_2(tmp_path):

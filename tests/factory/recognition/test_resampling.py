@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from factory.recognition.resampling import (
     interval,
     pair_weights,
     people_counts,
+    rate_bounds,
     rate_interval,
     rule_of_three,
+    student_quantile,
     wilson,
 )
 
@@ -66,3 +70,28 @@ def test_a_rate_without_events_is_bounded_by_the_rule_of_three():
 
 def test_a_difference_of_2_80_errors_is_seen_four_times_of_five():
     assert detectable_difference(0.01) == pytest.approx(0.0280158, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("probability", "dof", "quantile"),
+    [
+        (0.975, 1, math.tan(math.pi * 0.475)),
+        (0.975, 2, 0.95 * math.sqrt(2 / (1 - 0.95**2))),
+        (0.975, 3, 3.182446),
+        (0.8, 4, 0.940965),
+        (0.975, 30, 2.042272),
+        (0.975, 1e5, 1.959988),
+        (0.5, 7, 0.0),
+    ],
+)
+def test_students_quantiles(probability, dof, quantile):
+    assert student_quantile(probability, dof) == pytest.approx(quantile, abs=1e-5)
+
+
+def test_bounds_of_a_rate_are_symmetric_in_its_log_odds():
+    bounds = rate_bounds(0.9, 0.03, 10**6)
+    odds = [p / (1 - p) for p in (bounds.low, 0.9, bounds.high)]
+    assert odds[1] / odds[0] == pytest.approx(odds[2] / odds[1])
+    assert odds[1] / odds[0] == pytest.approx(math.exp(1.959964 * 0.03 / 0.09), rel=1e-4)
+    few = rate_bounds(0.5, 0.01, 5)  # t of 4 degrees, and 5/4 of the variance
+    assert few.high - 0.5 == pytest.approx(2.776445 * 0.01 * math.sqrt(5 / 4), rel=0.01)

@@ -8,7 +8,7 @@ import torch
 
 from factory import checkpoint
 from factory.recognition.pairs import Pairs
-from factory.recognition.validation import brief, figures, measure
+from factory.recognition.validation import KEPT, brief, figures, measure
 from factory.sources import FaceSet
 from tests.conftest import IMAGES, PEOPLE, draw_face
 
@@ -36,7 +36,14 @@ def test_figures_are_of_what_there_is(loaded, heldout):
     assert both["pairs"]["num_pairs"] == 2
     assert set(figures(loaded, FaceSet.nobody(), pairs, CPU)) == {"pairs"}
     assert figures(loaded, FaceSet.nobody(), None, CPU) == {}
-    assert set(measure(loaded, heldout, None, CPU)) == {"geometry", "heldout"}
+    measured = measure(loaded, heldout, None, CPU)
+    assert set(measured) == {"geometry", "heldout", "resampled"}
+    assert len(measured["resampled"]["heldout"]["auc"]) == KEPT
+    assert (measured["heldout"]["resampled"], measured["heldout"]["num_people"]) == (
+        "people",
+        PEOPLE,
+    )
+    assert "resampled" not in both["heldout"]  # while a training runs
 
 
 def test_the_line_has_the_metrics_that_are_there():

@@ -18,6 +18,9 @@ from factory.recognition.verification import (
     roc,
     summary,
     tar_at_far,
+    told_tar,
+    too_few_for_far,
+    verified_pairs,
     verify_pairs,
 )
 
@@ -143,7 +146,12 @@ def test_pairs_over_a_source(tmp_path):
     figures = verify_pairs(ByColor(), pairs_over(faces, file))
     assert (figures["accuracy"], figures["auc"], figures["num_pairs"]) == (1.0, 1.0, 4)
     assert figures["mirror_sum"] == "raw"
-    assert (figures["fmr100"], "tar_at_far_1e-1" in figures) == (0.0, False)  # two impostors only
+    assert (figures["fmr100"], "tar_at_far_1e-1" in figures) == (None, False)  # two impostors only
+    assert figures["tar_note"].startswith(
+        "n/a: 2 impostor pairs; a TAR at a FAR of 0.001 needs 10000"
+    )
+    assert (figures["resampled"], figures["num_people"]) == ("people", 2)
+    assert figures["auc_interval"] == [0.0, 1.0]  # nothing is known from two people
     file.write_text("1\nA 1 9\nA 1 B 1\n")
     with pytest.raises(
         SourceError, match=r"source\.pairs: pair 1 of .* names an image that is not"
@@ -156,7 +164,7 @@ def test_roc_rises_to_one_and_ends_where_impostors_are_too_few():
     impostor = np.linspace(-1.0, 0.5, 1000)
     curve = roc(genuine, impostor)
     fars, tars = zip(*curve, strict=True)
-    assert fars[0] == pytest.approx(1e-3)
+    assert fars[0] == pytest.approx(1e-2)  # ten of a thousand
     assert fars[-1] == 1.0
     assert tars[-1] == 1.0
     assert list(tars) == sorted(tars)
@@ -224,13 +232,61 @@ class AtAngles:
 
 def test_figures_of_pairs_are_those_of_their_cosines():
     """fmr100 and fmr1000 are the genuine pairs at or below the cosine of 1 % and .1 %."""
-    impostor = np.linspace(-0.5, 0.5, 1000)
-    genuine = np.array([impostor[-2], impostor[-12], impostor[-5], 0.1, 0.9])
+    impostor = np.linspace(-0.5, 0.5, 10000)
+    genuine = np.array([impostor[-2], impostor[-102], impostor[-5], 0.1, 0.9])
     cosines = np.concatenate([genuine, impostor])
     angles = np.zeros(2 * len(cosines))
     angles[1::2] = np.arccos(cosines) + 1e-9  # a hair below
     pairs = Pairs(np.zeros((len(angles), 1, 1, 3)), np.arange(len(cosines)) < len(genuine), 5)
-    figures = verify_pairs(AtAngles(angles), pairs)
-    assert figures["fmr100"] == pytest.approx(2 / 5)  # of ten above: .1 and the twelfth are not
-    assert figures["fmr1000"] == pytest.approx(4 / 5)  # of one above: .9 alone is
+    verified = verified_pairs(AtAngles(angles), pairs, with_intervals=False)
+    figures = verified.figures
+    assert figures["fmr100"] == pytest.approx(2 / 5)  # of a hundred above: .1 and the second not
+    assert figures["fmr1000"] == pytest.approx(2 / 5)  # of ten above: the same
     assert figures["tar_at_far_1e-1"] == pytest.approx(4 / 5)
+    assert "tar_at_far_1e-4" not in figures  # one pair's luck
+    assert verified.resampled == {}
+
+
+def test_a_rate_is_told_where_ten_impostors_exceed_it():
+    assert too_few_for_far(10000, 1e-3) == ""
+    assert too_few_for_far(9999, 1e-3) == (
+        "n/a: 9999 impostor pairs; a TAR at a FAR of 0.001 needs 10000"
+    )
+    impostor = np.arange(999) / 999
+    assert told_tar(np.array([2.0]), impostor, 1e-2) is None
+    assert told_tar(np.array([2.0]), impostor, 1e-1) == 1.0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_figures_of_pairs_have_intervals_over_people_or_pairs(known):
+    rng = np.random.default_rng(0)
+    same = np.tile([True, False], 150)
+    cosines = np.clip(rng.normal(np.where(same, 0.5, 0.2), 0.15), -1, 1)
+    angles = np.zeros(600)
+    angles[1::2] = np.arccos(cosines)
+    one = np.arange(300) // 6
+    two = np.where(same, one, (one + 1) % 50)
+    names = tuple(np.stack([one, two], 1).reshape(-1).astype(str).tolist())
+    pairs = Pairs(np.zeros((600, 1, 1, 3)), same, people=names if known else ())
+    verified = verified_pairs(AtAngles(angles), pairs)
+    figures, unit = verified.figures, "people" if known else "pairs"
+    assert (figures["resampled"], figures[f"num_{unit}"]) == (unit, 50 if known else 300)
+    for name in ("accuracy", "auc", "eer", "fdr", "tar_at_far_1e-1"):
+        low, high = figures[f"{name}_interval"]
+        assert low < figures[name] < high
+        assert len(verified.resampled[name]) == 1000
+    assert f"accuracy is seen with {50 if known else 300} {unit} a side in 80 %" in figures["power"]
+
+
+def test_a_summary_has_intervals_over_people():
+    rng = np.random.default_rng(2)
+    unit = np.repeat(rng.normal(size=(30, 8)), 4, 0) + rng.normal(0, 0.8, (120, 8))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    figures = summary(unit, np.arange(120) // 4)
+    assert (figures["resampled"], figures["num_people"]) == ("people", 30)
+    for name in ("auc", "eer", "fdr", "tar_at_far_1e-2", "cosine_at_fmr_1e-2"):
+        low, high = figures[f"{name}_interval"]
+        assert low <= figures[name] <= high
+    assert figures["tar_at_far_1e-3"] is None
+    assert "tar_at_far_1e-3_interval" not in figures
+    assert "6960 impostor pairs" in figures["tar_note"]

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from factory.config import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.errors import ConfigError
 from factory.studies import claims
-from factory.studies.claims import decide, examine, measure, result_json, verdict_line
+from factory.studies.claims import (
+    Resampled,
+    _difference_of_people,
+    decide,
+    examine,
+    measure,
+    resampled_of,
+    result_json,
+    verdict_line,
+)
 from factory.studies.people_figures import roster
 
 ROOT = Path(__file__).parents[3]
@@ -20,21 +30,57 @@ CLAIMS = sorted((ROOT / "configs/claims").glob("*.yaml"))
 @pytest.mark.parametrize(
     ("better", "worse", "larger", "verdict"),
     [
-        ([3, 4, 5], [1, 2, 3], True, "holds"),
-        ([1, 2, 3], [3, 4, 5], True, "refuted"),
-        ([1, 2, 3], [3, 4, 5], False, "holds"),
-        ([3, 4, 1], [1, 2, 3], True, "undecided"),  # one seed says otherwise
-        ([1.1, 2.1, 3.1], [1, 2, 3], True, "undecided"),  # all seeds agree, by too little
-        ([1, 2, 3], [1, 2, 3], True, "undecided"),
+        ([3, 4.1, 5], [1, 2, 3], True, "holds"),
+        ([1, 2, 3], [3, 4.1, 5], True, "refuted"),
+        ([1, 2, 3], [3, 4.1, 5], False, "holds"),
+        ([3, 4, 1], [1, 2, 3], True, "not established"),  # one seed says otherwise
+        ([1.1, 2.2, 3.1], [1, 2, 3], True, "refuted"),  # all seeds agree, by too little
+        ([2, 3, 4.9], [1, 2, 3], True, "not established"),  # all seeds agree, by 0 to 2.6
+        ([1, 1.9, 2], [2, 2, 3], True, "not established"),  # a loss of 0 to 1.9 by four seeds of 3
+        ([1, 2, 3], [1, 2.1, 3], True, "refuted"),  # no difference, told to .2
+        ([5, 5, 5], [1, 1, 1], True, "not established"),  # measured once
     ],
 )
 def test_the_rule(better, worse, larger, verdict):
     assert decide(better, worse, larger, min_difference=0.5).verdict == verdict
 
 
+def test_people_widen_the_interval_that_decides():
+    """Two sides differ by .02 at every seed, and by -.01 to .05 with other people."""
+    better, worse = [0.92, 0.93, 0.921], [0.90, 0.91, 0.90]
+    alone = decide(better, worse, True, 0.01)
+    assert (alone.verdict, alone.interval_over) == ("holds", "seeds")
+    people = Resampled(np.random.default_rng(0).normal(0.02, 0.015, 200), 50)
+    both = decide(better, worse, True, 0.01, people)
+    assert (both.verdict, both.interval_over) == ("not established", "seeds and people")
+    assert both.interval.low < -0.005 < 0.045 < both.interval.high
+    assert both.detectable == pytest.approx(2.85 * 0.015, rel=0.1)
+
+
+def test_the_same_people_are_resampled_on_both_sides():
+    """A training leaves its figures in resamplings; what both sides share cancels."""
+    shared = np.random.default_rng(1).normal(0, 0.1, 200)
+
+    def metrics(shift):
+        found = {"auc": 0.8 + shift, "resampled": "people", "num_people": 40}
+        return {
+            "heldout": found,
+            "resampled": {"heldout": {"auc": (0.8 + shift + shared).tolist()}},
+        }
+
+    one, two = resampled_of("heldout.auc", metrics(0.1)), resampled_of("heldout.auc", metrics(0))
+    found = _difference_of_people([one], [two])
+    assert found.num_people == 40
+    assert found.values_R == pytest.approx(np.full(200, 0.1))
+    assert resampled_of("pairs.accuracy", metrics(0)) is None
+    assert _difference_of_people([one, None], [two, two]) is None
+    assert _difference_of_people([one], [Resampled(two.values_R, 41)]) is None
+
+
 def test_the_effect_size_is_cohens_d():
     decision = decide([2.0, 4.0], [0.0, 2.0], True, 0.0)
     assert decision.differences == [2.0, 2.0]
+    assert decision.interval is None
     assert decision.effect_size == pytest.approx(2.0 / 2**0.5)
     once = decide([2.0, 2.0], [0.0, 1.0], True, 0.0)
     assert once.effect_size is None
@@ -73,12 +119,13 @@ def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
 
     def train(config):
         trained.append(config)
-        return {"heldout": {"auc": 0.9 if config.source.kind == "webdataset" else 0.8}}
+        seed = config.training.seed
+        return {"heldout": {"auc": 0.9 + seed / 1e4 if config.source.kind == "webdataset" else 0.8}}
 
     lines = []
     result = examine("pair", claim, train, build, lines.append)
     assert result.verdict == "holds"
-    assert result.figures == {"one": [0.8, 0.8], "two": [0.9, 0.9]}
+    assert result.figures == {"one": [0.8, 0.8], "two": [0.9 + 7 / 1e4, 0.9 + 8 / 1e4]}
     assert [config.release.seed for config in built] == [7, 8]
     assert {config.identities.num_virtual for config in built} == {3}
     assert [config.training.seed for config in trained] == [7, 8, 7, 8]
@@ -88,7 +135,8 @@ def test_each_arm_is_measured_with_each_seed_on_its_own_release(claim):
     assert "holds" in verdict_line(result)
     written = result_json(result)
     assert (written["claim"], written["seeds"], written["verdict"]) == ("pair", [7, 8], "holds")
-    assert written["mean_difference"] == pytest.approx(0.1)
+    assert written["mean_difference"] == pytest.approx(0.10075)
+    assert written["interval"]["low"] > 0.1
     assert "decision" not in written
 
 
@@ -119,16 +167,16 @@ def claimed(claim, figures, **changes):
     [
         ([0.9, 0.9], "holds"),
         ([0.25, 0.24], "refuted"),  # it wins, and is not what the claim is about
-        ([0.9, 0.24], "undecided"),
+        ([0.9, 0.24], "not established"),
         ([0.5, 0.9], "holds"),
-        ([0.9, 1.1], "undecided"),
-        ([0.9, float("nan")], "undecided"),
+        ([0.9, 1.1], "not established"),
+        ([0.9, float("nan")], "not established"),
     ],
 )
 def test_a_win_counts_within_the_bounds_of_the_claim(claim, energy, verdict):
     """The order of arms is one, two; both win as claimed and only the better one is bounded."""
     bound = BoundConfig(figure="energy", low=0.5, high=1.0)
-    figures = {"apart": [0.8, 0.8, 0.9, 0.9], "energy": [0.0, 0.0, *energy]}
+    figures = {"apart": [0.8, 0.8, 0.9, 0.91], "energy": [0.0, 0.0, *energy]}
     result = claimed(claim, figures, figure="apart", bounds=[bound])
     assert result.verdict == verdict
     assert bool(result.decision.broken) == (verdict != "holds")
@@ -138,7 +186,7 @@ def test_a_win_counts_within_the_bounds_of_the_claim(claim, energy, verdict):
 
 def test_a_loss_within_the_bounds_is_a_loss(claim):
     bound = BoundConfig(figure="energy", low=0.5)
-    figures = {"apart": [0.8, 0.8, 0.7, 0.7], "energy": [1, 1, 1, 0.2]}
+    figures = {"apart": [0.8, 0.8, 0.7, 0.71], "energy": [1, 1, 1, 0.2]}
     result = claimed(claim, figures, figure="apart", bounds=[bound])
     assert result.verdict == "refuted"
 

@@ -66,7 +66,7 @@ def test_rows_are_made_once_and_say_how_alike_people_are(
             assert pairs.fdr >= 0
         if name != "photographs":
             assert list(row.fidelity) == ["source", "bench"]
-            assert all(networks["judge"].fid >= 0 for networks in row.fidelity.values())
+            assert all((networks["judge"].fid or 0) >= 0 for networks in row.fidelity.values())
     assert table["base plain"] != table["idbooth plain"]
     text = personalization.lines(table)
     assert len(text) == 4

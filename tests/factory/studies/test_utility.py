@@ -52,6 +52,52 @@ def test_means_over_seeds_and_both_conventions_of_the_gap():
     assert "real" not in measured.gap_to_real
 
 
+def resampled_run(seed, people=30, **accuracy):
+    """A run whose figures tell of how many people they are."""
+    run = run_of(seed, **accuracy)
+    for figures in run.benchmarks.values():
+        figures |= {"resampled": "people", "num_people": people, "tar_at_far_1e-2_interval": [0, 1]}
+    return run
+
+
+def test_intervals_are_over_seeds_and_people_and_a_gap_is_on_the_same_people():
+    """What people share between the two sets cancels in the gap and not in the accuracies."""
+    runs = {
+        "real": [resampled_run(0, lfw=0.90, cfp=0.80), resampled_run(1, lfw=0.91, cfp=0.81)],
+        "release": [resampled_run(0, lfw=0.80, cfp=0.70), resampled_run(1, lfw=0.82, cfp=0.71)],
+    }
+    luck = {name: np.random.default_rng(i).normal(0, 0.03, 1000) for i, name in enumerate("ab")}
+    luck = {"lfw": luck["a"], "cfp": luck["b"]}
+    resampled = {
+        name: [
+            {key: figures["accuracy"] + luck[key] for key, figures in run.benchmarks.items()}
+            for run in some
+        ]
+        for name, some in runs.items()
+    }
+    measured, alone = summary({}, runs, resampled), summary({}, runs)
+    gap, of_seeds = (found.gap_to_real["release"] for found in (measured, alone))
+    assert gap.points == pytest.approx(9.75)
+    assert gap.interval.low < gap.points < gap.interval.high
+    assert gap.interval.high - gap.interval.low < of_seeds.interval.high - of_seeds.interval.low + 1
+    assert gap.detectable > 0
+    lfw = measured.sets["release"].benchmarks["lfw"]
+    assert lfw.tar_at_far.keys() == {"1e-2"}
+    assert lfw.interval.high - lfw.accuracy.mean > 2 * 0.03  # t of 29 people, and of the seeds
+    average = measured.sets["release"].interval
+    assert average.high - 0.7575 == pytest.approx(2.05 * 0.03 / np.sqrt(2), rel=0.15)
+    written = json.loads(json.dumps(to_json(measured), allow_nan=False))
+    assert from_json(Utility, written) == measured
+
+
+def test_a_set_that_was_learned_once_has_an_interval_over_people():
+    runs = {"real": [resampled_run(0, lfw=0.9)]}
+    luck = np.random.default_rng(0).normal(0.9, 0.02, 1000)
+    found = summary({}, runs, {"real": [{"lfw": luck}]}).sets["real"]
+    assert found.interval.low == pytest.approx(0.9 - 2.045 * 0.02, rel=0.01)
+    assert summary({}, runs).sets["real"].interval is None
+
+
 def test_the_gap_has_the_sign_of_the_paper():
     assert gap_to_real(0.9, 0.8).points > 0 > gap_to_real(0.8, 0.9).points
 
