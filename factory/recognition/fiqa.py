@@ -93,7 +93,7 @@ class OnnxQuality:
                 f"{KEY}: {path} gives {told} for {count} images; want one output with a number for "
                 "each image"
             )
-        return fitting[0]
+        return str(fitting[0])
 
 
 def model_sha256(config: QualityConfig) -> str:
