@@ -7,6 +7,7 @@ refused before torch, ray or faiss are touched.
 
 from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
+from factory.config.benchmark import BenchmarkConfig
 from factory.config.claims import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
@@ -48,6 +49,7 @@ __all__ = [
     "BaseModelConfig",
     "BaseTrainingConfig",
     "BatchesConfig",
+    "BenchmarkConfig",
     "BoundConfig",
     "CheckpointConfig",
     "ClaimConfig",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
+from factory.config.benchmark import BenchmarkConfig
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
 from factory.config.distillation import DistillationConfig
@@ -66,6 +67,7 @@ class Config:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)

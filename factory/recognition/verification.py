@@ -142,6 +142,15 @@ def folds_of(same: np.ndarray, num_folds: int) -> tuple[list[np.ndarray], bool]:
     return [np.sort(np.concatenate(parts)) for parts in zip(*kinds, strict=True)], False
 
 
+def correct_by_threshold(cosines_N: np.ndarray, same_N: np.ndarray) -> np.ndarray:
+    """Whether each pair is told rightly at each threshold on the squared distance, 0 to 4 by .01.
+
+    bool [N, 400].
+    """
+    predicted = (2 - 2 * cosines_N)[:, None] < np.arange(0, 4, 0.01)
+    return np.asarray(predicted == same_N[:, None])
+
+
 def fold_accuracy(
     cosines: np.ndarray, same: np.ndarray, num_folds: int = 10
 ) -> tuple[float, float]:
@@ -150,8 +159,7 @@ def fold_accuracy(
     Folds are those of `folds_of`; the threshold is that on the squared distance (0..4 by .01) which
     is best on the other folds (the insightface protocol).
     """
-    predicted = (2 - 2 * cosines)[:, None] < np.arange(0, 4, 0.01)
-    correct = predicted == same[:, None]
+    correct = correct_by_threshold(cosines, same)
     scores = []
     for fold in folds_of(same, num_folds)[0]:
         others = np.setdiff1d(np.arange(len(same)), fold)
