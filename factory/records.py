@@ -25,6 +25,18 @@ Train = Callable[["Config", Log], dict[str, Any]]
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Bounds of a figure, at 95 %, by resampling people or by counts of them."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is not outside."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
 class Identity:
     """A row of the roster: somebody who may be drawn. `index` is the class label.
 

@@ -13,7 +13,6 @@ from factory.evaluation.metrics.attack import (
     AttackSide,
     FalseAlarms,
     FreeDraws,
-    Interval,
     RateAtFewFalseAlarms,
     Uses,
 )

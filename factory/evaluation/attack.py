@@ -29,13 +29,11 @@ from factory.evaluation.attack_people import (
     refuse_learned,
 )
 from factory.evaluation.attack_roc import (
-    CONFIDENCE,
     Resampling,
     attack_score,
     chances,
     detectable_auc,
     false_alarms,
-    interval,
     person_means,
 )
 from factory.evaluation.attack_scores import (
@@ -189,7 +187,7 @@ def _free_draws(
         draws=num_draws,
         nearest_is_member=int((order_BP[:, 0] < num_members).sum()),
         expected=num_draws * num_members / num_people,
-        interval=interval(counts_R, CONFIDENCE),
+        interval=interval(counts_R),
         near_copies=drawn.near_copies,
     )
 

@@ -21,15 +21,13 @@ import numpy as np
 from factory.evaluation.metrics.attack import (
     AttackScore,
     FalseAlarms,
-    Interval,
     RateAtFewFalseAlarms,
     Uses,
 )
+from factory.recognition.resampling import CONFIDENCE, POWER, interval, rule_of_three
 from factory.seeds import stream_seed
 
 RESAMPLINGS = SHUFFLES = 4000
-CONFIDENCE = 0.95
-POWER = 0.8
 WANTED_RATE = 0.01
 """False positive rate at which an attack is judged."""
 AT_ONCE = 500
@@ -60,7 +58,7 @@ def false_alarms(num_heldout: int) -> FalseAlarms:
 def _largest_rate(events: int, count: int) -> float:
     """95 % upper bound of a rate: 3/n for no event, else by Poisson's mean (bisection)."""
     if not events:
-        return min(3 / count, 1.0)
+        return rule_of_three(count)
     low, high = float(events), 20.0 + 3 * events
     for _ in range(60):
         mean = (low + high) / 2
@@ -137,13 +135,6 @@ class Resampling:
         return np.concatenate(parts)
 
 
-def interval(values_R: np.ndarray, confidence: float) -> Interval:
-    """Central quantiles of resampled figures."""
-    outside = (1 - confidence) / 2
-    low, high = np.quantile(values_R, [outside, 1 - outside])
-    return Interval(float(low), float(high))
-
-
 def chances(
     scores_KP: np.ndarray, num_members: int, seed: int, count: int = SHUFFLES
 ) -> np.ndarray:
@@ -185,9 +176,9 @@ def attack_score(
         name=name,
         uses=uses,
         auc=auc(member_P, heldout_Q),
-        interval=interval(aucs, CONFIDENCE),
+        interval=interval(aucs),
         chance=chance,
         at_few_false_alarms=RateAtFewFalseAlarms(
-            tpr_at(member_P, heldout_Q, allowed), interval(rates, CONFIDENCE)
+            tpr_at(member_P, heldout_Q, allowed), interval(rates)
         ),
     )

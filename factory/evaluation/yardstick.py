@@ -10,7 +10,6 @@ varies at most like a fraction of n, so the interval is never too narrow.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +19,10 @@ from factory.evaluation.metrics.separability import JudgePower
 from factory.evaluation.metrics.values import NotMeasured
 from factory.evaluation.real_people import RealPeople
 from factory.quality.real_limits import EQUAL
+from factory.recognition.resampling import wilson
 
 MAX_PAIRED = 4000
 """Real images whose pairs are compared."""
-Z = 1.959964
-"""Of a two-sided 95 % interval."""
 DOUBLE_QUANTILE = 0.95
 """Images of two labels nearer than this fraction of one person's pairs are one person's. It makes
 no judge strong: the limit falls to this quantile at the lowest, above which are 5 % of pairs."""
@@ -103,13 +101,6 @@ def judge_power(pairs: list[np.ndarray], limit: float) -> JudgePower | NotMeasur
     fraction = float(np.mean([(cosines > limit).mean() for cosines in pairs]))
     low, high = wilson(fraction, len(pairs))
     return JudgePower(len(pairs), sum(map(len, pairs)), fraction, low, high)
-
-
-def wilson(fraction: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a fraction of `count`."""
-    spread = Z * math.sqrt(fraction * (1 - fraction) / count + (Z / count) ** 2 / 4)
-    center, scale = fraction + Z**2 / (2 * count), 1 + Z**2 / count
-    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def _pairs(unit_MD: np.ndarray) -> np.ndarray:

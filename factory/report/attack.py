@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from factory.evaluation.metrics.attack import Attack, AttackScore, FreeDraws, Interval
+from factory.evaluation.metrics.attack import Attack, AttackScore, FreeDraws
+from factory.evaluation.metrics.values import Interval
 
 HEADS = ["score", "asks", "AUC", "95 % interval", "chance", "TPR", "95 % interval"]
 MEMBERSHIP = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.evaluation.metrics.values import Interval
+
 Uses = Literal["generator", "recognizer", "nothing"]
 """What a score asks: the generator, the recognizer alone, or neither (a blind baseline)."""
 Nobody = Literal["nobody", "virtual people"]
@@ -15,18 +17,6 @@ Membership = Literal["recorded", "unrecorded", "contradicted"]
 
 MAX_CHANCE = 0.05
 """Largest chance of a finding that is not put down to chance."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Bounds of a figure, by resampling people."""
-
-    low: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Whether a value is not outside."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from factory.records import Interval
+
+__all__ = [
+    "BINS",
+    "Distribution",
+    "Interval",
+    "MeanStd",
+    "NearestCosines",
+    "NotMeasured",
+    "distribution",
+    "nearest_cosines",
+]
+
 BINS = np.linspace(-1.0, 1.0, 81)
 """Edges of all histograms of cosines."""
 

@@ -16,7 +16,6 @@ from factory.evaluation.attack_roc import (
     chances,
     detectable_auc,
     false_alarms,
-    interval,
     person_means,
     tpr_at,
 )
@@ -143,11 +142,6 @@ def test_a_finding_is_made_of_intervals_and_chances():
     assert finding_of([score_of(near, near, 0.06)]) == "not_told_apart"
     blind = replace(score_of(far, near, 0.01), uses="nothing")
     assert finding_of([blind, score_of(near, near)]) == "not_told_apart"
-
-
-def test_an_interval_is_made_of_central_quantiles():
-    found = interval(np.arange(101) / 100, 0.9)
-    assert (found.low, found.high) == pytest.approx((0.05, 0.95))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from factory.evaluation.yardstick import (
     judge_power,
     own_pairs,
     people_of,
-    wilson,
 )
+from factory.recognition.resampling import wilson
 from factory.store import LocalStore
 
 DIM = 64
@@ -83,19 +83,6 @@ def test_two_labels_are_one_person_above_95_percent_of_one_persons_pairs():
 
 SHARP = crowd(60, 4, 0.3)
 """360 pairs of one person's images, near each other and far from everybody else's."""
-
-
-@pytest.mark.parametrize(
-    ("fraction", "count", "low", "high"),
-    [
-        (0.5, 100, 0.4038, 0.5962),  # p = 1/2: 1/2 +- z/2 / sqrt(n + z^2)
-        (0.0, 100, 0.0, 0.0370),  # none of n: z^2 / (n + z^2), the rule of three's order
-        (1.0, 102, 0.9637, 1.0),
-        (0.2, 10, 0.0567, 0.5098),  # Brown, Cai and DasGupta 2001
-    ],
-)
-def test_judge_power_has_wilsons_bounds(fraction, count, low, high):
-    assert wilson(fraction, count) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_judge_power_is_a_mean_over_people_of_their_own_pairs():

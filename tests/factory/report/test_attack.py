@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from factory.evaluation.metrics.attack import FalseAlarms, Interval
+from factory.evaluation.metrics.attack import FalseAlarms
+from factory.evaluation.metrics.values import Interval
 from factory.report.attack import CAVEATS, HEADS, lines, rows, sentences, verdict
 from tests.measured import attack
 
