@@ -1,6 +1,7 @@
 """Measure a recognizer on the sets that papers average, beside theirs.
 
-    python -m jobs.benchmark runs/field/recognizer configs/benchmarks/five.yaml benchmark.folder=BINS
+    python -m jobs.benchmark runs/field/recognizer configs/benchmarks/five.yaml \\
+        benchmark.folder=BINS
     python -m jobs.benchmark buffalo_l configs/benchmarks/five.yaml benchmark.folder=BINS
 
 BINS holds lfw.bin, cfp_fp.bin, agedb_30.bin, calfw.bin and cplfw.bin. Gives accuracy by ten folds,

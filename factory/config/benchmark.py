@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from factory.config.field import file_path, knob
 
+
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
     """The table of accuracies that papers print: pairs by name, and what others reached."""

@@ -1,4 +1,4 @@
-"""Published accuracies as a table file: what papers reached, each row with its source (METHODS 9)."""
+"""Published accuracies as a table: what papers reached, each row with its source (METHODS 9)."""
 
 from __future__ import annotations
 

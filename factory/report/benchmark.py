@@ -17,9 +17,7 @@ HEAD = ["set", "size", "recipe"]
 
 def set_rows(measured: Benchmark) -> list[list[str]]:
     """A row for each set and for the average: name, pairs, people, accuracy in %, interval."""
-    rows = [
-        [name, *_counts(one), *_accuracy(one)] for name, one in measured.sets.items()
-    ]
+    rows = [[name, *_counts(one), *_accuracy(one)] for name, one in measured.sets.items()]
     return [*rows, ["average", "", "", *_accuracy(measured.average)]]
 
 

@@ -47,7 +47,7 @@ def render_page(
         banner=banner(plan, metrics),
         evidence=evidence(plan, manifest, metrics),
         headline=tables.headline(plan, manifest),
-        published=utility.PUBLISHED,
+        published=utility.published(),
         max_faces=MAX_FACES,
         lineage=tables.lineage(plan),
         ancestors=tables.networks(metrics.lineage.drawing if metrics.lineage else []),

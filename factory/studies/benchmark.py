@@ -17,7 +17,7 @@ from factory.config import Config, as_dict
 from factory.config.published import published_rows
 from factory.errors import ConfigError, SourceError
 from factory.evaluation.metrics.benchmark import AverageAccuracy, Benchmark, SetAccuracy
-from factory.evaluation.metrics.values import Interval, NotMeasured
+from factory.evaluation.metrics.values import NotMeasured
 from factory.recognition.embed import Embedder
 from factory.recognition.fold_resampling import resampled_accuracies
 from factory.recognition.pair_people import pair_people
@@ -134,10 +134,8 @@ def accuracy_of(
     """Accuracy by folds with its interval; people are those of first and second images, from 0."""
     mean, std = fold_accuracy(cosines_N, same_N, num_folds)
     num_people = 1 + int(max(people.max() for people in people_NN))
-    resampled_R, bounds = None, TOO_FEW
-    bounds: Interval | NotMeasured
-    if num_people >= LEAST_PEOPLE:
-        resampled_R = resampled_accuracies(cosines_N, same_N, num_folds, people_NN, seed)
-        bounds = interval(resampled_R)
-    figures = SetAccuracy(len(same_N), num_people, num_folds, mean, std, bounds)
-    return Measured(figures, resampled_R)
+    figures = SetAccuracy(len(same_N), num_people, num_folds, mean, std, TOO_FEW)
+    if num_people < LEAST_PEOPLE:
+        return Measured(figures, None)
+    resampled_R = resampled_accuracies(cosines_N, same_N, num_folds, people_NN, seed)
+    return Measured(replace(figures, interval=interval(resampled_R)), resampled_R)
