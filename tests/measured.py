@@ -63,7 +63,13 @@ from factory.evaluation.metrics.utility import (
     Utility,
     UtilityRun,
 )
-from factory.evaluation.metrics.values import MeanStd, NotMeasured, distribution, nearest_cosines
+from factory.evaluation.metrics.values import (
+    Interval,
+    MeanStd,
+    NotMeasured,
+    distribution,
+    nearest_cosines,
+)
 from factory.evaluation.similarity import SampledFaces
 from factory.records import Counts, FileRecord, Manifest, Shard, Timings
 from factory.shards import layout

@@ -55,6 +55,7 @@ from factory.evaluation.metrics.attack import (
 )
 from factory.evaluation.recognizers import CONDITIONING, JUDGE, open_recognizers
 from factory.provenance.networks import records_of
+from factory.recognition.resampling import interval
 from factory.records import Log
 from factory.sources import FaceSource
 from factory.training.distributed import pick_device

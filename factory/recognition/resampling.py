@@ -54,9 +54,8 @@ def people_counts(num_people: int, seed: int, count: int = RESAMPLINGS) -> np.nd
     The same for the same seed, by Philox.
     """
     rng = np.random.Generator(np.random.Philox(stream_seed("people", seed)))
-    return rng.multinomial(num_people, np.full(num_people, 1 / num_people), count).astype(
-        np.float64
-    )
+    counts_RP = rng.multinomial(num_people, np.full(num_people, 1 / num_people), count)
+    return np.asarray(counts_RP, np.float64)
 
 
 def pair_weights(counts_P: np.ndarray, first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
