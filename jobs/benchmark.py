@@ -27,16 +27,14 @@ FILE = "benchmark.json"
 def benchmark(recognizer: str, config: Config, dry_run: bool) -> None:
     from factory.evaluation.metrics.json_form import to_json
     from factory.recognition.external import describe_embedder, open_embedder
-    from factory.report.benchmark import tables
-    from factory.report.terminal import open_console
+    from factory.report.benchmark import print_tables
     from factory.shards.manifest import put_json
     from factory.store import open_store
     from factory.store.atomic import check_place
-    from factory.studies.benchmark import benchmark as measure
-    from factory.studies.benchmark import check
+    from factory.studies import benchmark as study
     from factory.training.distributed import pick_device
 
-    check(config)
+    study.check(config)
     describe_embedder(recognizer, "recognizer")
     out = open_store(replace(config.store, url=config.benchmark.out))
     check_place("benchmark.out", Path(config.benchmark.out))
@@ -45,11 +43,9 @@ def benchmark(recognizer: str, config: Config, dry_run: bool) -> None:
         return
     embedder = open_embedder(recognizer, pick_device(config.compute), "recognizer")
     embedder.mirror_sum = config.recognizer.mirror_sum or embedder.mirror_sum
-    measured = measure(config, embedder, print)
+    measured = study.benchmark(config, embedder, print)
     put_json(out, FILE, to_json(measured))
-    console = open_console()
-    for table in tables(measured):
-        console.print(table)
+    print_tables(measured)
     print("wrote", f"{out.url}/{FILE}")
 
 

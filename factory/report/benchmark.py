@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from factory.config.published import PublishedRow
 from factory.evaluation.metrics.benchmark import AverageAccuracy, Benchmark, SetAccuracy
 from factory.evaluation.metrics.values import Interval, NotMeasured
+from factory.report.terminal import open_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +37,13 @@ def published_table(measured: Benchmark) -> list[list[str]]:
         table.append((100 * average.accuracy, [OURS, "", "", *own, shown, "measured here"]))
     ordered = [cells for _, cells in sorted(table, key=lambda row: -row[0])]
     return [[*HEAD, *names, "average", "source"], *ordered]
+
+
+def print_tables(measured: Benchmark) -> None:
+    """Both tables, as wide as the terminal."""
+    console = open_console()
+    for table in tables(measured):
+        console.print(table)
 
 
 def tables(measured: Benchmark) -> list[Table]:

@@ -1,4 +1,4 @@
-"""Published rows: each has its source, what is corrected is corrected, and sizes read as printed."""
+"""Published rows: each has its source, the corrected ones are so, and sizes read as printed."""
 
 from __future__ import annotations
 

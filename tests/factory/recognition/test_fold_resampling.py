@@ -2,79 +2,75 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from factory.recognition.fold_resampling import resampled_accuracies, weighted_fold_accuracy
-from factory.recognition.resampling import RESAMPLINGS, interval
-from factory.recognition.verification import correct_by_threshold, fold_accuracy, folds_of
+from factory.recognition.fold_resampling import resampled_accuracies, weighted_accuracies
+from factory.recognition.resampling import RESAMPLINGS, interval, pair_weights, people_counts
+from factory.recognition.verification import fold_accuracy, right_by_folds
 
 
-def scores(num_pairs: int, gap: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def scores(num_people: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cosines, kinds and people of a genuine and an impostor pair of each person."""
     rng = np.random.default_rng(seed)
-    same = np.arange(num_pairs) % 2 == 0
-    return np.clip(rng.normal(np.where(same, gap, 0), 0.2), -1, 1), same
-
-
-def looped(cosines: np.ndarray, same: np.ndarray, folds: list[list[int]], weights) -> float:
-    """The same in plain Python, pair by pair."""
-    rates = []
-    for fold in folds:
-        if not sum(weights[i] for i in fold):
-            continue
-        others = [i for other in folds if other is not fold for i in other]
-        best, most = 0, -1.0
-        for step in range(400):
-            right = sum(weights[i] for i in others if (2 - 2 * cosines[i] < step * 0.01) == same[i])
-            if right > most:
-                best, most = step, right
-        hits = sum(weights[i] for i in fold if (2 - 2 * cosines[i] < best * 0.01) == same[i])
-        rates.append(hits / sum(weights[i] for i in fold))
-    return sum(rates) / len(rates)
+    same, first = np.arange(2 * num_people) % 2 == 0, np.arange(2 * num_people) // 2
+    second = np.where(same, first, (first + 1) % num_people)
+    return np.clip(rng.normal(0.3 * same, 0.2), -1, 1), same, first, second
 
 
 def test_weights_of_one_give_the_plain_accuracy():
-    cosines, same = scores(200, 0.4)
-    correct, folds = correct_by_threshold(cosines, same), folds_of(same, 10)[0]
-    assert weighted_fold_accuracy(correct, folds, np.ones((3, 200))) == pytest.approx(
-        [fold_accuracy(cosines, same, 10)[0]] * 3, abs=1e-12
-    )
+    cosines, same, _, _ = scores(100)
+    right, folds = right_by_folds(cosines, same, 10)
+    found = weighted_accuracies(right, folds, np.ones((2, 200)))
+    assert found == pytest.approx([fold_accuracy(cosines, same, 10)[0]] * 2, abs=1e-12)
 
 
-def test_weights_agree_with_a_plain_loop_also_where_a_fold_has_none():
-    cosines, same = scores(24, 0.3)
-    folds = [list(range(start, start + 6)) for start in range(0, 24, 6)]
-    weights = np.random.default_rng(1).integers(0, 3, (5, 24)).astype(float)
-    weights[0, 6:12] = 0
-    found = weighted_fold_accuracy(
-        correct_by_threshold(cosines, same), list(map(np.array, folds)), weights
-    )
-    wanted = [looped(cosines.tolist(), same.tolist(), folds, row.tolist()) for row in weights]
-    assert found == pytest.approx(wanted, abs=1e-12)
+def test_each_pair_is_told_at_the_threshold_that_is_best_on_the_other_folds():
+    """In plain Python; the folds are five pairs of pairs in order."""
+    cosines, same, _, _ = scores(10)
+    right, folds = right_by_folds(cosines, same, 5)
+    assert [fold.tolist() for fold in folds] == [list(range(i, i + 4)) for i in range(0, 20, 4)]
+
+    def is_right(pair: int, step: int) -> bool:
+        return bool((2 - 2 * cosines[pair] < step * 0.01) == same[pair])
+
+    for fold in range(0, 20, 4):
+        others = [pair for pair in range(20) if not fold <= pair < fold + 4]
+        hits = [sum(is_right(pair, step) for pair in others) for step in range(400)]
+        best = hits.index(max(hits))
+        assert right[fold : fold + 4].tolist() == [is_right(p, best) for p in range(fold, fold + 4)]
 
 
-def test_an_interval_holds_the_accuracy_and_is_the_same_for_the_same_seed():
-    cosines, same = scores(400, 0.4)
-    first = np.arange(400) // 2
-    people = first, np.where(same, first, (first + 1) % 200)
-    found = resampled_accuracies(cosines, same, 10, people, seed=3)
+def test_a_pair_of_weight_two_counts_as_two_and_an_empty_fold_not():
+    right, folds = np.array([1, 0, 1, 1, 0, 0], bool), [np.arange(3), np.arange(3, 6)]
+    weights = np.array([[1, 2, 1, 1, 0, 3], [1, 2, 1, 0, 0, 0], [0] * 6], float)
+    found = weighted_accuracies(right, folds, weights)
+    assert found[:2].tolist() == [(2 / 4 + 1 / 4) / 2, 2 / 4]
+    assert math.isnan(found[2])
+
+
+def test_resamplings_are_those_of_people_and_the_same_for_the_same_seed():
+    cosines, same, first, second = scores(200)
+    found = resampled_accuracies(cosines, same, 10, (first, second), seed=3)
     assert found.shape == (RESAMPLINGS,)
-    assert np.array_equal(found, resampled_accuracies(cosines, same, 10, people, seed=3))
-    assert not np.array_equal(found, resampled_accuracies(cosines, same, 10, people, seed=4))
-    bounds = interval(found)
-    assert bounds.low < fold_accuracy(cosines, same, 10)[0] < bounds.high
+    right, folds = right_by_folds(cosines, same, 10)
+    weights = pair_weights(people_counts(200, 3)[7], first, second)
+    assert found[7] == pytest.approx(weighted_accuracies(right, folds, weights[None])[0])
+    assert np.array_equal(found, resampled_accuracies(cosines, same, 10, (first, second), seed=3))
+    other = resampled_accuracies(cosines, same, 10, (first, second), seed=4)
+    assert not np.array_equal(found, other)
 
 
-def test_pairs_of_few_people_tell_less():
-    """400 pairs of 20 people instead of 200: errors come in lumps, so the interval is wider."""
-    _, same = scores(400, 0.4)
-    widths = []
-    for num_people in (20, 200):
-        first = np.arange(400) // 2 % num_people
-        people = first, np.where(same, first, (first + 1) % num_people)
-        rng = np.random.default_rng(5)
-        shift = rng.normal(0, 0.3, num_people)[first]
-        cosines = np.clip(np.where(same, 0.5 + shift, 0) + rng.normal(0, 0.1, 400), -1, 1)
-        bounds = interval(resampled_accuracies(cosines, same, 10, people, seed=0))
-        widths.append(bounds.high - bounds.low)
-    assert widths[0] > 1.5 * widths[1]
+def test_a_95_percent_interval_has_the_coverage_that_it_states():
+    """100 simulated benchmarks; a pair of two people makes it wide rather than narrow."""
+    trials = [scores(100, seed) for seed in range(100)]
+    truth = float(np.mean([fold_accuracy(cosines, same, 10)[0] for cosines, same, _, _ in trials]))
+    inside = []
+    for seed, (cosines, same, first, second) in enumerate(trials):
+        right, folds = right_by_folds(cosines, same, 10)
+        weights = [pair_weights(row, first, second) for row in people_counts(100, seed, 200)]
+        bounds = interval(weighted_accuracies(right, folds, np.stack(weights)))
+        inside.append(bounds.low <= truth <= bounds.high)
+    assert 0.93 <= np.mean(inside) <= 1

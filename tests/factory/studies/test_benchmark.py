@@ -21,7 +21,7 @@ PX = 16
 
 
 class ByColor:
-    """Images of one color have one vector: a recognizer that is right where colors say who it is."""
+    """A recognizer that is right where colors say who somebody is."""
 
     sha256 = "0" * 64
     dim = 3
