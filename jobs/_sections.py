@@ -19,6 +19,7 @@ SEALED = (
     "plan",
     "sampler",
     "filters",
+    "pairs",
     *MEASURING,
 )
 """Of a finished release that is looked at again: what must be as when it was made, and how it is

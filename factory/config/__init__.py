@@ -24,6 +24,7 @@ from factory.config.models import (
     RecognizerConfig,
     TurnsConfig,
 )
+from factory.config.pairs import PairsConfig
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.release import (
     FiltersConfig,
@@ -67,6 +68,7 @@ __all__ = [
     "InpaintingTrainingConfig",
     "JudgeConfig",
     "MixedSource",
+    "PairsConfig",
     "PersonalizationConfig",
     "PipelineConfig",
     "PlanConfig",

@@ -20,6 +20,7 @@ from factory.config.models import (
     RecognizerConfig,
     TurnsConfig,
 )
+from factory.config.pairs import PairsConfig
 from factory.config.release import (
     FiltersConfig,
     IdentitiesConfig,
@@ -63,6 +64,7 @@ class Config:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)

@@ -123,6 +123,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         resize=_resize(config, recognizer),
         pseudonyms=naming.mode,
         spared=spared.limits,
+        pairs=config.pairs if config.release.kind == "benchmark" else None,
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)
