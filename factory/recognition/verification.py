@@ -143,7 +143,7 @@ def folds_of(same: np.ndarray, num_folds: int) -> tuple[list[np.ndarray], bool]:
 
 
 def right_by_folds(
-    cosines: np.ndarray, same: np.ndarray, num_folds: int = 10
+    cosines: np.ndarray, same: np.ndarray, num_folds: int
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Whether each pair is told rightly at the threshold of its fold [N], and the folds.
 
