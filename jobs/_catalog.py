@@ -22,6 +22,7 @@ GROUPS = {
     ),
     "measure": (
         "evaluate",
+        "benchmark",
         "utility",
         "attack",
         "claim",

@@ -20,6 +20,7 @@ SEALED = (
     "sampler",
     "filters",
     "quality",
+    "pairs",
     *MEASURING,
 )
 """Of a finished release that is looked at again: what must be as when it was made, and how it is

@@ -7,6 +7,7 @@ refused before torch, ray or faiss are touched.
 
 from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
+from factory.config.benchmark import BenchmarkConfig
 from factory.config.claims import ArmConfig, BoundConfig, ClaimConfig, load_claim
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import AugmentConfig, BatchesConfig, MixedSource, SourceConfig
@@ -25,6 +26,7 @@ from factory.config.models import (
     RecognizerConfig,
     TurnsConfig,
 )
+from factory.config.pairs import PairsConfig
 from factory.config.pipeline import PipelineConfig, StageConfig, load_pipeline
 from factory.config.release import (
     FiltersConfig,
@@ -51,6 +53,7 @@ __all__ = [
     "BaseModelConfig",
     "BaseTrainingConfig",
     "BatchesConfig",
+    "BenchmarkConfig",
     "BoundConfig",
     "CheckpointConfig",
     "ClaimConfig",
@@ -70,6 +73,7 @@ __all__ = [
     "JudgeConfig",
     "MixConfig",
     "MixedSource",
+    "PairsConfig",
     "PersonalizationConfig",
     "PipelineConfig",
     "PlanConfig",

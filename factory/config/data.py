@@ -103,6 +103,8 @@ class SourceConfig:
     until which day (YYYY-MM-DD, empty: no end). None: no ledger is kept."""
     allow_withdrawn: bool = False
     """Read a release that people have withdrawn from, which is refused otherwise."""
+    allow_benchmark: bool = False
+    """Read a release that is a test set (release.kind=benchmark), which is refused otherwise."""
     pairs: str | None = file_path()
     """For jobs.verify_recognizer: LFW's pairs.txt over this source's keys, or insightface's .bin,
     which brings its own images."""

@@ -23,7 +23,7 @@ _ON_FACES = (*_TRAINING, "fleet", "acceptance")
 _NETWORKS = ("recognizer", "autoencoder", "generator", "base_model", "personalization", "editing")
 _DRAWN = (
     *("release", "source", "rendering", *_NETWORKS),
-    *("identities", "plan", "sampler", "filters", "quality"),
+    *("identities", "plan", "sampler", "filters", "quality", "pairs"),
 )
 _MEASURED = ("judge", "audit", "features")
 READS = {

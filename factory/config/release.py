@@ -282,6 +282,9 @@ class ReleaseConfig:
     the source's people by a text-to-image model with a LoRA each (ID-Booth); edit: faces of the
     source with regions redrawn (Mask-ControlNet); render: people by number as path-traced heads,
     with the truth of every image in its metadata; it needs no network."""
+    kind: Literal["training", "benchmark"] = "training"
+    """benchmark: a set to test recognizers on, with the pairs and lists that section pairs asks
+    for; it is marked, and refused as a source (source.allow_benchmark)."""
     dataset: str = "faces"
     """Name of the dataset, a folder in the store: letters, digits, - and _."""
     version: str = "0.1.0"

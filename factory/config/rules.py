@@ -12,6 +12,7 @@ from factory.config.addresses import check_path
 from factory.config.editing import KINDS, SPARING, RegionsConfig
 from factory.config.identification import check_identification
 from factory.config.mixing import check_mix
+from factory.config.pairs import check_benchmark_release
 from factory.config.render_rules import check_rendered_release, check_rendering
 from factory.config.sampler_rules import check_sampler
 from factory.config.similarity_rules import check_inquiry_copies, check_similarity_label
@@ -48,6 +49,7 @@ def check(config: Config) -> None:
         _check_regions(section, getattr(config, section), config.source.detector)
     _check_fractions(config)
     METHOD_RULES[config.release.method](config)
+    check_benchmark_release(config)
     _check_networks(config)
 
 

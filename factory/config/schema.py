@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from factory.config.acceptance import AcceptanceConfig
 from factory.config.attack import AttackConfig
+from factory.config.benchmark import BenchmarkConfig
 from factory.config.cluster import EstimateConfig, FleetConfig
 from factory.config.data import BatchesConfig, SourceConfig
 from factory.config.distillation import DistillationConfig
@@ -20,6 +21,7 @@ from factory.config.models import (
     RecognizerConfig,
     TurnsConfig,
 )
+from factory.config.pairs import PairsConfig
 from factory.config.release import (
     FiltersConfig,
     IdentitiesConfig,
@@ -64,6 +66,7 @@ class Config:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     filters: FiltersConfig = field(default_factory=FiltersConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)
@@ -71,6 +74,7 @@ class Config:
     attack: AttackConfig = field(default_factory=AttackConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)

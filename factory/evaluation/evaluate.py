@@ -19,9 +19,11 @@ from factory.evaluation.edit_metrics import EditPictures, edit_pictures
 from factory.evaluation.embeddings import MAX_PIXELS, RealFaces, Space, real_faces
 from factory.evaluation.features import QUALITY, open_networks, open_quality
 from factory.evaluation.fidelity import fidelity
+from factory.evaluation.hardness import hardness
 from factory.evaluation.leakage import Audit, LeakageTally, Pair, RowOf
 from factory.evaluation.measuring import Release, measure_units
 from factory.evaluation.metrics.attack import Attack
+from factory.evaluation.metrics.hardness import SetHardness
 from factory.evaluation.metrics.json_form import from_json
 from factory.evaluation.metrics.lineage import lineage_metrics
 from factory.evaluation.metrics.release import Diversity, KeptCounts, Metrics, RecognizerTraining
@@ -145,9 +147,20 @@ def evaluate(
         edits=made.edits.metrics() if plan.request.edits else None,
         utility=None if utility is None else from_json(Utility, utility),
         attack=None if attack is None else from_json(Attack, attack),
+        hardness=_hardness(store, plan, recognizers),
     )
     measured.clear()
     return metrics, pictures
+
+
+def _hardness(
+    store: Store, plan: Plan, recognizers: Mapping[str, Space]
+) -> dict[str, SetHardness] | None:
+    """Of the pairs of a test set; None of any other release."""
+    request = plan.request
+    if request.pairs is None:
+        return None
+    return hardness(store, request.source.image_px, recognizers, request.release.seed)
 
 
 def audit_faces(

@@ -128,6 +128,7 @@ def preflight(config: Config, today: date | None = None) -> Inputs:
         pseudonyms=naming.mode,
         spared=spared.limits,
         fiqa=fiqa_of(config),
+        pairs=config.pairs if config.release.kind == "benchmark" else None,
     )
     lineage = release_lineage(config, request, source)
     refuse_wider(lineage, config.release.license)

@@ -47,7 +47,7 @@ def render_page(
         banner=banner(plan, metrics),
         evidence=evidence(plan, manifest, metrics),
         headline=tables.headline(plan, manifest),
-        published=utility.PUBLISHED,
+        published=utility.published(),
         max_faces=MAX_FACES,
         lineage=tables.lineage(plan),
         ancestors=tables.networks(metrics.lineage.drawing if metrics.lineage else []),
@@ -99,7 +99,15 @@ def render_card(
         rights=metrics.lineage,
         **_accuracy(metrics),
         **_attack(metrics),
+        **_hardness(metrics),
     )
+
+
+def _hardness(metrics: Metrics) -> dict[str, Any]:
+    """The table of a test set's pairs; empty of any other release."""
+    sets = metrics.hardness or {}
+    heads = sorted({who for one in sets.values() for who in one.by}, reverse=True)
+    return {"hardness": tables.hardness(sets, heads), "hardness_heads": heads}
 
 
 def _masks(plan: Plan) -> list[str]:

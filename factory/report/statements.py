@@ -13,6 +13,7 @@ from factory.report.learned import learned
 from factory.report.privacy import banner, privacy
 from factory.report.tables import about
 from factory.shards.derived import made_of
+from factory.shards.manifest import NEVER_TRAIN
 from factory.shards.masks import mask_suffix
 from factory.shots.plan import Plan
 from factory.shots.request import EditRequest, PlanRequest, SourceFacts
@@ -56,13 +57,14 @@ def statements(plan: Plan, metrics: Metrics) -> Statements:
         else collection(request, metrics.recognizer_training)
     )
     return Statements(
-        first=banner(plan, metrics).text,
+        first=banner(plan, metrics).text + (f" {NEVER_TRAIN}" if request.pairs else ""),
         collection=f"{made_of_versions(plan)}{origin} {learned(metrics.lineage)}",
         privacy=privacy(request, metrics),
         uses=(
-            "Training and testing face recognition, and research on synthetic data. Not for "
-            "identifying or impersonating anybody, and not as evidence that a recognizer is fair: "
-            "test on real people of the groups that it will meet."
+            f"{'Testing' if request.pairs else 'Training and testing'} face recognition, and "
+            "research on synthetic data. Not for identifying or impersonating anybody, and not as "
+            "evidence that a recognizer is fair: test on real people of the groups that it will "
+            "meet."
         ),
         limits=limits(metrics.separability, request),
         biases=biases(metrics.balance, is_rendered=request.rendering is not None),

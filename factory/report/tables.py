@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from factory.evaluation.leakage import LEAKS, power_in_words
+from factory.evaluation.metrics.hardness import PairsAuc, SetHardness
 from factory.evaluation.metrics.lineage import NetworkTraining
 from factory.evaluation.metrics.release import (
     AuditVerdict,
@@ -149,6 +150,21 @@ def quality(properties: Properties) -> list[list[str]]:
         if reference.quality:
             rows.append([stem, mean(reference.quality)])
     return rows
+
+
+def hardness(by_set: Mapping[str, SetHardness], heads: Sequence[str]) -> list[list[str]]:
+    """A row for each set of pairs: its name, pairs, people, and AUC by each recognizer."""
+    return [
+        [name, str(one.num_pairs), str(one.num_people), *(_auc_cell(one.by[who]) for who in heads)]
+        for name, one in by_set.items()
+    ]
+
+
+def _auc_cell(measured: PairsAuc) -> str:
+    bounds = measured.interval
+    if isinstance(bounds, NotMeasured):
+        return f"{measured.auc:.3f}"
+    return f"{measured.auc:.3f} ({bounds.low:.3f} to {bounds.high:.3f})"
 
 
 def edits(by_kind: Mapping[str, EditMetrics]) -> list[list[str]]:

@@ -57,6 +57,12 @@ QUARANTINE = "quarantine/"
 VECTORS = "vectors/"
 """Vectors of kept faces: beside a release until it is published, or part of it."""
 
+PAIRS = "pairs/"
+"""Pairs, gallery and probes of a release that is a test set."""
+PAIRS_INDEX = "pairs/index.json"
+BENCHMARK = "benchmark"
+"""The `kind` in the manifest of such a release."""
+
 COLUMN_TYPES = {
     "str": pa.string(),
     "int": pa.int64(),
@@ -219,6 +225,11 @@ def vectors_name(unit: int) -> str:
 
 def quarantine_name(unit: int) -> str:
     return f"{QUARANTINE}{unit:06d}.jsonl"
+
+
+def pairs_name(name: str, suffix: str) -> str:
+    """A set of pairs, or a list of keys, of a release that is a test set."""
+    return f"{PAIRS}{name}.{suffix}"
 
 
 def commit_name(unit: int) -> str:

@@ -23,6 +23,7 @@ READERS = 16
 """Small files read at once."""
 FOLDERS = ("data/", "metadata/", "rejects/", layout.VECTORS, "loras/")
 """Where files of units lie."""
+NEVER_TRAIN = "Never train on this release: it is a test set."
 MAX_ASKED = 1000
 """Missing commit records that are asked for one by one before a listing is believed."""
 SEALED_VECTORS = re.compile(rb"  (\.\./[^/]+/)?" + layout.VECTORS.encode())
@@ -45,6 +46,7 @@ def seal(
     too many shots failed or somebody has too few images, IntegrityError when a count contradicts
     the plan.
     """
+    from factory.shards.pair_files import write_pairs  # because it reads what is committed
     from factory.shards.shortfall import refuse_shortfall  # because it reads what is listed here
 
     missing = _missing(store, plan)
@@ -70,9 +72,10 @@ def seal(
             f"filters: none of {manifest.counts.shots} shots was kept ({manifest.counts.reasons}); "
             "loosen the filters and release under another version"
         )
+    pairs = write_pairs(store, plan)
     store.put_once(layout.WIDS, _wids(sealed))
     store.put_once(layout.MANIFEST, manifest_json(sealed, plan, read_lineage(store)))
-    store.put_once(layout.SUMS, _sums(store, plan, sealed))
+    store.put_once(layout.SUMS, _sums(store, plan, sealed, pairs))
     return sealed
 
 
@@ -205,6 +208,8 @@ def manifest_json(manifest: Manifest, plan: Plan, lineage: Lineage | None) -> by
             for shard in manifest.shards
         ],
     }
+    if request.pairs:
+        body |= {"kind": layout.BENCHMARK, "note": NEVER_TRAIN}
     return (json_text(body, indent=1, sort_keys=True) + "\n").encode()
 
 
@@ -231,8 +236,8 @@ def seal_extras(store: Store) -> None:
     )
 
 
-def _sums(store: Store, plan: Plan, manifest: Manifest) -> bytes:
-    small = [layout.PLAN, layout.WIDS, layout.MANIFEST]
+def _sums(store: Store, plan: Plan, manifest: Manifest, pairs: list[str]) -> bytes:
+    small = [layout.PLAN, layout.WIDS, layout.MANIFEST, *pairs]
     small += [layout.LINEAGE] if store.exists(layout.LINEAGE) else []
     lines = [(store.sha256(name), name) for name in small]
     lines += [(digest, name) for name, digest in plan.roster_sha256.items()]

@@ -84,6 +84,11 @@ def check(members: Sequence[Member]) -> None:
                 "identities.extends do"
             )
         _refuse_unlike(first, second, _alike)
+    if any(member.plan.request.pairs for member in members):
+        raise PlanError(
+            "union: got a release with release.kind=benchmark, whose pairs are fixed; want "
+            "training sets, or a larger benchmark under another version"
+        )
     real = [member for member in members if member.plan.request.holds_real_people]
     for first, second in pairwise(real):
         _refuse_unlike(first, second, lambda request: {"release.pseudonyms": request.pseudonyms})

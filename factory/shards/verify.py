@@ -52,7 +52,7 @@ def verify(
     problems += check_files(store, others)
     opened = partial(open_verifier, address) if address else partial(UnitVerifier, store)
     problems += do_units(opened, sorted(by_unit), on_unit)
-    for folder in ("data/", "metadata/", "rejects/", "index/"):
+    for folder in ("data/", "metadata/", "rejects/", "index/", layout.PAIRS):
         strays = set(store.list(folder)) - set(sealed)
         problems += [f"{name} is not in {layout.SUMS}" for name in sorted(strays)]
     is_whole = len(problems) == bool(mark)

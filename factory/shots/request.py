@@ -17,6 +17,7 @@ from factory.config import (
     EditingConfig,
     FiltersConfig,
     IdentitiesConfig,
+    PairsConfig,
     PersonalizationConfig,
     PlanConfig,
     RenderingConfig,
@@ -215,6 +216,8 @@ class PlanRequest:
     """With filters.spare_real_people."""
     fiqa: FiqaRequest | None = None
     """With filters.min_fiqa."""
+    pairs: PairsConfig | None = None
+    """With release.kind=benchmark."""
 
     @property
     def dataset_and_version(self) -> tuple[str, str]:
@@ -272,7 +275,7 @@ class PlanRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
         body = as_dict(self)
-        for name in ("prompts", "pose", "edits", "rendering", "resize", "spared", "fiqa"):
+        for name in ("prompts", "pose", "edits", "rendering", "resize", "spared", "fiqa", "pairs"):
             if body[name] is None:
                 del body[name]
         _leave_out_what_is_new(body)
@@ -309,6 +312,10 @@ class PlanRequest:
             edits = dict(body["edits"])
             edits["editing"] = section(EditingConfig, edits["editing"])
             values["edits"] = section(EditRequest, edits)
+        if "pairs" in body:
+            pairs = dict(body["pairs"])
+            pairs["bins"] = {column: tuple(edges) for column, edges in pairs["bins"].items()}
+            values["pairs"] = section(PairsConfig, pairs)
         if "rendering" in body:
             rendering = dict(body["rendering"])
             rendering["rendering"] = section(RenderingConfig, rendering["rendering"])

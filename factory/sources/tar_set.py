@@ -26,6 +26,8 @@ from factory.store.references import following, split
 
 SUMS, SUCCESS, PLAN, ROSTER = "SHA256SUMS", "_SUCCESS", "plan.json", "roster.parquet"
 MANIFEST, LINEAGE = "index/manifest.json", "lineage.json"
+BENCHMARK = "benchmark"
+"""The `kind` in the manifest of a release that is a test set."""
 SHARD = re.compile(r"data/([^/]+)\.tar")
 READERS = 16
 """Files, or images, that one process fetches at once."""
@@ -118,17 +120,28 @@ def open_tars(config: SourceConfig) -> TarSet:
     path, store = config.path or "", address_of(config)
     if _is_tar(path):
         return _single(store, path.rpartition("/")[2])
-    return tars_in(store, allow_withdrawn=config.allow_withdrawn)
+    return tars_in(
+        store, allow_withdrawn=config.allow_withdrawn, allow_benchmark=config.allow_benchmark
+    )
 
 
-def tars_in(store: Store, *, allow_withdrawn: bool = False) -> TarSet:
-    """The tars of a folder or bucket prefix, as `open_tars`; raises SourceError for a withdrawn.
+def tars_in(
+    store: Store, *, allow_withdrawn: bool = False, allow_benchmark: bool = False
+) -> TarSet:
+    """The tars of a folder or bucket prefix, as `open_tars`.
 
-    Every shard of a sealed release must be there with its size, and no other one.
+    Raises SourceError for a release that is withdrawn, or a test set. Every shard of a sealed
+    release must be there with its size, and no other one.
     """
     tars = _listed(store, allow_withdrawn)
     if tars.sums:
-        _check_shards(tars)
+        manifest = json.loads(tars.get(MANIFEST)) if MANIFEST in tars.sums else {}
+        if manifest.get("kind") == BENCHMARK and not allow_benchmark:
+            raise SourceError(
+                f"source.path: {store.url} is a test set (release.kind=benchmark), never to be "
+                "trained on; want a training set, or source.allow_benchmark=true to read it anyway"
+            )
+        _check_shards(tars, manifest)
     return tars
 
 
@@ -149,13 +162,13 @@ def _listed(store: Store, allow_withdrawn: bool) -> TarSet:
     return TarSet(following(store, paths), names, sums, hashlib.sha256(content).hexdigest())
 
 
-def _check_shards(tars: TarSet) -> None:
+def _check_shards(tars: TarSet, manifest: Mapping[str, Any]) -> None:
     """Raise SourceError for a shard that is gone or too many, IntegrityError for another size.
 
     A listing may be older than the objects, so those that it has wrong are asked for themselves.
     """
     listed = {entry.name: entry.size for entry in tars.store.entries("data/")}
-    sizes, where = _promised_sizes(tars), tars.store.url
+    sizes, where = _promised_sizes(manifest), tars.store.url
     for name in tars.names:
         found, wanted = listed.get(name), sizes.get(name)
         if found is None or (wanted is not None and found != wanted):
@@ -177,11 +190,9 @@ def _check_shards(tars: TarSet) -> None:
             )
 
 
-def _promised_sizes(tars: TarSet) -> dict[str, int]:
+def _promised_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     """Bytes of each shard by the release's manifest; empty where there is none."""
-    if MANIFEST not in tars.sums:
-        return {}
-    shards = json.loads(tars.get(MANIFEST)).get("shards", [])
+    shards = manifest.get("shards", [])
     return {file["name"]: file["size"] for shard in shards for file in shard["files"]}
 
 

@@ -74,9 +74,13 @@ class ReleaseStream(IterableDataset[Sample]):
         max_pixels: int = 50_000_000,
         background: int = BACKGROUND,
         allow_withdrawn: bool = False,
+        allow_benchmark: bool = False,
     ) -> None:
-        """Raises SourceError for anything but a sealed release, and for one that is withdrawn."""
-        tars = tars_in(store, allow_withdrawn=allow_withdrawn)
+        """Raises SourceError for anything but a sealed release.
+
+        Also for one that is withdrawn, or a test set.
+        """
+        tars = tars_in(store, allow_withdrawn=allow_withdrawn, allow_benchmark=allow_benchmark)
         if not tars.sums:
             raise SourceError(f"source.path: {store.url} is not a sealed release; finish it first")
         self._store, self._seed, self._shuffle, self._verify = tars.store, seed, shuffle, verify

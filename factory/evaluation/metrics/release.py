@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from factory.evaluation.metrics.attack import Attack
+from factory.evaluation.metrics.hardness import SetHardness
 from factory.evaluation.metrics.json_form import to_json
 from factory.evaluation.metrics.lineage import LineageMetrics
 from factory.evaluation.metrics.separability import Leakage, Separability
@@ -181,6 +182,8 @@ class Metrics:
     """What jobs.utility has measured of the release, if it was run."""
     attack: Attack | None = None
     """What jobs.attack has found of its generator, if it was run."""
+    hardness: dict[str, SetHardness] | None = None
+    """Of each set of pairs, where the release is a test set."""
 
     def files(self) -> dict[str, Any]:
         """JSON by file stem of metrics/, without those of jobs.utility and jobs.attack."""

@@ -27,7 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PLAIN = {
     *("", "set", "faces", "fraction", "features of", "by", "images", "average", "how many", "lfw"),
     *("average accuracy in %", "figure of this release", "question", "planned faces", "size"),
-    *("to nearest other", "to nearest real", "python"),
+    *("to nearest other", "to nearest real", "python", "stated by"),
 }
 """Labels of the page that need no explanation."""
 PLAN = Plan(REQUEST, {}, [Unit(0, 0, 3, 42)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -175,3 +176,15 @@ def test_names_outside_of_the_release_are_none_of_its_tars(tmp_path):
 def test_an_address_that_is_none_is_named_by_its_key(path):
     with pytest.raises(ConfigError, match=r"source\.path: got "):
         open_tars(SourceConfig(kind="webdataset", path=path))
+
+
+def test_a_test_set_is_read_only_where_that_is_allowed(tmp_path):
+    store = LocalStore(tmp_path)
+    manifest = b'{"kind": "benchmark", "shards": []}'
+    store.put("index/manifest.json", manifest)
+    sums = f"{hashlib.sha256(manifest).hexdigest()}  index/manifest.json\n"
+    store.put("SHA256SUMS", sums.encode())
+    store.put("_SUCCESS", b"")
+    with pytest.raises(SourceError, match="never to be trained on"):
+        tars_in(store)
+    assert tars_in(store, allow_benchmark=True).names == ()

@@ -31,7 +31,7 @@ def test_every_file_comes_back_as_it_was(metrics, stem):
 
 def test_each_file_holds_the_fields_of_its_type_by_name():
     files = full_metrics().files()
-    told_elsewhere = {"utility", "attack", "lineage"}  # the last is None in these
+    told_elsewhere = {"utility", "attack", "lineage", "hardness"}  # two are None in these
     assert set(files) == {item.name for item in fields(Metrics)} - told_elsewhere
     counts = {"planned": 42, "kept_fraction": 0.8, "source_people": None}
     assert files["counts"] == counts | {"min_kept_fraction": None}
