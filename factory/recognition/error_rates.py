@@ -168,7 +168,7 @@ def resampled_weights(scores: PairScores, seed: int) -> Iterator[np.ndarray]:
 def failure_to_acquire(scores: PairScores) -> float:
     """Fraction of the pairs' images, each counted once, that have no embedding."""
     acquired = dict(zip(scores.keys, scores.acquired_2N.tolist(), strict=True))
-    return 1 - sum(acquired.values()) / len(acquired)
+    return float(1 - sum(acquired.values()) / len(acquired))
 
 
 def independent_pairs(scores: PairScores) -> tuple[int, int]:
