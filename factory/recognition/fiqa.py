@@ -78,7 +78,7 @@ class OnnxQuality:
 
     def _find_output(self, path: Path) -> str:
         """The name of the one output with a number for each image, by a trial."""
-        names = [output.name for output in self._session.get_outputs()]
+        names = [str(output.name) for output in self._session.get_outputs()]
         count = self._batch or 2
         x_BCHW = np.zeros((count, 3, self._px, self._px), np.float32)
         try:
