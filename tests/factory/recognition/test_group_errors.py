@@ -21,7 +21,7 @@ from factory.recognition.group_errors import (
 )
 from factory.recognition.pair_scores import PairScores
 from factory.recognition.pairs import Pairs
-from factory.recognition.resampling import Interval, people_counts
+from factory.recognition.resampling import Interval, people_counts, rate_bounds
 from factory.recognition.verification import cosine_at_fmr, fold_accuracy
 
 GROUPS = ("a", "b", "c")
@@ -142,25 +142,26 @@ def test_failures_are_rates_of_images_and_count_only_where_asked():
 
 
 def test_intervals_resample_people_with_all_their_pairs():
-    scores, groups = simulated(seed=2, num_pairs=400, num_people=20)
+    scores, groups = simulated(seed=2, num_pairs=400, num_people=60)
     report = group_errors(scores, groups, 0.1, seed=5)
     assert isinstance(report, GroupReport)
     names = sorted(set(scores.people), key=scores.people.index)
     first = [names.index(name) for name in scores.people[0::2]]
     second = [names.index(name) for name in scores.people[1::2]]
-    rates = []
+    rates, people = [], set()
     for counts in people_counts(len(names), 5):
         wrong = total = 0.0
         for row in range(400):
             if scores.same_N[row] or {*groups[2 * row : 2 * row + 2]} != {"a", "b"}:
                 continue
+            people |= {first[row], second[row]}
             weight = counts[first[row]] * counts[second[row]]
             wrong += weight * (scores.cosine_N[row] > report.threshold)
             total += weight
         rates.append(wrong / total if total else np.nan)
-    low, high = np.nanquantile(rates, [0.025, 0.975])
-    found = report.fmr_matrix["a"]["b"].interval
-    assert (found.low, found.high) == pytest.approx((low, high))
+    found = report.fmr_matrix["a"]["b"]
+    wanted = rate_bounds(found.rate, float(np.nanstd(rates)), len(people) // 2)
+    assert (found.interval.low, found.interval.high) == pytest.approx((wanted.low, wanted.high))
 
 
 def rate(value: float | None, high: float = 1.0) -> Rate:
