@@ -148,6 +148,10 @@ DECIDES_NOTHING = {
     "real_people": lambda source: replace(source, real_people=False),
     "consent": lambda source: replace(source, consent=source.landmarks),
     "allow_withdrawn": lambda source: replace(source, allow_withdrawn=True),
+    "allow_benchmark": lambda source: replace(source, allow_benchmark=True),
+    "groups": lambda source: replace(source, groups=source.landmarks),
+    "group_fmr": lambda source: replace(source, group_fmr=0.1),
+    "count_failures": lambda source: replace(source, count_failures=True),
 }
 """Settings that refuse a source, only measure, or say how it is reached or whose it is."""
 
