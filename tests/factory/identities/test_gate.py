@@ -104,6 +104,22 @@ def test_draws_equal_the_naive_loop(seed, limit, dim, block, search):
     assert np.array_equal(admission.unit_ND, np.array(vectors).reshape(wanted, dim))
 
 
+@pytest.mark.parametrize("block", [1, 2, 8])
+def test_who_is_refused_stands_in_nobodys_way(block):
+    """In a plane at 0, 20 and 40 degrees with a gate of 30: the second is refused, the third not."""
+    angles = np.deg2rad([0, 20, 40, 60, 80])
+    pool = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    admission = admit(
+        Pool("prototypes", pool),
+        -pool[:1],
+        num_identities=3,
+        max_cosine=float(np.cos(np.deg2rad(30))),
+        max_attempts=1,
+        block=block,
+    )
+    assert np.array_equal(admission.unit_ND, pool[[0, 2, 4]])
+
+
 def test_certificate_holds_and_is_exact():
     real = unit_rows(0, 50, 16)
     admission = admit(
