@@ -25,7 +25,7 @@ class Method:
     """Where the threshold comes from."""
 
 
-STARTER = "configs/pipeline/mini.yaml on the starter people, 240 x 10 of them trained on"
+STARTER = "configs/pipeline/mini.yaml on the first starter people, 240 x 10 of them trained on"
 LONDON = (
     "London set, 2 photographs each of 102 people or of those not held out: AUC .987 to .989 "
     "between people by dlib after 400 steps on an H100, factory/diffusion/README.md"

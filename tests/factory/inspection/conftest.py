@@ -58,7 +58,7 @@ def write_faces(root: Path, faces: FaceSet, people: Iterable[int], images: int =
 
 @pytest.fixture(scope="session")
 def planted(starter, tmp_path_factory) -> Planted:
-    """20 people x 5 images; a second name, a mislabeled image, copies, and an unreadable file."""
+    """20 people x 5 images; a second name (3 images), a wrong name, copies, a damaged file."""
     root = tmp_path_factory.mktemp("planted")
     source = root / "set"
     write_faces(source, starter.faces, range(20))

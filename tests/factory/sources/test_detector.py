@@ -184,7 +184,7 @@ def test_a_portrait_of_twelve_megapixels_is_one_face(face):
     assert len(found) == 1
     points = found[0, 4:14].reshape(5, 2)
     wanted = TEMPLATE_52 * (1800 / 112) + [600, 900]
-    assert np.abs(points - wanted).max() < 0.15 * (wanted[1, 0] - wanted[0, 0])
+    assert np.abs(points - wanted).max() < 0.2 * (wanted[1, 0] - wanted[0, 0])
 
 
 def test_faces_of_thirty_pixels_to_the_whole_image_are_found(face):

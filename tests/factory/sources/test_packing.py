@@ -43,11 +43,14 @@ def test_a_pack_holds_the_bytes_of_whole_people_up_to_its_limit(folder, tmp_path
         assert path.stat().st_size <= limit
         with tarfile.open(path) as tar:
             held = {member.name: tar.extractfile(member).read() for member in tar}
-        assert held == {
-            f"{person:05d}/{number:02d}.jpg": (folder / f"{name}/{number}.jpg").read_bytes()
-            for person, name in enumerate("abcd"[:people])
-            for number in range(IMAGES)
-        }
+        assert list(held) == [
+            f"{person:05d}/{number:02d}.jpg" for person in range(people) for number in range(IMAGES)
+        ]
+        for row, data in enumerate(held.values()):
+            image = np.asarray(Image.open(BytesIO(data)), np.float64)
+            wanted = source_of(folder)[row].image_HWC.astype(np.float64)
+            errors = [np.abs(image - other).mean() for other in (wanted, wanted[::-1])]
+            assert errors[0] < errors[1], "the pixels of its row"
 
 
 def test_the_same_source_gives_the_same_tar_which_is_a_source_again(folder, tmp_path):
@@ -59,12 +62,19 @@ def test_the_same_source_gives_the_same_tar_which_is_a_source_again(folder, tmp_
     assert again.labels.tolist() == source_of(folder).labels.tolist()
 
 
-def test_a_person_that_does_not_fit_and_an_image_of_another_kind_are_refused(folder, tmp_path):
-    with pytest.raises(SourceError, match="its first person exceed 5000 bytes"):
-        pack_people(source_of(folder), tmp_path / "pack.tar", 5000)
-    encoded = BytesIO()
-    Image.new("RGB", (PX, PX)).save(encoded, "png")
-    (folder / "a/0.jpg").write_bytes(encoded.getvalue())
-    with pytest.raises(SourceError, match="is no JPEG; want a release of JPEGs"):
-        pack_people(source_of(folder), tmp_path / "pack.tar")
+def test_a_mark_stays_and_the_jpeg_is_that_of_the_stated_quality(folder, tmp_path):
+    with Image.open(folder / "a/0.jpg") as image:
+        image.save(folder / "a/0.jpg", xmp=b"<made/>", quality=95)
+    pack_people(source_of(folder), tmp_path / "pack.tar")
+    with tarfile.open(tmp_path / "pack.tar") as tar:
+        marked, plain = (Image.open(tar.extractfile(f"00000/0{n}.jpg")) for n in (0, 1))
+        assert (marked.info["xmp"], plain.info.get("xmp", b"")) == (b"<made/>", b"")
+        saved = BytesIO()
+        Image.new("RGB", (8, 8)).save(saved, "JPEG", quality=90)
+        assert marked.quantization == Image.open(saved).quantization
+
+
+def test_a_person_that_does_not_fit_is_refused(folder, tmp_path):
+    with pytest.raises(SourceError, match="its first person exceed 2000 bytes"):
+        pack_people(source_of(folder), tmp_path / "pack.tar", 2000)
     assert not (tmp_path / "pack.tar").exists()

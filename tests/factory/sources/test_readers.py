@@ -64,7 +64,7 @@ def test_fingerprint_follows_content_listing_not_place(people, tmp_path):
 
 def test_starter_pack_is_in_the_package():
     source = open_source(SourceConfig())
-    assert (len(source), len(source.names)) == (2700, 270)
+    assert (len(source), len(source.names)) == (2528, 316)
     assert source[0].image_HWC.shape == (112, 112, 3)
 
 
