@@ -106,7 +106,7 @@ def test_draws_equal_the_naive_loop(seed, limit, dim, block, search):
 
 @pytest.mark.parametrize("block", [1, 2, 8])
 def test_who_is_refused_stands_in_nobodys_way(block):
-    """In a plane at 0, 20 and 40 degrees with a gate of 30: the second is refused, the third not."""
+    """In a plane at 0, 20, 40... degrees with a gate of 30: every second one is refused."""
     angles = np.deg2rad([0, 20, 40, 60, 80])
     pool = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     admission = admit(
