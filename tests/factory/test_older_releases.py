@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from factory import checkpoint
 from factory.config import load
 from factory.errors import IntegrityError, PlanError
 from factory.execution.inline import run_units
 from factory.planning.preflight import preflight
 from factory.release import Release, evaluate_and_report
 from factory.report.attacked_release import attacked_release
-from factory.shards import layout, manifest
+from factory.shards import layout, manifest, plan_files
 from factory.shards.export import export
 from factory.shards.plan_files import open_plan
 from factory.shards.reader import iterate_kept, metadata_rows
@@ -44,6 +46,8 @@ HASHES = {
     "personal": "be340a5295df66e261672edd62ed609340a0cd0b1818b2ac9a07cff5d5edf9a8",
 }
 """As their commit records and latest.json name them."""
+STARTER_OF_THEN = "e6204094005d77a5e7c4b9b09901fddc2d9aa65032b587f532b80aacccf53f23"
+"""sha256 of the recognizer that they were planned with."""
 
 
 @pytest.fixture
@@ -141,7 +145,15 @@ def test_an_older_release_verifies_reads_and_exports(older, dataset, tmp_path):
     assert len(open_source(folder.source)) == len(kept)
 
 
-def test_an_older_release_is_measured_again(older, dataset):
+def test_an_older_release_is_measured_again(older, dataset, monkeypatch):
+    """With the starter recognizer of today in the place of that of then, which ships no more."""
+    read_now = checkpoint.read_metadata
+
+    def read_as_then(name, kind, key):
+        then = {"sha256": STARTER_OF_THEN} if name == "starter:recognizer" else {}
+        return read_now(name, kind, key) | then
+
+    monkeypatch.setattr(plan_files, "checkpoint", SimpleNamespace(read_metadata=read_as_then))
     config, store = config_of(older, dataset), store_of(older, dataset)
     plan, _ = open_plan(store)
     shards = manifest.collect(store, plan)

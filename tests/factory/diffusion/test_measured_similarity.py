@@ -314,4 +314,4 @@ def test_the_mini_recipe_goes_on_from_the_starter_generator(tmp_path):
     stored = checkpoint.read_metadata(str(tmp_path), "generator", "k")
     low, high = TrainingSimilarities.from_checkpoint(stored["config"]).range
     assert 0.4 < low < high < 1
-    assert stored["config"]["similarity"]["num_images"] == 60
+    assert stored["config"]["similarity"]["num_images"] == 3 * 8 * 2, "each image and its mirror"
