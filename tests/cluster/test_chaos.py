@@ -26,6 +26,7 @@ from tests.conftest import tiny_dotlist
 
 PREFIX = layout.release_prefix("tiny", "0.1.0")
 DEMO_SAYS = ["identities.proposal=prototypes", "sampler.kind=ddim", "plan.topup_batch=null"]
+DEMO_SAYS += ["sampler.guidance=1.5", "sampler.guidance_interval=[0.0,1.0]"]
 """Back to defaults from what configs/demo.yaml says, which tiny networks cannot do."""
 WORK = ["identities.num_virtual=40", "plan.images_per_identity=20", "sampler.num_steps=50"]
 
