@@ -28,7 +28,7 @@ ROOMS_THAT_DECIDE_BYTES = (
     "training/distributed.py",
 )
 """What of this package a release's bytes depend on. The others move bytes, check them, measure them
-or show them: a mistake that is mended there refuses no resume."""
+or show them: a mistake that is repaired there refuses no resume."""
 
 CPU_FACTS = ("machine", "cpu_capability", "cpu_bf16", "cpu_amx")
 """What of the stack only tells which kernels are likely; the canary tells what they make."""

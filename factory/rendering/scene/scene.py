@@ -133,8 +133,8 @@ class SceneRenderer:
                     scene, sensor=camera, integrator=path, spp=samples, seed=number
                 )
                 halves.append(np.array(image, np.float32))
-            if (mended := finite(halves)) is not None:
-                return mended
+            if (repaired := finite(halves)) is not None:
+                return repaired
         raise DeviceError(
             f"rendering: pixels that are no numbers in {TRIES} renders with seed {seed}; "
             "want light in each; render another image"
